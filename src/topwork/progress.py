@@ -1,0 +1,150 @@
+"""What a person sees while work goes on: rich bars on a terminal, plain lines elsewhere. Imports no torch.
+
+Progress goes to stderr and results to stdout, so that pipes and ``--json`` stay clean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+class Step(Protocol):
+    """A piece of work with a known length."""
+
+    def advance(self, count: int = 1) -> None:
+        """Say that ``count`` more units are done."""
+
+
+class Progress(Protocol):
+    """Where the stages report to."""
+
+    def say(self, line: str) -> None:
+        """One line that stays."""
+
+    def step(self, title: str, total: int, unit: str = "images") -> contextlib.AbstractContextManager[Step]:
+        """Open a piece of work of ``total`` units; it shows progress and the time that is left."""
+        ...
+
+
+class _Log:
+    """Keeps a copy of every line in ``train.log`` once there is a run folder."""
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+
+    def attach(self, path: Path | None) -> None:
+        """Also write lines to this file from now on; None stops it."""
+        self._path = path
+
+    def keep(self, line: str) -> None:
+        if self._path:
+            with open(self._path, "a", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+
+
+class _Counter:
+    def __init__(self, progress: PlainProgress, title: str, total: int, unit: str) -> None:
+        self._progress, self._title, self._total, self._unit = progress, title, total, unit
+        self._start = self._said = time.monotonic()
+        self._done = 0
+
+    def advance(self, count: int = 1) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._said >= self._progress.every and 0 < self._done < self._total:
+            self._said = now
+            left = (now - self._start) / self._done * (self._total - self._done)
+            self._progress.say(
+                f"  {self._title}: {self._done:,} of {self._total:,} {self._unit}, about {duration(left)} left"
+            )
+
+
+class PlainProgress:
+    """Plain lines for logs, pipes and notebooks: at most one a minute inside a piece of work.
+
+    Args:
+        quiet: Say nothing; lines still go to the log file.
+        every: Seconds between two lines of one piece of work.
+    """
+
+    def __init__(self, quiet: bool = False, every: float = 60.0) -> None:
+        self.quiet, self.every = quiet, every
+        self.log = _Log()
+
+    def say(self, line: str) -> None:
+        """Print a line to stderr."""
+        self.log.keep(line)
+        if not self.quiet:
+            print(line.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def step(self, title: str, total: int, unit: str = "images") -> Iterator[Step]:
+        """Count a piece of work."""
+        yield _Counter(self, title, total, unit)
+
+
+class RichProgress:
+    """Bars on a terminal; they vanish when the piece of work is done, lines stay."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live: Any = None
+        self.log = _Log()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self.log.keep(line)
+        text = line.encode("utf-8", "replace").decode()
+        self._console.print(text, markup=False)
+
+    @contextlib.contextmanager
+    def step(self, title: str, total: int, unit: str = "images") -> Iterator[Step]:
+        """Show a bar."""
+        if self._live is None:
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as Bars
+
+            columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[unit]}")
+            self._live = Bars(
+                *columns, TextColumn("left"), TimeRemainingColumn(), console=self._console, transient=True
+            )
+            self._live.start()
+        task = self._live.add_task(f"  {title}", total=total, unit=unit)
+        live = self._live
+
+        class _Bar:
+            def advance(self, count: int = 1) -> None:
+                live.advance(task, count)
+
+        try:
+            yield _Bar()
+        finally:
+            live.remove_task(task)
+            if not live.tasks:
+                live.stop()
+                self._live = None
+
+
+def choose(quiet: bool = False) -> PlainProgress | RichProgress:
+    """Bars if stderr is a capable terminal, else plain lines."""
+    import os
+
+    capable = sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
+    return RichProgress() if capable and not quiet else PlainProgress(quiet)

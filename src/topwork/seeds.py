@@ -1,0 +1,22 @@
+"""All randomness is a pure function of (seed, what it is for), so nothing about it ever needs to be saved.
+
+``order = f(seed, epoch)``, ``augmentation = f(seed, epoch, image id)``, ``dropout = f(seed, step)``: the number of
+workers, the point of a resume and the presence of other images cannot change any of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def derive(*parts: int | str) -> int:
+    """A 63-bit seed from any parts, by SHA-256; equal parts give the equal seed on every machine."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order in which an epoch visits its items: a permutation of ``range(count)``, int64 (count,)."""
+    return np.random.default_rng(derive(seed, "order", epoch)).permutation(count)

@@ -1,0 +1,51 @@
+"""Ctrl-C and SIGTERM as a wish that the training loop looks at between steps. Imports no torch."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from topwork.errors import Interrupted
+
+
+class Signals:
+    """While open, the first SIGINT or SIGTERM is noted; a second SIGINT leaves at once.
+
+    Args:
+        advice: The command that goes on, for the message.
+    """
+
+    def __init__(self, advice: str) -> None:
+        self.advice = advice
+        self._received = 0
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self._received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._received = number
+
+    def asked(self) -> bool:
+        """Whether a signal has come."""
+        return self._received != 0
+
+    def check(self) -> None:
+        """Leave if a signal has come; call it where nothing is unsaved.
+
+        Raises:
+            Interrupted: With the exit status 128 + signal.
+        """
+        if self._received:
+            raise Interrupted(f"Stopped. Everything is saved; go on with: {self.advice}", self._received)

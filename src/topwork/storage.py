@@ -1,0 +1,242 @@
+"""Durable files and folders, hashes, and the lock of a run folder. Imports no torch.
+
+The order of every write is: temporary name beside the target, write, flush, fsync, rename, fsync of the parent.
+A name that a reader can see is therefore always a whole file. A folder gets a ``manifest.json`` with the SHA-256 of
+each of its files, written last, and becomes visible by one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from topwork.errors import DamagedFile, StorageError
+
+MANIFEST = "manifest.json"
+_TEMPORARY = ".tmp-"
+
+
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 of bytes, as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, read in pieces of 1 MiB."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
+    return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _fsync_folder(path: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder for fsync; its rename is journalled
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _said_plainly(path: Path) -> Iterator[None]:
+    """Turn an OSError of a write into one line that says what, where and one way out."""
+    try:
+        yield
+    except OSError as error:
+        free = _free_bytes(path)
+        space = f" ({free / 1e6:.0f} MB free)" if free is not None else ""
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror or error}{space}. Free space or choose another --out."
+        ) from error
+
+
+def _free_bytes(path: Path) -> int | None:
+    for folder in [path, *path.parents]:
+        if folder.is_dir():
+            return shutil.disk_usage(folder).free
+    return None
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file by new content so that a reader sees the old or the new content, never a part.
+
+    Raises:
+        StorageError: The folder cannot be written or is full; the old content is still there.
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    with _said_plainly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write_durably(temporary, data)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _fsync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """``write_bytes`` of UTF-8 text with Unix line ends; a name that is not Unicode keeps its bytes."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """``write_text`` of an indented JSON value. NaN and infinities are refused: they are not JSON."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        DamagedFile: The file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8", "surrogateescape"))
+    except ValueError as error:
+        raise DamagedFile(f"{path} is not valid JSON ({error}). Restore it or remove its folder.") from error
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """``write_text`` of a CSV table with one header line."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file as dicts by column name."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder of files that appears whole or not at all.
+
+    Args:
+        target: The new folder. It must not exist yet.
+        files: Name to content. A ``manifest.json`` with size and SHA-256 of each is added and written last.
+
+    Raises:
+        StorageError: No space, not writable; nothing is left behind.
+    """
+    temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    with _said_plainly(target):
+        try:
+            temporary.mkdir(parents=True)
+            for name, data in files.items():
+                _write_durably(temporary / name, data)
+            sums = {name: {"bytes": len(data), "sha256": sha256_bytes(data)} for name, data in files.items()}
+            for name, entry in sums.items():  # what the disk gives back, not what was meant, is what counts
+                if sha256_file(temporary / name) != entry["sha256"]:
+                    raise OSError(5, f"{name} came back different from what was written")
+            _write_durably(temporary / MANIFEST, json.dumps({"format": 1, "files": sums}, indent=1).encode())
+            _fsync_folder(temporary)
+            os.rename(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _fsync_folder(target.parent)
+
+
+def read_folder(target: Path) -> dict[str, bytes]:
+    """The files of a folder written by ``write_folder``, each checked against its SHA-256.
+
+    Raises:
+        DamagedFile: A file is missing, cut or changed; the message names it.
+    """
+    sums = read_json(target / MANIFEST)["files"] if (target / MANIFEST).is_file() else None
+    if sums is None:
+        raise DamagedFile(f"{target} has no {MANIFEST}: it was never finished.")
+    files = {}
+    for name, entry in sums.items():
+        try:
+            data = (target / name).read_bytes()
+        except OSError as error:
+            raise DamagedFile(f"{target / name} cannot be read: {error.strerror}.") from error
+        if sha256_bytes(data) != entry["sha256"]:
+            raise DamagedFile(f"{target / name} is damaged: its SHA-256 is not the recorded one.")
+        files[name] = data
+    return files
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Remove what writes that were killed have left in a folder; call it only under the folder's lock."""
+    for entry in folder.glob(f"{_TEMPORARY}*"):
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def slug(text: str) -> str:
+    """A name that is safe as a file name on every system."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "data"
+
+
+class FolderLock:
+    """One process per folder. The lock is the kernel's, so a dead process does not leave it behind.
+
+    Args:
+        folder: The folder to hold; it is created. The file ``.lock`` in it stays and means nothing by itself.
+
+    Raises:
+        StorageError: Another process holds it, or the folder cannot be created.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> FolderLock:
+        with _said_plainly(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = open(self._folder / ".lock", "ab")
+        try:
+            _lock(self._file)
+        except OSError as error:
+            self._file.close()
+            raise StorageError(
+                f"{self._folder} is in use by another topwork process. Wait for it, or choose another --out."
+            ) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            self._file.close()
+
+
+if os.name == "nt":  # pragma: no cover - Windows only
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # pyrefly: ignore[missing-attribute]
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> None:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
