@@ -1,0 +1,122 @@
+"""Batches of images, decoded in worker processes; their order and content do not depend on how many there are."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from topwork import seeds
+from topwork.artifacts import InputSpec
+from topwork.data.images import load_image
+from topwork.data.transforms import TrainTransform, eval_pixels
+
+
+class _Images(Dataset[torch.Tensor]):
+    """Image number i of epoch e, transformed; the epoch is 0 in evaluation."""
+
+    def __init__(self, root: Path, ids: Sequence[str], spec: InputSpec, transform: TrainTransform | None) -> None:
+        self._root, self._ids, self._spec, self._transform = root, ids, spec, transform
+
+    def __getitem__(self, index: tuple[int, int]) -> torch.Tensor:
+        epoch, number = index
+        image = load_image(self._root / self._ids[number])
+        if self._transform is None:
+            return eval_pixels(image, self._spec)
+        return self._transform(image, epoch, self._ids[number])
+
+
+class _Plan:
+    """The batches of keys to come; set anew before each pass so that worker processes can stay alive."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[int, int]]] = []
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+def _in_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> DataLoader[torch.Tensor]:
+    return DataLoader(
+        images,
+        batch_sampler=plan,  # pyrefly: ignore[bad-argument-type]
+        num_workers=workers,
+        worker_init_fn=_in_worker,
+        persistent_workers=keep and workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def eval_batches(
+    root: Path, ids: Sequence[str], spec: InputSpec, batch_size: int, workers: int
+) -> Iterator[tuple[torch.Tensor, int]]:
+    """The images in order, uint8 (batch_size, 3, S, S), each with the number of them that count.
+
+    The last batch is filled up with its last image: with one fixed shape an image's features do not depend on how many
+    others there are.
+    """
+    plan = _Plan()
+    plan.batches = [
+        [(0, min(i, len(ids) - 1)) for i in range(start, start + batch_size)]
+        for start in range(0, len(ids), batch_size)
+    ]
+    for number, pixels in enumerate(_loader(_Images(root, ids, spec, None), plan, workers, keep=False)):
+        yield pixels, min(batch_size, len(ids) - number * batch_size)
+
+
+class TrainBatches:
+    """Augmented training batches of any epoch, from any step of it.
+
+    Args:
+        root: Folder that the ids are relative to.
+        ids: Training images, (N,).
+        labels: Their class indices, int64 (N,).
+        spec: What the network is fed.
+        transform: Augmentation.
+        batch_size: Images a step; at most N are used. An incomplete last batch is left out: the order changes every
+            epoch, so no image is left out twice in a row but by chance.
+        seed: Of the run.
+        workers: Processes that decode.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        ids: Sequence[str],
+        labels: np.ndarray,
+        spec: InputSpec,
+        transform: TrainTransform,
+        batch_size: int,
+        seed: int,
+        workers: int,
+    ) -> None:
+        self._labels = torch.from_numpy(labels)
+        self._batch_size = min(batch_size, len(ids))
+        self._seed = seed
+        self._plan = _Plan()
+        self._loader = _loader(_Images(root, ids, spec, transform), self._plan, workers, keep=True)
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return len(self._labels) // self._batch_size
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches ``first``, ``first + 1``, ... of an epoch: uint8 (B, 3, S, S) and class indices int64 (B,)."""
+        order = seeds.order(self._seed, epoch, len(self._labels))
+        size = self._batch_size
+        chunks = [order[step * size : (step + 1) * size] for step in range(first, len(self))]
+        self._plan.batches = [[(epoch, int(i)) for i in chunk] for chunk in chunks]
+        for pixels, chunk in zip(self._loader, chunks, strict=True):
+            yield pixels, self._labels[chunk]

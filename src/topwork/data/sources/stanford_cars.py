@@ -1,0 +1,70 @@
+"""Stanford Cars in the form of its devkit: ``cars_train/``, ``cars_test/`` and MATLAB tables in ``devkit/``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from topwork.data.sources.base import FoundImage, Listing, existing_folder
+from topwork.errors import DataError
+
+_META = "devkit/cars_meta.mat"
+_TRAIN = "devkit/cars_train_annos.mat"
+_TEST = ("devkit/cars_test_annos_withlabels.mat", "cars_test_annos_withlabels.mat")
+
+
+class StanfordCarsSource:
+    """A folder with the devkit; the label is the class name. It comes with a split if the labels of test are there."""
+
+    name = "stanford-cars"
+
+    def recognises(self, path: Path) -> bool:
+        """A folder with ``cars_train/`` and ``devkit/cars_meta.mat``."""
+        return (path / "cars_train").is_dir() and (path / _META).is_file()
+
+    def list(self, path: Path) -> Listing:
+        """All images that the tables name, whether they are there or not.
+
+        Raises:
+            UsageError: There is no such folder.
+            DataError: A table is missing or damaged.
+        """
+        root = existing_folder(path)
+        names = [str(name) for name in _read(root / _META, "class_names")]
+        tests = next((root / test for test in _TEST if (root / test).is_file()), None)
+        tests = tests if (root / "cars_test").is_dir() else None
+        images = [*_images(root, names, root / _TRAIN, "cars_train", "train" if tests else "")]
+        if tests:
+            images += _images(root, names, tests, "cars_test", "test")
+        return Listing(root, self.name, tuple(images), _ignored(root, images))
+
+
+def _read(table: Path, variable: str) -> Any:
+    """One variable of a MATLAB file as a 1-d array."""
+    import numpy as np
+    from scipy.io import loadmat
+
+    try:
+        return np.atleast_1d(loadmat(table, squeeze_me=True)[variable])
+    except Exception as error:  # scipy's reader raises nearly anything on a damaged file
+        raise DataError(f"{table} cannot be read: {error}. Download the Stanford Cars devkit again.") from error
+
+
+def _images(root: Path, names: list[str], table: Path, folder: str, part: str) -> Iterator[FoundImage]:
+    for row in _read(table, "annotations"):
+        try:
+            number, file = int(row["class"]), str(row["fname"])
+            if not 1 <= number <= len(names):
+                raise ValueError(f"class {number} of {len(names)}")
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise DataError(f"{table} has a bad row: {error}. Download the Stanford Cars devkit again.") from error
+        label = names[number - 1]
+        yield FoundImage(f"{folder}/{file}", root / folder / file, label, part, label)
+
+
+def _ignored(root: Path, images: list[FoundImage]) -> dict[str, str]:
+    listed = {image.id for image in images}
+    there = [path for folder in ("cars_train", "cars_test") for path in sorted((root / folder).glob("*"))]
+    ids = [f"{path.parent.name}/{path.name}" for path in there]
+    return {name: "no label in the devkit" for name in ids if name not in listed}

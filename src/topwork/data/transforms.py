@@ -1,0 +1,97 @@
+"""From a decoded image to the pixels a network is fed: one way for evaluation, random ones for training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms import InterpolationMode, v2
+
+from topwork import seeds
+from topwork.artifacts import InputSpec
+from topwork.config import ImageTrainingConfig
+
+_PILLOW = {name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "lanczos")}
+
+
+def eval_pixels(image: Image.Image, spec: InputSpec) -> torch.Tensor:
+    """What evaluation, prediction and feature extraction see of an image.
+
+    The whole image is squeezed into a square of ``spec.resize`` pixels, of which the central ``spec.size`` are kept:
+    nothing at the ends of a wide photograph is cut off. Measured against cutting them off in docs/lab-log.md.
+
+    Returns:
+        uint8 (3, size, size).
+    """
+    square = image.resize((spec.resize, spec.resize), _PILLOW[spec.interpolation], reducing_gap=3.0)
+    edge = (spec.resize - spec.size) // 2
+    return _tensor(square.crop((edge, edge, edge + spec.size, edge + spec.size)))
+
+
+class TrainTransform:
+    """Random crop, flip and RandAugment whose outcome is a function of (seed, epoch, image id) alone.
+
+    Args:
+        config: Which augmentations.
+        spec: Of the network; its interpolation is used.
+        size: Side of the crops in pixels.
+        seed: Of the run.
+    """
+
+    def __init__(self, config: ImageTrainingConfig, spec: InputSpec, size: int, seed: int) -> None:
+        self._crop = {
+            "size": size,
+            "scale": (config.min_crop, 1.0),
+            "interpolation": InterpolationMode(spec.interpolation),
+        }
+        steps: list[torch.nn.Module] = [v2.Identity()]
+        if config.flip:
+            steps.append(v2.RandomHorizontalFlip())
+        if config.randaugment:
+            steps.append(v2.RandAugment(num_ops=2, magnitude=config.randaugment))
+        self._steps = v2.Compose(steps)
+        self._seed = seed
+
+    def __call__(self, image: Image.Image, epoch: int, image_id: str) -> torch.Tensor:
+        """Augment an image; uint8 (3, size, size). Leaves torch's random state as it was."""
+        aspect = image.width / image.height  # the crop is squeezed into a square as in evaluation
+        crop = v2.RandomResizedCrop(ratio=(3 / 4 * aspect, 4 / 3 * aspect), antialias=True, **self._crop)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.derive(self._seed, "augment", epoch, image_id))
+            return _tensor(self._steps(crop(image)))
+
+
+def _tensor(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def normalise(pixels: torch.Tensor, spec: InputSpec, device: torch.device) -> torch.Tensor:
+    """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, in channels-last layout."""
+    x = pixels.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
+    mean = torch.tensor(spec.mean, device=device).mul_(255).view(1, 3, 1, 1)
+    std = torch.tensor(spec.std, device=device).mul_(255).view(1, 3, 1, 1)
+    return x.sub_(mean).div_(std)
+
+
+class Mixer:
+    """Mixup and CutMix of a batch; which one and how much is a function of (seed, step) alone.
+
+    Zhang et al. 2018 (arXiv 1710.09412); Yun et al. 2019 (arXiv 1905.04899).
+    """
+
+    def __init__(self, config: ImageTrainingConfig, classes: int, seed: int) -> None:
+        self._seed = seed
+        self._choices: list[torch.nn.Module] = []
+        if config.mixup:
+            self._choices.append(v2.MixUp(alpha=config.mixup, num_classes=classes))
+        if config.cutmix:
+            self._choices.append(v2.CutMix(alpha=config.cutmix, num_classes=classes))
+
+    def __call__(self, x: torch.Tensor, target: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mix a batch (B, ...) with its class indices (B,); returns class probabilities (B, K) if anything is mixed."""
+        if not self._choices:
+            return x, target
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeds.derive(self._seed, "mix", step))
+            choice = self._choices[int(torch.randint(len(self._choices), ()))]
+            return choice(x, target)

@@ -1,0 +1,227 @@
+"""What the sources list, ignore and refuse."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from topwork.data.sources import SOURCES, find_source
+from topwork.data.sources.base import Listing
+from topwork.errors import DataError, MissingExtra, UnknownName, UsageError
+
+Draw = Callable[..., Path]
+
+
+def listing(root: Path, kind: str = "folder") -> Listing:
+    return SOURCES[kind].list(root)
+
+
+def found(root: Path, kind: str = "folder") -> dict[str, tuple[str, str]]:
+    """Id to (label, part)."""
+    images = listing(root, kind).images
+    assert len({image.id for image in images}) == len(images)
+    return {image.id: (image.label, image.part) for image in images}
+
+
+def test_class_folders_become_labels_and_paths_become_ids(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "set" / "bee" / "old" / "far away" / "1.png")
+    draw(tmp_path / "set" / "ant" / "UPPER.JPG")
+    assert found(tmp_path / "set") == {"bee/old/far away/1.png": ("bee", ""), "ant/UPPER.JPG": ("ant", "")}
+    assert listing(tmp_path / "set").name == "set"
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
+def test_train_val_test_are_parts(tmp_path: Path, draw: Draw, val: str) -> None:
+    for part in ("Train", val, "TEST"):
+        draw(tmp_path / part / "bee" / "1.png")
+    assert found(tmp_path) == {
+        "Train/bee/1.png": ("bee", "train"),
+        f"{val}/bee/1.png": ("bee", "val"),
+        "TEST/bee/1.png": ("bee", "test"),
+    }
+
+
+def test_train_alone_is_a_part_if_it_holds_folders(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "train" / "bee" / "1.png")
+    assert found(tmp_path) == {"train/bee/1.png": ("bee", "train")}
+
+
+def test_train_may_be_a_class(tmp_path: Path, draw: Draw) -> None:
+    for path in ("train/1.png", "bus/1.png", "a/train/2.png"):
+        draw(tmp_path / path)
+    assert {label for label, _ in found(tmp_path).values()} == {"train", "bus", "a"}
+    assert {part for _, part in found(tmp_path).values()} == {""}
+
+
+def test_a_test_folder_without_labels_is_ignored_and_said(tmp_path: Path, draw: Draw) -> None:
+    for path in ("train/bee/1.png", "test/7.png", "extra/bee/1.png"):
+        draw(tmp_path / path)
+    assert set(found(tmp_path)) == {"train/bee/1.png"}
+    ignored = listing(tmp_path).ignored
+    assert ignored["test"] == "has no class folders"
+    assert ignored["test/7.png"] == "image outside the class folders"
+    assert ignored["extra"] == "folder beside train, val and test"
+
+
+def test_everything_passed_over_has_a_reason(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "bee" / "1.png")
+    draw(tmp_path / "loose.png")
+    draw(tmp_path / ".hidden" / "1.png")
+    draw(tmp_path / "__MACOSX" / "1.png")
+    draw(tmp_path / "bee" / ".ipynb_checkpoints" / "1.png")
+    (tmp_path / "bee" / "._1.png").write_bytes(b"\x00\x05\x16\x07")
+    (tmp_path / "bee" / "Thumbs.db").write_bytes(b"")
+    (tmp_path / "bee" / "notes.txt").write_text("")
+    (tmp_path / "readme.md").write_text("")
+    (tmp_path / "empty").mkdir()
+
+    assert set(found(tmp_path)) == {"bee/1.png"}
+    assert listing(tmp_path).ignored == {
+        "loose.png": "image outside the class folders",
+        "readme.md": "not an image",
+        ".hidden": "hidden",
+        "__MACOSX": "made by the system",
+        "bee/.ipynb_checkpoints": "hidden",
+        "bee/._1.png": "hidden",
+        "bee/Thumbs.db": "made by the system",
+        "bee/notes.txt": "not an image",
+        "empty": "class folder without images",
+    }
+
+
+def test_loops_of_links_end_and_copy_nothing(tmp_path: Path, draw: Draw) -> None:
+    for label in ("ant", "bee"):
+        draw(tmp_path / label / "deep" / "1.png")
+        (tmp_path / label / "up").symlink_to(tmp_path, target_is_directory=True)
+        (tmp_path / label / "self").symlink_to(tmp_path / label, target_is_directory=True)
+        (tmp_path / label / "deep" / "again").symlink_to(tmp_path / label, target_is_directory=True)
+    (tmp_path / "ant" / "a link").symlink_to(tmp_path / "bee" / "deep", target_is_directory=True)
+
+    assert found(tmp_path) == {"ant/deep/1.png": ("ant", ""), "bee/deep/1.png": ("bee", "")}
+    assert listing(tmp_path).ignored["ant/up"] == "the same folder as the data folder"
+    assert listing(tmp_path).ignored["ant/a link"] == "the same folder as bee/deep"
+
+
+def test_links_to_places_outside_are_followed(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "elsewhere" / "1.png")
+    draw(tmp_path / "set" / "ant" / "1.png")
+    (tmp_path / "set" / "bee").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "set" / "ant" / "gone.png").symlink_to(tmp_path / "nothing.png")
+    assert set(found(tmp_path / "set")) == {"ant/1.png", "ant/gone.png", "bee/1.png"}
+
+
+def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(tmp_path / "ant" / "1.png")
+    draw(tmp_path / "bee" / "1.png")
+    scan = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "bee":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may read all, so that chmod would prove nothing
+    assert set(found(tmp_path)) == {"ant/1.png"}
+    assert listing(tmp_path).ignored["bee"] == "folder cannot be read: Permission denied"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_unicode_survive(tmp_path: Path, draw: Draw) -> None:
+    picture = draw(tmp_path / "ant" / "1.png")
+    os.rename(picture, os.fsencode(tmp_path / "ant") + b"/\xff\xfe.png")
+    assert list(found(tmp_path)) == ["ant/\udcff\udcfe.png"]
+    assert listing(tmp_path).images[0].path.read_bytes()
+
+
+def devkit(root: Path, draw: Draw, tests: str | None) -> Path:
+    """Two classes, three training images and one for test; a third training file has no row."""
+    kind = [("bbox_x1", object), ("class", object), ("fname", object)]
+    (root / "devkit").mkdir(parents=True)
+    savemat(root / "devkit" / "cars_meta.mat", {"class_names": np.array(["Audi A4 1996", "BMW X5 2007"], dtype=object)})
+    rows = np.array([(1, 1, "1.jpg"), (1, 2, "2.jpg"), (1, 2, "3.jpg")], dtype=kind)
+    savemat(root / "devkit" / "cars_train_annos.mat", {"annotations": rows})
+    for name in ("1.jpg", "2.jpg", "3.jpg", "4.jpg"):
+        draw(root / "cars_train" / name)
+    if tests:
+        draw(root / "cars_test" / "1.jpg")
+        savemat(root / tests, {"annotations": np.array([(1, 1, "1.jpg")], dtype=kind)})
+    return root
+
+
+def test_the_devkit_without_labels_of_test_has_no_parts(tmp_path: Path, draw: Draw) -> None:
+    root = devkit(tmp_path / "cars", draw, None)
+    assert find_source("auto", str(root)).name == "stanford-cars"
+    assert found(root, "stanford-cars") == {
+        "cars_train/1.jpg": ("Audi A4 1996", ""),
+        "cars_train/2.jpg": ("BMW X5 2007", ""),
+        "cars_train/3.jpg": ("BMW X5 2007", ""),
+    }
+    assert listing(root, "stanford-cars").ignored == {"cars_train/4.jpg": "no label in the devkit"}
+
+
+@pytest.mark.parametrize("where", ["devkit/cars_test_annos_withlabels.mat", "cars_test_annos_withlabels.mat"])
+def test_the_devkit_with_labels_of_test_comes_split(tmp_path: Path, draw: Draw, where: str) -> None:
+    images = found(devkit(tmp_path / "cars", draw, where), "stanford-cars")
+    assert images["cars_test/1.jpg"] == ("Audi A4 1996", "test")
+    assert images["cars_train/1.jpg"] == ("Audi A4 1996", "train")
+
+
+@pytest.mark.parametrize("table", ["cars_meta.mat", "cars_train_annos.mat"])
+def test_a_damaged_devkit_is_one_line(tmp_path: Path, draw: Draw, table: str) -> None:
+    root = devkit(tmp_path / "cars", draw, None)
+    for content in (b"", b"not MATLAB" * 50):
+        (root / "devkit" / table).write_bytes(content)
+        with pytest.raises(DataError, match=table):
+            listing(root, "stanford-cars")
+    (root / "devkit" / table).unlink()
+    with pytest.raises(DataError, match=table):
+        listing(root, "stanford-cars")
+
+
+def test_a_row_of_no_class_is_refused(tmp_path: Path, draw: Draw) -> None:
+    root = devkit(tmp_path / "cars", draw, None)
+    rows = np.array([(1, 3, "1.jpg")], dtype=[("bbox_x1", object), ("class", object), ("fname", object)])
+    savemat(root / "devkit" / "cars_train_annos.mat", {"annotations": rows})
+    with pytest.raises(DataError, match="class 3 of 2"):
+        listing(root, "stanford-cars")
+
+
+def test_the_solar_cells_are_listed_from_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("elpv_dataset")
+    monkeypatch.chdir(tmp_path)
+    cells = find_source("auto", "elpv").list(Path("elpv"))
+    labels = [image.label for image in cells.images]
+    assert {label: labels.count(label) for label in set(labels)} == {"functional": 1803, "with defect": 821}
+    assert sorted(set(labels))[1] == "with defect"  # the second class is the positive one
+    assert len({image.stratum for image in cells.images}) == 8
+    assert (cells.license, cells.test_fraction) == ("CC BY-NC-SA 4.0", 0.25)
+    assert all(image.path.is_file() for image in cells.images)
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"topwork\[demo\]"):
+        listing(Path("elpv"), "elpv")
+
+
+def test_a_folder_named_elpv_is_a_folder(class_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(class_folders.rename(class_folders.parent / "elpv").parent)
+    assert find_source("auto", "elpv").name == "folder"
+
+
+def test_wrong_names_and_places_are_usage_errors(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r"No source is called 'foldr'; there are .*folder"):
+        find_source("foldr", str(tmp_path))
+    with pytest.raises(UsageError, match="does not exist"):
+        find_source("auto", str(tmp_path / "none"))
+    (tmp_path / "file.txt").write_text("")
+    for kind in ("folder", "stanford-cars"):
+        with pytest.raises(UsageError, match="is a file, not a folder"):
+            listing(tmp_path / "file.txt", kind)
