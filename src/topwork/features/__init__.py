@@ -1,0 +1,7 @@
+"""Features of a frozen backbone: computed once per image, cached on disk, shared by all strategies and later runs."""
+
+from topwork.features.cache import FeatureCache
+from topwork.features.extract import FeatureStore
+from topwork.features.normalise import Normaliser, fit_normaliser
+
+__all__ = ["FeatureCache", "FeatureStore", "Normaliser", "fit_normaliser"]

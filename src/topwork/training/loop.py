@@ -1,0 +1,244 @@
+"""The training loop. Read it from ``fit`` downwards; every strategy that trains by gradient descent goes through it.
+
+Shapes: B images a step, K classes. A step is a pure function of (state, seed, step number), so a training that is
+killed and resumed ends bit for bit where the unbroken one ends: same machine, versions and thread count.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from topwork import seeds
+from topwork.artifacts import EpochRecord
+from topwork.config import TrainingConfig
+from topwork.devices import Compute
+from topwork.errors import StorageError, TopworkError
+from topwork.progress import Progress, Step, duration
+from topwork.training import schedule
+from topwork.training.checkpoint import CheckpointStore
+from topwork.training.state import Averages, Position, Tensors, pack, unpack
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Batches(Protocol):
+    """Training batches of any epoch, from any step of it."""
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        ...
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Inputs and targets of the steps ``first``, ``first + 1``, ... of an epoch that counts from 1."""
+        ...
+
+
+@dataclass
+class Task:
+    """What is trained on what.
+
+    Attributes:
+        model: Maps a prepared input (B, ...) to logits (B, K); on its device.
+        groups: Parameter groups with ``params``, ``weight_decay`` and ``lr_scale``.
+        batches: Training data.
+        prepare: Moves a batch to the device and augments it there; gets the step for its randomness.
+        evaluate: Loss and accuracy of ``model`` on val.
+        class_weights: Of the loss, float32 (K,), or None.
+        train_mode: Puts the model into training mode; a strategy keeps layers out of it here.
+    """
+
+    model: nn.Module
+    groups: list[dict[str, Any]]
+    batches: Batches
+    prepare: Callable[[Batch, int], Batch]
+    evaluate: Callable[[], tuple[float, float]]
+    class_weights: torch.Tensor | None = None
+    train_mode: Callable[[], None] | None = None
+
+
+@dataclass
+class Session:
+    """The surroundings of a training: where it runs, saves and reports to.
+
+    Attributes:
+        compute: Device and precision.
+        store: Checkpoints.
+        progress: Reports to people.
+        interrupted: Raises ``Interrupted`` if a signal has come; called with nothing unsaved.
+        stop_asked: Whether a signal has come.
+        quiet_epochs: Say nothing about single epochs (for trainings of seconds).
+        save_seconds: Least time between two checkpoints; the last epoch is always saved.
+    """
+
+    compute: Compute
+    store: CheckpointStore
+    progress: Progress
+    interrupted: Callable[[], None]
+    stop_asked: Callable[[], bool]
+    quiet_epochs: bool = False
+    save_seconds: float = 0.0
+
+
+def fit(task: Task, config: TrainingConfig, seed: int, session: Session, name: str) -> Position:
+    """Train until the planned epochs are over or patience is; the model ends with the weights of the best epoch on val.
+
+    Args:
+        task: What is trained.
+        config: Resolved settings; ``epochs`` is a number.
+        seed: Of the run.
+        session: Surroundings.
+        name: For people.
+
+    Raises:
+        Interrupted: A signal came; the step was finished and saved.
+        TopworkError: The loss is not finite any more.
+    """
+    return _Training(task, config, seed, session, name).run()
+
+
+class _Training:
+    def __init__(self, task: Task, config: TrainingConfig, seed: int, session: Session, name: str) -> None:
+        assert isinstance(config.epochs, int)
+        self.task, self.config, self.seed, self.session, self.name = task, config, seed, session, name
+        self.total = config.epochs * len(task.batches)
+        self.optimizer = make_optimizer(task.groups, config)
+        self.averages = Averages(task.model, config.ema)
+        self.position = Position(pieces=config.accumulate)
+        self.best: Tensors = {}
+        self.scaler = torch.amp.GradScaler(session.compute.device.type, enabled=session.compute.precision == "float16")
+        self._saved = self._start = time.monotonic()
+
+    def run(self) -> Position:
+        self._restore()
+        steps = len(self.task.batches)
+        self._start -= self.position.seconds
+        with self.session.progress.step(self.name, self.total, "steps") as bar:
+            bar.advance(self.position.step)
+            while len(self.position.history) < self.total // steps and not self.position.stopped_early:
+                epoch = len(self.position.history) + 1
+                self._train_epoch(epoch, self.position.step - (epoch - 1) * steps, bar)
+                self._finish_epoch(epoch)
+        self.task.model.load_state_dict(self.best)
+        return self.position
+
+    def _restore(self) -> None:
+        checkpoint = self.session.store.load()
+        if checkpoint:
+            unpack(checkpoint.tensors, self.task.model, self.optimizer, self.averages)
+            self.position, self.best = checkpoint.position, checkpoint.best
+            if self.position.scaler:
+                self.scaler.load_state_dict(self.position.scaler)
+            self.session.progress.say(f"  {self.name}: goes on from step {self.position.step} of {self.total}")
+
+    def _train_epoch(self, epoch: int, first: int, bar: Step) -> None:
+        (self.task.train_mode or self.task.model.train)()
+        for batch in self.task.batches.epoch(epoch, first):
+            self._step(batch)
+            bar.advance()
+            if self.session.stop_asked():
+                self._save()
+                self.session.interrupted()
+
+    def _step(self, batch: Batch) -> None:
+        """One optimizer step; a GPU that runs out of memory gets the batch in twice as many pieces, for good."""
+        position, config = self.position, self.config
+        rate = config.lr * schedule.factor(position.step, self.total, config.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_scale"]
+        x, target = self.task.prepare(batch, position.step)
+        while True:
+            try:
+                torch.manual_seed(seeds.derive(self.seed, "step", position.step))
+                loss = self._gradients(x, target)
+                break
+            except torch.OutOfMemoryError:
+                if position.pieces >= len(x):
+                    raise
+                position.pieces *= 2
+                self.session.progress.say(f"  {self.name}: memory is short; batches go in {position.pieces} pieces")
+        if not loss < float("inf"):  # also catches NaN
+            raise TopworkError(
+                f"{self.name}: the loss became {loss} at step {position.step + 1}. Lower --lr (now {config.lr:g}) or "
+                "use --precision float32."
+            )
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.task.model.parameters(), config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        position.step += 1
+        position.loss_sum += loss
+        self.averages.update(position.step)
+
+    def _gradients(self, x: torch.Tensor, target: torch.Tensor) -> float:
+        self.optimizer.zero_grad()
+        total = 0.0
+        for part, goal in zip(x.chunk(self.position.pieces), target.chunk(self.position.pieces), strict=True):
+            with self.session.compute.autocast():
+                logits = self.task.model(part)
+            loss = functional.cross_entropy(
+                logits.float(), goal, self.task.class_weights, label_smoothing=self.config.label_smoothing
+            ) * (len(part) / len(x))
+            self.scaler.scale(loss).backward()
+            total += float(loss.detach())
+        return total
+
+    def _finish_epoch(self, epoch: int) -> None:
+        position, steps = self.position, len(self.task.batches)
+        own = {k: v.detach().clone() for k, v in self.task.model.state_dict().items()}
+        kept = {k: v.detach().clone() for k, v in self.averages.evaluated().items()}
+        self.task.model.load_state_dict(kept)
+        self.task.model.eval()
+        loss, accuracy = self.task.evaluate()
+        self.task.model.load_state_dict(own)
+        best = (accuracy, -loss) > position.best_score
+        if best:
+            position.best_epoch, position.best_score = epoch, (accuracy, -loss)
+            self.best = {k: v.cpu().contiguous() for k, v in kept.items()}
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        record = EpochRecord(epoch, position.step, position.loss_sum / steps, loss, accuracy, rate, best)
+        position.history.append(record)
+        position.loss_sum = 0.0
+        position.stopped_early = 0 < self.config.patience <= epoch - position.best_epoch
+        self._report(record)
+        over = position.step >= self.total or position.stopped_early
+        if over or self.session.stop_asked() or time.monotonic() - self._saved >= self.session.save_seconds:
+            self._save()
+        self.session.interrupted()
+
+    def _report(self, record: EpochRecord) -> None:
+        if self.session.quiet_epochs:
+            return
+        done = time.monotonic() - self._start
+        left = done / record.step * (self.total - record.step)
+        self.session.progress.say(
+            f"  {self.name}  epoch {record.epoch}/{self.config.epochs}  train loss {record.train_loss:.3f}  "
+            f"val loss {record.val_loss:.3f}  val accuracy {record.val_accuracy:.1%}{' *' if record.best else '  '}  "
+            f"{duration(done)}{f', about {duration(left)} left' if record.step < self.total else ''}"
+        )
+
+    def _save(self) -> None:
+        """A save that fails keeps the training alive: it warns and tries again at the next occasion."""
+        self._saved = time.monotonic()
+        self.position.seconds = self._saved - self._start
+        self.position.scaler = self.scaler.state_dict()
+        tensors = pack(self.task.model, self.optimizer, self.averages)
+        try:
+            self.session.store.save(
+                tensors, self.position, self.best, self.position.best_epoch * len(self.task.batches)
+            )
+        except StorageError as error:
+            self.session.progress.say(f"  {self.name}: not saved: {error} Training goes on.")
+
+
+def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum; ``lr_scale`` of a group stays with it."""
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999))
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)

@@ -1,0 +1,33 @@
+"""The learning rate as a pure function of the step, so that a resume has nothing to restore."""
+
+from __future__ import annotations
+
+import math
+
+
+def factor(step: int, total: int, warmup: float) -> float:
+    """Factor of the peak learning rate at a step: a linear rise, then half a cosine to 0 (Loshchilov & Hutter 2017).
+
+    Args:
+        step: From 0 to ``total`` - 1.
+        total: All steps of the training.
+        warmup: Share of them in which the rate rises.
+
+    Returns:
+        In (0, 1].
+    """
+    rising = round(total * warmup)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
+
+
+def auto_epochs(images: int, least: int, most: int, visits: int = 60_000) -> int:
+    """Epochs for a training set: as many as show about ``visits`` images, within limits.
+
+    Args:
+        images: Training images.
+        least, most: Limits of the result.
+        visits: Images to show in all.
+    """
+    return max(least, min(most, math.ceil(visits / max(1, images))))

@@ -1,0 +1,121 @@
+"""Everything a training needs to go on, in one place, as named tensors and JSON.
+
+There is no random state in it: every random choice is a function of the seed and the position (see ``seeds``). There
+is no schedule in it either: the learning rate is a function of the step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from topwork.artifacts import EpochRecord
+from topwork.errors import DamagedFile
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass
+class Position:
+    """Where a training is.
+
+    Attributes:
+        step: Optimizer steps done since the start.
+        loss_sum: Sum of the losses of this epoch's steps so far.
+        pieces: Pieces a batch is cut into at present.
+        best_epoch: 0 before the first.
+        best_score: (accuracy, -loss) on val of the best epoch.
+        history: Finished epochs.
+        seconds: Time spent in training; the only part that differs between equal trainings.
+        stopped_early: Whether patience has run out.
+        scaler: State of the float16 loss scaler; empty where there is none.
+    """
+
+    step: int = 0
+    loss_sum: float = 0.0
+    pieces: int = 1
+    best_epoch: int = 0
+    best_score: tuple[float, float] = (-1.0, 0.0)
+    history: list[EpochRecord] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped_early: bool = False
+    scaler: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON value."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Position:
+        """The inverse of ``to_json``."""
+        fields: dict[str, Any] = dict(value)
+        fields["history"] = [EpochRecord(**record) for record in value["history"]]
+        fields["best_score"] = tuple(value["best_score"])
+        return Position(**fields)
+
+
+class Averages:
+    """A running average of weights and buffers (Polyak averaging) with a short memory at the start.
+
+    Args:
+        model: What is averaged.
+        decay: Of the average, in [0, 1); 0 makes the average the model itself.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._model, self._decay = model, decay
+        self.tensors: Tensors = {k: v.detach().clone() for k, v in model.state_dict().items()} if decay else {}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take the model in after a step, which counts from 1."""
+        decay = min(self._decay, step / (step + 9))
+        for name, tensor in self._model.state_dict().items() if self._decay else ():
+            if tensor.is_floating_point():
+                self.tensors[name].lerp_(tensor, 1 - decay)
+            else:
+                self.tensors[name].copy_(tensor)
+
+    def evaluated(self) -> Tensors:
+        """What is evaluated and kept: the average, or the model itself."""
+        return self.tensors or self._model.state_dict()
+
+
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages) -> Tensors:
+    """All tensors of a training by name: ``model.*``, ``average.*`` and ``optimizer.<parameter>.*``."""
+    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    tensors |= {f"average.{name}": t for name, t in averages.tensors.items()}
+    for i, parameter in enumerate(_parameters(optimizer)):
+        tensors |= {f"optimizer.{i}.{k}": v for k, v in optimizer.state.get(parameter, {}).items() if v is not None}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def unpack(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages) -> None:
+    """Put packed tensors back where they came from.
+
+    Raises:
+        DamagedFile: Names differ from what this model and optimizer need.
+    """
+    try:
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        for name, tensor in averages.tensors.items():
+            tensor.copy_(tensors[f"average.{name}"])
+    except (KeyError, RuntimeError) as error:
+        raise DamagedFile(f"The checkpoint does not fit the model: {error}. Use --overwrite to start anew.") from error
+    for i, parameter in enumerate(_parameters(optimizer)):
+        prefix = f"optimizer.{i}."
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        if state:
+            optimizer.state[parameter] = {k: _like(v, parameter) for k, v in state.items()}
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _like(value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
+    """On the parameter's device and in its memory layout, so that kernels run as in the unbroken training."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()

@@ -1,0 +1,58 @@
+"""The feature cache: shared, checked, and without influence on the features."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from topwork.features import FeatureCache, fit_normaliser
+
+
+def _images(count: int, start: int = 0) -> list[bytes]:
+    return [hashlib.sha256(str(i).encode()).digest() for i in range(start, start + count)]
+
+
+def test_what_was_added_is_found_again_and_only_new_images_are_missing(tmp_path: Path) -> None:
+    images, features = _images(5), np.arange(20, dtype=np.float32).reshape(5, 4)
+    FeatureCache(tmp_path, {"model": "x"}, print).add(images[:3], features[:3])
+    cache = FeatureCache(tmp_path, {"model": "x"}, print)
+    assert cache.missing([*images, images[4]]) == [3, 4]
+    cache.add(images[3:], features[3:])
+    np.testing.assert_array_equal(FeatureCache(tmp_path, {"model": "x"}, print).get(images), features)
+
+
+@pytest.mark.parametrize("change", [{"model": "y"}, {"model": "x", "precision": "bfloat16"}, {}])
+def test_another_key_finds_nothing(tmp_path: Path, change: dict[str, str]) -> None:
+    FeatureCache(tmp_path, {"model": "x"}, print).add(_images(2), np.zeros((2, 4), np.float32))
+    assert FeatureCache(tmp_path, change, print).missing(_images(2)) == [0, 1]
+
+
+def test_any_flipped_bit_is_noticed_and_said(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, {"model": "x"}, print)
+    cache.add(_images(2), np.ones((2, 4), np.float32))
+    (shard,) = cache.folder.glob("*.safetensors")
+    good = shard.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.choice(len(good), 40, replace=False):
+        bad = bytearray(good)
+        bad[position] ^= 1 << int(rng.integers(8))
+        shard.write_bytes(bad)
+        said: list[str] = []
+        assert FeatureCache(tmp_path, {"model": "x"}, said.append).missing(_images(2)) == [0, 1]
+        assert "damaged" in said[0]
+        assert not shard.exists()
+
+
+@pytest.mark.parametrize("power", [True, False])
+def test_the_normaliser_takes_out_mean_and_one_common_scale(power: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.normal(2, 3, (500, 7)) * np.arange(1, 8)).astype(np.float32)
+    z = fit_normaliser(x, power)(x)
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-4)
+    assert z.var(axis=0).mean() == pytest.approx(1, rel=1e-4)
+    root = np.sign(x) * np.sqrt(np.abs(x)) if power else x
+    ratios = (root - root.mean(axis=0)) / z
+    np.testing.assert_allclose(ratios, ratios.flat[0], rtol=1e-2)
