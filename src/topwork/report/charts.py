@@ -1,0 +1,167 @@
+"""Charts as inline SVG that follows the page: its font, its text colour, its light or dark mode.
+
+matplotlib cannot write ``currentColor`` or CSS variables, so it draws in stand-in colours that are replaced afterwards.
+The text stays text, there is no date in the file, and equal data give equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from topwork.artifacts import EpochRecord
+from topwork.report.gather import StrategyData
+from topwork.report.words import SPACE, number, percent, percent_interval
+
+INK, MUTED, RULE, SECOND = "#010101", "#020202", "#030303", "#040404"
+SERIES = tuple(f"#0500{i:02x}" for i in range(6))
+_CSS = {INK: "currentColor", MUTED: "var(--muted)", RULE: "var(--rule)", SECOND: "var(--second)"}
+_CSS |= {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES)}
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = None) -> str:
+    """Accuracy on test with its 95 % interval, one row a strategy.
+
+    Args:
+        strategies: Those without an accuracy are left out.
+        majority: Accuracy of always answering the most frequent class, drawn as a line.
+
+    Returns:
+        An ``<svg>`` element; empty if there is nothing to draw.
+    """
+    rows = [(i, s.name, s.test.accuracy) for i, s in enumerate(strategies) if s.test]
+    rows = [(i, name, figure) for i, name, figure in rows if figure.value is not None]
+    if not rows:
+        return ""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for y, (i, _, accuracy) in enumerate(rows):
+            value, low, high = (
+                100 * (x if x is not None else 0.0) for x in (accuracy.value, accuracy.low, accuracy.high)
+            )
+            colour = SERIES[i % len(SERIES)]
+            if accuracy.low is not None and accuracy.high is not None:
+                axes.plot([low, high], [y, y], color=colour, linewidth=2.4)
+            axes.plot([value], [y], "o", color=colour, markersize=7.5)
+            label = percent(accuracy.value)
+            axes.annotate(label, (value, y), (0, 7), textcoords="offset points", ha="center", va="bottom")
+        if majority is not None:
+            axes.axvline(100 * majority, color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
+        axes.set_yticks(range(len(rows)), [name for _, name, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.75)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.grid(axis="y", visible=False)
+        axes.grid(axis="x", visible=True)
+        axes.spines["left"].set_visible(False)
+        axes.margins(x=0.08)
+        axes.set_xlabel("accuracy on test, %")
+
+    told = [f"{name} {percent(a.value)}, 95{SPACE}% interval {percent_interval(a)}" for _, name, a in rows]
+    if majority is not None:
+        told.append(f"always the most frequent class {percent(majority)}")
+    return _svg("accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on test. {'; '.join(told)}.")
+
+
+def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
+    """Loss on train and on val by epoch, as an ``<svg>`` element.
+
+    Args:
+        name: Of the strategy.
+        history: At least one epoch.
+        series: Which of the series colours val has.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        _line(axes, history, [r.train_loss for r in history], SECOND, (0, (4, 2)))
+        _line(axes, history, [r.val_loss for r in history], SERIES[series % len(SERIES)])
+        axes.set_ylabel("loss")
+
+    last = history[-1]
+    words = f"train {number(last.train_loss)}, val {number(last.val_loss)} after epoch {last.epoch}"
+    return _svg(f"loss-{name}", (4.1, 2.35), draw, f"Loss of {name} by epoch: {words}.")
+
+
+def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
+    """Accuracy on val by epoch with the best epoch marked; arguments as ``loss_chart``."""
+    best = [record for record in history if record.best][-1:]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        colour = SERIES[series % len(SERIES)]
+        _line(axes, history, [100 * r.val_accuracy for r in history], colour)
+        for record in best:
+            axes.plot([record.epoch], [100 * record.val_accuracy], "o", color=colour, markersize=7)
+        axes.set_ylabel("accuracy on val, %")
+
+    words = f"{percent(history[-1].val_accuracy)} after epoch {history[-1].epoch}"
+    chosen = "".join(f"; epoch {r.epoch} was chosen with {percent(r.val_accuracy)}" for r in best)
+    return _svg(f"val-{name}", (4.1, 2.35), draw, f"Accuracy of {name} on val by epoch: {words}{chosen}.")
+
+
+def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], colour: str, style: object = "-") -> None:
+    points = [(r.epoch, v) for r, v in zip(history, values, strict=True) if math.isfinite(v)]
+    axes.plot(
+        [x for x, _ in points],
+        [y for _, y in points],
+        color=colour,
+        linestyle=style,  # pyrefly: ignore[bad-argument-type]
+        marker="." if len(points) < 3 else "",
+    )
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(history) == 1:
+        axes.set_xlim(history[0].epoch - 1, history[0].epoch + 1)
+
+
+def _svg(key: str, size: tuple[float, float], draw: Callable[[Figure], None], told: str) -> str:
+    prefix = re.sub(r"[^a-z0-9]+", "-", key.lower())
+    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": prefix}):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        text = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    svg = text.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
+    # Several charts share one page, and ids must be unique in it.
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
+    for colour, css in _CSS.items():
+        svg = svg.replace(colour, css)
+    view = re.search(r'viewBox="[^"]*"', svg)
+    assert view
+    width = f"{size[0] * 96:.0f}"
+    head = f'<svg class="chart" role="img" aria-label="{escape(told)}" {view[0]} width="{width}">'
+    return head + svg[svg.index(">") + 1 :].strip()

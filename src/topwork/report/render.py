@@ -1,0 +1,97 @@
+"""``ReportData`` -> one HTML file: no script, no network, no file beside it. Only here are templates known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from topwork import storage
+from topwork.report import charts, views, words
+from topwork.report.gather import ReportData, gather
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_report(folder: Path) -> Path:
+    """Make the report of a run or comparison folder from the files in it.
+
+    Args:
+        folder: A run folder or a comparison folder; it may be still under way.
+
+    Returns:
+        ``folder / "report.html"``.
+
+    Raises:
+        DataError: The folder has no ``run.json``, or one of a newer format.
+        DamagedFile: A file in it is not what its name says.
+        StorageError: The folder cannot be written.
+    """
+    path = folder / "report.html"
+    storage.write_text(path, render(gather(folder)))
+    return path
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML text. Equal data give equal text.
+
+    Everything that comes from data, class names above all, is escaped; a file name that is not Unicode is shown with
+    replacement characters.
+    """
+    rows = views.class_rows(data.finished)
+    html = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            r=data,
+            title=_title(data),
+            summary=words.summary(data),
+            figure_names=views.figure_names(data),
+            bars=views.bars(data.finished),
+            accuracy_chart=Markup(charts.accuracy_chart(data.strategies, data.data.majority)),
+            curves=[
+                (
+                    strategy,
+                    i,
+                    Markup(charts.loss_chart(strategy.name, strategy.history, i)),
+                    Markup(charts.val_accuracy_chart(strategy.name, strategy.history, i)),
+                )
+                for i, strategy in enumerate(data.strategies)
+                if strategy.history
+            ],
+            class_rows=rows,
+            hardest=views.hardest(rows),
+            reasons=views.reasons(data),
+        )
+    )
+    return html.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _title(data: ReportData) -> str:
+    if data.kind == "comparison":
+        number = len(data.strategies)
+        return f"{data.data.name}: {number} {'strategy' if number == 1 else 'strategies'} compared"
+    return f"{data.data.name}: {data.strategies[0].name}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=words.percent,
+        percent_interval=words.percent_interval,
+        number=words.number,
+        number_interval=words.number_interval,
+        count=words.count,
+        seconds=words.seconds,
+        plain=words.plain,
+        matrix=views.matrix,
+        pairs=views.confused_pairs,
+    )
+    return environment

@@ -1,0 +1,135 @@
+"""What tables of the report show, worked out of ``ReportData`` before any template sees it. Pure functions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from topwork.report.gather import PerClass, ReportData, Scores, StrategyData
+
+MOST_CLASSES_IN_MATRIX = 30
+MOST_PAIRS = 15
+MOST_HARDEST = 10
+
+FIGURES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "roc_auc": "ROC AUC",
+    "top5": "Top-5 accuracy",
+    "log_loss": "Log-loss",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An interval drawn in a table cell; positions in percent of the cell's width."""
+
+    left: float
+    width: float
+    dot: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a confusion matrix: images, share of its row in [0, 1], and whether it is on the diagonal."""
+
+    images: int
+    share: float
+    right: bool
+
+    @property
+    def shade(self) -> float:
+        """How deep it is coloured, in [0, 1]; a mistake by the square root, because small shares matter there."""
+        return self.share if self.right else self.share**0.5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A mistake that was made often: ``images`` of ``support`` images of ``label`` were taken for ``predicted``."""
+
+    label: str
+    predicted: str
+    images: int
+    support: int
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class over all finished strategies: F1 by strategy name, and images in test."""
+
+    name: str
+    images: int
+    f1: dict[str, float | None]
+
+
+def figure_names(data: ReportData) -> dict[str, str]:
+    """The figures that at least one strategy has: key to column head, in the order of the table."""
+    found = {name for s in data.finished if s.test for name in s.test.figures}
+    return {name: head for name, head in FIGURES.items() if name in found}
+
+
+def bars(strategies: Sequence[StrategyData]) -> dict[str, Bar]:
+    """Accuracy intervals of all strategies on one scale, by strategy name."""
+    spans = {}
+    for s in strategies:
+        if s.test and s.test.accuracy.value is not None:
+            value, low, high = s.test.accuracy.value, s.test.accuracy.low, s.test.accuracy.high
+            spans[s.name] = (value if low is None else low, value, value if high is None else high)
+    if not spans:
+        return {}
+    start, end = min(low for low, _, _ in spans.values()), max(high for _, _, high in spans.values())
+    scale = 94 / (end - start) if end > start else 0.0
+    return {
+        name: Bar(3 + (low - start) * scale, (high - low) * scale, 3 + (value - start) * scale)
+        for name, (low, value, high) in spans.items()
+    }
+
+
+def matrix(scores: Scores) -> list[list[Cell]]:
+    """The confusion matrix with each cell's share of its row; empty if there are too many classes to read it."""
+    if len(scores.confusion) > MOST_CLASSES_IN_MATRIX:
+        return []
+    return [
+        [Cell(images, images / sum(row) if sum(row) else 0.0, i == j) for j, images in enumerate(row)]
+        for i, row in enumerate(scores.confusion)
+    ]
+
+
+def confused_pairs(scores: Scores, most: int = MOST_PAIRS) -> list[Pair]:
+    """The most frequent mistakes, most frequent first; ties in the order of the classes."""
+    names = [row.name for row in scores.per_class]
+    pairs = [
+        Pair(names[i], names[j], images, sum(row))
+        for i, row in enumerate(scores.confusion)
+        for j, images in enumerate(row)
+        if i != j and images
+    ]
+    return sorted(pairs, key=lambda pair: -pair.images)[:most]
+
+
+def class_rows(strategies: Sequence[StrategyData]) -> list[ClassRow]:
+    """F1 of every class, strategies side by side, in the order of the class index."""
+    tables: dict[str, dict[str, PerClass]] = {
+        s.name: {row.name: row for row in s.test.per_class} for s in strategies if s.test
+    }
+    first = next(iter(tables.values()), {})
+    return [
+        ClassRow(
+            row.name, row.images, {name: table[row.name].f1 for name, table in tables.items() if row.name in table}
+        )
+        for row in first.values()
+    ]
+
+
+def hardest(rows: Sequence[ClassRow], most: int = MOST_HARDEST) -> list[ClassRow]:
+    """The classes with images whose mean F1 over the strategies is lowest, lowest first."""
+    known = [(row, [value for value in row.f1.values() if value is not None]) for row in rows if row.images]
+    means = [(sum(values) / len(values), row) for row, values in known if values]
+    return [row for _, row in sorted(means, key=lambda pair: pair[0])[:most]]
+
+
+def reasons(data: ReportData) -> list[tuple[str, int]]:
+    """Why images were set aside, and how many for each reason, most frequent first."""
+    return Counter(reason or "no reason given" for _, reason in data.data.set_aside).most_common()

@@ -1,0 +1,131 @@
+"""What a strategy is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from topwork.artifacts import EpochRecord, Manifest, Split
+from topwork.backbones import Backbone
+from topwork.config import Component
+from topwork.devices import Compute
+from topwork.features import FeatureStore
+from topwork.progress import Progress
+from topwork.signals import Signals
+from topwork.training.checkpoint import CheckpointStore
+from topwork.training.images import ImageData
+from topwork.training.loop import Session
+
+SAVE_SECONDS = 30.0  # a head on cached features trains in less; an image epoch takes longer
+
+
+@dataclass
+class Context:
+    """The surroundings of one run.
+
+    Attributes:
+        manifest, split: The images.
+        backbone: The pretrained network, frozen and shared; a strategy that changes weights asks ``new_backbone``.
+        new_backbone: Makes a network of its own; pretrained or, with a seed, random.
+        features: Features of the frozen backbone.
+        compute: Device and precision.
+        seed: Of the run.
+        folder: The run folder.
+        progress, signals: To and from people.
+    """
+
+    manifest: Manifest
+    split: Split
+    backbone: Backbone
+    new_backbone: Callable[[bool], Backbone]
+    features: FeatureStore
+    compute: Compute
+    seed: int
+    folder: Path
+    progress: Progress
+    signals: Signals
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.split.classes)
+
+    @cached_property
+    def images(self) -> ImageData:
+        """The images as the training core wants them."""
+        return ImageData(self.manifest, self.split, self.backbone.spec, self.compute, self.seed)
+
+    def session(self, name: str, config: Component, quiet: bool = False) -> Session:
+        """Surroundings of ``loop.fit`` whose checkpoints belong to these resolved settings."""
+        plan = {
+            "strategy": name,
+            "seed": self.seed,
+            "model": self.backbone.model,
+            "weights": self.backbone.digest,
+            "train": len(self.split.ids["train"]),
+            **config.model_dump(mode="json"),
+        }
+        store = CheckpointStore(self.folder / "checkpoints", plan, self.progress.say)
+        seconds = SAVE_SECONDS if quiet else 0.0
+        return Session(self.compute, store, self.progress, self.signals.check, self.signals.asked, quiet, seconds)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained strategy.
+
+    Attributes:
+        scores: Part name to scores float (N, K) in the order of the split; asked for ``test`` once.
+        kind: ``"logit"`` or ``"margin"``.
+        probabilities: Scores (N, K) to probabilities (N, K) whose rows sum to 1.
+        tensors: What a prediction needs besides the frozen backbone, or with it if ``whole`` is true.
+        whole: Whether the backbone's own weights were trained, so that they are among the tensors.
+        trained: Parameter tensors and parameters that were trained.
+        selection: What val chose.
+        history: Epochs, if there are any.
+        seconds: Training time without the computing of features.
+        notes: What a reader of the figures should know.
+    """
+
+    scores: Callable[[str], np.ndarray]
+    kind: str
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    tensors: dict[str, torch.Tensor]
+    whole: bool
+    trained: tuple[int, int]
+    selection: dict[str, str | int | float]
+    seconds: float
+    history: list[EpochRecord] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Strategy(Protocol):
+    """A way of transferring a backbone to labelled images."""
+
+    name: str
+    Config: type[Any]
+
+    def resolve(self, config: Any, context: Context) -> Any:
+        """The settings with every ``auto`` turned into a number; may time a few steps."""
+        ...
+
+    def fit(self, config: Any, context: Context) -> Fitted:
+        """Train on the train part, choose on the val part, or go on where a killed training was."""
+        ...
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities float64 (N, K) of logits (N, K)."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def tensor_count(parameters: list[torch.nn.Parameter]) -> tuple[int, int]:
+    """Number of tensors and of single parameters."""
+    return len(parameters), sum(p.numel() for p in parameters)

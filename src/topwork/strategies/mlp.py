@@ -1,0 +1,133 @@
+"""``mlp``: features of the frozen backbone, computed once, and a two-layer head trained on them in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from topwork import seeds
+from topwork.config import TrainingConfig
+from topwork.features import Normaliser, fit_normaliser
+from topwork.strategies.base import Context, Fitted, softmax, tensor_count
+from topwork.training.images import balanced
+from topwork.training.loop import Batch, Task, fit
+
+
+class MLPConfig(TrainingConfig):
+    """Settings of ``mlp``."""
+
+    epochs: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=5e-4, gt=0)
+    hidden: int = Field(default=1024, ge=1)
+    """Width of the hidden layer."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of hidden units that are switched off in a training step."""
+
+
+class Normalise(nn.Module):
+    """The fixed first layer of the head: what ``features.Normaliser`` does, as a module."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, normaliser: Normaliser) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.from_numpy(normaliser.mean))
+        self.register_buffer("scale", torch.tensor(normaliser.scale))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, D) to (B, D)."""
+        return (x.sign() * x.abs().sqrt() - self.mean) / self.scale
+
+
+class _FeatureBatches:
+    """Cached features in random order, each image as it is or mirrored."""
+
+    def __init__(self, views: torch.Tensor, labels: torch.Tensor, batch_size: int, seed: int) -> None:
+        self._views, self._labels, self._seed = views, labels, seed  # (2, N, D), (N,)
+        self._size = min(batch_size, len(labels))
+
+    def __len__(self) -> int:
+        return len(self._labels) // self._size
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        order = seeds.order(self._seed, epoch, len(self._labels))
+        mirrored = np.random.default_rng(seeds.derive(self._seed, "mirror", epoch)).integers(0, 2, len(order))
+        for step in range(first, len(self)):
+            chunk = order[step * self._size : (step + 1) * self._size]
+            yield self._views[mirrored[chunk], chunk], self._labels[chunk]
+
+
+class MLP:
+    """Linear(D, hidden) - ReLU - Dropout - Linear(hidden, K) on normalised features."""
+
+    name = "mlp"
+    Config = MLPConfig
+
+    def resolve(self, config: MLPConfig, context: Context) -> MLPConfig:
+        """There is nothing to resolve."""
+        return config
+
+    def _head(self, config: MLPConfig, context: Context) -> nn.Sequential:
+        normaliser = fit_normaliser(context.features.part("train"))
+        torch.manual_seed(seeds.derive(context.seed, "head"))
+        return nn.Sequential(
+            Normalise(normaliser),
+            nn.Linear(len(normaliser.mean), config.hidden),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.hidden, context.classes),
+        ).to(context.compute.device)
+
+    def fit(self, config: MLPConfig, context: Context) -> Fitted:
+        """Train the head, keep the best epoch on val."""
+        device, labels = context.compute.device, context.split.labels
+        model = self._head(config, context)
+        views = np.stack([context.features.part("train"), context.features.part("train", mirrored=True)])
+        val, target = (
+            torch.from_numpy(context.features.part("val")).to(device),
+            torch.from_numpy(labels["val"]).to(device),
+        )
+
+        def evaluate() -> tuple[float, float]:
+            with torch.inference_mode():
+                logits = model(val).double()
+            return float(functional.cross_entropy(logits, target)), float((logits.argmax(1) == target).double().mean())
+
+        def scores(part: str) -> np.ndarray:
+            with torch.inference_mode():
+                return model.eval()(torch.from_numpy(context.features.part(part)).to(device)).float().cpu().numpy()
+
+        weights = [p for p in model.parameters() if p.ndim > 1]
+        biases = [p for p in model.parameters() if p.ndim == 1]
+        task = Task(
+            model,
+            [
+                {"params": weights, "weight_decay": config.weight_decay, "lr_scale": 1.0},
+                {"params": biases, "weight_decay": 0.0, "lr_scale": 1.0},
+            ],
+            _FeatureBatches(
+                torch.from_numpy(views).to(device), torch.from_numpy(labels["train"]), config.batch_size, context.seed
+            ),
+            lambda batch, _: (batch[0], batch[1].to(device)),
+            evaluate,
+            balanced(labels["train"], context.classes, device) if config.class_weights == "balanced" else None,
+        )
+        position = fit(task, config, context.seed, context.session(self.name, config, quiet=True), self.name)
+        return Fitted(
+            scores=scores,
+            kind="logit",
+            probabilities=softmax,
+            tensors=model.state_dict(),
+            whole=False,
+            trained=tensor_count(list(model.parameters())),
+            selection={"epoch": position.best_epoch, "epochs trained": len(position.history)},
+            seconds=position.seconds,
+            history=position.history,
+        )

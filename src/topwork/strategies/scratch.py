@@ -1,0 +1,63 @@
+"""``scratch``: the backbone with random weights, all layers trained. It says what pretraining is worth."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from topwork import seeds
+from topwork.backbones import layer_groups
+from topwork.config import ImageTrainingConfig
+from topwork.strategies.base import Context, Fitted, softmax, tensor_count
+from topwork.training.images import Classifier, image_task, resolve
+from topwork.training.loop import Task, fit
+
+
+class ScratchConfig(ImageTrainingConfig):
+    """Settings of ``scratch``."""
+
+    lr: float = Field(default=2e-3, gt=0)
+    min_crop: float = Field(default=0.35, gt=0, le=1)
+
+
+class Scratch:
+    """Train every layer from random weights."""
+
+    name = "scratch"
+    Config = ScratchConfig
+
+    def resolve(self, config: ScratchConfig, context: Context) -> ScratchConfig:
+        """Epochs: 10 to 100 by the number of images, on a CPU what two minutes allow."""
+        new = lambda settings: self._task(settings, context)  # noqa: E731
+        return resolve(config, context.images, new, limits=(10, 100), cpu_minutes=2.0)
+
+    def _task(self, config: ScratchConfig, context: Context) -> Task:
+        backbone = context.new_backbone(False)
+        torch.manual_seed(seeds.derive(context.seed, "head"))
+        model = Classifier(backbone.module, nn.Linear(backbone.features, context.classes))
+        context.compute.images(model)
+        groups = layer_groups(model.backbone, config.weight_decay, 1.0)
+        groups.append({"params": [model.head.weight], "weight_decay": config.weight_decay, "lr_scale": 1.0})
+        groups.append({"params": [model.head.bias], "weight_decay": 0.0, "lr_scale": 1.0})
+        return image_task(model, groups, config, context.images)
+
+    def fit(self, config: ScratchConfig, context: Context) -> Fitted:
+        """Train, keep the best epoch on val."""
+        task = self._task(config, context)
+        position = fit(task, config, context.seed, context.session(self.name, config), self.name)
+        return Fitted(
+            scores=lambda part: context.images.logits(task.model, part),
+            kind="logit",
+            probabilities=softmax,
+            tensors=task.model.state_dict(),
+            whole=True,
+            trained=tensor_count(list(task.model.parameters())),
+            selection={"epoch": position.best_epoch, "epochs trained": len(position.history)},
+            seconds=position.seconds,
+            history=position.history,
+            notes=[
+                f"scratch saw {len(position.history)} epochs. Published trainings from random weights take hundreds to "
+                "over a thousand; its figure says what this budget gives, not what the network could reach."
+            ],
+        )

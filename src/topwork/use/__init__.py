@@ -1,0 +1,1 @@
+"""Using a trained model: the bundle that holds everything a prediction needs."""

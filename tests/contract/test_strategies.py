@@ -1,0 +1,157 @@
+"""Every strategy keeps the same contract: files, figures, frozen backbone, resume, bundle."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+
+import topwork
+from topwork import storage
+from topwork.artifacts import read_split
+from topwork.config import STRATEGY_NAMES
+from topwork.evaluation import evaluate
+from topwork.strategies import STRATEGIES
+
+FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
+SETS = (
+    "scratch.epochs=2",
+    "finetune.epochs=2",
+    "mlp.epochs=3",
+    "svm.grid=[1e-3, 1e-2]",
+    "scratch.batch_size=8",
+    "finetune.batch_size=8",
+)
+
+
+@pytest.fixture(scope="module")
+def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
+    out = tmp_path_factory.mktemp("contract") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
+        return topwork.compare(photos, out=out, sets=SETS, **FAST)
+
+
+def test_the_dict_and_the_names_agree() -> None:
+    assert tuple(STRATEGIES) == STRATEGY_NAMES
+    assert all(strategy.name == name for name, strategy in STRATEGIES.items())
+
+
+@pytest.mark.parametrize("name", STRATEGY_NAMES)
+class TestEveryStrategy:
+    def test_it_writes_the_files_of_a_run(self, comparison: topwork.Comparison, name: str) -> None:
+        folder = comparison[name].path
+        for file in ("run.json", "config.toml", "environment.json", "manifest.csv", "split.csv", "predictions.csv"):
+            assert (folder / file).is_file(), file
+        assert (folder / "report.html").stat().st_size < 3e6
+        assert comparison[name].status == "done"
+        assert not re.search(r'(?<!source) = "auto"', (folder / "config.toml").read_text())
+
+    def test_every_test_image_is_predicted_once_and_metrics_follow(
+        self, comparison: topwork.Comparison, name: str
+    ) -> None:
+        run = comparison[name]
+        split = read_split(run.path / "split.csv")
+        assert run.predictions.ids == split.ids["test"]
+        assert evaluate(run.predictions)["accuracy"] == run.metrics["test"]["accuracy"]
+        np.testing.assert_allclose(run.predictions.probabilities.sum(axis=1), 1, atol=1e-9)
+
+    def test_scores_say_their_kind(self, comparison: topwork.Comparison, name: str) -> None:
+        assert comparison[name].predictions.kind == ("margin" if name == "svm" else "logit")
+
+    def test_the_frozen_backbone_in_the_bundle_is_the_pretrained_one(
+        self, comparison: topwork.Comparison, name: str
+    ) -> None:
+        folder = comparison[name].path / "model"
+        tensors = safetensors.torch.load(storage.read_folder(folder)["weights.safetensors"])
+        facts = json.loads((folder / "model.json").read_text())
+        assert facts["classes"] == ["class0", "class1", "class2"]
+        pretrained = _pretrained()
+        same = [bool((tensors[f"backbone.{k}"] == v).all()) for k, v in pretrained.items() if v.ndim > 1]
+        assert all(same) if name in ("mlp", "svm") else not any(same)
+
+    def test_it_learns_what_it_can(self, comparison: topwork.Comparison, name: str) -> None:
+        if name != "scratch":  # six steps from random weights learn nothing
+            assert comparison[name].metrics["test"]["accuracy"]["value"] > 0.6
+
+    def test_it_says_what_it_trained(self, comparison: topwork.Comparison, name: str) -> None:
+        costs = comparison[name].metrics["costs"]
+        if name == "mlp":
+            assert costs["trained_parameters"] == 1280 * 1024 + 1024 + 1024 * 3 + 3
+            assert costs["trained_tensors"] == 4
+            assert costs["all_tensors"] == 147 + 4
+        if name == "svm":
+            assert costs["trained_parameters"] == (1280 + 1) * 3
+        if name in ("scratch", "finetune"):
+            assert costs["trained_parameters"] == costs["parameters"] == 3371008 + 1281 * 3
+
+
+def _pretrained() -> dict[str, Any]:
+    from topwork.backbones import create, find_weights
+
+    return create("tf_efficientnet_lite0", find_weights("tf_efficientnet_lite0", "pretrained")).module.state_dict()
+
+
+def test_python_objects_show_themselves(comparison: topwork.Comparison) -> None:
+    html = comparison._repr_html_()
+    assert html.count("<tr>") == 5
+    assert comparison.report.is_file()
+    assert set(comparison.history) == set(STRATEGY_NAMES)
+    assert [record.epoch for record in comparison["mlp"].history] == [1, 2, 3]
+
+
+def test_resuming_a_finished_comparison_changes_nothing(comparison: topwork.Comparison, photos: Path) -> None:
+    before = {path: path.read_bytes() for path in comparison.path.rglob("predictions.csv")}
+    again = topwork.compare(photos, out=comparison.path, resume=True, sets=SETS, **FAST)
+    assert again.metrics == comparison.metrics
+    assert {path: path.read_bytes() for path in comparison.path.rglob("predictions.csv")} == before
+
+
+def test_a_changed_setting_is_refused_by_name(comparison: topwork.Comparison, photos: Path) -> None:
+    with pytest.raises(topwork.TopworkError, match=r"settings\.mlp\.lr") as caught:
+        topwork.compare(photos, out=comparison.path, resume=True, sets=(*SETS, "mlp.lr=0.1"), **FAST)
+    assert caught.value.exit_status == 2
+
+
+def test_bad_images_change_nothing(photos: Path, tmp_path: Path, comparison: topwork.Comparison) -> None:
+    dirty = tmp_path / "stripes"
+    shutil.copytree(photos, dirty)
+    (dirty / "class0" / "000-empty.jpg").touch()
+    (dirty / "class1" / "half.png").write_bytes((photos / "class1" / "003.png").read_bytes()[:700])
+    (dirty / ".hidden").mkdir()
+    run = topwork.compare(dirty, out=tmp_path / "out", sets=SETS, strategies=["mlp"], **FAST)["mlp"]
+    clean = comparison["mlp"]
+    assert run.predictions.ids == clean.predictions.ids
+    assert (run.path / "model" / "weights.safetensors").read_bytes() == (
+        clean.path / "model" / "weights.safetensors"
+    ).read_bytes()
+    assert "000-empty.jpg" in (run.path / "report.html").read_text()
+
+
+def test_no_figure_of_test_chooses_anything(photos: Path, tmp_path: Path, comparison: topwork.Comparison) -> None:
+    """Swap the labels of all test images: the weights stay the same, only the figures of test change."""
+    split = read_split(comparison.path / "split.csv")
+    parts = tmp_path / "parts"
+    for swapped in (False, True):
+        root = parts / str(swapped)
+        for part, ids in split.ids.items():
+            for image in ids:
+                label = image.split("/")[0]
+                if part == "test" and swapped:
+                    label = {"class0": "class1", "class1": "class2", "class2": "class0"}[label]
+                target = root / part / label / image.replace("/", "-")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(photos / image, target)
+    runs = [topwork.compare(parts / str(s), out=tmp_path / f"out{s}", sets=SETS, **FAST) for s in (False, True)]
+    for name in STRATEGY_NAMES:
+        a, b = (run[name] for run in runs)
+        weights = [(run.path / "model" / "weights.safetensors").read_bytes() for run in (a, b)]
+        assert weights[0] == weights[1], name
+        assert a.metrics["val"] == b.metrics["val"]
+    assert runs[0]["mlp"].metrics["test"] != runs[1]["mlp"].metrics["test"]

@@ -1,0 +1,102 @@
+"""A killed run that is resumed ends bit for bit where the unbroken one ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import topwork
+from topwork import storage
+from topwork.results import Run
+
+COMMON = ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", "3"]
+SETTINGS = ["--set", "compute.threads=1"]
+
+
+def _command(photos: Path, out: Path, strategy: str, workers: int, extra: list[str]) -> list[str]:
+    command = [sys.executable, "-m", "topwork", "train", str(photos), "--strategy", strategy, "--out", str(out)]
+    return [*command, *COMMON, *SETTINGS, "-j", str(workers), *extra]
+
+
+def _fingerprint(run: Path) -> dict[str, str]:
+    """Hashes of everything that must be equal; times are not in these files."""
+    names = ("history.jsonl", "predictions.csv", "model/weights.safetensors")
+    sums = {name: storage.sha256_file(run / name) for name in names if (run / name).exists()}
+    last = max((run / "checkpoints").glob("last-*"))
+    return sums | {"state": storage.sha256_file(last / "state.safetensors"), "last": last.name}
+
+
+EXTRAS = {
+    "plain": [],
+    "sgd": ["--set", "finetune.optimizer=sgd"],
+    "mixed": ["--set", "finetune.mixup=0.2", "--set", "finetune.cutmix=1.0", "--set", "finetune.randaugment=5"],
+    "pieces": ["--set", "finetune.accumulate=2", "--set", "finetune.ema=0.0"],
+}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_killed_is_never_killed(photos: Path, tmp_path: Path, extra: str) -> None:
+    unbroken = tmp_path / "unbroken"
+    subprocess.run(_command(photos, unbroken, "finetune", 0, EXTRAS[extra]), check=True, capture_output=True)
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(_command(photos, killed, "finetune", 1, EXTRAS[extra]), stderr=subprocess.DEVNULL)
+    _wait_for(lambda: list((killed / "checkpoints").glob("last-*")), process)
+    process.kill()
+    process.wait()
+    assert not (killed / "metrics.json").exists()
+    resumed = [sys.executable, "-m", "topwork", "train", "--resume", str(killed), "--quiet"]
+    subprocess.run(resumed, check=True, capture_output=True)
+    expected, got = _fingerprint(unbroken), _fingerprint(killed)
+    assert got == expected
+    assert Run(killed).metrics["test"] == Run(unbroken).metrics["test"]
+
+
+def _wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        assert process.poll() is None, "the process ended before it was to be killed"
+        time.sleep(0.05)
+    raise AssertionError("waited for a minute")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_in_the_middle_of_an_epoch(photos: Path, tmp_path: Path, number: int, status: int) -> None:
+    unbroken, stopped = tmp_path / "unbroken", tmp_path / "stopped"
+    subprocess.run(_command(photos, unbroken, "scratch", 0, []), check=True, capture_output=True)
+    process = subprocess.Popen(_command(photos, stopped, "scratch", 0, []), stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: (stopped / "config.toml").exists(), process)
+    os.kill(process.pid, number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == status, errors
+    command = re.search(r"topwork (train --resume \S+)", errors)
+    assert command, errors
+    subprocess.run([sys.executable, "-m", "topwork", *command[1].split()], check=True, capture_output=True)
+    assert _fingerprint(stopped) == _fingerprint(unbroken)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(photos: Path, tmp_path: Path) -> None:
+    flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "epochs": 3, "workers": 0, "threads": 1}
+    run = topwork.train(photos, "scratch", out=tmp_path / "run", quiet=True, **flags)
+    expected = _fingerprint(run.path)
+    newest = max((run.path / "checkpoints").glob("last-*"))
+    data = bytearray((newest / "state.safetensors").read_bytes())
+    data[len(data) // 2] ^= 4
+    (newest / "state.safetensors").write_bytes(data)
+    (run.path / "metrics.json").unlink()
+    again = topwork.train(resume=run.path, quiet=True)
+    assert _fingerprint(again.path) == expected
+    assert "state.safetensors is damaged" in (run.path / "train.log").read_text()
+
+
+def test_two_processes_cannot_share_a_folder(photos: Path, tmp_path: Path) -> None:
+    with storage.FolderLock(tmp_path / "run"), pytest.raises(topwork.TopworkError, match="in use by another"):
+        topwork.train(photos, "svm", out=tmp_path / "run", quiet=True)
