@@ -1,0 +1,92 @@
+"""Intervals against scipy, against redrawing images one by one, and by their coverage."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
+
+from topwork.evaluation import intervals, metrics
+
+RNG_SEED = 5
+
+
+def redrawn(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One stratified bootstrap sample, the slow and obvious way: indices of images."""
+    groups = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+    return np.concatenate([rng.choice(group, size=len(group)) for group in groups])
+
+
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_equals_scipy(pair: tuple[int, int]) -> None:
+    right, images = pair
+    wanted = binomtest(right, images).proportion_ci(0.95, method="wilson")
+    low, high = intervals.wilson(right, images)
+    assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
+    assert 0 <= low <= right / images <= high <= 1
+
+
+def test_confusion_figures_equal_redrawing_images() -> None:
+    rng = np.random.default_rng(RNG_SEED)
+    labels = np.repeat([0, 1, 2], [60, 30, 8])
+    predicted = np.where(rng.random(len(labels)) < 0.7, labels, rng.integers(3, size=len(labels)))
+    samples = [redrawn(labels, rng) for _ in range(2000)]
+    slow = [
+        np.quantile([figure(labels[s], predicted[s]) for s in samples], [0.025, 0.975])
+        for figure in (balanced_accuracy_score, lambda a, b: f1_score(a, b, average="macro"))
+    ]
+    fast = intervals.confusion_figures(metrics.confusion_matrix(labels, predicted, 3), rng, 4000)
+    np.testing.assert_allclose(fast, slow, atol=0.015)
+
+
+def test_roc_auc_equals_redrawing_images() -> None:
+    rng = np.random.default_rng(RNG_SEED)
+    positive = np.repeat([True, False], [40, 70])
+    score = np.round(rng.normal(size=110) + positive, 1)  # rounded, so that there are ties
+    samples = [redrawn(positive, rng) for _ in range(2000)]
+    slow = np.quantile([roc_auc_score(positive[s], score[s]) for s in samples], [0.025, 0.975])
+    fast = intervals.roc_auc(positive, score, rng, 4000)
+    assert fast is not None
+    np.testing.assert_allclose(fast, slow, atol=0.012)
+
+
+def test_mean_equals_redrawing_images() -> None:
+    rng = np.random.default_rng(RNG_SEED)
+    labels, values = np.repeat([0, 1], [50, 20]), rng.exponential(size=70)
+    slow = np.quantile([values[redrawn(labels, rng)].mean() for _ in range(4000)], [0.025, 0.975])
+    np.testing.assert_allclose(intervals.mean(values, labels, rng, 4000), slow, atol=0.02)
+
+
+def test_blocks_change_nothing_but_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, values = np.repeat([0, 1], [50, 20]), np.random.default_rng(0).exponential(size=70)
+
+    def both() -> tuple[object, object]:
+        score = np.round(values, 1)
+        return (
+            intervals.mean(values, labels, np.random.default_rng(1), 99),
+            intervals.roc_auc(labels == 1, score, np.random.default_rng(1), 99),
+        )
+
+    whole = both()
+    monkeypatch.setattr(intervals, "_BLOCK", 70 * 10)
+    np.testing.assert_allclose(both()[0], whole[0])
+    assert both()[1] is not None
+
+
+def test_an_area_that_is_not_defined_has_no_interval() -> None:
+    assert intervals.roc_auc(np.array([True, True]), np.array([0.1, 0.2]), np.random.default_rng(0)) is None
+
+
+def test_a_thousand_images_of_196_classes_take_less_than_two_seconds() -> None:
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(196, size=1000), rng.integers(196, size=1000)
+    start = time.process_time()
+    intervals.confusion_figures(metrics.confusion_matrix(labels, predicted, 196), rng)
+    intervals.mean(rng.random(1000), labels, rng)
+    intervals.roc_auc(labels < 98, rng.random(1000), rng)
+    assert time.process_time() - start < 2
