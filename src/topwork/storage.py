@@ -198,6 +198,9 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "data"
 
 
+_HELD: set[Path] = set()
+
+
 class FolderLock:
     """One process per folder. The lock is the kernel's, so a dead process does not leave it behind.
 
@@ -213,6 +216,10 @@ class FolderLock:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> FolderLock:
+        in_use = f"{self._folder} is in use by another topwork process. Wait for it, or choose another --out."
+        key = self._folder.resolve()
+        if key in _HELD:  # the kernel's lock is one of processes, not of threads
+            raise StorageError(in_use)
         with _said_plainly(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file = open(self._folder / ".lock", "ab")
@@ -220,13 +227,13 @@ class FolderLock:
             _lock(self._file)
         except OSError as error:
             self._file.close()
-            raise StorageError(
-                f"{self._folder} is in use by another topwork process. Wait for it, or choose another --out."
-            ) from error
+            raise StorageError(in_use) from error
+        _HELD.add(key)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file:
+            _HELD.discard(self._folder.resolve())
             self._file.close()
 
 
@@ -239,4 +246,5 @@ else:
     import fcntl
 
     def _lock(file: IO[bytes]) -> None:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # lockf, not flock: a forked image worker that outlives a killed parent must not hold the folder
+        fcntl.lockf(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

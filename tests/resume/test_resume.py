@@ -97,6 +97,25 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(photos: Path, 
     assert "state.safetensors is damaged" in (run.path / "train.log").read_text()
 
 
-def test_two_processes_cannot_share_a_folder(photos: Path, tmp_path: Path) -> None:
+HOLD = """
+import sys, time
+from pathlib import Path
+from topwork.storage import FolderLock
+with FolderLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(photos: Path, tmp_path: Path) -> None:
+    flags = {"out": tmp_path / "run", "quiet": True, "img_size": 32, "precision": "float32", "workers": 0}
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE)
+    assert holder.stdout
+    holder.stdout.readline()
+    with pytest.raises(topwork.TopworkError, match="in use by another"):
+        topwork.train(photos, "svm", **flags)
+    holder.kill()
+    holder.communicate()
     with storage.FolderLock(tmp_path / "run"), pytest.raises(topwork.TopworkError, match="in use by another"):
-        topwork.train(photos, "svm", out=tmp_path / "run", quiet=True)
+        topwork.train(photos, "svm", **flags)
+    assert topwork.train(photos, "svm", **flags).status == "done"

@@ -1,0 +1,49 @@
+# Everything runs in $(VENV); `make` alone lists the targets.
+# Override on the command line: make test VENV=/elsewhere PYTHON=python3.12 JOBS=4
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+CODE := src tests docs benchmarks examples
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /:/' | awk -F: '{ printf "make %-7s %s\n", $$1, $$2 }'
+
+setup: $(READY) ## make the virtual environment with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "topwork needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
+	@echo "Setting up $(VENV): PyTorch with its CUDA libraries and the rest, about 3 GB to download, 6 GB on disk (Linux; less elsewhere)."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+	@echo "Set up. For the command itself: $(VENV)/bin/topwork --help"
+
+demo: $(READY) ## compare the four strategies on photographs of solar cells
+	@$(VENV)/bin/topwork demo
+
+# One thread a worker: the workers are the parallelism, and the bit-exact tests set their own thread counts.
+test: $(READY) ## run the tests
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadgroup
+
+check: $(READY) ## lint, formatting, types
+	@$(PY) -m ruff check $(wildcard $(CODE))
+	@$(PY) -m ruff format --check $(wildcard $(CODE))
+	@$(PY) -m pyrefly check --python-interpreter-path $(PY)
+
+bench: $(READY) ## run the benchmarks (long)
+	@$(PY) benchmarks/run.py
+
+docs: $(READY) ## write docs/cli.md anew from the commands' help
+	@$(PY) docs/make_cli.py
+
+clean: ## remove build output and caches; runs/ and the environment stay
+	rm -rf build dist src/*.egg-info .pytest_cache .ruff_cache .pyrefly_cache .hypothesis
+	find $(wildcard $(CODE)) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,117 @@
+"""The documentation is true: generated pages are fresh, links lead somewhere, nothing names one machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("src", "tests", "docs", "examples", "benchmarks", ".ci")
+# Put together here so that this file does not contain them.
+FORBIDDEN = re.compile(
+    "|".join(
+        [
+            r"(?<![\w.])/(?:work|root|home/\w+|Users/\w+)" + "/",
+            r"\b(?:test\.)?pypi" + r"\.(?:org|python\.org)",
+            r"files\.python" + "hosted",
+            r"download\.py" + r"torch\.org",
+            r"conda" + r"\.anaconda\.org",
+        ]
+    )
+)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def text_files() -> list[Path]:
+    """Every text file of the project."""
+    files = [path for path in ROOT.iterdir() if path.is_file()]
+    for folder in FOLDERS:
+        files += [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return sorted(path for path in files if b"\0" not in path.read_bytes()[:4096])
+
+
+def pages() -> list[Path]:
+    return [path for path in text_files() if path.suffix == ".md"]
+
+
+@pytest.fixture(scope="module")
+def make_cli() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_cli", ROOT / "docs" / "make_cli.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_cli_page_is_fresh(make_cli: ModuleType) -> None:
+    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == make_cli.page(), "run `make docs`"
+
+
+def test_every_command_says_what_it_does(make_cli: ModuleType) -> None:
+    assert make_cli.commands()
+    for name in make_cli.commands():
+        lines = make_cli.help_of(name).splitlines()
+        said = [
+            line for line in lines if line.strip() and "Usage:" not in line and not line.startswith(("╭", "│", "╰"))
+        ]
+        assert said, f"`topwork {name} --help` says nothing about what it does"
+
+
+def test_nothing_names_one_machine_or_a_registry() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in text_files()
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1)
+        if FORBIDDEN.search(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text", ["see /" + "work/main", "cd /home/ann" + "/x", "--index-url https://download.py" + "torch.org/whl/cpu"]
+)
+def test_the_search_would_find_it(text: str) -> None:
+    assert FORBIDDEN.search(text)
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    dead = [
+        f"{page.relative_to(ROOT)} -> {target}"
+        for page in pages()
+        for target in LINK.findall(page.read_text("utf-8"))
+        if not target.startswith(("http:", "https:", "#", "mailto:"))
+        and not (page.parent / target.split("#")[0]).exists()
+    ]
+    assert dead == []
+
+
+def test_constraints_are_exact_versions_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+", line)] == []
+    names = [re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines]
+    assert len(set(names)) == len(names)
+
+
+def test_constraints_fit_what_the_project_requires() -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in lines}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    for line in [*project["dependencies"], *(line for extra in extras for line in extra)]:
+        requirement = Requirement(line)
+        version = pinned[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version, prereleases=True), f"{line}, but constraints.txt has {version}"
+
+
+def test_readme_and_changelog_are_there() -> None:
+    assert "# topwork" in (ROOT / "README.md").read_text("utf-8").lower()
+    assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text("utf-8")

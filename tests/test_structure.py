@@ -1,0 +1,345 @@
+"""The map in docs/design.md, held by reading the source as a syntax tree: who imports whom, sizes, and no pickle.
+
+Each rule is a function of a package folder that returns what is wrong with it, so that the same rule can be run on
+the real source, where it must find nothing, and on a planted bad tree, where it must find the fault.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "topwork"
+PACKAGE = "topwork"
+
+BASE = {"errors", "storage", "seeds", "config", "artifacts"}
+TORCH = {"torch", "torchvision", "timm"}
+# What must not load before a command is known: --help answers in an instant.
+HEAVY = TORCH | {"sklearn", "scipy", "matplotlib", "jinja2", "huggingface_hub"}
+# Modules that need no torch, directly or through what they import.
+LIGHT = {"evaluation", "report", "doctor", "folders", "options", "results", "signals"}
+# Package -> the files and folders that may import it.
+ONLY_IN = {
+    "timm": ("backbones/",),
+    "jinja2": ("report/",),
+    "matplotlib": ("report/charts.py", "explain/"),
+    "typer": ("cli.py", "cli/"),
+}
+TORCH_MAY = (
+    "backbones/", "features/", "training/", "strategies/", "explain/", "use/", "workflow.py", "devices.py",
+    "data/batches.py", "data/transforms.py",
+)  # fmt: skip
+TORCH_WHEN_CALLED = ("cli.py", "doctor.py")  # inside functions only
+UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
+MAX_FILE = 400
+MAX_FUNCTION = 60
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import: the file it stands in, the module it names, and whether it runs when the file is loaded."""
+
+    file: str
+    line: int
+    module: str
+    on_load: bool
+
+    @property
+    def package(self) -> str:
+        return self.module.split(".")[0]
+
+    @property
+    def inner(self) -> str:
+        """The module below ``topwork``, e.g. ``data.split``; empty for the package itself and for others."""
+        return self.module.removeprefix(PACKAGE).removeprefix(".") if self.package == PACKAGE else ""
+
+    @property
+    def top(self) -> str:
+        return self.inner.split(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+
+def source_files(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.py"))
+
+
+def is_module(root: Path, dotted: str) -> bool:
+    path = root.joinpath(*dotted.split(".")[1:])
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def module_of(root: Path, file: Path) -> str:
+    parts = file.relative_to(root).with_suffix("").parts
+    return ".".join([PACKAGE, *(parts[:-1] if parts[-1] == "__init__" else parts)])
+
+
+def names_of(root: Path, file: Path, node: ast.Import | ast.ImportFrom) -> list[str]:
+    """The full names of the modules that one statement names."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    start = node.module or ""
+    if node.level:
+        here = module_of(root, file).split(".")
+        here = here if file.name == "__init__.py" else here[:-1]
+        start = ".".join([*here[: len(here) - node.level + 1], *([start] if start else [])])
+    inside = start.split(".")[0] == PACKAGE
+    whole = [f"{start}.{alias.name}" for alias in node.names]
+    return [name if inside and is_module(root, name) else start for name in whole]
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports(root: Path) -> list[Import]:
+    """Every import in every file, at any depth."""
+    found = []
+
+    def visit(node: ast.AST, on_load: bool) -> None:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for name in names_of(root, file, node):
+                found.append(Import(file.relative_to(root).as_posix(), node.lineno, name, on_load))
+        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_type_checking(node)
+        for child in ast.iter_child_nodes(node):
+            visit(child, on_load and not later)
+
+    for file in source_files(root):
+        visit(ast.parse(file.read_text("utf-8")), True)
+    return found
+
+
+def loaded_with(root: Path, start: str) -> dict[str, str]:
+    """All packages from elsewhere that importing ``start`` loads, each with the import that does it."""
+    by_file: dict[str, list[Import]] = {}
+    for item in imports(root):
+        by_file.setdefault(item.file, []).append(item)
+    seen: set[str] = set()
+    outside: dict[str, str] = {}
+    todo = [start]
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if "." in name:
+            todo.append(name.rpartition(".")[0])  # a package is loaded before what is in it
+        path = root.joinpath(*name.split(".")[1:])
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        for item in by_file.get(file.relative_to(root).as_posix(), []):
+            if not item.on_load:
+                continue
+            if item.package == PACKAGE:
+                todo.append(item.module)
+            else:
+                outside.setdefault(item.package, str(item))
+    return outside
+
+
+def base_knows_only_base(root: Path) -> Iterator[str]:
+    for item in imports(root):
+        if item.file.removesuffix(".py") in BASE:
+            if item.package in HEAVY or (item.package == PACKAGE and item.inner and item.top not in BASE):
+                yield str(item)
+            elif item.module == PACKAGE:
+                yield f"{item}; the package itself is above the base files"
+
+
+def data_and_backbones_apart(root: Path) -> Iterator[str]:
+    for item in imports(root):
+        pair = {item.file.split("/")[0], item.top}
+        if pair == {"data", "backbones"}:
+            yield str(item)
+
+
+def strategies_apart(root: Path) -> Iterator[str]:
+    """A strategy file may import ``strategies.base``; only ``strategies/__init__.py`` imports the strategies."""
+    for item in imports(root):
+        if not item.file.startswith("strategies/") or item.file == "strategies/__init__.py":
+            continue
+        if item.top == "strategies" and not (item.inner + ".").startswith("strategies.base."):
+            yield str(item)
+
+
+def joined_only_on_top(root: Path) -> Iterator[str]:
+    """``workflow`` is imported by the command line and the public names; the command line by ``__main__`` alone."""
+    above = {"workflow": {"cli.py", "__init__.py", "__main__.py"}, "cli": {"__main__.py"}}
+    for item in imports(root):
+        own = item.file.split("/")[0].removesuffix(".py") == item.top
+        if item.top in above and item.file not in above[item.top] and not own:
+            yield str(item)
+
+
+def packages_in_their_place(root: Path) -> Iterator[str]:
+    for item in imports(root):
+        allowed = TORCH_MAY if item.package in {"torch", "torchvision"} else ONLY_IN.get(item.package)
+        if item.file in TORCH_WHEN_CALLED and item.package in {"torch", "torchvision"} and not item.on_load:
+            continue
+        if allowed and not item.file.startswith(allowed):
+            yield str(item)
+
+
+def light_where_light(root: Path) -> Iterator[str]:
+    """What these modules load, through whatever they import, is free of torch; the command line of more."""
+    for file in source_files(root):
+        name = module_of(root, file)
+        parts = name.split(".")
+        top = parts[1] if len(parts) > 1 else ""
+        if top in LIGHT | BASE:
+            forbidden = TORCH
+        elif top in {"", "cli", "__main__", "progress"}:
+            forbidden = HEAVY | ({"rich"} if top == "progress" else set())
+        else:
+            continue
+        for package, why in loaded_with(root, name).items():
+            if package in forbidden:
+                yield f"loading {name} loads {package}: {why}"
+
+
+def files_are_short(root: Path) -> Iterator[str]:
+    for file in source_files(root):
+        count = len(file.read_text("utf-8").splitlines())
+        if count > MAX_FILE:
+            yield f"{file.relative_to(root).as_posix()} has {count} lines; at most {MAX_FILE}"
+
+
+def functions_are_short(root: Path) -> Iterator[str]:
+    """Counts the lines of the body after the docstring; signature and docstring are free."""
+    for file in source_files(root):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
+            count = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            if count > MAX_FUNCTION:
+                where = f"{file.relative_to(root).as_posix()}:{node.lineno}"
+                yield f"{where} {node.name} has {count} lines; at most {MAX_FUNCTION}"
+
+
+def opening_runs_no_code(root: Path) -> Iterator[str]:
+    """No unpickler is imported, and no reader of torch, numpy or pandas is told or left to unpickle."""
+    for item in imports(root):
+        if item.package in UNPICKLERS:
+            yield str(item)
+    for file in source_files(root):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "torch" and "load" in {a.name for a in node.names}:
+                yield f"{file.relative_to(root).as_posix()}:{node.lineno} imports load by itself; write torch.load"
+            if not isinstance(node, ast.Call):
+                continue
+            where = f"{file.relative_to(root).as_posix()}:{node.lineno}"
+            called = ast.unparse(node.func)
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if given.get("weights_only", "True") != "True" or given.get("allow_pickle", "False") != "False":
+                yield f"{where} {called} is told to unpickle"
+            if called == "torch.load" and "weights_only" not in given:
+                yield f"{where} {called} does not say weights_only=True"
+            if called.endswith("read_pickle") or called in {"eval", "exec"}:
+                yield f"{where} calls {called}"
+
+
+RULES: list[Callable[[Path], Iterator[str]]] = [
+    base_knows_only_base,
+    data_and_backbones_apart,
+    strategies_apart,
+    joined_only_on_top,
+    packages_in_their_place,
+    light_where_light,
+    files_are_short,
+    functions_are_short,
+    opening_runs_no_code,
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_source_keeps_rule(rule: Callable[[Path], Iterator[str]]) -> None:
+    assert source_files(SOURCE), "no source found"
+    assert list(rule(SOURCE)) == []
+
+
+GOOD = {
+    "__init__.py": "def __getattr__(name):\n    from topwork import workflow\n    return getattr(workflow, name)\n",
+    "__main__.py": "from topwork.cli import main\nmain()\n",
+    "errors.py": "import difflib\n",
+    "storage.py": "from topwork.errors import TopworkError\nfrom . import errors\n",
+    "config.py": "import pydantic\nfrom topwork import errors, storage\n",
+    "cli.py": "import typer\ndef main():\n    import torch\n    from topwork import workflow\n",
+    "workflow.py": "import torch\nfrom topwork.data import split\nfrom topwork.strategies import STRATEGIES\n",
+    "data/__init__.py": "",
+    "data/split.py": "import numpy as np\n",
+    "data/batches.py": "import torch\nfrom topwork.data.split import x\n",
+    "backbones/__init__.py": "import timm\n",
+    "strategies/__init__.py": "from topwork.strategies import mlp, svm\n",
+    "strategies/base.py": "import torch\nx = safetensors.torch.load(b'')\n",
+    "strategies/mlp.py": "from topwork.strategies.base import Strategy\nfrom . import base\nfrom .base import x\n",
+    "strategies/svm.py": "import sklearn.svm\nx = torch.load('a', weights_only=True)\n",
+    "evaluation/metrics.py": "import numpy\nif TYPE_CHECKING:\n    import rich\n",
+    "report/render.py": "import jinja2\n",
+    "report/charts.py": "import matplotlib.figure\n",
+    "progress.py": "def bar():\n    import rich.progress\n",
+}
+LONG = "def f():\n    '''" + "word\n" * 70 + "'''\n" + "    x = 1\n"
+BAD = [
+    (base_knows_only_base, "storage.py", "import torch"),
+    (base_knows_only_base, "seeds.py", "def f():\n    import torch"),
+    (base_knows_only_base, "config.py", "from topwork.strategies import STRATEGIES"),
+    (base_knows_only_base, "artifacts.py", "from .data import split"),
+    (base_knows_only_base, "errors.py", "from topwork import compare"),
+    (data_and_backbones_apart, "data/split.py", "from topwork import backbones"),
+    (data_and_backbones_apart, "backbones/layers.py", "from ..data.split import x"),
+    (strategies_apart, "strategies/mlp.py", "from topwork.strategies.svm import Svm"),
+    (strategies_apart, "strategies/mlp.py", "from . import svm"),
+    (strategies_apart, "strategies/mlp.py", "def f():\n    from topwork.strategies import STRATEGIES"),
+    (strategies_apart, "strategies/base.py", "import topwork.strategies.mlp"),
+    (joined_only_on_top, "report/render.py", "from topwork.workflow import compare"),
+    (joined_only_on_top, "workflow.py", "from topwork import cli"),
+    (packages_in_their_place, "workflow.py", "import timm.models"),
+    (packages_in_their_place, "evaluation/metrics.py", "def f():\n    import torch"),
+    (packages_in_their_place, "data/split.py", "from torchvision.transforms import v2"),
+    (packages_in_their_place, "cli.py", "import jinja2"),
+    (packages_in_their_place, "doctor.py", "import torch"),
+    (packages_in_their_place, "report/render.py", "from matplotlib import pyplot"),
+    (light_where_light, "cli.py", "from topwork import workflow"),
+    (light_where_light, "cli.py", "try:\n    import scipy.stats\nexcept ImportError: pass"),
+    (light_where_light, "__init__.py", "from topwork.workflow import compare"),
+    (light_where_light, "evaluation/metrics.py", "from topwork.data.batches import x"),
+    (light_where_light, "report/__init__.py", "class A:\n    import topwork.backbones"),
+    (light_where_light, "progress.py", "import rich"),
+    (files_are_short, "workflow.py", "\n" * MAX_FILE + "x = 1"),
+    (functions_are_short, "workflow.py", "def f():\n" + "    x = 1\n" * (MAX_FUNCTION + 1)),
+    (functions_are_short, "workflow.py", "class A:\n  async def f(self):\n    '''Say.'''\n" + "    x = 1\n" * 61),
+    (opening_runs_no_code, "storage.py", "import pickle"),
+    (opening_runs_no_code, "storage.py", "def f():\n    from joblib import load"),
+    (opening_runs_no_code, "workflow.py", "torch.load('a')"),
+    (opening_runs_no_code, "workflow.py", "from torch import load"),
+    (opening_runs_no_code, "workflow.py", "torch.load('a', weights_only=False)"),
+    (opening_runs_no_code, "workflow.py", "np.load('a', allow_pickle=True)"),
+]
+
+
+def plant(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, "utf-8")
+    return root
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule_accepts_good_tree(rule: Callable[[Path], Iterator[str]], tmp_path: Path) -> None:
+    root = plant(tmp_path / PACKAGE, {**GOOD, "features/long_docstring.py": LONG})
+    assert list(rule(root)) == []
+
+
+@pytest.mark.parametrize(("rule", "file", "text"), BAD, ids=lambda value: getattr(value, "__name__", None))
+def test_rule_finds_planted_fault(rule: Callable[[Path], Iterator[str]], file: str, text: str, tmp_path: Path) -> None:
+    root = plant(tmp_path / PACKAGE, {**GOOD, file: text + "\n"})
+    assert list(rule(root))
+
+
+def test_every_rule_has_a_planted_fault() -> None:
+    assert {rule for rule, _, _ in BAD} == set(RULES)

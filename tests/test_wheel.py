@@ -1,0 +1,198 @@
+"""The wheel works in an environment that holds topwork and its core dependencies, and nothing of ours for development.
+
+Installing torch anew takes minutes and a network, so the environment is made of links to the packages that are here:
+the closure of what the wheel's metadata requires, and no more. A dependency that is used but not declared is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+DEV = sorted(canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"]["dev"])
+
+pytestmark = pytest.mark.xdist_group("wheel")  # one worker, so that the wheel is built once
+
+
+def run(*command: str | Path, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command without our own paths and settings in its environment."""
+    ours = ("PYTHON", "PYTEST", "VIRTUAL_ENV", "COVERAGE")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env={**clean, "PYTHONUTF8": "1"}, capture_output=True, text=True,
+        encoding="utf-8", timeout=240,
+    )  # fmt: skip
+    assert not check or done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment into which the wheel was installed."""
+
+    folder: Path
+    work: Path
+
+    @property
+    def scripts(self) -> Path:
+        return self.folder / ("Scripts" if os.name == "nt" else "bin")
+
+    @property
+    def packages(self) -> Path:
+        variables = {"base": str(self.folder), "platbase": str(self.folder)}
+        return Path(sysconfig.get_path("purelib", scheme="venv", vars=variables))
+
+    def python(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run(self.scripts / "python", *arguments, cwd=self.work, check=check)
+
+    def topwork(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return run(self.scripts / "topwork", *arguments, cwd=self.work, check=check)
+
+
+def wanted(lines: list[str], extras: set[str]) -> Iterator[Requirement]:
+    """The requirements among ``lines`` that hold here for a package asked for with these extras."""
+    for line in lines:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+            yield requirement
+
+
+def closure(lines: list[str]) -> dict[str, metadata.Distribution]:
+    """All packages that these requirements need, through whatever they need, by name."""
+    found: dict[str, metadata.Distribution] = {}
+    asked: set[tuple[str, frozenset[str]]] = set()
+    todo = list(wanted(lines, set()))
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if (name, frozenset(requirement.extras)) in asked:
+            continue
+        asked.add((name, frozenset(requirement.extras)))
+        found[name] = metadata.distribution(name)
+        todo += wanted(found[name].requires or [], set(requirement.extras))
+    return found
+
+
+def link(source: Path, target: Path) -> None:
+    """A link, or a copy on a system that has none for us."""
+    try:
+        target.symlink_to(source, target_is_directory=source.is_dir())
+    except OSError:
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
+
+
+def link_package(package: metadata.Distribution, target: Path) -> None:
+    """Make one installed package visible in another ``site-packages``."""
+    names = {path.parts[0] for path in package.files or []} - {"..", "__pycache__"}
+    for name in sorted(names):
+        if not (target / name).exists():
+            link(Path(str(package.locate_file(name))), target / name)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT, cwd=out)
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    folder = tmp_path_factory.mktemp("environment")
+    made = Environment(folder / "venv", folder)
+    venv.EnvBuilder(with_pip=False, symlinks=os.name != "nt").create(made.folder)
+    install = ("install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", wheel)
+    run(sys.executable, "-m", "pip", "--python", made.scripts / "python", *install, cwd=folder)
+    (own,) = metadata.distributions(name="topwork", path=[str(made.packages)])
+    for package in closure(own.requires or []).values():
+        link_package(package, made.packages)
+    return made
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    names = ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"topwork", f"topwork-{PROJECT['version']}.dist-info"}
+    assert "topwork/py.typed" in names
+    assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)
+    assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".orig"))]
+
+
+def test_wheel_holds_every_file_of_the_source(wheel: Path) -> None:
+    source = ROOT / "src"
+    files = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
+    files = {name for name in files if "__pycache__" not in name and not name.endswith(".pyc")}
+    assert files <= set(ZipFile(wheel).namelist())
+
+
+def test_environment_is_without_development_packages(environment: Environment) -> None:
+    asked = f"from importlib.util import find_spec; print([n for n in {DEV!r} if find_spec(n.replace('-', '_'))])"
+    assert environment.python("-c", asked).stdout.strip() == "[]"
+    failed = environment.python("-c", "import pytest", check=False)
+    assert "ModuleNotFoundError" in failed.stderr
+
+
+def test_package_comes_from_the_wheel(environment: Environment) -> None:
+    file = environment.python("-c", "import topwork; print(topwork.__file__)").stdout.strip()
+    assert Path(file).is_relative_to(environment.packages)
+
+
+def test_every_module_imports(environment: Environment) -> None:
+    code = (
+        "import importlib, pkgutil, topwork\n"
+        "names = [m.name for m in pkgutil.walk_packages(topwork.__path__, 'topwork.') if '__main__' not in m.name]\n"
+        "for name in names: importlib.import_module(name)\n"
+        "print(len(names))"
+    )
+    assert int(environment.python("-W", "error", "-c", code).stdout) > 10
+
+
+def test_templates_are_in_the_package(environment: Environment) -> None:
+    code = (
+        "from importlib.resources import files\n"
+        "print(*sorted(p.name for p in (files('topwork') / 'report' / 'templates').iterdir()), sep='\\n')"
+    )
+    there = set(environment.python("-c", code).stdout.split())
+    expected = {path.name for path in (ROOT / "src/topwork/report/templates").iterdir()}
+    assert expected
+    assert expected <= there
+
+
+def test_version(environment: Environment) -> None:
+    assert PROJECT["version"] in environment.topwork("--version").stdout
+    assert PROJECT["version"] in environment.python("-m", "topwork", "--version").stdout
+
+
+@pytest.mark.parametrize("command", ["compare", "train", "report", "models", "runs", "doctor", "demo"])
+def test_help_names_the_commands(environment: Environment, command: str) -> None:
+    assert command in environment.topwork("--help").stdout
+
+
+def test_doctor_works(environment: Environment) -> None:
+    said = environment.topwork("doctor").stdout
+    assert "torch" in said
+
+
+def test_missing_extra_is_one_line(environment: Environment) -> None:
+    done = environment.topwork("demo", "--out", "runs", check=False)
+    assert done.returncode == 3
+    assert "topwork[demo]" in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stderr
