@@ -18,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
 )
 
 Data = Annotated[str | None, typer.Argument(help="Folder of class folders, or the name of a data set (elpv).")]
@@ -78,8 +79,11 @@ def _dry(
 ) -> None:
     from topwork import config as configuration
     from topwork import options
+    from topwork.execution import check_settings
 
-    print(configuration.to_toml(options.build(data, strategies, config, sets, **flags)), end="")
+    asked = options.build(data, strategies, config, sets, **flags)
+    check_settings(asked)
+    print(configuration.to_toml(asked), end="")
 
 
 @app.command()
@@ -192,9 +196,9 @@ def demo(
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare the strategies on 2,624 photographs of solar cells (needs the extra 'demo').
+    """Compare the strategies on photographs of solar cells.
 
-    Takes less than ten minutes on two CPU cores.
+    2,624 photographs from the package elpv-dataset (extra 'demo'); under ten minutes on two CPU cores.
     """
     from topwork import workflow
 
@@ -206,7 +210,7 @@ def demo(
 
 @app.command()
 def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a comparison.")]) -> None:
-    """Write the report of a run or a comparison anew and print its table."""
+    """Write the report of a run anew and print its table."""
     from topwork.artifacts import read_run_info
     from topwork.report.render import write_report
     from topwork.results import Comparison, Run, table
@@ -219,7 +223,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a compar
 
 @app.command()
 def runs(folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("runs")) -> None:
-    """List the runs and comparisons in a folder, newest first."""
+    """List the runs in a folder, newest first."""
     from topwork.folders import list_runs
 
     found = list_runs(folder)
@@ -232,7 +236,7 @@ def runs(folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("
 
 @app.command()
 def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*") -> None:
-    """List the backbones there are, with the licence of their weights.
+    """List the backbones and the licences of their weights.
 
     Example: topwork models convnext
     """
@@ -248,7 +252,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pat
 
 @app.command()
 def doctor() -> None:
-    """Print versions, devices and caches, and what is wrong with them."""
+    """Print what this machine has and what is wrong with it."""
     from topwork.doctor import examine
 
     lines, sound = examine()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +18,9 @@ from topwork import storage
 from topwork.errors import ConfigError
 
 Auto = Literal["auto"]
+Count = Annotated[int, Field(ge=1)]
+Pixels = Annotated[int, Field(ge=16)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 DEFAULT_MODEL = "tf_efficientnet_lite0"
 STRATEGY_NAMES = ("scratch", "mlp", "svm", "finetune")
 
@@ -37,7 +40,7 @@ class DataConfig(Component):
     """How to read it: auto, folder, stanford-cars, elpv."""
     val_fraction: float = Field(default=0.15, gt=0, lt=1)
     """Share of the training images that chooses epochs, C and the like."""
-    test_fraction: float | Auto = Field(default="auto")
+    test_fraction: Share | Auto = "auto"
     """Share of all images that is held out and looked at once; auto: what is usual for the source, else 0.2."""
 
 
@@ -48,7 +51,7 @@ class BackboneConfig(Component):
     """A timm model name."""
     weights: str = "pretrained"
     """'pretrained' (by name), or a local .safetensors or .pth file."""
-    img_size: int | Auto = Field(default="auto")
+    img_size: Pixels | Auto = "auto"
     """Side of the square that the network gets, in pixels; auto: what the weights were trained for."""
 
 
@@ -59,16 +62,16 @@ class ComputeConfig(Component):
     """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of activations; weights and optimizer are always float32. auto: bfloat16 where the hardware has it."""
-    workers: int | Auto = Field(default="auto")
+    workers: Annotated[int, Field(ge=0)] | Auto = "auto"
     """Processes that decode images; 0 decodes in the main process."""
-    threads: int | Auto = Field(default="auto")
+    threads: Count | Auto = "auto"
     """CPU threads of torch. A resumed run is bit-identical only with the same number."""
 
 
 class TrainingConfig(Component):
     """The training core, shared by every strategy that trains by gradient descent."""
 
-    epochs: int | Auto = Field(default="auto")
+    epochs: Count | Auto = "auto"
     """Passes over the training images; auto: by the number of images, see `minutes`."""
     minutes: float | None = Field(default=None, gt=0)
     """A time budget that is turned into a whole number of epochs after timing a few steps."""
@@ -101,9 +104,9 @@ class TrainingConfig(Component):
 class ImageTrainingConfig(TrainingConfig):
     """Training on images, with augmentation."""
 
-    train_size: int | Auto = Field(default="auto")
-    """Side of the training crops in pixels; auto: that of the network, on a CPU 5/7 of it."""
-    min_crop: float = Field(default=0.35, gt=0, le=1)
+    train_size: Pixels | Auto = "auto"
+    """Side of the training crops in pixels; auto: that of the network, on a CPU 6/7 of it."""
+    min_crop: float = Field(default=0.5, gt=0, le=1)
     """Smallest share of the image's area that a training crop covers."""
     flip: bool = True
     """Mirror half of the training images."""
@@ -143,11 +146,24 @@ def validate(model: type[C], value: dict[str, Any], where: str = "") -> C:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise ConfigError("; ".join(_one_line(item, where) for item in error.errors()) + ".") from error
+        faults: dict[str, str] = {}
+        for item in error.errors():
+            parts = [str(part) for part in item["loc"] if str(part) not in _BRANCHES]
+            name = ".".join([where] * bool(where) + parts)
+            faults.setdefault(name, _fault(name, item))
+        raise ConfigError("; ".join(faults.values()) + ".") from error
 
 
-def _one_line(item: Any, where: str) -> str:
-    name = ".".join([where] * bool(where) + [str(part) for part in item["loc"] if part not in ("auto", "int", "float")])
+_BRANCHES = (
+    "int",
+    "float",
+    "constrained-int",
+    "constrained-float",
+    "literal['auto']",
+)  # what pydantic calls union parts
+
+
+def _fault(name: str, item: Any) -> str:
     if item["type"] == "extra_forbidden":
         return f"there is no setting {name}"
     return f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"

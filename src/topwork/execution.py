@@ -13,7 +13,7 @@ from topwork import backbones, config, devices, folders, storage
 from topwork.artifacts import FORMAT, Manifest, Predictions, RunInfo, Split, write_history
 from topwork.backbones.weights import digest
 from topwork.data import images
-from topwork.errors import TopworkError
+from topwork.errors import ConfigError, TopworkError
 from topwork.evaluation import evaluate
 from topwork.features import FeatureStore
 from topwork.progress import Progress, duration
@@ -61,8 +61,25 @@ class Setup:
         }
 
 
+def check_settings(asked: config.Config) -> None:
+    """Refuse settings that a strategy does not know or allow, before any work.
+
+    Raises:
+        ConfigError: Naming each.
+    """
+    faults = []
+    for name in asked.strategies:
+        try:
+            config.validate(STRATEGIES[name].Config, asked.settings.get(name, {}), name)
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError(" ".join(faults))
+
+
 def prepare(asked: config.Config, manifest: Manifest, split: Split, progress: Progress) -> Setup:
     """Resolve device and backbone, and say what they are."""
+    check_settings(asked)
     compute, resolved_compute = devices.resolve(asked.compute)
     progress.say(f"Device    {compute}")
     name, size = asked.backbone.model, asked.backbone.img_size

@@ -18,7 +18,6 @@ class ScratchConfig(ImageTrainingConfig):
     """Settings of ``scratch``."""
 
     lr: float = Field(default=2e-3, gt=0)
-    min_crop: float = Field(default=0.35, gt=0, le=1)
 
 
 class Scratch:

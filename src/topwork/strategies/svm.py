@@ -8,8 +8,9 @@ The scores are margins. Probabilities come from a calibration that is fitted on 
 from __future__ import annotations
 
 import time
-import warnings
-from typing import Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from scipy.optimize import minimize, minimize_scalar
 from topwork.config import Component
 from topwork.features import fit_normaliser
 from topwork.strategies.base import Context, Fitted, softmax
+from topwork.training.linear_svm import LinearMachine, fit_path
 
 
 class SVMConfig(Component):
@@ -47,19 +49,19 @@ class SVM:
         normalise = fit_normaliser(context.features.part("train"))
         data = {part: normalise(context.features.part(part)) for part in ("train", "val", "test")}
         start = time.monotonic()
-        tried: list[tuple[float, float, Any]] = []
         with context.progress.step(self.name, len(config.grid), "values of C") as bar:
-            for c in config.grid:
-                machine = _machine(config.kernel, c).fit(data["train"], labels["train"])
-                tried.append((float(machine.score(data["val"], labels["val"])), c, machine))
-                bar.advance()
-                context.signals.check()
-        accuracy, c, machine = max(tried, key=lambda trial: trial[0])  # the smallest C of equals
+
+            def tried() -> Iterator[tuple[float, float, Machine]]:
+                for c, machine in _machines(config, data["train"], labels["train"]):
+                    bar.advance()
+                    context.signals.check()
+                    yield float((machine.margins(data["val"]).argmax(axis=1) == labels["val"]).mean()), c, machine
+
+            accuracy, c, machine = _best(tried())
         seconds = time.monotonic() - start
 
         def scores(part: str) -> np.ndarray:
-            margins = machine.decision_function(data[part]).astype(np.float64)
-            return np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins
+            return machine.margins(data[part])
 
         slope, offset = _calibrate(scores("val"), labels["val"])
         tensors = {
@@ -81,39 +83,62 @@ class SVM:
         )
 
 
-def _machine(kernel: str, c: float) -> Any:
-    from sklearn.svm import SVC, LinearSVC
+class Machine(Protocol):
+    """Anything that gives margins."""
 
-    if kernel == "rbf":
-        return SVC(C=c, kernel="rbf", gamma="scale", cache_size=1000)
-    machine: Any = LinearSVC  # its stubs do not know dual="auto"
-    return _Quiet(machine(C=c, dual="auto", random_state=0, max_iter=300))
-
-
-class _Quiet:
-    """LinearSVC without its convergence warning: C is chosen on val, so a loose optimum only costs itself."""
-
-    def __init__(self, machine: Any) -> None:
-        self.machine = machine
-
-    def fit(self, x: np.ndarray, y: np.ndarray) -> Any:
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return self.machine.fit(x, y)
+    def margins(self, features: np.ndarray) -> np.ndarray:
+        """float64 (N, K)."""
+        ...
 
 
-def _arrays(machine: Any) -> dict[str, np.ndarray]:
-    if hasattr(machine, "support_vectors_"):
-        return {
-            "support": machine.support_vectors_,
-            "dual": machine.dual_coef_,
-            "bias": machine.intercept_,
-            "counts": machine.n_support_,
-            "gamma": np.array([machine._gamma]),
-        }
-    return {"weight": machine.coef_, "bias": machine.intercept_}
+@dataclass(frozen=True)
+class _RBF:
+    """scikit-learn's machine with a radial kernel; its margins are those of one class against the rest."""
+
+    svc: Any
+
+    def margins(self, features: np.ndarray) -> np.ndarray:
+        margins = self.svc.decision_function(features)
+        return np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins
+
+
+def _machines(config: SVMConfig, x: np.ndarray, labels: np.ndarray) -> Iterator[tuple[float, Machine]]:
+    """One machine per C, from the smallest C up."""
+    grid = tuple(sorted(config.grid))
+    if config.kernel == "linear":
+        yield from zip(grid, fit_path(x, labels, grid), strict=True)
+    else:
+        from sklearn.svm import SVC
+
+        for c in grid:
+            yield c, _RBF(SVC(C=c, kernel="rbf", gamma="scale", cache_size=1000).fit(x, labels))
+
+
+def _best(tried: Iterator[tuple[float, float, Machine]]) -> tuple[float, float, Machine]:
+    """The first of the best, looked for until two larger C in a row have been worse: larger ones cost most."""
+    best = next(tried)
+    worse = 0
+    for trial in tried:
+        if trial[0] > best[0]:
+            best = trial
+        worse = worse + 1 if trial[0] < best[0] else 0
+        if worse == 2:
+            break
+    return best
+
+
+def _arrays(machine: Machine) -> dict[str, np.ndarray]:
+    if isinstance(machine, LinearMachine):
+        return {"weight": machine.weight, "bias": machine.bias}
+    assert isinstance(machine, _RBF)
+    svc = machine.svc
+    return {
+        "support": svc.support_vectors_,
+        "dual": svc.dual_coef_,
+        "bias": svc.intercept_,
+        "counts": svc.n_support_,
+        "gamma": np.array([svc._gamma]),
+    }
 
 
 def _calibrate(margins: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

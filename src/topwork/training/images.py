@@ -129,8 +129,8 @@ def resolve(
     """
     on_cpu = data.compute.device.type == "cpu"
     size = config.train_size
-    if size == "auto":  # smaller crops than in evaluation also look larger in them: Touvron et al. 2019, 1906.06423
-        size = max(32, round(data.spec.size * 5 / 7 / 32) * 32) if on_cpu else data.spec.size
+    if size == "auto":  # objects look larger in crops than in evaluation anyway: Touvron et al. 2019, 1906.06423
+        size = max(32, round(data.spec.size * 6 / 7 / 32) * 32) if on_cpu else data.spec.size
     config = config.model_copy(update={"train_size": size})
     if config.epochs != "auto":
         return config

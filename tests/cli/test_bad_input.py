@@ -1,0 +1,161 @@
+"""Bad input: one line that says what, where and a way out; the right exit status; nothing that existed is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.drawings import draw, write_folder
+
+TINY = ["--img-size", "32", "--precision", "float32", "-j", "0"]
+
+
+def topwork(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "topwork", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def error(done: subprocess.CompletedProcess[str], status: int) -> str:
+    """The one line of the error, after checking status and form."""
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def _empty(root: Path) -> Path:
+    root.mkdir()
+    return root
+
+
+def _one_class(root: Path) -> Path:
+    return write_folder(root, classes=1)
+
+
+def _small_class(root: Path) -> Path:
+    write_folder(root, classes=2, each=6)
+    (root / "rare").mkdir()
+    draw(2, 0).save(root / "rare" / "only.png")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "says"),
+    [
+        (_empty, 1, "no image"),
+        (_one_class, 1, "one class"),
+        (_small_class, 1, "rare"),
+        (lambda root: root, 2, "does not exist"),
+    ],
+)
+def test_images_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], Path], status: int, says: str) -> None:
+    data = make(tmp_path / "data")
+    line = error(topwork("compare", data, "--out", tmp_path / "out"), status)
+    assert says in line.lower()
+    assert str(data) in line or "rare" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--model", "resnett50"], "resnet50"),
+        (["--strategy", "finetun"], "finetune"),
+        (["--device", "cuda:7"], "--device cuda:7 is not available"),
+        (["--epochs", "0"], "epochs"),
+        (["--set", "finetune.lrr=1"], "lrr"),
+        (["--set", "nonsense"], "NAME=VALUE"),
+        (["--config", "none.toml"], "none.toml"),
+        (["--weights", "none.pth"], "none.pth"),
+        (["--source", "folders"], "folder"),
+        (["--imgsz=64"], "--img-size"),
+    ],
+)
+def test_settings_that_are_not_allowed(photos: Path, tmp_path: Path, words: list[str], says: str) -> None:
+    line = error(topwork("train", photos, *words, "--out", tmp_path / "out"), 2)
+    assert says in line
+
+
+def test_a_folder_with_content_is_left_alone(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("precious")
+    assert "--overwrite" in error(topwork("train", photos, "--strategy", "svm", "--out", out), 1)
+    assert "leaves it alone" in error(topwork("train", photos, "--strategy", "svm", "--out", out, "--overwrite"), 1)
+    assert (out / "thesis.txt").read_text() == "precious"
+    assert error(topwork("train", photos, "--out", out / "thesis.txt"), 1)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_an_unwritable_folder(photos: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    assert "Cannot write" in error(topwork("train", photos, "--strategy", "svm", "--out", locked / "out"), 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a place that cannot be written")
+def test_a_place_that_is_no_folder(photos: Path) -> None:
+    assert "Cannot write /dev/full/out" in error(
+        topwork("train", photos, "--strategy", "svm", "--out", "/dev/full/out"), 1
+    )
+
+
+def test_resume_refuses_what_was_changed_and_what_is_not_there(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert topwork("train", photos, "--strategy", "svm", *TINY, "--out", out, "--quiet").returncode == 0
+    before = (out / "metrics.json").read_bytes()
+    assert "seed: 0 -> 3" in error(topwork("train", "--resume", out, "--seed", "3"), 2)
+    assert "not a run" in error(topwork("train", "--resume", tmp_path / "nothing"), 1)
+    assert "nothing to resume" in error(topwork("compare", photos, "--resume", cwd=tmp_path), 2)
+    assert (out / "metrics.json").read_bytes() == before
+
+
+def test_changed_images_are_noticed_on_resume(photos: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(photos, data)
+    out = tmp_path / "out"
+    assert topwork("train", data, "--strategy", "svm", *TINY, "--out", out, "--quiet").returncode == 0
+    draw(1, 99).save(data / "class1" / "new.png")
+    assert "are not those" in error(topwork("train", "--resume", out), 2)
+
+
+def test_bad_images_and_hidden_folders_are_named(photos: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(photos, data)
+    (data / "class0" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not really")
+    (data / ".ipynb_checkpoints").mkdir()
+    (data / ".ipynb_checkpoints" / "x.png").write_bytes((data / "class0" / "000.png").read_bytes())
+    done = topwork("train", data, "--strategy", "svm", *TINY, "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "set aside: class0/broken.jpg" in done.stderr
+    assert ".ipynb_checkpoints" in done.stderr
+    assert json.loads(done.stdout)["metrics"]["test"]["images"] > 0
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = topwork("compare", tmp_path / "none", "--debug")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+def test_the_words_of_a_finished_command(photos: Path, tmp_path: Path) -> None:
+    done = topwork("compare", photos, "--strategy", "svm", *TINY, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for word in ("output goes to runs", "Device", "Data", "Backbone", "licence Apache-2.0", "split:"):
+        assert word in done.stderr
+    for word in ("strategy", "95 % interval", "macro-F1", "training time", "trained parameters", "Report: ", "Next: "):
+        assert word in done.stdout
+    runs = topwork("runs", cwd=tmp_path)
+    assert "done" in runs.stdout
+    folder = next(path for path in (tmp_path / "runs").iterdir())
+    again = topwork("report", folder.relative_to(tmp_path), cwd=tmp_path)
+    assert "svm" in again.stdout
+    assert "tf_efficientnet_lite0" in topwork("models", "efficientnet_lite").stdout
+    assert error(topwork("models", "no-such-network"), 2)
