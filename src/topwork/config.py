@@ -72,9 +72,7 @@ class TrainingConfig(Component):
     """The training core, shared by every strategy that trains by gradient descent."""
 
     epochs: Count | Auto = "auto"
-    """Passes over the training images; auto: by the number of images, see `minutes`."""
-    minutes: float | None = Field(default=None, gt=0)
-    """A time budget that is turned into a whole number of epochs after timing a few steps."""
+    """Passes over the training images; auto: by the number of images."""
     batch_size: int = Field(default=32, ge=2)
     """Images per optimizer step."""
     accumulate: int = Field(default=1, ge=1)
@@ -104,6 +102,8 @@ class TrainingConfig(Component):
 class ImageTrainingConfig(TrainingConfig):
     """Training on images, with augmentation."""
 
+    minutes: float | None = Field(default=None, gt=0)
+    """A time budget that is turned into a whole number of epochs after timing a few steps; `epochs` limits it."""
     train_size: Pixels | Auto = "auto"
     """Side of the training crops in pixels; auto: that of the network, on a CPU 6/7 of it."""
     min_crop: float = Field(default=0.5, gt=0, le=1)

@@ -13,6 +13,7 @@ from topwork import backbones, config, devices, folders, storage
 from topwork.artifacts import FORMAT, Manifest, Predictions, RunInfo, Split, write_history
 from topwork.backbones.weights import digest
 from topwork.data import images
+from topwork.data.sources import find_source
 from topwork.errors import ConfigError, TopworkError
 from topwork.evaluation import evaluate
 from topwork.features import FeatureStore
@@ -77,7 +78,7 @@ def check_settings(asked: config.Config) -> None:
         raise ConfigError(" ".join(faults))
 
 
-def prepare(asked: config.Config, manifest: Manifest, split: Split, progress: Progress) -> Setup:
+def prepare(asked: config.Config, manifest: Manifest, split: Split, progress: Progress, signals: Signals) -> Setup:
     """Resolve device and backbone, and say what they are."""
     check_settings(asked)
     compute, resolved_compute = devices.resolve(asked.compute)
@@ -90,16 +91,17 @@ def prepare(asked: config.Config, manifest: Manifest, split: Split, progress: Pr
     progress.say(
         f"          {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"
     )
+    data: dict[str, Any] = {"source": find_source(asked.data.source, asked.data.path).name}
+    if asked.data.test_fraction == "auto":
+        data["test_fraction"] = manifest.test_fraction
     resolved = asked.model_copy(
         update={
             "compute": resolved_compute,
             "backbone": asked.backbone.model_copy(update={"img_size": backbone.spec.size}),
-            "data": asked.data.model_copy(
-                update={"test_fraction": manifest.test_fraction} if asked.data.test_fraction == "auto" else {}
-            ),
+            "data": asked.data.model_copy(update=data),
         }
     )
-    features = FeatureStore(backbone, manifest, split, compute, folders.cache_folder() / "features", progress)
+    features = FeatureStore(backbone, manifest, split, compute, folders.cache_folder() / "features", progress, signals)
     return Setup(resolved, manifest, split, compute, backbone, source, features, progress)
 
 

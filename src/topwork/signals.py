@@ -14,10 +14,10 @@ class Signals:
     """While open, the first SIGINT or SIGTERM is noted; a second SIGINT leaves at once.
 
     Args:
-        advice: The command that goes on, for the message.
+        advice: The command that goes on, for the message; empty as long as there is nothing to go on with.
     """
 
-    def __init__(self, advice: str) -> None:
+    def __init__(self, advice: str = "") -> None:
         self.advice = advice
         self._received = 0
         self._old: dict[int, Any] = {}
@@ -48,4 +48,5 @@ class Signals:
             Interrupted: With the exit status 128 + signal.
         """
         if self._received:
-            raise Interrupted(f"Stopped. Everything is saved; go on with: {self.advice}", self._received)
+            saved = f"Everything is saved; go on with: {self.advice}" if self.advice else "Nothing had begun yet."
+            raise Interrupted(f"Stopped. {saved}", self._received)

@@ -168,8 +168,9 @@ class _Job:
         """All stages."""
         threading.Thread(target=_import_torch, daemon=True).start()  # while the images are looked at
         try:
-            with storage.FolderLock(self.folder), Signals(self._advice()) as signals:
+            with storage.FolderLock(self.folder), Signals() as signals:
                 if self.resume:
+                    signals.advice = self._advice()
                     old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
                     _refuse_changes(self.asked, old, self.folder)
                 self.progress.log.attach(self.folder / "train.log")
@@ -188,7 +189,8 @@ class _Job:
         signals.check()
         from topwork import execution
 
-        setup = execution.prepare(self.asked, manifest, split, self.progress)
+        setup = execution.prepare(self.asked, manifest, split, self.progress, signals)
+        signals.advice = self._advice()
         info = self._info(version("topwork"), {**setup.details(), "data": _data_account(manifest, split)})
         if self.kind == "run":
             execution.run_strategy(self.asked.strategies[0], setup, self.folder, info, signals)
@@ -230,12 +232,15 @@ class _Job:
         from topwork.report.render import write_report
 
         execution.write_inputs(self.folder, setup, info)
-        configuration.write(setup.config, self.folder / "config.toml")
         start = time.monotonic()
         for number, name in enumerate(self.asked.strategies, 1):
             self.progress.say(f"[{number}/{len(self.asked.strategies)}] {name}")
             execution.run_strategy(name, setup, self.folder / name, replace(info, name=name), signals)
             signals.check()
+        settings = {
+            name: configuration.read(self.folder / name / "config.toml").settings[name] for name in info.strategies
+        }
+        configuration.write(setup.config.model_copy(update={"settings": settings}), self.folder / "config.toml")
         replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(self.folder)
         write_report(self.folder)
 

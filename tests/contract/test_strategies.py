@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,7 +50,8 @@ class TestEveryStrategy:
             assert (folder / file).is_file(), file
         assert (folder / "report.html").stat().st_size < 3e6
         assert comparison[name].status == "done"
-        assert not re.search(r'(?<!source) = "auto"', (folder / "config.toml").read_text())
+        for config in (folder / "config.toml", comparison.path / "config.toml"):
+            assert '"auto"' not in config.read_text()
 
     def test_every_test_image_is_predicted_once_and_metrics_follow(
         self, comparison: topwork.Comparison, name: str

@@ -17,6 +17,7 @@ from topwork.data.batches import eval_batches
 from topwork.devices import Compute
 from topwork.features.cache import FeatureCache
 from topwork.progress import Progress
+from topwork.signals import Signals
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
 SHARD = 2048
@@ -32,6 +33,7 @@ class FeatureStore:
         compute: Device and precision.
         folder: Of the feature cache.
         progress: Reports to people.
+        signals: A wish to stop is heard between batches; what was computed is kept.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class FeatureStore:
         compute: Compute,
         folder: Path,
         progress: Progress,
+        signals: Signals,
     ) -> None:
         self._backbone, self._manifest, self._split = backbone, manifest, split
-        self._compute, self._folder, self._progress = compute, folder, progress
+        self._compute, self._folder, self._progress, self._signals = compute, folder, progress, signals
         self._content = {row.id: bytes.fromhex(row.sha256) for row in manifest.used}
         self._caches: dict[bool, FeatureCache] = {}
         self.seconds = 0.0
@@ -89,7 +92,9 @@ class FeatureStore:
         with self._progress.step(title, len(fresh)) as step:
             for first in range(0, len(fresh), SHARD):
                 piece = fresh[first : first + SHARD]
-                cache.add([self._content[i] for i in piece], self._extract(piece, mirrored, step.advance))
+                features = self._extract(piece, mirrored, step.advance)
+                cache.add([self._content[i] for i in piece[: len(features)]], features)
+                self._signals.check()
         seconds = time.monotonic() - start
         self.seconds += seconds
         rate = len(fresh) / seconds
@@ -104,4 +109,6 @@ class FeatureStore:
                 x = transforms.normalise(pixels, spec, compute.device)
                 rows.append(module(x.flip(3) if mirrored else x)[:count].float().cpu().numpy())
                 advance(count)
+                if self._signals.asked():
+                    break
         return np.concatenate(rows)

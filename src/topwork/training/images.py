@@ -132,14 +132,14 @@ def resolve(
     if size == "auto":  # objects look larger in crops than in evaluation anyway: Touvron et al. 2019, 1906.06423
         size = max(32, round(data.spec.size * 6 / 7 / 32) * 32) if on_cpu else data.spec.size
     config = config.model_copy(update={"train_size": size})
-    if config.epochs != "auto":
-        return config
-    epochs = schedule.auto_epochs(len(data.split.ids["train"]), *limits)
-    minutes = config.minutes or (cpu_minutes if on_cpu else None)
-    if minutes:
-        affordable = int(minutes * 60 / seconds_per_epoch(new_task(config), config, data))
-        epochs = max(1, affordable if config.minutes else min(epochs, affordable))
-    return config.model_copy(update={"epochs": epochs})
+    asked = None if config.epochs == "auto" else config.epochs
+    minutes = config.minutes or (cpu_minutes if on_cpu and asked is None else None)
+    usual = schedule.auto_epochs(len(data.split.ids["train"]), *limits)
+    if minutes is None:
+        return config.model_copy(update={"epochs": asked or usual})
+    affordable = max(1, int(minutes * 60 / seconds_per_epoch(new_task(config), config, data)))
+    most = asked or (affordable if config.minutes else usual)
+    return config.model_copy(update={"epochs": min(most, affordable)})
 
 
 def seconds_per_epoch(task: Task, config: ImageTrainingConfig, data: ImageData, steps: int = 4) -> float:
