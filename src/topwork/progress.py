@@ -36,8 +36,10 @@ class Progress(Protocol):
     def say(self, line: str) -> None:
         """One line that stays."""
 
-    def step(self, title: str, total: int, unit: str = "images") -> contextlib.AbstractContextManager[Step]:
-        """Open a piece of work of ``total`` units; it shows progress and the time that is left."""
+    def step(
+        self, title: str, total: int, unit: str = "images", done: int = 0
+    ) -> contextlib.AbstractContextManager[Step]:
+        """Open a piece of work of ``total`` units, ``done`` of them earlier; it shows progress and the time left."""
         ...
 
 
@@ -58,32 +60,34 @@ class _Log:
 
 
 class _Counter:
-    def __init__(self, progress: PlainProgress, title: str, total: int, unit: str) -> None:
+    def __init__(self, progress: PlainProgress, title: str, total: int, unit: str, done: int) -> None:
         self._progress, self._title, self._total, self._unit = progress, title, total, unit
-        self._start = self._said = time.monotonic()
-        self._done = 0
+        self._start = time.monotonic()
+        self._next = self._start + progress.first
+        self._done = self._before = done
 
     def advance(self, count: int = 1) -> None:
         self._done += count
         now = time.monotonic()
-        if now - self._said >= self._progress.every and 0 < self._done < self._total:
-            self._said = now
-            left = (now - self._start) / self._done * (self._total - self._done)
+        if now >= self._next and self._done < self._total:
+            self._next = now + self._progress.every
+            left = (now - self._start) / (self._done - self._before) * (self._total - self._done)
             self._progress.say(
                 f"  {self._title}: {self._done:,} of {self._total:,} {self._unit}, about {duration(left)} left"
             )
 
 
 class PlainProgress:
-    """Plain lines for logs, pipes and notebooks: at most one a minute inside a piece of work.
+    """Plain lines for logs, pipes and notebooks: an early estimate of a long piece of work, then few more.
 
     Args:
         quiet: Say nothing; lines still go to the log file.
-        every: Seconds between two lines of one piece of work.
+        first: Seconds until the first line of a piece of work.
+        every: Seconds between two of its lines.
     """
 
-    def __init__(self, quiet: bool = False, every: float = 60.0) -> None:
-        self.quiet, self.every = quiet, every
+    def __init__(self, quiet: bool = False, first: float = 15.0, every: float = 300.0) -> None:
+        self.quiet, self.first, self.every = quiet, first, every
         self.log = _Log()
 
     def say(self, line: str) -> None:
@@ -93,9 +97,9 @@ class PlainProgress:
             print(line.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
-    def step(self, title: str, total: int, unit: str = "images") -> Iterator[Step]:
+    def step(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Step]:
         """Count a piece of work."""
-        yield _Counter(self, title, total, unit)
+        yield _Counter(self, title, total, unit, done)
 
 
 class RichProgress:
@@ -115,7 +119,7 @@ class RichProgress:
         self._console.print(text, markup=False)
 
     @contextlib.contextmanager
-    def step(self, title: str, total: int, unit: str = "images") -> Iterator[Step]:
+    def step(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Step]:
         """Show a bar."""
         if self._live is None:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -126,7 +130,7 @@ class RichProgress:
                 *columns, TextColumn("left"), TimeRemainingColumn(), console=self._console, transient=True
             )
             self._live.start()
-        task = self._live.add_task(f"  {title}", total=total, unit=unit)
+        task = self._live.add_task(f"  {title}", total=total, unit=unit, completed=done)
         live = self._live
 
         class _Bar:

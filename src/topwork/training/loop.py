@@ -119,8 +119,7 @@ class _Training:
         self._restore()
         steps = len(self.task.batches)
         self._start -= self.position.seconds
-        with self.session.progress.step(self.name, self.total, "steps") as bar:
-            bar.advance(self.position.step)
+        with self.session.progress.step(self.name, self.total, "steps", self.position.step) as bar:
             while len(self.position.history) < self.total // steps and not self.position.stopped_early:
                 epoch = len(self.position.history) + 1
                 self._train_epoch(epoch, self.position.step - (epoch - 1) * steps, bar)
@@ -143,8 +142,7 @@ class _Training:
             self._step(batch)
             bar.advance()
             if self.session.stop_asked():
-                self._save()
-                self.session.interrupted()
+                self._stop()
 
     def _step(self, batch: Batch) -> None:
         """One optimizer step; a GPU that runs out of memory gets the batch in twice as many pieces, for good."""
@@ -207,10 +205,11 @@ class _Training:
         position.loss_sum = 0.0
         position.stopped_early = 0 < self.config.patience <= epoch - position.best_epoch
         self._report(record)
+        if self.session.stop_asked():
+            self._stop()
         over = position.step >= self.total or position.stopped_early
-        if over or self.session.stop_asked() or time.monotonic() - self._saved >= self.session.save_seconds:
-            self._save()
-        self.session.interrupted()
+        if over or time.monotonic() - self._saved >= self.session.save_seconds:
+            self._save_if_possible()
 
     def _report(self, record: EpochRecord) -> None:
         if self.session.quiet_epochs:
@@ -223,18 +222,25 @@ class _Training:
             f"{duration(done)}{f', about {duration(left)} left' if record.step < self.total else ''}"
         )
 
-    def _save(self) -> None:
+    def _stop(self) -> None:
+        """Save and leave; a save that fails is an error here, for 'saved' must be true."""
+        self._save()
+        self.session.interrupted()
+
+    def _save_if_possible(self) -> None:
         """A save that fails keeps the training alive: it warns and tries again at the next occasion."""
+        try:
+            self._save()
+        except StorageError as error:
+            self.session.progress.say(f"  {self.name}: not saved: {error} Training goes on.")
+
+    def _save(self) -> None:
         self._saved = time.monotonic()
         self.position.seconds = self._saved - self._start
         self.position.scaler = self.scaler.state_dict()
         tensors = pack(self.task.model, self.optimizer, self.averages)
-        try:
-            self.session.store.save(
-                tensors, self.position, self.best, self.position.best_epoch * len(self.task.batches)
-            )
-        except StorageError as error:
-            self.session.progress.say(f"  {self.name}: not saved: {error} Training goes on.")
+        best_step = self.position.best_epoch * len(self.task.batches)
+        self.session.store.save(tensors, self.position, self.best, best_step)
 
 
 def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:

@@ -1,0 +1,126 @@
+"""The loop on a tiny task: accumulation, early stopping, failing saves, a loss that is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from topwork import seeds
+from topwork.config import ComputeConfig, TrainingConfig
+from topwork.devices import resolve
+from topwork.errors import StorageError, TopworkError
+from topwork.progress import PlainProgress
+from topwork.training.checkpoint import CheckpointStore
+from topwork.training.loop import Session, Task, fit
+from topwork.training.state import Position
+
+X = torch.randn(24, 5, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] + 0.3 * X[:, 1] > 0).long()
+
+
+class _Batches:
+    def __len__(self) -> int:
+        return 3
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        order = seeds.order(0, epoch, 24)
+        for step in range(first, 3):
+            chunk = order[step * 8 : step * 8 + 8]
+            yield X[chunk], Y[chunk]
+
+
+def _train(
+    folder: Path, say: list[str] | None = None, store: Any = None, **settings: Any
+) -> tuple[nn.Module, Position]:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
+    config = TrainingConfig(**{"epochs": 6, "lr": 0.05, "label_smoothing": 0.0, **settings})
+    compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1))
+
+    def evaluate() -> tuple[float, float]:
+        with torch.inference_mode():
+            logits = model(X)
+        return float(functional.cross_entropy(logits, Y)), float((logits.argmax(1) == Y).float().mean())
+
+    progress = PlainProgress(quiet=True)
+    if say is not None:
+        progress.say = say.append  # pyrefly: ignore[bad-assignment]
+    task = Task(
+        model,
+        [{"params": list(model.parameters()), "weight_decay": 0.0, "lr_scale": 1.0}],
+        _Batches(),
+        lambda batch, _: batch,
+        evaluate,
+    )
+    session = Session(
+        compute, store or CheckpointStore(folder, {}, progress.say), progress, lambda: None, lambda: False
+    )
+    return model, fit(task, config, 0, session, "tiny")
+
+
+def _weights(model: nn.Module) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+    _, position = _train(tmp_path)
+    assert position.best_score[0] > 0.8
+    best = max(position.history, key=lambda record: (record.val_accuracy, -record.val_loss))
+    assert best.epoch == position.best_epoch
+    assert [record.best for record in position.history].count(True) >= 1
+
+
+def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path: Path) -> None:
+    whole, _ = _train(tmp_path / "a")
+    pieces, _ = _train(tmp_path / "b", accumulate=4)
+    torch.testing.assert_close(_weights(whole), _weights(pieces), atol=1e-5, rtol=1e-4)
+
+
+def test_the_optimizer_is_torchs_adamw(tmp_path: Path) -> None:
+    model, _ = _train(tmp_path, epochs=1, warmup=0.0, clip_norm=1e9)
+    torch.manual_seed(1)
+    reference = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
+    optimizer = torch.optim.AdamW(reference.parameters(), lr=0.05, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3)
+    for x, y in _Batches().epoch(1):
+        functional.cross_entropy(reference(x), y).backward()
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    torch.testing.assert_close(_weights(model), _weights(reference), atol=1e-6, rtol=1e-5)
+
+
+def test_patience_ends_a_training_early(tmp_path: Path) -> None:
+    _, position = _train(tmp_path, epochs=200, patience=3, lr=0.2)
+    assert position.stopped_early
+    assert len(position.history) == position.best_epoch + 3
+
+
+def test_a_save_that_fails_warns_and_the_training_goes_on(tmp_path: Path) -> None:
+    class Full(CheckpointStore):
+        def save(self, *_: object) -> None:
+            raise StorageError("Cannot write: No space left on device.")
+
+    said: list[str] = []
+    _, position = _train(tmp_path, said, Full(tmp_path, {}, said.append))
+    assert len(position.history) == 6
+    assert sum("not saved" in line for line in said) == 6
+
+
+def test_a_loss_that_is_not_finite_stops_and_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TopworkError, match=r"Lower --lr \(now 1e\+38\)"):
+        _train(tmp_path, lr=1e38, optimizer="sgd", clip_norm=1e38)
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    model, position = _train(tmp_path)
+    again, second = _train(tmp_path)
+    assert second.history == position.history
+    assert torch.equal(_weights(again), _weights(model))
+    assert len(list(tmp_path.glob("last-*"))) == 2
