@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import topwork
-from topwork.config import STRATEGY_NAMES
+from topwork.strategies import STRATEGIES
 
 LONG = ("backbone.img_size=300", "finetune.epochs=30", "finetune.train_size=256")
 
@@ -22,10 +22,10 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("settings", nargs="*")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--strategy", action="append", choices=STRATEGY_NAMES)
+    parser.add_argument("--strategy", action="append", choices=list(STRATEGIES))
     parser.add_argument("--long", action="store_true")
     given = parser.parse_args()
-    strategies = ["finetune"] if given.long else given.strategy or list(STRATEGY_NAMES)
+    strategies = ["finetune"] if given.long else given.strategy or list(STRATEGIES)
     sets = [*(LONG if given.long else ()), *given.settings]
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in strategies}
     with tempfile.TemporaryDirectory() as folder:

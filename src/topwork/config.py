@@ -22,7 +22,6 @@ Count = Annotated[int, Field(ge=1)]
 Pixels = Annotated[int, Field(ge=16)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 DEFAULT_MODEL = "tf_efficientnet_lite0"
-STRATEGY_NAMES = ("scratch", "mlp", "svm", "finetune")
 
 
 class Component(BaseModel):
@@ -126,7 +125,7 @@ class Config(Component):
     data: DataConfig
     backbone: BackboneConfig = BackboneConfig()
     compute: ComputeConfig = ComputeConfig()
-    strategies: tuple[str, ...] = STRATEGY_NAMES
+    strategies: tuple[str, ...] = Field(min_length=1)
     """What is trained, in this order of the table."""
     seed: int = Field(default=0, ge=0)
     """Decides the split, all random weights, orders and augmentations."""
@@ -197,14 +196,12 @@ def read(path: Path) -> Config:
 
 
 def put(tree: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set ``tree[a][b] = value`` for ``"a.b"``; a strategy's name may stand in for ``settings.NAME``.
+    """Set ``tree[a][b] = value`` for ``"a.b"``.
 
     Raises:
         ConfigError: A part of the path is a value, not a table.
     """
     parts = dotted.split(".")
-    if parts[0] in STRATEGY_NAMES:
-        parts.insert(0, "settings")
     for part in parts[:-1]:
         tree = tree.setdefault(part, {})
         if not isinstance(tree, dict):

@@ -22,7 +22,8 @@ from topwork.report.render import write_report
 from topwork.report.thumbnails import write_thumbnails
 from topwork.seeds import derive
 from topwork.signals import Signals
-from topwork.strategies import STRATEGIES, Context, Fitted
+from topwork.strategies import load
+from topwork.strategies.base import Context, Fitted
 from topwork.use.bundle import write_bundle
 
 
@@ -71,7 +72,7 @@ def check_settings(asked: config.Config) -> None:
     faults = []
     for name in asked.strategies:
         try:
-            config.validate(STRATEGIES[name].Config, asked.settings.get(name, {}), name)
+            config.validate(load(name).Config, asked.settings.get(name, {}), name)
         except ConfigError as error:
             faults.append(str(error))
     if faults:
@@ -111,7 +112,7 @@ def run_strategy(name: str, setup: Setup, folder: Path, info: RunInfo, signals: 
         setup.progress.say(f"  {name}: already done")
         return
     write_inputs(folder, setup, replace(info, strategies=(name,), kind="run", status="running"))
-    strategy = STRATEGIES[name]
+    strategy = load(name)
     context = _context(setup, folder, signals)
     settings = _settings(name, strategy, context, setup, folder)
     before = setup.features.seconds

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from topwork.config import STRATEGY_NAMES, Config, parse_assignment, put, read_toml, validate
+from topwork.config import Config, parse_assignment, put, read_toml, validate
 from topwork.errors import ConfigError, UnknownName, UsageError
+from topwork.strategies import STRATEGIES
 
 # flag -> place in the configuration
 PLACES = {
@@ -26,7 +27,6 @@ PLACES = {
 }
 # flags of the training; in a comparison they go to the strategies that train on images
 TRAINING = ("epochs", "minutes", "batch_size", "lr", "weight_decay", "patience")
-ON_IMAGES = ("scratch", "finetune")
 
 
 def build(
@@ -52,9 +52,8 @@ def build(
     tree = read_toml(Path(config)) if config else {}
     if data is not None:
         put(tree, "data.path", os.fspath(data))
-    if strategies is not None:
-        tree["strategies"] = list(strategies)
-    _check_strategies(tree.get("strategies", STRATEGY_NAMES))
+    tree["strategies"] = list(strategies) if strategies is not None else tree.get("strategies", list(STRATEGIES))
+    _check_strategies(tree["strategies"])
     if "path" not in tree.get("data", {}):
         raise UsageError("No images were named. Give a folder of class folders, e.g. `topwork compare photos/`.")
     path = Path(tree["data"]["path"])
@@ -64,12 +63,13 @@ def build(
         if value is not None:
             _put_flag(tree, name, value)
     for text in sets:
-        put(tree, *parse_assignment(text))
+        name, value = parse_assignment(text)
+        put(tree, f"settings.{name}" if name.split(".")[0] in STRATEGIES else name, value)
     if "weights" in tree.get("backbone", {}) and Path(tree["backbone"]["weights"]).is_file():
         tree["backbone"]["weights"] = str(Path(tree["backbone"]["weights"]).resolve())
-    unknown = set(tree.get("settings", {})) - set(STRATEGY_NAMES)
+    unknown = set(tree.get("settings", {})) - set(STRATEGIES)
     if unknown:
-        raise UnknownName("strategy", sorted(unknown)[0], STRATEGY_NAMES)
+        raise UnknownName("strategy", sorted(unknown)[0], STRATEGIES)
     return validate(Config, tree)
 
 
@@ -77,8 +77,8 @@ def _check_strategies(names: Any) -> None:
     if not isinstance(names, list | tuple) or not names:
         raise ConfigError(f"strategies must be a list of names, got {names!r}.")
     for name in names:
-        if name not in STRATEGY_NAMES:
-            raise UnknownName("strategy", str(name), STRATEGY_NAMES)
+        if name not in STRATEGIES:
+            raise UnknownName("strategy", str(name), STRATEGIES)
     if len(set(names)) < len(names):
         raise UsageError(f"A strategy is named twice: {', '.join(names)}. Name each once.")
 
@@ -87,8 +87,8 @@ def _put_flag(tree: dict[str, Any], name: str, value: Any) -> None:
     if name in PLACES:
         put(tree, PLACES[name], value)
     elif name in TRAINING:
-        strategies = tree.get("strategies", STRATEGY_NAMES)
-        for strategy in strategies if len(strategies) == 1 else [s for s in strategies if s in ON_IMAGES]:
-            put(tree, f"{strategy}.{name}", value)
+        strategies = tree["strategies"]
+        for strategy in strategies if len(strategies) == 1 else [s for s in strategies if STRATEGIES[s].on_images]:
+            put(tree, f"settings.{strategy}.{name}", value)
     else:
         raise UnknownName("setting", name, [*PLACES, *TRAINING])

@@ -116,7 +116,7 @@ def _asked(folder: Path) -> Config:
 
 def _only_given(again: Config, asked: Config) -> Config:
     """``again`` where it departs from the defaults, else ``asked``: what was not said on resume is not a change."""
-    base = Config(data=again.data).model_dump(mode="json")
+    base = Config(data=again.data, strategies=again.strategies).model_dump(mode="json")
     merged = asked.model_dump(mode="json")
 
     def merge(into: dict[str, Any], new: dict[str, Any], default: dict[str, Any]) -> None:

@@ -14,9 +14,8 @@ import safetensors.torch
 import topwork
 from topwork import storage
 from topwork.artifacts import read_split
-from topwork.config import STRATEGY_NAMES
 from topwork.evaluation import evaluate
-from topwork.strategies import STRATEGIES
+from topwork.strategies import STRATEGIES, load
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 SETS = (
@@ -38,11 +37,10 @@ def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwor
 
 
 def test_the_dict_and_the_names_agree() -> None:
-    assert tuple(STRATEGIES) == STRATEGY_NAMES
-    assert all(strategy.name == name for name, strategy in STRATEGIES.items())
+    assert all(load(name).name == name for name in STRATEGIES)
 
 
-@pytest.mark.parametrize("name", STRATEGY_NAMES)
+@pytest.mark.parametrize("name", STRATEGIES)
 class TestEveryStrategy:
     def test_it_writes_the_files_of_a_run(self, comparison: topwork.Comparison, name: str) -> None:
         folder = comparison[name].path
@@ -102,7 +100,7 @@ def test_python_objects_show_themselves(comparison: topwork.Comparison) -> None:
     html = comparison._repr_html_()
     assert html.count("<tr>") == 5
     assert comparison.report.is_file()
-    assert set(comparison.history) == set(STRATEGY_NAMES)
+    assert set(comparison.history) == set(STRATEGIES)
     assert [record.epoch for record in comparison["mlp"].history] == [1, 2, 3]
 
 
@@ -149,7 +147,7 @@ def test_no_figure_of_test_chooses_anything(photos: Path, tmp_path: Path, compar
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(photos / image, target)
     runs = [topwork.compare(parts / str(s), out=tmp_path / f"out{s}", sets=SETS, **FAST) for s in (False, True)]
-    for name in STRATEGY_NAMES:
+    for name in STRATEGIES:
         a, b = (run[name] for run in runs)
         weights = [(run.path / "model" / "weights.safetensors").read_bytes() for run in (a, b)]
         assert weights[0] == weights[1], name

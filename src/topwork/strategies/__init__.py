@@ -1,11 +1,32 @@
-"""The strategies. Adding one is a file that follows ``base.Strategy`` and a line here."""
+"""The strategies. Adding one is a file that follows ``base.Strategy`` and a line in the dict here.
 
-from topwork.strategies.base import Context, Fitted, Strategy
-from topwork.strategies.finetune import Finetune
-from topwork.strategies.mlp import MLP
-from topwork.strategies.scratch import Scratch
-from topwork.strategies.svm import SVM
+The dict holds names only, so that the command line knows them without loading torch.
+"""
 
-STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Scratch(), MLP(), SVM(), Finetune())}
+from __future__ import annotations
 
-__all__ = ["STRATEGIES", "Context", "Fitted", "Strategy"]
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from topwork.strategies.base import Strategy
+
+
+class Entry(NamedTuple):
+    """The class in the file of a strategy's name, and whether it trains on images (else on features)."""
+
+    class_name: str
+    on_images: bool
+
+
+STRATEGIES = {
+    "scratch": Entry("Scratch", on_images=True),
+    "mlp": Entry("MLP", on_images=False),
+    "svm": Entry("SVM", on_images=False),
+    "finetune": Entry("Finetune", on_images=True),
+}
+
+
+def load(name: str) -> Strategy:
+    """The strategy of a name in ``STRATEGIES``."""
+    return getattr(import_module(f"topwork.strategies.{name}"), STRATEGIES[name].class_name)()
