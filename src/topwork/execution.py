@@ -108,6 +108,8 @@ def prepare(asked: config.Config, manifest: Manifest, split: Split, progress: Pr
 
 def run_strategy(name: str, setup: Setup, folder: Path, info: RunInfo, signals: Signals) -> None:
     """Train one strategy, or go on with it, and write its run folder; a finished one is left alone."""
+    if folder.is_dir():
+        storage.sweep_temporary(folder)
     if (folder / "metrics.json").is_file() and (folder / "model").is_dir():
         setup.progress.say(f"  {name}: already done")
         return

@@ -57,7 +57,7 @@ def choose(name: str, out: Path | None, resume: bool, overwrite: bool) -> Path:
         return out
     if out.is_file():
         raise StorageError(f"{out} is a file. Choose another --out.")
-    if out.is_dir() and any(entry.name != ".lock" for entry in out.iterdir()):
+    if out.is_dir() and not _barren(out):
         if not overwrite:
             raise StorageError(f"{out} is not empty. Use --resume, --overwrite, or another --out.")
         return _emptied(out)
@@ -98,11 +98,14 @@ def _emptied(path: Path) -> Path:
 
 def remove_barren(path: Path) -> None:
     """Remove a folder in which a command failed before it wrote anything but its log."""
-    if not path.is_dir() or {entry.name for entry in path.iterdir()} - {".lock", "train.log"}:
-        return
-    if not (path / "train.log").exists():  # not even begun: another process may hold it
-        return
-    shutil.rmtree(path, ignore_errors=True)
+    if path.is_dir() and _barren(path) and (path / "train.log").exists():  # without it, another process may hold it
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _barren(path: Path) -> bool:
+    """Whether nothing is in a folder but what a command leaves that was killed before it began its work."""
+    names = {entry.name for entry in path.iterdir() if not storage.is_temporary(entry)}
+    return names <= {".lock", "train.log"}
 
 
 def list_runs(root: Path) -> list[tuple[Path, RunInfo]]:

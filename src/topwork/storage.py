@@ -184,6 +184,11 @@ def read_folder(target: Path) -> dict[str, bytes]:
     return files
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether this is what an unfinished write leaves."""
+    return path.name.startswith(_TEMPORARY)
+
+
 def sweep_temporary(folder: Path) -> None:
     """Remove what writes that were killed have left in a folder; call it only under the folder's lock."""
     for entry in folder.glob(f"{_TEMPORARY}*"):

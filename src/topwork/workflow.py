@@ -27,6 +27,7 @@ from topwork.errors import ChangedSettings, UsageError
 from topwork.progress import PlainProgress, Progress, RichProgress, choose
 from topwork.results import Comparison, Run, table
 from topwork.signals import Signals
+from topwork.strategies import STRATEGIES
 
 
 def compare(
@@ -169,6 +170,7 @@ class _Job:
         threading.Thread(target=_import_torch, daemon=True).start()  # while the images are looked at
         try:
             with storage.FolderLock(self.folder), Signals() as signals:
+                storage.sweep_temporary(self.folder)
                 if self.resume:
                     signals.advice = self._advice()
                     old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
@@ -312,5 +314,13 @@ def _data_account(manifest: Manifest, split: Split) -> dict[str, Any]:
 def summary(result: Run | Comparison) -> str:
     """The table and the two last lines of a command."""
     runs = [result] if isinstance(result, Run) else list(result)
-    lines = [table(runs), "", f"Report: {result.report}"]
-    return "\n".join([*lines, f"Next: topwork report {shlex.quote(str(result.path))}"])
+    return "\n".join([table(runs), "", f"Report: {result.report}", f"Next: {_next_step(result)}"])
+
+
+def _next_step(result: Run | Comparison) -> str:
+    """The command that most likely gives more: what was best on val for longer, or fine-tuning after heads only."""
+    best = result if isinstance(result, Run) else result.best_on_val()
+    data = shlex.quote(configuration.read(best.path / "config.toml").data.path)
+    if not STRATEGIES[best.strategy].on_images:
+        return f"topwork train {data} --strategy finetune --epochs 20"
+    return f"topwork train {data} --strategy {best.strategy} --epochs {3 * len(best.history)}"

@@ -97,6 +97,40 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(photos: Path, 
     assert "state.safetensors is damaged" in (run.path / "train.log").read_text()
 
 
+@pytest.mark.parametrize("begun", ["run.json", "mlp/model/model.json", "scratch/checkpoints/last-000000003"])
+def test_a_killed_comparison_goes_on_with_the_same_command_plus_resume(
+    photos: Path, tmp_path: Path, begun: str
+) -> None:
+    def command(out: Path) -> list[str]:
+        words = ["compare", str(photos), "--out", str(out), "--strategy", "mlp", "--strategy", "svm"]
+        words += ["--strategy", "scratch", "-j", "0", "--set", "mlp.epochs=3", *COMMON, *SETTINGS]
+        return [sys.executable, "-m", "topwork", *words]
+
+    unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
+    subprocess.run(command(unbroken), check=True, capture_output=True)
+    process = subprocess.Popen(command(killed), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _wait_for(lambda: (killed / begun).exists(), process)
+    process.kill()
+    process.wait()
+    (killed / ".tmp-left-by-the-kill").touch()
+    subprocess.run([*command(killed), "--resume"], check=True, capture_output=True)
+    for name in ("mlp", "svm", "scratch"):
+        for file in ("predictions.csv", "model/weights.safetensors"):
+            assert (killed / name / file).read_bytes() == (unbroken / name / file).read_bytes(), (name, file)
+    assert (killed / "report.html").is_file()
+    assert not list(killed.rglob(".tmp-*"))
+
+
+def test_a_folder_in_which_nothing_had_begun_can_be_used_again(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in (".lock", "train.log", ".tmp-0123"):
+        (out / name).touch()
+    assert (
+        topwork.train(photos, "svm", out=out, img_size=32, precision="float32", workers=0, quiet=True).status == "done"
+    )
+
+
 HOLD = """
 import sys, time
 from pathlib import Path
