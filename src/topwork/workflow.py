@@ -320,7 +320,10 @@ def summary(result: Run | Comparison) -> str:
 def _next_step(result: Run | Comparison) -> str:
     """The command that most likely gives more: what was best on val for longer, or fine-tuning after heads only."""
     best = result if isinstance(result, Run) else result.best_on_val()
-    data = shlex.quote(configuration.read(best.path / "config.toml").data.path)
-    if not STRATEGIES[best.strategy].on_images:
-        return f"topwork train {data} --strategy finetune --epochs 20"
-    return f"topwork train {data} --strategy {best.strategy} --epochs {3 * len(best.history)}"
+    asked = configuration.read(best.path / "config.toml")
+    words = ["topwork", "train", asked.data.path]
+    if asked.backbone.model != configuration.DEFAULT_MODEL:
+        words += ["--model", asked.backbone.model]
+    on_images = STRATEGIES[best.strategy].on_images
+    strategy, epochs = (best.strategy, 3 * len(best.history)) if on_images else ("finetune", 20)
+    return shlex.join([*words, "--strategy", strategy, "--epochs", str(epochs)])
