@@ -39,9 +39,9 @@ class Finetune:
     Config = FinetuneConfig
 
     def resolve(self, config: FinetuneConfig, context: Context) -> FinetuneConfig:
-        """Epochs: 5 to 40 by the number of images, on a CPU what five and a half minutes allow."""
+        """Epochs: 5 to 40 by the number of images, on a CPU what some five minutes allow."""
         new = lambda settings: self._task(settings, context, fitted=False)  # noqa: E731
-        return resolve(config, context.images, new, limits=(5, 40), cpu_minutes=5.5)
+        return resolve(config, context.images, new, limits=(5, 40), cpu_minutes=4.75)
 
     def _task(self, config: FinetuneConfig, context: Context, fitted: bool) -> Task:
         backbone = context.new_backbone(True)
