@@ -18,7 +18,6 @@ from topwork.errors import ConfigError, TopworkError
 from topwork.evaluation import evaluate
 from topwork.features import FeatureStore
 from topwork.progress import Progress, duration
-from topwork.report.render import write_report
 from topwork.report.thumbnails import write_thumbnails
 from topwork.seeds import derive
 from topwork.signals import Signals
@@ -79,15 +78,31 @@ def check_settings(asked: config.Config) -> None:
         raise ConfigError(" ".join(faults))
 
 
-def prepare(asked: config.Config, manifest: Manifest, split: Split, progress: Progress, signals: Signals) -> Setup:
-    """Resolve device and backbone, and say what they are."""
+def prepare(
+    asked: config.Config,
+    manifest: Manifest,
+    split: Split,
+    device: tuple[devices.Compute, config.ComputeConfig],
+    progress: Progress,
+    signals: Signals,
+) -> Setup:
+    """Make the backbone, and say what it is.
+
+    Args:
+        asked: With its wishes.
+        manifest: The images.
+        split: Their parts.
+        device: What ``devices.resolve`` gave.
+        progress: To people.
+        signals: From people.
+    """
     check_settings(asked)
-    compute, resolved_compute = devices.resolve(asked.compute)
-    progress.say(f"Device    {compute}")
+    compute, resolved_compute = device
     name, size = asked.backbone.model, asked.backbone.img_size
     backbones.check_name(name)
     source = backbones.find_weights(name, asked.backbone.weights)
-    progress.say(f"Backbone  {name}; weights: {source.account}")
+    if not source.packaged:  # else it was said before timm was loaded
+        progress.say(f"Backbone  {name}; weights: {source.account}")
     backbone = backbones.create(name, source, None if size == "auto" else size)
     progress.say(
         f"          {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"
@@ -125,6 +140,8 @@ def run_strategy(name: str, setup: Setup, folder: Path, info: RunInfo, signals: 
     _write_bundle(name, fitted, setup, folder / "model")
     _write_results(name, fitted, setup, folder, setup.features.seconds - before)
     replace(info, strategies=(name,), kind="run", status="done").write(folder)
+    from topwork.report.render import write_report  # matplotlib is not needed before the end
+
     write_report(folder)
 
 

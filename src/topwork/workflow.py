@@ -20,6 +20,7 @@ from typing import Any
 from topwork import config as configuration
 from topwork import folders, options, storage
 from topwork.artifacts import Manifest, RunInfo, Split, read_run_info, read_split
+from topwork.backbones.packaged import find
 from topwork.config import Config
 from topwork.data.manifest import build_manifest
 from topwork.data.split import make_split
@@ -189,9 +190,10 @@ class _Job:
         self.progress.say(f"topwork {version('topwork')}; output goes to {self.folder}")
         manifest, split = self._data()
         signals.check()
+        device = self._device()
         from topwork import execution
 
-        setup = execution.prepare(self.asked, manifest, split, self.progress, signals)
+        setup = execution.prepare(self.asked, manifest, split, device, self.progress, signals)
         signals.advice = self._advice()
         info = self._info(version("topwork"), {**setup.details(), "data": _data_account(manifest, split)})
         if self.kind == "run":
@@ -199,6 +201,18 @@ class _Job:
         else:
             self._compare(setup, info, signals)
         self._end()
+
+    def _device(self) -> Any:
+        """What can be said before timm is loaded, which takes longer than torch."""
+        from topwork import devices
+
+        device = devices.resolve(self.asked.compute)
+        self.progress.say(f"Device    {device[0]}")
+        backbone = self.asked.backbone
+        packaged = find(backbone.model, backbone.weights)
+        if packaged:
+            self.progress.say(f"Backbone  {backbone.model}; weights: {packaged.account}")
+        return device
 
     def _data(self) -> tuple[Manifest, Split]:
         manifest = _look_at(self.asked, self.progress)

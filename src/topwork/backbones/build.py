@@ -14,6 +14,7 @@ from torch import nn
 
 from topwork.artifacts import InputSpec
 from topwork.backbones import weights as _weights
+from topwork.backbones.packaged import PACKAGED
 from topwork.errors import UnknownName, UsageError
 
 
@@ -122,7 +123,7 @@ def input_spec(model: str, img_size: int | None = None) -> InputSpec:
     size = img_size or data["input_size"][-1]
     resize = math.floor(size / data["crop_pct"])
     mean, std = data["mean"], data["std"]
-    if model in _weights.PACKAGED:  # (x - 127) / 128 on 0..255, as in the code that trained these weights
+    if model in PACKAGED:  # (x - 127) / 128 on 0..255, as in the code that trained these weights
         mean, std = (127 / 255,) * 3, (128 / 255,) * 3
     interpolation = data["interpolation"] if data["interpolation"] != "random" else "bicubic"
     return InputSpec(size, resize, interpolation, tuple(mean), tuple(std))

