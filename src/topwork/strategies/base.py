@@ -12,14 +12,14 @@ import numpy as np
 import torch
 
 from topwork.artifacts import EpochRecord, Manifest, Split
-from topwork.backbones import Backbone
+from topwork.backbones import Backbone, layer_groups
 from topwork.config import Component
 from topwork.devices import Compute
 from topwork.features import FeatureStore
 from topwork.progress import Progress
 from topwork.signals import Signals
 from topwork.training.checkpoint import CheckpointStore
-from topwork.training.images import ImageData
+from topwork.training.images import Classifier, ImageData
 from topwork.training.loop import Session
 
 SAVE_SECONDS = 30.0  # a head on cached features trains in less; an image epoch takes longer
@@ -129,3 +129,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def tensor_count(parameters: list[torch.nn.Parameter]) -> tuple[int, int]:
     """Number of tensors and of single parameters."""
     return len(parameters), sum(p.numel() for p in parameters)
+
+
+def network_groups(model: Classifier, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+    """Parameter groups of a network with a linear head, which learns at the full rate."""
+    head = [
+        {"params": [model.head.weight], "weight_decay": weight_decay, "lr_scale": 1.0},
+        {"params": [model.head.bias], "weight_decay": 0.0, "lr_scale": 1.0},
+    ]
+    return layer_groups(model.backbone, weight_decay, layer_decay) + head

@@ -12,9 +12,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from topwork.backbones import layer_groups
 from topwork.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, softmax, tensor_count
+from topwork.strategies.base import Context, Fitted, network_groups, softmax, tensor_count
 from topwork.training.images import Classifier, image_task, resolve
 from topwork.training.linear import fit_linear_head
 from topwork.training.loop import Task, fit
@@ -54,9 +53,7 @@ class Finetune:
             nn.init.zeros_(head.bias)
         model = Classifier(backbone.module, head)
         context.compute.images(model)
-        groups = layer_groups(model.backbone, config.weight_decay, config.layer_decay)
-        groups.append({"params": [model.head.weight], "weight_decay": config.weight_decay, "lr_scale": 1.0})
-        groups.append({"params": [model.head.bias], "weight_decay": 0.0, "lr_scale": 1.0})
+        groups = network_groups(model, config.weight_decay, config.layer_decay)
         return image_task(model, groups, config, context.images)
 
     def fit(self, config: FinetuneConfig, context: Context) -> Fitted:

@@ -7,9 +7,8 @@ from pydantic import Field
 from torch import nn
 
 from topwork import seeds
-from topwork.backbones import layer_groups
 from topwork.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, softmax, tensor_count
+from topwork.strategies.base import Context, Fitted, network_groups, softmax, tensor_count
 from topwork.training.images import Classifier, image_task, resolve
 from topwork.training.loop import Task, fit
 
@@ -36,9 +35,7 @@ class Scratch:
         torch.manual_seed(seeds.derive(context.seed, "head"))
         model = Classifier(backbone.module, nn.Linear(backbone.features, context.classes))
         context.compute.images(model)
-        groups = layer_groups(model.backbone, config.weight_decay, 1.0)
-        groups.append({"params": [model.head.weight], "weight_decay": config.weight_decay, "lr_scale": 1.0})
-        groups.append({"params": [model.head.bias], "weight_decay": 0.0, "lr_scale": 1.0})
+        groups = network_groups(model, config.weight_decay, 1.0)
         return image_task(model, groups, config, context.images)
 
     def fit(self, config: ScratchConfig, context: Context) -> Fitted:
