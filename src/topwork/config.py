@@ -107,8 +107,8 @@ class ImageTrainingConfig(TrainingConfig):
     """Side of the training crops in pixels; auto: that of the network, on a CPU 6/7 of it."""
     min_crop: float = Field(default=0.5, gt=0, le=1)
     """Smallest share of the image's area that a training crop covers."""
-    flip: bool = True
-    """Mirror half of the training images."""
+    flip: Literal["none", "horizontal", "both"] = "horizontal"
+    """Mirror half of the training images left to right; both: half of them top to bottom too, where no side is up."""
     randaugment: int = Field(default=0, ge=0, le=30)
     """Magnitude of RandAugment (two operations an image); 0 switches it off."""
     mixup: float = Field(default=0.0, ge=0)

@@ -45,8 +45,10 @@ class TrainTransform:
             "interpolation": InterpolationMode(spec.interpolation),
         }
         steps: list[torch.nn.Module] = [v2.Identity()]
-        if config.flip:
+        if config.flip != "none":
             steps.append(v2.RandomHorizontalFlip())
+        if config.flip == "both":
+            steps.append(v2.RandomVerticalFlip())
         if config.randaugment:
             steps.append(v2.RandAugment(num_ops=2, magnitude=config.randaugment))
         self._steps = v2.Compose(steps)
