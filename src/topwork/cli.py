@@ -79,10 +79,11 @@ def _dry(
 ) -> None:
     from topwork import config as configuration
     from topwork import options
-    from topwork.execution import check_settings
+    from topwork.execution import check
+    from topwork.progress import choose
 
     asked = options.build(data, strategies, config, sets, **flags)
-    check_settings(asked)
+    check(asked, choose(quiet=True))
     print(configuration.to_toml(asked), end="")
 
 

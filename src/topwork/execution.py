@@ -62,12 +62,20 @@ class Setup:
         }
 
 
-def check_settings(asked: config.Config) -> None:
-    """Refuse settings that a strategy does not know or allow, before any work.
+def check(asked: config.Config, progress: Progress) -> None:
+    """Refuse a backbone that is not there and settings that a strategy does not allow; say where weights come from.
 
     Raises:
-        ConfigError: Naming each.
+        ConfigError: Naming each setting.
+        UnknownName: There is no such model.
+        WeightsError: It has no pretrained weights.
+        UsageError: The file of weights does not exist.
     """
+    name, weights = asked.backbone.model, asked.backbone.weights
+    backbones.check_name(name)
+    source = backbones.find_weights(name, weights)
+    if not source.packaged:  # else it was said before timm was loaded
+        progress.say(f"Backbone  {name}; weights: {source.account}")
     faults = []
     for name in asked.strategies:
         try:
@@ -96,16 +104,12 @@ def prepare(
         progress: To people.
         signals: From people.
     """
-    check_settings(asked)
     compute, resolved_compute = device
     name, size = asked.backbone.model, asked.backbone.img_size
-    backbones.check_name(name)
     source = backbones.find_weights(name, asked.backbone.weights)
-    if not source.packaged:  # else it was said before timm was loaded
-        progress.say(f"Backbone  {name}; weights: {source.account}")
     backbone = backbones.create(name, source, None if size == "auto" else size)
     progress.say(
-        f"          {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"
+        f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"
     )
     data: dict[str, Any] = {"source": find_source(asked.data.source, asked.data.path).name}
     if asked.data.test_fraction == "auto":

@@ -12,7 +12,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from topwork.artifacts import Manifest, RunInfo, Split, read_run_info, read_spli
 from topwork.backbones.packaged import find
 from topwork.config import Config
 from topwork.data.manifest import build_manifest
+from topwork.data.sources import Listing
 from topwork.data.split import make_split
 from topwork.errors import ChangedSettings, UsageError
 from topwork.progress import PlainProgress, Progress, RichProgress, choose
@@ -155,6 +156,7 @@ class _Job:
     ) -> None:
         self.asked, self.kind, self.progress = asked, kind, progress
         self.resume = resume
+        self.loading = threading.Thread(target=_load_torch, daemon=True)
         self.folder = folders.choose(self._name(), out, resume, overwrite)
 
     def _name(self) -> str:
@@ -168,7 +170,6 @@ class _Job:
 
     def run(self) -> None:
         """All stages."""
-        threading.Thread(target=_import_torch, daemon=True).start()  # while the images are looked at
         try:
             with storage.FolderLock(self.folder), Signals() as signals:
                 storage.sweep_temporary(self.folder)
@@ -183,6 +184,8 @@ class _Job:
             raise
         finally:
             self.progress.log.attach(None)
+            if self.loading.ident:
+                self.loading.join()  # an end in the middle of loading native code can crash
 
     def _stages(self, signals: Signals) -> None:
         from importlib.metadata import version
@@ -190,8 +193,9 @@ class _Job:
         self.progress.say(f"topwork {version('topwork')}; output goes to {self.folder}")
         manifest, split = self._data()
         signals.check()
-        device = self._device()
-        from topwork import execution
+        from topwork import devices, execution
+
+        device = devices.resolve(self.asked.compute)
 
         setup = execution.prepare(self.asked, manifest, split, device, self.progress, signals)
         signals.advice = self._advice()
@@ -202,25 +206,32 @@ class _Job:
             self._compare(setup, info, signals)
         self._end()
 
-    def _device(self) -> Any:
-        """What can be said before timm is loaded, which takes longer than torch."""
+    def _found(self, listing: Listing) -> None:
+        """What can be said, and refused, before the images are decoded and timm is loaded: both may take long."""
+        self.loading.start()
+        classes = len({image.label for image in listing.images})
+        self.progress.say(f"Data      {listing.name}: {len(listing.images):,} images found, {classes} classes")
+        if listing.license:
+            self.progress.say(f"          licence of the images: {listing.license}")
         from topwork import devices
 
-        device = devices.resolve(self.asked.compute)
-        self.progress.say(f"Device    {device[0]}")
+        self.progress.say(f"Device    {devices.resolve(self.asked.compute)[0]}")
         backbone = self.asked.backbone
         packaged = find(backbone.model, backbone.weights)
         if packaged:
             self.progress.say(f"Backbone  {backbone.model}; weights: {packaged.account}")
-        return device
+        if not packaged or self.asked.settings:
+            from topwork import execution
+
+            execution.check(self.asked, self.progress)
 
     def _data(self) -> tuple[Manifest, Split]:
-        manifest = _look_at(self.asked, self.progress)
+        manifest = _look_at(self.asked, self.progress, self._found)
         fraction = self.asked.data.test_fraction
         split = make_split(
             manifest, self.asked.seed, self.asked.data.val_fraction, None if fraction == "auto" else fraction
         )
-        for line in _data_lines(manifest, split):
+        for line in _split_lines(manifest, split):
             self.progress.say(line)
         stored = self.folder / "split.csv"
         if self.resume and stored.is_file() and read_split(stored).ids != split.ids:
@@ -264,11 +275,11 @@ class _Job:
         self.progress.say(f"All files are in {self.folder}")
 
 
-def _import_torch() -> None:
-    import torch  # noqa: F401 - only to have it in memory
+def _load_torch() -> None:
+    from topwork import execution  # noqa: F401 - only to have torch and timm in memory while images are decoded
 
 
-def _look_at(asked: Config, progress: Progress) -> Manifest:
+def _look_at(asked: Config, progress: Progress, found: Callable[[Listing], None]) -> Manifest:
     state: dict[str, Any] = {"done": 0}
     opened = None
 
@@ -281,18 +292,16 @@ def _look_at(asked: Config, progress: Progress) -> Manifest:
         state["done"] = done
 
     try:
-        return build_manifest(asked.data.source, asked.data.path, folders.cache_folder(), progress=advance)
+        source, path = asked.data.source, asked.data.path
+        return build_manifest(source, path, folders.cache_folder(), found=found, progress=advance)
     finally:
         if opened is not None:
             opened.__exit__(None, None, None)
 
 
-def _data_lines(manifest: Manifest, split: Split) -> list[str]:
+def _split_lines(manifest: Manifest, split: Split) -> list[str]:
     parts = " / ".join(f"{part} {len(split.ids[part]):,}" for part in split.ids)
-    lines = [f"Data      {manifest.name}: {len(manifest.used):,} images, {len(split.classes)} classes; {parts}"]
-    lines.append(f"          split: {split.note}")
-    if manifest.license:
-        lines.append(f"          licence of the images: {manifest.license}")
+    lines = [f"Split     {parts} of {len(manifest.used):,} usable images; {split.note}"]
     for row in manifest.set_aside[:5]:
         lines.append(f"          set aside: {row.id}: {row.reason}")
     if len(manifest.set_aside) > 5:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,6 +140,21 @@ def test_bad_images_and_hidden_folders_are_named(photos: Path, tmp_path: Path) -
     assert json.loads(done.stdout)["metrics"]["test"]["images"] > 0
 
 
+def test_a_dry_run_shows_the_settings_checks_them_and_writes_nothing(photos: Path, tmp_path: Path) -> None:
+    done = topwork("compare", photos, "--dry-run", "--lr", "0.25", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert tomllib.loads(done.stdout)["settings"]["finetune"]["lr"] == 0.25
+    assert "lrr" in error(topwork("compare", photos, "--dry-run", "--set", "finetune.lrr=1"), 2)
+    assert "resnet50" in error(topwork("compare", photos, "--dry-run", "--model", "resnett50"), 2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_refused_is_refused_before_images_are_decoded(photos: Path, tmp_path: Path) -> None:
+    done = topwork("compare", photos, "--model", "resnett50", "--out", tmp_path / "out")
+    assert "Data " in done.stderr
+    assert "Split " not in done.stderr
+
+
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = topwork("compare", tmp_path / "none", "--debug")
     assert done.returncode == 2
@@ -148,7 +164,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_the_words_of_a_finished_command(photos: Path, tmp_path: Path) -> None:
     done = topwork("compare", photos, "--strategy", "svm", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for word in ("output goes to runs", "Device", "Data", "Backbone", "licence Apache-2.0", "split:"):
+    for word in ("output goes to runs", "Device", "Data", "Backbone", "licence Apache-2.0", "Split     train "):
         assert word in done.stderr
     for word in ("strategy", "95 % interval", "macro-F1", "training time", "trained parameters", "Report: ", "Next: "):
         assert word in done.stdout

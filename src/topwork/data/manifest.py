@@ -80,6 +80,7 @@ def build_manifest(
     cache: Path,
     *,
     workers: int = 0,
+    found: Callable[[Listing], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """List all images and check each by decoding it whole; a bad one is set aside with its reason and stops nothing.
@@ -89,6 +90,7 @@ def build_manifest(
         data: A folder, or the name of a data set that a package carries.
         cache: Folder for the verdicts; a second call on the same files decodes nothing.
         workers: Threads; 0 means one per core. Their number does not change the result.
+        found: Called with the list before any image is decoded, which can take long.
         progress: Called in this thread with (images done, images in all), some hundred times at most.
 
     Returns:
@@ -101,6 +103,8 @@ def build_manifest(
     listing = find_source(kind, data).list(Path(data))
     images = sorted(listing.images, key=lambda image: image.id)
     _refuse_listing(listing, images)
+    if found:
+        found(listing)
     name = storage.sha256_bytes(os.fsencode(listing.root.resolve()))[:16]
     memory = _Memory(cache / f"images-{name}.json")
     memory.load()
