@@ -25,7 +25,7 @@ class InputSpec:
 
     Attributes:
         size: Side of the square input in pixels.
-        resize: Side that the shorter side of the image is resized to before the centre is cut out, in pixels.
+        resize: Side of the square that the whole image is squeezed into before the centre is cut out, in pixels.
         interpolation: ``"bilinear"``, ``"bicubic"``, ``"lanczos"`` or ``"nearest"``, with antialiasing.
         mean, std: Per channel R, G, B on the scale [0, 1]; the network gets (x - mean) / std.
     """
@@ -36,7 +36,14 @@ class InputSpec:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    @property
+    def crop_pct(self) -> float:
+        """Share of the sides that is kept, in (0, 1]."""
+        return self.size / self.resize
+
     def __str__(self) -> str:
+        if self.size == self.resize:
+            return f"{self.size} x {self.size} RGB, {self.interpolation}, the whole image"
         return f"{self.size} x {self.size} RGB, from the centre of a {self.resize} px {self.interpolation} resize"
 
 

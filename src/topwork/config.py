@@ -52,6 +52,8 @@ class BackboneConfig(Component):
     """'pretrained' (by name), or a local .safetensors or .pth file."""
     img_size: Pixels | Auto = "auto"
     """Side of the square that the network gets, in pixels; auto: what the weights were trained for."""
+    crop_pct: Annotated[float, Field(gt=0.1, le=1)] | Auto = "auto"
+    """Share of the image's sides that is kept around its centre; 1 keeps all; auto: as the weights were tested."""
 
 
 class ComputeConfig(Component):

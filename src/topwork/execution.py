@@ -105,19 +105,21 @@ def prepare(
         signals: From people.
     """
     compute, resolved_compute = device
-    name, size = asked.backbone.model, asked.backbone.img_size
-    source = backbones.find_weights(name, asked.backbone.weights)
-    backbone = backbones.create(name, source, None if size == "auto" else size)
+    wish = asked.backbone
+    source = backbones.find_weights(wish.model, wish.weights)
+    size, kept = (None if value == "auto" else value for value in (wish.img_size, wish.crop_pct))
+    backbone = backbones.create(wish.model, source, size, crop_pct=kept)
     progress.say(
         f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"
     )
+    spec = backbone.spec
     data: dict[str, Any] = {"source": find_source(asked.data.source, asked.data.path).name}
     if asked.data.test_fraction == "auto":
         data["test_fraction"] = manifest.test_fraction
     resolved = asked.model_copy(
         update={
             "compute": resolved_compute,
-            "backbone": asked.backbone.model_copy(update={"img_size": backbone.spec.size}),
+            "backbone": wish.model_copy(update={"img_size": spec.size, "crop_pct": kept or spec.crop_pct}),
             "data": asked.data.model_copy(update=data),
         }
     )

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from topwork import backbones
+from topwork.backbones.build import input_spec
 from topwork.backbones.packaged import PACKAGED
 from topwork.backbones.weights import read
 from topwork.data.images import load_image
@@ -134,3 +135,11 @@ def test_grey_images_are_fed_as_rgb(tmp_path: Path) -> None:
     pixels = eval_pixels(load_image(path), backbones.create(LITE0, None, img_size=32).spec)
     assert pixels.shape == (3, 32, 32)
     assert pixels.unique().tolist() == [200]
+
+
+@pytest.mark.parametrize("size", [32, 224, 300, 333])
+def test_the_share_that_is_kept_can_be_chosen_and_given_back(size: int) -> None:
+    assert input_spec(LITE0, size, 1.0).resize == size
+    usual = input_spec(LITE0, size)
+    assert usual.resize > size
+    assert input_spec(LITE0, size, usual.crop_pct) == usual

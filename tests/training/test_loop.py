@@ -36,7 +36,11 @@ class _Batches:
 
 
 def _train(
-    folder: Path, say: list[str] | None = None, store: Any = None, **settings: Any
+    folder: Path,
+    say: list[str] | None = None,
+    store: Any = None,
+    class_weights: torch.Tensor | None = None,
+    **settings: Any,
 ) -> tuple[nn.Module, Position]:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
@@ -57,6 +61,7 @@ def _train(
         _Batches(),
         lambda batch, _: batch,
         evaluate,
+        class_weights,
     )
     session = Session(
         compute, store or CheckpointStore(folder, {}, progress.say), progress, lambda: None, lambda: False
@@ -76,9 +81,10 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
     assert [record.best for record in position.history].count(True) >= 1
 
 
-def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path: Path) -> None:
-    whole, _ = _train(tmp_path / "a")
-    pieces, _ = _train(tmp_path / "b", accumulate=4)
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.2, 3.0])])
+def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path: Path, weights: torch.Tensor | None) -> None:
+    whole, _ = _train(tmp_path / "a", class_weights=weights)
+    pieces, _ = _train(tmp_path / "b", class_weights=weights, accumulate=4)
     torch.testing.assert_close(_weights(whole), _weights(pieces), atol=1e-5, rtol=1e-4)
 
 

@@ -114,6 +114,19 @@ def test_augmentation_leaves_the_global_random_state_alone() -> None:
     assert not torch.equal(first, transform(draw(0, 0), 2, "a"))
 
 
+@pytest.mark.parametrize(("flip", "corners"), [("none", 1), ("horizontal", 2), ("both", 4)])
+def test_a_corner_comes_to_lie_where_the_flips_allow(flip: str, corners: int) -> None:
+    config = ImageTrainingConfig.model_validate({"flip": flip, "min_crop": 1.0})
+    transform = TrainTransform(config, SPEC, 24, seed=1)
+    image = Image.new("RGB", (48, 48))
+    image.paste((255, 0, 0), (0, 0, 16, 16))
+    seen = set()
+    for epoch in range(40):
+        red = transform(image, epoch, "a")[0].float()
+        seen.add((int(red[:12].sum() < red[12:].sum()), int(red[:, :12].sum() < red[:, 12:].sum())))
+    assert len(seen) == corners
+
+
 def test_wide_images_are_seen_from_end_to_end() -> None:
     wide = Image.new("RGB", (400, 50))
     wide.paste((255, 0, 0), (30, 0, 60, 50))

@@ -64,13 +64,21 @@ def check_name(model: str) -> None:
         raise UnknownName("model", model, timm.list_models(), "`topwork models PATTERN` lists them.")
 
 
-def create(model: str, source: _weights.WeightsSource | None, img_size: int | None = None, seed: int = 0) -> Backbone:
+def create(
+    model: str,
+    source: _weights.WeightsSource | None,
+    img_size: int | None = None,
+    seed: int = 0,
+    crop_pct: float | None = None,
+) -> Backbone:
     """Create a backbone in eval mode on the CPU.
 
     Args:
         model: timm name.
         source: Where its weights come from; None for random weights, which ``seed`` decides.
         img_size: Side of the input; None for what the weights were trained with.
+        seed: Of random weights.
+        crop_pct: Share of an image's sides that is kept; None for what the weights were tested with.
 
     Raises:
         UnknownName: timm has no such model.
@@ -82,7 +90,7 @@ def create(model: str, source: _weights.WeightsSource | None, img_size: int | No
         warnings.simplefilter("ignore")  # timm warns about names it maps; the name is announced anyway
         torch.manual_seed(seed)
         module = _build(model, img_size)
-    spec = input_spec(model, img_size)
+    spec = input_spec(model, img_size, crop_pct)
     account, license = "random", "none"
     if source is not None:
         _weights.fit(module, source.load(), source.packaged, source.account)
@@ -116,12 +124,12 @@ def _width(module: nn.Module, model: str, size: int) -> int:
     return shape[1]
 
 
-def input_spec(model: str, img_size: int | None = None) -> InputSpec:
+def input_spec(model: str, img_size: int | None = None, crop_pct: float | None = None) -> InputSpec:
     """What a model is fed, from timm's data configuration."""
     cfg = timm.get_pretrained_cfg(model)
     data: dict[str, Any] = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict() if cfg else {})
     size = img_size or data["input_size"][-1]
-    resize = math.floor(size / data["crop_pct"])
+    resize = math.floor(size / (crop_pct or data["crop_pct"]) + 1e-6)  # size / resize, given back, must give resize
     mean, std = data["mean"], data["std"]
     if model in PACKAGED:  # (x - 127) / 128 on 0..255, as in the code that trained these weights
         mean, std = (127 / 255,) * 3, (128 / 255,) * 3

@@ -182,10 +182,17 @@ class _Training:
                 logits = self.task.model(part)
             loss = functional.cross_entropy(
                 logits.float(), goal, self.task.class_weights, label_smoothing=self.config.label_smoothing
-            ) * (len(part) / len(x))
+            ) * self._share(goal, target)
             self.scaler.scale(loss).backward()
             total += float(loss.detach())
         return total
+
+    def _share(self, goal: torch.Tensor, target: torch.Tensor) -> float:
+        """What a piece counts for in the batch's mean, which divides class indices by the sum of their weights."""
+        weights = self.task.class_weights
+        if weights is None or goal.ndim > 1:
+            return len(goal) / len(target)
+        return float(weights[goal].sum() / weights[target].sum())
 
     def _finish_epoch(self, epoch: int) -> None:
         position, steps = self.position, len(self.task.batches)
