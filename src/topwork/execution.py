@@ -107,7 +107,8 @@ def prepare(
     compute, resolved_compute = device
     wish = asked.backbone
     source = backbones.find_weights(wish.model, wish.weights)
-    size, kept = (None if value == "auto" else value for value in (wish.img_size, wish.crop_pct))
+    size = None if wish.img_size == "auto" else wish.img_size
+    kept = None if wish.crop_pct == "auto" else wish.crop_pct
     backbone = backbones.create(wish.model, source, size, crop_pct=kept)
     progress.say(
         f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"

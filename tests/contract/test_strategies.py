@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.torch
+import torch
 
 import topwork
 from topwork import storage
 from topwork.artifacts import read_split
+from topwork.data.images import load_image
 from topwork.evaluation import evaluate
+from topwork.explain.subject import run_subject
 from topwork.strategies import STRATEGIES, load
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
@@ -78,6 +81,9 @@ class TestEveryStrategy:
         if name != "scratch":  # six steps from random weights learn nothing
             assert comparison[name].metrics["test"]["accuracy"]["value"] > 0.6
 
+    def test_the_bundle_scores_as_the_run_did(self, comparison: topwork.Comparison, photos: Path, name: str) -> None:
+        _scores_again(comparison[name], photos)
+
     def test_it_says_what_it_trained(self, comparison: topwork.Comparison, name: str) -> None:
         costs = comparison[name].metrics["costs"]
         if name == "mlp":
@@ -88,6 +94,23 @@ class TestEveryStrategy:
             assert costs["trained_parameters"] == (1280 + 1) * 3
         if name in ("scratch", "finetune"):
             assert costs["trained_parameters"] == costs["parameters"] == 3371008 + 1281 * 3
+
+
+def _scores_again(run: topwork.Run, photos: Path) -> None:
+    subject = run_subject(run.path)
+    x = subject.inputs([load_image(photos / image) for image in run.predictions.ids])
+    with torch.inference_mode():
+        scores = subject.score(x).double().numpy()
+    np.testing.assert_allclose(scores, run.predictions.scores, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_bundle_with_a_radial_kernel_scores_as_the_run_did(photos: Path, tmp_path: Path, classes: int) -> None:
+    data = tmp_path / "data"
+    for i in range(classes):
+        shutil.copytree(photos / f"class{i}", data / f"class{i}")
+    run = topwork.train(data, "svm", out=tmp_path / "out", sets=["svm.kernel=rbf"], **FAST)
+    _scores_again(run, data)
 
 
 def _pretrained() -> dict[str, Any]:

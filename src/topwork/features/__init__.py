@@ -2,6 +2,6 @@
 
 from topwork.features.cache import FeatureCache
 from topwork.features.extract import FeatureStore
-from topwork.features.normalise import Normaliser, fit_normaliser
+from topwork.features.normalise import Normaliser, NormaliserModule, fit_normaliser
 
-__all__ = ["FeatureCache", "FeatureStore", "Normaliser", "fit_normaliser"]
+__all__ = ["FeatureCache", "FeatureStore", "Normaliser", "NormaliserModule", "fit_normaliser"]

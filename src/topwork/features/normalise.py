@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,20 @@ def fit_normaliser(features: np.ndarray, power: bool = True) -> Normaliser:
 
 def _root(features: np.ndarray, power: bool) -> np.ndarray:
     return np.sign(features) * np.sqrt(np.abs(features)) if power else features
+
+
+class NormaliserModule(nn.Module):
+    """A ``Normaliser`` with root as the fixed first layer of a head; its gradient at a feature of 0 is taken as 0."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("scale", scale)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """float (B, D) to (B, D)."""
+        root = x.sign() * torch.where(x == 0, 1.0, x.abs()).sqrt()
+        return (root - self.mean) / self.scale

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from topwork.artifacts import EpochRecord, Manifest, Split
 from topwork.backbones import Backbone, layer_groups
@@ -119,11 +120,23 @@ class Strategy(Protocol):
         """Train on the train part, choose on the val part, or go on where a killed training was."""
         ...
 
+    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """What turns features (B, D) into scores (B, K), differentiable, from the head's tensors in a model bundle."""
+        ...
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities float64 (N, K) of logits (N, K)."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def linear_head(tensors: dict[str, torch.Tensor]) -> nn.Linear:
+    """The head of a network that was trained whole."""
+    classes, features = tensors["weight"].shape
+    head = nn.Linear(features, classes)
+    head.load_state_dict(tensors)
+    return head
 
 
 def tensor_count(parameters: list[torch.nn.Parameter]) -> tuple[int, int]:

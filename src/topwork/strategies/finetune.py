@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from topwork.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, network_groups, softmax, tensor_count
+from topwork.strategies.base import Context, Fitted, linear_head, network_groups, softmax, tensor_count
 from topwork.training.images import Classifier, image_task, resolve
 from topwork.training.linear import fit_linear_head
 from topwork.training.loop import Task, fit
@@ -77,3 +77,7 @@ class Finetune:
             if config.ema
             else [f"finetune: BatchNorm layers {statistics}."],
         )
+
+    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """A linear layer."""
+        return linear_head(tensors)

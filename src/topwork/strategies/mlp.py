@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from topwork import seeds
 from topwork.config import TrainingConfig
-from topwork.features import Normaliser, fit_normaliser
+from topwork.features import NormaliserModule, fit_normaliser
 from topwork.strategies.base import Context, Fitted, softmax, tensor_count
 from topwork.training.images import balanced
 from topwork.training.loop import Batch, Task, fit
@@ -28,22 +28,6 @@ class MLPConfig(TrainingConfig):
     """Width of the hidden layer."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of hidden units that are switched off in a training step."""
-
-
-class Normalise(nn.Module):
-    """The fixed first layer of the head: what ``features.Normaliser`` does, as a module."""
-
-    mean: torch.Tensor
-    scale: torch.Tensor
-
-    def __init__(self, normaliser: Normaliser) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.from_numpy(normaliser.mean))
-        self.register_buffer("scale", torch.tensor(normaliser.scale))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, D) to (B, D)."""
-        return (x.sign() * x.abs().sqrt() - self.mean) / self.scale
 
 
 class _FeatureBatches:
@@ -64,6 +48,16 @@ class _FeatureBatches:
             yield self._views[mirrored[chunk], chunk], self._labels[chunk]
 
 
+def _layers(mean: torch.Tensor, scale: torch.Tensor, hidden: int, classes: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        NormaliserModule(mean, scale),
+        nn.Linear(len(mean), hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, classes),
+    )
+
+
 class MLP:
     """Linear(D, hidden) - ReLU - Dropout - Linear(hidden, K) on normalised features."""
 
@@ -77,13 +71,15 @@ class MLP:
     def _head(self, config: MLPConfig, context: Context) -> nn.Sequential:
         normaliser = fit_normaliser(context.features.part("train"))
         torch.manual_seed(seeds.derive(context.seed, "head"))
-        return nn.Sequential(
-            Normalise(normaliser),
-            nn.Linear(len(normaliser.mean), config.hidden),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.hidden, context.classes),
-        ).to(context.compute.device)
+        mean, scale = torch.from_numpy(normaliser.mean), torch.tensor(normaliser.scale)
+        return _layers(mean, scale, config.hidden, context.classes, config.dropout).to(context.compute.device)
+
+    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """Normalisation and the two layers."""
+        hidden, classes = len(tensors["1.bias"]), len(tensors["4.bias"])
+        head = _layers(tensors["0.mean"], tensors["0.scale"], hidden, classes, dropout=0.0)
+        head.load_state_dict(tensors)
+        return head
 
     def fit(self, config: MLPConfig, context: Context) -> Fitted:
         """Train the head, keep the best epoch on val."""

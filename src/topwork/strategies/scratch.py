@@ -8,7 +8,7 @@ from torch import nn
 
 from topwork import seeds
 from topwork.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, network_groups, softmax, tensor_count
+from topwork.strategies.base import Context, Fitted, linear_head, network_groups, softmax, tensor_count
 from topwork.training.images import Classifier, image_task, resolve
 from topwork.training.loop import Task, fit
 
@@ -57,3 +57,7 @@ class Scratch:
                 "over a thousand; its figure says what this budget gives, not what the network could reach."
             ],
         )
+
+    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """A linear layer."""
+        return linear_head(tensors)

@@ -16,11 +16,13 @@ import numpy as np
 import torch
 from pydantic import Field
 from scipy.optimize import minimize, minimize_scalar
+from torch import nn
 
 from topwork.config import Component
 from topwork.features import fit_normaliser
 from topwork.strategies.base import Context, Fitted, softmax
 from topwork.training.linear_svm import LinearMachine, fit_path
+from topwork.training.machine_head import MachineHead
 
 
 class SVMConfig(Component):
@@ -81,6 +83,10 @@ class SVM:
             seconds=seconds,
             notes=["svm scores are margins; its probabilities come from a calibration fitted on val."],
         )
+
+    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """The machine; its scores are margins."""
+        return MachineHead(tensors)
 
 
 class Machine(Protocol):

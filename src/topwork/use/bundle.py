@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,51 @@ import torch
 
 from topwork import storage
 from topwork.artifacts import InputSpec
+from topwork.errors import DataError
 
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What ``write_bundle`` wrote.
+
+    Attributes:
+        strategy, model, classes, spec: See there.
+        details: The other facts of ``model.json``.
+        backbone: Tensors of the backbone by timm's names.
+        head: Tensors of the head.
+    """
+
+    strategy: str
+    model: str
+    classes: tuple[str, ...]
+    spec: InputSpec
+    details: dict[str, Any]
+    backbone: dict[str, torch.Tensor]
+    head: dict[str, torch.Tensor]
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Open a bundle.
+
+    Raises:
+        DataError: There is none, or it is of a newer format.
+        DamagedFile: A file in it is not what was written.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not there: its run has not finished. Go on with `topwork train --resume RUN`.")
+    files = storage.read_folder(folder)
+    facts: dict[str, Any] = json.loads(files["model.json"].decode("utf-8", "surrogateescape"))
+    if facts.pop("format", 0) > FORMAT:
+        raise DataError(f"{folder} was written by a newer topwork. Update topwork.")
+    parts: dict[str, dict[str, torch.Tensor]] = {"backbone": {}, "head": {}}
+    for name, tensor in safetensors.torch.load(files["weights.safetensors"]).items():
+        part, _, rest = name.partition(".")
+        parts[part][rest] = tensor
+    spec = InputSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.pop("input").items()})
+    strategy, model, classes = facts.pop("strategy"), facts.pop("model"), tuple(facts.pop("classes"))
+    return Bundle(strategy, model, classes, spec, facts, parts["backbone"], parts["head"])
 
 
 def write_bundle(
