@@ -55,7 +55,8 @@ def read_bundle(folder: Path) -> Bundle:
     for name, tensor in safetensors.torch.load(files["weights.safetensors"]).items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
-    spec = InputSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in facts.pop("input").items()})
+    stored: dict[str, Any] = facts.pop("input")
+    spec = InputSpec(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
     strategy, model, classes = facts.pop("strategy"), facts.pop("model"), tuple(facts.pop("classes"))
     return Bundle(strategy, model, classes, spec, facts, parts["backbone"], parts["head"])
 
