@@ -1,0 +1,166 @@
+"""Layers of networks: what comes out, bit for bit; where it lies; how far it sees."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from topwork import backbones
+from topwork.errors import UnknownName, UsageError
+from topwork.explain.layers import activations, as_map, find_layers, list_layers, map_stages
+from topwork.explain.receptive import receptive_fields
+
+SIZE = 64
+FAMILIES = [
+    ("resnet10t", SIZE),
+    ("resnext26ts", SIZE),
+    ("tf_efficientnet_lite0", SIZE),
+    ("mobilenetv3_small_050", SIZE),
+    ("convnext_atto", SIZE),
+    ("regnetx_002", SIZE),
+    ("densenet121", SIZE),
+    ("vgg11_bn", SIZE),
+    ("vit_tiny_patch16_224", SIZE),
+    ("deit_tiny_distilled_patch16_224", SIZE),
+    ("swin_tiny_patch4_window7_224", SIZE),
+    ("maxvit_rmlp_pico_rw_256", SIZE),
+    ("mixer_s32_224", SIZE),
+]
+
+
+def _images(size: int, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("model", "size"), FAMILIES, ids=[name for name, _ in FAMILIES])
+def test_the_walk_through_every_family(model: str, size: int) -> None:
+    try:
+        module = backbones.create(model, None, size).module
+    except UsageError:  # takes only its own size
+        made = backbones.create(model, None)
+        module, size = made.module, made.spec.size
+    x = _images(size)
+    layers = list_layers(module, x)
+    assert len(layers) > 10
+    with torch.inference_mode():
+        before = module(x)
+    found = activations(module, x)
+    for layer in layers:
+        output = found[layer.name]
+        assert output.shape[1:] == layer.shape
+        if layer.arrangement != "other":
+            values = as_map(torch.from_numpy(output), layer)
+            assert values.ndim == 4
+            assert values.shape[1] == layer.channels
+            assert values.shape[2] == values.shape[3]
+    stages = map_stages(module, layers)
+    assert 2 <= len(stages) <= 12
+    assert all(stage.has_place for stage in stages)
+    assert not any(child._forward_hooks for child in module.modules())
+    with torch.inference_mode():
+        assert torch.equal(module(x), before)
+
+
+def test_activations_are_those_of_a_plain_pass_bit_for_bit() -> None:
+    module = backbones.create("resnet10t", None, SIZE).module
+    x = _images(SIZE)
+    found = activations(module, x)
+    with torch.inference_mode():
+        stem = module.conv1(x)
+        np.testing.assert_array_equal(found["conv1"], stem.numpy())
+        np.testing.assert_array_equal(found["bn1"], module.bn1(stem).numpy())  # overwritten in place by what follows
+        y = module.forward_features(x)
+    np.testing.assert_array_equal(found["layer4"], y.numpy())
+
+
+class _Odd(nn.Module):
+    """Calls one layer twice, has one that gives a tuple, and one that is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice, self.pair, self.idle = nn.Conv2d(3, 3, 3, padding=1), _Pair(), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.pair(self.twice(self.twice(x).relu()))[0].mean((2, 3))
+
+
+class _Pair(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, Any]]:
+        return x * 2, {"rest": 1}
+
+
+def test_odd_layers_are_said_not_crashed_on() -> None:
+    module, x = _Odd(), _images(8)
+    layers = {layer.name: layer for layer in list_layers(module, x)}
+    assert set(layers) == {"twice", "pair"}
+    assert layers["twice"].calls == 2
+    assert "last" in layers["twice"].note
+    first, last = (activations(module, x, ["twice"], last_call=last)["twice"] for last in (False, True))
+    with torch.inference_mode():
+        np.testing.assert_array_equal(first, module.twice(x).numpy())
+        np.testing.assert_array_equal(last, module.twice(module.twice(x).relu()).numpy())
+
+
+def test_a_wrong_layer_names_the_nearest() -> None:
+    module = backbones.create("resnet10t", None, SIZE).module
+    with pytest.raises(UnknownName, match="layer3"):
+        activations(module, _images(SIZE), ["layer33"])
+    with pytest.raises(UnknownName, match="layer3"):
+        find_layers(list_layers(module, _images(SIZE)), ["layer33"])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.* is deprecated:FutureWarning", "ignore::DeprecationWarning")
+def test_compiled_and_scripted_networks() -> None:
+    module, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), _images(8)
+    compiled = torch.compile(module)
+    np.testing.assert_array_equal(activations(compiled, x)["0"], activations(module, x)["0"])
+    with pytest.raises(UsageError, match="scripted"):
+        list_layers(torch.jit.trace(module, x), x)
+
+
+def test_hooks_go_when_the_network_fails() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(999, 2))
+    with pytest.raises(RuntimeError):
+        activations(module, _images(8))
+    assert not any(child._forward_hooks for child in module.modules())
+
+
+def _brute_field(module: nn.Module, name: str, size: int, middle: Callable[[torch.Tensor], torch.Tensor]) -> int:
+    """The side of the box of pixels with a gradient, in a copy whose random numbers are positive."""
+    module = copy.deepcopy(module)
+    for parameter in module.parameters():
+        parameter.data.uniform_(0.5, 1.0)
+    x = torch.rand(1, 3, size, size, requires_grad=True)
+    kept: list[torch.Tensor] = []
+    dict(module.named_modules())[name].register_forward_hook(lambda _, __, output: kept.append(output.clone()))
+    module(x)
+    middle(kept[0]).backward()
+    assert x.grad is not None
+    columns = x.grad.abs().sum((0, 1, 2)).nonzero().flatten()
+    return int(columns.max() - columns.min()) + 1
+
+
+@pytest.mark.parametrize("name", ["conv1.0", "layer1", "layer2"])
+def test_receptive_fields_are_those_of_the_gradient(name: str) -> None:
+    module = backbones.create("resnet10t", None, 128).module
+    layers = list_layers(module, _images(128))
+    field = receptive_fields(module, layers, 128)[name]
+    reach = _brute_field(module, name, 128, lambda y: y[0, :, y.shape[2] // 2, y.shape[3] // 2].sum())
+    assert field.size == reach
+
+
+def test_receptive_fields_of_resnet50_are_those_of_the_books() -> None:
+    module = backbones.create("resnet50", None).module
+    layers = [layer for layer in list_layers(module, _images(224, 1)) if layer.name in ("act1", "maxpool", "layer1")]
+    fields = receptive_fields(module, layers, 224)
+    assert {name: field.size for name, field in fields.items()} == {"act1": 7, "maxpool": 11, "layer1": 35}
+    assert fields["layer1"].step == 4
+    left, upper, right, lower = fields["layer1"].box(10, 20)
+    assert (right - left, lower - upper) == (35, 35)
+    assert left - upper == 4 * 10
