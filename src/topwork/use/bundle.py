@@ -56,7 +56,8 @@ def read_bundle(folder: Path) -> Bundle:
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
     stored: dict[str, Any] = facts.pop("input")
-    spec = InputSpec(**{**stored, "mean": tuple(stored["mean"]), "std": tuple(stored["std"])})
+    stored |= {name: tuple(stored[name]) for name in ("mean", "std")}  # JSON knows lists only
+    spec = InputSpec(**stored)
     strategy, model, classes = facts.pop("strategy"), facts.pop("model"), tuple(facts.pop("classes"))
     return Bundle(strategy, model, classes, spec, facts, parts["backbone"], parts["head"])
 
