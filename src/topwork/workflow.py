@@ -157,6 +157,7 @@ class _Job:
         self.asked, self.kind, self.progress = asked, kind, progress
         self.resume = resume
         self.loading = threading.Thread(target=_load_torch, daemon=True)
+        self.device: Any = None  # resolved when the images are found, for torch is not loaded before
         self.folder = folders.choose(self._name(), out, resume, overwrite)
 
     def _name(self) -> str:
@@ -193,11 +194,9 @@ class _Job:
         self.progress.say(f"topwork {version('topwork')}; output goes to {self.folder}")
         manifest, split = self._data()
         signals.check()
-        from topwork import devices, execution
+        from topwork import execution
 
-        device = devices.resolve(self.asked.compute)
-
-        setup = execution.prepare(self.asked, manifest, split, device, self.progress, signals)
+        setup = execution.prepare(self.asked, manifest, split, self.device, self.progress, signals)
         signals.advice = self._advice()
         info = self._info(version("topwork"), {**setup.details(), "data": _data_account(manifest, split)})
         if self.kind == "run":
@@ -215,7 +214,8 @@ class _Job:
             self.progress.say(f"          licence of the images: {listing.license}")
         from topwork import devices
 
-        self.progress.say(f"Device    {devices.resolve(self.asked.compute)[0]}")
+        self.device = devices.resolve(self.asked.compute)
+        self.progress.say(f"Device    {self.device[0]}")
         backbone = self.asked.backbone
         packaged = find(backbone.model, backbone.weights)
         if packaged:

@@ -13,7 +13,7 @@ from torch import nn
 
 from topwork import backbones
 from topwork.errors import UnknownName, UsageError
-from topwork.explain.layers import activations, as_map, find_layers, list_layers, map_stages
+from topwork.explain.layers import activations, as_map, list_layers, map_stages
 from topwork.explain.receptive import receptive_fields
 
 SIZE = 64
@@ -100,19 +100,19 @@ def test_odd_layers_are_said_not_crashed_on() -> None:
     layers = {layer.name: layer for layer in list_layers(module, x)}
     assert set(layers) == {"twice", "pair"}
     assert layers["twice"].calls == 2
-    assert "last" in layers["twice"].note
-    first, last = (activations(module, x, ["twice"], last_call=last)["twice"] for last in (False, True))
+    assert layers["twice"].note == "called 2 times, the last is shown"
+    assert layers["pair"].note == "gives several outputs, the first tensor is shown"
+    found = activations(module, x)
     with torch.inference_mode():
-        np.testing.assert_array_equal(first, module.twice(x).numpy())
-        np.testing.assert_array_equal(last, module.twice(module.twice(x).relu()).numpy())
+        last = module.twice(module.twice(x).relu())
+    np.testing.assert_array_equal(found["twice"], last.numpy())
+    np.testing.assert_array_equal(found["pair"], 2 * last.numpy())
 
 
 def test_a_wrong_layer_names_the_nearest() -> None:
     module = backbones.create("resnet10t", None, SIZE).module
     with pytest.raises(UnknownName, match="layer3"):
         activations(module, _images(SIZE), ["layer33"])
-    with pytest.raises(UnknownName, match="layer3"):
-        find_layers(list_layers(module, _images(SIZE)), ["layer33"])
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace.* is deprecated:FutureWarning", "ignore::DeprecationWarning")
@@ -132,8 +132,9 @@ def test_hooks_go_when_the_network_fails() -> None:
 
 
 def _brute_field(module: nn.Module, name: str, size: int, middle: Callable[[torch.Tensor], torch.Tensor]) -> int:
-    """The side of the box of pixels with a gradient, in a copy whose random numbers are positive."""
+    """The side of the box of pixels with a gradient, in a copy whose numbers are positive and whose pools are means."""
     module = copy.deepcopy(module)
+    module.maxpool = nn.AvgPool2d(3, 2, 1)  # the gradient of a maximum goes to one pixel only
     for parameter in module.parameters():
         parameter.data.uniform_(0.5, 1.0)
     x = torch.rand(1, 3, size, size, requires_grad=True)
@@ -153,6 +154,21 @@ def test_receptive_fields_are_those_of_the_gradient(name: str) -> None:
     field = receptive_fields(module, layers, 128)[name]
     reach = _brute_field(module, name, 128, lambda y: y[0, :, y.shape[2] // 2, y.shape[3] // 2].sum())
     assert field.size == reach
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "size"),
+    [
+        ("convnext_atto", "stages.0", 52),  # its branches begin with a scale of 1e-6
+        ("vit_tiny_patch16_224", "patch_embed.proj", 16),
+        ("vit_tiny_patch16_224", "blocks.0", 224),
+        ("swin_tiny_patch4_window7_224", "patch_embed", 4),
+    ],
+)
+def test_receptive_fields_of_other_families(model: str, layer: str, size: int) -> None:
+    module = backbones.create(model, None).module
+    layers = [found for found in list_layers(module, _images(224, 1)) if found.name == layer]
+    assert receptive_fields(module, layers, 224)[layer].size == size
 
 
 def test_receptive_fields_of_resnet50_are_those_of_the_books() -> None:

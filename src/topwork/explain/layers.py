@@ -20,7 +20,7 @@ from torch import nn
 from topwork.errors import UnknownName, UsageError
 
 REPEATERS = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)  # they say nothing new in evaluation
-Watch = Callable[[str, nn.Module, torch.Tensor], None]
+Watch = Callable[[str, nn.Module, torch.Tensor, bool], None]
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Layer:
         shape: Of the output for one image, without the batch.
         arrangement: ``"map"`` (C, H, W), ``"map, channels last"`` (H, W, C), ``"tokens"`` (N, C), ``"vector"`` (C,), or
             ``"other"`` (windows and the like, which have no place in the image).
-        calls: How often a forward pass calls it; the last call is what is shown.
-        note: What a reader should know, e.g. that the first of several outputs is shown.
+        calls: How often a forward pass calls it; the last call is what is looked at.
+        alone: Whether the output is one tensor; of several the first is looked at.
     """
 
     name: str
@@ -42,7 +42,14 @@ class Layer:
     shape: tuple[int, ...]
     arrangement: str
     calls: int
-    note: str
+    alone: bool
+
+    @property
+    def note(self) -> str:
+        """What a reader should know; mostly empty."""
+        notes = [f"called {self.calls} times, the last is shown"] if self.calls > 1 else []
+        notes += [] if self.alone else ["gives several outputs, the first tensor is shown"]
+        return "; ".join(notes)
 
     @property
     def channels(self) -> int:
@@ -78,11 +85,10 @@ def first_tensor(output: Any) -> torch.Tensor | None:
 
 @contextmanager
 def watching(module: nn.Module, names: Sequence[str] | None, watch: Watch) -> Iterator[None]:
-    """Have ``watch(name, layer, output)`` called at every output of some layers, or of all; hooks go in any case.
+    """Have ``watch(name, layer, tensor, alone)`` called at every output of some layers, or of all; hooks always go.
 
-    The output is the network's own tensor: later layers may overwrite it in place, so keep copies only.
+    It is the network's own tensor, which later layers may overwrite in place: keep copies only.
     """
-    module = plain(module)
     chosen = {name: layer for name, layer in module.named_modules() if name}
     if names is not None:
         chosen = {name: chosen[name] for name in names}
@@ -92,7 +98,7 @@ def watching(module: nn.Module, names: Sequence[str] | None, watch: Watch) -> It
             def hook(layer: nn.Module, _: Any, output: Any, name: str = name) -> None:
                 tensor = first_tensor(output)
                 if tensor is not None:
-                    watch(name, layer, tensor)
+                    watch(name, layer, tensor, tensor is output)
 
             stack.callback(layer.register_forward_hook(hook).remove)
         yield
@@ -109,14 +115,13 @@ def list_layers(module: nn.Module, x: torch.Tensor) -> list[Layer]:
     found: dict[str, Layer] = {}
     calls: dict[str, int] = {}
 
-    def watch(name: str, layer: nn.Module, output: torch.Tensor) -> None:
+    def watch(name: str, layer: nn.Module, output: torch.Tensor, alone: bool) -> None:
         if isinstance(layer, REPEATERS) or type(layer).__name__ == "DropPath":
             return
         calls[name] = calls.get(name, 0) + 1
-        note = f"called {calls[name]} times; the last is shown" if calls[name] > 1 else ""
         found.pop(name, None)  # the order is that of the last calls
         arrangement = _arrangement(layer, output, len(x))
-        found[name] = Layer(name, type(layer).__name__, tuple(output.shape[1:]), arrangement, calls[name], note)
+        found[name] = Layer(name, type(layer).__name__, tuple(output.shape[1:]), arrangement, calls[name], alone)
 
     with torch.inference_mode(), watching(module, None, watch):
         module.eval()(x)
@@ -166,32 +171,17 @@ def as_map(output: torch.Tensor, layer: Layer) -> torch.Tensor:
     )
 
 
-def find_layers(layers: Sequence[Layer], wanted: Sequence[str]) -> list[Layer]:
-    """Layers by name; ``"all"`` means every one.
-
-    Raises:
-        UnknownName: With the nearest names.
-    """
-    by_name = {layer.name: layer for layer in layers}
-    for name in wanted:
-        if name != "all" and name not in by_name:
-            raise UnknownName("layer", name, list(by_name), "The page of `topwork show` lists them all.")
-    return [layer for layer in layers if "all" in wanted or layer.name in wanted]
-
-
-def activations(
-    module: nn.Module, x: torch.Tensor, layers: Sequence[str] | None = None, *, last_call: bool = True
-) -> dict[str, np.ndarray]:
+def activations(module: nn.Module, x: torch.Tensor, layers: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """What layers answer to images: exactly what a plain forward pass computes there, before anything overwrites it.
 
     Args:
         module: A backbone, in eval mode afterwards.
         x: Normalised images (B, 3, S, S).
         layers: Names; None for all.
-        last_call: Of a layer that is called several times keep the last output; else the first.
 
     Returns:
-        Name to float array with the batch first, in the order of the calls, arranged as the network does.
+        Name to float array with the batch first, arranged as the network does. Of a layer that is called several times
+        it is the last output, of several outputs the first tensor.
 
     Raises:
         UnknownName: There is no such layer.
@@ -203,9 +193,8 @@ def activations(
             raise UnknownName("layer", name, known)
     kept: dict[str, np.ndarray] = {}
 
-    def watch(name: str, _: nn.Module, output: torch.Tensor) -> None:
-        if last_call or name not in kept:
-            kept[name] = output.detach().float().cpu().numpy().copy()
+    def watch(name: str, _: nn.Module, output: torch.Tensor, __: bool) -> None:
+        kept[name] = output.detach().float().cpu().numpy().copy()
 
     with torch.inference_mode(), watching(module, layers, watch):
         module.eval()(x)

@@ -10,10 +10,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from topwork import backbones
-from topwork.artifacts import InputSpec, RunInfo, read_run_info
+from topwork.artifacts import InputSpec
 from topwork.data.transforms import eval_pixels, normalise
-from topwork.errors import UsageError
 from topwork.strategies import STRATEGIES
 from topwork.use.network import load_network
 
@@ -25,12 +23,12 @@ class Subject:
     """A network in eval mode, float32.
 
     Attributes:
-        name: Of the strategy, or ``"pretrained"`` for a bare backbone.
+        name: Of the strategy.
         network: Which weights the backbone has: ``"pretrained"`` for strategies with a frozen one, else the strategy's
             name. Subjects with equal ``network`` see the same in every layer.
         backbone: Normalised images (B, 3, S, S) to features (B, D).
-        head: Features (B, D) to scores (B, K); None for a bare backbone.
-        classes: Names, (K,); empty without a head.
+        head: Features (B, D) to scores (B, K).
+        classes: Names, (K,).
         spec: What the network is fed.
         model: timm name.
         scores: What the head gives: ``"logit"`` or ``"margin"``.
@@ -39,11 +37,11 @@ class Subject:
     name: str
     network: str
     backbone: nn.Module
-    head: nn.Module | None
+    head: nn.Module
     classes: tuple[str, ...]
     spec: InputSpec
     model: str
-    scores: str = "logit"
+    scores: str
 
     @property
     def device(self) -> torch.device:
@@ -56,24 +54,8 @@ class Subject:
         return normalise(pixels, self.spec, self.device)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores (B, K) of normalised images.
-
-        Raises:
-            UsageError: There is no head.
-        """
-        if self.head is None:
-            raise UsageError(
-                f"{self.model} has no head for classes here. Show a trained run instead: topwork show RUN."
-            )
+        """Scores (B, K) of normalised images."""
         return self.head(self.backbone(x))
-
-
-def bare_subject(model: str, weights: str = PRETRAINED, img_size: int | None = None) -> Subject:
-    """A backbone by its timm name, without a head; ``weights`` may be ``"random"``, or a file."""
-    source = None if weights == "random" else backbones.find_weights(model, weights)
-    made = backbones.create(model, source, img_size)
-    name = "random" if source is None else PRETRAINED
-    return Subject(name, name, made.module, None, (), made.spec, model)
 
 
 def run_subject(run: Path, device: torch.device | str = "cpu") -> Subject:
@@ -94,18 +76,3 @@ def run_subject(run: Path, device: torch.device | str = "cpu") -> Subject:
         bundle.model,
         str(bundle.details["scores"]),
     )
-
-
-def runs_in(folder: Path) -> list[Path]:
-    """The finished runs of a run or comparison folder, in the order of its table.
-
-    Raises:
-        DataError: It is neither.
-        UsageError: None has finished.
-    """
-    info: RunInfo = read_run_info(folder)
-    runs = [folder] if info.kind == "run" else [folder / name for name in info.strategies]
-    done = [run for run in runs if (run / "model").is_dir() and (run / "metrics.json").is_file()]
-    if not done:
-        raise UsageError(f"No run in {folder} has finished, so there is nothing to show. Go on with it first.")
-    return done
