@@ -1,10 +1,10 @@
 """Which pixels a value in a layer can depend on, found by changing pixels and looking who notices.
 
 For the value in the middle of each layer the columns at the left, then at the right edge of an image are changed, one
-more each time: the first change that is noticed marks the edge of the receptive field. That holds for every network, with
-whatever branches, strides and paddings it has, where the usual arithmetic over kernel sizes fails; at the rim of a large
-field a pixel can count for less than float32 notices. Gates that see the mean of the whole image (squeeze and excitation)
-are held still, for they only scale channels.
+more each time: the first change that is noticed marks the edge of the receptive field. That holds for every network,
+with whatever branches, strides and paddings it has, where the usual arithmetic over kernel sizes fails; at the rim of a
+large field a pixel can count for less than float32 notices. Gates that see the mean of the whole image (squeeze and
+excitation) are held still, for they only scale channels.
 """
 
 from __future__ import annotations
