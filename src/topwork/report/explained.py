@@ -1,4 +1,4 @@
-"""What the page of ``topwork show`` says, before any of it is turned into a page. Plain values only: it is stored as JSON.
+"""What the page of ``topwork show`` says, before it is turned into a page. Plain values only: it is stored as JSON.
 
 A picture is a ``data:`` address. Maps are grey pictures or bytes with a stated scale: the page colours them, so one
 sees values and not only colours. Networks, strategies, photos and classes are named by their position.
@@ -110,7 +110,7 @@ class Network:
 
 @dataclass(frozen=True)
 class StrategyShown:
-    """A strategy: its network (position), what its scores are (``"logit"`` or ``"margin"``), accuracy on test if known."""
+    """A strategy: its network (position), kind of scores (``"logit"`` or ``"margin"``), accuracy on test if known."""
 
     name: str
     network: int
