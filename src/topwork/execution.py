@@ -224,11 +224,17 @@ def _write_bundle(name: str, fitted: Fitted, setup: Setup, folder: Path) -> None
 def _write_results(name: str, fitted: Fitted, setup: Setup, folder: Path, feature_seconds: float) -> None:
     start = time.monotonic()
     figures: dict[str, Any] = {}
+    probabilities = load(name).probabilities
     for part in ("val", "test"):
         scores = np.asarray(fitted.scores(part), dtype=np.float64)
         split = setup.split
         predictions = Predictions(
-            split.ids[part], split.classes, split.labels[part], scores, fitted.kind, fitted.probabilities(scores)
+            split.ids[part],
+            split.classes,
+            split.labels[part],
+            scores,
+            fitted.kind,
+            probabilities(scores, fitted.tensors),
         )
         figures[part] = evaluate(predictions, setup.config.seed)
     predictions.write(folder / "predictions.csv")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from topwork.backbones.build import Backbone, check_name, create, list_models, parameter_tensors
+    from topwork.backbones.classifier import own_classifier
     from topwork.backbones.groups import layer_groups
     from topwork.backbones.weights import WeightsSource, find_weights
 
@@ -21,9 +22,15 @@ __all__ = [
     "find_weights",
     "layer_groups",
     "list_models",
+    "own_classifier",
     "parameter_tensors",
 ]
-_HOMES = {"layer_groups": "groups", "WeightsSource": "weights", "find_weights": "weights"}
+_HOMES = {
+    "layer_groups": "groups",
+    "own_classifier": "classifier",
+    "WeightsSource": "weights",
+    "find_weights": "weights",
+}
 
 
 def __getattr__(name: str) -> Any:

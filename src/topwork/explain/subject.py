@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 
+from topwork import backbones
 from topwork.artifacts import InputSpec
 from topwork.data.transforms import eval_pixels, normalise
-from topwork.strategies import STRATEGIES
+from topwork.errors import UsageError
+from topwork.strategies import STRATEGIES, load
+from topwork.strategies.base import softmax
 from topwork.use.network import load_network
 
 PRETRAINED = "pretrained"
@@ -27,21 +31,23 @@ class Subject:
         network: Which weights the backbone has: ``"pretrained"`` for strategies with a frozen one, else the strategy's
             name. Subjects with equal ``network`` see the same in every layer.
         backbone: Normalised images (B, 3, S, S) to features (B, D).
-        head: Features (B, D) to scores (B, K).
+        head: Features (B, D) to scores (B, K); None if there are no classes.
         classes: Names, (K,).
         spec: What the network is fed.
         model: timm name.
         scores: What the head gives: ``"logit"`` or ``"margin"``.
+        probabilities: Scores float64 (B, K) to probabilities.
     """
 
     name: str
     network: str
     backbone: nn.Module
-    head: nn.Module
+    head: nn.Module | None
     classes: tuple[str, ...]
     spec: InputSpec
     model: str
     scores: str
+    probabilities: Callable[[np.ndarray], np.ndarray]
 
     @property
     def device(self) -> torch.device:
@@ -54,7 +60,13 @@ class Subject:
         return normalise(pixels, self.spec, self.device)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores (B, K) of normalised images."""
+        """Scores (B, K) of normalised images.
+
+        Raises:
+            UsageError: There are no classes.
+        """
+        if self.head is None:
+            raise UsageError(f"{self.model} has no classes here, only features. Train one: `topwork train DATA`.")
         return self.head(self.backbone(x))
 
 
@@ -66,6 +78,7 @@ def run_subject(run: Path, device: torch.device | str = "cpu") -> Subject:
     """
     network, bundle = load_network(run / "model")
     network.to(device)
+    strategy = load(bundle.strategy)
     return Subject(
         bundle.strategy,
         bundle.strategy if STRATEGIES[bundle.strategy].on_images else PRETRAINED,
@@ -75,4 +88,34 @@ def run_subject(run: Path, device: torch.device | str = "cpu") -> Subject:
         bundle.spec,
         bundle.model,
         str(bundle.details["scores"]),
+        lambda scores: strategy.probabilities(scores, bundle.head),
     )
+
+
+def bare_subject(
+    model: str, weights: str = "pretrained", img_size: int | None = None, device: torch.device | str = "cpu"
+) -> tuple[Subject, str]:
+    """A backbone before any training, with the classifier it was pretrained with if there is one.
+
+    Args:
+        model: timm name.
+        weights: ``"pretrained"``, ``"random"``, or a file.
+        img_size: Side of the input; None for what the weights were trained with.
+        device: Where it shall lie.
+
+    Returns:
+        The network, and where its weights come from.
+
+    Raises:
+        UnknownName: timm has no such model.
+        WeightsError: The weights are not there or do not fit.
+    """
+    backbones.check_name(model)
+    source = None if weights == "random" else backbones.find_weights(model, weights)
+    backbone = backbones.create(model, source, img_size)
+    head, classes = backbones.own_classifier(backbone, source) or (None, ())
+    name = "random weights" if source is None else PRETRAINED
+    if head is not None:
+        head.to(device)
+    module = backbone.module.to(device)
+    return Subject(name, name, module, head, classes, backbone.spec, model, "logit", softmax), backbone.account

@@ -84,7 +84,6 @@ class Fitted:
     Attributes:
         scores: Part name to scores float (N, K) in the order of the split; asked for ``test`` once.
         kind: ``"logit"`` or ``"margin"``.
-        probabilities: Scores (N, K) to probabilities (N, K) whose rows sum to 1.
         tensors: What a prediction needs besides the frozen backbone, or with it if ``whole`` is true.
         whole: Whether the backbone's own weights were trained, so that they are among the tensors.
         trained: Parameter tensors and parameters that were trained.
@@ -96,7 +95,6 @@ class Fitted:
 
     scores: Callable[[str], np.ndarray]
     kind: str
-    probabilities: Callable[[np.ndarray], np.ndarray]
     tensors: dict[str, torch.Tensor]
     whole: bool
     trained: tuple[int, int]
@@ -123,6 +121,18 @@ class Strategy(Protocol):
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """What turns features (B, D) into scores (B, K), differentiable, from the head's tensors in a model bundle."""
         ...
+
+    def probabilities(self, scores: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+        """Scores (N, K) to probabilities float64 (N, K) whose rows sum to 1; ``tensors`` as for ``head``."""
+        ...
+
+
+class LogitScores:
+    """For strategies whose scores are logits."""
+
+    def probabilities(self, scores: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+        """Their softmax."""
+        return softmax(scores)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from topwork.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, linear_head, network_groups, softmax, tensor_count
+from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, tensor_count
 from topwork.training.images import Classifier, image_task, resolve
 from topwork.training.linear import fit_linear_head
 from topwork.training.loop import Task, fit
@@ -31,7 +31,7 @@ class FinetuneConfig(ImageTrainingConfig):
     ema: float = Field(default=0.98, ge=0, lt=1)
 
 
-class Finetune:
+class Finetune(LogitScores):
     """Train every layer from pretrained weights."""
 
     name = "finetune"
@@ -66,7 +66,6 @@ class Finetune:
         return Fitted(
             scores=lambda part: context.images.logits(task.model, part),
             kind="logit",
-            probabilities=softmax,
             tensors=task.model.state_dict(),
             whole=True,
             trained=tensor_count(list(task.model.parameters())),

@@ -13,7 +13,7 @@ from torch.nn import functional
 from topwork import seeds
 from topwork.config import TrainingConfig
 from topwork.features import NormaliserModule, fit_normaliser
-from topwork.strategies.base import Context, Fitted, softmax, tensor_count
+from topwork.strategies.base import Context, Fitted, LogitScores, tensor_count
 from topwork.training.images import balanced
 from topwork.training.loop import Batch, Task, fit
 
@@ -58,7 +58,7 @@ def _layers(mean: torch.Tensor, scale: torch.Tensor, hidden: int, classes: int, 
     )
 
 
-class MLP:
+class MLP(LogitScores):
     """Linear(D, hidden) - ReLU - Dropout - Linear(hidden, K) on normalised features."""
 
     name = "mlp"
@@ -119,7 +119,6 @@ class MLP:
         return Fitted(
             scores=scores,
             kind="logit",
-            probabilities=softmax,
             tensors=model.state_dict(),
             whole=False,
             trained=tensor_count(list(model.parameters())),

@@ -8,7 +8,7 @@ from torch import nn
 
 from topwork import seeds
 from topwork.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, linear_head, network_groups, softmax, tensor_count
+from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, tensor_count
 from topwork.training.images import Classifier, image_task, resolve
 from topwork.training.loop import Task, fit
 
@@ -19,7 +19,7 @@ class ScratchConfig(ImageTrainingConfig):
     lr: float = Field(default=2e-3, gt=0)
 
 
-class Scratch:
+class Scratch(LogitScores):
     """Train every layer from random weights."""
 
     name = "scratch"
@@ -45,7 +45,6 @@ class Scratch:
         return Fitted(
             scores=lambda part: context.images.logits(task.model, part),
             kind="logit",
-            probabilities=softmax,
             tensors=task.model.state_dict(),
             whole=True,
             trained=tensor_count(list(task.model.parameters())),

@@ -75,7 +75,6 @@ class SVM:
         return Fitted(
             scores=scores,
             kind="margin",
-            probabilities=lambda margins: _probabilities(margins, slope, offset),
             tensors={name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in tensors.items()},
             whole=False,
             trained=(sum(name in ("weight", "bias", "dual") for name in tensors), size),
@@ -87,6 +86,11 @@ class SVM:
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """The machine; its scores are margins."""
         return MachineHead(tensors)
+
+    def probabilities(self, scores: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+        """What the calibration makes of margins."""
+        slope, offset = tensors["calibration"].tolist()
+        return _probabilities(scores, slope, offset)
 
 
 class Machine(Protocol):
