@@ -5,7 +5,7 @@ The way of the data; each arrow is a file that the next stage reads:
     images -> manifest.csv -> split.csv -> cached features, or batches -> strategy -> checkpoints/, history.jsonl
            -> predictions.csv -> metrics.json -> report.html, model/
 
-``compare`` and ``train`` do all of it and return views on the folder they wrote.
+``compare`` and ``train`` do all of it and return views on the folder they wrote; ``show`` looks into the networks.
 """
 
 from __future__ import annotations
@@ -13,24 +13,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from topwork import explain
     from topwork.errors import TopworkError
+    from topwork.explain.show import show
     from topwork.results import Comparison, Run
     from topwork.workflow import compare, train
 
-__all__ = ["Comparison", "Run", "TopworkError", "compare", "train"]
+__all__ = ["Comparison", "Run", "TopworkError", "compare", "explain", "show", "train"]
 _HOMES = {
     "Comparison": "results",
     "Run": "results",
     "TopworkError": "errors",
     "compare": "workflow",
+    "show": "explain.show",
     "train": "workflow",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that ``import topwork`` is instant."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'topwork' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "explain":
+        return import_module("topwork.explain")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'topwork' has no attribute {name!r}")
     return getattr(import_module(f"topwork.{_HOMES[name]}"), name)

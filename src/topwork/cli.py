@@ -223,6 +223,43 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a compar
 
 
 @app.command()
+def show(
+    run: Annotated[Path | None, typer.Argument(help="Folder of a run or a comparison.")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(help="Photo; may be repeated.  [default: a few test images]")
+    ] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="Show it in detail; 'all' for every one.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--class", help="Also explain this class.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Further class maps: recipro, integrated-gradients, occlusion.  [default: recipro]"),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="timm name: look into a bare backbone, without a run.")] = None,
+    weights: Annotated[str, typer.Option(help="For --model: 'pretrained', 'random' or a file.")] = "pretrained",
+    img_size: ImgSize = None,
+    photos: Annotated[int, typer.Option(min=1, max=12, help="Test images to choose.")] = 4,
+    sample: Annotated[int, typer.Option(min=30, help="Images of the data set to look at.")] = 900,
+    embedding: Annotated[str, typer.Option(help="Map of the images: tsne or umap.")] = "tsne",
+    quick: Annotated[bool, typer.Option("--quick", help="The photos only; nothing that needs the data set.")] = False,
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: explain/ in the run]")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """See every layer: what each strategy's network makes of photos, and why it decides as it does.
+
+    Example: topwork show runs/photos-compare-tf_efficientnet_lite0 --image car.jpg
+    """
+    from topwork.explain.show import show as look
+
+    shown = look(
+        run, image, model=model, weights=weights, img_size=img_size, device=device or "auto", out=out, quiet=quiet,
+        layers=layer or (), classes=label or (), methods=method or (), photos=photos, sample=sample,
+        embedding=embedding, quick=quick,
+    )  # fmt: skip
+    print(f"Page: {shown.path}")
+
+
+@app.command()
 def runs(folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("runs")) -> None:
     """List the runs in a folder, newest first."""
     from topwork.folders import list_runs

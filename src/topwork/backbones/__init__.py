@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from topwork.backbones.build import Backbone, check_name, create, list_models, parameter_tensors
+    from topwork.backbones.build import Backbone, check_name, create, input_spec, list_models, parameter_tensors
     from topwork.backbones.classifier import own_classifier
     from topwork.backbones.groups import layer_groups
     from topwork.backbones.weights import WeightsSource, find_weights
@@ -20,6 +20,7 @@ __all__ = [
     "check_name",
     "create",
     "find_weights",
+    "input_spec",
     "layer_groups",
     "list_models",
     "own_classifier",

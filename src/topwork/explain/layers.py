@@ -13,11 +13,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from topwork.errors import UnknownName, UsageError
+from topwork.errors import UsageError
 
 REPEATERS = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)  # they say nothing new in evaluation
 Watch = Callable[[str, nn.Module, torch.Tensor, bool], None]
@@ -169,36 +168,6 @@ def as_map(output: torch.Tensor, layer: Layer) -> torch.Tensor:
     raise UsageError(
         f"The values of layer {layer.name} {layer.shape} have no place in the image; choose another --layer."
     )
-
-
-def activations(module: nn.Module, x: torch.Tensor, layers: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """What layers answer to images: exactly what a plain forward pass computes there, before anything overwrites it.
-
-    Args:
-        module: A backbone, in eval mode afterwards.
-        x: Normalised images (B, 3, S, S).
-        layers: Names; None for all.
-
-    Returns:
-        Name to float array with the batch first, arranged as the network does. Of a layer that is called several times
-        it is the last output, of several outputs the first tensor.
-
-    Raises:
-        UnknownName: There is no such layer.
-    """
-    module = plain(module)
-    known = [name for name, _ in module.named_modules() if name]
-    for name in layers or ():
-        if name not in known:
-            raise UnknownName("layer", name, known)
-    kept: dict[str, np.ndarray] = {}
-
-    def watch(name: str, _: nn.Module, output: torch.Tensor, __: bool) -> None:
-        kept[name] = output.detach().float().cpu().numpy().copy()
-
-    with torch.inference_mode(), watching(module, layers, watch):
-        module.eval()(x)
-    return kept
 
 
 def map_stages(module: nn.Module, layers: Sequence[Layer], most: int = 12) -> list[Layer]:

@@ -70,13 +70,13 @@ class Subject:
         return self.head(self.backbone(x))
 
 
-def run_subject(run: Path, device: torch.device | str = "cpu") -> Subject:
+def run_subject(run: str | Path, device: torch.device | str = "cpu") -> Subject:
     """The trained network of one run.
 
     Raises:
         DataError: The folder is no run, or the run has not finished.
     """
-    network, bundle = load_network(run / "model")
+    network, bundle = load_network(Path(run) / "model")
     network.to(device)
     strategy = load(bundle.strategy)
     return Subject(

@@ -197,8 +197,9 @@ class ClassMapShown:
         limit: Largest absolute value.
         exact: Whether the values sum to the score but for a constant.
         score: Of the class.
-        fractions: Shares of pixels taken away, ascending.
-        marked: Mean share of the score that is gone when the pixels the map marks most go; one per fraction.
+        fractions: Shares of pixels that are blurred, ascending.
+        marked: Share of the class's lead over the others that is gone when the pixels the map marks most are blurred;
+            one per fraction. 1 is what blurring the whole photo takes.
         random: The same for random pixels.
     """
 

@@ -1,0 +1,65 @@
+"""Attributions to pixels by Captum (Kokhlikyan et al. 2020, arXiv 2009.07896), an optional package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from topwork.errors import MissingExtra
+
+Score = Callable[[torch.Tensor], torch.Tensor]
+STEPS = 32  # of the path of integrated gradients
+SQUARES = 7  # occluding squares side by side
+BATCH = 16
+
+
+def _captum(method: str) -> Any:
+    try:
+        return import_module("captum.attr")
+    except ImportError as error:
+        raise MissingExtra(f"--method {method}", "explain") from error
+
+
+def integrated_gradients(score: Score, x: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
+    """Gradients of a score along the way from 0, the mean colour, to an image, times the way.
+
+    Args:
+        score: Normalised images (B, 3, S, S) to scores (B, K).
+        x: Such images.
+        classes: Indices of K' classes.
+
+    Returns:
+        Float (B, K', S, S), summed over the colours; over all pixels it sums to the difference of the scores, up to
+        the error of the integral.
+
+    Raises:
+        MissingExtra: Captum is not installed.
+    """
+    method = _captum("integrated-gradients").IntegratedGradients(score)
+    maps = []
+    for k in classes:
+        found = method.attribute(x, target=k, n_steps=STEPS, internal_batch_size=max(BATCH, len(x)))
+        maps.append(found.detach().sum(dim=1))
+    return torch.stack(maps, dim=1)
+
+
+def occlusion(score: Score, x: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
+    """How far a score falls under squares of the mean colour; arguments and errors as ``integrated_gradients``.
+
+    Returns:
+        Float (B, K', S, S): the mean over the squares that cover a pixel.
+    """
+    method = _captum("occlusion").Occlusion(score)
+    side = max(x.shape[3] // SQUARES, 1)
+    step = max(side // 2, 1)
+    maps = []
+    with torch.inference_mode():
+        for k in classes:
+            found = method.attribute(
+                x, (3, side, side), strides=(3, step, step), target=k, perturbations_per_eval=max(BATCH // len(x), 1)
+            )
+            maps.append(found.mean(dim=1))
+    return torch.stack(maps, dim=1)

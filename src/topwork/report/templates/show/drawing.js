@@ -1,0 +1,146 @@
+// How a map of images is drawn, pointed at and walked through.
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  const value = (key) => style.getPropertyValue(key);
+  const named = {
+    right: `rgb(${value("--right")})`,
+    wrong: `rgb(${value("--wrong")})`,
+    grey: value("--second"),
+    ink: value("--ink"),
+  };
+  return (hue) => named[hue] ?? HUES[hue % HUES.length];
+}
+
+// Circle, square, triangle, diamond, triangle upside down, cross.
+function trace(context, kind, x, y, r) {
+  context.beginPath();
+  if (kind === 0) context.arc(x, y, r, 0, 2 * Math.PI);
+  else if (kind === 1) context.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r);
+  else if (kind === 5) {
+    context.moveTo(x - r, y - r);
+    context.lineTo(x + r, y + r);
+    context.moveTo(x - r, y + r);
+    context.lineTo(x + r, y - r);
+    return;
+  } else {
+    const corners =
+      kind === 2
+        ? [
+            [0, -1.2],
+            [1.1, 0.9],
+            [-1.1, 0.9],
+          ]
+        : kind === 4
+          ? [
+              [0, 1.2],
+              [1.1, -0.9],
+              [-1.1, -0.9],
+            ]
+          : [
+              [0, -1.3],
+              [1.3, 0],
+              [0, 1.3],
+              [-1.3, 0],
+            ];
+    for (const [dx, dy] of corners) context.lineTo(x + dx * r, y + dy * r);
+    context.closePath();
+  }
+}
+
+function drawPoint(context, { shape, hue }, colours, x, y, r) {
+  trace(context, shape, x, y, r);
+  if (shape === 5) {
+    context.strokeStyle = colours(hue);
+    context.lineWidth = 0.55 * r;
+    context.stroke();
+    return;
+  }
+  context.fillStyle = colours(hue);
+  context.globalAlpha = hue === "grey" ? 0.45 : 0.8;
+  context.fill();
+  context.globalAlpha = 1;
+}
+
+function ring(context, x, y, r, colour, line) {
+  trace(context, 0, x, y, r);
+  context.lineWidth = line;
+  context.strokeStyle = colour;
+  context.stroke();
+}
+
+// A point as it stands in a legend.
+function pointMark(shape, hue) {
+  const canvas = el("canvas", { width: 36, height: 36, class: "point-mark", "aria-hidden": "true" });
+  const context = canvas.getContext("2d");
+  if (hue === "ring") ring(context, 18, 18, 12, palette()("ink"), 3);
+  else drawPoint(context, { shape, hue }, palette(), 18, 18, 9);
+  return canvas;
+}
+
+// The point that lies nearest in a direction: what lies aside of it counts double.
+function nearestToward(points, from, [dx, dy]) {
+  let best = -1;
+  let least = Infinity;
+  points.forEach(([x, y], i) => {
+    const along = (x - points[from][0]) * dx + (y - points[from][1]) * dy;
+    const aside = Math.abs((x - points[from][0]) * dy) + Math.abs((y - points[from][1]) * dx);
+    if (i === from || along <= 0 || aside > 2 * along || along + 2 * aside >= least) return;
+    [best, least] = [i, along + 2 * aside];
+  });
+  return best;
+}
+
+function nearestTo(points, x, y) {
+  const distances = points.map((point) => Math.hypot(point[0] - x, point[1] - y));
+  return distances.indexOf(Math.min(...distances));
+}
+
+function scatterPlot({ i: network, points }) {
+  const label = D.networks[network].name;
+  const canvas = el("canvas", {
+    tabindex: 0,
+    role: "application",
+    "aria-roledescription": "map of images",
+    "aria-label": `Images as ${label} sees them. Arrow keys step from image to image.`,
+  });
+  const pad = 14;
+  const place = ([x, y], side) => [pad + x * (side - 2 * pad), pad + y * (side - 2 * pad)];
+  let looks = [];
+  function draw(wanted = looks) {
+    looks = wanted;
+    const side = canvas.clientWidth || 320;
+    const dense = Math.min(window.devicePixelRatio || 1, 3);
+    canvas.width = canvas.height = Math.round(side * dense);
+    const context = canvas.getContext("2d");
+    const colours = palette();
+    context.scale(dense, dense);
+    const r = points.length > 400 ? 2.8 : 3.8;
+    const grey = (i) => looks[i].hue === "grey";
+    const order = looks.map((_, i) => i).sort((a, b) => grey(b) - grey(a));
+    for (const i of order) drawPoint(context, looks[i], colours, ...place(points[i], side), r);
+    M.ids.forEach(
+      (id, i) => shownIds.has(id) && ring(context, ...place(points[i], side), r + 3.5, colours("ink"), 1.5),
+    );
+    const chosen = pointOf();
+    ring(context, ...place(points[chosen], side), r + 6.5, colours("ink"), 2.5);
+    drawPoint(context, looks[chosen], colours, ...place(points[chosen], side), r + 2.5);
+  }
+  function point(event) {
+    const box = canvas.getBoundingClientRect();
+    const free = box.width - 2 * pad;
+    const [x, y] = [(event.clientX - box.left - pad) / free, (event.clientY - box.top - pad) / free];
+    const i = nearestTo(points, x, y);
+    if (Math.hypot(points[i][0] - x, points[i][1] - y) * free < 22) set({ point: M.ids[i] });
+  }
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("pointerdown", point);
+  canvas.addEventListener("keydown", (event) => {
+    if (!(event.key in ARROWS)) return;
+    event.preventDefault();
+    const from = pointOf();
+    const to = nearestToward(points, from, ARROWS[event.key]);
+    if (to >= 0) set({ point: M.ids[to] });
+  });
+  whenResized(canvas, () => draw());
+  return { node: el("div", { class: "plot" }, title(label, networkColour(network)), canvas), draw };
+}

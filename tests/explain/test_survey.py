@@ -1,0 +1,126 @@
+"""One pass over many images: every observer sees every layer of every image, and the network comes out as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from topwork import backbones
+from topwork.errors import DataError, UnknownName
+from topwork.explain.activations import activations
+from topwork.explain.layers import as_map, list_layers
+from topwork.explain.survey import Pooled, survey
+
+SIZE = 64
+Batch = tuple[torch.Tensor, list[str], list[int] | None]
+
+
+def _images(count: int, size: int = SIZE) -> torch.Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(3))
+
+
+def _batches(x: torch.Tensor, size: int, labels: Sequence[int] | None = None) -> Iterator[Batch]:
+    for start in range(0, len(x), size):
+        part = x[start : start + size]
+        names = [f"{i}.png" for i in range(start, start + len(part))]
+        yield part, names, None if labels is None else list(labels[start : start + len(part)])
+
+
+class _Keeper:
+    """Copies what it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, np.ndarray, list[str]]] = []
+
+    def see(self, name: str, values: torch.Tensor, ids: Sequence[str], labels: Sequence[int] | None) -> None:
+        self.seen.append((name, values.numpy().copy(), list(ids)))
+
+
+@pytest.mark.parametrize("model", ["resnet10t", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
+def test_observers_see_what_a_plain_pass_computes(model: str) -> None:
+    module = backbones.create(model, None, SIZE).module
+    x = _images(5)
+    layers = [layer for layer in list_layers(module, x) if layer.has_place or layer.arrangement == "vector"]
+    first, pooled = _Keeper(), Pooled()
+    features, ids = survey(module, layers, _batches(x, 2, [1, 0, 2, 0, 1]), [first, pooled])
+    assert ids == pooled.ids == tuple(f"{i}.png" for i in range(5))
+    assert [name for name, _, _ in first.seen] == 3 * [layer.name for layer in layers]
+    assert [names for _, _, names in first.seen[:: len(layers)]] == [["0.png", "1.png"], ["2.png", "3.png"], ["4.png"]]
+    labels = pooled.labels
+    assert labels is not None
+    np.testing.assert_array_equal(labels, [1, 0, 2, 0, 1])
+    assert features.dtype == np.float32
+    for number in range(3):
+        part = slice(2 * number, 2 * number + 2)
+        outputs = activations(module, x[part])
+        seen = {name: values for name, values, _ in first.seen[number * len(layers) : (number + 1) * len(layers)]}
+        for layer in layers:
+            wanted = as_map(torch.from_numpy(outputs[layer.name]), layer).numpy()
+            np.testing.assert_array_equal(seen[layer.name], wanted)
+            mean = wanted.astype(np.float64).mean(axis=(2, 3))
+            np.testing.assert_allclose(pooled.features(layer.name)[part], mean, rtol=1e-4, atol=1e-5)
+        with torch.inference_mode():
+            np.testing.assert_array_equal(features[part], module(x[part]).numpy())
+    assert not any(child._forward_hooks for child in module.modules())
+
+
+class _Twice(nn.Module):
+    """Calls a layer twice, and overwrites what it gave in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(self.inner(x).relu()).mul_(0).mean((2, 3))
+
+
+def test_the_last_call_is_seen_once_and_before_it_is_overwritten() -> None:
+    module, x = _Twice(), _images(4, 8)
+    layers = list_layers(module, x)
+    keeper, pooled = _Keeper(), Pooled()
+    survey(module, layers, _batches(x, 2), [keeper, pooled])
+    assert len(keeper.seen) == 2
+    with torch.inference_mode():
+        last = module.inner(module.inner(x).relu())
+    np.testing.assert_allclose(np.concatenate([values for _, values, _ in keeper.seen]), last.numpy(), atol=1e-6)
+    np.testing.assert_allclose(pooled.features("inner"), last.mean((2, 3)).numpy(), atol=1e-6)
+    assert pooled.labels is None
+
+
+def test_training_mode_is_left_and_statistics_stay() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten()).train()
+    x = _images(4, 8)
+    layers = list_layers(nn.Sequential(*module), x)
+    module.train()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    survey(module, layers, _batches(x, 2), [Pooled()])
+    assert not module.training
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_hooks_go_when_an_observer_fails() -> None:
+    class Broken:
+        def see(self, name: str, values: torch.Tensor, ids: Sequence[str], labels: Sequence[int] | None) -> None:
+            raise ZeroDivisionError
+
+    module, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), _images(2, 8)
+    layers = list_layers(module, x)
+    with pytest.raises(ZeroDivisionError):
+        survey(module, layers, _batches(x, 2), [Broken()])
+    assert not any(child._forward_hooks for child in module.modules())
+
+
+def test_no_images_and_no_such_layer_are_said() -> None:
+    module, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), _images(2, 8)
+    layers = list_layers(module, x)
+    with pytest.raises(DataError, match="no images"):
+        survey(module, layers, [], [Pooled()])
+    pooled = Pooled()
+    survey(module, layers[:1], _batches(x, 2), [pooled])
+    with pytest.raises(UnknownName, match="there are 0"):
+        pooled.features("1")
