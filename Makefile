@@ -29,9 +29,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## compare the four strategies on photographs of solar cells
 	@$(VENV)/bin/topwork demo
 
-# One thread a worker: the workers are the parallelism, and the bit-exact tests set their own thread counts.
+# One thread a worker: the workers are the parallelism, and the bit-exact tests set their own thread counts. A file is the
+# unit of work: what its tests share is made once.
 test: $(READY) ## run the tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadgroup
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
 
 check: $(READY) ## lint, formatting, types
 	@$(PY) -m ruff check $(wildcard $(CODE))

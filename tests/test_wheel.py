@@ -27,8 +27,6 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DEV = sorted(canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"]["dev"])
 
-pytestmark = pytest.mark.xdist_group("wheel")  # one worker, so that the wheel is built once
-
 
 def run(*command: str | Path, cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command without our own paths and settings in its environment."""

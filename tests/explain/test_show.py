@@ -18,7 +18,6 @@ from tests.cli.test_bad_input import topwork as command
 import topwork
 from topwork.explain.show import Shown
 
-pytestmark = pytest.mark.xdist_group("show")
 FAST: dict[str, Any] = {"img_size": 64, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=2", "svm.grid=[1e-2]", "finetune.batch_size=8")
 

@@ -89,7 +89,7 @@ def _with_data(scene: Scene, data: ShowData, wishes: Wishes) -> ShowData:
         data,
         networks=_with_dreams(scene, networks, seen),
         probes=show_probes(scene, seen, sample),
-        probe_words=f"trained on {len(sample.train):,} training images, tested on {len(sample.test):,} test images",
+        probe_words=f"Trained on {len(sample.train):,} training images, tested on {len(sample.test):,} test images.",
         majority=float(np.bincount(sample.test_labels).max() / len(sample.test)),
         changes=changed,
         change_words=over,

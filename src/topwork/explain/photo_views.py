@@ -23,6 +23,7 @@ SIDE, SMALLEST = 28, 7  # rows of a map
 CHANNELS, FEWER = 16, 9  # per stage, per other layer
 CLASSES = 4  # per photo
 DEPTHS = 3  # stages with class maps
+NAMED = 12  # layers asked for by name that get class maps; of all layers it would take hours
 
 
 def show_photos(scene: Scene) -> tuple[Photo, ...]:
@@ -139,7 +140,8 @@ def _maps_of(
 ) -> list[ClassMaps]:
     """From the last layer that the score depends on through its places, backwards."""
     maps: list[ClassMaps] = []
-    layers = [layer for layer in reversed(scene.stages) if layer not in scene.asked]
+    named = [layer for layer in scene.asked if layer.has_place] if len(scene.asked) <= NAMED else []
+    layers = [layer for layer in reversed(scene.stages) if layer not in named]
     for layer in layers:
         if len(maps) == DEPTHS:
             break
@@ -147,7 +149,7 @@ def _maps_of(
         if np.abs(found.values).max() > 0:  # a class token is all that counts after the last block
             maps.append(found)
     last = next((layer for layer in layers if maps and layer.name == maps[0].layer), None)
-    for layer in [layer for layer in scene.asked if layer.has_place and len(scene.asked) <= CLASSES * DEPTHS]:
+    for layer in named:
         maps += [class_maps(subject, x, classes, layer, method) for method in methods]
     if last is not None:
         maps += [class_maps(subject, x, classes, last, method) for method in methods[1:]]
