@@ -190,10 +190,14 @@ def test_an_unreadable_photo_is_one_line(comparison: topwork.Comparison, tmp_pat
     assert "bad.jpg" in error(command("show", comparison["svm"].path, "--image", bad), 1)
 
 
-def test_layers_asked_for_have_class_maps_and_dreams(comparison: topwork.Comparison, photos: Path) -> None:
+def test_layers_and_methods_asked_for(comparison: topwork.Comparison, photos: Path) -> None:
     photo = photos / "class0" / "000.png"
-    shown = topwork.show(comparison["svm"].path, [photo], layers=["blocks.2.0"], quiet=True, quick=True)
-    assert "blocks.2.0" in {m.layer for m in shown.data.class_maps}
+    pytest.importorskip("captum")
+    asked: dict[str, Any] = {"layers": "blocks.2.0", "methods": ["occlusion", "recipro"], "quick": True}
+    shown = topwork.show(comparison["svm"].path, [photo], quiet=True, **asked)
+    of_class = [(m.layer, m.method) for m in shown.data.class_maps if m.label == 0]
+    assert len(of_class) == len(set(of_class))
+    assert {("blocks.2.0", "Grad-CAM"), ("blocks.2.0", "Recipro-CAM"), ("input", "occlusion")} <= set(of_class)
     walk = next(w for w in shown.data.walk if w.layer == "blocks.2.0")
     assert len(walk.maps.names) == 16
     assert np.all(np.array(walk.maps.limits) >= 0)

@@ -325,3 +325,4 @@ METHODS: dict[str, Method] = {
     "integrated-gradients": integrated_gradients,
     "occlusion": occlusion,
 }
+ON_PIXELS = ("integrated-gradients", "occlusion")  # the layer does not matter

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from topwork.explain.attention import attention_maps
-from topwork.explain.attribution import ClassMaps, class_maps
+from topwork.explain.attribution import ON_PIXELS, ClassMaps, class_maps
 from topwork.explain.faithfulness import Deletion, deletion
 from topwork.explain.layers import Layer
 from topwork.explain.pictures import map_sheet, photograph, signed_bytes
@@ -22,7 +22,7 @@ WALK_BYTES = 1_400_000  # of maps, before they are packed; the page shall stay b
 SIDE, SMALLEST = 28, 7  # rows of a map
 CHANNELS, FEWER = 16, 9  # per stage, per other layer
 CLASSES = 4  # per photo
-DEPTHS = 3  # stages with class maps
+DEPTHS = 4  # class maps by depth, those by further methods included
 NAMED = 12  # layers asked for by name that get class maps; of all layers it would take hours
 
 
@@ -140,20 +140,19 @@ def _maps_of(
 ) -> list[ClassMaps]:
     """From the last layer that the score depends on through its places, backwards."""
     maps: list[ClassMaps] = []
+    further = [method for method in methods[1:] if method not in ON_PIXELS]
     named = [layer for layer in scene.asked if layer.has_place] if len(scene.asked) <= NAMED else []
-    layers = [layer for layer in reversed(scene.stages) if layer not in named]
-    for layer in layers:
-        if len(maps) == DEPTHS:
+    for layer in [layer for layer in reversed(scene.stages) if layer not in named]:
+        if len(maps) >= DEPTHS:
             break
         found = class_maps(subject, x, classes, layer, methods[0])
         if np.abs(found.values).max() > 0:  # a class token is all that counts after the last block
-            maps.append(found)
-    last = next((layer for layer in layers if maps and layer.name == maps[0].layer), None)
+            more = [] if maps else [class_maps(subject, x, classes, layer, method) for method in further]
+            maps += [found, *more]
     for layer in named:
-        maps += [class_maps(subject, x, classes, layer, method) for method in methods]
-    if last is not None:
-        maps += [class_maps(subject, x, classes, last, method) for method in methods[1:]]
-    return maps
+        maps += [class_maps(subject, x, classes, layer, method) for method in [methods[0], *further]]
+    on_pixels = [method for method in methods if method in ON_PIXELS]
+    return maps + [class_maps(subject, x, classes, scene.stages[-1], method) for method in on_pixels]
 
 
 def _shown(photo: int, strategy: int, maps: ClassMaps, losses: Sequence[Deletion]) -> list[ClassMapShown]:

@@ -123,5 +123,6 @@ const title = (text, colour, ...more) => el("h3", { class: "name" }, swatch(colo
 // Layers of all networks in the order of the first one that has them.
 const layerNames = [...new Set(D.networks.flatMap((network) => network.layers.map((layer) => layer.name)))];
 const depthOf = new Map(layerNames.map((layer, i) => [layer, i]));
-const byDepth = (a, b) => (depthOf.get(a) ?? 1e9) - (depthOf.get(b) ?? 1e9);
+const depthIn = (layer) => (layer === "input" ? -1 : (depthOf.get(layer) ?? 1e9));
+const byDepth = (a, b) => depthIn(a) - depthIn(b);
 const isStage = (layer) => D.networks.some((network) => network.layers.some((one) => one.name === layer && one.stage));
