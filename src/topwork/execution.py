@@ -135,6 +135,7 @@ def run_strategy(name: str, setup: Setup, folder: Path, info: RunInfo, signals: 
     if (folder / "metrics.json").is_file() and (folder / "model").is_dir():
         setup.progress.say(f"  {name}: already done")
         return
+    _name_changes(name, folder, setup)
     write_inputs(folder, setup, replace(info, strategies=(name,), kind="run", status="running"))
     strategy = load(name)
     context = _context(setup, folder, signals)
@@ -150,6 +151,20 @@ def run_strategy(name: str, setup: Setup, folder: Path, info: RunInfo, signals: 
     from topwork.report.render import write_report  # matplotlib is not needed before the end
 
     write_report(folder)
+
+
+def _name_changes(name: str, folder: Path, setup: Setup) -> None:
+    """Say what is not as it was when the run began: the same arithmetic then gives other last bits."""
+    path = folder / "environment.json"
+    if not path.is_file() or not (folder / "checkpoints").is_dir():
+        return
+    old, new = storage.read_json(path), devices.environment(setup.compute)
+    changed = [f"{key}: {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key]]
+    if changed:
+        setup.progress.say(
+            f"  {name}: goes on under other conditions ({'; '.join(changed)}); the last bits may differ from those of "
+            "an unbroken run."
+        )
 
 
 def write_inputs(folder: Path, setup: Setup, info: RunInfo) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -23,7 +24,9 @@ from typing import IO, Any
 from topwork.errors import DamagedFile, StorageError
 
 MANIFEST = "manifest.json"
+FORMAT = 2  # of manifests
 _TEMPORARY = ".tmp-"
+_SPARE = 1 << 20  # bytes that a save leaves free, for the small files that follow it
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -52,6 +55,21 @@ def _fsync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it so that a power cut cannot take them away again."""
+    missing = [folder for folder in [path, *path.parents] if not folder.is_dir()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        _fsync_folder(folder.parent)
+
+
+def _check_space(path: Path, needed: int) -> None:
+    """Refuse a save that cannot fit before it fills the disk for everybody."""
+    free = _free_bytes(path)
+    if free is not None and free < needed + _SPARE:
+        raise OSError(errno.ENOSPC, f"{needed / 1e6:.1f} MB are needed")
+
+
 def _write_durably(path: Path, data: bytes) -> None:
     with open(path, "wb") as file:
         file.write(data)
@@ -67,8 +85,10 @@ def _said_plainly(path: Path) -> Iterator[None]:
     except OSError as error:
         free = _free_bytes(path)
         space = f" ({free / 1e6:.0f} MB free)" if free is not None else ""
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        detail = f"; {error.strerror}" if error.strerror and error.strerror != reason else ""
         raise StorageError(
-            f"Cannot write {path}: {error.strerror or error}{space}. Free space or choose another --out."
+            f"Cannot write {path}: {reason}{detail}{space}. Free space or choose another --out."
         ) from error
 
 
@@ -87,7 +107,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
     with _said_plainly(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             _write_durably(temporary, data)
             os.replace(temporary, path)
@@ -114,8 +134,8 @@ def read_json(path: Path) -> Any:
         DamagedFile: The file is not JSON.
     """
     try:
-        return json.loads(path.read_text("utf-8", "surrogateescape"))
-    except ValueError as error:
+        return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
         raise DamagedFile(f"{path} is not valid JSON ({error}). Restore it or remove its folder.") from error
 
 
@@ -147,14 +167,18 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
     temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
     with _said_plainly(target):
         try:
-            temporary.mkdir(parents=True)
+            _check_space(target, sum(map(len, files.values())))
+            make_folder(target.parent)
+            temporary.mkdir()
             for name, data in files.items():
                 _write_durably(temporary / name, data)
             sums = {name: {"bytes": len(data), "sha256": sha256_bytes(data)} for name, data in files.items()}
             for name, entry in sums.items():  # what the disk gives back, not what was meant, is what counts
                 if sha256_file(temporary / name) != entry["sha256"]:
-                    raise OSError(5, f"{name} came back different from what was written")
-            _write_durably(temporary / MANIFEST, json.dumps({"format": 1, "files": sums}, indent=1).encode())
+                    raise OSError(errno.EIO, f"{name} came back different from what was written")
+            manifest = {"format": FORMAT, "files": sums}
+            whole = manifest | {"sha256": sha256_json(manifest)}
+            _write_durably(temporary / MANIFEST, json.dumps(whole, indent=1).encode())
             _fsync_folder(temporary)
             os.rename(temporary, target)
         except BaseException:
@@ -167,13 +191,10 @@ def read_folder(target: Path) -> dict[str, bytes]:
     """The files of a folder written by ``write_folder``, each checked against its SHA-256.
 
     Raises:
-        DamagedFile: A file is missing, cut or changed; the message names it.
+        DamagedFile: A file is missing, cut or changed, the manifest too; the message names it.
     """
-    sums = read_json(target / MANIFEST)["files"] if (target / MANIFEST).is_file() else None
-    if sums is None:
-        raise DamagedFile(f"{target} has no {MANIFEST}: it was never finished.")
     files = {}
-    for name, entry in sums.items():
+    for name, entry in _read_manifest(target).items():
         try:
             data = (target / name).read_bytes()
         except OSError as error:
@@ -182,6 +203,20 @@ def read_folder(target: Path) -> dict[str, bytes]:
             raise DamagedFile(f"{target / name} is damaged: its SHA-256 is not the recorded one.")
         files[name] = data
     return files
+
+
+def _read_manifest(target: Path) -> dict[str, dict[str, Any]]:
+    """The files that a folder must have; the manifest's own SHA-256 says whether it is what was written."""
+    path = target / MANIFEST
+    if not path.is_file():
+        raise DamagedFile(f"{target} has no {MANIFEST}: it was never finished.")
+    manifest = read_json(path)
+    recorded = manifest.pop("sha256", "") if isinstance(manifest, dict) else ""
+    if recorded != sha256_json(manifest):
+        raise DamagedFile(f"{path} is damaged: its SHA-256 is not the recorded one.")
+    if any(Path(name).name != name or name in {".", ".."} for name in manifest["files"]):
+        raise DamagedFile(f"{path} names a file outside of its folder.")
+    return manifest["files"]
 
 
 def is_temporary(path: Path) -> bool:
@@ -226,7 +261,7 @@ class FolderLock:
         if key in _HELD:  # the kernel's lock is one of processes, not of threads
             raise StorageError(in_use)
         with _said_plainly(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._file = open(self._folder / ".lock", "ab")
         try:
             _lock(self._file)

@@ -93,8 +93,9 @@ def train(
         given = {k: v for k, v in flags.items() if v is not None}
         if data is not None or strategy is not None or config is not None or sets or given:
             name = strategy or asked.strategies[0]
-            again = options.build(data or asked.data.path, [name], config, sets, **given)
-            _refuse_changes(_only_given(again, asked), asked, Path(resume))
+            again = _only_given(options.build(data or asked.data.path, [name], config, sets, **given), asked)
+            _refuse_changes(again, asked, Path(resume))
+            asked = again  # the same, or more epochs
         out = resume
     else:
         asked = options.build(data, [strategy] if strategy else None if config else ["finetune"], config, sets, **flags)
@@ -134,12 +135,37 @@ def _only_given(again: Config, asked: Config) -> Config:
 
 
 def _refuse_changes(new: Config, old: Config, folder: Path) -> None:
+    """Refuse all but more epochs of a single run, which then goes on with a schedule stretched to them."""
     changed = configuration.differences(old, new)
+    more = _more_epochs(new, folder)
+    if more:
+        changed = [line for line in changed if not line.startswith(f"settings.{new.strategies[0]}.epochs:")]
     if changed:
         raise ChangedSettings(
             f"{folder} was started with other settings ({'; '.join(changed)}). Resume without them, or choose another "
             "--out for a new run."
         )
+
+
+def _more_epochs(asked: Config, folder: Path) -> int | None:
+    """The epochs asked for, if they are more than a run that has begun was resolved to."""
+    path, name = folder / "config.toml", asked.strategies[0]
+    wanted = asked.settings.get(name, {}).get("epochs")
+    if not path.is_file() or len(asked.strategies) > 1 or not isinstance(wanted, int):
+        return None
+    planned = configuration.read(path).settings.get(name, {}).get("epochs")
+    return wanted if isinstance(planned, int) and wanted > planned else None
+
+
+def _extend(asked: Config, folder: Path) -> None:
+    """Plan more epochs for a run, finished or not; a kill in between leaves it resumable as it was."""
+    epochs, name = _more_epochs(asked, folder), asked.strategies[0]
+    if epochs is None:
+        return
+    (folder / "metrics.json").unlink(missing_ok=True)  # it is not finished any more
+    resolved = configuration.read(folder / "config.toml")
+    settings = {name: {**resolved.settings[name], "epochs": epochs}}
+    configuration.write(resolved.model_copy(update={"settings": settings}), folder / "config.toml")
 
 
 class _Job:
@@ -177,7 +203,8 @@ class _Job:
                 if self.resume:
                     signals.advice = self._advice()
                     old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
-                    _refuse_changes(self.asked, old, self.folder)
+                    _refuse_changes(self.asked, old, self.folder)  # under the lock, for good
+                    _extend(self.asked, self.folder)
                 self.progress.log.attach(self.folder / "train.log")
                 self._stages(signals)
         except BaseException:

@@ -153,3 +153,32 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(photo
     with storage.FolderLock(tmp_path / "run"), pytest.raises(topwork.TopworkError, match="in use by another"):
         topwork.train(photos, "svm", **flags)
     assert topwork.train(photos, "svm", **flags).status == "done"
+
+
+def test_more_epochs_go_on_where_a_finished_run_ended(photos: Path, tmp_path: Path) -> None:
+    flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "workers": 0, "threads": 1}
+    run = topwork.train(photos, "scratch", out=tmp_path / "run", quiet=True, epochs=2, **flags)
+    first = [record.epoch for record in run.history]
+    begun = storage.read_json(max((run.path / "checkpoints").glob("last-*")) / "state.json")["position"]["history"]
+    again = topwork.train(resume=run.path, quiet=True, epochs=4)
+    assert [record.epoch for record in again.history] == [*first, 3, 4]
+    assert [record.train_loss for record in again.history[:2]] == [record["train_loss"] for record in begun]
+    assert "goes on from step" in (run.path / "train.log").read_text()
+    assert topwork.train(resume=run.path, quiet=True).metrics == again.metrics
+    with pytest.raises(topwork.TopworkError, match=r"scratch\.epochs: 4 -> 3"):
+        topwork.train(resume=run.path, quiet=True, epochs=3)
+    with pytest.raises(topwork.TopworkError, match=r"scratch\.lr"):
+        topwork.train(resume=run.path, quiet=True, epochs=9, lr=0.5)
+
+
+def test_other_conditions_are_named(photos: Path, tmp_path: Path) -> None:
+    flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "workers": 0, "epochs": 1}
+    run = topwork.train(photos, "scratch", out=tmp_path / "run", quiet=True, **flags)
+    (run.path / "metrics.json").unlink()
+    environment = storage.read_json(run.path / "environment.json")
+    storage.write_json(run.path / "environment.json", environment | {"threads": 77, "torch": "2.0.0"})
+    topwork.train(resume=run.path, quiet=True)
+    said = (run.path / "train.log").read_text()
+    assert "other conditions" in said
+    assert f"threads: 77 -> {environment['threads']}" in said
+    assert "torch: 2.0.0 ->" in said

@@ -42,7 +42,7 @@ class CheckpointStore:
 
     def __init__(self, folder: Path, plan: dict[str, Any], say: Callable[[str], None]) -> None:
         self._folder, self._plan, self._say = folder, json.loads(json.dumps(plan)), say
-        folder.mkdir(parents=True, exist_ok=True)
+        storage.make_folder(folder)
         storage.sweep_temporary(folder)
 
     def _names(self, kind: str) -> list[Path]:
@@ -72,7 +72,10 @@ class CheckpointStore:
         lasts = self._names("last")
         for path in lasts[:-KEEP]:
             shutil.rmtree(path, ignore_errors=True)
-        needed = {storage.read_json(path / "state.json")["best"] for path in lasts[-KEEP:]}
+        try:
+            needed = {storage.read_json(path / "state.json")["best"] for path in lasts[-KEEP:]}
+        except (DamagedFile, OSError, KeyError, TypeError):  # of one before: then nothing says what is superfluous
+            return
         for path in self._names("best"):
             if path.name not in needed:
                 shutil.rmtree(path, ignore_errors=True)
@@ -101,7 +104,11 @@ class CheckpointStore:
         return None
 
     def _check_plan(self, old: dict[str, Any]) -> None:
-        changed = [f"{k}: {old.get(k)!r} -> {self._plan.get(k)!r}" for k in self._plan if old.get(k) != self._plan[k]]
+        changed = [
+            f"{k}: {old.get(k)!r} -> {value!r}"
+            for k, value in self._plan.items()
+            if old.get(k) != value and not (k == "epochs" and value > old.get(k, value))
+        ]
         if changed:
             raise ChangedSettings(
                 f"The training in {self._folder} was started otherwise ({'; '.join(changed)}). Use the same settings, "

@@ -211,12 +211,15 @@ class _Training:
         position.history.append(record)
         position.loss_sum = 0.0
         position.stopped_early = 0 < self.config.patience <= epoch - position.best_epoch
-        self._report(record)
-        if self.session.stop_asked():
-            self._stop()
+        stop = self.session.stop_asked()
         over = position.step >= self.total or position.stopped_early
-        if over or time.monotonic() - self._saved >= self.session.save_seconds:
+        if stop:
+            self._save()  # one that fails is an error here, for 'saved' must be true
+        elif over or time.monotonic() - self._saved >= self.session.save_seconds:
             self._save_if_possible()
+        self._report(record)  # once it is saved: an epoch that was reported is never lost
+        if stop:
+            self.session.interrupted()
 
     def _report(self, record: EpochRecord) -> None:
         if self.session.quiet_epochs:
