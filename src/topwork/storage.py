@@ -75,10 +75,12 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    if path.read_bytes() != data:  # what the disk gives back, not what was meant, is what counts
+        raise OSError(errno.EIO, f"{path.name} came back different from what was written")
 
 
 @contextlib.contextmanager
-def _said_plainly(path: Path) -> Iterator[None]:
+def said_plainly(path: Path) -> Iterator[None]:
     """Turn an OSError of a write into one line that says what, where and one way out."""
     try:
         yield
@@ -106,13 +108,14 @@ def write_bytes(path: Path, data: bytes) -> None:
         StorageError: The folder cannot be written or is full; the old content is still there.
     """
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
-    with _said_plainly(path):
+    with said_plainly(path):
         make_folder(path.parent)
         try:
             _write_durably(temporary, data)
             os.replace(temporary, path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
         _fsync_folder(path.parent)
 
@@ -165,7 +168,7 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         StorageError: No space, not writable; nothing is left behind.
     """
     temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
-    with _said_plainly(target):
+    with said_plainly(target):
         try:
             _check_space(target, sum(map(len, files.values())))
             make_folder(target.parent)
@@ -173,9 +176,6 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
             for name, data in files.items():
                 _write_durably(temporary / name, data)
             sums = {name: {"bytes": len(data), "sha256": sha256_bytes(data)} for name, data in files.items()}
-            for name, entry in sums.items():  # what the disk gives back, not what was meant, is what counts
-                if sha256_file(temporary / name) != entry["sha256"]:
-                    raise OSError(errno.EIO, f"{name} came back different from what was written")
             manifest = {"format": FORMAT, "files": sums}
             whole = manifest | {"sha256": sha256_json(manifest)}
             _write_durably(temporary / MANIFEST, json.dumps(whole, indent=1).encode())
@@ -187,14 +187,20 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         _fsync_folder(target.parent)
 
 
-def read_folder(target: Path) -> dict[str, bytes]:
+def read_folder(target: Path, names: Iterable[str] | None = None) -> dict[str, bytes]:
     """The files of a folder written by ``write_folder``, each checked against its SHA-256.
+
+    Args:
+        target: The folder.
+        names: Only these; None for all.
 
     Raises:
         DamagedFile: A file is missing, cut or changed, the manifest too; the message names it.
     """
     files = {}
-    for name, entry in _read_manifest(target).items():
+    manifest = _read_manifest(target)
+    for name in manifest if names is None else names:
+        entry = manifest[name]
         try:
             data = (target / name).read_bytes()
         except OSError as error:
@@ -208,15 +214,28 @@ def read_folder(target: Path) -> dict[str, bytes]:
 def _read_manifest(target: Path) -> dict[str, dict[str, Any]]:
     """The files that a folder must have; the manifest's own SHA-256 says whether it is what was written."""
     path = target / MANIFEST
-    if not path.is_file():
-        raise DamagedFile(f"{target} has no {MANIFEST}: it was never finished.")
-    manifest = read_json(path)
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DamagedFile(f"{target} has no {MANIFEST}: it was never finished.") from error
+    except OSError as error:
+        raise DamagedFile(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path} is damaged: it is not valid JSON.") from error
     recorded = manifest.pop("sha256", "") if isinstance(manifest, dict) else ""
     if recorded != sha256_json(manifest):
         raise DamagedFile(f"{path} is damaged: its SHA-256 is not the recorded one.")
     if any(Path(name).name != name or name in {".", ".."} for name in manifest["files"]):
         raise DamagedFile(f"{path} names a file outside of its folder.")
     return manifest["files"]
+
+
+def remove_folder(target: Path) -> None:
+    """Remove a folder so that no part of it is ever seen: it loses its name first. What cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        hidden = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+        os.rename(target, hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def is_temporary(path: Path) -> bool:
@@ -260,7 +279,7 @@ class FolderLock:
         key = self._folder.resolve()
         if key in _HELD:  # the kernel's lock is one of processes, not of threads
             raise StorageError(in_use)
-        with _said_plainly(self._folder):
+        with said_plainly(self._folder):
             make_folder(self._folder)
             self._file = open(self._folder / ".lock", "ab")
         try:

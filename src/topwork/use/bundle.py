@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +91,6 @@ def write_bundle(
         **details,
     }
     data = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-    shutil.rmtree(folder, ignore_errors=True)
+    storage.remove_folder(folder)
     text = json.dumps(facts, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape")
     storage.write_folder(folder, {"weights.safetensors": data, "model.json": text})
