@@ -72,24 +72,17 @@ def dream(
         if not 0 <= channel < layer.channels:
             raise UsageError(f"Layer {layer.name} has no channel {channel}; allowed are 0 to {layer.channels - 1}.")
     size = _size(module, layer, spec, size)
-    device = next(module.parameters()).device
     generator = torch.Generator().manual_seed(derive(seed, "dream"))
-    canvas = _Canvas(size, len(channels), generator, device)
-    optimiser = torch.optim.Adam([canvas.waves], lr=RATE)
-    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
     with torch.inference_mode(False), torch.enable_grad():
+        canvas = _Canvas(size, len(channels), generator, next(module.parameters()).device)
+        optimiser = torch.optim.Adam([canvas.waves], lr=RATE)
         for _ in range(steps):
-            x = (_moved(canvas.pixels(), generator) - mean) / std
-            answers, before = _answers(module, layer, x)
-            own = answers[range(len(channels)), list(channels)]
-            if before is not None:  # where the rectifier is silent it has no slope to climb
-                own = torch.where(own == 0, before[range(len(channels)), list(channels)], own)
-            wanted = own.mean(dim=(1, 2)).sum()
+            wanted = _wanted(module, layer, channels, spec, _moved(canvas.pixels(), generator))
             canvas.waves.grad = torch.autograd.grad(-wanted, canvas.waves)[0]
             optimiser.step()
             if advance:
                 advance(1)
-    pixels = canvas.pixels().detach().mul(255).round().to(torch.uint8)
+        pixels = canvas.pixels().detach().mul(255).round().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).cpu().numpy()
 
 
@@ -124,6 +117,19 @@ def _moved(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     theta = torch.tensor([[cosine, -sine, x], [sine, cosine, y]], device=pixels.device)
     grid = functional.affine_grid(theta.expand(len(pixels), 2, 3), list(pixels.shape), align_corners=False)
     return functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+
+
+def _wanted(
+    module: nn.Module, layer: Layer, channels: Sequence[int], spec: InputSpec, pixels: torch.Tensor
+) -> torch.Tensor:
+    """The sum over pictures of the mean answer of their own channels."""
+    mean, std = (torch.tensor(v, device=pixels.device).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
+    answers, before = _answers(module, layer, (pixels - mean) / std)
+    own = range(len(channels)), list(channels)
+    chosen = answers[own]
+    if before is not None:  # where the rectifier is silent it has no slope to climb
+        chosen = torch.where(chosen == 0, before[own], chosen)
+    return chosen.mean(dim=(1, 2)).sum()
 
 
 def _answers(module: nn.Module, layer: Layer, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -1,0 +1,130 @@
+"""Disks that fill up and power that goes: real file systems in memory and in a file. Needs root on Linux."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.torture import judge
+from tests.torture.calls import ROOT, WRITER, Tally
+
+FS_IOC_SHUTDOWN = 0x8004587D
+NO_LOG_FLUSH = 2  # what the disk had not been told to keep is gone
+STEP = 4096
+
+
+def is_possible() -> bool:
+    """Whether file systems can be mounted here."""
+    if sys.platform != "linux" or os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
+        return False
+    with tempfile.TemporaryDirectory() as place:
+        try:
+            with ext4(Path(place), 8):
+                return True
+        except subprocess.CalledProcessError:
+            return False
+
+
+@contextlib.contextmanager
+def tmpfs(place: Path, size: int) -> Iterator[Path]:
+    """A file system of so many bytes in memory."""
+    mounted = place / "mounted"
+    mounted.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", mounted], check=True, capture_output=True)
+    try:
+        yield mounted
+    finally:
+        subprocess.run(["umount", mounted], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def ext4(place: Path, megabytes: int) -> Iterator[Path]:
+    """A new ext4 in a file."""
+    image, mounted = place / "image", place / "mounted"
+    mounted.mkdir(exist_ok=True)
+    with open(image, "wb") as file:
+        file.truncate(megabytes << 20)
+    _run("mkfs.ext4", "-q", "-F", image)
+    _run("mount", "-o", "loop", image, mounted)
+    try:
+        yield mounted
+    finally:
+        _run("umount", mounted)
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+
+def _write(root: Path, saves: int, fault: str = "") -> subprocess.Popen[str]:
+    program = [sys.executable, "-S", "-B", str(WRITER), str(root), str(saves), *([fault] if fault else [])]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src"), *sys.path])}
+    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def fill(sizes: Sequence[int], saves: int, fault: str = "") -> Tally:
+    """Let the writer run into the end of a disk of each size; nothing reported may be lost, and it must live on."""
+    tally = Tally(tried=len(sizes))
+    with tempfile.TemporaryDirectory() as place:
+        for size in sizes:
+            with tmpfs(Path(place), size) as mounted:
+                writer = _write(mounted / "run", saves, fault)
+                said, errors = writer.communicate()
+                tally.hit += "failed" in said
+                kept = Path(place) / "kept"
+                shutil.copytree(mounted / "run", kept)
+            wrong = judge.faults(kept, said)
+            shutil.rmtree(kept)
+            if writer.returncode != 0:
+                wrong.append(f"ended with {writer.returncode}: {errors.strip().splitlines()[-1:]}")
+            tally.wrong += [f"{size} bytes: {line}" for line in wrong]
+    return tally
+
+
+def cut_power(after: Sequence[int], saves: int, wait: float = 0.0, fault: str = "") -> Tally:
+    """Shut an ext4 down after so many lines said by the writer, ``wait`` seconds later; then mount it again.
+
+    What the journal had not written is lost, as when the power goes.
+    """
+    tally = Tally(tried=len(after))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for lines in after:
+            said = ""
+            with ext4(place, 16) as mounted:
+                writer = _write(mounted / "run", saves, fault)
+                assert writer.stdout
+                for _ in range(lines):
+                    said += writer.stdout.readline()
+                time.sleep(wait)
+                tally.hit += writer.poll() is None or bool(said)
+                _shut_down(mounted)
+                writer.kill()
+                writer.communicate()
+            _run("mount", "-o", "loop", place / "image", place / "mounted")
+            try:
+                wrong = judge.faults(place / "mounted" / "run", said)
+            finally:
+                _run("umount", place / "mounted")
+            tally.wrong += [f"after {lines} lines: {line}" for line in wrong]
+    return tally
+
+
+def _shut_down(mounted: Path) -> None:
+    handle = os.open(mounted, os.O_RDONLY)
+    try:
+        flag = ctypes.create_string_buffer(struct.pack("I", NO_LOG_FLUSH))
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.ioctl(handle, ctypes.c_ulong(FS_IOC_SHUTDOWN), flag) != 0:
+            raise OSError(ctypes.get_errno(), "the file system cannot be shut down")
+    finally:
+        os.close(handle)

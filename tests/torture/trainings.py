@@ -1,0 +1,89 @@
+"""Whole trainings, killed again and again at random instants: they must end as the unbroken one does, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.torture.calls import Tally
+from topwork import storage
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "adamw": (),
+    "sgd": ("finetune.optimizer=sgd",),
+    "mixed": ("finetune.mixup=0.2", "finetune.cutmix=1.0"),
+    "plain average": ("finetune.ema=0.0", "finetune.accumulate=2"),
+    "patience": ("finetune.patience=1",),
+}
+
+
+def command(photos: Path, out: Path, variant: str, workers: int, epochs: int) -> list[str]:
+    """One small training."""
+    words = [sys.executable, "-m", "topwork", "train", str(photos), "--strategy", "finetune", "--out", str(out)]
+    words += ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", str(epochs), "-j", str(workers)]
+    for setting in ("compute.threads=1", *VARIANTS[variant]):
+        words += ["--set", setting]
+    return words
+
+
+def fingerprint(run: Path) -> dict[str, str]:
+    """Hashes of all that must be equal."""
+    names = ("history.jsonl", "predictions.csv", "model/weights.safetensors")
+    last = max((run / "checkpoints").glob("last-*"))
+    return {name: storage.sha256_file(run / name) for name in names} | {
+        "state": storage.sha256_file(last / "state.safetensors"),
+        "step": last.name,
+    }
+
+
+def kill_at_random(
+    photos: Path, place: Path, trainings: int, kills: int, seed: int = 0, variants: Sequence[str] = tuple(VARIANTS)
+) -> Tally:
+    """Kill each training about so many times before it may end; the cache of features dies with it.
+
+    Args:
+        photos: A small folder of class folders.
+        place: For the runs; emptied as they pass.
+        trainings: How many.
+        kills: Of each.
+        seed: Of the instants.
+        variants: Keys of ``VARIANTS``, in turn.
+    """
+    tally, rng = Tally(), random.Random(seed)
+    expected, seconds = {}, {}
+    for variant in variants:
+        start = time.monotonic()
+        subprocess.run(command(photos, place / "unbroken", variant, 0, 3), check=True, capture_output=True)
+        seconds[variant] = time.monotonic() - start
+        expected[variant] = fingerprint(place / "unbroken")
+        shutil.rmtree(place / "unbroken")
+    for number in range(trainings):
+        variant, out, cache = variants[number % len(variants)], place / "killed", place / "cache"
+        environment = os.environ | {"TOPWORK_CACHE": str(cache)}
+        words = command(photos, out, variant, number % 3, 3)
+        for _ in range(kills):
+            tally.tried += 1
+            process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+            try:
+                process.wait(rng.uniform(0.2, 1.0) * seconds[variant])
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                tally.hit += 1
+            if (out / "run.json").is_file():
+                words = [sys.executable, "-m", "topwork", "train", "--resume", str(out)]
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+        if done.returncode != 0:
+            tally.wrong.append(f"training {number} ({variant}): {done.stderr.strip().splitlines()[-1:]}")
+        elif fingerprint(out) != expected[variant]:
+            differs = [k for k, v in fingerprint(out).items() if expected[variant][k] != v]
+            tally.wrong.append(f"training {number} ({variant}): {', '.join(differs)} differ from the unbroken one's")
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.rmtree(cache, ignore_errors=True)
+    return tally
