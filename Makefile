@@ -11,7 +11,7 @@ CODE := src tests docs benchmarks examples
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench docs clean
+.PHONY: help setup demo test torture check bench docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /:/' | awk -F: '{ printf "make %-7s %s\n", $$1, $$2 }'
@@ -33,6 +33,9 @@ demo: $(READY) ## compare the four strategies on photographs of solar cells
 # unit of work: what its tests share is made once.
 test: $(READY) ## run the tests
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
+
+torture: $(READY) ## kill, fill, cut and damage everything that is saved (an hour; parts of it need strace and root)
+	@OMP_NUM_THREADS=1 PYTHONPATH=. $(PY) tests/torture/run.py
 
 check: $(READY) ## lint, formatting, types
 	@$(PY) -m ruff check $(wildcard $(CODE))

@@ -73,32 +73,51 @@ def _write(root: Path, saves: int, fault: str = "") -> subprocess.Popen[str]:
 
 def fill(sizes: Sequence[int], saves: int, fault: str = "") -> Tally:
     """Let the writer run into the end of a disk of each size; nothing reported may be lost, and it must live on."""
-    tally = Tally(tried=len(sizes))
+    tally = Tally()
     with tempfile.TemporaryDirectory() as place:
         for size in sizes:
             with tmpfs(Path(place), size) as mounted:
-                writer = _write(mounted / "run", saves, fault)
-                said, errors = writer.communicate()
-                tally.hit += "failed" in said
-                kept = Path(place) / "kept"
-                shutil.copytree(mounted / "run", kept)
-            wrong = judge.faults(kept, said)
-            shutil.rmtree(kept)
-            if writer.returncode != 0:
-                wrong.append(f"ended with {writer.returncode}: {errors.strip().splitlines()[-1:]}")
-            tally.wrong += [f"{size} bytes: {line}" for line in wrong]
+                _fill(mounted, saves, fault, Path(place) / "kept", f"{size} bytes", tally)
     return tally
 
 
-def cut_power(after: Sequence[int], saves: int, wait: float = 0.0, fault: str = "") -> Tally:
-    """Shut an ext4 down after so many lines said by the writer, ``wait`` seconds later; then mount it again.
+def fill_ext4(blocks: Sequence[int], saves: int) -> Tally:
+    """The same on an ext4 that a file fills up but for so many blocks."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as place, ext4(Path(place), 8) as mounted:
+        for free in blocks:
+            space = os.statvfs(mounted)
+            with open(mounted / "ballast", "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, max(1, (space.f_bfree - free)) * space.f_frsize - (64 << 10))
+            _fill(mounted, saves, "", Path(place) / "kept", f"{free} blocks", tally)
+            shutil.rmtree(mounted / "run", ignore_errors=True)
+            (mounted / "ballast").unlink()
+    return tally
+
+
+def _fill(mounted: Path, saves: int, fault: str, kept: Path, where: str, tally: Tally) -> None:
+    writer = _write(mounted / "run", saves, fault)
+    said, errors = writer.communicate()
+    tally.tried += 1
+    tally.hit += "failed" in said
+    if (mounted / "run").is_dir():
+        shutil.copytree(mounted / "run", kept)  # to judge it where there is room to go on
+    wrong = judge.faults(kept, said)
+    shutil.rmtree(kept, ignore_errors=True)
+    if writer.returncode != 0:
+        wrong.append(f"ended with {writer.returncode}: {errors.strip().splitlines()[-1:]}")
+    tally.wrong += [f"{where}: {line}" for line in wrong]
+
+
+def cut_power(after: Sequence[int], saves: int, waits: Sequence[float] = (), fault: str = "") -> Tally:
+    """Shut an ext4 down after so many lines said by the writer and so many seconds more; then mount it again.
 
     What the journal had not written is lost, as when the power goes.
     """
     tally = Tally(tried=len(after))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        for lines in after:
+        for lines, wait in zip(after, waits or [0.0] * len(after), strict=True):
             said = ""
             with ext4(place, 16) as mounted:
                 writer = _write(mounted / "run", saves, fault)
@@ -106,7 +125,7 @@ def cut_power(after: Sequence[int], saves: int, wait: float = 0.0, fault: str = 
                 for _ in range(lines):
                     said += writer.stdout.readline()
                 time.sleep(wait)
-                tally.hit += writer.poll() is None or bool(said)
+                tally.hit += writer.poll() is None or bool(said)  # else it had not begun
                 _shut_down(mounted)
                 writer.kill()
                 writer.communicate()

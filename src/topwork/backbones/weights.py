@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,7 @@ def read(path: Path) -> Tensors:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        _refuse_odd_archive(path)
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -126,6 +128,20 @@ def read(path: Path) -> Tensors:
     if not isinstance(value, dict) or not all(isinstance(t, torch.Tensor) for t in value.values()):
         raise WeightsError(f"{path} holds no plain dict of tensors. Save model.state_dict() as .safetensors.")
     return {name.removeprefix("module."): tensor for name, tensor in value.items()}
+
+
+def _refuse_odd_archive(path: Path) -> None:
+    """torch stores tensors as they are: packed, oversized or wandering members are somebody's trick."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it has packed members")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its members are larger than the file")
+    if any(".." in Path(member.filename).parts or member.filename.startswith("/") for member in members):
+        raise ValueError("it has members outside of it")
 
 
 def fit(module: nn.Module, tensors: Tensors, packaged: bool, account: str) -> None:

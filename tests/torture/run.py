@@ -1,0 +1,69 @@
+"""All of the torture, about an hour: ``make torture``. Each part says how many points it hit; planted faults must show.
+
+Exit status 1 if anything is wrong, or if a planted fault is not noticed.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.drawings import write_folder
+from tests.torture import calls, disk, flips, hostile, trainings
+from tests.torture.calls import Tally
+
+Part = tuple[str, Callable[[], Tally], bool]
+
+
+def parts(folder: Path) -> Iterator[Part]:
+    """Name, what it does, and whether something must be wrong."""
+    rng = random.Random(0)
+    everywhere, files = calls.points(10), calls.points(5, calls.FILE_CALLS)
+    some = everywhere[::10]
+    yield "kill -9 at every system call", lambda: calls.kill_at(everywhere, 10), False
+    yield "planted: writes in place", lambda: calls.kill_at(some, 10, "in-place"), True
+    yield "planted: removes before it writes", lambda: calls.kill_at(some, 10, "prune-first"), True
+    yield "every errno at every call", lambda: calls.refuse_at(files, 5), False
+    yield "a bit or a cut at every byte of a checkpoint", lambda: flips.checkpoint(2000), False
+    yield "a bit or a cut at every byte of a cache shard", lambda: flips.cache_shard(32), False
+    yield "hostile model files", lambda: hostile.try_all(1000), False
+    if disk.is_possible():
+        sizes = range(4096, 4096 * 260, 4096)
+        delays = [rng.uniform(0, 0.03) for _ in range(2000)]
+        yield "full disk, in memory, every 4 KiB", lambda: disk.fill(sizes, 6), False
+        yield "full disk, ext4", lambda: disk.fill_ext4(range(800), 12), False
+        yield "power cut", lambda: disk.cut_power([i % 25 for i in range(2000)], 10, delays), False
+        yield "power cut, 3 s later", lambda: disk.cut_power([i % 25 for i in range(40)], 10, [3.0] * 40), False
+        yield "power cut, 7 s later", lambda: disk.cut_power([i % 25 for i in range(40)], 10, [7.0] * 40), False
+        yield "planted: no fsync", lambda: disk.cut_power(range(1, 20), 10, fault="no-fsync"), True
+        yield "planted: no fsync of folders", lambda: disk.cut_power(range(1, 20), 10, fault="no-folder-fsync"), True
+    else:
+        print("disks: skipped, they need root, mount and mkfs.ext4", flush=True)
+    photos = write_folder(folder / "photos")
+    yield "whole trainings, killed at random", lambda: trainings.kill_at_random(photos, folder, 200, 5), False
+
+
+def main() -> int:
+    """Run every part, or those whose name contains a word given."""
+    failed = False
+    words = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, part, planted in parts(Path(folder)):
+            if words and not any(word in name for word in words):
+                continue
+            start = time.monotonic()
+            tally = part()
+            bad = bool(tally.wrong) != planted or not tally.hit
+            failed |= bad
+            print(f"{'FAILED' if bad else 'ok':7}{name}: {tally}; {time.monotonic() - start:.0f} s", flush=True)
+            for line in [] if planted else tally.wrong[:10]:
+                print(f"       {line}", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""A sample of the torture; ``make torture`` runs all of it. A planted fault must show in each part."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.torture import calls, disk, flips, hostile, trainings
+
+needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+needs_disks = pytest.mark.skipif("not __import__('tests.torture.disk', fromlist=['x']).is_possible()",
+                                 reason="needs root, mount and mkfs.ext4")  # fmt: skip
+
+
+@needs_strace
+def test_kill_9_at_system_calls() -> None:
+    chosen = random.Random(0).sample(calls.points(6), 120)
+    tally = calls.kill_at(chosen, 6)
+    assert tally.hit > 110
+    assert tally.wrong == []
+
+
+@needs_strace
+@pytest.mark.parametrize("fault", ["in-place", "prune-first"])
+def test_a_wrong_writer_is_noticed_by_kills(fault: str) -> None:
+    assert calls.kill_at(calls.points(6)[::20], 6, fault).wrong
+
+
+@needs_strace
+def test_errors_at_system_calls() -> None:
+    chosen = random.Random(0).sample(calls.points(3, calls.FILE_CALLS), 30)
+    tally = calls.refuse_at(chosen, 3)
+    assert tally.hit > 150
+    assert tally.wrong == []
+
+
+@needs_disks
+def test_disks_that_fill_up() -> None:
+    tally = disk.fill(range(4096, 4096 * 60, 4096 * 3), 4)
+    assert tally.hit == tally.tried
+    assert tally.wrong == []
+
+
+@needs_disks
+def test_power_that_goes() -> None:
+    rng = random.Random(0)
+    tally = disk.cut_power([i % 12 for i in range(36)], 6, [rng.uniform(0, 0.02) for _ in range(36)])
+    assert tally.wrong == []
+    assert tally.hit > 30
+
+
+@needs_disks
+@pytest.mark.parametrize("fault", ["no-fsync", "no-folder-fsync"])
+def test_a_wrong_writer_is_noticed_by_power_cuts(fault: str) -> None:
+    assert disk.cut_power(range(1, 14), 6, fault=fault).wrong
+
+
+def test_damage_at_every_byte() -> None:
+    for tally in (flips.checkpoint(100), flips.cache_shard(2)):
+        assert tally.hit > 400
+        assert tally.wrong == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_hostile_files() -> None:
+    tally = hostile.try_all(110)
+    assert tally.hit == 110
+    assert tally.wrong == []
+
+
+def test_trainings_killed_at_random(photos: Path, tmp_path: Path) -> None:
+    tally = trainings.kill_at_random(photos, tmp_path, 1, 3, variants=("mixed",))
+    assert tally.wrong == []
