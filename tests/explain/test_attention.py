@@ -157,6 +157,30 @@ def test_attention_between_channels_is_not_taken_for_places() -> None:
     assert attention_maps(module, torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))) == {}
 
 
+class _Turned(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.transpose(1, 2)
+
+
+class _HeadsInBatch(nn.Module):
+    """Attends over all tokens, but lays its heads along the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_heads, self.attn_drop = 2, nn.Dropout(0.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = torch.cat(x.chunk(self.num_heads, dim=2))
+        weights = (heads @ heads.transpose(1, 2)).softmax(dim=-1)[:, None]
+        return torch.cat(self.attn_drop(weights)[:, 0].matmul(heads).chunk(self.num_heads), dim=2)
+
+
+def test_weights_that_are_not_laid_out_by_image_are_left_out() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 16, 16), nn.Flatten(2), _Turned(), _HeadsInBatch())
+    assert attention_layers(module) == ["3"]
+    assert attention_maps(module, torch.zeros(3, 3, 64, 64)) == {}
+
+
 def test_windows_are_left_out_where_there_are_several() -> None:
     module, x = _made("swin_tiny_patch4_window7_224", None)
     found = attention_maps(module, x)

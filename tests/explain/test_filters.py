@@ -86,3 +86,13 @@ def test_a_network_whose_convolutions_never_see_colours_has_no_filters() -> None
     folded = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 8, 3), nn.Conv2d(9, 9, 3, groups=3))
     assert first_filters(folded) is None
     assert first_filters(nn.Sequential(nn.Conv2d(3, 8, 48))) is None  # too large to be read
+
+
+def test_of_branches_the_first_with_a_neighbourhood_is_shown() -> None:
+    branches = nn.ModuleDict({"point": nn.Conv2d(3, 4, 1), "wide": nn.Conv2d(3, 4, 3), "wider": nn.Conv2d(3, 4, 5)})
+    found = first_filters(branches)
+    assert found is not None
+    assert found.layer == "wide"
+    only = first_filters(nn.ModuleDict({"point": nn.Conv2d(3, 4, 1)}))
+    assert only is not None
+    assert only.tiles.shape == (4, 1, 1, 3)

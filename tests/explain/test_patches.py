@@ -110,7 +110,7 @@ def test_what_is_kept_does_not_grow_with_the_data_set() -> None:
 def test_not_a_number_is_no_hit() -> None:
     values = np.zeros((3, 4, 3, 3), np.float32)
     values[1, 2, 1, 1] = np.nan
-    patches = _stream(values, [2], None)
+    patches = _stream(values, [2], None, most=2)
     assert [hit.id for hit in patches.top("a", 2)] == ["image 0", "image 2"]
     assert not patches.dead("a")[2]
 

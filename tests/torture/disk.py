@@ -86,13 +86,23 @@ def fill_ext4(blocks: Sequence[int], saves: int) -> Tally:
     tally = Tally()
     with tempfile.TemporaryDirectory() as place, ext4(Path(place), 8) as mounted:
         for free in blocks:
-            space = os.statvfs(mounted)
-            with open(mounted / "ballast", "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(1, (space.f_bfree - free)) * space.f_frsize - (64 << 10))
+            _fill_up(mounted / "ballast", free)
             _fill(mounted, saves, "", Path(place) / "kept", f"{free} blocks", tally)
             shutil.rmtree(mounted / "run", ignore_errors=True)
             (mounted / "ballast").unlink()
     return tally
+
+
+def _fill_up(ballast: Path, free: int) -> None:
+    """Write a file that leaves about so many blocks free."""
+    space = os.statvfs(ballast.parent)
+    blocks = max(1, space.f_bfree - free)
+    with open(ballast, "wb") as file:
+        while blocks > 0:
+            try:
+                return os.posix_fallocate(file.fileno(), 0, blocks * space.f_frsize)
+            except OSError:  # the file system keeps some blocks for itself
+                blocks -= 32
 
 
 def _fill(mounted: Path, saves: int, fault: str, kept: Path, where: str, tally: Tally) -> None:

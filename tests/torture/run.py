@@ -44,6 +44,9 @@ def parts(folder: Path) -> Iterator[Part]:
     else:
         print("disks: skipped, they need root, mount and mkfs.ext4", flush=True)
     photos = write_folder(folder / "photos")
+    variants, workers = tuple(trainings.VARIANTS), (0, 1, 2)
+    stop = trainings.stop_at_every_step
+    yield "resumed at every step", lambda: stop(photos, folder, variants, workers), False
     yield "whole trainings, killed at random", lambda: trainings.kill_at_random(photos, folder, 200, 5), False
 
 

@@ -74,3 +74,9 @@ def test_hostile_files() -> None:
 def test_trainings_killed_at_random(photos: Path, tmp_path: Path) -> None:
     tally = trainings.kill_at_random(photos, tmp_path, 1, 3, variants=("mixed",))
     assert tally.wrong == []
+
+
+def test_trainings_stopped_after_single_steps(photos: Path, tmp_path: Path) -> None:
+    tally = trainings.stop_at_every_step(photos, tmp_path, ["thawed statistics"], [0])
+    assert tally.hit == tally.tried > 3
+    assert tally.wrong == []

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import topwork
 from tests.torture.calls import Tally
 from topwork import storage
+from topwork.errors import Interrupted
+from topwork.training import loop
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "adamw": (),
@@ -20,6 +26,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "mixed": ("finetune.mixup=0.2", "finetune.cutmix=1.0"),
     "plain average": ("finetune.ema=0.0", "finetune.accumulate=2"),
     "patience": ("finetune.patience=1",),
+    "thawed statistics": ("finetune.batch_norm=update",),
+    "augmented": ("finetune.randaugment=5", "finetune.flip=both"),
 }
 
 
@@ -87,3 +95,45 @@ def kill_at_random(
         shutil.rmtree(out, ignore_errors=True)
         shutil.rmtree(cache, ignore_errors=True)
     return tally
+
+
+def stop_at_every_step(photos: Path, place: Path, variants: Sequence[str], workers: Sequence[int]) -> Tally:
+    """Send SIGTERM after each step of a training of three epochs; resumed, it must end as the unbroken one."""
+    tally = Tally()
+    for variant in variants:
+        flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "epochs": 3, "threads": 1, "quiet": True}
+        sets = VARIANTS[variant]
+        unbroken = topwork.train(photos, "finetune", out=place / "unbroken", sets=sets, workers=0, **flags)
+        expected, steps = fingerprint(unbroken.path), unbroken.history[-1].step
+        for count in workers:
+            for step in range(1, steps):
+                tally.tried += 1
+                out = place / "stopped"
+                with _signal_after(step):
+                    try:
+                        topwork.train(photos, "finetune", out=out, sets=sets, workers=count, **flags)
+                    except Interrupted:
+                        tally.hit += 1
+                topwork.train(resume=out, quiet=True)
+                if fingerprint(out) != expected:
+                    tally.wrong.append(f"{variant}, {count} workers, step {step}: differs")
+                shutil.rmtree(out)
+        shutil.rmtree(unbroken.path)
+    return tally
+
+
+@contextlib.contextmanager
+def _signal_after(step: int) -> Iterator[None]:
+    """A real SIGTERM to this process, sent when a training has done so many steps."""
+    real = loop._Training._step
+
+    def stepping(self: Any, batch: Any) -> None:
+        real(self, batch)
+        if self.position.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    loop._Training._step = stepping
+    try:
+        yield
+    finally:
+        loop._Training._step = real

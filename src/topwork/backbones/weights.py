@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,7 +119,9 @@ def read(path: Path) -> Tensors:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         _refuse_odd_archive(path)
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an old pickle protocol; what does not fit is refused below
+            value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is not a readable file of tensors ({reason}). Save it as .safetensors.") from error

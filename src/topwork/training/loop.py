@@ -147,9 +147,7 @@ class _Training:
     def _step(self, batch: Batch) -> None:
         """One optimizer step; a GPU that runs out of memory gets the batch in twice as many pieces, for good."""
         position, config = self.position, self.config
-        rate = config.lr * schedule.factor(position.step, self.total, config.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["lr_scale"]
+        self._set_rates(position.step)
         x, target = self.task.prepare(batch, position.step)
         while True:
             try:
@@ -173,6 +171,12 @@ class _Training:
         position.step += 1
         position.loss_sum += loss
         self.averages.update(position.step)
+
+    def _set_rates(self, step: int) -> None:
+        """The learning rates of a step, which counts from 0."""
+        rate = self.config.lr * schedule.factor(step, self.total, self.config.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_scale"]
 
     def _gradients(self, x: torch.Tensor, target: torch.Tensor) -> float:
         self.optimizer.zero_grad()
@@ -206,6 +210,7 @@ class _Training:
         if best:
             position.best_epoch, position.best_score = epoch, (accuracy, -loss)
             self.best = {k: v.cpu().contiguous() for k, v in kept.items()}
+        self._set_rates(position.step - 1)  # a training that was stopped after its last step has not set them
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         record = EpochRecord(epoch, position.step, position.loss_sum / steps, loss, accuracy, rate, best)
         position.history.append(record)
