@@ -38,6 +38,13 @@ class Tally:
         return f"{self.hit:,} of {self.tried:,} points hit, {len(self.wrong):,} wrong"
 
 
+def is_possible() -> bool:
+    """Whether strace is here and may trace."""
+    if not shutil.which("strace"):
+        return False
+    return subprocess.run(["strace", "-f", "-o", os.devnull, "true"], capture_output=True, check=False).returncode == 0
+
+
 def points(saves: int, calls: Sequence[str] | None = None) -> list[Point]:
     """Every system call after the writer's start, as its name and its ordinal among those of its name."""
     with tempfile.TemporaryDirectory() as place:

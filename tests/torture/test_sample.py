@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.torture import calls, disk, flips, hostile, trainings
 
-needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-needs_disks = pytest.mark.skipif("not __import__('tests.torture.disk', fromlist=['x']).is_possible()",
-                                 reason="needs root, mount and mkfs.ext4")  # fmt: skip
+needs_strace = pytest.mark.skipif(not calls.is_possible(), reason="strace is not installed or may not trace")
+needs_disks = pytest.mark.skipif(not disk.is_possible(), reason="needs root, mount and mkfs.ext4")
 
 
 @needs_strace
