@@ -46,7 +46,7 @@
     one("#classes input[value='1']").click();
     one("#classes input[value='blocks.4']").click();
     const maps = all("#classes .maps canvas");
-    point(maps[0], 0.53, 0.25);
+    point(maps[0], 0.56, 0.25);
     await pause();
     read.hovered = all("#classes .reading").map(text);
     key(maps[1], "ArrowRight");
@@ -81,6 +81,9 @@
     read.channel = { open: one("dialog").open, name: text(one("dialog h3")), read: text(one("dialog .reading")) };
     key(large, "Escape");
     read.pixel = pixel(large, 0.31, 0.62);
+    one("dialog details").open = true;
+    await pause();
+    read.numbers = all("dialog tbody tr").map((row) => all("td", row).map(text));
     one("dialog button").click();
     await pause();
     read.closed = !one("dialog").open;

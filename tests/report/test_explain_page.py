@@ -278,6 +278,12 @@ def test_layers_are_chosen_by_mouse_and_keys_and_channels_are_read(data: ShowDat
 
 
 @in_browser
+def test_every_byte_of_a_map_is_unpacked(data: ShowData, read: dict[str, Any]) -> None:
+    one = next(w for w in data.walk if (w.photo, w.network, w.layer) == (1, 0, "blocks.4"))
+    assert read["numbers"] == [[short(value) for value in row] for row in tile_values(one, 2)]
+
+
+@in_browser
 def test_a_colour_stands_for_its_value(data: ShowData, read: dict[str, Any]) -> None:
     from matplotlib import colormaps
 
