@@ -119,6 +119,7 @@ def _run(words: list[str], output: Path, cache: Path) -> None:
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(file, stream)
+    multiprocessing.set_start_method("fork", force=True)  # else its own workers hang on a server that outlives a kill
     os.environ["TOPWORK_CACHE"] = str(cache)
     sys.argv = ["topwork", *words]
     cli.main()
