@@ -67,7 +67,7 @@ def kill_at_random(
     expected, seconds = {}, {}
     for variant in variants:
         start = time.monotonic()
-        if not _start(command(photos, place / "unbroken", variant, 0, 3), place, "unbroken-cache").end():
+        if not _Started(command(photos, place / "unbroken", variant, 0, 3), place, "unbroken-cache").end():
             raise RuntimeError((place / "words").read_text())
         seconds[variant] = time.monotonic() - start
         expected[variant] = fingerprint(place / "unbroken")
@@ -77,10 +77,10 @@ def kill_at_random(
         words = command(photos, out, variant, number % 3, 3)
         for _ in range(kills):
             tally.tried += 1
-            tally.hit += _start(words, place, "cache").kill_after(rng.uniform(0.02, 0.7) * seconds[variant])
+            tally.hit += _Started(words, place, "cache").kill_after(rng.uniform(0.02, 0.5) * seconds[variant])
             if (out / "run.json").is_file():
                 words = ["train", "--resume", str(out)]
-        if not _start(words, place, "cache").end():
+        if not _Started(words, place, "cache").end():
             last = (place / "words").read_text().strip().splitlines()[-1:]
             tally.wrong.append(f"training {number} ({variant}): {last}")
         elif fingerprint(out) != expected[variant]:
@@ -91,7 +91,7 @@ def kill_at_random(
     return tally
 
 
-class _start:  # noqa: N801 - reads as a verb
+class _Started:
     """A real process that runs one command, forked from one that has imported all, which saves seconds a start."""
 
     context = multiprocessing.get_context("forkserver")
