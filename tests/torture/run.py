@@ -50,7 +50,7 @@ def parts(folder: Path) -> Iterator[Part]:
     variants, workers = tuple(trainings.VARIANTS), (0, 1, 2)
     stop = trainings.stop_at_every_step
     yield "resumed at every step", lambda: stop(photos, folder, variants, workers), False
-    yield "whole trainings, killed at random", lambda: trainings.kill_at_random(photos, folder, 200, 5), False
+    yield "whole trainings, killed at random", lambda: trainings.kill_at_random(photos, folder, 200, 6), False
 
 
 def main() -> int:
