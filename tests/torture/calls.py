@@ -49,7 +49,7 @@ def points(saves: int, calls: Sequence[str] | None = None) -> list[Point]:
     """Every system call after the writer's start, as its name and its ordinal among those of its name."""
     with tempfile.TemporaryDirectory() as place:
         log = Path(place) / "trace"
-        _strace(["-o", str(log)], Path(place) / "root", saves)
+        strace(["-o", str(log)], Path(place) / "root", saves)
         counts: Counter[str] = Counter()
         found: list[Point] = []
         begun = False
@@ -64,7 +64,8 @@ def points(saves: int, calls: Sequence[str] | None = None) -> list[Point]:
         return found
 
 
-def _strace(options: Sequence[str], root: Path, saves: int, fault: str = "") -> subprocess.CompletedProcess[str]:
+def strace(options: Sequence[str], root: Path, saves: int, fault: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the writer under strace with these options."""
     program = [sys.executable, "-S", "-B", str(WRITER), str(root), str(saves), *([fault] if fault else [])]
     environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(sys.path)}
     return subprocess.run(
@@ -91,7 +92,7 @@ def _each(trials: Sequence[tuple[str, str]], saves: int, fault: str, wants_end: 
         inject, call = trial
         place = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         try:
-            done = _strace(
+            done = strace(
                 ["-e", f"trace={call}", "-e", f"inject={inject}", "-o", str(place / "trace")], place / "r", saves, fault
             )
             trace = (place / "trace").read_text("utf-8", "replace")

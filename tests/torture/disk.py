@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.torture import judge
-from tests.torture.calls import ROOT, WRITER, Tally
+from tests.torture.calls import ROOT, WRITER, Point, Tally, strace
 
 FS_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2  # what the disk had not been told to keep is gone
@@ -119,6 +119,21 @@ def _fill(mounted: Path, saves: int, fault: str, kept: Path, where: str, tally: 
     tally.wrong += [f"{where}: {line}" for line in wrong]
 
 
+def cut_at(chosen: Sequence[Point], saves: int, fault: str = "") -> Tally:
+    """Kill the writer at each system call and cut the power there and then, before the system writes on its own."""
+    tally = Tally(tried=len(chosen))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for call, n in chosen:
+            inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={n}", "-o", str(place / "trace")]
+            with ext4(place, 16) as mounted:
+                done = strace(inject, mounted / "run", saves, fault)
+                tally.hit += done.returncode in (-9, 137)
+                _shut_down(mounted)
+            tally.wrong += [f"{call} {n}: {line}" for line in _after_the_cut(place, done.stdout)]
+    return tally
+
+
 def cut_power(after: Sequence[int], saves: int, waits: Sequence[float] = (), fault: str = "") -> Tally:
     """Shut an ext4 down after so many lines said by the writer and so many seconds more; then mount it again.
 
@@ -139,13 +154,17 @@ def cut_power(after: Sequence[int], saves: int, waits: Sequence[float] = (), fau
                 _shut_down(mounted)
                 writer.kill()
                 writer.communicate()
-            _run("mount", "-o", "loop", place / "image", place / "mounted")
-            try:
-                wrong = judge.faults(place / "mounted" / "run", said)
-            finally:
-                _run("umount", place / "mounted")
-            tally.wrong += [f"after {lines} lines: {line}" for line in wrong]
+            tally.wrong += [f"after {lines} lines: {line}" for line in _after_the_cut(place, said)]
     return tally
+
+
+def _after_the_cut(place: Path, said: str) -> list[str]:
+    """What is wrong once the file system is mounted again and its journal has been replayed."""
+    _run("mount", "-o", "loop", place / "image", place / "mounted")
+    try:
+        return judge.faults(place / "mounted" / "run", said)
+    finally:
+        _run("umount", place / "mounted")
 
 
 def _shut_down(mounted: Path) -> None:

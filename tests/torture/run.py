@@ -39,6 +39,9 @@ def parts(folder: Path) -> Iterator[Part]:
         delays = [rng.uniform(0, 0.03) for _ in range(2000)]
         yield "full disk, in memory, every 4 KiB", lambda: disk.fill(sizes, 6), False
         yield "full disk, ext4", lambda: disk.fill_ext4(range(800), 12), False
+        if calls.is_possible():
+            yield "power cut at every system call", lambda: disk.cut_at(everywhere, 10), False
+            yield "planted at every call: no fsync", lambda: disk.cut_at(some, 10, "no-fsync"), True
         yield "power cut", lambda: disk.cut_power([i % 25 for i in range(2000)], 10, delays), False
         yield "power cut, 3 s later", lambda: disk.cut_power([i % 25 for i in range(40)], 10, [3.0] * 40), False
         yield "power cut, 7 s later", lambda: disk.cut_power([i % 25 for i in range(40)], 10, [7.0] * 40), False

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,10 @@ import torch
 from torch import nn
 
 from topwork import storage
+from topwork.backbones import foreign
+from topwork.backbones.foreign import Tensors
 from topwork.backbones.packaged import find
 from topwork.errors import UsageError, WeightsError
-
-Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ def find_weights(model: str, weights: str) -> WeightsSource:
     packaged = find(model, weights)
     if packaged:
         path = packaged.path() or Path()
-        return WeightsSource(packaged.account, packaged.license, lambda: read(path), packaged=True)
+        return WeightsSource(packaged.account, packaged.license, lambda: read(path, foreign.load), packaged=True)
     return _hub(model)
 
 
@@ -109,42 +107,21 @@ def _skeleton(model: str) -> nn.Module:
         return timm.create_model(model)
 
 
-def read(path: Path) -> Tensors:
-    """The tensors of a ``.safetensors`` or ``.pth`` file; a ``.pth`` is read with ``weights_only`` and no fallback.
+def read(path: Path, opened_by: Callable[[Path], Tensors] = foreign.load_apart) -> Tensors:
+    """The tensors of a ``.safetensors`` or ``.pth`` file; a ``.pth`` is opened in a limited process, without fallback.
+
+    Args:
+        path: The file.
+        opened_by: What opens a ``.pth``; ``foreign.load`` for one that an installed package brings.
 
     Raises:
-        WeightsError: The file is not such a file, or would need code to be run.
+        WeightsError: The file is not such a file, would need code to be run, or memory out of proportion.
     """
     try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        _refuse_odd_archive(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an old pickle protocol; what does not fit is refused below
-            value = torch.load(path, map_location="cpu", weights_only=True)
+        return safetensors.torch.load_file(path) if path.suffix == ".safetensors" else opened_by(path)
     except Exception as error:  # the readers raise many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"{path} is not a readable file of tensors ({reason}). Save it as .safetensors.") from error
-    for key in ("state_dict_ema", "state_dict", "model"):  # what training scripts wrap weights in
-        if isinstance(value, dict) and isinstance(value.get(key), dict):
-            value = value[key]
-    if not isinstance(value, dict) or not all(isinstance(t, torch.Tensor) for t in value.values()):
-        raise WeightsError(f"{path} holds no plain dict of tensors. Save model.state_dict() as .safetensors.")
-    return {name.removeprefix("module."): tensor for name, tensor in value.items()}
-
-
-def _refuse_odd_archive(path: Path) -> None:
-    """torch stores tensors as they are: packed, oversized or wandering members are somebody's trick."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError("it has packed members")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise ValueError("its members are larger than the file")
-    if any(".." in Path(member.filename).parts or member.filename.startswith("/") for member in members):
-        raise ValueError("it has members outside of it")
 
 
 def fit(module: nn.Module, tensors: Tensors, packaged: bool, account: str) -> None:
