@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from topwork import storage
 from topwork.errors import ConfigError
@@ -98,6 +98,27 @@ class TrainingConfig(Component):
     """balanced: each class counts as much as every other in the loss."""
     patience: int = Field(default=0, ge=0)
     """Stop after this many epochs without a better one on val; 0 never stops early."""
+
+
+class ChoiceConfig(Component):
+    """Linear classifiers whose C, the inverse strength of the L2 penalty, is chosen among a few."""
+
+    grid: tuple[float, ...] = ()
+    """Values of C to choose from; larger ones are left out once two in a row do worse."""
+    folds: int = Field(default=0, ge=0)
+    """0: C is chosen on val. 2 or more: by cross-validation within train."""
+
+    @field_validator("folds")
+    @classmethod
+    def _no_single_fold(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves nothing to train on; allowed are 0 (choose on val) and 2 or more")
+        return folds
+
+    @property
+    def chosen_by(self) -> str:
+        """The figure that decides."""
+        return f"{self.folds}-fold accuracy" if self.folds else "val accuracy"
 
 
 class ImageTrainingConfig(TrainingConfig):

@@ -9,7 +9,7 @@ from typing import Any
 
 from topwork.config import Config, parse_assignment, put, read_toml, validate
 from topwork.errors import ConfigError, UnknownName, UsageError
-from topwork.strategies import STRATEGIES
+from topwork.strategies import STRATEGIES, USUAL
 
 # flag -> place in the configuration
 PLACES = {
@@ -40,7 +40,7 @@ def build(
 
     Args:
         data: Folder or name; None if the file names it.
-        strategies: Names; None for those of the file, or all.
+        strategies: Names; None for those of the file, or the usual four.
         config: A TOML file.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
         **flags: Any of ``PLACES`` and ``TRAINING``; None means not given.
@@ -52,7 +52,7 @@ def build(
     tree = read_toml(Path(config)) if config else {}
     if data is not None:
         put(tree, "data.path", os.fspath(data))
-    tree["strategies"] = list(strategies) if strategies is not None else tree.get("strategies", list(STRATEGIES))
+    tree["strategies"] = list(strategies) if strategies is not None else tree.get("strategies", list(USUAL))
     _check_strategies(tree["strategies"])
     if "path" not in tree.get("data", {}):
         raise UsageError("No images were named. Give a folder of class folders, e.g. `topwork compare photos/`.")

@@ -48,7 +48,7 @@ def compare(
 
     Args:
         data: A folder of class folders, or the name of a data set that a source knows.
-        strategies: Names; all four if None.
+        strategies: Names; the usual four if None, or those of the configuration file.
         out: Folder to write to; ``runs/<data>-compare-<model>`` if None.
         resume: Go on with the comparison there; the settings must be the same.
         overwrite: Replace it.

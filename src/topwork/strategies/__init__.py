@@ -13,18 +13,27 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """The class in the file of a strategy's name, and whether it trains on images (else on features)."""
+    """The class in the file of a strategy's name.
+
+    Attributes:
+        class_name: In that file.
+        on_images: Whether it trains on images (else on features).
+        usual: Whether a comparison that names no strategies takes it.
+    """
 
     class_name: str
     on_images: bool
+    usual: bool = True
 
 
 STRATEGIES = {
     "scratch": Entry("Scratch", on_images=True),
     "mlp": Entry("MLP", on_images=False),
+    "linear": Entry("Linear", on_images=False, usual=False),
     "svm": Entry("SVM", on_images=False),
     "finetune": Entry("Finetune", on_images=True),
 }
+USUAL = tuple(name for name, entry in STRATEGIES.items() if entry.usual)
 
 
 def load(name: str) -> Strategy:

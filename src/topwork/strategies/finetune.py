@@ -15,7 +15,7 @@ from torch import nn
 from topwork.config import ImageTrainingConfig
 from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, tensor_count
 from topwork.training.images import Classifier, image_task, resolve
-from topwork.training.linear import fit_linear_head
+from topwork.training.linear_head import fit_linear_head
 from topwork.training.loop import Task, fit
 
 
@@ -46,7 +46,7 @@ class Finetune(LogitScores):
         backbone = context.new_backbone(True)
         head = nn.Linear(backbone.features, context.classes)
         if fitted:
-            weight, bias = fit_linear_head(context.features, context.split)
+            weight, bias = fit_linear_head(context.features, context.split, str(context.compute.device))
             head.weight.data, head.bias.data = torch.from_numpy(weight), torch.from_numpy(bias)
         else:
             nn.init.zeros_(head.weight)

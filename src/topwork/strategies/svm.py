@@ -1,6 +1,7 @@
 """``svm``: one-vs-rest support vector machine on the normalised features of the frozen backbone.
 
-Linear: L2 penalty and squared hinge (Fan et al. 2008, LIBLINEAR); C is chosen on val. RBF is an option for small sets.
+Linear: L2 penalty and squared hinge (Fan et al. 2008, LIBLINEAR); C is chosen on val, or by cross-validation. RBF is an
+option for small sets.
 The scores are margins. Probabilities come from a calibration that is fitted on val: for two classes a logistic curve
 (Platt 1999), for more a softmax with one temperature (Guo et al. 2017, arXiv 1706.04599).
 """
@@ -8,30 +9,33 @@ The scores are margins. Probabilities come from a calibration that is fitted on 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from scipy.optimize import minimize, minimize_scalar
 from torch import nn
 
-from topwork.config import Component
+from topwork.config import ChoiceConfig
+from topwork.errors import ConfigError
 from topwork.features import fit_normaliser
 from topwork.strategies.base import Context, Fitted, softmax
-from topwork.training.linear_svm import LinearMachine, fit_path
+from topwork.training.choice import Choice, choose, first_best
+from topwork.training.linear_models import LinearModel
 from topwork.training.machine_head import MachineHead
 
+GRIDS = {"linear": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1), "rbf": (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)}
 
-class SVMConfig(Component):
+
+class SVMConfig(ChoiceConfig):
     """Settings of ``svm``."""
 
     kernel: Literal["linear", "rbf"] = "linear"
     """rbf also bends the border between classes; its cost grows with the square of the number of images."""
-    grid: tuple[float, ...] = Field(default=(), min_length=0)
-    """Values of C to choose from on val; empty: 1e-4 to 3e-2 for linear, 0.1 to 100 for rbf."""
+    grid: tuple[float, ...] = ()
+    """Values of C to choose from; empty: 1e-4 to 0.1 for linear, 0.1 to 100 for rbf."""
 
 
 class SVM:
@@ -42,28 +46,36 @@ class SVM:
 
     def resolve(self, config: SVMConfig, context: Context) -> SVMConfig:
         """The grid of C that suits the kernel."""
-        usual = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2) if config.kernel == "linear" else (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+        if config.folds and config.kernel == "rbf":
+            raise ConfigError("svm.folds is for the linear kernel; set folds = 0, and C is chosen on val.")
+        usual = (
+            (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
+            if config.kernel == "linear"
+            else (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+        )
         return config.model_copy(update={"grid": config.grid or usual})
 
     def fit(self, config: SVMConfig, context: Context) -> Fitted:
         """Fit one machine per C, keep the one that is best on val."""
         labels = context.split.labels
         normalise = fit_normaliser(context.features.part("train"))
-        data = {part: normalise(context.features.part(part)) for part in ("train", "val", "test")}
+        data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val", "test")}
         start = time.monotonic()
         with context.progress.step(self.name, len(config.grid), "values of C") as bar:
 
-            def tried() -> Iterator[tuple[float, float, Machine]]:
-                for c, machine in _machines(config, data["train"], labels["train"]):
-                    bar.advance()
-                    context.signals.check()
-                    yield float((machine.margins(data["val"]).argmax(axis=1) == labels["val"]).mean()), c, machine
+            def tick() -> None:
+                bar.advance()
+                context.signals.check()
 
-            accuracy, c, machine = _best(tried())
-        seconds = time.monotonic() - start
+            choice: Choice[Any] = (
+                choose("hinge", config, data, context.classes, str(context.compute.device), context.seed, tick)
+                if config.kernel == "linear"
+                else _radial(sorted(config.grid), data, tick)
+            )
+        seconds, machine = time.monotonic() - start, choice.fit
 
         def scores(part: str) -> np.ndarray:
-            return machine.margins(data[part])
+            return machine.scores(data[part][0])
 
         slope, offset = _calibrate(scores("val"), labels["val"])
         tensors = {
@@ -78,7 +90,7 @@ class SVM:
             tensors={name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in tensors.items()},
             whole=False,
             trained=(sum(name in ("weight", "bias", "dual") for name in tensors), size),
-            selection={"C": c, "kernel": config.kernel, "val accuracy": accuracy},
+            selection={"C": choice.c, "kernel": config.kernel, config.chosen_by: choice.accuracy},
             seconds=seconds,
             notes=["svm scores are margins; its probabilities come from a calibration fitted on val."],
         )
@@ -93,54 +105,35 @@ class SVM:
         return _probabilities(scores, slope, offset)
 
 
-class Machine(Protocol):
-    """Anything that gives margins."""
-
-    def margins(self, features: np.ndarray) -> np.ndarray:
-        """float64 (N, K)."""
-        ...
-
-
 @dataclass(frozen=True)
 class _RBF:
     """scikit-learn's machine with a radial kernel; its margins are those of one class against the rest."""
 
     svc: Any
 
-    def margins(self, features: np.ndarray) -> np.ndarray:
+    def scores(self, features: np.ndarray) -> np.ndarray:
         margins = self.svc.decision_function(features)
         return np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins
 
 
-def _machines(config: SVMConfig, x: np.ndarray, labels: np.ndarray) -> Iterator[tuple[float, Machine]]:
-    """One machine per C, from the smallest C up."""
-    grid = tuple(sorted(config.grid))
-    if config.kernel == "linear":
-        yield from zip(grid, fit_path(x, labels, grid), strict=True)
-    else:
-        from sklearn.svm import SVC
+def _radial(grid: list[float], parts: dict[str, Any], tick: Callable[[], None]) -> Choice[_RBF]:
+    """The radial machine of the C that is best on val."""
+    from sklearn.svm import SVC
 
+    (x, labels), (x_val, val) = parts["train"], parts["val"]
+
+    def tried() -> Iterator[Choice[_RBF]]:
         for c in grid:
-            yield c, _RBF(SVC(C=c, kernel="rbf", gamma="scale", cache_size=1000).fit(x, labels))
+            machine = _RBF(SVC(C=c, kernel="rbf", gamma="scale", cache_size=1000).fit(x, labels))
+            tick()
+            yield Choice(float((machine.scores(x_val).argmax(axis=1) == val).mean()), c, machine)
+
+    return first_best(tried())
 
 
-def _best(tried: Iterator[tuple[float, float, Machine]]) -> tuple[float, float, Machine]:
-    """The first of the best, looked for until two larger C in a row have been worse: larger ones cost most."""
-    best = next(tried)
-    worse = 0
-    for trial in tried:
-        if trial[0] > best[0]:
-            best = trial
-        worse = worse + 1 if trial[0] < best[0] else 0
-        if worse == 2:
-            break
-    return best
-
-
-def _arrays(machine: Machine) -> dict[str, np.ndarray]:
-    if isinstance(machine, LinearMachine):
+def _arrays(machine: LinearModel | _RBF) -> dict[str, np.ndarray]:
+    if isinstance(machine, LinearModel):
         return {"weight": machine.weight, "bias": machine.bias}
-    assert isinstance(machine, _RBF)
     svc = machine.svc
     return {
         "support": svc.support_vectors_,

@@ -1,4 +1,4 @@
-"""A fitted support vector machine as a differentiable layer on features, so that explanations reach through it."""
+"""A fitted linear classifier or SVM as a differentiable layer on features, so that explanations reach through it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""``linear``: a linear softmax classifier (multinomial logistic regression) on the features of the frozen backbone.
+
+Fitted to its optimum; nothing in it is random. ``finetune`` starts from one.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from topwork.config import ChoiceConfig
+from topwork.features import fit_normaliser
+from topwork.strategies.base import Context, Fitted, LogitScores
+from topwork.training.choice import choose
+from topwork.training.machine_head import MachineHead
+
+
+class LinearConfig(ChoiceConfig):
+    """Settings of ``linear``."""
+
+    grid: tuple[float, ...] = Field(default=(1e-3, 1e-2, 1e-1, 1.0), min_length=1)
+
+
+class Linear(LogitScores):
+    """Softmax regression on normalised features."""
+
+    name = "linear"
+    Config = LinearConfig
+
+    def resolve(self, config: LinearConfig, context: Context) -> LinearConfig:
+        """There is nothing to resolve."""
+        return config
+
+    def fit(self, config: LinearConfig, context: Context) -> Fitted:
+        """Fit one classifier per C, keep the one that is best on val, or over the held-out folds."""
+        normalise = fit_normaliser(context.features.part("train"))
+        labels = context.split.labels
+        data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val", "test")}
+        start = time.monotonic()
+        with context.progress.step(self.name, len(config.grid), "values of C") as bar:
+
+            def tick() -> None:
+                bar.advance()
+                context.signals.check()
+
+            choice = choose("softmax", config, data, context.classes, str(context.compute.device), context.seed, tick)
+        seconds = time.monotonic() - start
+        weight, bias = choice.fit.weight, choice.fit.bias
+        return Fitted(
+            scores=lambda part: choice.fit.scores(data[part][0]),
+            kind="logit",
+            tensors={
+                "mean": torch.from_numpy(normalise.mean),
+                "scale": torch.tensor(normalise.scale),
+                "weight": torch.from_numpy(weight),
+                "bias": torch.from_numpy(bias),
+            },
+            whole=False,
+            trained=(2, weight.size + bias.size),
+            selection={"C": choice.c, config.chosen_by: choice.accuracy},
+            seconds=seconds,
+        )
+
+    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """Normalisation and a linear layer, in float64 as it was fitted."""
+        return MachineHead(tensors)

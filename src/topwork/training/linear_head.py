@@ -1,0 +1,25 @@
+"""A linear softmax head on frozen features, fitted to the optimum: where fine-tuning starts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from topwork.artifacts import Split
+from topwork.config import ChoiceConfig
+from topwork.features import FeatureStore, fit_normaliser
+from topwork.training.choice import choose
+
+GRID = ChoiceConfig(grid=(1e-3, 1e-2, 1e-1))
+
+
+def fit_linear_head(features: FeatureStore, split: Split, device: str) -> tuple[np.ndarray, np.ndarray]:
+    """Softmax regression on the features, its L2 strength chosen on val, as a layer on the raw features.
+
+    Returns:
+        Weight float32 (K, D) and bias float32 (K,): logits = features @ weight.T + bias.
+    """
+    normalise = fit_normaliser(features.part("train"), power=False)  # a linear layer can hold a shift and a scale only
+    parts = {part: (normalise(features.part(part)), split.labels[part]) for part in ("train", "val")}
+    model = choose("softmax", GRID, parts, len(split.classes), device, seed=0).fit
+    weight = model.weight / normalise.scale
+    return weight.astype(np.float32), (model.bias - weight @ normalise.mean).astype(np.float32)
