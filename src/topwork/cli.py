@@ -137,7 +137,9 @@ def compare(
 @app.command()
 def train(
     data: Data = None,
-    strategy: Annotated[str | None, typer.Option(help="scratch, mlp, linear, svm or finetune.  [default: finetune]")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="scratch, mlp, linear, svm or finetune.  [default: finetune]")
+    ] = None,
     model: Model = None,
     weights: Weights = None,
     epochs: Epochs = None,

@@ -360,3 +360,36 @@ def test_bytes_in_memory_give_the_same_pixels(tmp_path: Path) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(PHOTO_JPEG)
     assert np.array_equal(np.asarray(images.decode_image(PHOTO_JPEG)), pixels(path))
+
+
+def detailed(size: tuple[int, int]) -> Image.Image:
+    """A picture with something at every scale, as photographs have."""
+    x, y = np.meshgrid(np.arange(size[0]) / size[0], np.arange(size[1]) / size[1])
+    waves = sum(np.sin(2 * np.pi * f * (x + k * y)) / f for f, k in [(1, 1), (3, -1), (11, 2), (40, 0.5)])
+    channels = [(127 + 60 * np.roll(waves, 30 * c, axis=1)).clip(0, 255) for c in range(3)]
+    return Image.fromarray(np.stack(channels, axis=2).astype(np.uint8))
+
+
+@pytest.mark.parametrize("size", [(800, 600), (448, 3000), (447, 3000), (224, 224), (3000, 1800)])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_decoded_smaller_but_never_too_small(
+    tmp_path: Path, size: tuple[int, int], orientation: int
+) -> None:
+    path = tmp_path / "large.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    detailed(size).save(path, quality=95, exif=exif)
+    whole, small = load_image(path), load_image(path, 224)
+    assert whole.size == (size if orientation == 1 else size[::-1])
+    factor = max(f for f in (1, 2, 4, 8) if f == 1 or min(size) // f >= 224)
+    assert small.size == tuple(-(-side // factor) for side in whole.size)
+    a, b = (np.asarray(i.resize((224, 224), Image.Resampling.BICUBIC, reducing_gap=3.0), float) for i in (whole, small))
+    assert np.abs(a - b).mean() < 1.5  # of 255
+    facts = inspect_image(path)
+    assert (facts.width, facts.height) == size
+
+
+def test_other_formats_are_decoded_whole(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    detailed((800, 600)).save(path)
+    assert load_image(path, 224).size == (800, 600)

@@ -24,10 +24,10 @@ class _Images(Dataset[torch.Tensor]):
 
     def __getitem__(self, index: tuple[int, int]) -> torch.Tensor:
         epoch, number = index
-        image = load_image(self._root / self._ids[number])
+        path = self._root / self._ids[number]
         if self._transform is None:
-            return eval_pixels(image, self._spec)
-        return self._transform(image, epoch, self._ids[number])
+            return eval_pixels(load_image(path, self._spec.resize), self._spec)
+        return self._transform(load_image(path, self._transform.least), epoch, self._ids[number])
 
 
 class _Plan:

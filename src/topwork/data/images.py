@@ -2,7 +2,9 @@
 
 EXIF orientation is applied; 16-bit, 32-bit and float greys are scaled by range, not clipped; CMYK becomes RGB;
 palettes and alpha are composited on ``BACKGROUND``; of an animation the first frame counts; grey becomes RGB. Colour
-profiles are not applied. Truncated files, formats outside ``FORMATS``, too many pixels and extreme shapes are refused.
+profiles are not applied. A JPEG at least twice as large as it is wanted is decoded at 1/2, 1/4 or 1/8, to no less than
+that, by libjpeg's scaled transform. Truncated files, formats outside ``FORMATS``, too many pixels and extreme shapes
+are refused.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from PIL import Image, UnidentifiedImageError, features
 
 from topwork.errors import DataError
 
-POLICY = 1
+POLICY = 2
 """Raised whenever the same file would give other pixels or another verdict than before."""
 BACKGROUND = (255, 255, 255)
 MAX_BYTES = 512 * 1024 * 1024
@@ -85,18 +87,22 @@ class ImageFacts:
     converted: tuple[str, ...] = ()
 
 
-def load_image(path: Path) -> Image.Image:
+def load_image(path: Path, least: int = 0) -> Image.Image:
     """The pixels of an image file: mode RGB, uint8, upright.
+
+    Args:
+        path: The file.
+        least: The sides that are enough, in pixels; a much larger JPEG is decoded smaller. 0: decode it whole.
 
     Raises:
         UnreadableImage: It cannot be read or decoded whole, or is refused.
     """
-    return _decode(read_image_bytes(path), "", str(path))[0]
+    return _decode(read_image_bytes(path), "", str(path), least)[0]
 
 
-def decode_image(data: bytes, where: str = "the image") -> Image.Image:
+def decode_image(data: bytes, where: str = "the image", least: int = 0) -> Image.Image:
     """``load_image`` of bytes that are in memory already; ``where`` names them in the error."""
-    return _decode(data, "", where)[0]
+    return _decode(data, "", where, least)[0]
 
 
 def inspect_image(path: Path) -> ImageFacts:
@@ -110,7 +116,7 @@ def inspect_image(path: Path) -> ImageFacts:
 
 def inspect_bytes(data: bytes, suffix: str = "", where: str = "the image") -> ImageFacts:
     """``inspect_image`` of bytes; ``suffix`` is that of the file name, to tell when it names another format."""
-    return _decode(data, suffix, where)[1]
+    return _decode(data, suffix, where, least=1)[1]  # at 1/8: every byte is read, and most arithmetic left out
 
 
 def read_image_bytes(path: Path) -> bytes:
@@ -136,7 +142,7 @@ def read_image_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes, suffix: str, where: str) -> tuple[Image.Image, ImageFacts]:
+def _decode(data: bytes, suffix: str, where: str, least: int) -> tuple[Image.Image, ImageFacts]:
     """Decode and convert; the one place where whatever Pillow raises becomes ``UnreadableImage``."""
     try:
         with Image.open(io.BytesIO(data), formats=_OPENED) as image:
@@ -145,6 +151,8 @@ def _decode(data: bytes, suffix: str, where: str) -> tuple[Image.Image, ImageFac
             turn = _orientation(image) if image.format == "TIFF" else 1  # Pillow turns a TIFF itself, while loading
             if turn >= 5:  # and tells the size that the turned one will have
                 width, height = height, width
+            if least:
+                image.draft(None, (least, least))  # does nothing but to a JPEG
             image.load()
             rest = _orientation(image)
             rgb, converted = _to_rgb(image)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from PIL import Image
@@ -44,6 +46,7 @@ class TrainTransform:
             "scale": (config.min_crop, 1.0),
             "interpolation": InterpolationMode(spec.interpolation),
         }
+        self.least = math.ceil(size / math.sqrt(config.min_crop * 3 / 4))  # so that the smallest crop is not blown up
         steps: list[torch.nn.Module] = [v2.Identity()]
         if config.flip != "none":
             steps.append(v2.RandomHorizontalFlip())

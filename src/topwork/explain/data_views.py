@@ -36,7 +36,7 @@ def pixels_of(scene: Scene) -> Pixels:
 
     @lru_cache(maxsize=256)
     def pixels(image_id: str) -> np.ndarray:
-        return eval_pixels(load_image(root / image_id), spec).permute(1, 2, 0).numpy()
+        return eval_pixels(load_image(root / image_id, spec.resize), spec).permute(1, 2, 0).numpy()
 
     return pixels
 
@@ -124,10 +124,10 @@ def show_image_map(scene: Scene, seen: dict[str, Seen], sample: Sample, method: 
     return ImageMap(
         sample.test,
         tuple(sample.test_labels.tolist()),
-        thumbnails((load_image(root / i) for i in sample.test), THUMBNAIL),
+        thumbnails((load_image(root / i, THUMBNAIL) for i in sample.test), THUMBNAIL),
         tuple(points),
         tuple(predicted),
-        thumbnails((load_image(root / sample.train[i]) for i in needed), THUMBNAIL),
+        thumbnails((load_image(root / sample.train[i], THUMBNAIL) for i in needed), THUMBNAIL),
         tuple(int(sample.train_labels[i]) for i in needed),
         tuple(tuple(tuple(position[int(i)] for i in row) for row in table) for table in neighbours),
         f"{words}, of {len(sample.test):,} of {total:,} test images; nearest of {cut_at:,} training images",

@@ -32,8 +32,16 @@ class Photograph:
     why: str
 
 
-def given_photos(paths: Sequence[Path | Image.Image], root: Path | None, split: Split | None) -> list[Photograph]:
+def given_photos(
+    paths: Sequence[Path | Image.Image], root: Path | None, split: Split | None, least: int = 0
+) -> list[Photograph]:
     """Photos by path or as pictures; one that belongs to the data set brings its label along.
+
+    Args:
+        paths: Of the photos.
+        root: Of the data set.
+        split: Its parts.
+        least: The sides in pixels that the network needs; a file is decoded as for it.
 
     Raises:
         UnreadableImage: Naming the file.
@@ -48,7 +56,7 @@ def given_photos(paths: Sequence[Path | Image.Image], root: Path | None, split: 
         if isinstance(path, Image.Image):
             photos.append(Photograph(f"picture {number}", path.convert("RGB"), None, GIVEN))
             continue
-        image = load_image(path)
+        image = load_image(path, least)
         inside = root is not None and path.resolve().is_relative_to(root.resolve())
         name = path.resolve().relative_to(root.resolve()).as_posix() if inside and root else path.name
         label, part = labels.get(name, (None, ""))

@@ -45,8 +45,8 @@ class Dataset:
     name: str
     account: str
 
-    def load(self, image_id: str) -> Photograph:
-        """A test image.
+    def load(self, image_id: str, least: int) -> Photograph:
+        """A test image, decoded as for a network that needs sides of ``least`` pixels.
 
         Raises:
             DataError: It cannot be read any more.
@@ -55,7 +55,7 @@ class Dataset:
             raise DataError("The images of this run are no longer where they were; give one by --image PHOTO.")
         first = next(iter(self.predictions.values()))
         label = int(first.labels[first.ids.index(image_id)])
-        return Photograph(image_id, load_image(self.root / image_id), label, "")
+        return Photograph(image_id, load_image(self.root / image_id, least), label, "")
 
 
 @dataclass

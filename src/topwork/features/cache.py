@@ -32,32 +32,32 @@ class FeatureCache:
         if not (self.folder / "key.json").is_file():
             storage.write_json(self.folder / "key.json", key)
         self._say = say
-        self._rows: dict[bytes, np.ndarray] | None = None
+        self._places: dict[bytes, tuple[Path, int]] | None = None
 
-    def _load(self) -> dict[bytes, np.ndarray]:
-        rows: dict[bytes, np.ndarray] = {}
+    def _find(self) -> dict[bytes, tuple[Path, int]]:
+        places: dict[bytes, tuple[Path, int]] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             if storage.sha256_file(path) != path.stem:
                 self._say(f"Feature cache: {path.name} is damaged; it is removed and its images are computed again.")
                 path.unlink()
                 continue
-            shard = safetensors.numpy.load_file(path)
-            rows.update(zip(map(bytes, shard["images"]), shard["features"], strict=True))
-        return rows
+            with safetensors.safe_open(path, "np") as shard:
+                places.update((bytes(image), (path, row)) for row, image in enumerate(shard.get_tensor("images")))
+        return places
 
     @property
-    def rows(self) -> dict[bytes, np.ndarray]:
-        """Content hash of an image (32 bytes) to its features, float32 (D,)."""
-        if self._rows is None:
-            self._rows = self._load()
-        return self._rows
+    def places(self) -> dict[bytes, tuple[Path, int]]:
+        """Content hash of an image (32 bytes) to its shard and row; the features themselves stay on disk."""
+        if self._places is None:
+            self._places = self._find()
+        return self._places
 
     def missing(self, images: Sequence[bytes]) -> list[int]:
         """Positions of the images that are not cached; of equal images only the first."""
         seen: set[bytes] = set()
         fresh = []
         for i, image in enumerate(images):
-            if image not in self.rows and image not in seen:
+            if image not in self.places and image not in seen:
                 seen.add(image)
                 fresh.append(i)
         return fresh
@@ -66,9 +66,22 @@ class FeatureCache:
         """Write a shard durably: features float32 (N, D) of images given by content hash."""
         table = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(-1, 32)
         data = safetensors.numpy.save({"features": np.ascontiguousarray(features), "images": table})
-        storage.write_bytes(self.folder / f"{storage.sha256_bytes(data)}.safetensors", data)
-        self.rows.update(zip(images, features, strict=True))
+        path = self.folder / f"{storage.sha256_bytes(data)}.safetensors"
+        storage.write_bytes(path, data)
+        self.places.update((image, (path, row)) for row, image in enumerate(images))
 
     def get(self, images: Sequence[bytes]) -> np.ndarray:
-        """Features of cached images, float32 (N, D)."""
-        return np.stack([self.rows[image] for image in images])
+        """Features of cached images, float32 (N, D); one shard at a time is in memory beside them."""
+        wanted: dict[Path, tuple[list[int], list[int]]] = {}
+        for i, image in enumerate(images):
+            path, row = self.places[image]
+            positions, rows = wanted.setdefault(path, ([], []))
+            positions.append(i)
+            rows.append(row)
+        found = np.empty((len(images), 0), dtype=np.float32)
+        for path, (positions, rows) in wanted.items():
+            features = safetensors.numpy.load_file(path)["features"]
+            if not found.size:
+                found = np.empty((len(images), features.shape[1]), dtype=np.float32)
+            found[positions] = features[rows]
+        return found
