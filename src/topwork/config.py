@@ -63,6 +63,8 @@ class ComputeConfig(Component):
     """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of activations; weights and optimizer are always float32. auto: bfloat16 where the hardware has it."""
+    engine: Literal["best", "plain", "folded", "compiled", "openvino"] = "best"
+    """What computes features. best: OpenVINO where it is installed, else torch, compiled if the work is long."""
     workers: Annotated[int, Field(ge=0)] | Auto = "auto"
     """Processes that decode images; 0 decodes in the main process."""
     threads: Count | Auto = "auto"

@@ -29,6 +29,7 @@ class Compute:
         workers: Processes that decode images.
         threads: CPU threads of torch.
         name: For people.
+        engine: What is to compute features.
     """
 
     device: torch.device
@@ -36,11 +37,16 @@ class Compute:
     workers: int
     threads: int
     name: str
+    engine: str = "best"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision as torch knows it."""
+        return _DTYPES[self.precision]
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The context in which forward passes run."""
-        dtype = _DTYPES[self.precision]
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32)
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def images(self, module: nn.Module) -> nn.Module:
         """Move an image network to the device, in the memory layout that convolutions like."""
@@ -75,8 +81,8 @@ def resolve(config: ComputeConfig) -> tuple[Compute, ComputeConfig]:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
     values = {"device": str(device), "precision": precision, "workers": workers, "threads": threads}
-    resolved = ComputeConfig.model_validate(values)
-    return Compute(device, precision, workers, threads, _name(device)), resolved
+    resolved = ComputeConfig.model_validate(config.model_dump() | values)
+    return Compute(device, precision, workers, threads, _name(device), config.engine), resolved
 
 
 def _best_device() -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from topwork.backbones.build import Backbone, check_name, create, input_spec, list_models, parameter_tensors
     from topwork.backbones.classifier import own_classifier
+    from topwork.backbones.fold import folded, lower
     from topwork.backbones.groups import layer_groups
     from topwork.backbones.weights import WeightsSource, find_weights
 
@@ -20,13 +21,17 @@ __all__ = [
     "check_name",
     "create",
     "find_weights",
+    "folded",
     "input_spec",
     "layer_groups",
     "list_models",
+    "lower",
     "own_classifier",
     "parameter_tensors",
 ]
 _HOMES = {
+    "folded": "fold",
+    "lower": "fold",
     "layer_groups": "groups",
     "own_classifier": "classifier",
     "WeightsSource": "weights",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from topwork.backbones import Backbone
 from topwork.data import images, transforms
 from topwork.data.batches import eval_batches
 from topwork.devices import Compute
+from topwork.features import engines
 from topwork.features.cache import FeatureCache
 from topwork.progress import Progress
 from topwork.signals import Signals
@@ -49,14 +50,16 @@ class FeatureStore:
         self._backbone, self._manifest, self._split = backbone, manifest, split
         self._compute, self._folder, self._progress, self._signals = compute, folder, progress, signals
         self._content = {row.id: bytes.fromhex(row.sha256) for row in manifest.used}
-        self._caches: dict[bool, FeatureCache] = {}
+        self._caches: dict[tuple[str, bool], FeatureCache] = {}
+        self._engine = "" if compute.engine == "best" else compute.engine
+        self._forward: engines.Forward | None = None
         self.seconds = 0.0
 
-    def _cache(self, mirrored: bool) -> FeatureCache:
-        if mirrored not in self._caches:
+    def _cache(self, engine: str, mirrored: bool) -> FeatureCache:
+        if (engine, mirrored) not in self._caches:
             backbone, compute = self._backbone, self._compute
             key = {
-                "format": 1,
+                "format": 2,
                 "model": backbone.model,
                 "weights": backbone.digest,
                 "input": str(backbone.spec),
@@ -65,23 +68,36 @@ class FeatureStore:
                 "pixels": images.POLICY,
                 "pillow": PIL.__version__,
                 "torch": torch.__version__,
+                "engine": engines.version(engine),
                 "precision": compute.precision,
                 "device": compute.device.type,
                 "batch": BATCH,
                 "mirrored": mirrored,
             }
-            self._caches[mirrored] = FeatureCache(self._folder, key, self._progress.say)
-        return self._caches[mirrored]
+            self._caches[engine, mirrored] = FeatureCache(self._folder, key, self._progress.say)
+        return self._caches[engine, mirrored]
 
     def part(self, part: str, mirrored: bool = False) -> np.ndarray:
         """Features of a part in the order of the split, float32 (N, D).
 
         The first call computes what is missing of all parts, or of train alone for the mirrored view.
         """
-        cache = self._cache(mirrored)
         parts = ("train",) if mirrored else ("train", "val", "test")
-        self._compute_missing(cache, [i for p in parts for i in self._split.ids[p]], mirrored)
+        ids = [i for p in parts for i in self._split.ids[p]]
+        if not self._engine:
+            self._engine = self._best_engine(ids, mirrored)
+        cache = self._cache(self._engine, mirrored)
+        self._compute_missing(cache, ids, mirrored)
         return cache.get([self._content[i] for i in self._split.ids[part]])
+
+    def _best_engine(self, ids: list[str], mirrored: bool) -> str:
+        """The one that has computed at least half of these images before, else the fastest."""
+        content = [self._content[i] for i in ids]
+        missing = {name: len(self._cache(name, mirrored).missing(content)) for name in engines.available(self._compute)}
+        name = min(missing, key=lambda name: missing[name])  # of equals the first, which is the fastest
+        if missing[name] <= len(set(content)) / 2:
+            return name
+        return engines.choose(self._backbone, self._compute, missing[name])
 
     def _compute_missing(self, cache: FeatureCache, ids: list[str], mirrored: bool) -> None:
         fresh = [ids[i] for i in cache.missing([self._content[i] for i in ids])]
@@ -89,26 +105,36 @@ class FeatureStore:
             return
         title = "features (mirrored)" if mirrored else "features"
         start = time.monotonic()
+        if self._forward is None:
+            self._forward = engines.start(self._engine, self._backbone, self._compute, BATCH)
+        done = 0
         with self._progress.step(title, len(fresh)) as step:
-            for first in range(0, len(fresh), SHARD):
-                piece = fresh[first : first + SHARD]
-                features = self._extract(piece, mirrored, step.advance)
-                cache.add([self._content[i] for i in piece[: len(features)]], features)
-                self._signals.check()
+            for features in self._extract(fresh, mirrored, step.advance):
+                cache.add([self._content[i] for i in fresh[done : done + len(features)]], features)
+                done += len(features)
+            self._signals.check()
         seconds = time.monotonic() - start
         self.seconds += seconds
         rate = len(fresh) / seconds
-        self._progress.say(f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({rate:.0f} a second)")
+        self._progress.say(
+            f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({rate:.0f} a second; {self._engine})"
+        )
 
-    def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> np.ndarray:
-        compute, spec = self._compute, self._backbone.spec
-        module = compute.images(self._backbone.module).eval()
-        rows = []
-        with torch.inference_mode(), compute.autocast():
-            for pixels, count in eval_batches(self._manifest.root, ids, spec, BATCH, compute.workers):
+    def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
+        """Features of the images in order, float32 (at most SHARD, D) at a time; ends early if a signal came."""
+        compute, spec, rows = self._compute, self._backbone.spec, []
+        assert self._forward is not None
+        for pixels, count in eval_batches(self._manifest.root, ids, spec, BATCH, compute.workers):
+            with torch.inference_mode(), compute.autocast():
                 x = transforms.normalise(pixels, spec, compute.device)
-                rows.append(module(x.flip(3) if mirrored else x)[:count].float().cpu().numpy())
-                advance(count)
-                if self._signals.asked():
-                    break
-        return np.concatenate(rows)
+                y = self._forward(x.flip(3).contiguous(memory_format=torch.channels_last) if mirrored else x)
+            rows.append(y[:count].float().cpu().numpy())
+            advance(count)
+            stop = self._signals.asked()
+            if len(rows) == SHARD // BATCH or stop:
+                yield np.concatenate(rows)
+                rows = []
+            if stop:
+                return
+        if rows:
+            yield np.concatenate(rows)

@@ -1,0 +1,105 @@
+"""What runs a frozen backbone over batches: the network as it is, folded, compiled, or by OpenVINO.
+
+All take normalised images of one fixed shape and give features that agree up to the rounding of the precision. Which
+one is part of the cache key: an image's features never depend on what other images there are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from topwork.backbones import Backbone, folded, lower
+from topwork.devices import Compute
+from topwork.errors import MissingExtra
+
+Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised float32 (B, 3, S, S), channels last, to (B, D)
+COMPILING = 4e13  # floating point operations from which compiling pays: it takes some 15 s and saves a sixth
+
+
+def version(engine: str) -> str:
+    """The name of an engine with what decides its last bits, for the cache key."""
+    if engine != "openvino":
+        return engine
+    from importlib.metadata import version as installed
+
+    return f"openvino {installed('openvino')}"
+
+
+def available(compute: Compute) -> list[str]:
+    """Engines that work here, the fastest first."""
+    if compute.device.type != "cpu":
+        return ["plain"]
+    found = ["openvino"] if importlib.util.find_spec("openvino") else []
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    return [*found, *(["compiled"] if compiler else []), "folded", "plain"]
+
+
+def choose(backbone: Backbone, compute: Compute, images: int) -> str:
+    """The engine that has a number of images done first, its start included; the same for the same work."""
+    found = available(compute)
+    best = next(name for name in found if name != "compiled")
+    if best != "folded" or "compiled" not in found:
+        return best
+    x = torch.zeros(1, 3, backbone.spec.size, backbone.spec.size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        backbone.module.cpu().eval()(x)
+    return "compiled" if images * counter.get_total_flops() > COMPILING else best
+
+
+def start(engine: str, backbone: Backbone, compute: Compute, batch: int) -> Forward:
+    """Make an engine ready.
+
+    Raises:
+        MissingExtra: OpenVINO is not installed.
+    """
+    if engine == "openvino":
+        return _openvino(backbone, compute, batch)
+    if engine == "plain":
+        return compute.images(backbone.module).eval()
+    module: nn.Module = folded(backbone.module, backbone.spec.size)
+    if engine == "compiled":
+        return _compiled(compute.images(module))
+    return compute.images(lower(module, compute.dtype))
+
+
+def _compiled(module: nn.Module) -> Forward:
+    import torch._inductor.config as inductor
+
+    inductor.freezing = True  # weights are constants: laid out once, as the kernels want them
+    compiled = torch.compile(module)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its own making, at the first batch
+            return compiled(x)
+
+    return forward
+
+
+def _openvino(backbone: Backbone, compute: Compute, batch: int) -> Forward:
+    if not importlib.util.find_spec("openvino"):
+        raise MissingExtra("engine openvino", "openvino")
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else importing it phones home
+    import openvino
+
+    shape = (batch, 3, backbone.spec.size, backbone.spec.size)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of its tracer
+        model = openvino.convert_model(backbone.module.eval(), example_input=torch.zeros(shape))
+    model.reshape(list(shape))
+    settings: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, all threads on it
+        "INFERENCE_NUM_THREADS": compute.threads,
+        "INFERENCE_PRECISION_HINT": "bf16" if compute.precision == "bfloat16" else "f32",
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    return lambda x: torch.from_numpy(compiled(x.contiguous().numpy())[0])
