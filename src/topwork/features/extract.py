@@ -35,6 +35,10 @@ class FeatureStore:
         folder: Of the feature cache.
         progress: Reports to people.
         signals: A wish to stop is heard between batches; what was computed is kept.
+
+    Attributes:
+        engine: What runs the backbone; empty until it is chosen.
+        seconds: Spent in computing features.
     """
 
     def __init__(
@@ -51,7 +55,7 @@ class FeatureStore:
         self._compute, self._folder, self._progress, self._signals = compute, folder, progress, signals
         self._content = {row.id: bytes.fromhex(row.sha256) for row in manifest.used}
         self._caches: dict[tuple[str, bool], FeatureCache] = {}
-        self._engine = "" if compute.engine == "best" else compute.engine
+        self.engine = "" if compute.engine == "best" else compute.engine
         self._forward: engines.Forward | None = None
         self.seconds = 0.0
 
@@ -84,9 +88,9 @@ class FeatureStore:
         """
         parts = ("train",) if mirrored else ("train", "val", "test")
         ids = [i for p in parts for i in self._split.ids[p]]
-        if not self._engine:
-            self._engine = self._best_engine(ids, mirrored)
-        cache = self._cache(self._engine, mirrored)
+        if not self.engine:
+            self.engine = self._best_engine(ids, mirrored)
+        cache = self._cache(self.engine, mirrored)
         self._compute_missing(cache, ids, mirrored)
         return cache.get([self._content[i] for i in self._split.ids[part]])
 
@@ -106,7 +110,7 @@ class FeatureStore:
         title = "features (mirrored)" if mirrored else "features"
         start = time.monotonic()
         if self._forward is None:
-            self._forward = engines.start(self._engine, self._backbone, self._compute, BATCH)
+            self._forward = engines.start(self.engine, self._backbone, self._compute, BATCH)
         done = 0
         with self._progress.step(title, len(fresh)) as step:
             for features in self._extract(fresh, mirrored, step.advance):
@@ -117,7 +121,7 @@ class FeatureStore:
         self.seconds += seconds
         rate = len(fresh) / seconds
         self._progress.say(
-            f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({rate:.0f} a second; {self._engine})"
+            f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({rate:.0f} a second; {self.engine})"
         )
 
     def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
