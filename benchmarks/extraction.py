@@ -99,7 +99,7 @@ def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, fl
     split = Split(("a",), ids, {part: np.zeros(len(i), dtype=np.int64) for part, i in ids.items()}, "")
     starting, real = 0.0, engines.start
 
-    def timed(*given):  # noqa: ANN002, ANN202
+    def timed(*given):
         nonlocal starting
         begun = time.perf_counter()
         made = real(*given)

@@ -1,6 +1,6 @@
 """The configuration: one frozen, validated model per component; TOML in and out. Imports no torch.
 
-``"auto"`` is a wish, not a value: ``topwork.workflow`` turns each into a number before work starts, and the
+``"auto"`` is a wish, not a value: ``topwork.execution`` turns each into a number before work starts, and the
 ``config.toml`` of a run holds none. The settings of a strategy are checked by its own ``Config`` class, which lives in
 the file of the strategy.
 """

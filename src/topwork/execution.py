@@ -1,4 +1,4 @@
-"""The stages that need torch: device, backbone, one run after the other. ``workflow`` calls them in order."""
+"""The stages that need torch: device, backbone, one run after the other. ``job`` calls them in order."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+"""The application itself, and the options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="topwork",
+    help="Transfer learning on your own images: four strategies on one split, side by side, with honest intervals.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
+)
+
+Data = Annotated[str | None, typer.Argument(help="Folder of class folders, or the name of a data set (elpv).")]
+Model = Annotated[str | None, typer.Option(help="timm name of the backbone.  [default: tf_efficientnet_lite0]")]
+Weights = Annotated[str | None, typer.Option(help="'pretrained', or a .safetensors or .pth file.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
+Minutes = Annotated[float | None, typer.Option(help="Time budget of a training, turned into whole epochs.")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", help="Images per optimizer step.")]
+Lr = Annotated[float | None, typer.Option(help="Peak learning rate.")]
+WeightDecay = Annotated[float | None, typer.Option(help="Decoupled weight decay.")]
+ImgSize = Annotated[int | None, typer.Option(help="Side of the input in pixels.")]
+Seed = Annotated[int | None, typer.Option(help="Decides split, weights, order and augmentation.  [default: 0]")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes that decode images.")]
+Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Patience = Annotated[int | None, typer.Option(help="Stop after so many epochs without a better one on val.")]
+Source = Annotated[str | None, typer.Option(help="How to read DATA: auto, folder, stanford-cars, elpv.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write to.  [default: a new one in runs/]")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in the output folder.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file of settings.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. finetune.lr=1e-4; may be repeated.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the configuration that was asked for and stop.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"topwork {version('topwork')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options before the command."""

@@ -1,0 +1,51 @@
+"""The entry point: every error is one line and an exit status."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from topwork.cli.app import app
+from topwork.errors import DataError, TopworkError, UsageError
+
+_HINTS = {
+    "--batch": "--batch-size", "--bs": "--batch-size", "--imgsz": "--img-size", "--output-dir": "--out",
+    "--output_dir": "--out", "--save_dir": "--out", "--save-dir": "--out", "--learning-rate": "--lr", "--name": "--out",
+}  # fmt: skip
+
+
+def main() -> NoReturn:
+    """Run the command that was typed; ``--debug`` shows the traceback of an error."""
+    debug = "--debug" in sys.argv
+    if debug:  # allowed anywhere on the line
+        sys.argv.remove("--debug")
+    for word in sys.argv[1:]:
+        if word.split("=")[0] in _HINTS:
+            _fail(UsageError(f"There is no option {word}; did you mean {_HINTS[word.split('=')[0]]}?"), debug)
+    try:
+        app()
+    except TopworkError as error:
+        _fail(error, debug)
+    except KeyboardInterrupt:
+        print("Stopped at once; what was reported as saved is saved.", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(DataError(f"{error.strerror or error}{where}. Check that path, or use --debug for details."), debug)
+    except Exception as error:  # a fault of ours: one line all the same, and how to see more
+        reason = str(error).splitlines()[0] if str(error) else ""
+        _fail(
+            TopworkError(f"Unexpected {type(error).__name__}: {reason}. Run it again with --debug and report it."),
+            debug,
+        )
+    sys.exit(0)
+
+
+def _fail(error: TopworkError, debug: bool) -> NoReturn:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    line = " ".join(str(error).split()).encode("utf-8", "replace").decode()
+    print(f"Error: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)
+    sys.exit(error.exit_status)

@@ -1,0 +1,179 @@
+"""The commands that train: compare, train, demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from topwork.cli.app import (
+    AsJson,
+    BatchSize,
+    ConfigFile,
+    Data,
+    Device,
+    DryRun,
+    Epochs,
+    ImgSize,
+    Lr,
+    Minutes,
+    Model,
+    Out,
+    Overwrite,
+    Patience,
+    Precision,
+    Quiet,
+    Seed,
+    Sets,
+    Source,
+    WeightDecay,
+    Weights,
+    Workers,
+)
+
+
+def _flags(**given: Any) -> dict[str, Any]:
+    """The settings among the parameters of a command, without those that were not given."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _print_result(result: Any, as_json: bool) -> None:
+    from topwork.workflow import summary
+
+    print(json.dumps({"path": str(result.path), "metrics": result.metrics}, indent=1) if as_json else summary(result))
+
+
+def _dry(
+    data: str | None, strategies: list[str] | None, config: Path | None, sets: list[str], flags: dict[str, Any]
+) -> None:
+    from topwork import config as configuration
+    from topwork import options
+    from topwork.execution import check
+    from topwork.progress import choose
+
+    asked = options.build(data, strategies, config, sets, **flags)
+    check(asked, choose(quiet=True))
+    print(configuration.to_toml(asked), end="")
+
+
+def compare(
+    data: Data = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
+    model: Model = None,
+    weights: Weights = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    weight_decay: WeightDecay = None,
+    img_size: ImgSize = None,
+    seed: Seed = None,
+    device: Device = None,
+    workers: Workers = None,
+    precision: Precision = None,
+    patience: Patience = None,
+    source: Source = None,
+    out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted comparison.")] = False,
+    overwrite: Overwrite = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train all four strategies on one split and put them side by side.
+
+    Example: topwork compare photos/
+    """
+    flags = _flags(
+        model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
+        weight_decay=weight_decay, img_size=img_size, seed=seed, device=device, workers=workers, precision=precision,
+        patience=patience, source=source,
+    )  # fmt: skip
+    if dry_run:
+        return _dry(data, strategy, config, sets or [], flags)
+    from topwork import workflow
+
+    result = workflow.compare(
+        data, strategies=strategy, out=out, resume=resume, overwrite=overwrite, config=config, sets=sets or [],
+        quiet=quiet, **flags,
+    )  # fmt: skip
+    _print_result(result, json)
+
+
+def train(
+    data: Data = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="scratch, mlp, linear, svm or finetune.  [default: finetune]")
+    ] = None,
+    model: Model = None,
+    weights: Weights = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    batch_size: BatchSize = None,
+    lr: Lr = None,
+    weight_decay: WeightDecay = None,
+    img_size: ImgSize = None,
+    seed: Seed = None,
+    device: Device = None,
+    workers: Workers = None,
+    precision: Precision = None,
+    patience: Patience = None,
+    source: Source = None,
+    out: Out = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run; everything is taken from it.")] = None,
+    overwrite: Overwrite = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train one strategy.
+
+    Example: topwork train photos/ --strategy finetune
+    """
+    flags = _flags(
+        model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
+        weight_decay=weight_decay, img_size=img_size, seed=seed, device=device, workers=workers, precision=precision,
+        patience=patience, source=source,
+    )  # fmt: skip
+    if dry_run:
+        return _dry(data, [strategy or "finetune"], config, sets or [], flags)
+    from topwork import workflow
+
+    result = workflow.train(
+        data,
+        strategy,
+        out=out,
+        resume=resume,
+        overwrite=overwrite,
+        config=config,
+        sets=sets or [],
+        quiet=quiet,
+        **flags,
+    )
+    _print_result(result, json)
+
+
+def demo(
+    out: Out = None,
+    seed: Seed = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted demo.")] = False,
+    overwrite: Overwrite = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the strategies on photographs of solar cells.
+
+    2,624 photographs from the package elpv-dataset (extra 'demo'); under ten minutes on two CPU cores.
+    """
+    from topwork import workflow
+
+    result = workflow.compare(
+        "elpv", source="elpv", out=out, seed=seed, resume=resume, overwrite=overwrite, quiet=quiet
+    )
+    _print_result(result, json)

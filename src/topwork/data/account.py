@@ -1,0 +1,44 @@
+"""What was found and how it was split, in words and as plain JSON. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from topwork.artifacts import Manifest, Split
+
+
+def split_lines(manifest: Manifest, split: Split) -> list[str]:
+    """What a terminal says about the images and the parts."""
+    parts = " / ".join(f"{part} {len(split.ids[part]):,}" for part in split.ids)
+    lines = [f"Split     {parts} of {len(manifest.used):,} usable images; {split.note}"]
+    for row in manifest.set_aside[:5]:
+        lines.append(f"          set aside: {row.id}: {row.reason}")
+    if len(manifest.set_aside) > 5:
+        lines.append(f"          ... and {len(manifest.set_aside) - 5:,} more set aside; manifest.csv names each")
+    if manifest.ignored:
+        name, reason = next(iter(manifest.ignored.items()))
+        more = f", and {len(manifest.ignored) - 1:,} more" if len(manifest.ignored) > 1 else ""
+        lines.append(f"          passed over: {name} ({reason}){more}")
+    return lines
+
+
+def data_account(manifest: Manifest, split: Split) -> dict[str, Any]:
+    """The same for ``run.json`` and the report."""
+    converted: dict[str, int] = {}
+    for row in manifest.used:
+        if row.reason:
+            converted[row.reason] = converted.get(row.reason, 0) + 1
+    counts = {
+        part: {name: int((split.labels[part] == i).sum()) for i, name in enumerate(split.classes)} for part in split.ids
+    }
+    return {
+        "name": manifest.name,
+        "images": len(manifest.rows),
+        "set_aside": [{"id": row.id, "reason": row.reason} for row in manifest.set_aside],
+        "converted": converted,
+        "ignored": manifest.ignored,
+        "license": manifest.license,
+        "note": manifest.note,
+        "split_note": split.note,
+        "counts": counts,
+    }

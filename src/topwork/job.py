@@ -1,0 +1,190 @@
+"""One command: the stages in order. What needs torch lies in ``execution`` and is imported when needed.
+
+    images -> manifest -> split -> (device, backbone) -> strategy after strategy -> report
+
+Each stage writes its own files atomically and is skipped when they are there: that is how an interrupted comparison
+goes on.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from topwork import config as configuration
+from topwork import folders, storage
+from topwork.artifacts import Manifest, RunInfo, Split, read_run_info, read_split
+from topwork.backbones.packaged import find
+from topwork.config import Config
+from topwork.data.account import data_account, split_lines
+from topwork.data.manifest import build_manifest
+from topwork.data.sources import Listing
+from topwork.data.split import make_split
+from topwork.errors import ChangedSettings
+from topwork.progress import PlainProgress, Progress, RichProgress
+from topwork.resuming import extend, refuse_changes
+from topwork.signals import Signals
+
+
+class Job:
+    """One command: a folder, a configuration, and the stages."""
+
+    def __init__(
+        self,
+        asked: Config,
+        kind: str,
+        out: Path | None,
+        resume: bool,
+        overwrite: bool,
+        progress: PlainProgress | RichProgress,
+    ) -> None:
+        self.asked, self.kind, self.progress = asked, kind, progress
+        self.resume = resume
+        self.loading = threading.Thread(target=_load_torch, daemon=True)
+        self.device: Any = None  # resolved when the images are found, for torch is not loaded before
+        self.folder = folders.choose(self._name(), out, resume, overwrite)
+
+    def _name(self) -> str:
+        what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
+        return "-".join(map(storage.slug, (Path(self.asked.data.path).name, what, self.asked.backbone.model)))
+
+    def _advice(self) -> str:
+        if self.kind == "run":
+            return f"topwork train --resume {shlex.quote(str(self.folder))}"
+        return f"topwork compare {shlex.quote(self.asked.data.path)} --out {shlex.quote(str(self.folder))} --resume"
+
+    def run(self) -> None:
+        """All stages."""
+        try:
+            with storage.FolderLock(self.folder), Signals() as signals:
+                storage.sweep_temporary(self.folder)
+                if self.resume:
+                    signals.advice = self._advice()
+                    old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
+                    refuse_changes(self.asked, old, self.folder)  # under the lock, for good
+                    extend(self.asked, self.folder)
+                self.progress.log.attach(self.folder / "train.log")
+                self._stages(signals)
+        except BaseException:
+            folders.remove_barren(self.folder)
+            raise
+        finally:
+            self.progress.log.attach(None)
+            if self.loading.ident:
+                self.loading.join()  # an end in the middle of loading native code can crash
+
+    def _stages(self, signals: Signals) -> None:
+        from importlib.metadata import version
+
+        self.progress.say(f"topwork {version('topwork')}; output goes to {self.folder}")
+        manifest, split = self._data()
+        signals.check()
+        from topwork import execution
+
+        setup = execution.prepare(self.asked, manifest, split, self.device, self.progress, signals)
+        signals.advice = self._advice()
+        info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, split)})
+        if self.kind == "run":
+            execution.run_strategy(self.asked.strategies[0], setup, self.folder, info, signals)
+        else:
+            self._compare(setup, info, signals)
+        self._end()
+
+    def _found(self, listing: Listing) -> None:
+        """What can be said, and refused, before the images are decoded and timm is loaded: both may take long."""
+        self.loading.start()
+        classes = len({image.label for image in listing.images})
+        self.progress.say(f"Data      {listing.name}: {len(listing.images):,} images found, {classes} classes")
+        if listing.license:
+            self.progress.say(f"          licence of the images: {listing.license}")
+        from topwork import devices
+
+        self.device = devices.resolve(self.asked.compute)
+        self.progress.say(f"Device    {self.device[0]}")
+        backbone = self.asked.backbone
+        packaged = find(backbone.model, backbone.weights)
+        if packaged:
+            self.progress.say(f"Backbone  {backbone.model}; weights: {packaged.account}")
+        if not packaged or self.asked.settings:
+            from topwork import execution
+
+            execution.check(self.asked, self.progress)
+
+    def _data(self) -> tuple[Manifest, Split]:
+        manifest = _look_at(self.asked, self.progress, self._found)
+        fraction = self.asked.data.test_fraction
+        split = make_split(
+            manifest, self.asked.seed, self.asked.data.val_fraction, None if fraction == "auto" else fraction
+        )
+        for line in split_lines(manifest, split):
+            self.progress.say(line)
+        stored = self.folder / "split.csv"
+        if self.resume and stored.is_file() and read_split(stored).ids != split.ids:
+            raise ChangedSettings(
+                f"The images in {self.asked.data.path} are not those that {self.folder} was started with. Restore "
+                "them, or choose another --out for a new run."
+            )
+        return manifest, split
+
+    def _info(self, version: str, details: dict[str, Any]) -> RunInfo:
+        created = folders.now()
+        if (self.folder / "run.json").is_file():
+            created = read_run_info(self.folder).created
+        command = shlex.join(["topwork", *sys.argv[1:]]) if "topwork" in Path(sys.argv[0]).name else "from Python"
+        details = {
+            "asked": self.asked.model_dump(mode="json", exclude_none=True),
+            "command": command,
+            "topwork": version,
+            **details,
+        }
+        return RunInfo(self.kind, self.folder.name, created, "running", self.asked.strategies, details)
+
+    def _compare(self, setup: Any, info: RunInfo, signals: Signals) -> None:
+        from topwork import execution
+        from topwork.report.render import write_report
+
+        execution.write_inputs(self.folder, setup, info)
+        start = time.monotonic()
+        for number, name in enumerate(self.asked.strategies, 1):
+            self.progress.say(f"[{number}/{len(self.asked.strategies)}] {name}")
+            execution.run_strategy(name, setup, self.folder / name, replace(info, name=name), signals)
+            signals.check()
+        settings = {
+            name: configuration.read(self.folder / name / "config.toml").settings[name] for name in info.strategies
+        }
+        configuration.write(setup.config.model_copy(update={"settings": settings}), self.folder / "config.toml")
+        replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(self.folder)
+        write_report(self.folder)
+
+    def _end(self) -> None:
+        self.progress.say(f"All files are in {self.folder}")
+
+
+def _load_torch() -> None:
+    from topwork import execution  # noqa: F401 - only to have torch and timm in memory while images are decoded
+
+
+def _look_at(asked: Config, progress: Progress, found: Callable[[Listing], None]) -> Manifest:
+    state: dict[str, Any] = {"done": 0}
+    opened = None
+
+    def advance(done: int, total: int) -> None:
+        nonlocal opened
+        if opened is None:
+            opened = progress.step("images looked at", total)
+            state["bar"] = opened.__enter__()
+        state["bar"].advance(done - state["done"])
+        state["done"] = done
+
+    try:
+        source, path = asked.data.source, asked.data.path
+        return build_manifest(source, path, folders.cache_folder(), found=found, progress=advance)
+    finally:
+        if opened is not None:
+            opened.__exit__(None, None, None)
