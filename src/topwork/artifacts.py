@@ -56,10 +56,13 @@ class ImageRow:
         label: Class name.
         status: ``"used"`` or ``"set aside"``.
         reason: Why it was set aside, or what was converted; may be empty.
-        sha256: Of the file's bytes.
+        sha256: Of the file's bytes; of an image that is a part of a file, of these and its box.
         width, height: In pixels, as stored in the file.
         part: ``"train"``, ``"val"`` or ``"test"`` where the data come with a split, else empty.
         stratum: What a split keeps in proportion: the label, or something finer.
+        group: Images of one group never stand in two parts of a split that topwork makes; empty: in none.
+        duplicates: The set of near duplicates that it belongs to, named by the smallest SHA-256 in it; empty: in none.
+        weight: How much it counts in training, above 0.
     """
 
     id: str
@@ -71,6 +74,9 @@ class ImageRow:
     height: int = 0
     part: str = ""
     stratum: str = ""
+    group: str = ""
+    duplicates: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,7 @@ def read_manifest_rows(path: Path) -> tuple[ImageRow, ...]:
 
     def row(cells: dict[str, Any]) -> ImageRow:
         cells |= {"width": int(cells["width"]), "height": int(cells["height"])}
+        cells["weight"] = float(cells.get("weight", 1.0))  # a manifest may be older than this column
         return ImageRow(**cells)
 
     return tuple(map(row, storage.read_csv(path)))

@@ -44,6 +44,7 @@ FORMATS = tuple(_SUFFIXES_OF)
 _OPENED = tuple(kind for kind in FORMATS if kind != "MPO")  # Pillow finds MPO by opening a JPEG, and fails if asked
 SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES_OF.values() for suffix in suffixes)
 
+_BOX = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")  # a spatial fragment, W3C Media Fragments URI 1.0
 _ORIENTATION = 0x0112
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,6 +72,11 @@ class UnreadableImage(DataError):
     def __init__(self, reason: str, where: str = "the image") -> None:
         super().__init__(f"Cannot use {where}: {reason}. Replace it or leave it out.")
         self.reason = reason
+
+
+def file_of(path: str) -> str:
+    """The file that an image lies in: its path without the box of a part of it (``car.jpg#xywh=10,20,300,200``)."""
+    return _BOX.sub("", path)
 
 
 @dataclass(frozen=True, slots=True)
