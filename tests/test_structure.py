@@ -28,7 +28,15 @@ ONLY_IN = {
     "jinja2": ("report/",),
     "matplotlib": ("report/charts.py", "explain/"),
     "typer": ("cli/",),
+    "fastapi": ("use/serve/",),
+    "starlette": ("use/serve/",),
+    "uvicorn": ("use/serve/",),
+    "onnx": ("use/export/",),
+    "onnxruntime": ("use/export/",),
+    "onnxscript": ("use/export/",),
+    "openvino": ("use/export/", "features/engines.py"),
 }
+WHEN_CALLED = {"fastapi", "starlette", "uvicorn", "onnx", "onnxruntime", "onnxscript", "openvino"}  # extras
 TORCH_MAY = (
     "backbones/", "features/", "training/", "strategies/", "explain/", "use/", "workflow.py", "devices.py",
     "data/batches.py", "data/transforms.py",
@@ -182,6 +190,8 @@ def packages_in_their_place(root: Path) -> Iterator[str]:
             continue
         if allowed and not item.file.startswith(allowed):
             yield str(item)
+        elif item.package in WHEN_CALLED and item.on_load:
+            yield f"{item} when it is loaded; the extra may not be installed"
 
 
 def light_where_light(root: Path) -> Iterator[str]:
@@ -304,6 +314,8 @@ BAD = [
     (packages_in_their_place, "cli/__init__.py", "import jinja2"),
     (packages_in_their_place, "doctor.py", "import torch"),
     (packages_in_their_place, "report/render.py", "from matplotlib import pyplot"),
+    (packages_in_their_place, "use/predict.py", "def f():\n    import fastapi"),
+    (packages_in_their_place, "use/export/onnx_format.py", "import onnxruntime"),
     (light_where_light, "cli/__init__.py", "from topwork import workflow"),
     (light_where_light, "cli/__init__.py", "try:\n    import scipy.stats\nexcept ImportError: pass"),
     (light_where_light, "__init__.py", "from topwork.workflow import compare"),

@@ -5,7 +5,8 @@ The way of the data; each arrow is a file that the next stage reads:
     images -> manifest.csv -> split.csv -> cached features, or batches -> strategy -> checkpoints/, history.jsonl
            -> predictions.csv -> metrics.json -> report.html, model/
 
-``compare`` and ``train`` do all of it and return views on the folder they wrote; ``show`` looks into the networks.
+``compare`` and ``train`` do all of it and return views on the folder they wrote; ``show`` looks into the networks;
+``load`` and ``predict`` use what they left in ``model/``.
 """
 
 from __future__ import annotations
@@ -17,14 +18,33 @@ if TYPE_CHECKING:
     from topwork.errors import TopworkError
     from topwork.explain.show import show
     from topwork.results import Comparison, Run
+    from topwork.use.decision import Prediction
+    from topwork.use.predict import predict
+    from topwork.use.predictor import Predictor, load
     from topwork.workflow import compare, train
 
-__all__ = ["Comparison", "Run", "TopworkError", "compare", "explain", "show", "train"]
+__all__ = [
+    "Comparison",
+    "Prediction",
+    "Predictor",
+    "Run",
+    "TopworkError",
+    "compare",
+    "explain",
+    "load",
+    "predict",
+    "show",
+    "train",
+]
 _HOMES = {
     "Comparison": "results",
+    "Prediction": "use.decision",
+    "Predictor": "use.predictor",
     "Run": "results",
     "TopworkError": "errors",
     "compare": "workflow",
+    "load": "use.predictor",
+    "predict": "use.predict",
     "show": "explain.show",
     "train": "workflow",
 }

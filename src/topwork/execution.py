@@ -16,7 +16,8 @@ from topwork.data import images
 from topwork.data.sources import find_source
 from topwork.errors import ConfigError, TopworkError
 from topwork.evaluation import evaluate
-from topwork.features import FeatureStore
+from topwork.features import FeatureStore, engines
+from topwork.features.extract import BATCH
 from topwork.progress import Progress, duration
 from topwork.report.thumbnails import write_thumbnails
 from topwork.seeds import derive
@@ -224,6 +225,8 @@ def _write_bundle(name: str, fitted: Fitted, setup: Setup, folder: Path) -> None
         "weights_license": setup.backbone.license if name != "scratch" else "none",
         "data_license": setup.manifest.license,
         "topwork": devices.environment(setup.compute)["topwork"],
+        "data": {"name": setup.manifest.name, "note": setup.manifest.note, "images": _counts(setup.split)},
+        "arithmetic": _arithmetic(fitted, setup),
     }
     write_bundle(
         folder,
@@ -234,6 +237,26 @@ def _write_bundle(name: str, fitted: Fitted, setup: Setup, folder: Path) -> None
         spec=setup.backbone.spec,
         details=details,
     )
+
+
+def _arithmetic(fitted: Fitted, setup: Setup) -> dict[str, Any]:
+    """What a prediction needs to give the same bits as the evaluation."""
+    engine = "plain" if fitted.whole else setup.features.engine
+    versions = devices.environment(setup.compute)
+    return {
+        "engine": engine,
+        "engine_version": engines.version(engine),
+        "precision": setup.compute.precision,
+        "device": setup.compute.device.type,
+        "threads": setup.compute.threads,
+        "batch": BATCH,
+        "torch": versions["torch"],
+        "pillow": versions["pillow"],
+    }
+
+
+def _counts(split: Split) -> dict[str, int]:
+    return {part: len(ids) for part, ids in split.ids.items()}
 
 
 def _write_results(name: str, fitted: Fitted, setup: Setup, folder: Path, feature_seconds: float) -> None:

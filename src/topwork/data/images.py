@@ -106,9 +106,36 @@ def load_image(path: Path, least: int = 0) -> Image.Image:
     return _decode(read_image_bytes(path), "", str(path), least)[0]
 
 
-def decode_image(data: bytes, where: str = "the image", least: int = 0) -> Image.Image:
-    """``load_image`` of bytes that are in memory already; ``where`` names them in the error."""
-    return _decode(data, "", where, least)[0]
+def decode_image(data: bytes, where: str = "the image", least: int = 0, most: int = MAX_PIXELS) -> Image.Image:
+    """``load_image`` of bytes that are in memory already.
+
+    Args:
+        data: The content of a file.
+        where: Names them in the error.
+        least: As for ``load_image``.
+        most: Pixels that are allowed; more are refused before any is decoded.
+
+    Raises:
+        UnreadableImage: As ``load_image``.
+    """
+    return _decode(data, "", where, least, most)[0]
+
+
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """The pixel policy for a picture that some other code has opened: mode RGB, uint8, upright, a copy.
+
+    Raises:
+        UnreadableImage: As ``load_image``.
+    """
+    try:
+        _refuse_size(*picture.size, MAX_PIXELS)
+        turn = _orientation(picture)
+        rgb = _to_rgb(picture)[0]
+        return rgb.transpose(_TRANSPOSE[turn]) if turn in _TRANSPOSE else rgb
+    except UnreadableImage:
+        raise
+    except Exception as error:  # it may be decoded only now
+        raise UnreadableImage(_reason(error)) from error
 
 
 def inspect_image(path: Path) -> ImageFacts:
@@ -148,12 +175,12 @@ def read_image_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes, suffix: str, where: str, least: int) -> tuple[Image.Image, ImageFacts]:
+def _decode(data: bytes, suffix: str, where: str, least: int, most: int = MAX_PIXELS) -> tuple[Image.Image, ImageFacts]:
     """Decode and convert; the one place where whatever Pillow raises becomes ``UnreadableImage``."""
     try:
         with Image.open(io.BytesIO(data), formats=_OPENED) as image:
             width, height = image.size
-            _refuse_size(width, height)
+            _refuse_size(width, height, most)
             turn = _orientation(image) if image.format == "TIFF" else 1  # Pillow turns a TIFF itself, while loading
             if turn >= 5:  # and tells the size that the turned one will have
                 width, height = height, width
@@ -175,9 +202,9 @@ def _decode(data: bytes, suffix: str, where: str, least: int) -> tuple[Image.Ima
         raise UnreadableImage(_reason(error), where) from error
 
 
-def _refuse_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"{width} x {height} pixels, more than {MAX_PIXELS // 10**6} million")
+def _refuse_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise UnreadableImage(f"{width} x {height} pixels, more than {most / 10**6:g} million")
     if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
         raise UnreadableImage(f"{width} x {height} pixels, a side more than {MAX_ASPECT} times the other")
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from topwork.artifacts import EpochRecord, Manifest, Split
 from topwork.backbones import Backbone, layer_groups
@@ -24,6 +25,7 @@ from topwork.training.images import Classifier, ImageData
 from topwork.training.loop import Session
 
 SAVE_SECONDS = 30.0  # a head on cached features trains in less; an image epoch takes longer
+BLOCK = 32  # rows that a head is given at once: the last bits of a product depend on how many there are
 
 
 @dataclass
@@ -126,6 +128,10 @@ class Strategy(Protocol):
         """Scores (N, K) to probabilities float64 (N, K) whose rows sum to 1; ``tensors`` as for ``head``."""
         ...
 
+    def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """``probabilities`` as a layer, for graphs that are exported: scores (B, K) to probabilities (B, K)."""
+        ...
+
 
 class LogitScores:
     """For strategies whose scores are logits."""
@@ -134,11 +140,31 @@ class LogitScores:
         """Their softmax."""
         return softmax(scores)
 
+    def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """Their softmax."""
+        return nn.Softmax(dim=1)
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities float64 (N, K) of logits (N, K)."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:
+    """Scores float64 (N, K) of features float32 (N, D), on the CPU and in blocks of one shape.
+
+    Evaluation and prediction both come through here; an image's scores do not depend on what other images there are.
+
+    Args:
+        head: From ``Strategy.head``.
+        features: Of the images.
+    """
+    head = head.cpu().eval()
+    rows = torch.from_numpy(np.ascontiguousarray(features))
+    filled = functional.pad(rows, (0, 0, 0, -len(rows) % BLOCK))
+    with torch.inference_mode():
+        return torch.cat([head(block).double() for block in filled.split(BLOCK)])[: len(rows)].numpy()
 
 
 def linear_head(tensors: dict[str, torch.Tensor]) -> nn.Linear:

@@ -13,7 +13,7 @@ from torch import nn
 
 from topwork.config import ChoiceConfig
 from topwork.features import fit_normaliser
-from topwork.strategies.base import Context, Fitted, LogitScores
+from topwork.strategies.base import Context, Fitted, LogitScores, head_scores
 from topwork.training.choice import choose
 from topwork.training.machine_head import MachineHead
 
@@ -38,7 +38,7 @@ class Linear(LogitScores):
         """Fit one classifier per C, keep the one that is best on val, or over the held-out folds."""
         normalise = fit_normaliser(context.features.part("train"))
         labels = context.split.labels
-        data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val", "test")}
+        data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val")}
         start = time.monotonic()
         with context.progress.step(self.name, len(config.grid), "values of C") as bar:
 
@@ -49,15 +49,17 @@ class Linear(LogitScores):
             choice = choose("softmax", config, data, context.classes, str(context.compute.device), context.seed, tick)
         seconds = time.monotonic() - start
         weight, bias = choice.fit.weight, choice.fit.bias
+        tensors = {
+            "mean": torch.from_numpy(normalise.mean),
+            "scale": torch.tensor(normalise.scale),
+            "weight": torch.from_numpy(weight),
+            "bias": torch.from_numpy(bias),
+        }
+        head = self.head(tensors)
         return Fitted(
-            scores=lambda part: choice.fit.scores(data[part][0]),
+            scores=lambda part: head_scores(head, context.features.part(part)),
             kind="logit",
-            tensors={
-                "mean": torch.from_numpy(normalise.mean),
-                "scale": torch.tensor(normalise.scale),
-                "weight": torch.from_numpy(weight),
-                "bias": torch.from_numpy(bias),
-            },
+            tensors=tensors,
             whole=False,
             trained=(2, weight.size + bias.size),
             selection={"C": choice.c, config.chosen_by: choice.accuracy},

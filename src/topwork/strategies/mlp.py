@@ -13,7 +13,7 @@ from torch.nn import functional
 from topwork import seeds
 from topwork.config import TrainingConfig
 from topwork.features import NormaliserModule, fit_normaliser
-from topwork.strategies.base import Context, Fitted, LogitScores, tensor_count
+from topwork.strategies.base import Context, Fitted, LogitScores, head_scores, tensor_count
 from topwork.training.images import balanced
 from topwork.training.loop import Batch, Task, fit
 
@@ -96,10 +96,6 @@ class MLP(LogitScores):
                 logits = model(val).double()
             return float(functional.cross_entropy(logits, target)), float((logits.argmax(1) == target).double().mean())
 
-        def scores(part: str) -> np.ndarray:
-            with torch.inference_mode():
-                return model.eval()(torch.from_numpy(context.features.part(part)).to(device)).float().cpu().numpy()
-
         weights = [p for p in model.parameters() if p.ndim > 1]
         biases = [p for p in model.parameters() if p.ndim == 1]
         task = Task(
@@ -116,10 +112,12 @@ class MLP(LogitScores):
             balanced(labels["train"], context.classes, device) if config.class_weights == "balanced" else None,
         )
         position = fit(task, config, context.seed, context.session(self.name, config, quiet=True), self.name)
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        head = self.head(tensors)
         return Fitted(
-            scores=scores,
+            scores=lambda part: head_scores(head, context.features.part(part)),
             kind="logit",
-            tensors=model.state_dict(),
+            tensors=tensors,
             whole=False,
             trained=tensor_count(list(model.parameters())),
             selection={"epoch": position.best_epoch, "epochs trained": len(position.history)},

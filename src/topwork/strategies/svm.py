@@ -21,7 +21,7 @@ from torch import nn
 from topwork.config import ChoiceConfig
 from topwork.errors import ConfigError
 from topwork.features import fit_normaliser
-from topwork.strategies.base import Context, Fitted, softmax
+from topwork.strategies.base import Context, Fitted, head_scores, softmax
 from topwork.training.choice import Choice, choose, first_best
 from topwork.training.linear_models import LinearModel
 from topwork.training.machine_head import MachineHead
@@ -59,7 +59,7 @@ class SVM:
         """Fit one machine per C, keep the one that is best on val."""
         labels = context.split.labels
         normalise = fit_normaliser(context.features.part("train"))
-        data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val", "test")}
+        data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val")}
         start = time.monotonic()
         with context.progress.step(self.name, len(config.grid), "values of C") as bar:
 
@@ -74,20 +74,20 @@ class SVM:
             )
         seconds, machine = time.monotonic() - start, choice.fit
 
-        def scores(part: str) -> np.ndarray:
-            return machine.scores(data[part][0])
+        arrays = {"mean": normalise.mean, "scale": np.array(normalise.scale)} | _arrays(machine)
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
+        head = self.head(tensors)
 
-        slope, offset = _calibrate(scores("val"), labels["val"])
-        tensors = {
-            "mean": normalise.mean,
-            "scale": np.array(normalise.scale),
-            "calibration": np.array([slope, offset]),
-        } | _arrays(machine)
-        size = sum(a.size for name, a in tensors.items() if name in ("weight", "bias", "dual"))
+        def scores(part: str) -> np.ndarray:
+            return head_scores(head, context.features.part(part))
+
+        slope_and_offset = _calibrate(scores("val"), labels["val"])
+        tensors["calibration"] = torch.tensor(slope_and_offset, dtype=torch.float64)
+        size = sum(a.size for name, a in arrays.items() if name in ("weight", "bias", "dual"))
         return Fitted(
             scores=scores,
             kind="margin",
-            tensors={name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in tensors.items()},
+            tensors=tensors,
             whole=False,
             trained=(sum(name in ("weight", "bias", "dual") for name in tensors), size),
             selection={"C": choice.c, "kernel": config.kernel, config.chosen_by: choice.accuracy},
@@ -103,6 +103,24 @@ class SVM:
         """What the calibration makes of margins."""
         slope, offset = tensors["calibration"].tolist()
         return _probabilities(scores, slope, offset)
+
+    def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """The same calibration as a layer."""
+        return _Calibration(tensors["calibration"])
+
+
+class _Calibration(nn.Module):
+    """``_probabilities`` of margins (B, K)."""
+
+    def __init__(self, slope_and_offset: torch.Tensor) -> None:
+        super().__init__()
+        self.slope, self.offset = slope_and_offset.tolist()
+
+    def forward(self, margins: torch.Tensor) -> torch.Tensor:
+        logits = self.slope * margins
+        if logits.shape[1] == 2:
+            logits = torch.stack([logits[:, 0], logits[:, 1] + self.offset], dim=1)
+        return logits.softmax(dim=1)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class MachineHead(nn.Module):
         self.normalise = NormaliserModule(tensors["mean"], tensors["scale"].float())
         for name in ("weight", "support", "dual", "bias", "counts", "gamma"):
             self.register_buffer(name, tensors.get(name))
+        counts = tensors["counts"].tolist() if "counts" in tensors else []
+        self._starts = [sum(counts[:i]) for i in range(len(counts) + 1)]  # where the supports of a class begin
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features (B, D) to margins float64 (B, K)."""
@@ -40,8 +42,7 @@ class MachineHead(nn.Module):
         """scikit-learn's margins of one class against the rest: votes of the pairs, ties by their sure sums."""
         squares = z.square().sum(1, keepdim=True) + self.support.square().sum(1) - 2 * z @ self.support.T
         kernel = (-self.gamma * squares).exp()  # (B, supports)
-        starts = [0, *self.counts.cumsum(0).tolist()]
-        classes = len(self.counts)
+        starts, classes = self._starts, len(self.counts)
         if classes == 2:
             return kernel @ self.dual.T + self.bias
         votes, sums = z.new_zeros(2, len(z), classes)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+from torch import nn
 
 from topwork import backbones
 from topwork.strategies import load
 from topwork.training.images import Classifier
 from topwork.use.bundle import Bundle, read_bundle
+
+
+def build(bundle: Bundle) -> tuple[backbones.Backbone, nn.Module]:
+    """The networks of a bundle, in eval mode on the CPU.
+
+    Returns:
+        The backbone, normalised images (B, 3, S, S) to features (B, D), and the head, features to scores (B, K).
+    """
+    backbone = backbones.create(bundle.model, None, bundle.spec.size)
+    backbone.module.load_state_dict(bundle.backbone)
+    return replace(backbone, spec=bundle.spec), load(bundle.strategy).head(bundle.head).eval()
 
 
 def load_network(folder: Path) -> tuple[Classifier, Bundle]:
@@ -21,6 +35,5 @@ def load_network(folder: Path) -> tuple[Classifier, Bundle]:
         DamagedFile: It is not what was written.
     """
     bundle = read_bundle(folder)
-    backbone = backbones.create(bundle.model, None, bundle.spec.size).module
-    backbone.load_state_dict(bundle.backbone)
-    return Classifier(backbone, load(bundle.strategy).head(bundle.head)).eval(), bundle
+    backbone, head = build(bundle)
+    return Classifier(backbone.module, head).eval(), bundle

@@ -1,0 +1,45 @@
+"""The commands that use a trained model: predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from topwork.cli.app import Device, Precision, Quiet, Workers
+
+Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (the best on val is taken) or a bundle.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(help="auto (as in evaluation), best, plain, folded, compiled or openvino.", show_default=False),
+]
+
+
+def predict(
+    run: Run,
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, patterns, a CSV of names; - for stdin.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.  [default: stdout]")] = None,
+    format: Annotated[str | None, typer.Option(help="csv or jsonl.  [default: by the file's suffix, else csv]")] = None,
+    top: Annotated[int, typer.Option(min=0, help="Classes to tell, the best first; 0 for all.")] = 3,
+    neighbours: Annotated[int, typer.Option(min=0, help="Nearest training images to tell (jsonl).")] = 0,
+    explain: Annotated[Path | None, typer.Option(help="Folder for class maps, one picture an image.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    device: Device = None,
+    precision: Precision = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Predict images: label, probability, 'unsure' and 'unlike training', one row an image, in their order.
+
+    A file that cannot be used is a row with its reason. Example: topwork predict runs/photos-compare new/ --out new.csv
+    """
+    from topwork.use.predict import predict_to
+
+    predict_to(
+        run, paths, out, kind=format, top=top, neighbours=neighbours, explain=explain, resume=resume,
+        overwrite=overwrite, quiet=quiet, device=device or "auto", precision=precision or "auto",
+        engine=engine or "auto", workers="auto" if workers is None else workers,
+    )  # fmt: skip
