@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -133,6 +134,38 @@ def _keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(mmap_threshold, 1 << 30)
     libc.mallopt(trim_threshold, 2**31 - 1)
+
+
+def forget_peak(compute: Compute) -> None:
+    """Begin to measure the peak memory anew where that is possible (Linux, CUDA)."""
+    if compute.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(compute.device)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory(compute: Compute) -> dict[str, int]:
+    """Most bytes held since ``forget_peak``, or since the process began: ``memory`` and, with CUDA, ``gpu_memory``.
+
+    Memory is that of the main process, features and libraries included; processes that decode images come on top.
+    """
+    found = {}
+    with contextlib.suppress(OSError, ValueError, ImportError):
+        found["memory"] = _peak_of_process()
+    if compute.device.type == "cuda":
+        found["gpu_memory"] = torch.cuda.max_memory_allocated(compute.device)
+    return found
+
+
+def _peak_of_process() -> int:
+    status = Path("/proc/self/status")
+    if status.is_file():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class _Float32Forward:

@@ -85,9 +85,9 @@ class Job:
         self.progress.say(f"topwork {version('topwork')}; output goes to {self.folder}")
         manifest, split = self._data()
         signals.check()
-        from topwork import execution
+        from topwork import execution, preparing
 
-        setup = execution.prepare(self.asked, manifest, split, self.device, self.progress, signals)
+        setup = preparing.prepare(self.asked, manifest, split, self.device, self.progress, signals)
         signals.advice = self._advice()
         info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, split)})
         if self.kind == "run":
@@ -112,9 +112,9 @@ class Job:
         if packaged:
             self.progress.say(f"Backbone  {backbone.model}; weights: {packaged.account}")
         if not packaged or self.asked.settings:
-            from topwork import execution
+            from topwork import preparing
 
-            execution.check(self.asked, self.progress)
+            preparing.check(self.asked, self.progress)
 
     def _data(self) -> tuple[Manifest, Split]:
         manifest = _look_at(self.asked, self.progress, self._found)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 import topwork
 from topwork import storage
@@ -19,6 +20,9 @@ from topwork.data.images import load_image
 from topwork.evaluation import evaluate
 from topwork.explain.subject import run_subject
 from topwork.strategies import STRATEGIES, load
+from topwork.strategies.base import calibrated
+from topwork.use.bundle import read_bundle
+from topwork.use.network import load_network
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 SETS = (
@@ -83,6 +87,45 @@ class TestEveryStrategy:
 
     def test_the_bundle_scores_as_the_run_did(self, comparison: topwork.Comparison, photos: Path, name: str) -> None:
         _scores_again(comparison[name], photos)
+
+    def test_the_bundle_says_how_scores_become_an_answer(self, comparison: topwork.Comparison, name: str) -> None:
+        run, bundle = comparison[name], read_bundle(comparison[name].path / "model")
+        assert bundle.decision == run.metrics["decision"]
+        assert bundle.temperature == 1 if name == "svm" else bundle.temperature > 0
+        sure = calibrated(load(name), run.predictions.scores, bundle.head, bundle.temperature)
+        np.testing.assert_allclose(sure, run.predictions.probabilities, atol=1e-12)
+        below, facts = bundle.decision["unsure_below"], bundle.decision["unsure"]["test"]
+        assert facts["coverage"] == (sure.max(axis=1) >= below).mean()
+
+    def test_the_bundle_knows_training_images_from_foreign_ones(
+        self, comparison: topwork.Comparison, photos: Path, name: str
+    ) -> None:
+        network, bundle = load_network(comparison[name].path / "model")
+        split = read_split(comparison.path / "split.csv")
+        assert bundle.neighbours is not None
+        assert bundle.neighbours.ids == split.ids["train"]
+        np.testing.assert_array_equal(bundle.neighbours.labels, split.labels["train"])
+        known = [load_image(photos / image) for image in (*split.ids["train"][:3], *split.ids["test"])]
+        subject = run_subject(comparison[name].path)
+        with torch.inference_mode():
+            features = network.backbone(subject.inputs(known)).numpy()
+            noise = network.backbone(subject.inputs([Image.effect_noise((48, 48), 120).convert("RGB")])).numpy()
+        distances = bundle.neighbours.distances(features)
+        np.testing.assert_allclose(distances[:3], 0, atol=2e-3)  # they are among them, and k is 1 here
+        unlike = bundle.decision["unlike"]
+        assert (distances[3:] > unlike["threshold"]).mean() == unlike["false_alarm_test"]["value"]
+        if name != "scratch":  # nearly random weights see little
+            assert bundle.neighbours.distances(noise)[0] > unlike["threshold"]
+
+    def test_it_says_what_it_costs(self, comparison: topwork.Comparison, name: str) -> None:
+        costs = comparison[name].metrics["costs"]
+        split = read_split(comparison.path / "split.csv")
+        train, val = (len(split.ids[part]) for part in ("train", "val"))
+        passes = {"scratch": 2 * (train + val), "finetune": 2 * (train + val), "mlp": 2 * train + val}
+        assert costs["forward_passes"] == passes.get(name, train + val)
+        assert costs["disk_bytes"] > 4 * costs["parameters"]
+        assert costs["milliseconds_per_image"] > 0
+        assert costs["peak_memory"] > 1e8  # torch alone takes more
 
     def test_it_says_what_it_trained(self, comparison: topwork.Comparison, name: str) -> None:
         costs = comparison[name].metrics["costs"]
@@ -180,4 +223,9 @@ def test_no_figure_of_test_chooses_anything(photos: Path, tmp_path: Path, compar
         weights = [(run.path / "model" / "weights.safetensors").read_bytes() for run in (a, b)]
         assert weights[0] == weights[1], name
         assert a.metrics["val"] == b.metrics["val"]
+        one, other = (run.metrics["decision"] for run in (a, b))
+        assert [one[key] for key in ("temperature", "unsure_below")] == [
+            other[key] for key in ("temperature", "unsure_below")
+        ]
+        assert one["unlike"]["threshold"] == other["unlike"]["threshold"]
     assert runs[0]["mlp"].metrics["test"] != runs[1]["mlp"].metrics["test"]

@@ -50,7 +50,7 @@ def _dry(
 ) -> None:
     from topwork import config as configuration
     from topwork import options
-    from topwork.execution import check
+    from topwork.preparing import check
     from topwork.progress import choose
 
     asked = options.build(data, strategies, config, sets, **flags)

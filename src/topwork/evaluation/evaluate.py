@@ -8,7 +8,7 @@ import numpy as np
 
 from topwork.artifacts import Predictions
 from topwork.errors import DataError
-from topwork.evaluation import intervals, metrics
+from topwork.evaluation import calibration, intervals, metrics
 from topwork.evaluation.intervals import Interval
 
 
@@ -21,10 +21,11 @@ def evaluate(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
         seed: Of the bootstrap; equal seeds give equal intervals.
 
     Returns:
-        ``images`` (N), ``classes`` (K); ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss``, with K > 5
-        ``top5``, with K = 2 ``roc_auc``, each ``{"value", "low", "high"}``; ``per_class``, a list of ``{"class",
-        "images", "precision", "recall", "f1"}``; ``confusion``, rows true, columns predicted. Accuracy and top-5 have
-        Wilson intervals, the rest bootstrap intervals. What is not defined is None: the dict holds no NaN.
+        ``images`` (N), ``classes`` (K); ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss``, ``ece``
+        (expected calibration error), with K > 5 ``top5``, with K = 2 ``roc_auc``, each ``{"value", "low", "high"}``;
+        ``per_class``, a list of ``{"class", "images", "precision", "recall", "f1"}``; ``confusion``, rows true, columns
+        predicted. Accuracy and top-5 have Wilson intervals, the calibration error that of ``calibration``, the rest
+        bootstrap intervals. What is not defined is None: the dict holds no NaN.
 
     Raises:
         DataError: There are no images.
@@ -51,9 +52,15 @@ def evaluate(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
     losses = metrics.log_losses(predictions.probabilities, labels)
     known = bool(np.isfinite(losses).all())
     figures["log_loss"] = _figure(float(losses.mean()), intervals.mean(losses, labels, rng)) if known else _figure(None)
+    figures["ece"] = _calibration_error(predictions, rng) if known else _figure(None)
     figures["per_class"] = _per_class(predictions.classes, hits, support, guesses)
     figures["confusion"] = confusion.tolist()
     return figures
+
+
+def _calibration_error(predictions: Predictions, rng: np.random.Generator) -> dict[str, float | None]:
+    bins = calibration.reliability(predictions.probabilities, predictions.labels)
+    return _figure(bins.error, calibration.error_interval(bins, rng))
 
 
 def _share(right: int, images: int) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ from topwork.artifacts import InputSpec
 from topwork.data.transforms import eval_pixels, normalise
 from topwork.errors import UsageError
 from topwork.strategies import STRATEGIES, load
-from topwork.strategies.base import softmax
+from topwork.strategies.base import calibrated, softmax
 from topwork.use.network import load_network
 
 PRETRAINED = "pretrained"
@@ -88,7 +88,7 @@ def run_subject(run: str | Path, device: torch.device | str = "cpu") -> Subject:
         bundle.spec,
         bundle.model,
         str(bundle.details["scores"]),
-        lambda scores: strategy.probabilities(scores, bundle.head),
+        lambda scores: calibrated(strategy, scores, bundle.head, bundle.temperature),
     )
 
 

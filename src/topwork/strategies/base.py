@@ -21,8 +21,9 @@ from topwork.features import FeatureStore
 from topwork.progress import Progress
 from topwork.signals import Signals
 from topwork.training.checkpoint import CheckpointStore
-from topwork.training.images import Classifier, ImageData
+from topwork.training.images import Answers, Classifier, ImageData
 from topwork.training.loop import Session
+from topwork.training.state import Position
 
 SAVE_SECONDS = 30.0  # a head on cached features trains in less; an image epoch takes longer
 BLOCK = 32  # rows that a head is given at once: the last bits of a product depend on how many there are
@@ -93,6 +94,8 @@ class Fitted:
         history: Epochs, if there are any.
         seconds: Training time without the computing of features.
         notes: What a reader of the figures should know.
+        features: If ``whole``: part name and row numbers (None for all) to features float32 (N, D) of its own backbone.
+        passes: Images that went through the backbone until the end of training; None for those of train and val, once.
     """
 
     scores: Callable[[str], np.ndarray]
@@ -104,6 +107,8 @@ class Fitted:
     seconds: float
     history: list[EpochRecord] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    features: Callable[[str, np.ndarray | None], np.ndarray] | None = None
+    passes: int | None = None
 
 
 class Strategy(Protocol):
@@ -145,6 +150,13 @@ class LogitScores:
         return nn.Softmax(dim=1)
 
 
+def calibrated(
+    strategy: Strategy, scores: np.ndarray, tensors: dict[str, torch.Tensor], temperature: float
+) -> np.ndarray:
+    """The probabilities that are told everywhere: of scores (N, K) after the temperature that val gave the run."""
+    return strategy.probabilities(scores / temperature, tensors)
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities float64 (N, K) of logits (N, K)."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
@@ -165,6 +177,24 @@ def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:
     filled = functional.pad(rows, (0, 0, 0, -len(rows) % BLOCK))
     with torch.inference_mode():
         return torch.cat([head(block).double() for block in filled.split(BLOCK)])[: len(rows)].numpy()
+
+
+def whole_network(model: nn.Module, position: Position, context: Context, notes: list[str]) -> Fitted:
+    """What a strategy gives back that trained a ``Classifier`` on images, with the weights of the best epoch on val."""
+    answers, epochs = Answers(model, context.images), len(position.history)
+    return Fitted(
+        scores=answers.scores,
+        kind="logit",
+        tensors=model.state_dict(),
+        whole=True,
+        trained=tensor_count(list(model.parameters())),
+        selection={"epoch": position.best_epoch, "epochs trained": epochs},
+        seconds=position.seconds,
+        history=position.history,
+        notes=notes,
+        features=answers.features,
+        passes=epochs * sum(len(context.split.ids[part]) for part in ("train", "val")),
+    )
 
 
 def linear_head(tensors: dict[str, torch.Tensor]) -> nn.Linear:

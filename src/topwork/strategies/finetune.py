@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from topwork.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, tensor_count
+from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, whole_network
 from topwork.training.images import Classifier, image_task, resolve
 from topwork.training.linear_head import fit_linear_head
 from topwork.training.loop import Task, fit
@@ -63,19 +63,9 @@ class Finetune(LogitScores):
         statistics = (
             "follow the training images" if config.batch_norm == "update" else "keep their pretrained statistics"
         )
-        return Fitted(
-            scores=lambda part: context.images.logits(task.model, part),
-            kind="logit",
-            tensors=task.model.state_dict(),
-            whole=True,
-            trained=tensor_count(list(task.model.parameters())),
-            selection={"epoch": position.best_epoch, "epochs trained": len(position.history)},
-            seconds=position.seconds,
-            history=position.history,
-            notes=[f"finetune: BatchNorm layers {statistics}; the figures are those of the averaged weights."]
-            if config.ema
-            else [f"finetune: BatchNorm layers {statistics}."],
-        )
+        averaged = "; the figures are those of the averaged weights" if config.ema else ""
+        notes = [f"finetune: BatchNorm layers {statistics}{averaged}."]
+        return whole_network(task.model, position, context, notes)
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """A linear layer."""

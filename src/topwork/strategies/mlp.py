@@ -123,4 +123,5 @@ class MLP(LogitScores):
             selection={"epoch": position.best_epoch, "epochs trained": len(position.history)},
             seconds=position.seconds,
             history=position.history,
+            passes=2 * len(labels["train"]) + len(labels["val"]),  # plain and mirrored
         )

@@ -8,7 +8,7 @@ from torch import nn
 
 from topwork import seeds
 from topwork.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, tensor_count
+from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, whole_network
 from topwork.training.images import Classifier, image_task, resolve
 from topwork.training.loop import Task, fit
 
@@ -42,20 +42,11 @@ class Scratch(LogitScores):
         """Train, keep the best epoch on val."""
         task = self._task(config, context)
         position = fit(task, config, context.seed, context.session(self.name, config), self.name)
-        return Fitted(
-            scores=lambda part: context.images.logits(task.model, part),
-            kind="logit",
-            tensors=task.model.state_dict(),
-            whole=True,
-            trained=tensor_count(list(task.model.parameters())),
-            selection={"epoch": position.best_epoch, "epochs trained": len(position.history)},
-            seconds=position.seconds,
-            history=position.history,
-            notes=[
-                f"scratch saw {len(position.history)} epochs. Published trainings from random weights take hundreds to "
-                "over a thousand; its figure says what this budget gives, not what the network could reach."
-            ],
-        )
+        notes = [
+            f"scratch saw {len(position.history)} epochs. Published trainings from random weights take hundreds to "
+            "over a thousand; its figure says what this budget gives, not what the network could reach."
+        ]
+        return whole_network(task.model, position, context, notes)
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """A linear layer."""

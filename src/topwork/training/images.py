@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,13 +49,48 @@ class ImageData:
 
     def logits(self, model: nn.Module, part: str) -> np.ndarray:
         """Logits of a part in the order of the split, float32 (N, K)."""
-        compute, rows = self.compute, []
+        return self.outputs(model, self.split.ids[part])[0]
+
+    def outputs(self, model: nn.Module, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``."""
+        assert isinstance(model, Classifier)
+        compute, logits, features = self.compute, [], []
         model.eval()
         with torch.inference_mode(), compute.autocast():
-            batches = eval_batches(self.manifest.root, self.split.ids[part], self.spec, EVAL_BATCH, compute.workers)
-            for pixels, count in batches:
-                rows.append(model(normalise(pixels, self.spec, compute.device))[:count].float().cpu())
-        return torch.cat(rows).numpy()
+            for pixels, count in eval_batches(self.manifest.root, ids, self.spec, EVAL_BATCH, compute.workers):
+                y = model.backbone(normalise(pixels, self.spec, compute.device))
+                logits.append(model.head(y)[:count].float().cpu())
+                features.append(y[:count].float().cpu())
+        return torch.cat(logits).numpy(), torch.cat(features).numpy()
+
+
+class Answers:
+    """What a network that was trained whole says about the parts: each is run through it once.
+
+    Args:
+        model: With its final weights.
+        data: The images.
+    """
+
+    def __init__(self, model: nn.Module, data: ImageData) -> None:
+        self._model, self._data = model, data
+        self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        if part not in self._known:
+            self._known[part] = self._data.outputs(self._model, self._data.split.ids[part])
+        return self._known[part]
+
+    def scores(self, part: str) -> np.ndarray:
+        """Logits float32 (N, K) in the order of the split."""
+        return self._part(part)[0]
+
+    def features(self, part: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """Features float32 (N, D) of a part, or of some rows of it."""
+        if rows is None or part in self._known:
+            return self._part(part)[1] if rows is None else self._part(part)[1][rows]
+        ids = self._data.split.ids[part]
+        return self._data.outputs(self._model, [ids[i] for i in rows])[1]
 
 
 def balanced(labels: np.ndarray, classes: int, device: torch.device) -> torch.Tensor:

@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.numpy
 import safetensors.torch
 import torch
 
 from topwork import storage
 from topwork.artifacts import InputSpec
 from topwork.errors import DataError
+from topwork.evaluation.unlike import Neighbours
 
 FORMAT = 1
 
@@ -26,6 +28,7 @@ class Bundle:
         details: The other facts of ``model.json``.
         backbone: Tensors of the backbone by timm's names.
         head: Tensors of the head.
+        neighbours: Training images that tell whether a new one is like them; None in a bundle without.
     """
 
     strategy: str
@@ -35,6 +38,17 @@ class Bundle:
     details: dict[str, Any]
     backbone: dict[str, torch.Tensor]
     head: dict[str, torch.Tensor]
+    neighbours: Neighbours | None = None
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """How scores become an answer (``evaluation.decision``); empty in a bundle without."""
+        return self.details.get("decision") or {}
+
+    @property
+    def temperature(self) -> float:
+        """What scores are divided by before they become probabilities; 1 in a bundle without."""
+        return float(self.decision.get("temperature", 1.0))
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -58,7 +72,15 @@ def read_bundle(folder: Path) -> Bundle:
     stored |= {name: tuple(stored[name]) for name in ("mean", "std")}  # JSON knows lists only
     spec = InputSpec(**stored)
     strategy, model, classes = facts.pop("strategy"), facts.pop("model"), tuple(facts.pop("classes"))
-    return Bundle(strategy, model, classes, spec, facts, parts["backbone"], parts["head"])
+    return Bundle(strategy, model, classes, spec, facts, parts["backbone"], parts["head"], _neighbours(files))
+
+
+def _neighbours(files: dict[str, bytes]) -> Neighbours | None:
+    if "neighbours.safetensors" not in files:
+        return None
+    arrays = safetensors.numpy.load(files["neighbours.safetensors"])
+    ids = json.loads(files["neighbours.json"].decode("utf-8", "surrogateescape"))
+    return Neighbours(arrays["features"], arrays["labels"], tuple(ids))
 
 
 def write_bundle(
@@ -70,6 +92,7 @@ def write_bundle(
     classes: tuple[str, ...],
     spec: InputSpec,
     details: dict[str, Any],
+    neighbours: Neighbours | None = None,
 ) -> None:
     """Write a bundle durably; an older one in its place is replaced.
 
@@ -80,7 +103,8 @@ def write_bundle(
         model: timm name of the backbone.
         classes: Names in the order of the scores.
         spec: What the network is fed.
-        details: Pixel policy, kind of scores, licences, versions; plain JSON.
+        details: Pixel policy, kind of scores, how they become an answer, licences, versions; plain JSON.
+        neighbours: Training images to compare new ones with: ``neighbours.safetensors`` and ``neighbours.json``.
     """
     facts = {
         "format": FORMAT,
@@ -91,6 +115,14 @@ def write_bundle(
         **details,
     }
     data = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    files = {"weights.safetensors": data, "model.json": _json(facts)}
+    if neighbours is not None:
+        arrays = {"features": neighbours.features, "labels": neighbours.labels}
+        files["neighbours.safetensors"] = safetensors.numpy.save(arrays)
+        files["neighbours.json"] = _json(neighbours.ids)
     storage.remove_folder(folder)
-    text = json.dumps(facts, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape")
-    storage.write_folder(folder, {"weights.safetensors": data, "model.json": text})
+    storage.write_folder(folder, files)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape")

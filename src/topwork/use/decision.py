@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from topwork.strategies import load
+from topwork.strategies.base import calibrated
 from topwork.use.bundle import Bundle
 
 
@@ -99,18 +99,17 @@ class Decision:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        stored: dict[str, Any] = bundle.details.get("decision") or {}
-        unlike: dict[str, Any] = stored.get("unlike") or {}
+        stored, unlike = bundle.decision, bundle.decision.get("unlike") or {}
         self._strategy, self._tensors, self._classes = load(bundle.strategy), bundle.head, bundle.classes
-        self._bank: Any = getattr(bundle, "neighbours", None)
-        self.temperature = float(stored.get("temperature", 1.0))
+        self._bank = bundle.neighbours
+        self.temperature = bundle.temperature
         self.unsure_below: float | None = stored.get("unsure_below")
         self.unlike_above: float | None = unlike.get("threshold") if self._bank else None
         self.k = int(unlike.get("neighbours", 1))
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """float64 (N, K) of scores float64 (N, K)."""
-        return self._strategy.probabilities(scores / self.temperature, self._tensors)
+        return calibrated(self._strategy, scores, self._tensors, self.temperature)
 
     def answers(self, scores: np.ndarray, features: np.ndarray, neighbours: int = 0) -> Answers:
         """Everything that follows from scores float64 (N, K) and features float32 (N, D)."""
