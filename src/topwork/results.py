@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from functools import cached_property
 from html import escape
@@ -11,6 +12,8 @@ from typing import Any
 from topwork import storage
 from topwork.artifacts import EpochRecord, Predictions, read_history, read_predictions, read_run_info
 from topwork.errors import DataError
+from topwork.evaluation.sentences import verdict_text
+from topwork.evaluation.verdict import Verdict
 from topwork.progress import duration
 
 COLUMNS = ("strategy", "accuracy", "95 % interval", "macro-F1", "training time", "trained parameters")
@@ -111,6 +114,13 @@ class Comparison:
         """The page."""
         return self.path / "report.html"
 
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """What is better than what, by how much, and what it costs; None if nothing has finished."""
+        from topwork.report.judge import judge_folder
+
+        return judge_folder(self.path).verdict
+
     def best_on_val(self) -> Run:
         """The run with the highest accuracy on val; of equals the first. Test chooses nothing."""
         return max(self.runs.values(), key=lambda run: run.metrics["val"]["accuracy"]["value"])
@@ -135,6 +145,12 @@ def table(runs: list[Run]) -> str:
         lines.append("  ".join(cells).rstrip())
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join(lines)
+
+
+def said(comparison: Comparison, width: int = 100) -> str:
+    """The verdict of a comparison as wrapped text; empty if nothing has finished."""
+    verdict = comparison.verdict
+    return textwrap.fill(" ".join(verdict_text(verdict)), width, break_on_hyphens=False) if verdict else ""
 
 
 def _html(runs: list[Run], path: Path) -> str:

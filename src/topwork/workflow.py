@@ -12,7 +12,7 @@ from topwork import options
 from topwork.errors import UsageError
 from topwork.job import Job
 from topwork.progress import choose
-from topwork.results import Comparison, Run, table
+from topwork.results import Comparison, Run, said, table
 from topwork.resuming import asked_of, only_given, refuse_changes
 from topwork.strategies import STRATEGIES
 
@@ -96,9 +96,14 @@ def _path(out: str | Path | None) -> Path | None:
 
 
 def summary(result: Run | Comparison) -> str:
-    """The table and the two last lines of a command."""
+    """The table, the verdict and the two last lines of a command."""
     runs = [result] if isinstance(result, Run) else list(result)
-    return "\n".join([table(runs), "", f"Report: {result.report}", f"Next: {_next_step(result)}"])
+    verdict = said(result) if isinstance(result, Comparison) else ""
+    return "\n".join([table(runs), "", *([verdict, ""] if verdict else []), *_last_lines(result)])
+
+
+def _last_lines(result: Run | Comparison) -> list[str]:
+    return [f"Report: {result.report}", f"Next: {_next_step(result)}"]
 
 
 def _next_step(result: Run | Comparison) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ RNG_SEED = 5
 
 
 def redrawn(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One stratified bootstrap sample, the slow and obvious way: indices of images."""
+    """One stratified bootstrap sample, the slow and obvious way: indices of images, one less than there are of each
+    class; each stands for n / (n - 1) images, which matters little in a figure that weights classes by their sizes."""
     groups = [np.flatnonzero(labels == c) for c in np.unique(labels)]
-    return np.concatenate([rng.choice(group, size=len(group)) for group in groups])
+    return np.concatenate([rng.choice(group, size=len(group) - 1) for group in groups])
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -60,6 +62,50 @@ def test_mean_equals_redrawing_images() -> None:
     labels, values = np.repeat([0, 1], [50, 20]), rng.exponential(size=70)
     slow = np.quantile([values[redrawn(labels, rng)].mean() for _ in range(4000)], [0.025, 0.975])
     np.testing.assert_allclose(intervals.mean(values, labels, rng, 4000), slow, atol=0.02)
+
+
+def confusions(rng: np.random.Generator, sizes: list[int], accuracy: float, count: int) -> np.ndarray:
+    """Confusion matrices (count, K, K) of test sets with so many images of each class."""
+    others = (1 - accuracy) / (len(sizes) - 1)
+    rows = np.full((len(sizes), len(sizes)), others) + (accuracy - others) * np.eye(len(sizes))
+    return np.stack([rng.multinomial(n, row, size=count) for n, row in zip(sizes, rows, strict=True)], axis=1)
+
+
+@pytest.mark.parametrize(("sizes", "accuracy"), [([30, 70], 0.88), ([8] * 20, 0.85), ([130, 520], 0.9)])
+def test_intervals_of_figures_of_the_confusion_matrix_cover_them(sizes: list[int], accuracy: float) -> None:
+    rng, support = np.random.default_rng(6), np.array(sizes)
+    others = (1 - accuracy) / (len(sizes) - 1)
+    mean = support[:, None] * (np.full((len(sizes), len(sizes)), others) + (accuracy - others) * np.eye(len(sizes)))
+    truth = (accuracy, float(metrics.macro_f1(np.diag(mean), support, mean.sum(axis=0))))
+    covered = np.zeros(2)
+    for confusion in confusions(rng, sizes, accuracy, 1000):
+        found = intervals.confusion_figures(confusion, rng, 200)
+        covered += [low <= value <= high for (low, high), value in zip(found, truth, strict=True)]
+    assert (covered / 1000 >= 0.925).all()  # 0.93 to 0.97, told to 0.007 by a thousand test sets
+    assert (covered / 1000 <= 0.97).all()
+
+
+def test_intervals_of_means_and_areas_cover_them() -> None:
+    rng, labels = np.random.default_rng(7), np.repeat([0, 1], [60, 140])
+    covered = np.zeros(2)
+    area = NormalDist().cdf(1.5 / 2**0.5)
+    for _ in range(1000):
+        score = rng.normal(size=200) + 1.5 * labels
+        found = intervals.roc_auc(labels == 1, score, rng, 200)
+        assert found
+        low, high = intervals.mean(rng.exponential(size=200), labels, rng, 200)
+        covered += [found[0] <= area <= found[1], low <= 1 <= high]
+    assert (covered / 1000 >= 0.925).all()
+    assert (covered / 1000 <= 0.97).all()
+
+
+def test_wilson_covers_the_share_on_the_whole() -> None:
+    """Over many shares: at a single one, whole numbers make the coverage jump."""
+    rng = np.random.default_rng(8)
+    shares = rng.uniform(0.5, 0.99, 20_000)
+    right = rng.binomial(400, shares)
+    ends = np.array([intervals.wilson(r, 400) for r in range(401)])[right]
+    assert ((ends[:, 0] <= shares) & (shares <= ends[:, 1])).mean() == pytest.approx(0.95, abs=0.01)
 
 
 def test_blocks_change_nothing_but_memory(monkeypatch: pytest.MonkeyPatch) -> None:

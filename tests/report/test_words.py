@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import numpy as np
 import pytest
 
+from topwork.evaluation.sentences import verdict_text
+from topwork.evaluation.verdict import Outcome, Verdict, judge
 from topwork.report import words
 from topwork.report.gather import DataAccount, Figure, ReportData, Scores, StrategyData
 
 
-def data(**accuracies: tuple[float, float, float] | None) -> ReportData:
+def data(verdict: Verdict | None, **finished: bool) -> ReportData:
     strategies = tuple(
-        StrategyData(name, "waiting", Scores(200, {"accuracy": Figure(*value)}, (), ()) if value else None)
-        for name, value in accuracies.items()
+        StrategyData(name, "waiting", Scores(4, {}, (), ()) if f else None) for name, f in finished.items()
     )
-    account = DataAccount("set", 300, {"train": {"a": 60, "b": 40}, "test": {"a": 150, "b": 50}})
-    return ReportData("comparison", "n", "", "done", "", "", account, {}, {}, strategies, "", {})
+    account = DataAccount("set", 300, {})
+    return ReportData("comparison", "n", "", "done", "", "", account, {}, {}, strategies, "", {}, verdict)
 
 
-def said(report: ReportData) -> str:
-    return " ".join(words.summary(report)).replace(words.SPACE, " ").replace(words.DASH, "-")
-
-
-def test_overlapping_intervals_are_no_verdict() -> None:
-    text = said(data(scratch=(0.4, 0.3, 0.5), svm=(0.85, 0.8, 0.9), finetune=(0.88, 0.83, 0.93)))
-    assert "On 200 test images finetune has the highest accuracy: 88.0 % (95 % interval 83.0-93.0 %)." in text
-    assert "The interval of finetune overlaps that of svm: this test set alone gives no verdict between them." in text
-    assert "It lies wholly above that of scratch." in text
-    assert "most frequent class would be right on 75.0 %" in text
-
-
-def test_one_strategy_is_not_the_highest_of_one() -> None:
-    text = said(data(svm=(0.85, 0.8, 0.9)))
-    assert "svm has an accuracy of 85.0 %" in text
-    assert "highest" not in text
-    assert "verdict" not in text
-
-
-def test_a_tie_is_said_to_be_one() -> None:
-    text = said(data(svm=(0.85, 0.8, 0.9), mlp=(0.85, 0.8, 0.9)))
-    assert "svm and mlp have the same highest accuracy" in text
+def test_the_summary_is_the_verdict_and_what_is_missing() -> None:
+    labels = np.arange(200) % 4
+    verdict = judge([Outcome("svm", (labels > 0)[None]), Outcome("linear", (labels < 9)[None])], labels)
+    assert words.summary(data(verdict, svm=True, linear=True)) == verdict_text(verdict)
+    more = words.summary(data(verdict, svm=True, linear=True, mlp=False))
+    assert more[:-1] == verdict_text(verdict)
+    assert more[-1] == "mlp has not finished, so this report is incomplete."
 
 
 def test_what_has_not_finished_is_named() -> None:
-    assert "mlp and svm have not finished" in said(data(mlp=None, svm=None))
-    assert said(replace(data(mlp=None), strategies=())) == ""
+    assert "mlp and svm have not finished" in words.summary(data(None, mlp=False, svm=False))[0]
+    assert words.summary(data(None)) == []
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,15 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a compar
     """Write the report of a run anew and print its table."""
     from topwork.artifacts import read_run_info
     from topwork.report.render import write_report
-    from topwork.results import Comparison, Run, table
+    from topwork.results import Comparison, Run, said, table
 
     result = Comparison(run) if read_run_info(run).kind == "comparison" else Run(run)
     path = write_report(run)
     runs = [result] if isinstance(result, Run) else list(result)
-    print(f"{table([r for r in runs if (r.path / 'metrics.json').is_file()])}\n\nReport: {path}")
+    lines = [table([r for r in runs if (r.path / "metrics.json").is_file()]), ""]
+    if isinstance(result, Comparison) and (verdict := said(result)):
+        lines += [verdict, ""]
+    print("\n".join([*lines, f"Report: {path}"]))
 
 
 def show(

@@ -1,8 +1,9 @@
-"""95 % intervals: Wilson for shares of images, a stratified percentile bootstrap for the rest.
+"""95 % intervals: Wilson for shares of images, a stratified bootstrap for the rest.
 
-The bootstrap redraws the images of every true class with replacement, so each class keeps its number of images.
-Where a figure depends on counts only (confusion matrix, distinct scores), the counts are drawn directly from their
-multinomial distribution: the same distribution as redrawing images, without a loop over resamples.
+The bootstrap redraws the images of every true class with replacement, so each class keeps its weight. Of a class with n
+images it draws n - 1 (Rao & Wu 1988): with n, the spread of small classes would come out too small by (n - 1) / n, and
+intervals too narrow. Where a figure depends on counts only (confusion matrix, distinct scores), the counts are drawn
+directly from their multinomial distribution: the same distribution as redrawing images, without a loop over resamples.
 
 An interval says what another draw of test images would change. It says nothing about another training or split.
 """
@@ -57,11 +58,10 @@ def confusion_figures(
     """
     classes = len(confusion)
     support = confusion.sum(axis=1)
-    true_positives = np.zeros((resamples, classes), dtype=np.int64)
-    predictions = np.zeros((resamples, classes), dtype=np.int64)
+    true_positives, predictions = np.zeros((2, resamples, classes))
     for c in np.flatnonzero(support):
         columns = np.flatnonzero(confusion[c])
-        drawn = rng.multinomial(support[c], confusion[c, columns] / support[c], size=resamples)
+        drawn = redraw(confusion[c, columns], rng, resamples)
         predictions[:, columns] += drawn
         hit = np.flatnonzero(columns == c)
         if len(hit):
@@ -72,25 +72,42 @@ def confusion_figures(
     )
 
 
+def redraw(counts: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """Bootstrap counts of the images of one class, of which ``counts`` int (V,) were seen with each of V values.
+
+    Returns:
+        float64 (resamples, V): n - 1 images drawn with replacement, weighted so that each row sums to n.
+    """
+    n = int(counts.sum())
+    return rng.multinomial(max(1, n - 1), counts / n, size=resamples) * (n / max(1, n - 1))
+
+
 def roc_auc(
     positive: np.ndarray, score: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Interval | None:
     """Bootstrap interval of the area under the ROC curve; arguments as ``metrics.roc_auc``.
 
     Returns:
-        The interval; None where the area is not defined.
+        The interval, symmetric on the scale of log(area / (1 - area)), on which the area is nearly normal, with the
+        bootstrap's spread (Pepe 2003, section 5.2); None where the area is not defined.
     """
-    if metrics.roc_auc(positive, score) is None:
+    area = metrics.roc_auc(positive, score)
+    if area is None:
         return None
     above, below = metrics.score_counts(positive, score)
     areas = [
         metrics.mann_whitney(
-            rng.multinomial(above.sum(), above / above.sum(), size=rows),
-            rng.multinomial(below.sum(), below / below.sum(), size=rows),
+            redraw(above, rng, rows),
+            redraw(below, rng, rows),
         )
         for rows in _blocks(resamples, len(above))
     ]
-    return percentiles(np.concatenate(areas))
+    if area in (0.0, 1.0):
+        return area, area
+    reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * float(np.concatenate(areas).std()) / (area * (1 - area))
+    odds = area / (1 - area)
+    low, high = (odds * np.exp(sign * reach) for sign in (-1, 1))
+    return float(low / (1 + low)), float(high / (1 + high))
 
 
 def mean(values: np.ndarray, labels: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES) -> Interval:
@@ -109,9 +126,10 @@ def mean(values: np.ndarray, labels: np.ndarray, rng: np.random.Generator, resam
     for c in np.unique(labels):
         group = values[labels == c]
         start = 0
-        for rows in _blocks(resamples, len(group)):
-            drawn = group[rng.integers(len(group), size=(rows, len(group)))]
-            sums[start : start + rows] += drawn.sum(axis=1)
+        size = max(1, len(group) - 1)
+        for rows in _blocks(resamples, size):
+            drawn = group[rng.integers(len(group), size=(rows, size))]
+            sums[start : start + rows] += drawn.mean(axis=1) * len(group)
             start += rows
     return percentiles(sums / len(values))
 

@@ -17,6 +17,8 @@ import numpy as np
 from topwork import artifacts, storage
 from topwork.artifacts import EpochRecord, Predictions, RunInfo
 from topwork.errors import DamagedFile
+from topwork.evaluation.verdict import Verdict
+from topwork.report.judge import judge_folder
 
 WORST = 12
 THUMBNAILS = "thumbnails"
@@ -125,7 +127,10 @@ class DataAccount:
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that a report says, before any of it is turned into text."""
+    """All that a report says, before any of it is turned into text.
+
+    ``predictions`` are those on test, by strategy: of the first seed, or of all folds together.
+    """
 
     kind: str
     name: str
@@ -139,6 +144,8 @@ class ReportData:
     strategies: tuple[StrategyData, ...]
     config: str
     environment: Mapping[str, Any]
+    verdict: Verdict | None = None
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
 
     @property
     def finished(self) -> tuple[StrategyData, ...]:
@@ -167,6 +174,7 @@ def gather(folder: Path) -> ReportData:
         name = info.strategies[0] if info.strategies else info.name
         strategies = (_strategy(folder, name, info.status),)
     config, environment = folder / "config.toml", folder / "environment.json"
+    judged = judge_folder(folder)
     return ReportData(
         kind=info.kind,
         name=info.name,
@@ -180,6 +188,8 @@ def gather(folder: Path) -> ReportData:
         strategies=strategies,
         config=config.read_text("utf-8", "surrogateescape") if config.is_file() else "",
         environment=storage.read_json(environment) if environment.is_file() else {},
+        verdict=judged.verdict,
+        predictions=judged.predictions,
     )
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from topwork.report.gather import Figure, ReportData, StrategyData
+from topwork.evaluation.sentences import listed, verdict_text
+from topwork.report.gather import Figure, ReportData
 
 SPACE = "\u00a0"  # keeps a number and its unit on one line
 DASH = "\u2013"
@@ -70,64 +71,11 @@ def plain(value: Any) -> str:
     return NONE if value is None or value == "" else str(value)
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names as an English list: ``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def summary(data: ReportData) -> list[str]:
-    """What was found, in sentences that claim no more than the intervals allow."""
-    ranked = sorted(
-        (s for s in data.finished if s.test and s.test.accuracy.value is not None),
-        key=lambda s: -_value(s),
-    )
+    """The verdict and what is missing, in sentences that claim no more than the figures allow."""
     waiting = [s.name for s in data.strategies if not s.test]
-    sentences = []
-    if ranked:
-        best, others = ranked[0], ranked[1:]
-        sentences.append(_first(best, others))
-        sentences += _against(best, others)
-        if data.data.majority is not None:
-            share = percent(data.data.majority)
-            sentences.append(f"Always answering the most frequent class would be right on {share} of these images.")
+    sentences = verdict_text(data.verdict) if data.verdict else []
     if waiting:
         verb = "has" if len(waiting) == 1 else "have"
         sentences.append(f"{listed(waiting)} {verb} not finished, so this report is incomplete.")
     return sentences
-
-
-def _value(strategy: StrategyData) -> float:
-    return strategy.test.accuracy.value or 0.0 if strategy.test else 0.0
-
-
-def _first(best: StrategyData, others: Sequence[StrategyData]) -> str:
-    assert best.test
-    value = f"{percent(best.test.accuracy.value)} (95{SPACE}% interval {percent_interval(best.test.accuracy)})"
-    start = f"On {count(best.test.images)} test images"
-    ties = [s.name for s in others if _value(s) == _value(best)]
-    if ties:
-        return f"{start} {listed([best.name, *ties])} have the same highest accuracy: {value}."
-    if others:
-        return f"{start} {best.name} has the highest accuracy: {value}."
-    return f"{start} {best.name} has an accuracy of {value}."
-
-
-def _against(best: StrategyData, others: Sequence[StrategyData]) -> list[str]:
-    assert best.test
-    low = best.test.accuracy.low
-    if not others or low is None:
-        return []
-    close = [s.name for s in others if s.test and (s.test.accuracy.high is None or s.test.accuracy.high >= low)]
-    apart = [s.name for s in others if s.name not in close]
-    sentences = []
-    if close:
-        overlap = f"The interval of {best.name} overlaps {_those(close)} of {listed(close)}"
-        sentences.append(f"{overlap}: this test set alone gives no verdict between them.")
-    if apart:
-        start = "It" if close else "Its interval"
-        sentences.append(f"{start} lies wholly above {_those(apart)} of {listed(apart)}.")
-    return sentences
-
-
-def _those(names: Sequence[str]) -> str:
-    return "those" if len(names) > 1 else "that"
