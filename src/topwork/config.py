@@ -142,6 +142,10 @@ class ImageTrainingConfig(TrainingConfig):
     """Alpha of cutmix; 0 switches it off."""
     batch_norm: Literal["update", "frozen"] = "update"
     """Whether BatchNorm layers follow the training images or keep their pretrained statistics."""
+    resize_from: Pixels | None = None
+    """Side of the crops in the first epoch; they grow to `train_size` over the epochs (progressive resizing)."""
+    compile: bool | Auto = "auto"
+    """torch.compile for the training step; auto: on a CPU, for trainings long enough to pay for compiling."""
 
 
 class Config(Component):

@@ -156,14 +156,16 @@ def _costs(run: Finished) -> dict[str, Any]:
     fitted, setup, model = run.fitted, run.setup, run.folder / "model"
     whole, classifier = backbones.parameter_tensors(setup.backbone.model)
     trained_tensors, trained = fitted.trained
+    network = (whole - classifier + trained_tensors, setup.backbone.parameters + trained)
+    all_tensors, parameters = fitted.parameters or network
     once = sum(len(setup.split.ids[part]) for part in ("train", "val"))
     return {
         "train_seconds": fitted.seconds,
         "feature_seconds": run.feature_seconds,
         "trained_parameters": trained,
-        "parameters": trained if fitted.whole else setup.backbone.parameters + trained,
+        "parameters": parameters,
         "trained_tensors": trained_tensors,
-        "all_tensors": trained_tensors if fitted.whole else whole - classifier + trained_tensors,
+        "all_tensors": all_tensors,
         "epochs": len(fitted.history) or None,
         "forward_passes": once if fitted.passes is None else fitted.passes,
         "disk_bytes": sum(file.stat().st_size for file in model.iterdir()),

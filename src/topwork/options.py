@@ -27,6 +27,8 @@ PLACES = {
 }
 # flags of the training; in a comparison they go to the strategies that train on images
 TRAINING = ("epochs", "minutes", "batch_size", "lr", "weight_decay", "patience")
+# flags that one strategy alone has
+OWN = {"freeze_stages": "finetune"}
 
 
 def build(
@@ -43,7 +45,7 @@ def build(
         strategies: Names; None for those of the file, or the usual four.
         config: A TOML file.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
-        **flags: Any of ``PLACES`` and ``TRAINING``; None means not given.
+        **flags: Any of ``PLACES``, ``TRAINING`` and ``OWN``; None means not given.
 
     Raises:
         UsageError: An unknown name, a missing argument.
@@ -90,5 +92,9 @@ def _put_flag(tree: dict[str, Any], name: str, value: Any) -> None:
         strategies = tree["strategies"]
         for strategy in strategies if len(strategies) == 1 else [s for s in strategies if STRATEGIES[s].on_images]:
             put(tree, f"settings.{strategy}.{name}", value)
+    elif name in OWN:
+        if OWN[name] not in tree["strategies"]:
+            raise UsageError(f"--{name.replace('_', '-')} belongs to {OWN[name]}, which is not among the strategies.")
+        put(tree, f"settings.{OWN[name]}.{name}", value)
     else:
-        raise UnknownName("setting", name, [*PLACES, *TRAINING])
+        raise UnknownName("setting", name, [*PLACES, *TRAINING, *OWN])

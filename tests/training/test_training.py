@@ -166,3 +166,20 @@ def test_faster_training_computes_the_same_gradients() -> None:
     assert names == fast_names
     assert float((fast - exact).norm()) > 0  # something did run in bfloat16
     assert float((fast - exact).norm()) <= 1.5 * float((slow - exact).norm())
+
+
+@given(st.integers(2, 60), st.integers(1, 10), st.integers(1, 10))
+def test_crops_grow_from_epoch_to_epoch_to_their_full_size(epochs: int, first: int, last: int) -> None:
+    first, last = sorted((32 * first, 32 * last))
+    config = ImageTrainingConfig(epochs=epochs, resize_from=first)
+    transform = TrainTransform(config, SPEC, last, seed=1)
+    sizes = [transform.size(epoch) for epoch in range(1, epochs + 1)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == first
+    assert sizes[-1] == last
+    assert transform(draw(0, 0), 1, "a").shape == (3, first, first)
+
+
+def test_without_it_all_crops_have_one_size() -> None:
+    transform = TrainTransform(ImageTrainingConfig(epochs=9), SPEC, 24, seed=1)
+    assert {transform.size(epoch) for epoch in range(1, 10)} == {24}

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from topwork.backbones.classifier import own_classifier
     from topwork.backbones.fold import folded, lower
     from topwork.backbones.groups import layer_groups
+    from topwork.backbones.stages import Cut
     from topwork.backbones.weights import WeightsSource, find_weights
 
 __all__ = [
     "Backbone",
+    "Cut",
     "WeightsSource",
     "check_name",
     "create",
@@ -30,6 +32,7 @@ __all__ = [
     "parameter_tensors",
 ]
 _HOMES = {
+    "Cut": "stages",
     "folded": "fold",
     "lower": "fold",
     "layer_groups": "groups",

@@ -31,6 +31,7 @@ class Backbone:
         digest: SHA-256 of all parameters and buffers; empty for random weights.
         account: Where the weights come from, with their licence.
         license: Of the weights.
+        any_size: Whether it also takes images of other sizes than ``spec`` says.
     """
 
     module: nn.Module
@@ -41,6 +42,7 @@ class Backbone:
     digest: str
     account: str
     license: str
+    any_size: bool = True
 
 
 def list_models(pattern: str = "*") -> list[tuple[str, str]]:
@@ -99,7 +101,9 @@ def create(
     features = _width(module, model, spec.size)
     parameters = sum(p.numel() for p in module.parameters())
     digest = _weights.digest(module) if source else ""
-    return Backbone(module, model, features, spec, parameters, digest, account, license)
+    cfg = timm.get_pretrained_cfg(model)
+    any_size = not (cfg and cfg.fixed_input_size)
+    return Backbone(module, model, features, spec, parameters, digest, account, license, any_size)
 
 
 def _build(model: str, img_size: int | None) -> nn.Module:

@@ -26,6 +26,9 @@ BatchSize = Annotated[int | None, typer.Option("--batch-size", "-b", help="Image
 Lr = Annotated[float | None, typer.Option(help="Peak learning rate.")]
 WeightDecay = Annotated[float | None, typer.Option(help="Decoupled weight decay.")]
 ImgSize = Annotated[int | None, typer.Option(help="Side of the input in pixels.")]
+FreezeStages = Annotated[
+    int | None, typer.Option(help="finetune: keep the stem and so many stages as pretrained, computed once.")
+]
 Seed = Annotated[int | None, typer.Option(help="Decides split, weights, order and augmentation.  [default: 0]")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes that decode images.")]

@@ -16,6 +16,7 @@ from topwork.cli.app import (
     Device,
     DryRun,
     Epochs,
+    FreezeStages,
     ImgSize,
     Lr,
     Minutes,
@@ -69,6 +70,7 @@ def compare(
     lr: Lr = None,
     weight_decay: WeightDecay = None,
     img_size: ImgSize = None,
+    freeze_stages: FreezeStages = None,
     seed: Seed = None,
     device: Device = None,
     workers: Workers = None,
@@ -90,8 +92,8 @@ def compare(
     """
     flags = _flags(
         model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
-        weight_decay=weight_decay, img_size=img_size, seed=seed, device=device, workers=workers, precision=precision,
-        patience=patience, source=source,
+        weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
+        workers=workers, precision=precision, patience=patience, source=source,
     )  # fmt: skip
     if dry_run:
         return _dry(data, strategy, config, sets or [], flags)
@@ -117,6 +119,7 @@ def train(
     lr: Lr = None,
     weight_decay: WeightDecay = None,
     img_size: ImgSize = None,
+    freeze_stages: FreezeStages = None,
     seed: Seed = None,
     device: Device = None,
     workers: Workers = None,
@@ -138,8 +141,8 @@ def train(
     """
     flags = _flags(
         model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
-        weight_decay=weight_decay, img_size=img_size, seed=seed, device=device, workers=workers, precision=precision,
-        patience=patience, source=source,
+        weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
+        workers=workers, precision=precision, patience=patience, source=source,
     )  # fmt: skip
     if dry_run:
         return _dry(data, [strategy or "finetune"], config, sets or [], flags)

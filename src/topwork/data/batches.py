@@ -27,7 +27,7 @@ class _Images(Dataset[torch.Tensor]):
         path = self._root / self._ids[number]
         if self._transform is None:
             return eval_pixels(load_image(path, self._spec.resize), self._spec)
-        return self._transform(load_image(path, self._transform.least), epoch, self._ids[number])
+        return self._transform(load_image(path, self._transform.least(epoch)), epoch, self._ids[number])
 
 
 class _Plan:
@@ -67,13 +67,33 @@ def eval_batches(
     The last batch is filled up with its last image: with one fixed shape an image's features do not depend on how many
     others there are.
     """
+    keys = [(0, number) for number in range(len(ids))]
+    yield from _filled_up(_Images(root, ids, spec, None), keys, batch_size, workers)
+
+
+def view_batches(
+    root: Path,
+    ids: Sequence[str],
+    spec: InputSpec,
+    transform: TrainTransform,
+    keys: Sequence[tuple[int, int]],
+    batch_size: int,
+    workers: int,
+) -> Iterator[tuple[torch.Tensor, int]]:
+    """Like ``eval_batches`` for images as training sees them: a key is an epoch and a position in ``ids``."""
+    yield from _filled_up(_Images(root, ids, spec, transform), keys, batch_size, workers)
+
+
+def _filled_up(
+    images: _Images, keys: Sequence[tuple[int, int]], batch_size: int, workers: int
+) -> Iterator[tuple[torch.Tensor, int]]:
     plan = _Plan()
     plan.batches = [
-        [(0, min(i, len(ids) - 1)) for i in range(start, start + batch_size)]
-        for start in range(0, len(ids), batch_size)
+        [keys[min(i, len(keys) - 1)] for i in range(start, start + batch_size)]
+        for start in range(0, len(keys), batch_size)
     ]
-    for number, pixels in enumerate(_loader(_Images(root, ids, spec, None), plan, workers, keep=False)):
-        yield pixels, min(batch_size, len(ids) - number * batch_size)
+    for number, pixels in enumerate(_loader(images, plan, workers, keep=False)):
+        yield pixels, min(batch_size, len(keys) - number * batch_size)
 
 
 class TrainBatches:
@@ -119,4 +139,5 @@ class TrainBatches:
         chunks = [order[step * size : (step + 1) * size] for step in range(first, len(self))]
         self._plan.batches = [[(epoch, int(i)) for i in chunk] for chunk in chunks]
         for pixels, chunk in zip(self._loader, chunks, strict=True):
-            yield pixels, self._labels[chunk]
+            target = self._labels[chunk]
+            yield pixels, target.pin_memory() if pixels.is_pinned() else target

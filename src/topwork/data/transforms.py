@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -36,17 +37,13 @@ class TrainTransform:
     Args:
         config: Which augmentations.
         spec: Of the network; its interpolation is used.
-        size: Side of the crops in pixels.
+        size: Side of the crops in pixels, of the last epochs if ``resize_from`` is set.
         seed: Of the run.
     """
 
     def __init__(self, config: ImageTrainingConfig, spec: InputSpec, size: int, seed: int) -> None:
-        self._crop = {
-            "size": size,
-            "scale": (config.min_crop, 1.0),
-            "interpolation": InterpolationMode(spec.interpolation),
-        }
-        self.least = math.ceil(size / math.sqrt(config.min_crop * 3 / 4))  # so that the smallest crop is not blown up
+        self._config, self._size = config, size
+        self._crop = {"scale": (config.min_crop, 1.0), "interpolation": InterpolationMode(spec.interpolation)}
         steps: list[torch.nn.Module] = [v2.Identity()]
         if config.flip != "none":
             steps.append(v2.RandomHorizontalFlip())
@@ -57,10 +54,26 @@ class TrainTransform:
         self._steps = v2.Compose(steps)
         self._seed = seed
 
+    def size(self, epoch: int) -> int:
+        """Side of the crops of an epoch, which counts from 1: ``size``, or a straight way there in steps of 32 pixels.
+
+        Progressive resizing (Howard 2018; Tan & Le 2021, arXiv 2104.00298) reaches it after four fifths of the epochs.
+        """
+        first, epochs = self._config.resize_from, self._config.epochs
+        if first is None or not isinstance(epochs, int):
+            return self._size
+        share = min(1.0, (epoch - 1) / max(1.0, 0.8 * (epochs - 1)))
+        return min(self._size, round((first + share * (self._size - first)) / 32) * 32)
+
+    def least(self, epoch: int) -> int:
+        """Side of an image in pixels from which the smallest crop is not blown up."""
+        return math.ceil(self.size(epoch) / math.sqrt(self._config.min_crop * 3 / 4))
+
     def __call__(self, image: Image.Image, epoch: int, image_id: str) -> torch.Tensor:
         """Augment an image; uint8 (3, size, size). Leaves torch's random state as it was."""
         aspect = image.width / image.height  # the crop is squeezed into a square as in evaluation
-        crop = v2.RandomResizedCrop(ratio=(3 / 4 * aspect, 4 / 3 * aspect), antialias=True, **self._crop)
+        ratio = (3 / 4 * aspect, 4 / 3 * aspect)
+        crop = v2.RandomResizedCrop(self.size(epoch), ratio=ratio, antialias=True, **self._crop)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeds.derive(self._seed, "augment", epoch, image_id))
             return _tensor(self._steps(crop(image)))
@@ -73,9 +86,14 @@ def _tensor(image: Image.Image) -> torch.Tensor:
 def normalise(pixels: torch.Tensor, spec: InputSpec, device: torch.device) -> torch.Tensor:
     """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, in channels-last layout."""
     x = pixels.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
-    mean = torch.tensor(spec.mean, device=device).mul_(255).view(1, 3, 1, 1)
-    std = torch.tensor(spec.std, device=device).mul_(255).view(1, 3, 1, 1)
+    mean, std = _statistics(spec.mean, spec.std, device)
     return x.sub_(mean).div_(std)
+
+
+@functools.cache  # making a tensor on a GPU waits for the GPU
+def _statistics(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[torch.Tensor, ...]:
+    """On the scale 0..255, each (1, 3, 1, 1)."""
+    return tuple(torch.tensor(values, device=device).mul_(255).view(1, 3, 1, 1) for values in (mean, std))
 
 
 class Mixer:

@@ -1,7 +1,7 @@
 """Features on disk, found by the content of the image and everything else that decides them.
 
 A cache folder belongs to one key (weights, input, pixels, precision, versions). In it lie shards, each a safetensors
-file of ``features`` float32 (N, D) and ``images`` uint8 (N, 32): the SHA-256 of the images' bytes. The name of a shard
+file of ``features`` (N, ...) and ``images`` uint8 (N, 32): the SHA-256 of the images' bytes. The name of a shard
 is the SHA-256 of its content, so damage is noticed; a damaged shard is removed and its images are computed again.
 """
 
@@ -33,6 +33,7 @@ class FeatureCache:
             storage.write_json(self.folder / "key.json", key)
         self._say = say
         self._places: dict[bytes, tuple[Path, int]] | None = None
+        self._open: dict[Path, Any] = {}
 
     def _find(self) -> dict[bytes, tuple[Path, int]]:
         places: dict[bytes, tuple[Path, int]] = {}
@@ -85,3 +86,13 @@ class FeatureCache:
                 found = np.empty((len(images), features.shape[1]), dtype=np.float32)
             found[positions] = features[rows]
         return found
+
+    def rows(self, images: Sequence[bytes]) -> np.ndarray:
+        """Like ``get`` for a few of many large features (N, ...): only their rows are read from the mapped shards."""
+        found = []
+        for image in images:
+            path, row = self.places[image]
+            if path not in self._open:
+                self._open[path] = safetensors.safe_open(path, "np")
+            found.append(self._open[path].get_slice("features")[row : row + 1])
+        return np.concatenate(found)

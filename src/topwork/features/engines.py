@@ -7,7 +7,6 @@ one is part of the cache key: an image's features never depend on what other ima
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from topwork.backbones import Backbone, folded, lower
-from topwork.devices import Compute
+from topwork.devices import Compute, compiled, has_compiler
 from topwork.errors import MissingExtra
 
 Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised float32 (B, 3, S, S), channels last, to (B, D)
@@ -39,8 +38,7 @@ def available(compute: Compute) -> list[str]:
     if compute.device.type != "cpu":
         return ["plain"]
     found = ["openvino"] if importlib.util.find_spec("openvino") else []
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    return [*found, *(["compiled"] if compiler else []), "folded", "plain"]
+    return [*found, *(["compiled"] if has_compiler() else []), "folded", "plain"]
 
 
 def choose(backbone: Backbone, compute: Compute, images: int) -> str:
@@ -67,22 +65,9 @@ def start(engine: str, backbone: Backbone, compute: Compute, batch: int) -> Forw
         return compute.images(backbone.module).eval()
     module: nn.Module = folded(backbone.module, backbone.spec.size)
     if engine == "compiled":
-        return _compiled(compute.images(module))
+        torch._inductor.config.freezing = True  # weights are constants: laid out once, as the kernels want them
+        return compiled(compute.images(module))
     return compute.images(lower(module, compute.dtype))
-
-
-def _compiled(module: nn.Module) -> Forward:
-    import torch._inductor.config as inductor
-
-    inductor.freezing = True  # weights are constants: laid out once, as the kernels want them
-    compiled = torch.compile(module)
-
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own making, at the first batch
-            return compiled(x)
-
-    return forward
 
 
 def _openvino(backbone: Backbone, compute: Compute, batch: int) -> Forward:
@@ -91,11 +76,11 @@ def _openvino(backbone: Backbone, compute: Compute, batch: int) -> Forward:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else importing it phones home
     import openvino
 
-    shape = (batch, 3, backbone.spec.size, backbone.spec.size)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of its tracer
-        model = openvino.convert_model(backbone.module.eval(), example_input=torch.zeros(shape))
-    model.reshape(list(shape))
+        one = torch.zeros(1, 3, backbone.spec.size, backbone.spec.size)  # a whole batch takes a GiB more
+        model = openvino.convert_model(backbone.module.eval(), example_input=one)
+    model.reshape([batch, *one.shape[1:]])
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, all threads on it
         "INFERENCE_NUM_THREADS": compute.threads,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -22,6 +25,33 @@ from topwork.signals import Signals
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
 SHARD = 2048
+AHEAD = 2  # batches that wait for the backbone
+
+
+def feature_key(backbone: Backbone, compute: Compute, engine: str, batch: int) -> dict[str, Any]:
+    """Everything but the image that decides what a backbone makes of it, as JSON.
+
+    Args:
+        backbone: Its weights count, and what it is fed.
+        compute: Its precision and device count.
+        engine: What runs the backbone.
+        batch: Images a pass.
+    """
+    return {
+        "format": 2,
+        "model": backbone.model,
+        "weights": backbone.digest,
+        "input": str(backbone.spec),
+        "mean": backbone.spec.mean,
+        "std": backbone.spec.std,
+        "pixels": images.POLICY,
+        "pillow": PIL.__version__,
+        "torch": torch.__version__,
+        "engine": engines.version(engine),
+        "precision": compute.precision,
+        "device": compute.device.type,
+        "batch": batch,
+    }
 
 
 class FeatureStore:
@@ -62,22 +92,7 @@ class FeatureStore:
     def _cache(self, engine: str, mirrored: bool) -> FeatureCache:
         if (engine, mirrored) not in self._caches:
             backbone, compute = self._backbone, self._compute
-            key = {
-                "format": 2,
-                "model": backbone.model,
-                "weights": backbone.digest,
-                "input": str(backbone.spec),
-                "mean": backbone.spec.mean,
-                "std": backbone.spec.std,
-                "pixels": images.POLICY,
-                "pillow": PIL.__version__,
-                "torch": torch.__version__,
-                "engine": engines.version(engine),
-                "precision": compute.precision,
-                "device": compute.device.type,
-                "batch": BATCH,
-                "mirrored": mirrored,
-            }
+            key = feature_key(backbone, compute, engine, BATCH) | {"mirrored": mirrored}
             self._caches[engine, mirrored] = FeatureCache(self._folder, key, self._progress.say)
         return self._caches[engine, mirrored]
 
@@ -126,14 +141,11 @@ class FeatureStore:
 
     def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
         """Features of the images in order, float32 (at most SHARD, D) at a time; ends early if a signal came."""
-        compute, spec, rows = self._compute, self._backbone.spec, []
-        assert self._forward is not None
-        for pixels, count in eval_batches(self._manifest.root, ids, spec, BATCH, compute.workers):
-            with torch.inference_mode(), compute.autocast():
-                x = transforms.normalise(pixels, spec, compute.device)
-                y = self._forward(x.flip(3).contiguous(memory_format=torch.channels_last) if mirrored else x)
-            rows.append(y[:count].float().cpu().numpy())
-            advance(count)
+        compute, rows = self._compute, []
+        batches = eval_batches(self._manifest.root, ids, self._backbone.spec, BATCH, compute.workers)
+        for features in self._ahead(batches, mirrored):
+            rows.append(features)
+            advance(len(features))
             stop = self._signals.asked()
             if len(rows) == SHARD // BATCH or stop:
                 yield np.concatenate(rows)
@@ -142,3 +154,23 @@ class FeatureStore:
                 return
         if rows:
             yield np.concatenate(rows)
+
+    def _ahead(self, batches: Iterator[tuple[torch.Tensor, int]], mirrored: bool) -> Iterator[np.ndarray]:
+        """Features of the batches in order; while one is computed the next are fetched and the last are written."""
+        threads = self._compute.threads
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+            waiting = deque[Future[np.ndarray]]()
+            for pixels, count in batches:
+                waiting.append(pool.submit(self._features, pixels, count, mirrored))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+
+    def _features(self, pixels: torch.Tensor, count: int, mirrored: bool) -> np.ndarray:
+        """Features float32 (count, D) of the first images of a batch uint8 (BATCH, 3, S, S)."""
+        assert self._forward is not None
+        with torch.inference_mode(), self._compute.autocast():
+            x = transforms.normalise(pixels, self._backbone.spec, self._compute.device)
+            y = self._forward(x.flip(3).contiguous(memory_format=torch.channels_last) if mirrored else x)
+        return y[:count].float().cpu().numpy()

@@ -63,7 +63,8 @@ class Context:
     @cached_property
     def images(self) -> ImageData:
         """The images as the training core wants them."""
-        return ImageData(self.manifest, self.split, self.backbone.spec, self.compute, self.seed)
+        backbone = self.backbone
+        return ImageData(self.manifest, self.split, backbone.spec, self.compute, self.seed, backbone.any_size)
 
     def session(self, name: str, config: Component, quiet: bool = False) -> Session:
         """Surroundings of ``loop.fit`` whose checkpoints belong to these resolved settings."""
@@ -96,6 +97,7 @@ class Fitted:
         notes: What a reader of the figures should know.
         features: If ``whole``: part name and row numbers (None for all) to features float32 (N, D) of its own backbone.
         passes: Images that went through the backbone until the end of training; None for those of train and val, once.
+        parameters: If ``whole``: all parameter tensors and parameters, those of frozen stages included.
     """
 
     scores: Callable[[str], np.ndarray]
@@ -109,6 +111,7 @@ class Fitted:
     notes: list[str] = field(default_factory=list)
     features: Callable[[str, np.ndarray | None], np.ndarray] | None = None
     passes: int | None = None
+    parameters: tuple[int, int] | None = None
 
 
 class Strategy(Protocol):
@@ -187,7 +190,8 @@ def whole_network(model: nn.Module, position: Position, context: Context, notes:
         kind="logit",
         tensors=model.state_dict(),
         whole=True,
-        trained=tensor_count(list(model.parameters())),
+        trained=tensor_count([p for p in model.parameters() if p.requires_grad]),
+        parameters=tensor_count(list(model.parameters())),
         selection={"epoch": position.best_epoch, "epochs trained": epochs},
         seconds=position.seconds,
         history=position.history,

@@ -6,17 +6,26 @@ keeps the first gradients from tearing up features that a random head would blam
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
+from topwork import storage
+from topwork.backbones import Backbone, Cut, folded, lower
 from topwork.config import ImageTrainingConfig
+from topwork.data.transforms import TrainTransform
+from topwork.features import FeatureCache, feature_key
 from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, whole_network
-from topwork.training.images import Classifier, image_task, resolve
+from topwork.training.frozen import StageStore, stage_task
+from topwork.training.images import EVAL_BATCH, Classifier, image_task
 from topwork.training.linear_head import fit_linear_head
 from topwork.training.loop import Task, fit
+from topwork.training.plan import resolve
+
+STAGES = "stages"  # folder in the run
 
 
 class FinetuneConfig(ImageTrainingConfig):
@@ -29,6 +38,22 @@ class FinetuneConfig(ImageTrainingConfig):
     batch_norm: Literal["update", "frozen"] = "frozen"
     """frozen: the fitted head keeps seeing the features it was fitted on."""
     ema: float = Field(default=0.98, ge=0, lt=1)
+    freeze_stages: int = Field(default=0, ge=0)
+    """Stages of the backbone, beside its stem, that stay as pretrained; what they compute is kept on disk."""
+    views: int = Field(default=4, ge=0)
+    """With freeze_stages: augmented views of each image that are kept; 0: the images as evaluation sees them."""
+
+    @model_validator(mode="after")
+    def _only_the_rest(self) -> FinetuneConfig:
+        if self.freeze_stages:
+            for name in ("mixup", "cutmix", "resize_from"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"freeze_stages keeps what is computed for single images of one size; leave {name} out"
+                    )
+            if self.compile is True:
+                raise ValueError("freeze_stages does not go with compile; leave one of them out")
+        return self
 
 
 class Finetune(LogitScores):
@@ -40,10 +65,13 @@ class Finetune(LogitScores):
     def resolve(self, config: FinetuneConfig, context: Context) -> FinetuneConfig:
         """Epochs: 5 to 40 by the number of images, on a CPU what some five minutes allow."""
         new = lambda settings: self._task(settings, context, fitted=False)  # noqa: E731
+        if config.freeze_stages:
+            config = config.model_copy(update={"compile": False})
         return resolve(config, context.images, new, limits=(5, 40), cpu_minutes=4.75)
 
     def _task(self, config: FinetuneConfig, context: Context, fitted: bool) -> Task:
         backbone = context.new_backbone(True)
+        cut = Cut(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
         head = nn.Linear(backbone.features, context.classes)
         if fitted:
             weight, bias = fit_linear_head(context.features, context.split, str(context.compute.device))
@@ -54,19 +82,45 @@ class Finetune(LogitScores):
         model = Classifier(backbone.module, head)
         context.compute.images(model)
         groups = network_groups(model, config.weight_decay, config.layer_decay)
+        if cut:
+            return stage_task(model, groups, config, config.views, self._store(cut, backbone, config, context))
         return image_task(model, groups, config, context.images)
+
+    def _store(self, cut: Cut, backbone: Backbone, config: FinetuneConfig, context: Context) -> StageStore:
+        """In the run folder, for it can be large; with everything in its key that decides a view."""
+        assert isinstance(config.train_size, int)
+        images, compute = context.images, context.compute
+        transform = TrainTransform(config, images.spec, config.train_size, context.seed)
+        front = compute.images(lower(folded(backbone.module, images.spec.size), compute.dtype))
+        augmentation = config.model_dump(include={"train_size", "min_crop", "flip", "randaugment"})
+        settings = {"stages": config.freeze_stages, "seed": context.seed, **augmentation}
+        key = feature_key(backbone, compute, "folded", EVAL_BATCH) | settings
+        cache = FeatureCache(context.folder / STAGES, key, context.progress.say)
+        return StageStore(cut, front, images, transform, cache, context.progress, context.signals)
 
     def fit(self, config: FinetuneConfig, context: Context) -> Fitted:
         """Fit the head, train all layers, keep the best epoch on val."""
         task = self._task(config, context, fitted=config.head == "fitted")
         position = fit(task, config, context.seed, context.session(self.name, config), self.name)
-        statistics = (
-            "follow the training images" if config.batch_norm == "update" else "keep their pretrained statistics"
-        )
-        averaged = "; the figures are those of the averaged weights" if config.ema else ""
-        notes = [f"finetune: BatchNorm layers {statistics}{averaged}."]
-        return whole_network(task.model, position, context, notes)
+        storage.remove_folder(context.folder / STAGES)
+        fitted = whole_network(task.model, position, context, _notes(config))
+        if not config.freeze_stages:
+            return fitted
+        images = context.split.ids
+        return replace(fitted, passes=len(images["train"]) * max(1, config.views) + len(images["val"]))
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """A linear layer."""
         return linear_head(tensors)
+
+
+def _notes(config: FinetuneConfig) -> list[str]:
+    follow = config.batch_norm == "update"
+    statistics = "follow the training images" if follow else "keep their pretrained statistics"
+    notes = [f"finetune: BatchNorm layers {statistics}"]
+    if config.ema:
+        notes[0] += "; the figures are those of the averaged weights"
+    if config.freeze_stages:
+        seen = f"{config.views} augmented views of each image" if config.views else "the images without augmentation"
+        notes.append(f"finetune: the stem and {config.freeze_stages} stages stay as pretrained; trained on {seen}")
+    return [f"{note}." for note in notes]

@@ -14,7 +14,7 @@ from topwork import seeds
 from topwork.config import TrainingConfig
 from topwork.features import NormaliserModule, fit_normaliser
 from topwork.strategies.base import Context, Fitted, LogitScores, head_scores, tensor_count
-from topwork.training.images import balanced
+from topwork.training.images import class_weights
 from topwork.training.loop import Batch, Task, fit
 
 
@@ -109,7 +109,7 @@ class MLP(LogitScores):
             ),
             lambda batch, _: (batch[0], batch[1].to(device)),
             evaluate,
-            balanced(labels["train"], context.classes, device) if config.class_weights == "balanced" else None,
+            class_weights(config, labels["train"], context.classes, device),
         )
         position = fit(task, config, context.seed, context.session(self.name, config, quiet=True), self.name)
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

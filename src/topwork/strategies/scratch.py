@@ -9,8 +9,9 @@ from torch import nn
 from topwork import seeds
 from topwork.config import ImageTrainingConfig
 from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, whole_network
-from topwork.training.images import Classifier, image_task, resolve
+from topwork.training.images import Classifier, image_task
 from topwork.training.loop import Task, fit
+from topwork.training.plan import resolve
 
 
 class ScratchConfig(ImageTrainingConfig):

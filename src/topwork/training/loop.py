@@ -26,6 +26,7 @@ from topwork.training.checkpoint import CheckpointStore
 from topwork.training.state import Averages, Position, Tensors, pack, unpack
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+UNREAD = 64  # steps of a GPU between two looks at the loss
 
 
 class Batches(Protocol):
@@ -52,6 +53,7 @@ class Task:
         evaluate: Loss and accuracy of ``model`` on val.
         class_weights: Of the loss, float32 (K,), or None.
         train_mode: Puts the model into training mode; a strategy keeps layers out of it here.
+        forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or a part of it.
     """
 
     model: nn.Module
@@ -61,6 +63,7 @@ class Task:
     evaluate: Callable[[], tuple[float, float]]
     class_weights: torch.Tensor | None = None
     train_mode: Callable[[], None] | None = None
+    forward: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 @dataclass
@@ -113,6 +116,7 @@ class _Training:
         self.position = Position(pieces=config.accumulate)
         self.best: Tensors = {}
         self.scaler = torch.amp.GradScaler(session.compute.device.type, enabled=session.compute.precision == "float16")
+        self._unread: list[torch.Tensor] = []  # losses of steps that a GPU may still be at
         self._saved = self._start = time.monotonic()
 
     def run(self) -> Position:
@@ -159,18 +163,28 @@ class _Training:
                     raise
                 position.pieces *= 2
                 self.session.progress.say(f"  {self.name}: memory is short; batches go in {position.pieces} pieces")
-        if not loss < float("inf"):  # also catches NaN
-            raise TopworkError(
-                f"{self.name}: the loss became {loss} at step {position.step + 1}. Lower --lr (now {config.lr:g}) or "
-                "use --precision float32."
-            )
+        self._unread.append(loss)
+        if loss.device.type == "cpu" or len(self._unread) == UNREAD:
+            self._read_losses()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.task.model.parameters(), config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         position.step += 1
-        position.loss_sum += loss
         self.averages.update(position.step)
+
+    def _read_losses(self) -> None:
+        """Add up the losses of the last steps; on a GPU this waits for them, so it is done seldom."""
+        if not self._unread:
+            return
+        losses, self._unread = torch.stack(self._unread).tolist(), []
+        for loss in losses:
+            if not loss < float("inf"):  # also catches NaN
+                raise TopworkError(
+                    f"{self.name}: the loss became {loss} after step {self.position.step}. Lower --lr (now "
+                    f"{self.config.lr:g}) or use --precision float32."
+                )
+            self.position.loss_sum += loss
 
     def _set_rates(self, step: int) -> None:
         """The learning rates of a step, which counts from 0."""
@@ -178,27 +192,30 @@ class _Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
 
-    def _gradients(self, x: torch.Tensor, target: torch.Tensor) -> float:
+    def _gradients(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Fill the gradients; the loss as a scalar tensor on the device, which nobody waits for."""
         self.optimizer.zero_grad()
-        total = 0.0
+        total = torch.zeros((), device=x.device)
+        forward = self.task.forward or self.task.model
         for part, goal in zip(x.chunk(self.position.pieces), target.chunk(self.position.pieces), strict=True):
             with self.session.compute.autocast():
-                logits = self.task.model(part)
+                logits = forward(part)
             loss = functional.cross_entropy(
                 logits.float(), goal, self.task.class_weights, label_smoothing=self.config.label_smoothing
             ) * self._share(goal, target)
             self.scaler.scale(loss).backward()
-            total += float(loss.detach())
+            total += loss.detach()
         return total
 
-    def _share(self, goal: torch.Tensor, target: torch.Tensor) -> float:
+    def _share(self, goal: torch.Tensor, target: torch.Tensor) -> torch.Tensor | float:
         """What a piece counts for in the batch's mean, which divides class indices by the sum of their weights."""
         weights = self.task.class_weights
         if weights is None or goal.ndim > 1:
             return len(goal) / len(target)
-        return float(weights[goal].sum() / weights[target].sum())
+        return weights[goal].sum() / weights[target].sum()
 
     def _finish_epoch(self, epoch: int) -> None:
+        self._read_losses()
         position, steps = self.position, len(self.task.batches)
         own = {k: v.detach().clone() for k, v in self.task.model.state_dict().items()}
         kept = {k: v.detach().clone() for k, v in self.averages.evaluated().items()}
@@ -250,6 +267,7 @@ class _Training:
             self.session.progress.say(f"  {self.name}: not saved: {error} Training goes on.")
 
     def _save(self) -> None:
+        self._read_losses()
         self._saved = time.monotonic()
         self.position.seconds = self._saved - self._start
         self.position.scaler = self.scaler.state_dict()
@@ -261,5 +279,5 @@ class _Training:
 def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum; ``lr_scale`` of a group stays with it."""
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999))
-    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999), fused=True)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from topwork.artifacts import EpochRecord
 from topwork.errors import DamagedFile
@@ -72,12 +73,14 @@ class Averages:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take the model in after a step, which counts from 1."""
-        decay = min(self._decay, step / (step + 9))
-        for name, tensor in self._model.state_dict().items() if self._decay else ():
-            if tensor.is_floating_point():
-                self.tensors[name].lerp_(tensor, 1 - decay)
-            else:
-                self.tensors[name].copy_(tensor)
+        if not self._decay:
+            return
+        average = get_ema_multi_avg_fn(min(self._decay, step / (step + 9)))
+        state = self._model.state_dict()
+        smooth = [name for name, tensor in state.items() if tensor.is_floating_point()]
+        average([self.tensors[name] for name in smooth], [state[name] for name in smooth], step)
+        for name in state.keys() - set(smooth):
+            self.tensors[name].copy_(state[name])
 
     def evaluated(self) -> Tensors:
         """What is evaluated and kept: the average, or the model itself."""
@@ -118,4 +121,6 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
 
 def _like(value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
     """On the parameter's device and in its memory layout, so that kernels run as in the unbroken training."""
-    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value.clone()
+    if value.shape == parameter.shape:
+        return torch.empty_like(parameter).copy_(value)
+    return value.to(parameter.device, copy=True)

@@ -1,0 +1,107 @@
+"""How long to train on images, how large and in what way: wishes into numbers before work starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from topwork.config import ImageTrainingConfig
+from topwork.data.transforms import normalise
+from topwork.devices import has_compiler
+from topwork.errors import UsageError
+from topwork.training import schedule
+from topwork.training.images import EVAL_BATCH, ImageData
+from topwork.training.loop import Task, make_optimizer
+
+COMPILED_VISITS = 100_000  # compiling takes a minute or two and saves 2 to 5 ms an image: docs/speed.md
+C = TypeVar("C", bound=ImageTrainingConfig)
+
+
+def resolve(
+    config: C,
+    data: ImageData,
+    new_task: Callable[[C], Task],
+    limits: tuple[int, int],
+    cpu_minutes: float,
+) -> C:
+    """Turn ``auto`` into numbers.
+
+    Args:
+        config: Settings with wishes.
+        data: What is trained on.
+        new_task: Builds a task that is used for timing and thrown away.
+        limits: Least and most epochs that ``auto`` gives.
+        cpu_minutes: The time budget on a CPU if neither epochs nor minutes were asked for.
+
+    Raises:
+        UsageError: The network does not take crops of the size that was asked for.
+    """
+    on_cpu = data.compute.device.type == "cpu"
+    config = config.model_copy(update={"train_size": _train_size(config, data)})
+    epochs = _epochs(config, data, new_task, limits, cpu_minutes if on_cpu else None)
+    compiling = config.compile
+    if compiling == "auto":
+        compiling = on_cpu and has_compiler() and epochs * len(data.split.ids["train"]) >= COMPILED_VISITS
+    return config.model_copy(update={"epochs": epochs, "compile": compiling})
+
+
+def _train_size(config: ImageTrainingConfig, data: ImageData) -> int:
+    size, own = config.train_size, data.spec.size
+    if size == "auto":  # objects look larger in crops than in evaluation anyway: Touvron et al. 2019, 1906.06423
+        smaller = data.compute.device.type == "cpu" and data.any_size
+        size = max(32, round(own * 6 / 7 / 32) * 32) if smaller else own
+    first = config.resize_from or size
+    if not data.any_size and {size, first} != {own}:
+        raise UsageError(
+            f"This network takes images of {own} px only; train_size = {size} and resize_from = {config.resize_from} "
+            "do not suit it. Leave both out, or give --img-size."
+        )
+    if first > size:
+        raise UsageError(f"resize_from = {first} is larger than train_size = {size}. Give a smaller one.")
+    return size
+
+
+def _epochs(
+    config: C, data: ImageData, new_task: Callable[[C], Task], limits: tuple[int, int], cpu_minutes: float | None
+) -> int:
+    asked = None if config.epochs == "auto" else config.epochs
+    minutes = config.minutes or (cpu_minutes if asked is None else None)
+    usual = schedule.auto_epochs(len(data.split.ids["train"]), *limits)
+    if minutes is None:
+        return asked or usual
+    start = time.monotonic()
+    seconds = seconds_per_epoch(new_task(config), config, data)
+    affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))
+    return min(asked or (affordable if config.minutes else usual), affordable)
+
+
+def seconds_per_epoch(task: Task, config: ImageTrainingConfig, data: ImageData, steps: int = 4) -> float:
+    """Time a few training steps and evaluation batches of a throw-away task, in seconds for a whole epoch."""
+    optimizer = make_optimizer(task.groups, config)
+    (task.train_mode or task.model.train)()
+    durations, start = [], time.monotonic()
+    for step, batch in zip(range(steps + 1), task.batches.epoch(1), strict=False):
+        x, target = task.prepare(batch, step)
+        with data.compute.autocast():
+            logits = (task.forward or task.model)(x)
+        functional.cross_entropy(logits.float(), target).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        now = time.monotonic()
+        durations.append(now - start)
+        start = now
+    per_step = float(np.mean(durations[1:] or durations))  # the first step also warms up
+    pixels = torch.zeros(EVAL_BATCH, 3, data.spec.size, data.spec.size, dtype=torch.uint8)
+    task.model.eval()
+    with torch.inference_mode(), data.compute.autocast():
+        x = normalise(pixels, data.spec, data.compute.device)
+        task.model(x)
+        start = time.monotonic()
+        task.model(x)
+    per_eval = time.monotonic() - start
+    return per_step * len(task.batches) + per_eval * len(data.split.ids["val"]) / EVAL_BATCH

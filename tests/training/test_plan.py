@@ -1,0 +1,85 @@
+"""Wishes become numbers: crops that suit the network, compiling where it pays, growing crops in a real training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+import topwork
+from topwork import config as configuration
+from topwork import devices
+from topwork.artifacts import InputSpec, Manifest, Split
+from topwork.config import ComputeConfig, ImageTrainingConfig
+from topwork.training import plan
+from topwork.training.images import ImageData
+
+
+def _data(images: int, size: int = 224, any_size: bool = True) -> ImageData:
+    spec = InputSpec(size, size, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    split = Split(("a",), {"train": tuple(map(str, range(images)))}, {})
+    compute, _ = devices.resolve(ComputeConfig(device="cpu", threads=1))
+    return ImageData(Manifest(Path(), (), ""), split, spec, compute, 0, any_size)
+
+
+def _resolve(data: ImageData, **settings: Any) -> ImageTrainingConfig:
+    def never(_: ImageTrainingConfig) -> Any:
+        raise AssertionError("nothing is timed when the epochs are given")
+
+    return plan.resolve(ImageTrainingConfig(epochs=10, **settings), data, never, (1, 9), 1.0)
+
+
+def test_crops_on_a_cpu_are_smaller_where_the_network_allows_it() -> None:
+    assert _resolve(_data(10)).train_size == 192
+    assert _resolve(_data(10, any_size=False)).train_size == 224
+
+
+@pytest.mark.parametrize("settings", [{"train_size": 192}, {"resize_from": 128}])
+def test_a_network_of_one_size_refuses_others(settings: dict[str, int]) -> None:
+    with pytest.raises(topwork.TopworkError, match="takes images of 224 px only"):
+        _resolve(_data(10, any_size=False), **settings)
+
+
+def test_crops_cannot_grow_downwards() -> None:
+    with pytest.raises(topwork.TopworkError, match="resize_from = 224 is larger than train_size = 192"):
+        _resolve(_data(10), resize_from=224)
+
+
+def test_compiling_is_for_long_trainings_on_a_cpu_with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "has_compiler", lambda: True)
+    assert _resolve(_data(9_999)).compile is False
+    assert _resolve(_data(10_000)).compile is True
+    assert _resolve(_data(10_000), compile=False).compile is False
+    monkeypatch.setattr(plan, "has_compiler", lambda: False)
+    assert _resolve(_data(10_000)).compile is False
+
+
+def test_a_transformer_of_one_size_is_fine_tuned_as_it_is(photos: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_vit").state_dict(), tmp_path / "weights.safetensors")
+    run = topwork.train(
+        photos, "finetune", out=tmp_path / "out", model="test_vit", weights=str(tmp_path / "weights.safetensors"),
+        epochs=1, precision="float32", workers=0, quiet=True, sets=["finetune.batch_size=8"],
+    )  # fmt: skip
+    settings = configuration.read(run.path / "config.toml").settings["finetune"]
+    assert settings["train_size"] == 160
+    assert settings["compile"] is False
+
+
+def test_growing_crops_train(photos: Path, tmp_path: Path) -> None:
+    run = topwork.train(
+        photos, "scratch", out=tmp_path / "out", model="test_resnet", img_size=96, epochs=3, precision="float32",
+        workers=0, quiet=True,
+        sets=["scratch.batch_size=8", "scratch.resize_from=32", "scratch.train_size=96"],
+        weights=_weights(tmp_path),
+    )  # fmt: skip
+    assert len(run.history) == 3
+
+
+def _weights(folder: Path) -> str:
+    save_file(timm.create_model("test_resnet").state_dict(), folder / "weights.safetensors")
+    return str(folder / "weights.safetensors")
