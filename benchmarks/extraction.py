@@ -15,6 +15,10 @@ import tempfile
 import time
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from topwork.features import FeatureStore
 
 MODELS = ("tf_efficientnet_lite0", "resnet50")
 SHARE = 5  # of the images that the plain loop gets
@@ -81,22 +85,30 @@ def forward_alone(model: str, engine: str) -> float:
     raise AssertionError
 
 
-def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, float, str]:
-    """Images a second from files to cache with and without the start of the engine, and which one it was."""
+def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> FeatureStore:
+    """A store over these files as one train part; the content of a file counts as known."""
     import numpy as np
 
     from topwork import devices
     from topwork.artifacts import ImageRow, Manifest, Split
     from topwork.backbones import create
     from topwork.config import ComputeConfig
-    from topwork.features import FeatureStore, engines
+    from topwork.features import FeatureStore
     from topwork.progress import PlainProgress
     from topwork.signals import Signals
 
     compute, _ = devices.resolve(ComputeConfig(engine=engine))  # type: ignore[arg-type]
     rows = tuple(ImageRow(str(f), "a", sha256=hashlib.sha256(str(f).encode()).hexdigest()) for f in files)
-    ids = {"train": [row.id for row in rows], "val": [], "test": []}
+    ids = {"train": tuple(row.id for row in rows), "val": (), "test": ()}
     split = Split(("a",), ids, {part: np.zeros(len(i), dtype=np.int64) for part, i in ids.items()}, "")
+    manifest, quiet = Manifest(Path("/"), rows, "bench"), PlainProgress(quiet=True)
+    return FeatureStore(create(model, None), manifest, split, compute, cache, quiet, Signals())
+
+
+def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, float, str]:
+    """Images a second from files to cache with and without the start of the engine, and which one it was."""
+    from topwork.features import engines
+
     starting, real = 0.0, engines.start
 
     def timed(*given):
@@ -108,8 +120,7 @@ def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, fl
 
     engines.start = timed
     with tempfile.TemporaryDirectory() as cache:
-        manifest, quiet = Manifest(Path("/"), rows, "bench"), PlainProgress(quiet=True)
-        store = FeatureStore(create(model, None), manifest, split, compute, Path(cache), quiet, Signals())
+        store = feature_store(model, files, engine, Path(cache))
         start = time.perf_counter()
         store.part("train")
         seconds = time.perf_counter() - start

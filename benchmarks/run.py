@@ -6,7 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = (["training_step.py"], ["linear_svm.py"], ["accuracy.py", "elpv"])
+SCRIPTS = (
+    ["extraction.py"],
+    ["scaling.py"],
+    ["precision.py"],
+    ["fine_tuning.py"],
+    ["training_step.py"],
+    ["linear_svm.py"],
+    ["accuracy.py", "elpv"],
+)
 
 for script, *words in SCRIPTS:
     print(f"== {script}", flush=True)
