@@ -63,6 +63,7 @@ class ImageRow:
         group: Images of one group never stand in two parts of a split that topwork makes; empty: in none.
         duplicates: The set of near duplicates that it belongs to, named by the smallest SHA-256 in it; empty: in none.
         weight: How much it counts in training, above 0.
+        pixels: A hash of its size and RGB pixels.
     """
 
     id: str
@@ -77,6 +78,7 @@ class ImageRow:
     group: str = ""
     duplicates: str = ""
     weight: float = 1.0
+    pixels: str = ""
 
 
 @dataclass(frozen=True)

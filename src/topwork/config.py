@@ -36,7 +36,19 @@ class DataConfig(Component):
     path: str
     """A folder of images, or the name of a data set that a source knows."""
     source: str = "auto"
-    """How to read it: auto, folder, stanford-cars, elpv."""
+    """How to read it: auto, folder, table, stanford-cars, hugging-face, elpv."""
+    nested: bool = False
+    """Of a folder: class names are paths of folders, not the topmost folder's name."""
+    crop: bool = False
+    """Only the part of each photograph in its bounding box; for stanford-cars and tables with a column box."""
+    group: str = ""
+    """Images of one group stay in one part: a column of a table, 'folder', or a regular expression on the path."""
+    parts: Literal["given", "new"] = "given"
+    """given: train, val and test that the data come with are kept; new: they are mixed and split anew."""
+    duplicates: Literal["near", "exact"] = "near"
+    """What stays in one part: near: the same picture, also resized, recompressed or mirrored; exact: equal pixels."""
+    leave_out: str = ""
+    """A list of images to leave out, as topwork check --fix-list writes it."""
     val_fraction: float = Field(default=0.15, gt=0, lt=1)
     """Share of the training images that chooses epochs, C and the like."""
     test_fraction: Share | Auto = "auto"

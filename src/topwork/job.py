@@ -22,8 +22,8 @@ from topwork import folders, storage
 from topwork.artifacts import Manifest, RunInfo, Split, read_run_info, read_split
 from topwork.backbones.packaged import find
 from topwork.config import Config
-from topwork.data.account import data_account, split_lines
-from topwork.data.manifest import build_manifest
+from topwork.data.account import data_account, refuse_weights, split_lines
+from topwork.data.manifest import manifest_of
 from topwork.data.sources import Listing
 from topwork.data.split import make_split
 from topwork.errors import ChangedSettings
@@ -118,6 +118,7 @@ class Job:
 
     def _data(self) -> tuple[Manifest, Split]:
         manifest = _look_at(self.asked, self.progress, self._found)
+        refuse_weights(manifest)
         fraction = self.asked.data.test_fraction
         split = make_split(
             manifest, self.asked.seed, self.asked.data.val_fraction, None if fraction == "auto" else fraction
@@ -183,8 +184,7 @@ def _look_at(asked: Config, progress: Progress, found: Callable[[Listing], None]
         state["done"] = done
 
     try:
-        source, path = asked.data.source, asked.data.path
-        return build_manifest(source, path, folders.cache_folder(), found=found, progress=advance)
+        return manifest_of(asked.data, folders.cache_folder(), found=found, progress=advance)
     finally:
         if opened is not None:
             opened.__exit__(None, None, None)

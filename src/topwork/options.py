@@ -14,6 +14,10 @@ from topwork.strategies import STRATEGIES, USUAL
 # flag -> place in the configuration
 PLACES = {
     "source": "data.source",
+    "nested": "data.nested",
+    "crop": "data.crop",
+    "group": "data.group",
+    "leave_out": "data.leave_out",
     "val_fraction": "data.val_fraction",
     "test_fraction": "data.test_fraction",
     "model": "backbone.model",
@@ -63,6 +67,7 @@ def build(
         tree["data"]["path"] = str(path.resolve())
     for name, value in flags.items():
         if value is not None:
+            value = os.path.abspath(value) if name == "leave_out" else value
             _put_flag(tree, name, value)
     for text in sets:
         name, value = parse_assignment(text)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from topwork.artifacts import read_manifest_rows
+from topwork.data import lookers, memory
 from topwork.data import manifest as module
+from topwork.data.lookers import Answer
 from topwork.data.manifest import build_manifest
 from topwork.errors import DataError, UsageError
 
@@ -27,8 +29,14 @@ def cache(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each image that is decoded."""
     count: list[int] = []
-    inspect = module.inspect_bytes
-    monkeypatch.setattr(module, "inspect_bytes", lambda *given: (count.append(1), inspect(*given))[1])
+    look = module.look_at_all
+
+    def counted(*given: object) -> Iterator[tuple[int, Answer]]:
+        for number, answer in look(*given):
+            count.extend([1] if answer.verdict else [])
+            yield number, answer
+
+    monkeypatch.setattr(module, "look_at_all", counted)
     return count
 
 
@@ -71,16 +79,16 @@ def test_a_second_look_decodes_nothing(class_folders: Path, cache: Path, decoded
 
 
 def test_old_files_are_not_even_read_again(class_folders: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(memory, "_SETTLED_NS", -1)
     first = build_manifest("folder", str(class_folders), cache)
-    monkeypatch.setattr(module, "read_image_bytes", lambda path: pytest.fail("read"))
+    monkeypatch.setattr(lookers, "COMMAND", ["false"])  # no process could start
     assert build_manifest("folder", str(class_folders), cache) == first
 
 
 def test_changed_files_are_looked_at_again(
     class_folders: Path, cache: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_SETTLED_NS", -1)
+    monkeypatch.setattr(memory, "_SETTLED_NS", -1)
     changed = class_folders / "ant" / "0.png"
     first = build_manifest("folder", str(class_folders), cache)
     before = changed.stat()
@@ -100,7 +108,7 @@ def test_another_policy_or_pillow_looks_again(
     class_folders: Path, cache: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_manifest("folder", str(class_folders), cache)
-    monkeypatch.setattr(module, "POLICY", module.POLICY + 1)
+    monkeypatch.setattr(memory, "VERSION", [0])
     build_manifest("folder", str(class_folders), cache)
     monkeypatch.setattr("PIL.__version__", "0.0")
     build_manifest("folder", str(class_folders), cache)
@@ -122,7 +130,7 @@ def test_a_damaged_cache_is_made_anew(class_folders: Path, cache: Path, content:
 def test_cache_entries_of_a_wrong_shape_are_made_anew(class_folders: Path, cache: Path) -> None:
     first = build_manifest("folder", str(class_folders), cache)
     (file,) = cache.iterdir()
-    file.write_text(file.read_text().replace("[12,10,", "[12,10,1,2,3,"))
+    file.write_text(file.read_text().replace("[12,10,", "[12,10,1,2,3,4,5,6,7,"))
     assert build_manifest("folder", str(class_folders), cache) == first
 
 
@@ -151,7 +159,7 @@ def test_an_interrupted_look_keeps_what_was_seen(class_folders: Path, cache: Pat
     decoded.clear()
     build_manifest("folder", str(class_folders), cache)
     assert len(decoded) == 6
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("topwork-check")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("topwork-look")]
 
 
 def test_the_number_of_threads_changes_nothing_and_progress_ends_whole(class_folders: Path, cache: Path) -> None:

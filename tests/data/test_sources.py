@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from topwork.data.sources import SOURCES, find_source
+from topwork.data.sources import SOURCES, Reading, find_source
 from topwork.data.sources.base import Listing
 from topwork.errors import DataError, MissingExtra, UnknownName, UsageError
 
@@ -20,7 +20,7 @@ Draw = Callable[..., Path]
 
 
 def listing(root: Path, kind: str = "folder") -> Listing:
-    return SOURCES[kind].list(root)
+    return SOURCES[kind].list(root, Reading())
 
 
 def found(root: Path, kind: str = "folder") -> dict[str, tuple[str, str]]:
@@ -196,7 +196,7 @@ def test_a_row_of_no_class_is_refused(tmp_path: Path, draw: Draw) -> None:
 def test_the_solar_cells_are_listed_from_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("elpv_dataset")
     monkeypatch.chdir(tmp_path)
-    cells = find_source("auto", "elpv").list(Path("elpv"))
+    cells = find_source("auto", "elpv").list(Path("elpv"), Reading())
     labels = [image.label for image in cells.images]
     assert {label: labels.count(label) for label in set(labels)} == {"functional": 1803, "with defect": 821}
     assert sorted(set(labels))[1] == "with defect"  # the second class is the positive one
@@ -217,7 +217,7 @@ def test_a_folder_named_elpv_is_a_folder(class_folders: Path, monkeypatch: pytes
 
 
 def test_wrong_names_and_places_are_usage_errors(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match=r"No source is called 'foldr'; there are .*folder"):
+    with pytest.raises(UnknownName, match=r"No source is called 'foldr'; the nearest are folder"):
         find_source("foldr", str(tmp_path))
     with pytest.raises(UsageError, match="does not exist"):
         find_source("auto", str(tmp_path / "none"))

@@ -17,7 +17,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 
-Data = Annotated[str | None, typer.Argument(help="Folder of class folders, or the name of a data set (elpv).")]
+Data = Annotated[str | None, typer.Argument(help="Folder of class folders, table, or name of a data set.")]
 Model = Annotated[str | None, typer.Option(help="timm name of the backbone.  [default: tf_efficientnet_lite0]")]
 Weights = Annotated[str | None, typer.Option(help="'pretrained', or a .safetensors or .pth file.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
@@ -34,7 +34,15 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps
 Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes that decode images.")]
 Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Patience = Annotated[int | None, typer.Option(help="Stop after so many epochs without a better one on val.")]
-Source = Annotated[str | None, typer.Option(help="How to read DATA: auto, folder, stanford-cars, elpv.")]
+Source = Annotated[
+    str | None, typer.Option(help="How to read DATA: auto, folder, table, stanford-cars, hugging-face, elpv.")
+]
+Group = Annotated[
+    str | None, typer.Option(help="Keep groups in one part: a table's column, 'folder', or a regex on the path.")
+]
+Nested = Annotated[bool, typer.Option("--nested", help="Class names are paths of folders.")]
+Crop = Annotated[bool, typer.Option("--crop", help="Only the bounding box of each photograph.")]
+LeaveOut = Annotated[Path | None, typer.Option(help="List of images to leave out (topwork check --fix-list).")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write to.  [default: a new one in runs/]")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in the output folder.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file of settings.")]

@@ -12,15 +12,19 @@ from topwork.cli.app import (
     AsJson,
     BatchSize,
     ConfigFile,
+    Crop,
     Data,
     Device,
     DryRun,
     Epochs,
     FreezeStages,
+    Group,
     ImgSize,
+    LeaveOut,
     Lr,
     Minutes,
     Model,
+    Nested,
     Out,
     Overwrite,
     Patience,
@@ -77,6 +81,10 @@ def compare(
     precision: Precision = None,
     patience: Patience = None,
     source: Source = None,
+    group: Group = None,
+    nested: Nested = False,
+    crop: Crop = False,
+    leave_out: LeaveOut = None,
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted comparison.")] = False,
     overwrite: Overwrite = False,
@@ -93,7 +101,8 @@ def compare(
     flags = _flags(
         model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
         weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
-        workers=workers, precision=precision, patience=patience, source=source,
+        workers=workers, precision=precision, patience=patience, source=source, group=group, nested=nested or None,
+        crop=crop or None, leave_out=leave_out,
     )  # fmt: skip
     if dry_run:
         return _dry(data, strategy, config, sets or [], flags)
@@ -126,6 +135,10 @@ def train(
     precision: Precision = None,
     patience: Patience = None,
     source: Source = None,
+    group: Group = None,
+    nested: Nested = False,
+    crop: Crop = False,
+    leave_out: LeaveOut = None,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run; everything is taken from it.")] = None,
     overwrite: Overwrite = False,
@@ -142,7 +155,8 @@ def train(
     flags = _flags(
         model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
         weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
-        workers=workers, precision=precision, patience=patience, source=source,
+        workers=workers, precision=precision, patience=patience, source=source, group=group, nested=nested or None,
+        crop=crop or None, leave_out=leave_out,
     )  # fmt: skip
     if dry_run:
         return _dry(data, [strategy or "finetune"], config, sets or [], flags)

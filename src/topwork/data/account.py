@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from topwork.artifacts import Manifest, Split
+from topwork.data.findings import leaks
+from topwork.errors import DataError
 
 
 def split_lines(manifest: Manifest, split: Split) -> list[str]:
     """What a terminal says about the images and the parts."""
     parts = " / ".join(f"{part} {len(split.ids[part]):,}" for part in split.ids)
     lines = [f"Split     {parts} of {len(manifest.used):,} usable images; {split.note}"]
+    for finding in leaks(manifest, split):
+        lines.append(f"          LEAK: {finding.text}; `topwork check` shows them. Scores on those parts are too good.")
     for row in manifest.set_aside[:5]:
         lines.append(f"          set aside: {row.id}: {row.reason}")
     if len(manifest.set_aside) > 5:
@@ -26,8 +30,8 @@ def data_account(manifest: Manifest, split: Split) -> dict[str, Any]:
     """The same for ``run.json`` and the report."""
     converted: dict[str, int] = {}
     for row in manifest.used:
-        if row.reason:
-            converted[row.reason] = converted.get(row.reason, 0) + 1
+        for decision in filter(None, row.reason.split("; ")):
+            converted[decision] = converted.get(decision, 0) + 1
     counts = {
         part: {name: int((split.labels[part] == i).sum()) for i, name in enumerate(split.classes)} for part in split.ids
     }
@@ -40,5 +44,23 @@ def data_account(manifest: Manifest, split: Split) -> dict[str, Any]:
         "license": manifest.license,
         "note": manifest.note,
         "split_note": split.note,
+        "leaks": [
+            {"kind": f.kind, "text": f.text, "images": [list(same) for same in f.sets[:50]]}
+            for f in leaks(manifest, split)
+        ],
         "counts": counts,
     }
+
+
+def refuse_weights(manifest: Manifest) -> None:
+    """No strategy weighs single images yet, and to ignore what was asked would be worse than to say so.
+
+    Raises:
+        DataError: An image has another weight than 1.
+    """
+    weighed = [row for row in manifest.used if row.weight != 1]
+    if weighed:
+        raise DataError(
+            f"{weighed[0].id} has weight {weighed[0].weight:g}, but no strategy weighs single images yet. Remove the "
+            "column weight, or set it to 1; --set NAME.class_weights=balanced weighs classes."
+        )

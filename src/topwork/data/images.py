@@ -1,31 +1,29 @@
 """The one pixel policy: how the bytes of a file become RGB. Training, prediction, export and serving all decode here.
 
-EXIF orientation is applied; 16-bit, 32-bit and float greys are scaled by range, not clipped; CMYK becomes RGB;
-palettes and alpha are composited on ``BACKGROUND``; of an animation the first frame counts; grey becomes RGB. Colour
-profiles are not applied. A JPEG at least twice as large as it is wanted is decoded at 1/2, 1/4 or 1/8, to no less than
-that, by libjpeg's scaled transform. Truncated files, formats outside ``FORMATS``, too many pixels and extreme shapes
-are refused.
+docs/pixels.md says each rule: EXIF orientation applied, wide greys scaled by range, alpha on white, first frames, a
+JPEG much larger than wanted decoded smaller; truncated files, formats outside ``FORMATS``, too many pixels and extreme
+shapes refused. An image may be a box within a file: ``car.jpg#xywh=39,116,530,257``.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import stat
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
+from topwork.data.convert import TRANSPOSE, NoPixels, orientation, to_rgb
 from topwork.errors import DataError
 
-POLICY = 2
+POLICY = 3
 """Raised whenever the same file would give other pixels or another verdict than before."""
-BACKGROUND = (255, 255, 255)
-MAX_BYTES = 512 * 1024 * 1024
+MAX_BYTES = 256 * 1024 * 1024  # as many as uncompressed pixels of the largest image
 MAX_PIXELS = 80_000_000
 MAX_ASPECT = 50
 
@@ -44,17 +42,7 @@ FORMATS = tuple(_SUFFIXES_OF)
 _OPENED = tuple(kind for kind in FORMATS if kind != "MPO")  # Pillow finds MPO by opening a JPEG, and fails if asked
 SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES_OF.values() for suffix in suffixes)
 
-_BOX = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")  # a spatial fragment, W3C Media Fragments URI 1.0
-_ORIENTATION = 0x0112
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_BOX = re.compile(r"#xywh=(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})$")
 
 # Pillow warns about broken metadata, which is no reason to worry anybody, and about sizes that are refused below.
 # Once, at import: warnings.catch_warnings around a decode would race between threads.
@@ -74,9 +62,7 @@ class UnreadableImage(DataError):
         self.reason = reason
 
 
-def file_of(path: str) -> str:
-    """The file that an image lies in: its path without the box of a part of it (``car.jpg#xywh=10,20,300,200``)."""
-    return _BOX.sub("", path)
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +70,48 @@ class ImageFacts:
     """What was seen while an image was decoded.
 
     Attributes:
-        width, height: In pixels, as stored in the file.
+        width, height: In pixels, as stored in the file; of an image that is a box, those of the box.
         converted: What the pixel policy had to do beyond plain decoding, in words; empty for a plain image.
+        kind: Format, e.g. ``"JPEG"``.
+        mode: Pillow's name of the stored pixels, e.g. ``"L"``.
     """
 
     width: int
     height: int
     converted: tuple[str, ...] = ()
+    kind: str = ""
+    mode: str = ""
+
+
+def split_box(path: str) -> tuple[str, Box | None]:
+    """An image's path as the file that it lies in and its box (left, top, width, height), or None for all of it.
+
+    A box is written as a spatial fragment of W3C Media Fragments URI 1.0: ``car.jpg#xywh=39,116,530,257``.
+    """
+    found = _BOX.search(path)
+    if not found:
+        return path, None
+    left, top, width, height = map(int, found.groups())
+    return path[: found.start()], (left, top, width, height)
+
+
+def file_of(path: str) -> str:
+    """The file that an image lies in: its path without the box."""
+    return split_box(path)[0]
 
 
 def load_image(path: Path, least: int = 0) -> Image.Image:
     """The pixels of an image file: mode RGB, uint8, upright.
 
     Args:
-        path: The file.
+        path: The file, or a box within one.
         least: The sides that are enough, in pixels; a much larger JPEG is decoded smaller. 0: decode it whole.
 
     Raises:
         UnreadableImage: It cannot be read or decoded whole, or is refused.
     """
-    return _decode(read_image_bytes(path), "", str(path), least)[0]
+    file, box = split_box(str(path))
+    return decode(read_image_bytes(Path(file)), where=str(path), least=least, box=box)[0]
 
 
 def decode_image(data: bytes, where: str = "the image", least: int = 0, most: int = MAX_PIXELS) -> Image.Image:
@@ -118,7 +126,7 @@ def decode_image(data: bytes, where: str = "the image", least: int = 0, most: in
     Raises:
         UnreadableImage: As ``load_image``.
     """
-    return _decode(data, "", where, least, most)[0]
+    return decode(data, where=where, least=least, most=most)[0]
 
 
 def upright_rgb(picture: Image.Image) -> Image.Image:
@@ -128,10 +136,10 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
         UnreadableImage: As ``load_image``.
     """
     try:
-        _refuse_size(*picture.size, MAX_PIXELS)
-        turn = _orientation(picture)
-        rgb = _to_rgb(picture)[0]
-        return rgb.transpose(_TRANSPOSE[turn]) if turn in _TRANSPOSE else rgb
+        refuse_size(*picture.size)
+        turn = orientation(picture)
+        rgb = to_rgb(picture)[0]
+        return rgb.transpose(TRANSPOSE[turn]) if turn in TRANSPOSE else rgb
     except UnreadableImage:
         raise
     except Exception as error:  # it may be decoded only now
@@ -144,12 +152,8 @@ def inspect_image(path: Path) -> ImageFacts:
     Raises:
         UnreadableImage: As ``load_image``.
     """
-    return inspect_bytes(read_image_bytes(path), path.suffix, str(path))
-
-
-def inspect_bytes(data: bytes, suffix: str = "", where: str = "the image") -> ImageFacts:
-    """``inspect_image`` of bytes; ``suffix`` is that of the file name, to tell when it names another format."""
-    return _decode(data, suffix, where, least=1)[1]  # at 1/8: every byte is read, and most arithmetic left out
+    file, box = split_box(str(path))
+    return decode(read_image_bytes(Path(file)), Path(file).suffix, str(path), box=box)[1]
 
 
 def read_image_bytes(path: Path) -> bytes:
@@ -175,34 +179,91 @@ def read_image_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes, suffix: str, where: str, least: int, most: int = MAX_PIXELS) -> tuple[Image.Image, ImageFacts]:
-    """Decode and convert; the one place where whatever Pillow raises becomes ``UnreadableImage``."""
+def decode(
+    data: bytes,
+    suffix: str = "",
+    where: str = "the image",
+    least: int = 0,
+    box: Box | None = None,
+    most: int = MAX_PIXELS,
+) -> tuple[Image.Image, ImageFacts]:
+    """Decode and convert; the one place where whatever Pillow raises becomes ``UnreadableImage``.
+
+    Args:
+        data: The file's bytes.
+        suffix: Of the file name, to tell when it names another format.
+        where: Names the file in the error.
+        least: As for ``load_image``.
+        box: The part that is the image (left, top, width, height), in pixels of the upright picture.
+        most: Pixels that are allowed.
+    """
     try:
-        with Image.open(io.BytesIO(data), formats=_OPENED) as image:
-            width, height = image.size
-            _refuse_size(width, height, most)
-            turn = _orientation(image) if image.format == "TIFF" else 1  # Pillow turns a TIFF itself, while loading
-            if turn >= 5:  # and tells the size that the turned one will have
-                width, height = height, width
-            if least:
-                image.draft(None, (least, least))  # does nothing but to a JPEG
-            image.load()
-            rest = _orientation(image)
-            rgb, converted = _to_rgb(image)
-            if rest in _TRANSPOSE:
-                rgb = rgb.transpose(_TRANSPOSE[rest])
-            if turn in _TRANSPOSE or rest in _TRANSPOSE:
-                converted.insert(0, "EXIF orientation applied")
-            kind = image.format or ""
-        converted += _about_file(data, kind, suffix.lower())
-        return rgb, ImageFacts(width, height, tuple(converted))
+        rgb, facts = _decode(data, least, box, most)
+        said = _about_file(data, facts.kind, suffix.lower())
+        return rgb, replace(facts, converted=(*facts.converted, *said))
     except UnreadableImage as error:
         raise UnreadableImage(error.reason, where) from error
     except Exception as error:  # Pillow's plugins raise nearly every built-in exception on broken files
         raise UnreadableImage(_reason(error), where) from error
 
 
-def _refuse_size(width: int, height: int, most: int) -> None:
+def _decode(data: bytes, least: int, box: Box | None, most: int) -> tuple[Image.Image, ImageFacts]:
+    with Image.open(io.BytesIO(data), formats=_OPENED) as image:
+        width, height = image.size
+        refuse_size(width, height, most)
+        turn = orientation(image) if image.format == "TIFF" else 1  # Pillow turns a TIFF itself, while loading
+        if turn >= 5:  # and tells the size that the turned one will have
+            width, height = height, width
+        if least:
+            _draft(image, least, box)
+        mode, kind, wide = image.mode, image.format or "", _is_wide(image)
+        image.load()
+        rest = orientation(image)
+        rgb, converted = to_rgb(image)
+    if wide and not converted:
+        converted.append("16-bit scaled to 8")
+    if rest in TRANSPOSE:
+        rgb = rgb.transpose(TRANSPOSE[rest])
+    if turn in TRANSPOSE or rest in TRANSPOSE:
+        converted.insert(0, "EXIF orientation applied")
+    if box:
+        upright = (height, width) if max(turn, rest) >= 5 else (width, height)
+        rgb, (width, height) = _cut(rgb, box, upright)
+        refuse_size(width, height)
+    return rgb, ImageFacts(width, height, tuple(converted), kind, mode)
+
+
+def _draft(image: Image.Image, least: int, box: Box | None) -> None:
+    """Decode a JPEG smaller, if what is wanted of it still has sides of ``least``; does nothing to another format."""
+    if box is None:
+        image.draft(None, (least, least))
+    elif min(box[2:]) > 0:
+        factor = least / min(box[2:])
+        image.draft(None, (math.ceil(image.width * factor), math.ceil(image.height * factor)))
+
+
+def _is_wide(image: Image.Image) -> bool:
+    """Whether 16 bits a channel are stored, of which Pillow keeps the upper 8."""
+    return any("16" in str(word) for tile in getattr(image, "tile", ()) for word in tile[3:])
+
+
+def _cut(rgb: Image.Image, box: Box, size: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]]:
+    """The part of a picture in a box, which is in pixels of ``size``, and the size of that part there."""
+    left, top = min(box[0], size[0]), min(box[1], size[1])
+    right, bottom = min(box[0] + box[2], size[0]), min(box[1] + box[3], size[1])
+    if right - left < 1 or bottom - top < 1:
+        raise UnreadableImage(f"the box {','.join(map(str, box))} holds nothing of {size[0]} x {size[1]} pixels")
+    across, down = rgb.width / size[0], rgb.height / size[1]
+    edges = (math.floor(left * across), math.floor(top * down), math.ceil(right * across), math.ceil(bottom * down))
+    return rgb.crop(edges), (right - left, bottom - top)
+
+
+def refuse_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
+    """Refuse what a file declares before any pixel of it is decoded.
+
+    Raises:
+        UnreadableImage: More than ``most`` pixels, or a side more than ``MAX_ASPECT`` times the other.
+    """
     if width * height > most:
         raise UnreadableImage(f"{width} x {height} pixels, more than {most / 10**6:g} million")
     if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
@@ -212,54 +273,14 @@ def _refuse_size(width: int, height: int, most: int) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"not an image in a format that is read ({', '.join(FORMATS)})"
+    if isinstance(error, NoPixels):
+        return str(error)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {MAX_PIXELS // 10**6} million pixels"
     if isinstance(error, MemoryError):
         return "too large for the memory"
     text = " ".join(re.sub(r"<[^>]*>|\bat 0x\w+", "", str(error)).split()).rstrip(".")
     return text[:120] or type(error).__name__
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # broken metadata is no reason to lose an image
-        return 1
-
-
-def _to_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
-    """A loaded image as RGB, and the conversions worth telling."""
-    if image.mode.startswith("I;16"):
-        return _scaled(image, full_range=True), ["16-bit scaled to 8"]
-    if image.mode == "I" and image.format in ("PNG", "PPM"):  # there, Pillow's name for 16 bits
-        return _scaled(image, full_range=True), ["16-bit scaled to 8"]
-    if image.mode in ("I", "F"):
-        kind = "float" if image.mode == "F" else "32-bit"
-        return _scaled(image, full_range=False), [f"{kind} scaled by range to 8-bit"]
-    if image.mode == "CMYK":
-        return image.convert("RGB"), ["CMYK to RGB"]
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        if rgba.getchannel("A").getextrema() == (255, 255):
-            return rgba.convert("RGB"), []
-        ground = Image.new("RGBA", rgba.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(ground, rgba).convert("RGB"), ["alpha composited on white"]
-    return image.convert("RGB"), []  # a copy even of RGB: the pixels must outlive the file
-
-
-def _scaled(image: Image.Image, full_range: bool) -> Image.Image:
-    """Wide grey to RGB: 0..65535 to 0..255, or the smallest to the largest finite value (all equal: black)."""
-    values = np.asarray(image)
-    if full_range:
-        grey = (values.astype(np.int64).clip(0, 65535) + 128) // 257
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    values = values.astype(np.float64)
-    finite = np.isfinite(values)
-    if not finite.any():
-        raise UnreadableImage("holds no finite value")
-    low, high = values[finite].min(), values[finite].max()
-    share = (np.where(finite, values, low) - low) / ((high - low) or 1.0)
-    return Image.fromarray(np.rint(share * 255).astype(np.uint8)).convert("RGB")
 
 
 def _about_file(data: bytes, kind: str, suffix: str) -> list[str]:

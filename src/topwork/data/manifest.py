@@ -1,77 +1,23 @@
-"""From a data argument to a manifest: list the images, hash and fully decode each once, remember the verdicts."""
+"""From a data argument to a manifest: list the images, look at each once, find out which of them are the same."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import PIL
-
 from topwork import storage
 from topwork.artifacts import ImageRow, Manifest
-from topwork.data.images import POLICY, SUFFIXES, UnreadableImage, inspect_bytes, read_image_bytes
-from topwork.data.sources import FoundImage, Listing, find_source
-from topwork.errors import DamagedFile, DataError, StorageError
-
-_FORMAT = 1
-_SETTLED_NS = 2_000_000_000  # a file younger than the coarsest clock of a file system may change without showing it
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What decoding said about a content: its size, a reason, and whether it can be used."""
-
-    width: int = 0
-    height: int = 0
-    reason: str = ""
-    usable: bool = True
-
-
-@dataclass
-class _Memory:
-    """Verdicts by content and suffix, and hashes by file stamp, as one JSON file per data folder and pixel policy.
-
-    Losing it costs time only, so whatever is wrong with the file, it is simply made anew.
-    """
-
-    path: Path
-    verdicts: dict[str, _Verdict] = field(default_factory=dict)
-    hashes: dict[str, tuple[list[int], str]] = field(default_factory=dict)
-
-    @property
-    def key(self) -> list[Any]:
-        return [_FORMAT, POLICY, PIL.__version__]
-
-    def load(self) -> None:
-        with suppress(OSError, DamagedFile, AttributeError, KeyError, TypeError, ValueError):
-            value = storage.read_json(self.path)
-            if value["key"] == self.key:
-                verdicts = {name: _Verdict(*entry) for name, entry in value["verdicts"].items()}
-                hashes = {name: ([int(n) for n in stamp], str(sha)) for name, (stamp, sha) in value["hashes"].items()}
-                self.verdicts, self.hashes = verdicts, hashes
-
-    def save(self) -> None:
-        verdicts = {name: [v.width, v.height, v.reason, v.usable] for name, v in sorted(self.verdicts.items())}
-        value = {"key": self.key, "verdicts": verdicts, "hashes": dict(sorted(self.hashes.items()))}
-        with suppress(StorageError):
-            storage.write_text(self.path, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """One image after its check: the row, and what to remember."""
-
-    row: ImageRow
-    verdict: _Verdict
-    stamp: list[int]
+from topwork.config import DataConfig
+from topwork.data.duplicates import find_pairs, name_sets
+from topwork.data.images import SUFFIXES, file_of, split_box
+from topwork.data.look import Verdict
+from topwork.data.lookers import Answer, Request, look_at_all
+from topwork.data.memory import Memory, is_settled, stamp_of
+from topwork.data.sources import FoundImage, Listing, Reading, list_images
+from topwork.errors import DataError
 
 
 def build_manifest(
@@ -79,6 +25,8 @@ def build_manifest(
     data: str,
     cache: Path,
     *,
+    reading: Reading | None = None,
+    near: bool = True,
     workers: int = 0,
     found: Callable[[Listing], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -87,9 +35,11 @@ def build_manifest(
 
     Args:
         kind: A key of ``SOURCES`` or ``"auto"``.
-        data: A folder, or the name of a data set that a package carries.
+        data: A folder, a table, or the name of a data set that a package carries.
         cache: Folder for the verdicts; a second call on the same files decodes nothing.
-        workers: Threads; 0 means one per core. Their number does not change the result.
+        reading: How the source is to be read, beyond its usual way.
+        near: Whether images that show the same picture count as duplicates, beside those of equal pixels.
+        workers: Processes; 0 means one per core. Their number does not change the result.
         found: Called with the list before any image is decoded, which can take long.
         progress: Called in this thread with (images done, images in all), some hundred times at most.
 
@@ -100,15 +50,22 @@ def build_manifest(
         UsageError: No such source, or no such folder.
         DataError: No image, no usable image, or only one class.
     """
-    listing = find_source(kind, data).list(Path(data))
+    listing = list_images(kind, data, reading or Reading())
     images = sorted(listing.images, key=lambda image: image.id)
     _refuse_listing(listing, images)
     if found:
         found(listing)
-    name = storage.sha256_bytes(os.fsencode(listing.root.resolve()))[:16]
-    memory = _Memory(cache / f"images-{name}.json")
-    memory.load()
-    rows = _check_all(images, memory, workers, progress)
+    place = f"{listing.root.resolve()} {data} {reading}"
+    name = storage.sha256_bytes(place.encode("utf-8", "surrogateescape"))[:16]
+    known = Memory(cache / f"images-{name}.json")
+    known.load()
+    rows, memory = _check_all(images, known, workers, progress)
+    seen = {row.sha256: memory.verdicts[_content(row)] for row in rows if row.status == "used"}
+    if near:
+        memory.pairs = find_pairs(seen, known.pairs)
+    if memory != known:
+        memory.save()
+    rows = name_sets(rows, memory.pairs[1] if near else [])
     manifest = Manifest(
         listing.root, rows, listing.name, listing.ignored, listing.license, listing.note, listing.test_fraction
     )
@@ -116,76 +73,118 @@ def build_manifest(
     return manifest
 
 
+def manifest_of(
+    data: DataConfig,
+    cache: Path,
+    found: Callable[[Listing], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """``build_manifest`` of the images that a configuration names."""
+    reading = _reading(data)
+    near = data.duplicates == "near"
+    return build_manifest(data.source, data.path, cache, reading=reading, near=near, found=found, progress=progress)
+
+
+def listing_of(data: DataConfig) -> Listing:
+    """What a configuration names, before anything is opened."""
+    return list_images(data.source, data.path, _reading(data))
+
+
+def _reading(data: DataConfig) -> Reading:
+    return Reading(data.nested, data.crop, data.group, data.parts, data.leave_out)
+
+
+class _Progress:
+    """Counts images and tells of some hundred of them."""
+
+    def __init__(self, total: int, tell: Callable[[int, int], None] | None) -> None:
+        self._total, self._tell, self._done = total, tell, 0
+        self._step = max(1, total // 200)
+
+    def advance(self, count: int = 1) -> None:
+        before, self._done = self._done, self._done + count
+        passed = self._done // self._step > before // self._step
+        if self._tell and count and (passed or self._done == self._total):
+            self._tell(self._done, self._total)
+
+
 def _check_all(
-    images: Sequence[FoundImage], known: _Memory, workers: int, progress: Callable[[int, int], None] | None
-) -> tuple[ImageRow, ...]:
-    """Check the images in threads, since Pillow decodes without holding the interpreter, and remember the verdicts."""
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="topwork-check")
-    memory = _Memory(known.path)  # made anew, so that it forgets files that are gone
-    rows, step = [], max(1, len(images) // 200)
+    images: Sequence[FoundImage], known: Memory, workers: int, tell: Callable[[int, int], None] | None
+) -> tuple[tuple[ImageRow, ...], Memory]:
+    """Look at what is not remembered in processes of its own; what is found is kept even if this is interrupted."""
+    memory = Memory(known.path, pairs=known.pairs)  # made anew, so that it forgets files that are gone
+    rows: dict[str, ImageRow] = {}
+    progress = _Progress(len(images), tell)
+    stamps = {image.id: stamp_of(_file(image)) for image in images}
+    fresh = []
+    for image in images:
+        stamp, content = known.contents.get(image.id, ([], ""))
+        verdict = known.verdicts.get(content + _suffix(image))
+        if verdict and stamp and stamp == stamps[image.id]:
+            rows[image.id] = _keep(memory, image, stamp, Answer(content, verdict))
+        else:
+            fresh.append(image)
+    progress.advance(len(rows))
+    whole = False
+    answers = look_at_all([_request(image, known) for image in fresh], workers)
     try:
-        for done, checked in enumerate(pool.map(lambda image: _check(image, known), images), start=1):
-            rows.append(checked.row)
-            if checked.row.sha256:
-                memory.verdicts[_content(checked.row)] = checked.verdict
-            if checked.stamp:
-                memory.hashes[checked.row.id] = (checked.stamp, checked.row.sha256)
-            if progress and (done % step == 0 or done == len(images)):
-                progress(done, len(images))
+        for number, answer in answers:
+            image = fresh[number]
+            if answer.verdict is None:
+                answer = replace(answer, verdict=known.verdicts[answer.content + _suffix(image)])
+            again = stamp_of(_file(image))  # a file that changes meanwhile is not remembered by its old stamp
+            stamp = again if again == stamps[image.id] and is_settled(again) else []
+            rows[image.id] = _keep(memory, image, stamp, answer)
+            progress.advance()
+        whole = True
     finally:
-        pool.shutdown(cancel_futures=True)
-        if len(rows) < len(images):  # interrupted: what was known about the rest still holds
+        answers.close()
+        if not whole:  # what was known about the rest still holds
             memory.verdicts = known.verdicts | memory.verdicts
-            memory.hashes = known.hashes | memory.hashes
-        if (memory.verdicts, memory.hashes) != (known.verdicts, known.hashes):
+            memory.contents = known.contents | memory.contents
             memory.save()
-    return tuple(rows)
+    return tuple(rows[image.id] for image in images), memory
 
 
-def _check(image: FoundImage, known: _Memory) -> _Checked:
-    """Hash and decode one file, or remember both. Both see the same bytes, should the file change meanwhile."""
-    base = ImageRow(image.id, image.label, part=image.part, stratum=image.stratum or image.label)
-    stamp = _stamp(image.path)
-    suffix = image.path.suffix.lower()
-    old_stamp, sha = known.hashes.get(image.id, ([], ""))
-    verdict = known.verdicts.get(sha + suffix) if stamp and stamp == old_stamp else None
-    if verdict is None:
-        try:
-            data = read_image_bytes(image.path)
-        except UnreadableImage as error:
-            verdict = _Verdict(0, 0, error.reason, False)
-            return _Checked(_row(base, "", verdict), verdict, [])
-        sha = storage.sha256_bytes(data)
-        verdict = known.verdicts.get(sha + suffix) or _judge(data, suffix)
-    settled = stamp and time.time_ns() - max(stamp[1:]) > _SETTLED_NS
-    return _Checked(_row(base, sha, verdict), verdict, stamp if settled else [])
+def _keep(memory: Memory, image: FoundImage, stamp: list[int], answer: Answer) -> ImageRow:
+    """Remember an answer; the row that follows from it."""
+    assert answer.verdict
+    if answer.content and answer.lasting:
+        memory.verdicts[answer.content + _suffix(image)] = answer.verdict
+        memory.contents[image.id] = (stamp, answer.content)
+    return _row(image, answer.content, answer.verdict)
 
 
-def _judge(data: bytes, suffix: str) -> _Verdict:
-    try:
-        facts = inspect_bytes(data, suffix)
-    except UnreadableImage as error:
-        return _Verdict(0, 0, error.reason, False)
-    return _Verdict(facts.width, facts.height, "; ".join(facts.converted), True)
+def _request(image: FoundImage, known: Memory) -> Request:
+    path, box = split_box(str(image.path))
+    _, content = known.contents.get(image.id, ([], ""))
+    candidate = content if content + _suffix(image) in known.verdicts else ""
+    return Request(path, _suffix(image), box, candidate)
 
 
-def _row(base: ImageRow, sha: str, verdict: _Verdict) -> ImageRow:
-    status = "used" if verdict.usable else "set aside"
-    size = (verdict.width, verdict.height)
-    return ImageRow(base.id, base.label, status, verdict.reason, sha, *size, base.part, base.stratum)
+def _row(image: FoundImage, content: str, verdict: Verdict) -> ImageRow:
+    facts: Mapping[str, Any] = {
+        "status": "used" if verdict.usable else "set aside",
+        "reason": verdict.reason,
+        "sha256": content,
+        "width": verdict.width,
+        "height": verdict.height,
+        "pixels": verdict.pixels,
+    }
+    own = {"part": image.part, "stratum": image.stratum or image.label, "group": image.group, "weight": image.weight}
+    return ImageRow(image.id, image.label, **facts, **own)
+
+
+def _file(image: FoundImage) -> str:
+    return file_of(str(image.path))
+
+
+def _suffix(image: FoundImage) -> str:
+    return Path(_file(image)).suffix.lower()
 
 
 def _content(row: ImageRow) -> str:
-    return row.sha256 + os.path.splitext(row.id)[1].lower()
-
-
-def _stamp(path: Path) -> list[int]:
-    """Size and times of a file; empty if it cannot be asked."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return []
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    return row.sha256 + Path(file_of(row.id)).suffix.lower()
 
 
 def _refuse_listing(listing: Listing, images: Sequence[FoundImage]) -> None:

@@ -177,8 +177,14 @@ def _note(rows: Sequence[ImageRow], part_of: Mapping[str, str], how: str) -> str
     for row in rows:
         by_content[content(row)].append(row)
     leaks = sum(len(same) for same in by_content.values() if len({part_of[row.id] for row in same}) > 1)
+    near: dict[str, list[ImageRow]] = defaultdict(list)
+    for row in rows:
+        near[row.duplicates].append(row)
+    same_pictures = sum(len(same) for name, same in near.items() if name and len({part_of[row.id] for row in same}) > 1)
     torn = sum(len(same) for same in by_content.values() if len({row.label for row in same}) > 1)
     odd = f"; {leaks} images stand in more than one of the given parts with the same content" if leaks else ""
+    if same_pictures > leaks:
+        odd += f"; {same_pictures - leaks} more show the same picture as one in another part"
     odd += f"; {torn} images have the same content under different labels" if torn else ""
     groups = {row.group for row in rows if row.group}
     odd = (f"; {len(groups):,} groups kept whole" if groups and how != "split as given" else "") + odd

@@ -24,7 +24,7 @@ def make_units(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
     Returns:
         Units in the order of their keys; a key is the smallest content in the unit, so names of files decide nothing.
     """
-    found = _Sets()
+    found = Sets()
     kept = list(rows)
     for row in kept:
         first = ("content", content(row))
@@ -39,7 +39,7 @@ def make_units(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
     return dict(sorted((min(map(content, unit)), unit) for unit in members.values()))
 
 
-class _Sets:
+class Sets:
     """Disjoint sets of anything hashable."""
 
     def __init__(self) -> None:

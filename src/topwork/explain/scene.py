@@ -13,7 +13,7 @@ from topwork import backbones
 from topwork import config as configuration
 from topwork.artifacts import Predictions, Split, read_predictions, read_run_info, read_split
 from topwork.data.images import load_image
-from topwork.data.sources import find_source
+from topwork.data.manifest import listing_of
 from topwork.devices import Compute
 from topwork.errors import DataError, TopworkError, UnknownName
 from topwork.explain.layers import Layer, list_layers, map_stages
@@ -130,7 +130,7 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[Subject], Datase
     account = str(info.details.get("backbone", {}).get("weights", ""))
     asked = configuration.read(finished[0] / "config.toml")
     try:
-        root = find_source(asked.data.source, asked.data.path).list(Path(asked.data.path)).root
+        root = listing_of(asked.data).root
     except TopworkError:  # moved, or the package is not installed here: given photos can still be looked at
         root = None
     return subjects, Dataset(root, read_split(folder / "split.csv"), predictions, asked.backbone, info.name, account)

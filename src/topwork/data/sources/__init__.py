@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from topwork.data.sources.base import FoundImage, Listing, Source, existing_folder
+from topwork.data.sources.adjust import adjust
+from topwork.data.sources.base import FoundImage, Listing, Reading, Source, existing_folder
 from topwork.data.sources.elpv import ElpvSource
 from topwork.data.sources.folder import FolderSource
+from topwork.data.sources.hugging_face import HuggingFaceSource
 from topwork.data.sources.stanford_cars import StanfordCarsSource
-from topwork.errors import UnknownName
+from topwork.data.sources.table import TableSource
+from topwork.errors import UnknownName, UsageError
 
-__all__ = ["SOURCES", "FoundImage", "Listing", "Source", "find_source"]
+__all__ = ["SOURCES", "FoundImage", "Listing", "Reading", "Source", "find_source", "list_images"]
 
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
         ElpvSource(),
         StanfordCarsSource(),
+        TableSource(),
+        HuggingFaceSource(),
         FolderSource(),  # last: it recognises every folder
     )
 }
@@ -43,3 +48,20 @@ def find_source(kind: str, data: str) -> Source:
             return source
     existing_folder(path)
     return SOURCES["folder"]
+
+
+def list_images(kind: str, data: str, reading: Reading) -> Listing:
+    """All images that a data argument names, read as was asked.
+
+    Raises:
+        UnknownName: No such kind of source.
+        UsageError: There is no such place, or the source does not know what is asked of it.
+        DataError: It is not of this kind, or damaged.
+        MissingExtra: It needs an optional package.
+    """
+    source = find_source(kind, data)
+    for option in ("nested", "crop"):
+        if getattr(reading, option) and option not in source.knows:
+            able = ", ".join(other.name for other in SOURCES.values() if option in other.knows)
+            raise UsageError(f"--{option} is not for {data}, which is read as {source.name}; it is for: {able}.")
+    return adjust(source.list(Path(data), reading), reading)

@@ -19,6 +19,8 @@ class FoundImage:
         label: Class name.
         part: ``"train"``, ``"val"`` or ``"test"`` where the data come with a split, else empty.
         stratum: What a split keeps in proportion; empty means the label.
+        group: Images of one group never stand in two parts of a split made here.
+        weight: How much it counts in training.
     """
 
     id: str
@@ -26,6 +28,28 @@ class FoundImage:
     label: str
     part: str = ""
     stratum: str = ""
+    group: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a source is read, beyond its usual way. A source refuses what it does not know.
+
+    Attributes:
+        nested: Class names are paths of folders: ``dogs/terrier`` and ``cats/terrier`` are two classes.
+        crop: Of each photograph only the part in its bounding box.
+        group: A column of a table; ``"folder"``, the folder that an image lies in; or a regular expression searched in
+            the path of each image, whose first parenthesis, or all that it matches, is the group.
+        parts: ``"given"``: parts that the data come with are kept; ``"new"``: they are not.
+        leave_out: A file that names images to leave out, as ``topwork check --fix-list`` writes it; empty: none.
+    """
+
+    nested: bool = False
+    crop: bool = False
+    group: str = ""
+    parts: str = "given"
+    leave_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +64,7 @@ class Listing:
         license: Licence of the images if known.
         note: What a reader of the results should know about the protocol.
         test_fraction: Share held out for test if the data come without a test part.
+        grouped: Whether the source has made the groups that were asked for.
     """
 
     root: Path
@@ -49,6 +74,7 @@ class Listing:
     license: str = ""
     note: str = ""
     test_fraction: float = 0.2
+    grouped: bool = False
 
 
 class Source(Protocol):
@@ -56,15 +82,17 @@ class Source(Protocol):
 
     Attributes:
         name: What ``--source`` calls it.
+        knows: The fields of ``Reading`` that only some sources know and this one does.
     """
 
     name: str
+    knows: frozenset[str]
 
     def recognises(self, path: Path) -> bool:
         """Whether the data argument looks like this kind; must not read images."""
         ...
 
-    def list(self, path: Path) -> Listing:
+    def list(self, path: Path, reading: Reading) -> Listing:
         """All images there.
 
         Raises:
@@ -89,3 +117,14 @@ def existing_folder(path: Path) -> Path:
         return path.absolute()
     what = "is a file, not a folder" if exists else "does not exist"
     raise UsageError(f"{path} {what}. Give a folder that holds one folder of images per class.")
+
+
+def boxed(name: str, box: tuple[int, int, int, int]) -> str:
+    """The id or path of the part of an image in a box (left, top, width, height); ``images.load_image`` knows it.
+
+    Raises:
+        ValueError: The box is no box.
+    """
+    if min(box[:2]) < 0 or min(box[2:]) < 1:
+        raise ValueError(f"box {box} (left, top, width, height)")
+    return f"{name}#xywh={','.join(map(str, box))}"

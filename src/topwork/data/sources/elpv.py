@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from topwork.data.sources.base import FoundImage, Listing
+from topwork.data.sources.base import FoundImage, Listing, Reading
 from topwork.errors import DataError, MissingExtra
 
 POSITIVE = "with defect"
@@ -24,12 +24,13 @@ class ElpvSource:
     """The data argument ``elpv``: images and labels of the installed package, which is found but not imported."""
 
     name = "elpv"
+    knows = frozenset[str]()
 
     def recognises(self, path: Path) -> bool:
         """The word ``elpv``, unless there is a file or folder of that name."""
         return str(path) == self.name and not path.exists()
 
-    def list(self, path: Path) -> Listing:
+    def list(self, path: Path, reading: Reading) -> Listing:
         """All cells of ``labels.csv``.
 
         Raises:

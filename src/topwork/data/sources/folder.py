@@ -8,9 +8,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from topwork.data.images import SUFFIXES
-from topwork.data.sources.base import FoundImage, Listing, existing_folder
+from topwork.data.sources.base import FoundImage, Listing, Reading, existing_folder
 
 _PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# People think of these as images and should be told that they are passed over.
+_UNREAD = frozenset(
+    [
+        ".heic",
+        ".heif",
+        ".svg",
+        ".pdf",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".ico",
+        ".psd",
+        ".eps",
+        ".tga",
+        ".dcm",
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".nef",
+        ".arw",
+        ".exr",
+        ".hdr",
+        ".fits",
+    ]
+)
 _SYSTEM = frozenset({"__pycache__", "__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 
 
@@ -71,7 +96,7 @@ class _Walk:
                 inside.append(_Folder(Path(entry.path), _join(folder.id, entry.name)))
             else:
                 image = _suffix(entry.name) in SUFFIXES
-                reason = "image outside the class folders" if image else "not an image"
+                reason = "image outside the class folders" if image else _other(entry.name)
                 self.ignored[_join(folder.id, entry.name)] = reason
         return inside
 
@@ -80,12 +105,13 @@ class FolderSource:
     """A folder of class folders; ids are paths below it, the label is the class folder's name."""
 
     name = "folder"
+    knows = frozenset({"nested"})
 
     def recognises(self, path: Path) -> bool:
         """Any folder."""
         return path.is_dir()
 
-    def list(self, path: Path) -> Listing:
+    def list(self, path: Path, reading: Reading) -> Listing:
         """All files with an image's suffix below the class folders, however deep.
 
         Raises:
@@ -96,8 +122,8 @@ class FolderSource:
         top = _Folder(root, "")
         walk.enters(top)
         classes = [folder for folder in _class_folders(walk, top) if walk.enters(folder)]
-        _collect(walk, classes)
-        filled = {(image.part, image.label) for image in walk.images}
+        _collect(walk, classes, reading.nested)
+        filled = {(image.part, image.label.split("/")[0]) for image in walk.images}
         for folder in classes:
             if (folder.part, folder.label) not in filled:
                 walk.ignored.setdefault(folder.id, "class folder without images")
@@ -124,8 +150,14 @@ def _class_folders(walk: _Walk, top: _Folder) -> list[_Folder]:
     return classes
 
 
-def _collect(walk: _Walk, classes: list[_Folder]) -> None:
-    """Walk the class folders, real folders before links, so that a folder is listed where it really lies."""
+def _collect(walk: _Walk, classes: list[_Folder], nested: bool) -> None:
+    """Walk the class folders, real folders before links, so that a folder is listed where it really lies.
+
+    Args:
+        walk: Where to put what is found.
+        classes: Folders whose names are classes.
+        nested: A folder further inside is a class of its own, named by its path.
+    """
     folders, links = deque(classes), deque[_Folder]()
     entered = set(classes)
     while folders or links:
@@ -136,11 +168,16 @@ def _collect(walk: _Walk, classes: list[_Folder]) -> None:
             name = _join(folder.id, entry.name)
             if _is_folder(entry):
                 waiting = links if entry.is_symlink() else folders
-                waiting.append(_Folder(Path(entry.path), name, folder.label, folder.part))
+                label = f"{folder.label}/{entry.name}" if nested else folder.label
+                waiting.append(_Folder(Path(entry.path), name, label, folder.part))
             elif _suffix(entry.name) in SUFFIXES:
                 walk.images.append(FoundImage(name, Path(entry.path), folder.label, folder.part, folder.label))
             else:
-                walk.ignored[name] = "not an image"
+                walk.ignored[name] = _other(entry.name)
+
+
+def _other(name: str) -> str:
+    return "picture in a format that is not read" if _suffix(name) in _UNREAD else "not an image"
 
 
 def _join(folder: str, name: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from topwork.data.sources.base import FoundImage, Listing, existing_folder
+from topwork.data.images import file_of
+from topwork.data.sources.base import FoundImage, Listing, Reading, boxed, existing_folder
 from topwork.errors import DataError
 
 _META = "devkit/cars_meta.mat"
@@ -18,12 +19,13 @@ class StanfordCarsSource:
     """A folder with the devkit; the label is the class name. It comes with a split if the labels of test are there."""
 
     name = "stanford-cars"
+    knows = frozenset({"crop"})
 
     def recognises(self, path: Path) -> bool:
         """A folder with ``cars_train/`` and ``devkit/cars_meta.mat``."""
         return (path / "cars_train").is_dir() and (path / _META).is_file()
 
-    def list(self, path: Path) -> Listing:
+    def list(self, path: Path, reading: Reading) -> Listing:
         """All images that the tables name, whether they are there or not.
 
         Raises:
@@ -34,9 +36,9 @@ class StanfordCarsSource:
         names = [str(name) for name in _read(root / _META, "class_names")]
         tests = next((root / test for test in _TEST if (root / test).is_file()), None)
         tests = tests if (root / "cars_test").is_dir() else None
-        images = [*_images(root, names, root / _TRAIN, "cars_train", "train" if tests else "")]
+        images = [*_images(root, names, root / _TRAIN, "train" if tests else "", reading.crop)]
         if tests:
-            images += _images(root, names, tests, "cars_test", "test")
+            images += _images(root, names, tests, "test", reading.crop)
         return Listing(root, self.name, tuple(images), _ignored(root, images))
 
 
@@ -51,20 +53,28 @@ def _read(table: Path, variable: str) -> Any:
         raise DataError(f"{table} cannot be read: {error}. Download the Stanford Cars devkit again.") from error
 
 
-def _images(root: Path, names: list[str], table: Path, folder: str, part: str) -> Iterator[FoundImage]:
+def _images(root: Path, names: list[str], table: Path, part: str, crop: bool) -> Iterator[FoundImage]:
+    folder = "cars_test" if part == "test" else "cars_train"
     for row in _read(table, "annotations"):
         try:
             number, file = int(row["class"]), str(row["fname"])
             if not 1 <= number <= len(names):
                 raise ValueError(f"class {number} of {len(names)}")
+            name = boxed(f"{folder}/{file}", _box(row)) if crop else f"{folder}/{file}"
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise DataError(f"{table} has a bad row: {error}. Download the Stanford Cars devkit again.") from error
         label = names[number - 1]
-        yield FoundImage(f"{folder}/{file}", root / folder / file, label, part, label)
+        yield FoundImage(name, root / name, label, part, label)
+
+
+def _box(row: Any) -> tuple[int, int, int, int]:
+    """The devkit counts pixels from 1 and names the last one that is in."""
+    x1, y1, x2, y2 = (int(row[f"bbox_{end}"]) for end in ("x1", "y1", "x2", "y2"))
+    return x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1
 
 
 def _ignored(root: Path, images: list[FoundImage]) -> dict[str, str]:
-    listed = {image.id for image in images}
+    listed = {file_of(image.id) for image in images}
     there = [path for folder in ("cars_train", "cars_test") for path in sorted((root / folder).glob("*"))]
     ids = [f"{path.parent.name}/{path.name}" for path in there]
     return {name: "no label in the devkit" for name in ids if name not in listed}

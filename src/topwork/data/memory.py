@@ -1,0 +1,84 @@
+"""What was found out about the images of one data folder, on disk: a second look decodes and reads nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import PIL
+
+from topwork import storage
+from topwork.data.fingerprints import VERSION
+from topwork.data.look import Verdict
+from topwork.errors import DamagedFile, StorageError
+
+_FORMAT = 2
+_SETTLED_NS = 2_000_000_000  # a file younger than the coarsest clock of a file system may change without showing it
+
+Stamp = list[int]
+
+
+def stamp_of(path: str) -> Stamp:
+    """Size, times and inode of a file; empty if it cannot be asked."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def is_settled(stamp: Stamp) -> bool:
+    """Whether a later change of the file is sure to change its stamp."""
+    return bool(stamp) and time.time_ns() - max(stamp[1:3]) > _SETTLED_NS
+
+
+@dataclass
+class Memory:
+    """Verdicts by content and suffix, contents by file stamp, near pairs of contents: one JSON file per data folder.
+
+    Losing it costs time only, so whatever is wrong with the file, it is simply made anew.
+
+    Attributes:
+        path: Of the file.
+        verdicts: By content and suffix.
+        contents: Image id to the stamp of its file, empty where it may not be trusted, and its content.
+        pairs: A hash of all contents, and the near pairs that were found among them.
+    """
+
+    path: Path
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    contents: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
+    pairs: tuple[str, list[tuple[str, str]]] = ("", [])
+
+    @property
+    def key(self) -> list[Any]:
+        """What else decides verdicts."""
+        return [_FORMAT, VERSION, PIL.__version__]
+
+    def load(self) -> None:
+        """Read the file, if it is whole and of this key."""
+        with suppress(OSError, DamagedFile, AttributeError, KeyError, TypeError, ValueError):
+            value = storage.read_json(self.path)
+            if value["key"] == self.key:
+                verdicts = {name: Verdict(*entry) for name, entry in value["verdicts"].items()}
+                contents = {
+                    name: ([int(n) for n in stamp], str(sha)) for name, (stamp, sha) in value["contents"].items()
+                }
+                pairs = (str(value["pairs"][0]), [(str(a), str(b)) for a, b in value["pairs"][1]])
+                self.verdicts, self.contents, self.pairs = verdicts, contents, pairs
+
+    def save(self) -> None:
+        """Write the file; a cache that cannot be written costs time only."""
+        value = {
+            "key": self.key,
+            "verdicts": {name: astuple(verdict) for name, verdict in sorted(self.verdicts.items())},
+            "contents": dict(sorted(self.contents.items())),
+            "pairs": self.pairs,
+        }
+        with suppress(StorageError):
+            storage.write_text(self.path, json.dumps(value, ensure_ascii=False, separators=(",", ":")))

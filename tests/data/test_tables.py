@@ -1,0 +1,190 @@
+"""Tables, boxes, groups, nested classes, lists to leave out: what was named is what is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from topwork.data.images import UnreadableImage, inspect_image, load_image
+from topwork.data.manifest import build_manifest
+from topwork.data.sources import Reading, find_source, list_images
+from topwork.errors import DataError, UsageError
+
+Draw = Callable[..., Path]
+
+HEAD = ("path", "label", "split", "group", "weight")
+ROWS = [
+    ("pics/1.png", "ant", "train", "p1", "1"),
+    ("pics/2.png", "ant", "validation", "p2", "0.5"),
+    ("pics/3.png", "bee", "test", "p1", ""),
+    ("pics/4.png", "bee", "", "p3", "2"),
+]
+
+
+def write(path: Path, rows: list[tuple[str, ...]], head: tuple[str, ...] = HEAD) -> Path:
+    if path.suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps({k: v for k, v in zip(head, row, strict=True) if v}) for row in rows))
+    else:
+        mark = "\t" if path.suffix == ".tsv" else ","
+        path.write_text("\n".join(mark.join(row) for row in [head, *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_a_table_is_read(tmp_path: Path, suffix: str) -> None:
+    table = write(tmp_path / f"set.{suffix}", ROWS)
+    assert find_source("auto", str(table)).name == "table"
+    listing = list_images("auto", str(table), Reading())
+    assert (listing.name, listing.root) == ("set", tmp_path)
+    found = [(i.id, i.label, i.part, i.group, i.weight) for i in listing.images]
+    assert found == [
+        ("pics/1.png", "ant", "train", "p1", 1.0),
+        ("pics/2.png", "ant", "val", "p2", 0.5),
+        ("pics/3.png", "bee", "test", "p1", 1.0),
+        ("pics/4.png", "bee", "", "p3", 2.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffImage;CLASS\na.png;x\nb.png;y\n",
+        "a.png,x\nb.png,y\n",
+        "file_name,category,extra\na.png,x,1\n\nb.png,y,2\n",
+        '"filename","label"\n"a.png","x"\r\n"b.png","y"\r\n',
+        "path,label\n./a.png,x\nsub/../b.png,y\na.png,x\n",
+    ],
+)
+def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    listing = list_images("table", str(tmp_path / "t.csv"), Reading())
+    assert [(i.id, i.label) for i in listing.images] == [("a.png", "x"), ("b.png", "y")]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name,label\n", "no rows"),
+        ("photo,label\na.png,x\n", "no column 'path'"),
+        ("path,thing\na.png,x\n", "no column 'label'"),
+        ("path,label\na.png,x\na.png,y\n", r"t.csv:3 names 'a.png' as 'y', an earlier row as 'x'"),
+        ("path,label\n,x\n", "t.csv:2 has no path"),
+        ("path,label\na.png,\n", "t.csv:2 has no label"),
+        ("path,label,split\na.png,x,future\n", "'future'; allowed are train, val and test"),
+        ("path,label,weight\na.png,x,-1\n", "weight is -1"),
+        ("path,label,weight\na.png,x,much\n", "could not convert"),
+        ("path,label\nhttp://a/b.png,x\n", "is an address"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=says):
+        list_images("table", str(tmp_path / "t.csv"), Reading())
+
+
+def test_images_of_a_table_may_lie_anywhere(tmp_path: Path, draw: Draw) -> None:
+    far = draw(tmp_path / "far" / "1.png", 1)
+    draw(tmp_path / "near" / "2.png", 2)
+    write(tmp_path / "near" / "t.csv", [(str(far), "a"), ("../far/1.png", "a"), ("2.png", "b")], ("path", "label"))
+    manifest = build_manifest("auto", str(tmp_path / "near" / "t.csv"), tmp_path / "cache")
+    assert [row.status for row in manifest.rows] == ["used", "used"]
+    assert all((manifest.root / row.id).is_file() for row in manifest.rows)
+
+
+def test_a_box_is_the_image_everywhere(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    rows = [("x.png", "a", "10,5,20,30"), ("x.png#xywh=0,0,8,9", "b", "")]
+    write(tmp_path / "t.tsv", rows, ("path", "label", "bbox"))
+    manifest = build_manifest("auto", str(tmp_path / "t.tsv"), tmp_path / "cache", reading=Reading(crop=True))
+    first, second = sorted(manifest.rows, key=lambda row: row.label)
+    assert first.id == "x.png#xywh=10,5,20,30"
+    assert (first.width, first.height, second.width, second.height) == (20, 30, 8, 9)
+    assert np.array_equal(np.asarray(load_image(manifest.root / first.id)), pixels[5:35, 10:30])
+    assert first.sha256 != second.sha256
+    with pytest.raises(UnreadableImage, match="holds nothing"):
+        load_image(tmp_path / "x.png#xywh=60,0,5,5")
+    assert inspect_image(tmp_path / "x.png#xywh=50,30,500,500").width == 10
+
+
+def test_a_box_of_a_large_jpeg_is_decoded_smaller_and_right(tmp_path: Path) -> None:
+    x, y = np.meshgrid(np.arange(1600), np.arange(1200))
+    smooth = Image.fromarray(np.stack([x / 1600 * 255, y / 1200 * 255, 0 * x], axis=2).astype(np.uint8))
+    smooth.save(tmp_path / "x.jpg", quality=95)
+    path = tmp_path / "x.jpg#xywh=400,300,800,600"
+    whole, small = load_image(path), load_image(path, 100)
+    assert whole.size == (800, 600)
+    assert 100 <= min(small.size) < 600
+    again = np.asarray(whole.resize(small.size, Image.Resampling.BOX)).astype(int)
+    assert np.abs(again - np.asarray(small)).mean() < 2
+
+
+def test_groups_by_column_folder_and_pattern(tmp_path: Path, draw: Draw) -> None:
+    for name in ("ant/p1/1.png", "ant/p2_2.png", "bee/p1/3.png", "bee/x.png"):
+        draw(tmp_path / "d" / name, hash(name) % 1000)
+
+    def groups(pattern: str) -> list[str]:
+        listing = list_images("folder", str(tmp_path / "d"), Reading(group=pattern))
+        return [image.group for image in sorted(listing.images, key=lambda image: image.id)]
+
+    assert groups(r"(p\d)") == ["p1", "p2", "p1", ""]
+    assert groups(r"p\d") == ["p1", "p2", "p1", ""]
+    assert groups("folder") == ["ant/p1", "ant", "bee/p1", "bee"]
+    with pytest.raises(UsageError, match="matches none of the paths, of which the first is"):
+        groups("patient")
+    with pytest.raises(UsageError, match="no regular expression"):
+        groups("(")
+    write(tmp_path / "t.csv", [("a.png", "x", "s1"), ("b.png", "y", "s2")], ("path", "label", "Site"))
+    listing = list_images("auto", str(tmp_path / "t.csv"), Reading(group="site"))
+    assert [image.group for image in listing.images] == ["s1", "s2"]
+
+
+def test_nested_folders_may_be_classes(tmp_path: Path, draw: Draw) -> None:
+    for number, name in enumerate(("dog/terrier/1.png", "dog/poodle/1.png", "cat/1.png")):
+        draw(tmp_path / "d" / name, number)
+    plain = list_images("auto", str(tmp_path / "d"), Reading())
+    nested = list_images("auto", str(tmp_path / "d"), Reading(nested=True))
+    assert sorted(image.label for image in plain.images) == ["cat", "dog", "dog"]
+    assert sorted(image.label for image in nested.images) == ["cat", "dog/poodle", "dog/terrier"]
+    assert "class folder without images" not in nested.ignored.values()
+    with pytest.raises(UsageError, match=r"--crop is not for .* it is for: stanford-cars, table"):
+        list_images("auto", str(tmp_path / "d"), Reading(crop=True))
+
+
+def test_parts_may_be_made_anew_and_images_left_out(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", ROWS)
+    assert {image.part for image in list_images("auto", str(table), Reading(parts="new")).images} == {""}
+    (tmp_path / "out.csv").write_text("image,reason\npics/1.png,twin of pics/2.png\npics/9.png,gone\n")
+    listing = list_images("auto", str(table), Reading(leave_out=str(tmp_path / "out.csv")))
+    assert len(listing.images) == 3
+    assert listing.ignored == {"pics/1.png": "left out"}
+    with pytest.raises(UsageError, match=r"none.csv cannot be read"):
+        list_images("auto", str(table), Reading(leave_out=str(tmp_path / "none.csv")))
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own
+def test_a_hugging_face_data_set_becomes_files_of_equal_bytes(tmp_path: Path, draw: Draw) -> None:
+    datasets = pytest.importorskip("datasets")
+    files = [draw(tmp_path / f"{number}.png", number) for number in range(4)]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["ant", "bee"])})
+    tables = {
+        part: datasets.Dataset.from_dict({"image": [str(f) for f in chosen], "label": [0, 1]}, features=features)
+        for part, chosen in {"train": files[:2], "test": files[2:]}.items()
+    }
+    datasets.DatasetDict(tables).save_to_disk(str(tmp_path / "saved"))
+    assert find_source("auto", str(tmp_path / "saved")).name == "hugging-face"
+    manifest = build_manifest("auto", str(tmp_path / "saved"), tmp_path / "cache")
+    assert [(row.id, row.label, row.part) for row in manifest.used] == [
+        ("test/0000000.png", "ant", "test"),
+        ("test/0000001.png", "bee", "test"),
+        ("train/0000000.png", "ant", "train"),
+        ("train/0000001.png", "bee", "train"),
+    ]
+    assert [(manifest.root / row.id).read_bytes() for row in manifest.used] == [
+        file.read_bytes() for file in (*files[2:], *files[:2])
+    ]
