@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from topwork import explain
+    from topwork.checks import Check, check
     from topwork.errors import TopworkError
     from topwork.explain.show import show
     from topwork.results import Comparison, Run
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from topwork.workflow import compare, train
 
 __all__ = [
+    "Check",
     "Comparison",
     "Prediction",
     "Predictor",
     "Run",
     "TopworkError",
+    "check",
     "compare",
     "explain",
     "load",
@@ -37,11 +40,13 @@ __all__ = [
     "train",
 ]
 _HOMES = {
+    "Check": "checks",
     "Comparison": "results",
     "Prediction": "use.decision",
     "Predictor": "use.predictor",
     "Run": "results",
     "TopworkError": "errors",
+    "check": "checks",
     "compare": "workflow",
     "load": "use.predictor",
     "predict": "use.predict",

@@ -12,7 +12,6 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ from topwork.artifacts import Manifest, RunInfo, Split, read_run_info, read_spli
 from topwork.backbones.packaged import find
 from topwork.config import Config
 from topwork.data.account import data_account, refuse_weights, split_lines
-from topwork.data.manifest import manifest_of
+from topwork.data.looking import look_at_images
 from topwork.data.sources import Listing
 from topwork.data.split import make_split
 from topwork.errors import ChangedSettings
-from topwork.progress import PlainProgress, Progress, RichProgress
+from topwork.progress import PlainProgress, RichProgress
 from topwork.resuming import extend, refuse_changes
 from topwork.signals import Signals
 
@@ -117,7 +116,7 @@ class Job:
             preparing.check(self.asked, self.progress)
 
     def _data(self) -> tuple[Manifest, Split]:
-        manifest = _look_at(self.asked, self.progress, self._found)
+        manifest = look_at_images(self.asked.data, self.progress, self._found)
         refuse_weights(manifest)
         fraction = self.asked.data.test_fraction
         split = make_split(
@@ -169,22 +168,3 @@ class Job:
 
 def _load_torch() -> None:
     from topwork import execution  # noqa: F401 - only to have torch and timm in memory while images are decoded
-
-
-def _look_at(asked: Config, progress: Progress, found: Callable[[Listing], None]) -> Manifest:
-    state: dict[str, Any] = {"done": 0}
-    opened = None
-
-    def advance(done: int, total: int) -> None:
-        nonlocal opened
-        if opened is None:
-            opened = progress.step("images looked at", total)
-            state["bar"] = opened.__enter__()
-        state["bar"].advance(done - state["done"])
-        state["done"] = done
-
-    try:
-        return manifest_of(asked.data, folders.cache_folder(), found=found, progress=advance)
-    finally:
-        if opened is not None:
-            opened.__exit__(None, None, None)

@@ -3,7 +3,7 @@
 Adding a command is a function in one of the files here and its name in ``COMMANDS``.
 """
 
-from topwork.cli import looking, training, using
+from topwork.cli import checking, looking, training, using
 from topwork.cli.app import app
 from topwork.cli.entry import main
 
@@ -13,6 +13,7 @@ COMMANDS = (
     training.compare,
     training.train,
     training.demo,
+    checking.check,
     using.predict,
     looking.report,
     looking.show,

@@ -35,6 +35,10 @@ class Finding:
     notes: tuple[str, ...] = ()
 
 
+def _count(number: int, what: str, plural: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number:,} {plural}"
+
+
 def find(manifest: Manifest, split: Split | None) -> list[Finding]:
     """Everything that the manifest tells, the worst first.
 
@@ -107,7 +111,7 @@ def _two_labels(manifest: Manifest) -> list[Finding]:
     if not torn:
         return []
     notes = tuple(" or ".join(sorted({row.label for row in same})) for same in torn)
-    text = f"{len(torn):,} pictures stand under more than one label"
+    text = f"{_count(len(torn), 'picture stands', 'pictures stand')} under more than one label"
     return [Finding("two-labels", text, _ids(torn), True, notes)]
 
 
@@ -115,7 +119,7 @@ def _set_aside(manifest: Manifest) -> list[Finding]:
     rows = manifest.set_aside
     if not rows:
         return []
-    text = f"{len(rows):,} files cannot be used and are set aside"
+    text = f"{_count(len(rows), 'file', 'files')} cannot be used and set aside"
     return [Finding("set-aside", text, tuple((row.id,) for row in rows), True, tuple(row.reason for row in rows))]
 
 
@@ -125,10 +129,17 @@ def _duplicates(manifest: Manifest) -> list[Finding]:
     found = []
     if exact:
         more = sum(len(same) - 1 for same in exact)
-        found.append(Finding("duplicates", f"{more:,} images are equal, pixel for pixel, to another", _ids(exact)))
+        found.append(
+            Finding(
+                "duplicates",
+                f"{_count(more, 'image is', 'images are')} equal, pixel for pixel, to another",
+                _ids(exact),
+            )
+        )
     if near:
         more = sum(len(same) - 1 for same in near)
-        text = f"{more:,} images show the same picture as another: resized, recompressed, mirrored or taken twice"
+        shows = _count(more, "image shows", "images show")
+        text = f"{shows} the same picture as another: resized, recompressed, mirrored or taken twice"
         found.append(Finding("near-duplicates", text, _ids(near)))
     return found
 
@@ -139,12 +150,12 @@ def _classes(manifest: Manifest) -> list[Finding]:
     empty = [*lost, *(name for name, why in manifest.ignored.items() if why == "class folder without images")]
     found = []
     if empty:
-        text = f"{len(empty):,} classes have no image that can be used: {', '.join(empty[:5])}"
+        text = f"{_count(len(empty), 'class has', 'classes have')} no image that can be used: {', '.join(empty[:5])}"
         found.append(Finding("empty-class", text, (), True))
     small = {name: count for name, count in sorted(counts.items()) if count < SMALL}
     if small:
         words = ", ".join(f"{name} ({count})" for name, count in list(small.items())[:5])
-        text = f"{len(small):,} classes have fewer than {SMALL} images: {words}"
+        text = f"{_count(len(small), 'class has', 'classes have')} fewer than {SMALL} images: {words}"
         found.append(Finding("small-class", text, (), True))
     if counts and max(counts.values()) > RARE * min(counts.values()):
         most, least = max(counts, key=lambda n: counts[n]), min(counts, key=lambda n: counts[n])
@@ -166,7 +177,9 @@ def _odd(manifest: Manifest) -> list[Finding]:
         if max(row.width, row.height) > LONG * min(row.width, row.height):
             by_decision[f"a side more than {LONG} times the other"].append(row.id)
     return [
-        Finding("converted", f"{len(ids):,} images: {decision}", tuple((image,) for image in ids), False)
+        Finding(
+            "converted", f"{_count(len(ids), 'image', 'images')}: {decision}", tuple((image,) for image in ids), False
+        )
         for decision, ids in sorted(by_decision.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
 

@@ -48,6 +48,14 @@ def make_split(manifest: Manifest, seed: int, val_fraction: float = 0.15, test_f
     return _split(manifest, part_of, _how(missing, seed))
 
 
+def given_split(manifest: Manifest) -> Split | None:
+    """The parts that the data come with, whatever is wrong with them; None if they come with none but train."""
+    rows = manifest.used
+    if not any(row.part in ("val", "test") for row in rows):
+        return None
+    return _split(manifest, {row.id: row.part or "train" for row in rows}, "split as given")
+
+
 def make_folds(manifest: Manifest, seed: int, folds: int, val_fraction: float = 0.15) -> list[Split]:
     """K splits for cross-validation: each usable image is in the test part of exactly one of them.
 

@@ -41,7 +41,7 @@ def render(data: ReportData) -> str:
     """
     rows = views.class_rows(data.finished)
     html = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             r=data,
@@ -75,7 +75,8 @@ def _title(data: ReportData) -> str:
     return f"{data.data.name}: {data.strategies[0].name}"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates with escaping on and the filters that all pages share."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -30,7 +30,7 @@ def write_thumbnails(folder: Path, load: Callable[[str], Image.Image], most: int
     index = {}
     for error in worst_errors(artifacts.read_predictions(folder / "predictions.csv"), most):
         try:
-            data = _jpeg(load(error.id))
+            data = jpeg(load(error.id))
         except (OSError, ValueError, TopworkError):
             continue
         index[error.id] = thumbnail_name(error.id)
@@ -44,7 +44,8 @@ def thumbnail_name(image_id: str) -> str:
     return f"{storage.slug(image_id)[:60]}-{digest[:8]}.jpg"
 
 
-def _jpeg(image: Image.Image) -> bytes:
+def jpeg(image: Image.Image) -> bytes:
+    """A small JPEG of a picture, its longer side ``SIDE``."""
     small = image.convert("RGB")
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

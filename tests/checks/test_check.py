@@ -1,0 +1,120 @@
+"""``topwork check`` on a folder in which everything is planted: each thing is found, and nothing else is."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.drawings import draw, write_folder
+
+import topwork
+from topwork.artifacts import read_run_info
+from topwork.errors import DataError
+
+SWAPPED = {f"train/class{label}/{number:03}.png" for label in range(3) for number in (3, 17)}
+
+
+@pytest.fixture(scope="module")
+def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "dirty"
+    for part, many in (("train", 24), ("test", 10)):
+        for label in range(3):
+            folder = root / part / f"class{label}"
+            folder.mkdir(parents=True)
+            for number in range(many):
+                swapped = f"{part}/class{label}/{number:03}.png" in SWAPPED
+                shown = draw((label + 1) % 3 if swapped else label, number + (100 if part == "test" else 0), 96)
+                shown.save(folder / f"{number:03}.png")
+    draw(0, 5, 96).save(root / "test/class0/equal.bmp")
+    mirrored = draw(1, 6, 96).transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((70, 70))
+    mirrored.save(root / "test/class1/mirrored.jpg", quality=80)
+    draw(2, 7, 96).save(root / "train/class1/two.png")
+    (root / "train/class0/bad.jpg").write_bytes(b"<html>404</html>")
+    (root / "train/class2/phone.heic").write_bytes(b"x")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    draw(2, 50, 96).save(root / "train/class2/turned.jpg", exif=exif)
+    return root
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "topwork", "check", *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def digest(root: Path) -> dict[str, str]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_everything_that_was_planted_is_found_and_nothing_else(dirty: Path, tmp_path: Path) -> None:
+    pytest.importorskip("topwork.features")
+    before = digest(dirty)
+    found = topwork.check(dirty, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
+    sets = {finding.kind: {frozenset(same) for same in finding.sets} for finding in found.findings if finding.problem}
+    equal = frozenset({"test/class0/equal.bmp", "train/class0/005.png"})
+    mirrored = frozenset({"test/class1/mirrored.jpg", "train/class1/006.png"})
+    two = frozenset({"train/class1/two.png", "train/class2/007.png"})
+    suspects = {image for (image,) in map(tuple, sets.pop("label"))}
+    assert sets == {
+        "leak-exact": {equal},
+        "leak-near": {mirrored},
+        "two-labels": {two},
+        "set-aside": {frozenset({"train/class0/bad.jpg"})},
+        "duplicates": {equal, two},
+        "near-duplicates": {mirrored},
+    }
+    assert suspects >= SWAPPED
+    assert len(suspects - SWAPPED - two) <= 3
+    known = {finding.text for finding in found.findings if not finding.problem}
+    assert known == {"1 image: EXIF orientation applied", "1 passed over: picture in a format that is not read"}
+    assert digest(dirty) == before
+    page = found.page.read_text("utf-8")
+    assert page.count("data:image/jpeg") >= 10
+    assert "<script" not in page
+    assert topwork.check(dirty, out=tmp_path / "out", quiet=True, quick=True).notes == (
+        "Labels were not examined (--quick).",
+    )
+
+
+def test_status_json_and_the_list_that_heals(dirty: Path, photos: Path, tmp_path: Path) -> None:
+    fixes = tmp_path / "fixes.csv"
+    done = command(dirty, "--quick", "--json", "--quiet", "--out", tmp_path / "a", "--fix-list", fixes)
+    assert done.returncode == 4, done.stderr
+    value = json.loads(done.stdout)
+    assert value == json.loads((tmp_path / "a" / "check.json").read_text())
+    assert value["parts"]["test"] == 32
+    with fixes.open() as file:
+        out = {row["image"] for row in csv.DictReader(file)}
+    assert "train/class0/005.png" in out  # what judges is kept
+    assert "test/class0/equal.bmp" not in out
+    healed = command(dirty, "--quick", "--leave-out", fixes, "--out", tmp_path / "b")
+    assert healed.returncode == 0, healed.stdout
+    assert "Nothing ought to be done" in healed.stdout
+    assert command(photos, "--quick", "--out", tmp_path / "c").returncode == 0
+    assert command(tmp_path / "none").returncode == 2
+
+
+def test_a_leak_is_said_before_anything_is_trained(dirty: Path, tmp_path: Path) -> None:
+    words = ["--strategy", "linear", "--img-size", "32", "-j", "0", "--out", str(tmp_path / "run")]
+    line = [sys.executable, "-m", "topwork", "train", str(dirty), *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    leak = done.stderr.index("LEAK: 2 images stand with equal pixels in more than one part")
+    assert leak < done.stderr.index("linear: done")
+    leaks = read_run_info(tmp_path / "run").details["data"]["leaks"]
+    assert [entry["kind"] for entry in leaks] == ["leak-exact", "leak-near"]
+
+
+def test_weights_are_refused_by_training_not_ignored(tmp_path: Path) -> None:
+    write_folder(tmp_path / "d", classes=2, each=8)
+    rows = [f"d/class{c}/{n:03}.png,class{c},{2 if n else 1}" for c in range(2) for n in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,weight", *rows]))
+    with pytest.raises(DataError, match="has weight 2, but no strategy weighs single images yet"):
+        topwork.train(tmp_path / "t.csv", "linear", out=tmp_path / "out", quiet=True)
