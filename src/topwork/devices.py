@@ -83,7 +83,7 @@ def resolve(config: ComputeConfig) -> tuple[Compute, ComputeConfig]:
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        torch.use_deterministic_algorithms(True, warn_only=True)  # torch names an operation that has none
     values = {"device": str(device), "precision": precision, "workers": workers, "threads": threads}
     resolved = ComputeConfig.model_validate(config.model_dump() | values)
     return Compute(device, precision, workers, threads, _name(device), config.engine), resolved

@@ -27,6 +27,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "plain average": ("finetune.ema=0.0", "finetune.accumulate=2"),
     "patience": ("finetune.patience=1",),
     "thawed statistics": ("finetune.batch_norm=update",),
+    "frozen stages": ("finetune.freeze_stages=3", "finetune.views=2"),
+    "growing crops": ("finetune.resize_from=32", "finetune.train_size=64"),
     "augmented": ("finetune.randaugment=5", "finetune.flip=both"),
 }
 

@@ -83,9 +83,14 @@ def _tensor(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def normalise(pixels: torch.Tensor, spec: InputSpec, device: torch.device) -> torch.Tensor:
-    """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, in channels-last layout."""
-    x = pixels.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
+def normalise(
+    pixels: torch.Tensor, spec: InputSpec, device: torch.device, out: torch.Tensor | None = None
+) -> torch.Tensor:
+    """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, in channels-last layout; in ``out`` if given."""
+    if out is None:
+        x = pixels.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
+    else:
+        x = out.copy_(pixels)
     mean, std = _statistics(spec.mean, spec.std, device)
     return x.sub_(mean).div_(std)
 

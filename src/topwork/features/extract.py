@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import cycle, repeat
 from pathlib import Path
 from typing import Any
 
@@ -140,37 +141,47 @@ class FeatureStore:
         )
 
     def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
-        """Features of the images in order, float32 (at most SHARD, D) at a time; ends early if a signal came."""
-        compute, rows = self._compute, []
-        batches = eval_batches(self._manifest.root, ids, self._backbone.spec, BATCH, compute.workers)
+        """Features of the images in order, float32 (at most SHARD, D) at a time; ends early if a signal came.
+
+        What is given is valid until the next is asked for.
+        """
+        batches = eval_batches(self._manifest.root, ids, self._backbone.spec, BATCH, self._compute.workers)
+        shard, filled = np.empty((SHARD, self._backbone.features), dtype=np.float32), 0  # small pieces split the heap
         for features in self._ahead(batches, mirrored):
-            rows.append(features)
+            shard[filled : filled + len(features)] = features
+            filled += len(features)
             advance(len(features))
             stop = self._signals.asked()
-            if len(rows) == SHARD // BATCH or stop:
-                yield np.concatenate(rows)
-                rows = []
+            if filled == SHARD or stop:
+                yield shard[:filled]
+                filled = 0
             if stop:
                 return
-        if rows:
-            yield np.concatenate(rows)
+        if filled:
+            yield shard[:filled]
 
     def _ahead(self, batches: Iterator[tuple[torch.Tensor, int]], mirrored: bool) -> Iterator[np.ndarray]:
         """Features of the batches in order; while one is computed the next are fetched and the last are written."""
-        threads = self._compute.threads
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as pool:
+        compute, spec = self._compute, self._backbone.spec
+        rooms = _rooms(spec.size) if compute.device.type == "cpu" else repeat(None)
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(compute.threads,)) as pool:
             waiting = deque[Future[np.ndarray]]()
-            for pixels, count in batches:
-                waiting.append(pool.submit(self._features, pixels, count, mirrored))
+            for (pixels, count), room in zip(batches, rooms, strict=False):
+                x = transforms.normalise(pixels.flip(3) if mirrored else pixels, spec, compute.device, room)
+                waiting.append(pool.submit(self._features, x, count))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
 
-    def _features(self, pixels: torch.Tensor, count: int, mirrored: bool) -> np.ndarray:
-        """Features float32 (count, D) of the first images of a batch uint8 (BATCH, 3, S, S)."""
+    def _features(self, x: torch.Tensor, count: int) -> np.ndarray:
+        """Features float32 (count, D) of the first images of a normalised batch (BATCH, 3, S, S)."""
         assert self._forward is not None
         with torch.inference_mode(), self._compute.autocast():
-            x = transforms.normalise(pixels, self._backbone.spec, self._compute.device)
-            y = self._forward(x.flip(3).contiguous(memory_format=torch.channels_last) if mirrored else x)
-        return y[:count].float().cpu().numpy()
+            return self._forward(x)[:count].float().cpu().numpy()
+
+
+def _rooms(size: int) -> Iterator[torch.Tensor]:
+    """Room for normalised batches, in turn: made anew for each batch, it would split the heap and pile up."""
+    shape = (BATCH, 3, size, size)
+    return cycle([torch.empty(shape, memory_format=torch.channels_last) for _ in range(AHEAD + 1)])
