@@ -86,7 +86,7 @@ def _tensor(image: Image.Image) -> torch.Tensor:
 def normalise(
     pixels: torch.Tensor, spec: InputSpec, device: torch.device, out: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, in channels-last layout; in ``out`` if given."""
+    """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, channels last; in ``out`` if it is given."""
     if out is None:
         x = pixels.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
     else:
