@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import calls, disk, flips, hostile, trainings
+from tests.torture import calls, disk, flips, hostile, mutants, trainings
 
 needs_strace = pytest.mark.skipif(not calls.is_possible(), reason="strace is not installed or may not trace")
 needs_disks = pytest.mark.skipif(not disk.is_possible(), reason="needs root, mount and mkfs.ext4")
@@ -60,6 +60,12 @@ def test_damage_at_every_byte() -> None:
     for tally in (flips.checkpoint(100), flips.cache_shard(2)):
         assert tally.hit > 400
         assert tally.wrong == []
+
+
+def test_mutated_images() -> None:
+    tally = mutants.look([0, 1], 150)
+    assert tally.hit == tally.tried == 300
+    assert tally.wrong == []
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,0 +1,99 @@
+"""The first and the second look at many JPEGs, and how many planted copies are found: python benchmarks/checking.py.
+
+Args: ``[NUMBER]`` of made-up photographs of 500 px (10,000), or ``--data FOLDER`` to plant copies of real ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from topwork.data.fingerprints import fingerprint, near_pairs
+from topwork.data.images import load_image
+from topwork.data.manifest import build_manifest
+from topwork.data.sources import Reading, list_images
+
+
+def made_up(number: int, size: tuple[int, int] = (500, 375)) -> Image.Image:
+    """Blurred noise at several scales: about as costly to decode as a photograph."""
+    rng = np.random.default_rng(number)
+    total = np.zeros((size[1], size[0], 3))
+    for cells in (3, 6, 12, 24, 48):
+        small = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+        total += np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)) / np.sqrt(cells)
+    total = (total - total.min()) / np.ptp(total) * 255
+    return Image.fromarray(total.astype(np.uint8))
+
+
+def jpeg(image: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer).convert("RGB")
+
+
+def copies(image: Image.Image) -> Iterator[tuple[str, Image.Image]]:
+    """What people's copies look like."""
+    w, h = image.size
+    mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    yield "exact", image
+    yield "resized to half", image.resize((w // 2, h // 2), Image.Resampling.BICUBIC)
+    yield "resized to 30 %", image.resize((w * 3 // 10, h * 3 // 10), Image.Resampling.BILINEAR)
+    yield "recompressed, quality 30", jpeg(image, 30)
+    yield "mirrored", mirrored
+    yield "all three", jpeg(mirrored.resize((w * 7 // 10, h * 7 // 10), Image.Resampling.LANCZOS), 60)
+
+
+def looks(number: int) -> None:
+    """Time two looks at made-up files."""
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        for i in range(number):
+            folder = root / "data" / f"class{i % 10}"
+            folder.mkdir(parents=True, exist_ok=True)
+            made_up(i % 400).rotate(i // 400).save(folder / f"{i}.jpg", quality=90)
+        size = sum(path.stat().st_size for path in root.rglob("*.jpg")) / number
+        time.sleep(2.1)  # a younger file is not believed to be unchanged
+        for name in ("first", "second"):
+            start = time.monotonic()
+            build_manifest("folder", str(root / "data"), root / "cache")
+            print(
+                f"{name} look at {number:,} JPEGs of {size / 1000:.0f} kB: {time.monotonic() - start:.2f} s", flush=True
+            )
+
+
+def recall(data: str, every: int = 10) -> None:
+    """Plant copies of every tenth image, as if in another part, and look for them and for pairs that nobody planted."""
+    listing = list_images("auto", data, Reading())
+    pictures = [load_image(image.path) for image in listing.images]
+    codes = [fingerprint(picture) for picture in pictures]
+    planted: list[tuple[str, int]] = []
+    for i in range(0, len(pictures), every):
+        for kind, copy in copies(pictures[i]):
+            codes.append(fingerprint(copy))
+            planted.append((kind, i))
+    found = {tuple(pair) for pair in near_pairs(codes).tolist()}
+    n = len(pictures)
+    for kind in dict.fromkeys(kind for kind, _ in planted):
+        hits = [(i, n + k) in found for k, (name, i) in enumerate(planted) if name == kind]
+        print(f"  {kind}: {sum(hits)} of {len(hits)} found ({np.mean(hits):.1%})", flush=True)
+    unplanted = [pair for pair in found if pair[1] < n]
+    share = len(unplanted) / (n * (n - 1) / 2)
+    print(f"{data}: {len(unplanted)} other pairs among {n:,} images ({share:.1e} of all pairs)")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("number", type=int, nargs="?", default=10_000)
+    parser.add_argument("--data", action="append", default=[])
+    given = parser.parse_args()
+    for data in given.data:
+        recall(data)
+    if not given.data:
+        looks(given.number)
