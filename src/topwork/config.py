@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from topwork import storage
 from topwork.errors import ConfigError
@@ -170,8 +170,24 @@ class Config(Component):
     """What is trained, in this order of the table."""
     seed: int = Field(default=0, ge=0)
     """Decides the split, all random weights, orders and augmentations."""
+    seeds: int = Field(default=1, ge=1)
+    """Trainings of each strategy, with the seeds `seed`, `seed + 1`, ... on the same split."""
+    folds: int = Field(default=0, ge=0)
+    """0: one split. 2 or more: cross-validation; every image is tested once."""
+    tune: int = Field(default=0, ge=0)
+    """Settings that are tried for each strategy on val before it is trained; 0 searches nothing."""
+    curve: tuple[str, ...] = ()
+    """Strategies whose learning curve over labels is made besides those that train in seconds; none: of none."""
     settings: dict[str, dict[str, Any]] = {}
     """Per strategy, what its own Config class allows."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_repeat(self) -> Config:
+        if self.folds == 1:
+            raise ValueError("folds = 1 leaves nothing to train on; allowed are 0 and 2 or more")
+        if self.folds and self.seeds > 1:
+            raise ValueError("seeds and folds are two ways to repeat; use one of them")
+        return self
 
 
 C = TypeVar("C", bound=Component)
@@ -204,6 +220,8 @@ _BRANCHES = (
 
 
 def _fault(name: str, item: Any) -> str:
+    if not name:  # about several settings together
+        return item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
         return f"there is no setting {name}"
     return f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,28 @@ from topwork.artifacts import RunInfo, write_history
 from topwork.backbones.weights import digest
 from topwork.errors import TopworkError
 from topwork.finishing import Finished, finish
+from topwork.learning import learn
 from topwork.preparing import Setup
 from topwork.seeds import derive
 from topwork.signals import Signals
 from topwork.strategies import load
 from topwork.strategies.base import Context
+from topwork.tuning import tune
 
 
-def run_strategy(name: str, setup: Setup, folder: Path, info: RunInfo, signals: Signals) -> None:
-    """Train one strategy, or go on with it, and write its run folder; a finished one is left alone."""
+def run_strategy(
+    name: str, setup: Setup, folder: Path, info: RunInfo, signals: Signals, like: Path | None = None
+) -> None:
+    """Train one strategy, or go on with it, and write its run folder; a finished one is left alone.
+
+    Args:
+        name: Of the strategy.
+        setup: What it shares with others.
+        folder: The run folder.
+        info: Of the comparison.
+        signals: From people.
+        like: A finished run whose settings it takes; None resolves, and searches, its own.
+    """
     if folder.is_dir():
         storage.sweep_temporary(folder)
     if (folder / "metrics.json").is_file() and (folder / "model").is_dir():
@@ -29,7 +43,7 @@ def run_strategy(name: str, setup: Setup, folder: Path, info: RunInfo, signals: 
     write_inputs(folder, setup, replace(info, strategies=(name,), kind="run", status="running"))
     strategy = load(name)
     context = _context(setup, folder, signals)
-    settings = _settings(name, strategy, context, setup, folder)
+    settings = _settings(name, strategy, context, setup, like)
     before = setup.features.seconds
     devices.forget_peak(setup.compute)
     fitted = strategy.fit(settings, context)
@@ -41,6 +55,12 @@ def run_strategy(name: str, setup: Setup, folder: Path, info: RunInfo, signals: 
     from topwork.report.render import write_report  # matplotlib is not needed before the end
 
     write_report(folder)
+
+
+def learn_curves(names: Sequence[str], setup: Setup, folder: Path, signals: Signals) -> None:
+    """Make the learning curves over labels of strategies of a comparison."""
+    for name in names:
+        learn(name, _context(setup, folder / name, signals), folder / name, folder)
 
 
 def _name_changes(name: str, folder: Path, setup: Setup) -> None:
@@ -86,13 +106,18 @@ def _context(setup: Setup, folder: Path, signals: Signals) -> Context:
     )
 
 
-def _settings(name: str, strategy: Any, context: Context, setup: Setup, folder: Path) -> Any:
+def _settings(name: str, strategy: Any, context: Context, setup: Setup, like: Path | None) -> Any:
     """The settings without ``auto``; those of a run that was begun are taken from its folder, not timed anew."""
-    path = folder / "config.toml"
+    path = context.folder / "config.toml"
     if path.is_file():
         return config.validate(strategy.Config, config.read(path).settings[name], name)
-    asked = config.validate(strategy.Config, setup.config.settings.get(name, {}), name)
-    settings = strategy.resolve(asked, context)
+    if like is not None:
+        settings = config.validate(strategy.Config, config.read(like / "config.toml").settings[name], name)
+    else:
+        given = setup.config.settings.get(name, {})
+        settings = strategy.resolve(config.validate(strategy.Config, given, name), context)
+        if setup.config.tune:
+            settings = tune(strategy, settings, set(given), context, setup.config.tune)
     own = {name: settings.model_dump(mode="json", exclude_none=True)}
     config.write(setup.config.model_copy(update={"strategies": (name,), "settings": own}), path)
     return settings

@@ -22,6 +22,7 @@ from topwork.report.thumbnails import write_thumbnails
 from topwork.seeds import derive
 from topwork.strategies import load
 from topwork.strategies.base import Fitted, calibrated
+from topwork.tuning import tuned
 from topwork.use.bundle import write_bundle
 from topwork.use.timing import milliseconds_per_image
 
@@ -77,7 +78,7 @@ def finish(run: Finished) -> None:
         "strategy": run.name,
         **{part: evaluate(predictions, setup.config.seed) for part, predictions in figures.items()},
         "decision": decision,
-        "costs": _costs(run) | {f"peak_{name}": size for name, size in memory.items()},
+        "costs": _costs(run) | _tuning(run) | {f"peak_{name}": size for name, size in memory.items()},
         "selection": fitted.selection,
         "notes": _notes(run),
     }
@@ -171,6 +172,11 @@ def _costs(run: Finished) -> dict[str, Any]:
         "disk_bytes": sum(file.stat().st_size for file in model.iterdir()),
         "milliseconds_per_image": milliseconds_per_image(model, setup.compute),
     }
+
+
+def _tuning(run: Finished) -> dict[str, Any]:
+    found = tuned(run.folder)
+    return {"tune_trials": found["trials"], "tune_seconds": found["seconds"]} if found else {}
 
 
 def _notes(run: Finished) -> list[str]:

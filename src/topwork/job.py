@@ -24,11 +24,12 @@ from topwork.config import Config
 from topwork.data.account import data_account, refuse_weights, split_lines
 from topwork.data.looking import look_at_images
 from topwork.data.sources import Listing
-from topwork.data.split import make_split
+from topwork.data.split import make_folds, make_split
 from topwork.errors import ChangedSettings
 from topwork.progress import PlainProgress, RichProgress
 from topwork.resuming import extend, refuse_changes
 from topwork.signals import Signals
+from topwork.strategies import STRATEGIES
 
 
 class Job:
@@ -46,6 +47,7 @@ class Job:
         self.asked, self.kind, self.progress = asked, kind, progress
         self.resume = resume
         self.loading = threading.Thread(target=_load_torch, daemon=True)
+        self.folds: list[Split] = []
         self.device: Any = None  # resolved when the images are found, for torch is not loaded before
         self.folder = folders.choose(self._name(), out, resume, overwrite)
 
@@ -119,9 +121,12 @@ class Job:
         manifest = look_at_images(self.asked.data, self.progress, self._found)
         refuse_weights(manifest)
         fraction = self.asked.data.test_fraction
-        split = make_split(
-            manifest, self.asked.seed, self.asked.data.val_fraction, None if fraction == "auto" else fraction
-        )
+        seed, share = self.asked.seed, self.asked.data.val_fraction
+        if self.asked.folds:
+            self.folds = make_folds(manifest, seed, self.asked.folds, share)
+            split = self.folds[0]
+        else:
+            split = make_split(manifest, seed, share, None if fraction == "auto" else fraction)
         for line in split_lines(manifest, split):
             self.progress.say(line)
         stored = self.folder / "split.csv"
@@ -155,6 +160,8 @@ class Job:
             self.progress.say(f"[{number}/{len(self.asked.strategies)}] {name}")
             execution.run_strategy(name, setup, self.folder / name, replace(info, name=name), signals)
             signals.check()
+        self._repeat(setup, info, signals)
+        execution.learn_curves(curve_names(self.asked), setup, self.folder, signals)
         settings = {
             name: configuration.read(self.folder / name / "config.toml").settings[name] for name in info.strategies
         }
@@ -162,8 +169,28 @@ class Job:
         replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(self.folder)
         write_report(self.folder)
 
+    def _repeat(self, setup: Any, info: RunInfo, signals: Signals) -> None:
+        """Train all strategies again, on further folds or with further seeds, by the settings of the first time."""
+        from topwork import execution, preparing
+        from topwork.report.judge import REPEATS
+
+        own = bool(self.asked.folds and self.asked.tune)  # settings found on one fold's val have seen others' test
+        for label, again in preparing.repeats(setup, self.folds, signals):
+            for name in self.asked.strategies:
+                self.progress.say(f"[{label.replace('-', ' ')}] {name}")
+                folder, like = self.folder / REPEATS / label / name, None if own else self.folder / name
+                execution.run_strategy(name, again, folder, replace(info, name=name), signals, like)
+                signals.check()
+
     def _end(self) -> None:
         self.progress.say(f"All files are in {self.folder}")
+
+
+def curve_names(asked: Config) -> list[str]:
+    """Strategies whose learning curve over labels is made: those that are quick, and those that were asked for."""
+    if asked.folds or "none" in asked.curve:
+        return []
+    return [name for name in asked.strategies if STRATEGIES[name].quick or name in asked.curve]
 
 
 def _load_torch() -> None:

@@ -28,6 +28,10 @@ PLACES = {
     "workers": "compute.workers",
     "threads": "compute.threads",
     "seed": "seed",
+    "seeds": "seeds",
+    "folds": "folds",
+    "tune": "tune",
+    "curve": "curve",
 }
 # flags of the training; in a comparison they go to the strategies that train on images
 TRAINING = ("epochs", "minutes", "batch_size", "lr", "weight_decay", "patience")
@@ -74,6 +78,9 @@ def build(
         put(tree, f"settings.{name}" if name.split(".")[0] in STRATEGIES else name, value)
     if "weights" in tree.get("backbone", {}) and Path(tree["backbone"]["weights"]).is_file():
         tree["backbone"]["weights"] = str(Path(tree["backbone"]["weights"]).resolve())
+    missing = sorted(set(tree.get("curve", ())) - set(tree["strategies"]) - {"none"})
+    if missing:
+        raise UsageError(f"--curve {missing[0]} is not among the strategies: {', '.join(tree['strategies'])}, or none.")
     unknown = set(tree.get("settings", {})) - set(STRATEGIES)
     if unknown:
         raise UnknownName("strategy", sorted(unknown)[0], STRATEGIES)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from topwork import backbones, config, devices, folders
@@ -49,6 +50,25 @@ class Setup:
                 "threads": self.compute.threads,
             },
         }
+
+
+def repeats(setup: Setup, splits: Sequence[Split], signals: Signals) -> Iterator[tuple[str, Setup]]:
+    """What further trainings of the same strategies get, each with a name: further folds, or further seeds.
+
+    Args:
+        setup: Of the first.
+        splits: All folds, the first included; empty without folds.
+        signals: From people.
+    """
+    asked = setup.config
+    for number, split in enumerate(splits[1:], 2):
+        store = FeatureStore(
+            setup.backbone, setup.manifest, split, setup.compute, folders.cache_folder() / "features",
+            setup.progress, signals,
+        )  # fmt: skip
+        yield f"fold-{number}", replace(setup, split=split, features=store)
+    for seed in range(asked.seed + 1, asked.seed + asked.seeds):
+        yield f"seed-{seed}", replace(setup, config=asked.model_copy(update={"seed": seed}))
 
 
 def check(asked: config.Config, progress: Progress) -> None:

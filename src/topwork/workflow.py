@@ -86,6 +86,8 @@ def train(
         asked = options.build(data, [strategy] if strategy else None if config else ["finetune"], config, sets, **flags)
         if len(asked.strategies) != 1:
             raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")
+    if asked.seeds > 1 or asked.folds:
+        raise UsageError("train makes one training; for --seeds and --folds use `topwork compare`.")
     job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet))
     job.run()
     return Run(job.folder)

@@ -133,6 +133,8 @@ class TestEveryStrategy:
             assert costs["trained_parameters"] == 1280 * 1024 + 1024 + 1024 * 3 + 3
             assert costs["trained_tensors"] == 4
             assert costs["all_tensors"] == 147 + 4
+        if name == "knn":
+            assert costs["trained_parameters"] == 0
         if name in ("linear", "svm"):
             assert costs["trained_parameters"] == (1280 + 1) * 3
         if name in ("scratch", "finetune"):

@@ -30,6 +30,9 @@ FreezeStages = Annotated[
     int | None, typer.Option(help="finetune: keep the stem and so many stages as pretrained, computed once.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Decides split, weights, order and augmentation.  [default: 0]")]
+Seeds = Annotated[int | None, typer.Option(help="Train each strategy so many times, on the same split.")]
+Folds = Annotated[int | None, typer.Option(help="Cross-validation: every image is tested once.")]
+Tune = Annotated[int | None, typer.Option(help="Settings to try for each strategy, judged on val.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes that decode images.")]
 Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]

@@ -17,6 +17,7 @@ from topwork.cli.app import (
     Device,
     DryRun,
     Epochs,
+    Folds,
     FreezeStages,
     Group,
     ImgSize,
@@ -31,8 +32,10 @@ from topwork.cli.app import (
     Precision,
     Quiet,
     Seed,
+    Seeds,
     Sets,
     Source,
+    Tune,
     WeightDecay,
     Weights,
     Workers,
@@ -76,6 +79,12 @@ def compare(
     img_size: ImgSize = None,
     freeze_stages: FreezeStages = None,
     seed: Seed = None,
+    seeds: Seeds = None,
+    folds: Folds = None,
+    tune: Tune = None,
+    curve: Annotated[
+        list[str] | None, typer.Option(help="Learning curve over labels also of this strategy; or none.")
+    ] = None,
     device: Device = None,
     workers: Workers = None,
     precision: Precision = None,
@@ -103,6 +112,7 @@ def compare(
         weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
         workers=workers, precision=precision, patience=patience, source=source, group=group, nested=nested or None,
         crop=crop or None, leave_out=leave_out,
+            seeds=seeds, folds=folds, tune=tune, curve=curve,
     )  # fmt: skip
     if dry_run:
         return _dry(data, strategy, config, sets or [], flags)
@@ -118,7 +128,7 @@ def compare(
 def train(
     data: Data = None,
     strategy: Annotated[
-        str | None, typer.Option(help="scratch, mlp, linear, svm or finetune.  [default: finetune]")
+        str | None, typer.Option(help="scratch, mlp, linear, knn, svm or finetune.  [default: finetune]")
     ] = None,
     model: Model = None,
     weights: Weights = None,
@@ -130,6 +140,7 @@ def train(
     img_size: ImgSize = None,
     freeze_stages: FreezeStages = None,
     seed: Seed = None,
+    tune: Tune = None,
     device: Device = None,
     workers: Workers = None,
     precision: Precision = None,
@@ -157,6 +168,7 @@ def train(
         weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
         workers=workers, precision=precision, patience=patience, source=source, group=group, nested=nested or None,
         crop=crop or None, leave_out=leave_out,
+            tune=tune,
     )  # fmt: skip
     if dry_run:
         return _dry(data, [strategy or "finetune"], config, sets or [], flags)

@@ -82,6 +82,15 @@ def redraw(counts: np.ndarray, rng: np.random.Generator, resamples: int) -> np.n
     return rng.multinomial(max(1, n - 1), counts / n, size=resamples) * (n / max(1, n - 1))
 
 
+def redraw_weights(labels: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """Weights of images in a bootstrap stratified by ``labels`` int (N,): float64 (resamples, N), rows sum to N."""
+    weights = np.zeros((resamples, len(labels)))
+    for c in np.unique(labels):
+        rows = np.flatnonzero(labels == c)
+        weights[:, rows] = redraw(np.ones(len(rows), dtype=np.int64), rng, resamples)
+    return weights
+
+
 def roc_auc(
     positive: np.ndarray, score: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Interval | None:

@@ -3,5 +3,14 @@
 from topwork.features.cache import FeatureCache
 from topwork.features.extract import FeatureStore, feature_key
 from topwork.features.normalise import Normaliser, NormaliserModule, fit_normaliser
+from topwork.features.subset import Features
 
-__all__ = ["FeatureCache", "FeatureStore", "Normaliser", "NormaliserModule", "feature_key", "fit_normaliser"]
+__all__ = [
+    "FeatureCache",
+    "FeatureStore",
+    "Features",
+    "Normaliser",
+    "NormaliserModule",
+    "feature_key",
+    "fit_normaliser",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 
 from topwork import artifacts, storage
 from topwork.artifacts import Predictions
-from topwork.evaluation.verdict import Gain, Outcome, Verdict, judge
+from topwork.evaluation.curve import Curve, learning_curve
+from topwork.evaluation.verdict import Outcome, Verdict, judge
 from topwork.seeds import derive
 
 REPEATS = "repeats"
@@ -23,20 +25,21 @@ class Judged:
     Attributes:
         predictions: Strategy name to what it said about the test images: of the first seed, or of all folds together.
         verdict: On them; None if no strategy has finished.
+        curves: Over labels.
     """
 
     predictions: dict[str, Predictions]
     verdict: Verdict | None
+    curves: tuple[Curve, ...] = ()
 
 
-def judge_folder(folder: Path, gains: tuple[Gain, ...] = ()) -> Judged:
+def judge_folder(folder: Path) -> Judged:
     """Judge what has finished in a run or comparison folder.
 
     Seeds that not all strategies have finished are left out; so are folds.
 
     Args:
         folder: Has a ``run.json``.
-        gains: What more labels would buy, from learning curves.
 
     Raises:
         DataError: The folder has no ``run.json``, or one of a newer format.
@@ -56,14 +59,40 @@ def judge_folder(folder: Path, gains: tuple[Gain, ...] = ()) -> Judged:
     seed = derive(int(asked.get("seed", 0)), "verdict")
     costs = {name: _costs(paths[0]) for name, paths in runs.items() if name in kept}
     if asked.get("folds"):
-        return _of_folds(kept, costs, seed, gains)
+        return _of_folds(kept, costs, seed)
     first = {name: found[0] for name, found in kept.items()}
     same = {p.ids for p in first.values()}
     if len(same) > 1:  # runs of different splits that someone put together: nothing to compare
         return Judged(first, None)
     outcomes = [Outcome(name, np.stack([_right(p) for p in found]), costs[name]) for name, found in kept.items()]
     labels = next(iter(first.values())).labels
-    return Judged(first, judge(outcomes, labels, seed, gains=gains))
+    curves = read_curves(folder, [name for name in info.strategies if name in first], labels, seed)
+    return Judged(first, judge(outcomes, labels, seed, gains=[c.gain for c in curves]), curves)
+
+
+def read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: int) -> tuple[Curve, ...]:
+    """The learning curves in ``labels/``, of the draws and sizes that are whole.
+
+    Args:
+        folder: Of a comparison.
+        names: Of its strategies.
+        labels: True classes of the test images, int (N,).
+        seed: Of the bootstrap.
+    """
+    curves = []
+    for name in names:
+        found = [storage.read_json(path)["wrong"] for path in sorted((folder / "labels").glob(f"{name}-*.json"))]
+        longest = max((len(one) for one in found), default=0)
+        whole = [one for one in found if len(one) == longest]
+        if longest < 3:
+            continue
+        sizes = sorted(int(size) for size in whole[0])
+        wrong = np.zeros((len(whole), len(sizes), len(labels)), dtype=bool)
+        for draw, one in enumerate(whole):
+            for step, size in enumerate(sizes):
+                wrong[draw, step, one[str(size)]] = True
+        curves.append(learning_curve(name, np.array(sizes), wrong, labels, np.random.default_rng(seed)))
+    return tuple(curves)
 
 
 def repeat_folders(folder: Path) -> list[Path]:
@@ -72,13 +101,13 @@ def repeat_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def _of_folds(kept: dict[str, list[Predictions]], costs: dict[str, Any], seed: int, gains: tuple[Gain, ...]) -> Judged:
+def _of_folds(kept: dict[str, list[Predictions]], costs: dict[str, Any], seed: int) -> Judged:
     pooled = {name: pool(found) for name, found in kept.items()}
     sizes = [len(p.ids) for p in next(iter(kept.values()))]
     folds = np.repeat(np.arange(len(sizes)), sizes)
     outcomes = [Outcome(name, _right(p)[None], costs[name]) for name, p in pooled.items()]
     labels = next(iter(pooled.values())).labels
-    return Judged(pooled, judge(outcomes, labels, seed, folds, gains))
+    return Judged(pooled, judge(outcomes, labels, seed, folds))
 
 
 def pool(parts: list[Predictions]) -> Predictions:

@@ -19,18 +19,21 @@ class Entry(NamedTuple):
         class_name: In that file.
         on_images: Whether it trains on images (else on features).
         usual: Whether a comparison that names no strategies takes it.
+        quick: Whether it trains so fast that its learning curve over labels is made without being asked for.
     """
 
     class_name: str
     on_images: bool
     usual: bool = True
+    quick: bool = False
 
 
 STRATEGIES = {
     "scratch": Entry("Scratch", on_images=True),
     "mlp": Entry("MLP", on_images=False),
-    "linear": Entry("Linear", on_images=False, usual=False),
-    "svm": Entry("SVM", on_images=False),
+    "linear": Entry("Linear", on_images=False, usual=False, quick=True),
+    "knn": Entry("KNN", on_images=False, usual=False, quick=True),
+    "svm": Entry("SVM", on_images=False, quick=True),
     "finetune": Entry("Finetune", on_images=True),
 }
 USUAL = tuple(name for name, entry in STRATEGIES.items() if entry.usual)

@@ -17,12 +17,13 @@ from topwork.artifacts import EpochRecord, Manifest, Split
 from topwork.backbones import Backbone, layer_groups
 from topwork.config import Component
 from topwork.devices import Compute
-from topwork.features import FeatureStore
+from topwork.features import Features
 from topwork.progress import Progress
 from topwork.signals import Signals
 from topwork.training.checkpoint import CheckpointStore
 from topwork.training.images import Answers, Classifier, ImageData
 from topwork.training.loop import Session
+from topwork.training.search import Space
 from topwork.training.state import Position
 
 SAVE_SECONDS = 30.0  # a head on cached features trains in less; an image epoch takes longer
@@ -48,7 +49,7 @@ class Context:
     split: Split
     backbone: Backbone
     new_backbone: Callable[[bool], Backbone]
-    features: FeatureStore
+    features: Features
     compute: Compute
     seed: int
     folder: Path
@@ -119,6 +120,7 @@ class Strategy(Protocol):
 
     name: str
     Config: type[Any]
+    search: Space  # what ``--tune`` tries
 
     def resolve(self, config: Any, context: Context) -> Any:
         """The settings with every ``auto`` turned into a number; may time a few steps."""

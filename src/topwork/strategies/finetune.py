@@ -24,6 +24,7 @@ from topwork.training.images import EVAL_BATCH, Classifier, image_task
 from topwork.training.linear_head import fit_linear_head
 from topwork.training.loop import Task, fit
 from topwork.training.plan import resolve
+from topwork.training.search import LogRange, Options, space
 
 STAGES = "stages"  # folder in the run
 
@@ -61,6 +62,13 @@ class Finetune(LogitScores):
 
     name = "finetune"
     Config = FinetuneConfig
+    search = space(
+        lr=LogRange(1e-4, 2e-3),
+        weight_decay=LogRange(1e-3, 0.3),
+        label_smoothing=Options((0.0, 0.05, 0.1)),
+        min_crop=Options((0.3, 0.5, 0.8)),
+        layer_decay=Options((0.7, 0.8, 0.85, 0.9, 1.0)),
+    )
 
     def resolve(self, config: FinetuneConfig, context: Context) -> FinetuneConfig:
         """Epochs: 5 to 40 by the number of images, on a CPU what some five minutes allow."""

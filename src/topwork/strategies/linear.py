@@ -16,6 +16,7 @@ from topwork.features import fit_normaliser
 from topwork.strategies.base import Context, Fitted, LogitScores, head_scores
 from topwork.training.choice import choose
 from topwork.training.machine_head import MachineHead
+from topwork.training.search import LogRange, space
 
 
 class LinearConfig(ChoiceConfig):
@@ -29,6 +30,7 @@ class Linear(LogitScores):
 
     name = "linear"
     Config = LinearConfig
+    search = space(grid=LogRange(1e-4, 10.0, single=True))
 
     def resolve(self, config: LinearConfig, context: Context) -> LinearConfig:
         """There is nothing to resolve."""

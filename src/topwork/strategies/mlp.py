@@ -16,6 +16,7 @@ from topwork.features import NormaliserModule, fit_normaliser
 from topwork.strategies.base import Context, Fitted, LogitScores, head_scores, tensor_count
 from topwork.training.images import class_weights
 from topwork.training.loop import Batch, Task, fit
+from topwork.training.search import LogRange, Options, space
 
 
 class MLPConfig(TrainingConfig):
@@ -63,6 +64,13 @@ class MLP(LogitScores):
 
     name = "mlp"
     Config = MLPConfig
+    search = space(
+        lr=LogRange(1e-4, 3e-3),
+        weight_decay=LogRange(1e-3, 0.5),
+        dropout=Options((0.2, 0.35, 0.5, 0.65, 0.8)),
+        hidden=Options((256, 512, 1024, 2048)),
+        label_smoothing=Options((0.0, 0.05, 0.1, 0.2)),
+    )
 
     def resolve(self, config: MLPConfig, context: Context) -> MLPConfig:
         """There is nothing to resolve."""

@@ -12,6 +12,7 @@ from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, n
 from topwork.training.images import Classifier, image_task
 from topwork.training.loop import Task, fit
 from topwork.training.plan import resolve
+from topwork.training.search import LogRange, Options, space
 
 
 class ScratchConfig(ImageTrainingConfig):
@@ -25,6 +26,12 @@ class Scratch(LogitScores):
 
     name = "scratch"
     Config = ScratchConfig
+    search = space(
+        lr=LogRange(3e-4, 1e-2),
+        weight_decay=LogRange(1e-3, 0.3),
+        label_smoothing=Options((0.0, 0.05, 0.1)),
+        min_crop=Options((0.3, 0.5, 0.8)),
+    )
 
     def resolve(self, config: ScratchConfig, context: Context) -> ScratchConfig:
         """Epochs: 10 to 100 by the number of images, on a CPU what two minutes allow."""

@@ -25,6 +25,7 @@ from topwork.strategies.base import Context, Fitted, head_scores, softmax
 from topwork.training.choice import Choice, choose, first_best
 from topwork.training.linear_models import LinearModel
 from topwork.training.machine_head import MachineHead
+from topwork.training.search import LogRange, space
 
 GRIDS = {"linear": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1), "rbf": (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)}
 
@@ -43,6 +44,7 @@ class SVM:
 
     name = "svm"
     Config = SVMConfig
+    search = space(grid=LogRange(1e-5, 1.0, single=True))
 
     def resolve(self, config: SVMConfig, context: Context) -> SVMConfig:
         """The grid of C that suits the kernel."""

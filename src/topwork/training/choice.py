@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +36,12 @@ def first_best(tried: Iterable[Choice[Fit]]) -> Choice[Fit]:
             break
     assert best is not None, "an empty grid"
     return best
+
+
+def first_best_of(accuracies: Mapping[int, float]) -> tuple[int, float]:
+    """The first key with the highest accuracy, and that accuracy."""
+    best = max(accuracies, key=lambda key: accuracies[key])
+    return best, accuracies[best]
 
 
 def choose(

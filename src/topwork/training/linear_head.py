@@ -6,13 +6,13 @@ import numpy as np
 
 from topwork.artifacts import Split
 from topwork.config import ChoiceConfig
-from topwork.features import FeatureStore, fit_normaliser
+from topwork.features import Features, fit_normaliser
 from topwork.training.choice import choose
 
 GRID = ChoiceConfig(grid=(1e-3, 1e-2, 1e-1))
 
 
-def fit_linear_head(features: FeatureStore, split: Split, device: str) -> tuple[np.ndarray, np.ndarray]:
+def fit_linear_head(features: Features, split: Split, device: str) -> tuple[np.ndarray, np.ndarray]:
     """Softmax regression on the features, its L2 strength chosen on val, as a layer on the raw features.
 
     Returns:

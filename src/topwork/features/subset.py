@@ -1,0 +1,46 @@
+"""Features of a part of the training images, for learning curves: what is asked for again is kept in memory."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Features(Protocol):
+    """What strategies need of a store of features."""
+
+    def part(self, part: str, mirrored: bool = False) -> np.ndarray:
+        """Features of a part in the order of the split, float32 (N, D)."""
+        ...
+
+
+class Held:
+    """Another store, read once."""
+
+    def __init__(self, store: Features) -> None:
+        self._store = store
+        self._known: dict[tuple[str, bool], np.ndarray] = {}
+
+    def part(self, part: str, mirrored: bool = False) -> np.ndarray:
+        """As in the store."""
+        if (part, mirrored) not in self._known:
+            self._known[part, mirrored] = self._store.part(part, mirrored)
+        return self._known[part, mirrored]
+
+
+class Subset:
+    """Another store with some of its training images.
+
+    Args:
+        store: With all.
+        rows: Which ones, int64 (n,).
+    """
+
+    def __init__(self, store: Features, rows: np.ndarray) -> None:
+        self._store, self._rows = store, rows
+
+    def part(self, part: str, mirrored: bool = False) -> np.ndarray:
+        """As in the store, of train only the chosen rows."""
+        features = self._store.part(part, mirrored)
+        return features[self._rows] if part == "train" else features

@@ -1,0 +1,111 @@
+"""``knn``: the classes of the most similar training images, by cosine similarity of the frozen backbone's features.
+
+Nothing is trained; k is chosen on val. Votes are weighted by exp(similarity / 0.07) (Wu et al. 2018, arXiv 1805.01978).
+The scores are logarithms of the shares of votes, so that a temperature calibrates them like logits.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from torch.nn import functional
+
+from topwork.config import Component
+from topwork.features import NormaliserModule, fit_normaliser
+from topwork.strategies.base import Context, Fitted, LogitScores, head_scores
+from topwork.training.choice import first_best_of
+from topwork.training.search import Options, space
+
+SHARPNESS = 0.07
+FLOOR = 1e-3  # share of votes that a class without any is given, so that its logarithm is finite
+
+
+class KNNConfig(Component):
+    """Settings of ``knn``."""
+
+    neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20, 50), min_length=1)
+    """Values of k to choose from on val."""
+
+
+class _Votes(nn.Module):
+    """Features (B, D) to logarithms of weighted shares of votes (B, K).
+
+    Args:
+        tensors: ``mean`` and ``scale`` of the normaliser; ``bank`` float16 (N, D) of length 1, ``labels`` int64 (N,),
+            ``k`` and ``classes`` int64.
+    """
+
+    bank: torch.Tensor
+    members: torch.Tensor
+
+    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        self.normalise = NormaliserModule(tensors["mean"], tensors["scale"].float())
+        self.k = int(tensors["k"])
+        self.register_buffer("bank", tensors["bank"].float())
+        self.register_buffer("members", functional.one_hot(tensors["labels"], int(tensors["classes"])).float())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        likeness = functional.normalize(self.normalise(x.float()), dim=1) @ self.bank.T
+        nearest = likeness.topk(self.k, dim=1).values[:, -1:]
+        weights = ((likeness - 1) / SHARPNESS).exp() * (likeness >= nearest)
+        votes = weights @ self.members
+        return (votes / votes.sum(dim=1, keepdim=True) + FLOOR).log()
+
+
+class KNN(LogitScores):
+    """k nearest neighbours on normalised features."""
+
+    name = "knn"
+    Config = KNNConfig
+    search = space(neighbours=Options(tuple((k,) for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100))))
+
+    def resolve(self, config: KNNConfig, context: Context) -> KNNConfig:
+        """No more neighbours than there are training images."""
+        images = len(context.split.ids["train"])
+        allowed = tuple(sorted({min(k, images) for k in config.neighbours}))
+        return config.model_copy(update={"neighbours": allowed})
+
+    def fit(self, config: KNNConfig, context: Context) -> Fitted:
+        """Remember the training images, choose k on val."""
+        start = time.monotonic()
+        features, labels = context.features.part("train"), context.split.labels
+        normalise = fit_normaliser(features)
+        bank = functional.normalize(torch.from_numpy(normalise(features)), dim=1).half()
+        tensors = {
+            "mean": torch.from_numpy(normalise.mean),
+            "scale": torch.tensor(normalise.scale),
+            "bank": bank,
+            "labels": torch.from_numpy(labels["train"]),
+            "classes": torch.tensor(context.classes),
+        }
+        val = context.features.part("val")
+
+        def accuracy(k: int) -> float:
+            scores = head_scores(self.head(tensors | {"k": torch.tensor(k)}), val)
+            return float((scores.argmax(axis=1) == labels["val"]).mean())
+
+        k, best = first_best_of({k: accuracy(k) for k in config.neighbours})
+        tensors["k"] = torch.tensor(k)
+        head = self.head(tensors)
+
+        def scores(part: str) -> np.ndarray:
+            return head_scores(head, context.features.part(part))
+
+        return Fitted(
+            scores=scores,
+            kind="logit",
+            tensors=tensors,
+            whole=False,
+            trained=(0, 0),
+            selection={"k": k, "val accuracy": best},
+            seconds=time.monotonic() - start,
+        )
+
+    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
+        """Normalisation and the votes of the nearest training images."""
+        return _Votes(tensors)
