@@ -34,7 +34,7 @@ ONLY_IN = {
     "onnx": ("use/export/",),
     "onnxruntime": ("use/export/",),
     "onnxscript": ("use/export/",),
-    "openvino": ("use/export/", "features/engines.py"),
+    "openvino": ("features/engines.py",),
 }
 WHEN_CALLED = {"fastapi", "starlette", "uvicorn", "onnx", "onnxruntime", "onnxscript", "openvino"}  # extras
 TORCH_MAY = (

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from topwork.explain.show import show
     from topwork.results import Comparison, Run
     from topwork.use.decision import Prediction
+    from topwork.use.export.run import export
     from topwork.use.predict import predict
     from topwork.use.predictor import Predictor, load
     from topwork.workflow import compare, train
@@ -34,6 +35,7 @@ __all__ = [
     "check",
     "compare",
     "explain",
+    "export",
     "load",
     "predict",
     "show",
@@ -48,6 +50,7 @@ _HOMES = {
     "TopworkError": "errors",
     "check": "checks",
     "compare": "workflow",
+    "export": "use.export.run",
     "load": "use.predictor",
     "predict": "use.predict",
     "show": "explain.show",

@@ -15,6 +15,7 @@ COMMANDS = (
     training.demo,
     checking.check,
     using.predict,
+    using.export,
     looking.report,
     looking.show,
     looking.runs,

@@ -1,4 +1,4 @@
-"""The commands that use a trained model: predict."""
+"""The commands that use a trained model: predict, export."""
 
 from __future__ import annotations
 
@@ -43,3 +43,24 @@ def predict(
         overwrite=overwrite, quiet=quiet, device=device or "auto", precision=precision or "auto",
         engine=engine or "auto", workers="auto" if workers is None else workers,
     )  # fmt: skip
+
+
+def export(
+    run: Run,
+    format: Annotated[str, typer.Option("--format", "-f", help="onnx or torch-export.")] = "onnx",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: in the run]")] = None,
+    quantize: Annotated[str | None, typer.Option(help="int8: smaller and faster, with its measured loss.")] = None,
+    images: Annotated[
+        list[str] | None, typer.Option(help="Images to check on; may be repeated.  [default: the run's test images]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model as one graph, preprocessing and calibration included, and check it on real images.
+
+    Example: topwork export runs/photos-compare --format onnx
+    """
+    from topwork.use.export.run import export as write
+
+    made = write(run, format, out=out, quantize=quantize, images=images or (), overwrite=overwrite, quiet=quiet)
+    print(f"Exported: {made.path}")

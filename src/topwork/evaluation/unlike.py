@@ -45,7 +45,7 @@ class Neighbours:
         Returns:
             Distances, 1 - cosine similarity, float32 (N, count) in [0, 2]; and rows of ``features``, int64 (N, count).
         """
-        bank = self.features.astype(np.float32)
+        bank = self.features.astype(np.float32, copy=False)
         distances, rows = [], []
         for start in range(0, len(features), _BLOCK):
             likeness = unit(features[start : start + _BLOCK]) @ bank.T

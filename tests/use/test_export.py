@@ -1,0 +1,109 @@
+"""Exported graphs: Pillow's pixels to the last bit, and the bundle's probabilities, for every strategy and format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import topwork
+from topwork.artifacts import InputSpec
+from topwork.data.images import load_image
+from topwork.data.transforms import eval_pixels
+from topwork.errors import StorageError, UnknownName, UsageError
+from topwork.strategies import STRATEGIES, load
+from topwork.use.bundle import read_bundle
+from topwork.use.export import FORMATS, format_named
+from topwork.use.export.check import ExportFailed, check_file, sample
+from topwork.use.export.resize import FILTERS, Resize
+from topwork.use.export.run import export
+from topwork.use.where import find_bundle
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 900), width=st.integers(1, 900), side=st.integers(16, 96), kept=st.integers(1, 96),
+    interpolation=st.sampled_from([*FILTERS, "nearest"]), smooth=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_the_resize_is_pillows_to_the_last_bit(
+    height: int, width: int, side: int, kept: int, interpolation: str, smooth: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    array = rng.integers(0, 256, (9, 9, 3) if smooth else (height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(array).resize((width, height))
+    spec = InputSpec(min(kept, side), side, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    found = Resize(spec)(torch.from_numpy(np.array(image))[None])[0]
+    assert (found == eval_pixels(image, spec)).all()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_probability_layer_is_the_strategys(comparison: topwork.Comparison, name: str) -> None:
+    bundle = read_bundle(comparison[name].path / "model")
+    scores = np.random.default_rng(0).normal(0, 3, (20, 3))
+    layer = load(name).probability_layer(bundle.head)(torch.from_numpy(scores)).numpy()
+    np.testing.assert_allclose(layer, load(name).probabilities(scores, bundle.head), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_is_exported_and_agrees(comparison: topwork.Comparison, name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    made = export(comparison[name].path, "onnx", out=tmp_path / "out", quiet=True)
+    assert made.agreement.good
+    assert made.facts["classes"] == ["class0", "class1", "class2"]
+    assert made.facts["check"]["pixels_unlike_pillow"] == 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_predicts_images_of_any_size(
+    comparison: topwork.Comparison, photos: Path, name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime" if name == "onnx" else "torch")
+    made = export(comparison["svm"].path, name, out=tmp_path / "out", quiet=True)
+    assert made.agreement.good
+    run = format_named(name).open(tmp_path / "out")
+    model = topwork.Predictor(
+        find_bundle(comparison["svm"].path), device="cpu", precision="float32", engine="plain", workers=0
+    )
+    picture = load_image(photos / "class1" / "003.png")
+    for size in ((48, 48), (331, 77), (50, 700)):
+        image = picture.resize(size)
+        expected = model.answers(eval_pixels(image, model.spec)[None]).probabilities
+        found, _ = run(np.array(image)[None])
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    with pytest.raises(StorageError, match="--overwrite"):
+        export(comparison["svm"].path, name, out=tmp_path / "out", quiet=True)
+
+
+def test_int8_tells_what_it_costs(comparison: topwork.Comparison, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    made = export(comparison["mlp"].path, "onnx", out=tmp_path / "out", quantize="int8", quiet=True)
+    assert made.facts["bytes"] < made.facts["bytes_float32"]
+    assert {"equal", "difference", "accuracy", "accuracy_float32"} <= set(made.facts["loss"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", "model.onnx"]
+
+
+def test_a_file_that_disagrees_is_refused(comparison: topwork.Comparison, photos: Path) -> None:
+    model = topwork.Predictor(find_bundle(comparison["mlp"].path), device="cpu", precision="float32", workers=0)
+    images = {str(p): np.asarray(load_image(p)) for p in sorted(photos.rglob("00*.png"))}
+    wanted = sample(model, images)
+
+    def wrong(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        p = np.full((1, 3), 1 / 3)
+        return p, p
+
+    with pytest.raises(ExportFailed, match=r"worst: .*\.png"):
+        check_file("onnx", wrong, wanted)
+
+
+def test_what_cannot_be_exported_is_said(comparison: topwork.Comparison, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="onnx"):
+        export(comparison.path, "tflite", out=tmp_path / "x", quiet=True)
+    with pytest.raises(UsageError, match="int8"):
+        export(comparison.path, "torch-export", quantize="int8", out=tmp_path / "x", quiet=True)
+    with pytest.raises(UsageError, match="int4"):
+        export(comparison.path, "onnx", quantize="int4", out=tmp_path / "x", quiet=True)
