@@ -7,7 +7,7 @@ from pathlib import Path
 
 from topwork import config
 from topwork.artifacts import PARTS, read_split
-from topwork.data.sources import find_source
+from topwork.data.manifest import listing_of
 from topwork.errors import TopworkError
 from topwork.use.where import Place
 
@@ -37,7 +37,7 @@ def origin_of(place: Place) -> Origin | None:
         return None
     try:
         data = config.read(place.run / "config.toml").data
-        root = find_source(data.source, data.path).list(Path(data.path)).root
+        root = listing_of(data).root
         split = read_split(place.run / "split.csv")
     except (OSError, TopworkError, KeyError, ValueError):
         return None
