@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from topwork import storage
 from topwork.artifacts import EpochRecord, Predictions, read_history, read_predictions, read_run_info
 from topwork.errors import DataError
-from topwork.evaluation.sentences import verdict_text
-from topwork.evaluation.verdict import Verdict
 from topwork.progress import duration
+
+if TYPE_CHECKING:
+    from topwork.evaluation.verdict import Verdict
 
 COLUMNS = ("strategy", "accuracy", "95 % interval", "macro-F1", "training time", "trained parameters")
 
@@ -149,6 +150,8 @@ def table(runs: list[Run]) -> str:
 
 def said(comparison: Comparison, width: int = 100) -> str:
     """The verdict of a comparison as wrapped text; empty if nothing has finished."""
+    from topwork.evaluation.sentences import verdict_text  # SciPy is not needed before the end
+
     verdict = comparison.verdict
     return textwrap.fill(" ".join(verdict_text(verdict)), width, break_on_hyphens=False) if verdict else ""
 

@@ -112,7 +112,8 @@ def test_heads_are_what_the_fused_kernel_would_weigh_with(
     for attention, weights in zip(found.values(), used, strict=True):
         assert (attention.prefix, attention.query) == (prefix, query)
         row = weights[:, :, prefix:].mean(dim=2)[..., prefix:]
-        np.testing.assert_allclose(attention.heads.reshape(row.shape), row.numpy(), atol=1e-4)
+        # a difference in the last bits of q and k shows in the third digit where random weights make large scores
+        np.testing.assert_allclose(attention.heads.reshape(row.shape), row.numpy(), atol=2e-3)
 
 
 @pytest.mark.parametrize("looker", [attention_maps, rollout])
