@@ -62,7 +62,7 @@ class Check:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         rows = self.manifest.used
-        sides = sorted(min(row.width, row.height) for row in rows)
+        sides = sorted(min(row.width, row.height) for row in rows) or [0]
         parts = {part: len(ids) for part, ids in self.split.ids.items()} if self.split else {}
         return {
             "format": 1,
@@ -105,12 +105,14 @@ def check(
     asked = options.build(str(data), ["linear"], **flags)
     progress = choose(quiet)
     with Signals() as signals:
-        manifest = look_at_images(asked.data, progress)
+        manifest = look_at_images(asked.data, progress, trainable=False)
         split = given_split(manifest)
         findings = find(manifest, split)
         notes: list[str] = []
         if quick:
             notes.append("Labels were not examined (--quick).")
+        elif len(manifest.classes) < 2:
+            notes.append("Labels were not examined: there are no two classes.")
         else:
             findings = _with_labels(asked, manifest, findings, notes, progress, signals)
         signals.check()
@@ -185,11 +187,13 @@ def lines(found: Check) -> list[str]:
     """What a terminal says."""
     value = found.as_dict()
     counts = value["classes"].values()
-    said = [
-        f"{value['data']}: {value['used']:,} of {value['images']:,} images can be used; {len(counts)} classes of "
-        f"{min(counts):,} to {max(counts):,}; shorter sides {value['shorter_side']['least']:,} to "
-        f"{value['shorter_side']['most']:,} pixels"
-    ]
+    said = [f"{value['data']}: {value['used']:,} of {value['images']:,} images can be used"]
+    if counts:
+        classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
+        said[0] += (
+            f"; {classes} of {min(counts):,} to {max(counts):,}; shorter sides {value['shorter_side']['least']:,} to "
+            f"{value['shorter_side']['most']:,} pixels"
+        )
     if value["parts"]:
         said.append("parts: " + " / ".join(f"{part} {count:,}" for part, count in value["parts"].items()))
     for finding in found.findings:

@@ -18,10 +18,10 @@ from typing import Any
 
 from topwork import config as configuration
 from topwork import folders, storage
-from topwork.artifacts import Manifest, RunInfo, Split, read_run_info, read_split
+from topwork.artifacts import Manifest, RunInfo, Split, read_manifest_rows, read_run_info, read_split
 from topwork.backbones.packaged import find
 from topwork.config import Config
-from topwork.data.account import data_account, refuse_weights, split_lines
+from topwork.data.account import data_account, split_lines
 from topwork.data.looking import look_at_images
 from topwork.data.sources import Listing
 from topwork.data.split import make_folds, make_split
@@ -119,7 +119,6 @@ class Job:
 
     def _data(self) -> tuple[Manifest, Split]:
         manifest = look_at_images(self.asked.data, self.progress, self._found)
-        refuse_weights(manifest)
         fraction = self.asked.data.test_fraction
         seed, share = self.asked.seed, self.asked.data.val_fraction
         if self.asked.folds:
@@ -130,12 +129,18 @@ class Job:
         for line in split_lines(manifest, split):
             self.progress.say(line)
         stored = self.folder / "split.csv"
-        if self.resume and stored.is_file() and read_split(stored).ids != split.ids:
+        if self.resume and stored.is_file() and (read_split(stored).ids != split.ids or self._reweighed(manifest)):
             raise ChangedSettings(
                 f"The images in {self.asked.data.path} are not those that {self.folder} was started with. Restore "
                 "them, or choose another --out for a new run."
             )
         return manifest, split
+
+    def _reweighed(self, manifest: Manifest) -> bool:
+        """Whether an image counts for something else than when the run was started."""
+        stored = self.folder / "manifest.csv"
+        before = {row.id: row.weight for row in read_manifest_rows(stored)} if stored.is_file() else {}
+        return any(before.get(row.id, row.weight) != row.weight for row in manifest.used)
 
     def _info(self, version: str, details: dict[str, Any]) -> RunInfo:
         created = folders.now()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.drawings import draw, write_folder
+from tests.drawings import draw
 
 import topwork
 from topwork.artifacts import read_run_info
@@ -112,9 +112,30 @@ def test_a_leak_is_said_before_anything_is_trained(dirty: Path, tmp_path: Path) 
     assert [entry["kind"] for entry in leaks] == ["leak-exact", "leak-near"]
 
 
-def test_weights_are_refused_by_training_not_ignored(tmp_path: Path) -> None:
-    write_folder(tmp_path / "d", classes=2, each=8)
-    rows = [f"d/class{c}/{n:03}.png,class{c},{2 if n else 1}" for c in range(2) for n in range(8)]
-    (tmp_path / "t.csv").write_text("\n".join(["path,label,weight", *rows]))
-    with pytest.raises(DataError, match="has weight 2, but no strategy weighs single images yet"):
-        topwork.train(tmp_path / "t.csv", "linear", out=tmp_path / "out", quiet=True)
+@pytest.mark.parametrize(
+    ("classes", "good", "kind", "says"),
+    [(1, 6, "one-class", "all images that can be used are of one class, class0"), (2, 0, "no-image", "no image can")],
+)
+def test_what_cannot_be_trained_on_is_an_answer_not_an_error(
+    tmp_path: Path, classes: int, good: int, kind: str, says: str
+) -> None:
+    for label in range(classes):
+        folder = tmp_path / "set" / f"class{label}"
+        folder.mkdir(parents=True)
+        (folder / "bad.jpg").write_bytes(b"no picture")
+        for number in range(good):
+            draw(label, number).save(folder / f"{number}.png")
+    done = command(tmp_path / "set", "--json", "--quiet", "--out", tmp_path / "out")
+    assert done.returncode == 4, done.stderr
+    value = json.loads(done.stdout)
+    assert (value["images"], value["used"]) == (classes * (good + 1), good)
+    first = value["findings"][0]
+    assert first["kind"] == kind
+    assert first["text"].startswith(says)
+    assert "set-aside" in {finding["kind"] for finding in value["findings"]}
+    plain = command(tmp_path / "set", "--quick", "--out", tmp_path / "out")
+    assert plain.returncode == 4, plain.stderr
+    assert says in plain.stdout
+    assert says in (tmp_path / "out" / "check.html").read_text("utf-8")
+    with pytest.raises(DataError):
+        topwork.train(tmp_path / "set", "linear", out=tmp_path / "run", quiet=True)

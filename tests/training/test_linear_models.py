@@ -85,11 +85,12 @@ def test_softmax_regression_is_not_above_scikit_learns(
     assert best * (1 - 1e-5) <= _softmax_objective(ours, x, labels, c) <= best * (1 + 1e-5)
 
 
+@pytest.mark.parametrize("c", [0.7, torch.linspace(0.1, 2, 7, dtype=torch.float64)[:, None]], ids=["one", "each"])
 @pytest.mark.parametrize("loss", [SquaredHinge, Softmax])
-def test_slopes_and_curvatures_are_autograds(loss: type) -> None:
+def test_slopes_and_curvatures_are_autograds(loss: type, c: float | torch.Tensor) -> None:
     rng = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 4, (7,), generator=rng)
-    mine = loss(labels[:, None] == torch.arange(4), 0.7)
+    mine = loss(labels[:, None] == torch.arange(4), c)
     scores = torch.randn(7, 4, generator=rng, dtype=torch.float64)
     change = torch.randn(7, 4, generator=rng, dtype=torch.float64)
 
@@ -167,3 +168,34 @@ def test_folds_hold_each_image_once_and_each_class_in_shares(seed: int, folds: i
 def test_a_single_fold_is_refused() -> None:
     with pytest.raises(ValueError, match="one fold leaves nothing"):
         ChoiceConfig(folds=1)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000), st.integers(2, 5), st.sampled_from([1e-3, 1e-1, 10.0]))
+def test_weights_are_scikit_learns_sample_weight(seed: int, classes: int, c: float) -> None:
+    x, labels = _data(seed, 90, 12, classes)
+    weights = np.random.default_rng(seed).choice([1e-3, 0.5, 1.0, 4.0], 90)
+    (machine,) = Problem(x, labels, classes, "hinge", tolerance=1e-12, weights=weights).path((c,))
+    reference = LinearSVC(C=c, tol=1e-10, max_iter=200_000, dual=False)
+    reference.fit(x.astype(np.float64), labels, sample_weight=weights)
+    theirs = reference.decision_function(x)
+    theirs = np.stack([-theirs, theirs], axis=1) if classes == 2 else theirs
+    np.testing.assert_allclose(machine.scores(x), theirs, atol=1e-4)
+    full = np.pad(x, ((0, 0), (0, 1)), constant_values=10.0).astype(np.float64)
+    strength = 2 * c if classes == 2 else c
+    logistic = LogisticRegression(C=strength, fit_intercept=False, tol=1e-10, max_iter=20_000)
+    probabilities = logistic.fit(full, labels, sample_weight=weights).predict_proba(full)
+    (model,) = Problem(x, labels, classes, "softmax", tolerance=1e-12, weights=weights).path((c,))
+    found = torch.from_numpy(model.scores(x)).softmax(dim=1).numpy()
+    np.testing.assert_allclose(found, probabilities, atol=1e-4)
+
+
+def test_a_whole_weight_is_so_many_copies_also_in_folds() -> None:
+    x, labels = _data(5, 60, 8, 3)
+    weights = np.random.default_rng(5).integers(1, 4, 60)
+    rows = np.arange(10, 60)
+    weighed = Problem(x, labels, 3, "softmax", tolerance=1e-12, weights=weights.astype(np.float64))
+    copied = Problem(np.repeat(x, weights, 0), np.repeat(labels, weights), 3, "softmax", tolerance=1e-12)
+    ours = weighed.model(weighed.fit(0.1, weighed.start(), rows))
+    theirs = copied.model(copied.fit(0.1, copied.start(), np.flatnonzero(np.repeat(np.arange(60), weights) >= 10)))
+    np.testing.assert_allclose(ours.weight, theirs.weight, atol=1e-5)

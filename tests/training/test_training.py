@@ -15,7 +15,7 @@ from tests.drawings import draw
 from topwork import backbones, seeds
 from topwork.artifacts import InputSpec
 from topwork.config import ComputeConfig, ImageTrainingConfig
-from topwork.data.batches import TrainBatches, eval_batches
+from topwork.data.batches import Targets, TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, eval_pixels, normalise
 from topwork.devices import resolve, speed_up_training
 from topwork.training import schedule
@@ -83,7 +83,7 @@ def test_batches_do_not_depend_on_workers_nor_on_where_an_epoch_is_entered(tmp_p
 
     def batches(workers: int) -> TrainBatches:
         transform = TrainTransform(config, SPEC, 24, seed=5)
-        return TrainBatches(tmp_path, names, np.arange(11), SPEC, transform, 4, 5, workers)
+        return TrainBatches(tmp_path, names, Targets(np.arange(11), 11), SPEC, transform, 4, 5, workers)
 
     whole = list(batches(0).epoch(3))
     rest = list(batches(workers).epoch(3, first=1))

@@ -6,7 +6,6 @@ from typing import Any
 
 from topwork.artifacts import Manifest, Split
 from topwork.data.findings import leaks
-from topwork.errors import DataError
 
 
 def split_lines(manifest: Manifest, split: Split) -> list[str]:
@@ -50,17 +49,3 @@ def data_account(manifest: Manifest, split: Split) -> dict[str, Any]:
         ],
         "counts": counts,
     }
-
-
-def refuse_weights(manifest: Manifest) -> None:
-    """No strategy weighs single images yet, and to ignore what was asked would be worse than to say so.
-
-    Raises:
-        DataError: An image has another weight than 1.
-    """
-    weighed = [row for row in manifest.used if row.weight != 1]
-    if weighed:
-        raise DataError(
-            f"{weighed[0].id} has weight {weighed[0].weight:g}, but no strategy weighs single images yet. Remove the "
-            "column weight, or set it to 1; --set NAME.class_weights=balanced weighs classes."
-        )

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from topwork import seeds
-from topwork.artifacts import InputSpec
+from topwork.artifacts import InputSpec, Manifest, Split
 from topwork.data.images import load_image
 from topwork.data.transforms import TrainTransform, eval_pixels
 
@@ -96,13 +96,44 @@ def _filled_up(
         yield pixels, min(batch_size, len(keys) - number * batch_size)
 
 
+class Targets:
+    """What a training wants the network to say about some of its images.
+
+    Args:
+        labels: Class indices int64 (N,).
+        classes: K.
+        weights: What each image counts in the loss, float64 (N,) with mean 1, or None.
+    """
+
+    def __init__(self, labels: np.ndarray, classes: int, weights: np.ndarray | None = None) -> None:
+        self._labels, self._classes = torch.from_numpy(labels), classes
+        self._weights = None if weights is None else torch.from_numpy(weights).float()[:, None]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: np.ndarray) -> torch.Tensor:
+        """Class indices int64 (B,); with weights float32 (B, K), where the own class has the image's weight."""
+        labels = self._labels[index]
+        if self._weights is None:
+            return labels
+        return torch.nn.functional.one_hot(labels, self._classes) * self._weights[index]
+
+
+def train_weights(manifest: Manifest, split: Split) -> np.ndarray | None:
+    """What each image of train counts in the loss, float64 (N,) with mean 1; None if all count the same."""
+    weight = {row.id: row.weight for row in manifest.used}
+    weights = np.array([weight[image] for image in split.ids["train"]])
+    return None if np.ptp(weights) == 0 else weights / weights.mean()
+
+
 class TrainBatches:
     """Augmented training batches of any epoch, from any step of it.
 
     Args:
         root: Folder that the ids are relative to.
         ids: Training images, (N,).
-        labels: Their class indices, int64 (N,).
+        targets: Their labels, (N,).
         spec: What the network is fed.
         transform: Augmentation.
         batch_size: Images a step; at most N are used. An incomplete last batch is left out: the order changes every
@@ -115,14 +146,14 @@ class TrainBatches:
         self,
         root: Path,
         ids: Sequence[str],
-        labels: np.ndarray,
+        targets: Targets,
         spec: InputSpec,
         transform: TrainTransform,
         batch_size: int,
         seed: int,
         workers: int,
     ) -> None:
-        self._labels = torch.from_numpy(labels)
+        self._targets = targets
         self._batch_size = min(batch_size, len(ids))
         self._seed = seed
         self._plan = _Plan()
@@ -130,14 +161,14 @@ class TrainBatches:
 
     def __len__(self) -> int:
         """Steps of an epoch."""
-        return len(self._labels) // self._batch_size
+        return len(self._targets) // self._batch_size
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches ``first``, ``first + 1``, ... of an epoch: uint8 (B, 3, S, S) and class indices int64 (B,)."""
-        order = seeds.order(self._seed, epoch, len(self._labels))
+        """Batches ``first``, ``first + 1``, ... of an epoch: uint8 (B, 3, S, S) and ``Targets``."""
+        order = seeds.order(self._seed, epoch, len(self._targets))
         size = self._batch_size
         chunks = [order[step * size : (step + 1) * size] for step in range(first, len(self))]
         self._plan.batches = [[(epoch, int(i)) for i in chunk] for chunk in chunks]
         for pixels, chunk in zip(self._loader, chunks, strict=True):
-            target = self._labels[chunk]
+            target = self._targets[chunk]
             yield pixels, target.pin_memory() if pixels.is_pinned() else target

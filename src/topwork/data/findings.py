@@ -46,9 +46,24 @@ def find(manifest: Manifest, split: Split | None) -> list[Finding]:
         manifest: The images.
         split: If the data come with parts; one that topwork makes has no leaks.
     """
-    found = [*(leaks(manifest, split) if split else []), *_two_labels(manifest), *_set_aside(manifest)]
+    found = [
+        *_useless(manifest),
+        *(leaks(manifest, split) if split else []),
+        *_two_labels(manifest),
+        *_set_aside(manifest),
+    ]
     found += [*_duplicates(manifest), *_classes(manifest), *_odd(manifest), *_passed_over(manifest)]
     return found
+
+
+def _useless(manifest: Manifest) -> list[Finding]:
+    """Why nothing can be trained on these images."""
+    if not manifest.used:
+        return [Finding("no-image", "no image can be used: there is nothing to train on")]
+    if len(manifest.classes) == 1:
+        text = f"all images that can be used are of one class, {manifest.classes[0]}: there is nothing to tell apart"
+        return [Finding("one-class", text)]
+    return []
 
 
 def leaks(manifest: Manifest, split: Split) -> list[Finding]:

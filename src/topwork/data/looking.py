@@ -13,7 +13,9 @@ from topwork.data.sources import Listing
 from topwork.progress import Progress
 
 
-def look_at_images(data: DataConfig, progress: Progress, found: Callable[[Listing], None] | None = None) -> Manifest:
+def look_at_images(
+    data: DataConfig, progress: Progress, found: Callable[[Listing], None] | None = None, trainable: bool = True
+) -> Manifest:
     """The manifest of the images; ``found`` is called with their list before any is decoded."""
     state: dict[str, Any] = {"done": 0}
     opened = None
@@ -27,7 +29,7 @@ def look_at_images(data: DataConfig, progress: Progress, found: Callable[[Listin
         state["done"] = done
 
     try:
-        return manifest_of(data, folders.cache_folder(), found=found, progress=advance)
+        return manifest_of(data, folders.cache_folder(), found=found, progress=advance, trainable=trainable)
     finally:
         if opened is not None:
             opened.__exit__(None, None, None)

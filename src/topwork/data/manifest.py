@@ -28,6 +28,7 @@ def build_manifest(
     reading: Reading | None = None,
     near: bool = True,
     workers: int = 0,
+    trainable: bool = True,
     found: Callable[[Listing], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
@@ -40,6 +41,7 @@ def build_manifest(
         reading: How the source is to be read, beyond its usual way.
         near: Whether images that show the same picture count as duplicates, beside those of equal pixels.
         workers: Processes; 0 means one per core. Their number does not change the result.
+        trainable: Whether to refuse images that nothing can be trained on.
         found: Called with the list before any image is decoded, which can take long.
         progress: Called in this thread with (images done, images in all), some hundred times at most.
 
@@ -48,7 +50,7 @@ def build_manifest(
 
     Raises:
         UsageError: No such source, or no such folder.
-        DataError: No image, no usable image, or only one class.
+        DataError: No image; or, if it must be trainable, no usable image or only one class.
     """
     listing = list_images(kind, data, reading or Reading())
     images = sorted(listing.images, key=lambda image: image.id)
@@ -69,7 +71,8 @@ def build_manifest(
     manifest = Manifest(
         listing.root, rows, listing.name, listing.ignored, listing.license, listing.note, listing.test_fraction
     )
-    _refuse_manifest(manifest)
+    if trainable:
+        _refuse_manifest(manifest)
     return manifest
 
 
@@ -78,11 +81,14 @@ def manifest_of(
     cache: Path,
     found: Callable[[Listing], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    trainable: bool = True,
 ) -> Manifest:
     """``build_manifest`` of the images that a configuration names."""
     reading = _reading(data)
     near = data.duplicates == "near"
-    return build_manifest(data.source, data.path, cache, reading=reading, near=near, found=found, progress=progress)
+    return build_manifest(
+        data.source, data.path, cache, reading=reading, near=near, trainable=trainable, found=found, progress=progress
+    )
 
 
 def listing_of(data: DataConfig) -> Listing:

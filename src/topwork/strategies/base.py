@@ -16,6 +16,7 @@ from torch.nn import functional
 from topwork.artifacts import EpochRecord, Manifest, Split
 from topwork.backbones import Backbone, layer_groups
 from topwork.config import Component
+from topwork.data.batches import train_weights
 from topwork.devices import Compute
 from topwork.features import Features
 from topwork.progress import Progress
@@ -60,6 +61,11 @@ class Context:
     def classes(self) -> int:
         """K."""
         return len(self.split.classes)
+
+    @cached_property
+    def weights(self) -> np.ndarray | None:
+        """What each image of train counts in the loss; see ``train_weights``."""
+        return train_weights(self.manifest, self.split)
 
     @cached_property
     def images(self) -> ImageData:

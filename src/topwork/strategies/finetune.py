@@ -82,7 +82,9 @@ class Finetune(LogitScores):
         cut = Cut(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
         head = nn.Linear(backbone.features, context.classes)
         if fitted:
-            weight, bias = fit_linear_head(context.features, context.split, str(context.compute.device))
+            weight, bias = fit_linear_head(
+                context.features, context.split, str(context.compute.device), context.weights
+            )
             head.weight.data, head.bias.data = torch.from_numpy(weight), torch.from_numpy(bias)
         else:
             nn.init.zeros_(head.weight)

@@ -47,7 +47,10 @@ class _Votes(nn.Module):
         self.normalise = NormaliserModule(tensors["mean"], tensors["scale"].float())
         self.k = int(tensors["k"])
         self.register_buffer("bank", tensors["bank"].float())
-        self.register_buffer("members", functional.one_hot(tensors["labels"], int(tensors["classes"])).float())
+        members = functional.one_hot(tensors["labels"], int(tensors["classes"])).float()
+        if "weights" in tensors:  # what the vote of each image counts
+            members *= tensors["weights"][:, None]
+        self.register_buffer("members", members)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         likeness = functional.normalize(self.normalise(x.float()), dim=1) @ self.bank.T
@@ -83,6 +86,8 @@ class KNN(LogitScores):
             "labels": torch.from_numpy(labels["train"]),
             "classes": torch.tensor(context.classes),
         }
+        if context.weights is not None:
+            tensors["weights"] = torch.from_numpy(context.weights).float()
         val = context.features.part("val")
 
         def accuracy(k: int) -> float:

@@ -48,7 +48,8 @@ class Linear(LogitScores):
                 bar.advance()
                 context.signals.check()
 
-            choice = choose("softmax", config, data, context.classes, str(context.compute.device), context.seed, tick)
+            device, weights = str(context.compute.device), context.weights
+            choice = choose("softmax", config, data, context.classes, device, context.seed, tick, weights)
         seconds = time.monotonic() - start
         weight, bias = choice.fit.weight, choice.fit.bias
         tensors = {

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from topwork import seeds
 from topwork.config import TrainingConfig
+from topwork.data.batches import Targets
 from topwork.features import NormaliserModule, fit_normaliser
 from topwork.strategies.base import Context, Fitted, LogitScores, head_scores, tensor_count
 from topwork.training.images import class_weights
@@ -34,19 +35,19 @@ class MLPConfig(TrainingConfig):
 class _FeatureBatches:
     """Cached features in random order, each image as it is or mirrored."""
 
-    def __init__(self, views: torch.Tensor, labels: torch.Tensor, batch_size: int, seed: int) -> None:
-        self._views, self._labels, self._seed = views, labels, seed  # (2, N, D), (N,)
-        self._size = min(batch_size, len(labels))
+    def __init__(self, views: torch.Tensor, targets: Targets, batch_size: int, seed: int) -> None:
+        self._views, self._targets, self._seed = views, targets, seed  # (2, N, D), (N,)
+        self._size = min(batch_size, len(targets))
 
     def __len__(self) -> int:
-        return len(self._labels) // self._size
+        return len(self._targets) // self._size
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        order = seeds.order(self._seed, epoch, len(self._labels))
+        order = seeds.order(self._seed, epoch, len(self._targets))
         mirrored = np.random.default_rng(seeds.derive(self._seed, "mirror", epoch)).integers(0, 2, len(order))
         for step in range(first, len(self)):
             chunk = order[step * self._size : (step + 1) * self._size]
-            yield self._views[mirrored[chunk], chunk], self._labels[chunk]
+            yield self._views[mirrored[chunk], chunk], self._targets[chunk]
 
 
 def _layers(mean: torch.Tensor, scale: torch.Tensor, hidden: int, classes: int, dropout: float) -> nn.Sequential:
@@ -113,7 +114,10 @@ class MLP(LogitScores):
                 {"params": biases, "weight_decay": 0.0, "lr_scale": 1.0},
             ],
             _FeatureBatches(
-                torch.from_numpy(views).to(device), torch.from_numpy(labels["train"]), config.batch_size, context.seed
+                torch.from_numpy(views).to(device),
+                Targets(labels["train"], context.classes, context.weights),
+                config.batch_size,
+                context.seed,
             ),
             lambda batch, _: (batch[0], batch[1].to(device)),
             evaluate,

@@ -62,7 +62,7 @@ class SVM:
         labels = context.split.labels
         normalise = fit_normaliser(context.features.part("train"))
         data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val")}
-        start = time.monotonic()
+        start, device = time.monotonic(), str(context.compute.device)
         with context.progress.step(self.name, len(config.grid), "values of C") as bar:
 
             def tick() -> None:
@@ -70,9 +70,9 @@ class SVM:
                 context.signals.check()
 
             choice: Choice[Any] = (
-                choose("hinge", config, data, context.classes, str(context.compute.device), context.seed, tick)
+                choose("hinge", config, data, context.classes, device, context.seed, tick, context.weights)
                 if config.kernel == "linear"
-                else _radial(sorted(config.grid), data, tick)
+                else _radial(sorted(config.grid), data, tick, context.weights)
             )
         seconds, machine = time.monotonic() - start, choice.fit
 
@@ -136,7 +136,9 @@ class _RBF:
         return np.stack([-margins, margins], axis=1) if margins.ndim == 1 else margins
 
 
-def _radial(grid: list[float], parts: dict[str, Any], tick: Callable[[], None]) -> Choice[_RBF]:
+def _radial(
+    grid: list[float], parts: dict[str, Any], tick: Callable[[], None], weights: np.ndarray | None
+) -> Choice[_RBF]:
     """The radial machine of the C that is best on val."""
     from sklearn.svm import SVC
 
@@ -144,7 +146,7 @@ def _radial(grid: list[float], parts: dict[str, Any], tick: Callable[[], None]) 
 
     def tried() -> Iterator[Choice[_RBF]]:
         for c in grid:
-            machine = _RBF(SVC(C=c, kernel="rbf", gamma="scale", cache_size=1000).fit(x, labels))
+            machine = _RBF(SVC(C=c, kernel="rbf", gamma="scale", cache_size=1000).fit(x, labels, weights))
             tick()
             yield Choice(float((machine.scores(x_val).argmax(axis=1) == val).mean()), c, machine)
 

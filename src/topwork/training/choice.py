@@ -52,6 +52,7 @@ def choose(
     device: str,
     seed: int,
     tick: Callable[[], Any] = lambda: None,
+    weights: np.ndarray | None = None,
 ) -> Choice[LinearModel]:
     """Fit a linear classifier on train for the C that is best on val, or over held-out folds of train.
 
@@ -63,9 +64,10 @@ def choose(
         device: Where to compute.
         seed: Which image falls into which fold.
         tick: Called after each value of C.
+        weights: What each image of train counts in the loss, float64 (N,); None: 1.
     """
     x, labels = parts["train"]
-    problem, grid = Problem(x, labels, classes, kind, device), sorted(config.grid)
+    problem, grid = Problem(x, labels, classes, kind, device, weights=weights), sorted(config.grid)
     if config.folds:
         return _by_folds(problem, labels, grid, stratified(labels, config.folds, seed), tick)
     return _on_val(problem, grid, parts["val"], tick)

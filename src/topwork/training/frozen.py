@@ -18,7 +18,7 @@ from torch import nn
 from topwork import seeds
 from topwork.backbones import Cut
 from topwork.config import ImageTrainingConfig
-from topwork.data.batches import eval_batches, view_batches
+from topwork.data.batches import Targets, eval_batches, view_batches
 from topwork.data.transforms import TrainTransform, normalise
 from topwork.features import FeatureCache
 from topwork.progress import Progress
@@ -117,16 +117,16 @@ class StageBatches:
     Args:
         store: Where it is.
         images: Training images, (N,).
-        labels: Their class indices, int64 (N,).
+        targets: Their labels, (N,).
         batch_size: Images a step; at most N are used, an incomplete last batch is left out.
         seed: Of the run.
         views: V, how many augmented views there are; 0 for images as evaluation sees them.
     """
 
     def __init__(
-        self, store: StageStore, images: Sequence[str], labels: np.ndarray, batch_size: int, seed: int, views: int
+        self, store: StageStore, images: Sequence[str], targets: Targets, batch_size: int, seed: int, views: int
     ) -> None:
-        self._store, self._images, self._labels = store, images, torch.from_numpy(labels)
+        self._store, self._images, self._targets = store, images, targets
         self._size, self._seed, self._views = min(batch_size, len(images)), seed, views
         self._filled = False
 
@@ -135,7 +135,7 @@ class StageBatches:
         return len(self._images) // self._size
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """Batches ``first``, ``first + 1``, ... of an epoch: (B, ...) and class indices int64 (B,)."""
+        """Batches ``first``, ``first + 1``, ... of an epoch: (B, ...) and ``Targets``."""
         if not self._filled:
             self._store.fill(range(1, self._views + 1) if self._views else [0], self._images)
             self._filled = True
@@ -143,7 +143,7 @@ class StageBatches:
         order = seeds.order(self._seed, epoch, len(self._images))
         for step in range(first, len(self)):
             chunk = order[step * self._size : (step + 1) * self._size]
-            yield self._store.read(view, [self._images[i] for i in chunk]), self._labels[chunk]
+            yield self._store.read(view, [self._images[i] for i in chunk]), self._targets[chunk]
 
 
 def stage_task(
@@ -175,6 +175,6 @@ def stage_task(
                 logits.append(forward(store.read(0, images[start : start + EVAL_BATCH]).to(device)).float().cpu())
         return val_score(torch.cat(logits), split.labels["val"])
 
-    batches = StageBatches(store, split.ids["train"], split.labels["train"], config.batch_size, data.seed, views)
+    batches = StageBatches(store, split.ids["train"], data.targets, config.batch_size, data.seed, views)
     weights = class_weights(config, split.labels["train"], len(split.classes), device)
     return Task(model, groups, batches, prepare, evaluate, weights, training_mode(model, config, cut.frozen), forward)

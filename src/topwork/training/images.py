@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from topwork.artifacts import InputSpec, Manifest, Split
 from topwork.config import ImageTrainingConfig, TrainingConfig
-from topwork.data.batches import TrainBatches, eval_batches
+from topwork.data.batches import Targets, TrainBatches, eval_batches, train_weights
 from topwork.data.transforms import Mixer, TrainTransform, normalise
 from topwork.devices import Compute, compiled, speed_up_training
 from topwork.training.loop import Batch, Task
@@ -52,6 +52,11 @@ class ImageData:
     compute: Compute
     seed: int
     any_size: bool = True
+
+    @property
+    def targets(self) -> Targets:
+        """Of the train part."""
+        return Targets(self.split.labels["train"], len(self.split.classes), train_weights(self.manifest, self.split))
 
     def logits(self, model: nn.Module, part: str) -> np.ndarray:
         """Logits of a part in the order of the split, float32 (N, K)."""
@@ -151,7 +156,7 @@ def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTra
         model,
         groups,
         TrainBatches(
-            data.manifest.root, train, labels, spec, transform, config.batch_size, data.seed, data.compute.workers
+            data.manifest.root, train, data.targets, spec, transform, config.batch_size, data.seed, data.compute.workers
         ),
         prepare,
         lambda: val_score(torch.from_numpy(data.logits(model, "val")), split.labels["val"]),

@@ -12,7 +12,9 @@ from topwork.training.choice import choose
 GRID = ChoiceConfig(grid=(1e-3, 1e-2, 1e-1))
 
 
-def fit_linear_head(features: Features, split: Split, device: str) -> tuple[np.ndarray, np.ndarray]:
+def fit_linear_head(
+    features: Features, split: Split, device: str, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Softmax regression on the features, its L2 strength chosen on val, as a layer on the raw features.
 
     Returns:
@@ -20,6 +22,6 @@ def fit_linear_head(features: Features, split: Split, device: str) -> tuple[np.n
     """
     normalise = fit_normaliser(features.part("train"), power=False)  # a linear layer can hold a shift and a scale only
     parts = {part: (normalise(features.part(part)), split.labels[part]) for part in ("train", "val")}
-    model = choose("softmax", GRID, parts, len(split.classes), device, seed=0).fit
+    model = choose("softmax", GRID, parts, len(split.classes), device, seed=0, weights=weights).fit
     weight = model.weight / normalise.scale
     return weight.astype(np.float32), (model.bias - weight @ normalise.mean).astype(np.float32)

@@ -5,6 +5,7 @@ The minimum over w, with a constant feature for the bias, of
     0.5 |w|^2 + C sum_i loss(scores of image i)
 
 with the squared hinge of each class against the rest (LIBLINEAR's; Fan et al. 2008), or the softmax's cross-entropy.
+An image of weight a counts as a of them.
 """
 
 from __future__ import annotations
@@ -54,16 +55,18 @@ class Problem:
         kind: The loss.
         device: Where to compute; what knows no float64 (MPS) is replaced by the CPU.
         tolerance: How far above its minimum each objective may end, as a share of it.
+        weights: What each image counts, float64 (N,), above 0; None: 1.
     """
 
     def __init__(
         self, features: np.ndarray, labels: np.ndarray, classes: int, kind: Kind, device: str = "cpu",
-        tolerance: float = TOLERANCE,
+        tolerance: float = TOLERANCE, weights: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         device = "cpu" if device == "mps" else device
         self._kind, self._tolerance, self._basis = kind, tolerance, eigenbasis(features, CONSTANT[kind], device)
         positive = torch.from_numpy(labels)[:, None] == torch.arange(classes)
         self._positive = (positive[:, 1:] if classes == 2 and kind == "hinge" else positive).to(device)
+        self._weights = None if weights is None else torch.from_numpy(weights).double()[:, None].to(device)
 
     def start(self) -> torch.Tensor:
         """Weights 0 in the basis: where a first fit begins."""
@@ -72,11 +75,13 @@ class Problem:
 
     def fit(self, c: float, start: torch.Tensor, rows: np.ndarray | None = None) -> torch.Tensor:
         """The weights in the basis for one C, on all images or on some rows, from weights that are near."""
-        basis, positive = self._basis, self._positive
+        basis, positive, weights = self._basis, self._positive, self._weights
         if rows is not None:
             index = torch.from_numpy(rows).to(positive.device)
             basis, positive = basis.rows(index), positive[index]
-        return minimise(basis, LOSSES[self._kind](positive, c), start, self._tolerance)
+            weights = None if weights is None else weights[index]
+        strength = c if weights is None else c * weights
+        return minimise(basis, LOSSES[self._kind](positive, strength), start, self._tolerance)
 
     def predict(self, w: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """Class indices of some rows by weights in the basis."""

@@ -200,12 +200,18 @@ class _Training:
         for part, goal in zip(x.chunk(self.position.pieces), target.chunk(self.position.pieces), strict=True):
             with self.session.compute.autocast():
                 logits = forward(part)
-            loss = functional.cross_entropy(
-                logits.float(), goal, self.task.class_weights, label_smoothing=self.config.label_smoothing
-            ) * self._share(goal, target)
+            loss = self._loss(logits.float(), goal) * self._share(goal, target)
             self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
+
+    def _loss(self, logits: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy with class indices (B,), or with rows (B, K) that sum to what their image counts."""
+        weights, smoothing = self.task.class_weights, self.config.label_smoothing
+        if goal.ndim > 1:  # smoothed here: torch would take each row to sum to 1
+            goal = torch.lerp(goal, goal.mean(dim=1, keepdim=True), smoothing)
+            return functional.cross_entropy(logits, goal, weights)
+        return functional.cross_entropy(logits, goal, weights, label_smoothing=smoothing)
 
     def _share(self, goal: torch.Tensor, target: torch.Tensor) -> torch.Tensor | float:
         """What a piece counts for in the batch's mean, which divides class indices by the sum of their weights."""
