@@ -26,7 +26,7 @@ LIGHT = {"evaluation", "report", "doctor", "folders", "generations", "options", 
 ONLY_IN = {
     "timm": ("backbones/",),
     "jinja2": ("report/",),
-    "matplotlib": ("report/charts.py", "explain/"),
+    "matplotlib": ("report/charts.py", "report/verdict_charts.py", "explain/"),
     "typer": ("cli/",),
     "fastapi": ("use/serve/",),
     "starlette": ("use/serve/",),

@@ -157,7 +157,9 @@ class Job:
 
     def _compare(self, setup: Any, info: RunInfo, signals: Signals) -> None:
         from topwork import execution
+        from topwork.data import images
         from topwork.report.render import write_report
+        from topwork.report.thumbnails import write_disagreements
 
         execution.write_inputs(self.folder, setup, info)
         start = time.monotonic()
@@ -172,6 +174,7 @@ class Job:
         }
         configuration.write(setup.config.model_copy(update={"settings": settings}), self.folder / "config.toml")
         replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(self.folder)
+        write_disagreements(self.folder, lambda image: images.load_image(setup.manifest.root / image))
         write_report(self.folder)
 
     def _repeat(self, setup: Any, info: RunInfo, signals: Signals) -> None:

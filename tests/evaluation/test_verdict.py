@@ -52,14 +52,23 @@ def test_what_cannot_be_told_apart_is_said_to_be_so_and_what_would_have_shown() 
     assert f"paired difference 0.3 points [{MINUS}" in text
     needed = points(verdict.pairs[0].detectable)
     assert f"A true difference of {needed} points would have shown in four of five such test sets" in text
-    assert "finetune has the highest figure, though not a proven one" in text
-    assert "take svm, which none was shown to beat and which trains 40x as fast." in text
-    assert "better" not in text
+    assert "Nothing shows that one of finetune and svm is better than another" in text
+    assert "svm is the cheapest and trains 40x as fast as finetune, which has the highest figure." in text
+    assert "beat" not in text
+
+
+def test_what_is_proven_worse_than_another_is_not_offered_for_its_cost() -> None:
+    close, worse = outcome("close", [[0, 40]], 100), outcome("worse", [[0, 60]], 1)
+    best = outcome("best", [[590, 628]], 400)
+    verdict, text = said(best, close, worse)
+    assert {s.name for s in verdict.top} == {"best", "close", "worse"}
+    assert verdict.pair("close", "worse").apart
+    assert "close is the cheapest and trains 4.0x as fast as best" in text
 
 
 def test_where_the_best_is_as_cheap_as_any_it_is_taken() -> None:
     _, text = said(outcome("svm", [[0, 58]], 10), outcome("mlp", [[4, 64]], 12))
-    assert "Take svm: it has the highest figure" in text
+    assert text.endswith("none trains much faster than svm, which has the highest figure: take it.")
     _, text = said(outcome("svm", [[0, 10]], 10), outcome("scratch", [[0, 300]], 400))
     assert "trains 40x as fast" in text
     assert text.endswith("Take svm: it is the most accurate, and nothing near it trains much faster.")

@@ -167,23 +167,30 @@ def _times(ratio: float) -> str:
 def recommendation(verdict: Verdict) -> str:
     """What to take: by accuracy, and by cost where something cheaper is near."""
     best, top = verdict.standings[0], verdict.top
-    fastest = min(top, key=lambda s: s.seconds)
-    proven = len(top) == 1
-    if not proven:
-        if fastest is best or best.seconds < SIMILAR * fastest.seconds:
-            return (
-                f"Take {best.name}: it has the highest figure, no other was shown to be better, and none of those that "
-                "may be trains much faster."
-            )
-        return (
-            f"If accuracy decides, {best.name} has the highest figure, though not a proven one; if you retrain daily "
-            f"on a laptop take {fastest.name}, which none was shown to beat and which trains "
-            f"{_times(best.seconds / max(fastest.seconds, 1e-3))} as fast."
-        )
+    if len(top) > 1:
+        return _unproven(verdict)
     cheap = [s for s in verdict.standings[1:] if s.seconds * CHEAP <= best.seconds]
     if not cheap:
         return f"Take {best.name}: it is the most accurate, and nothing near it trains much faster."
     return (
         f"If accuracy decides take {best.name}; if you retrain daily on a laptop take {cheap[0].name}, at "
         f"{points(verdict.pair(best.name, cheap[0].name).difference)} points less."
+    )
+
+
+def _unproven(verdict: Verdict) -> str:
+    """Where the best has equals: the cheapest of those that none of them is proven to beat."""
+    best, top = verdict.standings[0], verdict.top
+    beaten = {p.second if p.difference > 0 else p.first for p in verdict.pairs if p.apart}
+    level = [s for s in top if s.name not in beaten]
+    fastest = min(level, key=lambda s: s.seconds)
+    if fastest is best or best.seconds < SIMILAR * fastest.seconds:
+        return (
+            f"Nothing shows that one of {listed([s.name for s in level])} is better than another, and "
+            f"none trains much faster than {best.name}, which has the highest figure: take it."
+        )
+    return (
+        f"Nothing shows that one of {listed([s.name for s in level])} is better than another, so cost may "
+        f"decide: {fastest.name} is the cheapest and trains {_times(best.seconds / max(fastest.seconds, 1e-3))} as "
+        f"fast as {best.name}, which has the highest figure."
     )

@@ -90,7 +90,7 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
     told = [f"{name} {percent(a.value)}, 95{SPACE}% interval {percent_interval(a)}" for _, name, a in rows]
     if majority is not None:
         told.append(f"always the most frequent class {percent(majority)}")
-    return _svg("accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on test. {'; '.join(told)}.")
+    return svg("accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on test. {'; '.join(told)}.")
 
 
 def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
@@ -110,7 +110,7 @@ def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> st
 
     last = history[-1]
     words = f"train {number(last.train_loss)}, val {number(last.val_loss)} after epoch {last.epoch}"
-    return _svg(f"loss-{name}", (4.1, 2.35), draw, f"Loss of {name} by epoch: {words}.")
+    return svg(f"loss-{name}", (4.1, 2.35), draw, f"Loss of {name} by epoch: {words}.")
 
 
 def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
@@ -127,7 +127,7 @@ def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 
 
     words = f"{percent(history[-1].val_accuracy)} after epoch {history[-1].epoch}"
     chosen = "".join(f"; epoch {r.epoch} was chosen with {percent(r.val_accuracy)}" for r in best)
-    return _svg(f"val-{name}", (4.1, 2.35), draw, f"Accuracy of {name} on val by epoch: {words}{chosen}.")
+    return svg(f"val-{name}", (4.1, 2.35), draw, f"Accuracy of {name} on val by epoch: {words}{chosen}.")
 
 
 def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], colour: str, style: object = "-") -> None:
@@ -145,7 +145,15 @@ def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], colou
         axes.set_xlim(history[0].epoch - 1, history[0].epoch + 1)
 
 
-def _svg(key: str, size: tuple[float, float], draw: Callable[[Figure], None], told: str) -> str:
+def svg(key: str, size: tuple[float, float], draw: Callable[[Figure], None], told: str) -> str:
+    """What ``draw`` draws, as an ``<svg>`` element in the colours of the page.
+
+    Args:
+        key: Unique in a page; ids inside begin with it.
+        size: Width and height in inches.
+        draw: Draws on an empty figure, in the colours of this module.
+        told: The figure in words.
+    """
     prefix = re.sub(r"[^a-z0-9]+", "-", key.lower())
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": prefix}):
         figure = Figure(figsize=size, layout="constrained")

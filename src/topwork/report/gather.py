@@ -7,7 +7,7 @@ has a report as well.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ import numpy as np
 from topwork import artifacts, storage
 from topwork.artifacts import EpochRecord, Predictions, RunInfo
 from topwork.errors import DamagedFile
+from topwork.evaluation.curve import Curve
 from topwork.evaluation.verdict import Verdict
+from topwork.report.differences import disagreements
 from topwork.report.judge import judge_folder
 
 WORST = 12
@@ -90,6 +92,7 @@ class StrategyData:
     val: Scores | None = None
     costs: Mapping[str, Any] = field(default_factory=dict)
     selection: Mapping[str, Any] = field(default_factory=dict)
+    decision: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     history: tuple[EpochRecord, ...] = ()
     worst: tuple[WorstError, ...] = ()
@@ -129,7 +132,12 @@ class DataAccount:
 class ReportData:
     """All that a report says, before any of it is turned into text.
 
-    ``predictions`` are those on test, by strategy: of the first seed, or of all folds together.
+    Attributes:
+        asked: What the command asked for; keys as in ``config.toml``, and ``seeds``, ``folds``, ``tune``.
+        split_hash: SHA-256 of ``split.csv``, or empty.
+        predictions: Those on test, by strategy: of the first seed, or of all folds together.
+        curves: Over labels.
+        pictures: Image id to the ``data:`` address of a JPEG, of images on which the strategies disagree.
     """
 
     kind: str
@@ -146,6 +154,10 @@ class ReportData:
     environment: Mapping[str, Any]
     verdict: Verdict | None = None
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
+    curves: tuple[Curve, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    split_hash: str = ""
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def finished(self) -> tuple[StrategyData, ...]:
@@ -190,6 +202,10 @@ def gather(folder: Path) -> ReportData:
         environment=storage.read_json(environment) if environment.is_file() else {},
         verdict=judged.verdict,
         predictions=judged.predictions,
+        curves=judged.curves,
+        asked=details.get("asked") or {},
+        split_hash=storage.sha256_file(folder / "split.csv") if (folder / "split.csv").is_file() else "",
+        pictures=_pictures(folder, info.strategies, [d.id for d in disagreements(judged.predictions)]),
     )
 
 
@@ -226,6 +242,7 @@ def _strategy(folder: Path, name: str, status: str) -> StrategyData:
         val=_scores(metrics.get("val")),
         costs=metrics.get("costs") or {},
         selection=metrics.get("selection") or {},
+        decision=metrics.get("decision") or {},
         notes=tuple(metrics.get("notes") or ()),
         history=history,
         worst=_worst(folder),
@@ -264,6 +281,18 @@ def _picture(folder: Path, name: str) -> str:
         return ""
     data = (folder / THUMBNAILS / name).read_bytes()
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data.startswith(b"\xff\xd8\xff") else ""
+
+
+def _pictures(folder: Path, names: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
+    """Pictures that lie in the folder or in one of its runs, by image id."""
+    found: dict[str, str] = {}
+    for place in (folder, *(_inside(folder, name) for name in names)):
+        path = place / THUMBNAILS / "index.json"
+        files: dict[str, str] = storage.read_json(path) if path.is_file() else {}
+        for image in ids:
+            if image in files and not found.get(image):
+                found[image] = _picture(place, files[image])
+    return found
 
 
 def _data_account(folder: Path, info: RunInfo) -> DataAccount:

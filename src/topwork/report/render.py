@@ -1,4 +1,7 @@
-"""``ReportData`` -> one HTML file: no script, no network, no file beside it. Only here are templates known."""
+"""``ReportData`` -> one HTML file: no script, no network, complete without the CSV files beside it.
+
+Only here are templates known.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from topwork import storage
-from topwork.report import charts, views, words
+from topwork.artifacts import FORMAT
+from topwork.evaluation import sentences
+from topwork.evaluation.sentences import verdict_text
+from topwork.report import charts, compared, figures, methods, verdict_charts, views, words
+from topwork.report.differences import disagreements
 from topwork.report.gather import ReportData, gather
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -21,15 +28,19 @@ def write_report(folder: Path) -> Path:
         folder: A run folder or a comparison folder; it may be still under way.
 
     Returns:
-        ``folder / "report.html"``.
+        ``folder / "report.html"``; beside it lie ``figures/*.csv`` and, of a comparison, ``verdict.json``.
 
     Raises:
         DataError: The folder has no ``run.json``, or one of a newer format.
         DamagedFile: A file in it is not what its name says.
         StorageError: The folder cannot be written.
     """
-    path = folder / "report.html"
-    storage.write_text(path, render(gather(folder)))
+    path, data = folder / "report.html", gather(folder)
+    figures.write(folder, figures.tables(data))
+    if data.kind == "comparison" and data.verdict:
+        said = {"format": FORMAT, **data.verdict.to_json(), "sentences": verdict_text(data.verdict)}
+        storage.write_json(folder / "verdict.json", said)
+    storage.write_text(path, render(data))
     return path
 
 
@@ -40,6 +51,8 @@ def render(data: ReportData) -> str:
     replacement characters.
     """
     rows = views.class_rows(data.finished)
+    believed = compared.calibrated(data)
+    differing = compared.by_class(data)
     html = (
         environment()
         .get_template("report.html.j2")
@@ -63,6 +76,15 @@ def render(data: ReportData) -> str:
             class_rows=rows,
             hardest=views.hardest(rows),
             reasons=views.reasons(data),
+            tables=figures.tables(data),
+            pair_matrix=compared.pair_matrix(data),
+            believed=[(c, Markup(verdict_charts.reliability_chart(c))) for c in believed],
+            coverage_chart=Markup(verdict_charts.coverage_chart(believed)),
+            labels_chart=Markup(verdict_charts.labels_chart(data.curves, [s.name for s in data.strategies])),
+            by_class=[(d, compared.said_of_classes(d)) for d in differing],
+            disagreements=disagreements(data.predictions),
+            methods=" ".join(methods.methods(data)) if data.finished else "",
+            references=methods.references(data),
         )
     )
     return html.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -94,5 +116,9 @@ def environment() -> Environment:
         plain=words.plain,
         matrix=views.matrix,
         pairs=views.confused_pairs,
+        points=sentences.points,
+        p_value=sentences.p_value,
+        bytes=compared.bytes_said,
+        peak=compared.peak_memory,
     )
     return environment

@@ -1,16 +1,18 @@
-"""Small pictures of the worst errors, written into a run folder for its report."""
+"""Small pictures of the worst errors and of disagreements, written into a folder for its report."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from topwork import artifacts, storage
 from topwork.errors import TopworkError
+from topwork.report.differences import disagreements
 from topwork.report.gather import THUMBNAILS, WORST, worst_errors
+from topwork.report.judge import judge_folder
 
 SIDE = 160
 QUALITY = 80
@@ -27,14 +29,31 @@ def write_thumbnails(folder: Path, load: Callable[[str], Image.Image], most: int
     Raises:
         StorageError: The folder cannot be written.
     """
+    _write(folder, [e.id for e in worst_errors(artifacts.read_predictions(folder / "predictions.csv"), most)], load)
+
+
+def write_disagreements(folder: Path, load: Callable[[str], Image.Image]) -> None:
+    """Write thumbnails of the images that the strategies of a comparison disagree on most surely.
+
+    Args:
+        folder: Of a comparison whose runs have finished.
+        load: Image id to picture.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    _write(folder, [d.id for d in disagreements(judge_folder(folder).predictions)], load)
+
+
+def _write(folder: Path, ids: Sequence[str], load: Callable[[str], Image.Image]) -> None:
     index = {}
-    for error in worst_errors(artifacts.read_predictions(folder / "predictions.csv"), most):
+    for image in ids:
         try:
-            data = jpeg(load(error.id))
+            data = jpeg(load(image))
         except (OSError, ValueError, TopworkError):
             continue
-        index[error.id] = thumbnail_name(error.id)
-        storage.write_bytes(folder / THUMBNAILS / index[error.id], data)
+        index[image] = thumbnail_name(image)
+        storage.write_bytes(folder / THUMBNAILS / index[image], data)
     storage.write_json(folder / THUMBNAILS / "index.json", index)
 
 

@@ -1,0 +1,116 @@
+"""The methods paragraph of a paper, from the facts of a run or comparison. Pure functions, plain text."""
+
+from __future__ import annotations
+
+from topwork.evaluation.calibration import BINS
+from topwork.evaluation.paired import RESAMPLES
+from topwork.evaluation.sentences import listed
+from topwork.report.gather import ReportData
+from topwork.report.words import plain
+
+REFERENCES = {
+    "Wilson 1927": "Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. "
+    "Journal of the American Statistical Association 22, 209-212.",
+    "McNemar 1947": "McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions "
+    "or percentages. Psychometrika 12, 153-157.",
+    "Holm 1979": "Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of "
+    "Statistics 6, 65-70.",
+    "Rao & Wu 1988": "Rao, J. N. K. & Wu, C. F. J. (1988). Resampling inference with complex survey data. Journal of "
+    "the American Statistical Association 83, 231-241.",
+    "Guo et al. 2017": "Guo, C., Pleiss, G., Sun, Y. & Weinberger, K. Q. (2017). On calibration of modern neural "
+    "networks. ICML. arXiv 1706.04599.",
+    "Hestness et al. 2017": "Hestness, J. et al. (2017). Deep learning scaling is predictable, empirically. arXiv "
+    "1712.00409.",
+    "Wightman 2019": "Wightman, R. (2019). PyTorch Image Models. doi 10.5281/zenodo.4414861.",
+}
+VERSIONS = ("python", "torch", "timm", "numpy", "scipy", "scikit-learn", "pillow")
+
+
+def methods(data: ReportData) -> list[str]:
+    """The paragraph, a sentence an entry; it states only what is in the files."""
+    return [*_data(data), *_training(data), *_statistics(data), *_software(data)]
+
+
+def references(data: ReportData) -> list[str]:
+    """The works that the paragraph names, in the order of their names."""
+    text = " ".join(methods(data))
+    return [full for short, full in sorted(REFERENCES.items()) if short in text]
+
+
+def _data(data: ReportData) -> list[str]:
+    d = data.data
+    licence = f"; licence {d.license}" if d.license else ""
+    aside = f" {len(d.set_aside):,} further images could not be used." if d.set_aside else ""
+    first = f"The data set {d.name} has {d.images:,} images of {len(d.classes)} classes{licence}.{aside}"
+    folds = data.asked.get("folds")
+    told = f", {d.split_note.rstrip('.')}" if d.split_note else ""
+    digest = f"; SHA-256 of the list of images and parts: {data.split_hash}" if data.split_hash else ""
+    parts = ", ".join(f"{d.total(part):,} for {use}" for part, use in _PARTS)
+    if folds:
+        return [
+            first,
+            f"Every image was tested once in {folds}-fold cross-validation (first fold: {parts}{told}{digest}).",
+        ]
+    return [first, f"They were split once ({parts}{told}{digest})."]
+
+
+_PARTS = (("train", "training"), ("val", "validation"), ("test", "testing"))
+
+
+def _training(data: ReportData) -> list[str]:
+    b, names = data.backbone, [s.name for s in data.strategies]
+    lines = []
+    if b:
+        facts = [
+            f"weights: {b['weights']}" if b.get("weights") else "",
+            f"input {b['input']}" if b.get("input") else "",
+        ]
+        known = "; ".join(fact for fact in facts if fact)
+        cite = " (Wightman 2019)" if data.environment.get("timm") else ""
+        verb = "uses" if len(names) == 1 else "use"
+        lines.append(f"{listed(names)} {verb} the network {b.get('model')}{f' ({known})' if known else ''}{cite}.")
+    tune = data.asked.get("tune")
+    tried = f" Of each strategy {tune} settings were tried." if tune else ""
+    lines.append(
+        "Epochs and all hyperparameters were chosen on the validation part; the test part was predicted once, at the "
+        f"end.{tried}"
+    )
+    seed, seeds = data.asked.get("seed", 0), int(data.asked.get("seeds") or 1)
+    many = (
+        f"Each strategy was trained with {seeds} seeds, beginning with {seed}." if seeds > 1 else f"The seed is {seed}."
+    )
+    return [*lines, many]
+
+
+def _statistics(data: ReportData) -> list[str]:
+    verdict = data.verdict
+    over = verdict.repeats[0] if verdict else ""
+    lines = ["Accuracy has 95 % score intervals (Wilson 1927)" + (
+        "; means over seeds have bootstrap intervals." if over == "seeds" else "."
+    )]  # fmt: skip
+    if verdict and verdict.pairs:
+        test = "an exact sign-flip test of the sums over seeds, which with one seed is the test of McNemar 1947" if (
+            over == "seeds") else "the exact test of McNemar 1947"  # fmt: skip
+        lines.append(
+            f"Strategies were compared on the same {verdict.images:,} test images by {test}, corrected for "
+            f"{len(verdict.pairs)} {'pair' if len(verdict.pairs) == 1 else 'pairs'} (Holm 1979); differences have "
+            f"paired bootstrap intervals of {RESAMPLES:,} resamples, stratified by class (Rao & Wu 1988)."
+        )
+    if any(s.decision for s in data.finished):
+        lines.append(
+            "Probabilities were calibrated on the validation part, those of logits by one temperature; the expected "
+            f"calibration error has {BINS} bins of equal width (Guo et al. 2017)."
+        )
+    if data.curves:
+        lines.append(
+            "Learning curves over labels are power laws fitted to the test error after training on nested subsets "
+            "(Hestness et al. 2017)."
+        )
+    return lines
+
+
+def _software(data: ReportData) -> list[str]:
+    versions = [f"{name} {data.environment[name]}" for name in VERSIONS if data.environment.get(name)]
+    using = f" with {', '.join(versions)}" if versions else ""
+    device = ", ".join(f"{key} {plain(value)}" for key, value in data.device.items())
+    return [f"Computed by topwork {data.version}{using}{f' ({device})' if device else ''}."]
