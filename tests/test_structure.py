@@ -122,11 +122,15 @@ def imports(root: Path) -> list[Import]:
     return found
 
 
-def loaded_with(root: Path, start: str) -> dict[str, str]:
-    """All packages from elsewhere that importing ``start`` loads, each with the import that does it."""
-    by_file: dict[str, list[Import]] = {}
+def by_file(root: Path) -> dict[str, list[Import]]:
+    found: dict[str, list[Import]] = {}
     for item in imports(root):
-        by_file.setdefault(item.file, []).append(item)
+        found.setdefault(item.file, []).append(item)
+    return found
+
+
+def loaded_with(root: Path, start: str, known: dict[str, list[Import]]) -> dict[str, str]:
+    """All packages from elsewhere that importing ``start`` loads, each with the import that does it."""
     seen: set[str] = set()
     outside: dict[str, str] = {}
     todo = [start]
@@ -139,7 +143,7 @@ def loaded_with(root: Path, start: str) -> dict[str, str]:
             todo.append(name.rpartition(".")[0])  # a package is loaded before what is in it
         path = root.joinpath(*name.split(".")[1:])
         file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        for item in by_file.get(file.relative_to(root).as_posix(), []):
+        for item in known.get(file.relative_to(root).as_posix(), []):
             if not item.on_load:
                 continue
             if item.package == PACKAGE:
@@ -196,6 +200,7 @@ def packages_in_their_place(root: Path) -> Iterator[str]:
 
 def light_where_light(root: Path) -> Iterator[str]:
     """What these modules load, through whatever they import, is free of torch; the command line of more."""
+    known = by_file(root)
     for file in source_files(root):
         name = module_of(root, file)
         parts = name.split(".")
@@ -206,7 +211,7 @@ def light_where_light(root: Path) -> Iterator[str]:
             forbidden = HEAVY | ({"rich"} if top == "progress" else set())
         else:
             continue
-        for package, why in loaded_with(root, name).items():
+        for package, why in loaded_with(root, name, known).items():
             if package in forbidden:
                 yield f"loading {name} loads {package}: {why}"
 
