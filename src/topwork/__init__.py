@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from topwork.explain.show import show
     from topwork.results import Comparison, Run
     from topwork.use.decision import Prediction
+    from topwork.use.estimator import TransferClassifier
     from topwork.use.export.run import export
     from topwork.use.predict import predict
     from topwork.use.predictor import Predictor, load
@@ -32,6 +33,7 @@ __all__ = [
     "Predictor",
     "Run",
     "TopworkError",
+    "TransferClassifier",
     "check",
     "compare",
     "explain",
@@ -48,6 +50,7 @@ _HOMES = {
     "Predictor": "use.predictor",
     "Run": "results",
     "TopworkError": "errors",
+    "TransferClassifier": "use.estimator",
     "check": "checks",
     "compare": "workflow",
     "export": "use.export.run",

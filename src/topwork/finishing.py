@@ -24,6 +24,7 @@ from topwork.strategies import load
 from topwork.strategies.base import Fitted, calibrated
 from topwork.tuning import tuned
 from topwork.use.bundle import write_bundle
+from topwork.use.card import Facts, write_card
 from topwork.use.timing import milliseconds_per_image
 
 PARTS = ("val", "test")
@@ -68,15 +69,16 @@ def finish(run: Finished) -> None:
     distances = {part: neighbours.distances(run.features(part)) for part in PARTS}
     logits = fitted.kind == "logit"
     decision = fit_decision(scores, setup.split.labels, distances, run.probabilities, logits, neighbours.k)
-    _write_bundle(run, decision, neighbours)
-    figures = {part: _predictions(run, part, scores[part], decision["temperature"]) for part in PARTS}
-    figures["test"].write(run.folder / "predictions.csv")
+    said = {part: _predictions(run, part, scores[part], decision["temperature"]) for part in PARTS}
+    figures = {part: evaluate(predictions, setup.config.seed) for part, predictions in said.items()}
+    _write_bundle(run, decision, neighbours, figures["test"])
+    said["test"].write(run.folder / "predictions.csv")
     root = setup.manifest.root
     write_thumbnails(run.folder, lambda image: images.load_image(root / image))
     value: dict[str, Any] = {
         "format": FORMAT,
         "strategy": run.name,
-        **{part: evaluate(predictions, setup.config.seed) for part, predictions in figures.items()},
+        **figures,
         "decision": decision,
         "costs": _costs(run) | _tuning(run) | {f"peak_{name}": size for name, size in memory.items()},
         "selection": fitted.selection,
@@ -105,7 +107,7 @@ def _neighbours(run: Finished) -> unlike.Neighbours:
     return unlike.Neighbours(features, split.labels["train"][rows], tuple(split.ids["train"][i] for i in rows))
 
 
-def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: unlike.Neighbours) -> None:
+def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: unlike.Neighbours, test: dict[str, Any]) -> None:
     fitted, setup = run.fitted, run.setup
     tensors = dict(fitted.tensors)
     if not fitted.whole:
@@ -130,6 +132,25 @@ def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: unlike.Ne
         spec=setup.backbone.spec,
         details=details,
         neighbours=neighbours,
+        card=_card(run, details, test),
+    )
+
+
+def _card(run: Finished, details: dict[str, Any], test: dict[str, Any]) -> bytes:
+    setup = run.setup
+    pretrained = run.name != "scratch"
+    return write_card(
+        Facts(
+            run.name,
+            setup.backbone.model,
+            setup.split.classes,
+            details,
+            test,
+            setup.split.note,
+            storage.sha256_file(run.folder / "split.csv"),
+            setup.backbone.account,
+            setup.source.hub if pretrained and setup.source else "",
+        )
     )
 
 

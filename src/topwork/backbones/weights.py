@@ -30,12 +30,14 @@ class WeightsSource:
         license: Licence of the weights, or ``"unknown"``.
         load: Returns the tensors by timm's names; may download.
         packaged: The tensors come in timm's order under other names.
+        hub: Repository on the Hugging Face hub that they come from, ``owner/name``; empty if from elsewhere.
     """
 
     account: str
     license: str
     load: Callable[[], Tensors]
     packaged: bool = False
+    hub: str = ""
 
 
 def find_weights(model: str, weights: str) -> WeightsSource:
@@ -83,7 +85,7 @@ def _hub(model: str) -> WeightsSource:
                 f"does not give it ({type(error).__name__}). Fetch that file elsewhere and pass it as --weights FILE."
             ) from error
 
-    return WeightsSource(account, license, load)
+    return WeightsSource(account, license, load, hub=cfg.hf_hub_id or "")
 
 
 def _reach(cfg: Any) -> None:

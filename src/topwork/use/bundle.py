@@ -1,4 +1,4 @@
-"""The model bundle ``RUN/model/``: weights as safetensors and ``model.json``. Opening it never runs code."""
+"""The model bundle ``RUN/model/``: weights as safetensors, ``model.json``, a card. Opening it never runs code."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from topwork.errors import DataError
 from topwork.evaluation.unlike import Neighbours
 
 FORMAT = 1
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def write_bundle(
     spec: InputSpec,
     details: dict[str, Any],
     neighbours: Neighbours | None = None,
+    card: bytes = b"",
 ) -> None:
     """Write a bundle durably; an older one in its place is replaced.
 
@@ -105,6 +107,7 @@ def write_bundle(
         spec: What the network is fed.
         details: Pixel policy, kind of scores, how they become an answer, licences, versions; plain JSON.
         neighbours: Training images to compare new ones with: ``neighbours.safetensors`` and ``neighbours.json``.
+        card: ``README.md``, from ``use.card``; none if empty.
     """
     facts = {
         "format": FORMAT,
@@ -120,6 +123,8 @@ def write_bundle(
         arrays = {"features": neighbours.features, "labels": neighbours.labels}
         files["neighbours.safetensors"] = safetensors.numpy.save(arrays)
         files["neighbours.json"] = _json(neighbours.ids)
+    if card:
+        files[CARD] = card
     storage.remove_folder(folder)
     storage.write_folder(folder, files)
 
