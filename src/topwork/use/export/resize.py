@@ -78,8 +78,10 @@ class Resize(nn.Module):
         return (tall > self.side) & (tall + self.side > 2 * torch.scalar_tensor(width, dtype=torch.int64))
 
     def _nearest(self, length: int, device: torch.device) -> torch.Tensor:
-        i = torch.arange(self.first, self.first + self.size, device=device)
-        return (2 * i + 1) * length // (2 * self.side)
+        scale = torch.scalar_tensor(length, dtype=torch.float64, device=device) / self.side
+        steps = torch.ones(self.side, dtype=torch.float64, device=device)
+        steps[0] = 0.5  # Pillow goes from pixel to pixel and sums its rounding errors up: so does this
+        return (steps * scale).cumsum(0)[self.first : self.first + self.size].to(torch.int64)
 
     def _blocks(self, x: torch.Tensor, axis: int, length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Sums of the blocks along an axis, the weights (S, blocks) of their means, and how many pixels each has."""
