@@ -18,7 +18,7 @@ from topwork.training import schedule
 from topwork.training.images import EVAL_BATCH, ImageData
 from topwork.training.loop import Task, make_optimizer
 
-COMPILED_VISITS = 100_000  # compiling takes a minute or two and saves 2 to 5 ms an image: docs/speed.md
+COMPILED_VISITS = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms an image: docs/speed.md
 C = TypeVar("C", bound=ImageTrainingConfig)
 
 
