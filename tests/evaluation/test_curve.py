@@ -43,13 +43,12 @@ def simulated(rng: np.random.Generator, images: np.ndarray, a: float, b: float, 
     return hard < (a * images**-b)[:, None]
 
 
-@pytest.mark.parametrize(("a", "b"), [(2.0, 0.4), (1.0, 0.25)])
+@pytest.mark.parametrize(("a", "b"), [(2.0, 0.4), (1.0, 0.25), (3.0, 0.6)])
 def test_the_interval_of_the_gain_covers_it(a: float, b: float) -> None:
     rng, images, labels = np.random.default_rng(1), np.array(curve.sizes(1500, 4)), np.arange(600) % 4
-    many = simulated(rng, np.array([1500, 3000]), a, b, draws=2000).mean(axis=(0, 2))
-    truth, covered = many[0] - many[1], []
+    truth, covered = a * 1500**-b * (1 - 2**-b), []
     for _ in range(120):
         found = curve.learning_curve("x", images, simulated(rng, images, a, b), labels, rng, 80).gain
         covered.append(found.low <= truth <= found.high)
         assert found.labels == 1500
-    assert np.mean(covered) >= 0.88
+    assert 0.91 <= np.mean(covered) <= 0.99  # 0.94 to 0.97 of 300, told to 0.02 by 120

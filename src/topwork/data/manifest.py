@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from topwork import storage
 from topwork.artifacts import ImageRow, Manifest
 from topwork.config import DataConfig
 from topwork.data.duplicates import find_pairs, name_sets
 from topwork.data.images import SUFFIXES, file_of, split_box
 from topwork.data.look import Verdict
 from topwork.data.lookers import Answer, Request, look_at_all
-from topwork.data.memory import Memory, is_settled, memory_file, stamp_of
+from topwork.data.memory import Memory, is_settled, stamp_of
 from topwork.data.sources import FoundImage, Listing, Reading, list_images
 from topwork.errors import DataError
 
@@ -56,7 +57,9 @@ def build_manifest(
     _refuse_listing(listing, images)
     if found:
         found(listing)
-    known = Memory(memory_file(cache, listing.root, f"{data} {reading}"))
+    place = f"{listing.root.resolve()} {data} {reading}"
+    name = storage.sha256_bytes(place.encode("utf-8", "surrogateescape"))[:16]
+    known = Memory(cache / f"images-{name}.json")
     known.load()
     rows, memory = _check_all(images, known, workers, progress)
     seen = {row.sha256: memory.verdicts[_content(row)] for row in rows if row.status == "used"}

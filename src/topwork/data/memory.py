@@ -37,31 +37,6 @@ def is_settled(stamp: Stamp) -> bool:
     return bool(stamp) and time.time_ns() - max(stamp[1:3]) > _SETTLED_NS
 
 
-def memory_file(cache: Path, root: Path, reading: str) -> Path:
-    """Where what was found in a data folder is kept.
-
-    Args:
-        cache: Folder of all such files.
-        root: The data folder.
-        reading: What was read from it, and how.
-    """
-    return cache / f"{_prefix(root)}{_short(reading)}.json"
-
-
-def forget(cache: Path, root: Path) -> None:
-    """Remove what was found in a data folder that is there no more."""
-    for path in cache.glob(f"{_prefix(root)}*.json"):
-        path.unlink(missing_ok=True)
-
-
-def _prefix(root: Path) -> str:
-    return f"images-{_short(str(root.resolve()))}-"
-
-
-def _short(text: str) -> str:
-    return storage.sha256_bytes(text.encode("utf-8", "surrogateescape"))[:16]
-
-
 @dataclass
 class Memory:
     """Verdicts by content and suffix, contents by file stamp, near pairs of contents: one JSON file per data folder.

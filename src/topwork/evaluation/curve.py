@@ -114,7 +114,8 @@ def learning_curve(
     law = fit_law(images, errors.mean(axis=0))
     weights = redraw_weights(labels, rng, resamples) / len(labels)  # (B, N)
     redrawn = weights @ wrong.mean(axis=0).T  # (B, S)
-    noisy = redrawn + _training_noise(errors, law, images) * rng.normal(size=redrawn.shape)
+    # Student's t: the noise itself is known from a few residuals only.
+    noisy = redrawn + _training_noise(errors, law, images) * rng.standard_t(max(3, len(images) - 3), size=redrawn.shape)
     laws, steeper = fit_law(images, noisy), fit_law(images, noisy, floor=False)
     grid = np.geomspace(images[0], 2 * images[-1], 40)
     bands = laws[:, :1] * grid ** -laws[:, 1:2] + laws[:, 2:]

@@ -5,6 +5,11 @@ images it draws n - 1 (Rao & Wu 1988): with n, the spread of small classes would
 intervals too narrow. Where a figure depends on counts only (confusion matrix, distinct scores), the counts are drawn
 directly from their multinomial distribution: the same distribution as redrawing images, without a loop over resamples.
 
+Figures between 0 and 1 have their intervals on the scale of log(p / (1 - p)), on which they are nearly normal, with the
+spread of the bootstrap: its percentiles come out too narrow for few images. Redrawing can't tell the spread of a few
+classes that are nearly all right (of 13 right images none is ever wrong): the interval of a mean of their recalls is
+put together from the Wilson intervals of the classes (MOVER; Zou & Donner 2008).
+
 An interval says what another draw of test images would change. It says nothing about another training or split.
 """
 
@@ -18,6 +23,7 @@ from topwork.evaluation import metrics
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+FEW_CLASSES = 5
 _BLOCK = 4_000_000  # numbers held at once, so that 100,000 test images do not need gigabytes
 
 Interval = tuple[float, float]
@@ -54,7 +60,8 @@ def confusion_figures(
         resamples: B.
 
     Returns:
-        The intervals of balanced accuracy and of macro-F1.
+        The intervals of balanced accuracy and of macro-F1. Where all images or none are right, both are those of the
+        recalls.
     """
     classes = len(confusion)
     support = confusion.sum(axis=1)
@@ -66,10 +73,52 @@ def confusion_figures(
         hit = np.flatnonzero(columns == c)
         if len(hit):
             true_positives[:, c] = drawn[:, hit[0]]
-    return (
-        percentiles(metrics.balanced_accuracy(true_positives, support)),
-        percentiles(metrics.macro_f1(true_positives, support, predictions)),
+    right, guesses = np.diagonal(confusion), confusion.sum(axis=0)
+    by_class = mean_recall(right[support > 0], support[support > 0])
+    balanced = logit(
+        float(metrics.balanced_accuracy(right, support)), metrics.balanced_accuracy(true_positives, support)
     )
+    macro = logit(
+        float(metrics.macro_f1(right, support, guesses)), metrics.macro_f1(true_positives, support, predictions)
+    )
+    few = np.count_nonzero(support) <= FEW_CLASSES
+    return by_class if few or balanced is None else balanced, by_class if macro is None else macro
+
+
+def mean_recall(right: np.ndarray, images: np.ndarray) -> Interval:
+    """Interval of the mean of K independent shares, from their Wilson intervals (MOVER; Zou & Donner 2008, eq. 9).
+
+    Args:
+        right: Successes of each class, int (K,), 0 <= right <= images.
+        images: Trials of each class, int (K,), at least 1.
+
+    Returns:
+        Low and high end, in [0, 1]. Near 95 % for some five classes, too narrow for dozens of small ones.
+    """
+    shares = right / images
+    ends = np.array([wilson(int(r), int(n)) for r, n in zip(right, images, strict=True)])
+    below, above = (float(np.sqrt(np.square(ends[:, i] - shares).sum())) / len(shares) for i in (0, 1))
+    return float(shares.mean()) - below, float(shares.mean()) + above
+
+
+def logit(figure: float, resampled: np.ndarray) -> Interval | None:
+    """Interval of a figure between 0 and 1, symmetric on the scale of log(p / (1 - p)) (Pepe 2003, section 5.2).
+
+    Args:
+        figure: As measured.
+        resampled: The figure in bootstrap samples, float (B,). Its mean lies as far off ``figure`` as that lies off the
+            truth, which is taken back (Efron & Tibshirani 1993, chapter 10): macro-F1 of small classes is biased.
+
+    Returns:
+        The interval, which holds ``figure``; None where the samples don't differ or the figure is 0 or 1.
+    """
+    spread, centre = float(resampled.std()), 2 * figure - float(resampled.mean())
+    if not (spread > 0 and 0 < centre < 1 and 0 < figure < 1):
+        return None
+    reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * spread / (centre * (1 - centre))
+    middle = np.log(centre / (1 - centre))
+    low, high = (1 / (1 + np.exp(-(middle + sign * reach))) for sign in (-1, 1))
+    return min(float(low), figure), max(float(high), figure)
 
 
 def redraw(counts: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
@@ -97,8 +146,8 @@ def roc_auc(
     """Bootstrap interval of the area under the ROC curve; arguments as ``metrics.roc_auc``.
 
     Returns:
-        The interval, symmetric on the scale of log(area / (1 - area)), on which the area is nearly normal, with the
-        bootstrap's spread (Pepe 2003, section 5.2); None where the area is not defined.
+        The interval as of ``logit``; None where the area is not defined. Where every pair is in order, or none, that of
+        Wilson for as many pairs as the smaller class has images.
     """
     area = metrics.roc_auc(positive, score)
     if area is None:
@@ -111,12 +160,8 @@ def roc_auc(
         )
         for rows in _blocks(resamples, len(above))
     ]
-    if area in (0.0, 1.0):
-        return area, area
-    reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * float(np.concatenate(areas).std()) / (area * (1 - area))
-    odds = area / (1 - area)
-    low, high = (odds * np.exp(sign * reach) for sign in (-1, 1))
-    return float(low / (1 + low)), float(high / (1 + high))
+    fewer = int(min(positive.sum(), (~positive).sum()))
+    return logit(area, np.concatenate(areas)) or wilson(round(area * fewer), fewer)
 
 
 def mean(values: np.ndarray, labels: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES) -> Interval:

@@ -70,19 +70,12 @@ def start(engine: str, backbone: Backbone, compute: Compute, batch: int) -> Forw
     return compute.images(lower(module, compute.dtype))
 
 
-def import_openvino() -> Any:
-    """The package, without its telemetry."""
-    modules: dict[str, Any] = sys.modules
-    modules.setdefault("openvino_telemetry", None)  # cannot be imported then; else importing openvino phones home
-    import openvino
-
-    return openvino
-
-
 def _openvino(backbone: Backbone, compute: Compute, batch: int) -> Forward:
     if not importlib.util.find_spec("openvino"):
         raise MissingExtra("engine openvino", "openvino")
-    openvino = import_openvino()
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else importing it phones home
+    import openvino
+
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of its tracer
         one = torch.zeros(1, 3, backbone.spec.size, backbone.spec.size)  # a whole batch takes a GiB more

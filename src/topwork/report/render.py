@@ -5,7 +5,6 @@ Only here are templates known.
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -98,7 +97,6 @@ def _title(data: ReportData) -> str:
     return f"{data.data.name}: {data.strategies[0].name}"
 
 
-@cache
 def environment() -> Environment:
     """Templates with escaping on and the filters that all pages share."""
     environment = Environment(
