@@ -32,7 +32,7 @@ demo: $(READY) ## compare the four strategies on photographs of solar cells
 # One thread a worker: the workers are the parallelism, and the bit-exact tests set their own thread counts. A file is the
 # unit of work: what its tests share is made once.
 test: $(READY) ## run the tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 3
 
 torture: $(READY) ## kill, fill, cut and damage everything that is saved (an hour; parts of it need strace and root)
 	@OMP_NUM_THREADS=1 PYTHONPATH=. $(PY) tests/torture/run.py
