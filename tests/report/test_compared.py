@@ -17,6 +17,7 @@ from topwork import storage
 from topwork.artifacts import Predictions, RunInfo, read_predictions, read_run_info
 from topwork.evaluation.calibration import BINS
 from topwork.evaluation.curve import sizes
+from topwork.report.compared import most_different
 from topwork.report.differences import class_differences, disagreements
 from topwork.report.gather import gather
 from topwork.report.methods import methods, references
@@ -79,6 +80,14 @@ def test_classes_gained_and_lost_are_counted_and_tested() -> None:
     assert [c.proven for c in found.classes] == [True, False]
     assert [c.name for c in found.gains] == ["a"]
     assert [c.name for c in found.losses] == ["b"]
+
+
+def test_the_classes_that_differ_most_stand_first() -> None:
+    best, other = predictions(*[0] * 10, *[1] * 10), predictions(*[0] * 9, 1, *[0] * 3, *[1] * 7)
+    against = class_differences({"x": best, "y": other}, "x", "y"), class_differences({"x": best, "z": best}, "x", "z")
+    rows = most_different(against)
+    assert [(row[0].name, [c.net for c in row]) for row in rows] == [("b", [3, 0]), ("a", [1, 0])]
+    assert most_different(against[1:]) == []
 
 
 def test_images_on_which_strategies_disagree_are_those_that_not_all_get_right() -> None:

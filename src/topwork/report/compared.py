@@ -11,7 +11,7 @@ import numpy as np
 from topwork.evaluation import calibration
 from topwork.evaluation.paired import Pair
 from topwork.evaluation.sentences import listed
-from topwork.report.differences import MOST_CLASSES, ClassDifference, Differences, class_differences
+from topwork.report.differences import MOST_CLASSES, MOST_ROWS, ClassDifference, Differences, class_differences
 from topwork.report.gather import Figure, ReportData
 
 MOST_POINTS = 200
@@ -98,6 +98,18 @@ def by_class(data: ReportData) -> list[Differences]:
     return [class_differences(data.predictions, best, other) for other in others]
 
 
+def most_different(differing: Sequence[Differences]) -> list[tuple[ClassDifference, ...]]:
+    """The classes on which the most accurate strategy differs most from any other, each against every other."""
+    rows = list(zip(*(d.classes for d in differing), strict=True))
+    rows.sort(key=lambda cells: -max(abs(c.net) for c in cells))
+    return [cells for cells in rows[:MOST_ROWS] if any(c.only_first or c.only_second for c in cells)]
+
+
+def signed(value: int) -> str:
+    """``+3``, ``0`` or a minus sign and the number."""
+    return f"+{value}" if value > 0 else str(value).replace("-", "\N{MINUS SIGN}")
+
+
 def said_of_classes(differences: Differences) -> str:
     """``finetune gains on cat (+3 of 20) and loses on dog (-1 of 20) against svm``, and what is proven of it."""
     parts = []
@@ -114,8 +126,7 @@ def said_of_classes(differences: Differences) -> str:
 
 
 def _class(c: ClassDifference) -> str:
-    sign = "+" if c.net > 0 else "\N{MINUS SIGN}"
-    return f"{c.name} ({sign}{abs(c.net)} of {c.images})"
+    return f"{c.name} ({signed(c.net)} of {c.images})"
 
 
 def bytes_said(value: float | None) -> str:

@@ -11,7 +11,8 @@ from topwork.artifacts import Predictions
 from topwork.evaluation.paired import ALPHA, holm, mcnemar
 
 MOST_IMAGES = 12
-MOST_CLASSES = 6
+MOST_CLASSES = 3
+MOST_ROWS = 12
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ def render(data: ReportData) -> str:
             coverage_chart=Markup(verdict_charts.coverage_chart(believed)),
             labels_chart=Markup(verdict_charts.labels_chart(data.curves, [s.name for s in data.strategies])),
             by_class=[(d, compared.said_of_classes(d)) for d in differing],
+            most_different=compared.most_different(differing),
             disagreements=disagreements(data.predictions),
             methods=" ".join(methods.methods(data)) if data.finished else "",
             references=methods.references(data),
@@ -120,5 +121,6 @@ def environment() -> Environment:
         p_value=sentences.p_value,
         bytes=compared.bytes_said,
         peak=compared.peak_memory,
+        signed=compared.signed,
     )
     return environment

@@ -13,7 +13,7 @@ from topwork.report.charts import MUTED, SERIES, svg
 from topwork.report.compared import Calibrated
 from topwork.report.words import SPACE, percent, percent_interval
 
-MARKERS = "os^Dvp"  # so that nothing is told by colour alone
+MARKERS = "os^Dvp"  # so that nothing is told by colour alone; the page's swatches have the same shapes
 
 
 def reliability_chart(c: Calibrated) -> str:
@@ -43,10 +43,10 @@ def coverage_chart(found: Sequence[Calibrated]) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         for c in found:
-            colour = SERIES[c.series % len(SERIES)]
-            axes.plot(100 * c.coverage, 100 * c.accuracy, color=colour)
+            colour, marker = SERIES[c.series % len(SERIES)], MARKERS[c.series % len(MARKERS)]
+            axes.plot(100 * c.coverage, 100 * c.accuracy, color=colour, marker=marker, markersize=4.5, markevery=0.12)
             if c.at:
-                axes.plot(100 * c.at[0], 100 * c.at[1], MARKERS[c.series % len(MARKERS)], color=colour, markersize=8)
+                axes.plot(100 * c.at[0], 100 * c.at[1], marker, color=colour, markersize=10)
         axes.set_xlim(0, 101)
         axes.set_xlabel("share of test images answered, %")
         axes.set_ylabel("accuracy of these, %")
