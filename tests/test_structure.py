@@ -31,12 +31,17 @@ ONLY_IN = {
     "fastapi": ("use/serve/",),
     "starlette": ("use/serve/",),
     "uvicorn": ("use/serve/",),
+    "prometheus_client": ("use/serve/",),
+    "python_multipart": ("use/serve/",),
     "onnx": ("use/export/",),
     "onnxruntime": ("use/export/",),
     "onnxscript": ("use/export/",),
     "openvino": ("features/engines.py",),
 }
-WHEN_CALLED = {"fastapi", "starlette", "uvicorn", "onnx", "onnxruntime", "onnxscript", "openvino"}  # extras
+WHEN_CALLED = {
+    "fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart", "onnx", "onnxruntime", "onnxscript",
+    "openvino",
+}  # fmt: skip  # extras
 TORCH_MAY = (
     "backbones/", "features/", "training/", "strategies/", "explain/", "use/", "workflow.py", "devices.py",
     "data/batches.py", "data/transforms.py",
@@ -320,6 +325,7 @@ BAD = [
     (packages_in_their_place, "doctor.py", "import torch"),
     (packages_in_their_place, "report/render.py", "from matplotlib import pyplot"),
     (packages_in_their_place, "use/predict.py", "def f():\n    import fastapi"),
+    (packages_in_their_place, "use/serve/app.py", "from fastapi import FastAPI"),
     (packages_in_their_place, "use/export/onnx_format.py", "import onnxruntime"),
     (light_where_light, "cli/__init__.py", "from topwork import workflow"),
     (light_where_light, "cli/__init__.py", "try:\n    import scipy.stats\nexcept ImportError: pass"),

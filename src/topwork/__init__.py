@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from topwork.use.export.run import export
     from topwork.use.predict import predict
     from topwork.use.predictor import Predictor, load
+    from topwork.use.serve import serve
     from topwork.workflow import compare, train
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "export",
     "load",
     "predict",
+    "serve",
     "show",
     "train",
 ]
@@ -56,6 +58,7 @@ _HOMES = {
     "export": "use.export.run",
     "load": "use.predictor",
     "predict": "use.predict",
+    "serve": "use.serve",
     "show": "explain.show",
     "train": "workflow",
 }

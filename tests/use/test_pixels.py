@@ -14,8 +14,9 @@ from tests.data.zoo import encoded, files, photo
 
 from topwork.artifacts import InputSpec
 from topwork.data.batches import eval_batches
-from topwork.data.images import UnreadableImage
+from topwork.data.images import MAX_PIXELS, UnreadableImage
 from topwork.use.pixels import decoded
+from topwork.use.serve import decoder
 
 SPEC = InputSpec(32, 36, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -74,3 +75,15 @@ def test_evaluation_prediction_and_server_see_the_same_pixels(tmp_path: Path, wo
     by_bytes = dict(zip(odd, used(list(odd.values())), strict=True))
     assert {name: by_bytes[name] for name in usable} == {name: seen[name] for name in usable}
     assert all(len(by_bytes[name]) != 64 for name in odd if name not in usable)
+    assert {name: served(data) for name, data in odd.items()} == {
+        name: by_bytes[name] if data else "empty file" for name, data in odd.items()
+    }
+
+
+def served(data: bytes) -> str:
+    """What a decoding process of the server would send back."""
+    try:
+        view = decoder.answer(decoder.VIEW, data, SPEC, MAX_PIXELS)
+    except UnreadableImage as error:
+        return error.reason
+    return sha(torch.frombuffer(bytearray(view), dtype=torch.uint8).view(32, 32, 3).permute(2, 0, 1))

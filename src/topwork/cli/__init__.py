@@ -16,6 +16,7 @@ COMMANDS = (
     checking.check,
     using.predict,
     using.export,
+    using.serve,
     looking.report,
     looking.show,
     looking.runs,

@@ -1,4 +1,4 @@
-"""The commands that use a trained model: predict, export."""
+"""The commands that use a trained model: predict, export, serve."""
 
 from __future__ import annotations
 
@@ -64,3 +64,37 @@ def export(
 
     made = write(run, format, out=out, quantize=quantize, images=images or (), overwrite=overwrite, quiet=quiet)
     print(f"Exported: {made.path}")
+
+
+def serve(
+    run: Run,
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine a token is demanded.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    token: Annotated[
+        bool, typer.Option("--token", help="Demand a token: that in TOPWORK_TOKEN, else a new one, which is printed.")
+    ] = False,
+    host_name: Annotated[
+        list[str] | None, typer.Option(help="Name that it is reached by, as behind a proxy; may be repeated.")
+    ] = None,
+    max_body: Annotated[int, typer.Option(min=1, max=4096, help="MiB of a request.")] = 64,
+    queue: Annotated[int, typer.Option(min=1, help="Images under way; beyond them requests get a 503.")] = 256,
+    device: Device = None,
+    precision: Precision = None,
+    engine: Engine = None,
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Serve a model over HTTP: /predict, /explain, /model, /healthz, /metrics, /openapi.json.
+
+    Example: topwork serve runs/photos-compare, then: curl -F files=@car.jpg http://127.0.0.1:8000/predict
+    """
+    from topwork.use.serve import serve as start
+
+    bounds = {"body": max_body << 20, "memory": max(512, 2 * max_body) << 20, "queue": queue, "files": min(128, queue)}
+    start(
+        run, host=host, port=port, names=host_name or (), token=token, quiet=quiet, limits=bounds,
+        device=device or "auto", precision=precision or "auto", engine=engine or "auto",
+        workers="auto" if workers is None else workers,
+    )  # fmt: skip

@@ -6,11 +6,9 @@ decoder that hangs or dies then takes down this process and nothing else. ``look
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import io
 import json
-import os
-import signal
 import sys
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -18,11 +16,11 @@ from typing import Any
 
 from PIL import Image
 
+from topwork.data import child
 from topwork.data.fingerprints import fingerprint
 from topwork.data.images import Box, UnreadableImage, decode, read_image_bytes
 
 ENOUGH = 1024  # sides in pixels: of a JPEG at least twice as large, a smaller decoding is looked at
-MEMORY = 1 << 30  # bytes that a process may add
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +95,9 @@ def _answer(request: list[Any]) -> list[Any]:
     return [sha, list(astuple(verdict)) if verdict else None]
 
 
-def _limit() -> None:
-    """A picture that would take more memory than there should be ends in a MemoryError."""
-    with contextlib.suppress(ImportError, OSError, ValueError):  # not every system has such limits
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        room = pages * resource.getpagesize() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (room, room))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 def main() -> None:
     """Answer requests until there are none; nothing but answers is written to standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    answers = os.fdopen(os.dup(1), "w", encoding="ascii", buffering=1)
-    os.dup2(2, 1)  # a library that prints must not be taken for an answer
-    _limit()
+    answers = io.TextIOWrapper(child.begin(), encoding="ascii", line_buffering=True)
     print("ready", file=answers)
     for line in sys.stdin:
         print(json.dumps(_answer(json.loads(line))), file=answers)

@@ -13,22 +13,16 @@ from torchvision.transforms import InterpolationMode, v2
 from topwork import seeds
 from topwork.artifacts import InputSpec
 from topwork.config import ImageTrainingConfig
-
-_PILLOW = {name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "lanczos")}
+from topwork.data.resizing import network_view
 
 
 def eval_pixels(image: Image.Image, spec: InputSpec) -> torch.Tensor:
     """What evaluation, prediction and feature extraction see of an image.
 
-    The whole image is squeezed into a square of ``spec.resize`` pixels, of which the central ``spec.size`` are kept:
-    nothing at the ends of a wide photograph is cut off. Measured against cutting them off in docs/lab-log.md.
-
     Returns:
-        uint8 (3, size, size).
+        uint8 (3, size, size) of ``network_view``.
     """
-    square = image.resize((spec.resize, spec.resize), _PILLOW[spec.interpolation], reducing_gap=3.0)
-    edge = (spec.resize - spec.size) // 2
-    return _tensor(square.crop((edge, edge, edge + spec.size, edge + spec.size)))
+    return _tensor(network_view(image, spec))
 
 
 class TrainTransform:

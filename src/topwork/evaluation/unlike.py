@@ -12,7 +12,7 @@ import numpy as np
 
 MOST = 5000  # training images that are kept for comparison
 FALSE_ALARMS = 0.05  # share of images like those of training that may be called unlike them
-_BLOCK = 1024
+_BLOCK = 16  # images compared at once, always so many: the last bits of a product depend on its shape
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Neighbours:
         return int(np.clip(np.median(counts[counts > 0]) // 20, 1, min(10, len(self.labels))))
 
     def nearest(self, features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The most similar training images, the most similar first.
+        """The most similar training images, the most similar first; what is said of an image depends on no other.
 
         Args:
             features: float (N, D), of any length.
@@ -48,7 +48,9 @@ class Neighbours:
         bank = self.features.astype(np.float32, copy=False)
         distances, rows = [], []
         for start in range(0, len(features), _BLOCK):
-            likeness = unit(features[start : start + _BLOCK]) @ bank.T
+            block = unit(features[start : start + _BLOCK])
+            filled = np.concatenate([block, np.zeros((_BLOCK - len(block), block.shape[1]), np.float32)])
+            likeness = (filled @ bank.T)[: len(block)]
             best = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
             values = np.take_along_axis(likeness, best, axis=1)
             order = np.argsort(-values, axis=1, kind="stable")

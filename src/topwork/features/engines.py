@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -60,7 +60,7 @@ def start(engine: str, backbone: Backbone, compute: Compute, batch: int) -> Forw
         MissingExtra: OpenVINO is not installed.
     """
     if engine == "openvino":
-        return _openvino(backbone, compute, batch)
+        return _compiled(_converted(backbone), compute, (batch, 3, *[backbone.spec.size] * 2))
     if engine == "plain":
         return compute.images(backbone.module).eval()
     module: nn.Module = folded(backbone.module, backbone.spec.size)
@@ -70,7 +70,20 @@ def start(engine: str, backbone: Backbone, compute: Compute, batch: int) -> Forw
     return compute.images(lower(module, compute.dtype))
 
 
-def _openvino(backbone: Backbone, compute: Compute, batch: int) -> Forward:
+def start_shapes(engine: str, backbone: Backbone, compute: Compute, batches: Sequence[int]) -> dict[int, Forward]:
+    """``start`` for several numbers of images at once; what they can share is made once.
+
+    Raises:
+        MissingExtra: OpenVINO is not installed.
+    """
+    if engine != "openvino":
+        return dict.fromkeys(batches, start(engine, backbone, compute, max(batches)))
+    model = _converted(backbone)
+    return {n: _compiled(model.clone(), compute, (n, 3, *[backbone.spec.size] * 2)) for n in batches}
+
+
+def _converted(backbone: Backbone) -> Any:
+    """The network as OpenVINO knows it."""
     if not importlib.util.find_spec("openvino"):
         raise MissingExtra("engine openvino", "openvino")
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else importing it phones home
@@ -79,15 +92,21 @@ def _openvino(backbone: Backbone, compute: Compute, batch: int) -> Forward:
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of its tracer
         one = torch.zeros(1, 3, backbone.spec.size, backbone.spec.size)  # a whole batch takes a GiB more
-        model = openvino.convert_model(backbone.module.eval(), example_input=one)
-    model.reshape([batch, *one.shape[1:]])
+        return openvino.convert_model(backbone.module.eval(), example_input=one)
+
+
+def _compiled(model: Any, compute: Compute, shape: tuple[int, ...]) -> Forward:
+    """A converted network for batches of one shape, which ``model`` gets."""
+    import openvino
+
+    model.reshape([*shape])
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, all threads on it
         "INFERENCE_NUM_THREADS": compute.threads,
         "INFERENCE_PRECISION_HINT": "bf16" if compute.precision == "bfloat16" else "f32",
     }
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-    given = torch.empty(batch, *one.shape[1:])  # one buffer for all batches: a copy made by each would pile up
+    given = torch.empty(shape)  # one buffer for all batches: a copy made by each would pile up
     request.set_input_tensor(openvino.Tensor(given.numpy(), shared_memory=True))
 
     def forward(x: torch.Tensor) -> torch.Tensor:

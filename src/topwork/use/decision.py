@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,7 +101,8 @@ class Decision:
     def __init__(self, bundle: Bundle) -> None:
         stored, unlike = bundle.decision, bundle.decision.get("unlike") or {}
         self._strategy, self._tensors, self._classes = load(bundle.strategy), bundle.head, bundle.classes
-        self._bank = bundle.neighbours
+        bank = bundle.neighbours  # in float32 from here on, not anew for each batch
+        self._bank = bank and replace(bank, features=bank.features.astype(np.float32))
         self.temperature = bundle.temperature
         self.unsure_below: float | None = stored.get("unsure_below")
         self.unlike_above: float | None = unlike.get("threshold") if self._bank else None

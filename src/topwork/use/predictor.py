@@ -122,18 +122,13 @@ class Predictor:
     def prepare(self, shapes: Sequence[int] = (BATCH,)) -> None:
         """Make the network ready for some numbers of images at once; the largest is always ready."""
         self.shapes = tuple(sorted({*shapes}))
-        for shape in self.shapes:
-            self._forward(shape)
-
-    def _forward(self, shape: int) -> engines.Forward:
-        key = shape if self.engine == "openvino" else 0
-        if key not in self._forwards:
-            self._forwards[key] = (
-                self._network.backbone
-                if self._network is not None
-                else engines.start(self.engine, self._backbone, self.compute, shape)
-            )
-        return self._forwards[key]
+        missing = [shape for shape in self.shapes if shape not in self._forwards]
+        if not missing:
+            return
+        if self._network is not None:
+            self._forwards |= dict.fromkeys(missing, self._network.backbone)
+        else:
+            self._forwards |= engines.start_shapes(self.engine, self._backbone, self.compute, missing)
 
     def outputs(self, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Scores float64 (N, K) and features float32 (N, D) of images uint8 (N, 3, S, S)."""
@@ -142,7 +137,7 @@ class Predictor:
         while start < len(pixels):
             left = len(pixels) - start
             shape = next((s for s in self.shapes if s >= left), self.shapes[-1])
-            s, f = self._block(pixels[start : start + shape], shape)
+            s, f = self.run(pixels[start : start + shape], shape)
             scores.append(s)
             features.append(f)
             start += shape
@@ -150,11 +145,14 @@ class Predictor:
             return np.zeros((0, len(self.classes))), np.zeros((0, self._backbone.features), np.float32)
         return np.concatenate(scores), np.concatenate(features)
 
-    def _block(self, pixels: torch.Tensor, shape: int) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, pixels: torch.Tensor, shape: int) -> tuple[np.ndarray, np.ndarray]:
+        """``outputs`` of at most ``shape`` images, filled up to so many; ``shape`` was prepared."""
         count = len(pixels)
         if count < shape:  # with one fixed shape an image's scores do not depend on how many others there are
             pixels = torch.cat([pixels, pixels[-1:].expand(shape - count, -1, -1, -1)])
-        forward = self._forward(shape)
+        if shape not in self._forwards:
+            self.prepare(self.shapes)
+        forward = self._forwards[shape]
         with torch.inference_mode(), self.compute.autocast():
             y = forward(normalise(pixels, self.spec, self.compute.device))
             features = y[:count].float().cpu().numpy()
