@@ -37,10 +37,11 @@ ONLY_IN = {
     "onnxruntime": ("use/export/",),
     "onnxscript": ("use/export/",),
     "openvino": ("features/engines.py",),
+    "fsspec": ("data/remote.py",),
 }
 WHEN_CALLED = {
     "fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart", "onnx", "onnxruntime", "onnxscript",
-    "openvino",
+    "openvino", "fsspec",
 }  # fmt: skip  # extras
 TORCH_MAY = (
     "backbones/", "features/", "training/", "strategies/", "explain/", "use/", "workflow.py", "devices.py",
@@ -327,6 +328,7 @@ BAD = [
     (packages_in_their_place, "use/predict.py", "def f():\n    import fastapi"),
     (packages_in_their_place, "use/serve/app.py", "from fastapi import FastAPI"),
     (packages_in_their_place, "use/export/onnx_format.py", "import onnxruntime"),
+    (packages_in_their_place, "data/remote.py", "import fsspec"),
     (light_where_light, "cli/__init__.py", "from topwork import workflow"),
     (light_where_light, "cli/__init__.py", "try:\n    import scipy.stats\nexcept ImportError: pass"),
     (light_where_light, "__init__.py", "from topwork.workflow import compare"),

@@ -36,7 +36,7 @@ class DataConfig(Component):
     path: str
     """A folder of images, or the name of a data set that a source knows."""
     source: str = "auto"
-    """How to read it: auto, folder, table, stanford-cars, hugging-face, elpv."""
+    """How to read it: auto, folder, table, webdataset, stanford-cars, hugging-face, elpv."""
     nested: bool = False
     """Of a folder: class names are paths of folders, not the topmost folder's name."""
     crop: bool = False
@@ -49,6 +49,10 @@ class DataConfig(Component):
     """What stays in one part: near: the same picture, also resized, recompressed or mirrored; exact: equal pixels."""
     leave_out: str = ""
     """A list of images to leave out, as topwork check --fix-list writes it."""
+    label: str = ""
+    """Of webdataset shards: what holds the label: cls, txt, json or json:KEY; empty: the first that a sample has."""
+    class_names: str = ""
+    """Of webdataset shards: a file with a class name a line, for labels that are numbers."""
     val_fraction: float = Field(default=0.15, gt=0, lt=1)
     """Share of the training images that chooses epochs, C and the like."""
     test_fraction: Share | Auto = "auto"

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from topwork.config import Config, parse_assignment, put, read_toml, validate
+from topwork.data.patterns import is_pattern
+from topwork.data.remote import is_address
 from topwork.errors import ConfigError, UnknownName, UsageError
 from topwork.strategies import STRATEGIES, USUAL
 
@@ -18,6 +20,8 @@ PLACES = {
     "crop": "data.crop",
     "group": "data.group",
     "leave_out": "data.leave_out",
+    "label": "data.label",
+    "class_names": "data.class_names",
     "val_fraction": "data.val_fraction",
     "test_fraction": "data.test_fraction",
     "model": "backbone.model",
@@ -35,6 +39,8 @@ PLACES = {
 }
 # flags of the training; in a comparison they go to the strategies that train on images
 TRAINING = ("epochs", "minutes", "batch_size", "lr", "weight_decay", "patience")
+# flags that name a file of settings
+FILES = ("leave_out", "class_names")
 # flags that one strategy alone has
 OWN = {"freeze_stages": "finetune"}
 
@@ -69,9 +75,11 @@ def build(
     path = Path(tree["data"]["path"])
     if path.exists():  # so that --resume works from any working directory
         tree["data"]["path"] = str(path.resolve())
+    elif is_pattern(str(path)) and not is_address(str(path)):
+        tree["data"]["path"] = os.path.abspath(path)
     for name, value in flags.items():
         if value is not None:
-            value = os.path.abspath(value) if name == "leave_out" else value
+            value = os.path.abspath(value) if name in FILES else value
             _put_flag(tree, name, value)
     for text in sets:
         name, value = parse_assignment(text)

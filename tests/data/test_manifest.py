@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from topwork.artifacts import read_manifest_rows
-from topwork.data import lookers, memory
+from topwork.data import locations, lookers, memory
 from topwork.data import manifest as module
 from topwork.data.lookers import Answer
 from topwork.data.manifest import build_manifest
@@ -79,7 +79,7 @@ def test_a_second_look_decodes_nothing(class_folders: Path, cache: Path, decoded
 
 
 def test_old_files_are_not_even_read_again(class_folders: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_SETTLED_NS", -1)
+    monkeypatch.setattr(locations, "_SETTLED_NS", -1)
     first = build_manifest("folder", str(class_folders), cache)
     monkeypatch.setattr(lookers, "COMMAND", ["false"])  # no process could start
     assert build_manifest("folder", str(class_folders), cache) == first
@@ -88,7 +88,7 @@ def test_old_files_are_not_even_read_again(class_folders: Path, cache: Path, mon
 def test_changed_files_are_looked_at_again(
     class_folders: Path, cache: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "_SETTLED_NS", -1)
+    monkeypatch.setattr(locations, "_SETTLED_NS", -1)
     changed = class_folders / "ant" / "0.png"
     first = build_manifest("folder", str(class_folders), cache)
     before = changed.stat()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import topwork
+from tests.shards import samples_of, write_shard
 from topwork.errors import ChangedSettings, DataError, StorageError, UsageError
 from topwork.strategies import STRATEGIES
 from topwork.use import predict as predict_module
@@ -224,3 +225,18 @@ def test_header_and_cells_agree() -> None:
     bad = topwork.Prediction("x", error="gone")
     for top in (1, 2, 5):
         assert len(header(top)) == len(cells(bad, top))
+
+
+def test_predictions_on_shards_are_those_on_the_folder(mlp: Predictor, photos: Path, tmp_path: Path) -> None:
+    samples = samples_of(photos)
+    write_shard(tmp_path / "s" / "x-0.tar", samples[:40])
+    write_shard(tmp_path / "s" / "x-1.tar", [pair for pair in samples[40:] if pair[0].endswith(".png")])  # no labels
+    plain = list(topwork.predict(mlp, [str(photos)]))
+    for given in (str(tmp_path / "s"), f"{tmp_path}/s/x-{{0..1}}.tar", f"file://{tmp_path}/s/x-*.tar"):
+        found = list(topwork.predict(mlp, [given]))
+        names = [p.image.rpartition(".tar/")[2] for p in found]
+        assert names == [Path(p.image).relative_to(photos).as_posix() for p in plain]
+        assert [p.top for p in found] == [p.top for p in plain]
+    one = f"{tmp_path}/s/x-0.tar/class0/003.png"
+    (single,) = topwork.predict(mlp, [one])
+    assert single.label == next(p.label for p in plain if p.image.endswith("class0/003.png"))

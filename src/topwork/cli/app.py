@@ -17,7 +17,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 
-Data = Annotated[str | None, typer.Argument(help="Folder of class folders, table, or name of a data set.")]
+Data = Annotated[str | None, typer.Argument(help="Folder of class folders, table, tar shards, or name of a data set.")]
 Model = Annotated[str | None, typer.Option(help="timm name of the backbone.  [default: tf_efficientnet_lite0]")]
 Weights = Annotated[str | None, typer.Option(help="'pretrained', or a .safetensors or .pth file.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
@@ -38,7 +38,8 @@ Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes 
 Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Patience = Annotated[int | None, typer.Option(help="Stop after so many epochs without a better one on val.")]
 Source = Annotated[
-    str | None, typer.Option(help="How to read DATA: auto, folder, table, stanford-cars, hugging-face, elpv.")
+    str | None,
+    typer.Option(help="DATA is: auto, folder, table, webdataset, stanford-cars, hugging-face, elpv."),
 ]
 Group = Annotated[
     str | None, typer.Option(help="Keep groups in one part: a table's column, 'folder', or a regex on the path.")
@@ -46,6 +47,8 @@ Group = Annotated[
 Nested = Annotated[bool, typer.Option("--nested", help="Class names are paths of folders.")]
 Crop = Annotated[bool, typer.Option("--crop", help="Only the bounding box of each photograph.")]
 LeaveOut = Annotated[Path | None, typer.Option(help="List of images to leave out (topwork check --fix-list).")]
+Label = Annotated[str | None, typer.Option(help="Of shards: where the label is: cls, txt, json or json:KEY.")]
+ClassNames = Annotated[Path | None, typer.Option(help="Of shards: names of numbered classes, one a line.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write to.  [default: a new one in runs/]")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in the output folder.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file of settings.")]

@@ -7,11 +7,26 @@ from typing import Annotated
 
 import typer
 
-from topwork.cli.app import AsJson, Crop, Device, Group, LeaveOut, Model, Nested, Quiet, Seed, Source, Weights, Workers
+from topwork.cli.app import (
+    AsJson,
+    ClassNames,
+    Crop,
+    Device,
+    Group,
+    Label,
+    LeaveOut,
+    Model,
+    Nested,
+    Quiet,
+    Seed,
+    Source,
+    Weights,
+    Workers,
+)
 
 
 def check(
-    data: Annotated[str, typer.Argument(help="Folder of class folders, table, or name of a data set.")],
+    data: Annotated[str, typer.Argument(help="Folder of class folders, table, tar shards, or name of a data set.")],
     quick: Annotated[bool, typer.Option("--quick", help="Do not look for wrong labels; needs no network.")] = False,
     fix_list: Annotated[
         Path | None, typer.Option(help="Write what to leave out; --leave-out of compare and train reads it.")
@@ -21,6 +36,8 @@ def check(
     nested: Nested = False,
     crop: Crop = False,
     leave_out: LeaveOut = None,
+    label: Label = None,
+    class_names: ClassNames = None,
     model: Model = None,
     weights: Weights = None,
     seed: Seed = None,
@@ -42,6 +59,7 @@ def check(
     found = look(
         data, quick=quick, out=out, fix_list=fix_list, quiet=quiet, source=source, group=group, nested=nested or None,
         crop=crop or None, leave_out=leave_out, model=model, weights=weights, seed=seed, device=device, workers=workers,
+        label=label, class_names=class_names,
     )  # fmt: skip
     if json:
         import json as format

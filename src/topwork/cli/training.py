@@ -11,6 +11,7 @@ import typer
 from topwork.cli.app import (
     AsJson,
     BatchSize,
+    ClassNames,
     ConfigFile,
     Crop,
     Data,
@@ -21,6 +22,7 @@ from topwork.cli.app import (
     FreezeStages,
     Group,
     ImgSize,
+    Label,
     LeaveOut,
     Lr,
     Minutes,
@@ -94,6 +96,8 @@ def compare(
     nested: Nested = False,
     crop: Crop = False,
     leave_out: LeaveOut = None,
+    label: Label = None,
+    class_names: ClassNames = None,
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted comparison.")] = False,
     overwrite: Overwrite = False,
@@ -111,8 +115,8 @@ def compare(
         model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
         weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
         workers=workers, precision=precision, patience=patience, source=source, group=group, nested=nested or None,
-        crop=crop or None, leave_out=leave_out,
-            seeds=seeds, folds=folds, tune=tune, curve=curve,
+        crop=crop or None, leave_out=leave_out, label=label, class_names=class_names,
+        seeds=seeds, folds=folds, tune=tune, curve=curve,
     )  # fmt: skip
     if dry_run:
         return _dry(data, strategy, config, sets or [], flags)
@@ -150,6 +154,8 @@ def train(
     nested: Nested = False,
     crop: Crop = False,
     leave_out: LeaveOut = None,
+    label: Label = None,
+    class_names: ClassNames = None,
     out: Out = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with this run; everything is taken from it.")] = None,
     overwrite: Overwrite = False,
@@ -167,8 +173,8 @@ def train(
         model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
         weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
         workers=workers, precision=precision, patience=patience, source=source, group=group, nested=nested or None,
-        crop=crop or None, leave_out=leave_out,
-            tune=tune,
+        crop=crop or None, leave_out=leave_out, label=label, class_names=class_names,
+        tune=tune,
     )  # fmt: skip
     if dry_run:
         return _dry(data, [strategy or "finetune"], config, sets or [], flags)

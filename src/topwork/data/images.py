@@ -11,13 +11,13 @@ import io
 import math
 import os
 import re
-import stat
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError, features
 
+from topwork.data import locations
 from topwork.data.convert import TRANSPOSE, NoPixels, orientation, to_rgb
 from topwork.errors import DataError
 
@@ -157,19 +157,13 @@ def inspect_image(path: Path) -> ImageFacts:
 
 
 def read_image_bytes(path: Path) -> bytes:
-    """The bytes of a regular file of at most ``MAX_BYTES``; nothing else is even opened, since a pipe would block.
+    """The bytes of a regular file or a member of a shard, at most ``MAX_BYTES``; ``locations`` says what is read.
 
     Raises:
         UnreadableImage: It is no regular file, is empty or too big, or cannot be read.
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableImage("not a regular file", str(path))
-        if status.st_size > MAX_BYTES:
-            raise UnreadableImage(f"larger than {MAX_BYTES // 2**20} MiB", str(path))
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = locations.read(str(path), MAX_BYTES)
     except (OSError, ValueError) as error:
         broken_link = isinstance(error, FileNotFoundError) and os.path.islink(path)
         reason = "link to nothing" if broken_link else getattr(error, "strerror", None) or str(error)

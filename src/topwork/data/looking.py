@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import ExitStack
 
 from topwork import folders
 from topwork.artifacts import Manifest
 from topwork.config import DataConfig
 from topwork.data.manifest import manifest_of
 from topwork.data.sources import Listing
-from topwork.progress import Progress
+from topwork.progress import Progress, Step
 
 
 def look_at_images(
     data: DataConfig, progress: Progress, found: Callable[[Listing], None] | None = None, trainable: bool = True
 ) -> Manifest:
     """The manifest of the images; ``found`` is called with their list before any is decoded."""
-    state: dict[str, Any] = {"done": 0}
-    opened = None
+    with _Bar(progress, "shards listed", "shards") as listed, _Bar(progress, "images looked at", "images") as looked:
+        cache = folders.cache_folder()
+        return manifest_of(data, cache, found=found, progress=looked.tell, trainable=trainable, listed=listed.tell)
 
-    def advance(done: int, total: int) -> None:
-        nonlocal opened
-        if opened is None:
-            opened = progress.step("images looked at", total)
-            state["bar"] = opened.__enter__()
-        state["bar"].advance(done - state["done"])
-        state["done"] = done
 
-    try:
-        return manifest_of(data, folders.cache_folder(), found=found, progress=advance, trainable=trainable)
-    finally:
-        if opened is not None:
-            opened.__exit__(None, None, None)
+class _Bar(ExitStack):
+    """A bar that opens when there is something to tell, and is closed when all is told."""
+
+    def __init__(self, progress: Progress, title: str, unit: str) -> None:
+        super().__init__()
+        self._progress, self._title, self._unit = progress, title, unit
+        self._step: Step | None = None
+        self._done = 0
+
+    def tell(self, done: int, total: int) -> None:
+        """How many are done."""
+        if self._step is None:
+            self._step = self.enter_context(self._progress.step(self._title, total, self._unit))
+        self._step.advance(done - self._done)
+        self._done = done
+        if done == total:
+            self.close()

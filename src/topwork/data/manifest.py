@@ -13,9 +13,11 @@ from topwork.artifacts import ImageRow, Manifest
 from topwork.config import DataConfig
 from topwork.data.duplicates import find_pairs, name_sets
 from topwork.data.images import SUFFIXES, file_of, split_box
+from topwork.data.locations import is_settled, stamp_of
 from topwork.data.look import Verdict
 from topwork.data.lookers import Answer, Request, look_at_all
-from topwork.data.memory import Memory, is_settled, stamp_of
+from topwork.data.memory import Memory
+from topwork.data.remote import is_address
 from topwork.data.sources import FoundImage, Listing, Reading, list_images
 from topwork.errors import DataError
 
@@ -57,7 +59,8 @@ def build_manifest(
     _refuse_listing(listing, images)
     if found:
         found(listing)
-    place = f"{listing.root.resolve()} {data} {reading}"
+    root = listing.root if is_address(str(listing.root)) else listing.root.resolve()
+    place = f"{root} {data} {reading}"
     name = storage.sha256_bytes(place.encode("utf-8", "surrogateescape"))[:16]
     known = Memory(cache / f"images-{name}.json")
     known.load()
@@ -82,9 +85,10 @@ def manifest_of(
     found: Callable[[Listing], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
     trainable: bool = True,
+    listed: Callable[[int, int], None] | None = None,
 ) -> Manifest:
-    """``build_manifest`` of the images that a configuration names."""
-    reading = _reading(data)
+    """``build_manifest`` of a configuration's images; ``listed`` hears of shards as ``progress`` does of images."""
+    reading = _reading(data, listed)
     near = data.duplicates == "near"
     return build_manifest(
         data.source, data.path, cache, reading=reading, near=near, trainable=trainable, found=found, progress=progress
@@ -96,8 +100,8 @@ def listing_of(data: DataConfig) -> Listing:
     return list_images(data.source, data.path, _reading(data))
 
 
-def _reading(data: DataConfig) -> Reading:
-    return Reading(data.nested, data.crop, data.group, data.parts, data.leave_out)
+def _reading(data: DataConfig, tell: Callable[[int, int], None] | None = None) -> Reading:
+    return Reading(data.nested, data.crop, data.group, data.parts, data.leave_out, data.label, data.class_names, tell)
 
 
 class _Progress:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -14,27 +12,11 @@ import PIL
 
 from topwork import storage
 from topwork.data.fingerprints import VERSION
+from topwork.data.locations import Stamp
 from topwork.data.look import Verdict
 from topwork.errors import DamagedFile, StorageError
 
 _FORMAT = 2
-_SETTLED_NS = 2_000_000_000  # a file younger than the coarsest clock of a file system may change without showing it
-
-Stamp = list[int]
-
-
-def stamp_of(path: str) -> Stamp:
-    """Size, times and inode of a file; empty if it cannot be asked."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):
-        return []
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-
-
-def is_settled(stamp: Stamp) -> bool:
-    """Whether a later change of the file is sure to change its stamp."""
-    return bool(stamp) and time.time_ns() - max(stamp[1:3]) > _SETTLED_NS
 
 
 @dataclass

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from topwork.data.images import SUFFIXES
+from topwork.data.sources.webdataset import is_shards, shard_images
 from topwork.errors import DataError, UsageError
 
 COLUMNS = ("image", "path", "file", "filename", "file_name", "filepath", "name")
@@ -20,10 +21,11 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
 
     Args:
         paths: A file is taken as it is. Of a folder all images in it and below, in order of name; hidden files and
-            folders, and what has no image's suffix, are passed over. A pattern with ``*``, ``?`` or ``[`` (``**`` for
-            any depth) gives its matches in order of name. A ``.csv`` gives the names in its column ``image``, ``path``,
-            ``file`` or the like, else its first; they are relative to the CSV's folder. ``-`` reads names from stdin,
-            one a line.
+            folders, and what has no image's suffix, are passed over. Of tar shards (one, a pattern, a folder of them,
+            an address) all images in them, each named by its shard and its name there. A pattern with ``*``, ``?`` or
+            ``[`` (``**`` for any depth) gives its matches in order of name. A ``.csv`` gives the names in its column
+            ``image``, ``path``, ``file`` or the like, else its first; they are relative to the CSV's folder. ``-``
+            reads names from stdin, one a line.
 
     Raises:
         UsageError: A pattern that matches nothing.
@@ -32,6 +34,8 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
     for path in (os.fspath(path) for path in paths):
         if path == "-":
             yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        elif is_shards(path):
+            yield from _some(shard_images(path), f"There is no image in {path}. Name other shards.")
         elif os.path.isdir(path):
             yield from _some(_folder(path), f"There is no image in {path}. Name another folder, or the files.")
         elif path.lower().endswith(".csv"):

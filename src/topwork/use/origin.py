@@ -7,6 +7,7 @@ from pathlib import Path
 
 from topwork import config
 from topwork.artifacts import PARTS, read_split
+from topwork.data.locations import is_there
 from topwork.data.manifest import listing_of
 from topwork.errors import TopworkError
 from topwork.use.where import Place
@@ -28,7 +29,7 @@ class Origin:
         """At most so many images of a part that are there, spread evenly over it."""
         ids = list(self.labels[part])
         chosen = ids if len(ids) <= most else [ids[i * len(ids) // most] for i in range(most)]
-        return [path for path in (self.root / i for i in chosen) if path.is_file()]
+        return [path for path in (self.root / i for i in chosen) if is_there(str(path))]
 
 
 def origin_of(place: Place) -> Origin | None:

@@ -11,6 +11,7 @@ from topwork.data.sources.folder import FolderSource
 from topwork.data.sources.hugging_face import HuggingFaceSource
 from topwork.data.sources.stanford_cars import StanfordCarsSource
 from topwork.data.sources.table import TableSource
+from topwork.data.sources.webdataset import WebDatasetSource
 from topwork.errors import UnknownName, UsageError
 
 __all__ = ["SOURCES", "FoundImage", "Listing", "Reading", "Source", "find_source", "list_images"]
@@ -21,6 +22,7 @@ SOURCES: dict[str, Source] = {
         ElpvSource(),
         StanfordCarsSource(),
         TableSource(),
+        WebDatasetSource(),  # before those that would take an address for a name
         HuggingFaceSource(),
         FolderSource(),  # last: it recognises every folder
     )
@@ -60,8 +62,9 @@ def list_images(kind: str, data: str, reading: Reading) -> Listing:
         MissingExtra: It needs an optional package.
     """
     source = find_source(kind, data)
-    for option in ("nested", "crop"):
+    for option in ("nested", "crop", "label", "class_names"):
         if getattr(reading, option) and option not in source.knows:
             able = ", ".join(other.name for other in SOURCES.values() if option in other.knows)
-            raise UsageError(f"--{option} is not for {data}, which is read as {source.name}; it is for: {able}.")
+            name = option.replace("_", "-")
+            raise UsageError(f"--{name} is not for {data}, which is read as {source.name}; it is for: {able}.")
     return adjust(source.list(Path(data), reading), reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +44,10 @@ class Reading:
             the path of each image, whose first parenthesis, or all that it matches, is the group.
         parts: ``"given"``: parts that the data come with are kept; ``"new"``: they are not.
         leave_out: A file that names images to leave out, as ``topwork check --fix-list`` writes it; empty: none.
+        label: Of shards: what holds the label of a sample: ``cls``, ``txt``, ``json`` or ``json:KEY``; empty: the first
+            of them that a sample has.
+        class_names: A file with a class name a line, for labels that are numbers; empty: none.
+        tell: Called with (shards read, shards in all), for reading the headers of large ones can take long.
     """
 
     nested: bool = False
@@ -50,6 +55,9 @@ class Reading:
     group: str = ""
     parts: str = "given"
     leave_out: str = ""
+    label: str = ""
+    class_names: str = ""
+    tell: Callable[[int, int], None] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
