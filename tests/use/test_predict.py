@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.shards import samples_of, write_shard
 
 import topwork
-from tests.shards import samples_of, write_shard
 from topwork.errors import ChangedSettings, DataError, StorageError, UsageError
 from topwork.strategies import STRATEGIES
 from topwork.use import predict as predict_module
@@ -232,8 +232,8 @@ def test_predictions_on_shards_are_those_on_the_folder(mlp: Predictor, photos: P
     write_shard(tmp_path / "s" / "x-0.tar", samples[:40])
     write_shard(tmp_path / "s" / "x-1.tar", [pair for pair in samples[40:] if pair[0].endswith(".png")])  # no labels
     plain = list(topwork.predict(mlp, [str(photos)]))
-    for given in (str(tmp_path / "s"), f"{tmp_path}/s/x-{{0..1}}.tar", f"file://{tmp_path}/s/x-*.tar"):
-        found = list(topwork.predict(mlp, [given]))
+    for data in (str(tmp_path / "s"), f"{tmp_path}/s/x-{{0..1}}.tar", f"file://{tmp_path}/s/x-*.tar"):
+        found = list(topwork.predict(mlp, [data]))
         names = [p.image.rpartition(".tar/")[2] for p in found]
         assert names == [Path(p.image).relative_to(photos).as_posix() for p in plain]
         assert [p.top for p in found] == [p.top for p in plain]
