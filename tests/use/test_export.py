@@ -20,7 +20,8 @@ from topwork.strategies import STRATEGIES, load
 from topwork.use.bundle import read_bundle
 from topwork.use.export import FORMATS, format_named
 from topwork.use.export.check import ExportFailed, check_file, sample
-from topwork.use.export.resize import FILTERS, Resize
+from topwork.use.export.filters import FILTERS
+from topwork.use.export.resize import Resize
 from topwork.use.export.run import export
 from topwork.use.where import find_bundle
 
@@ -62,7 +63,7 @@ def test_every_strategy_is_exported_and_agrees(comparison: topwork.Comparison, n
 def test_every_format_predicts_images_of_any_size(
     comparison: topwork.Comparison, photos: Path, name: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("onnxruntime" if name == "onnx" else "torch")
+    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}.get(name, "torch"))
     made = export(comparison["svm"].path, name, out=tmp_path / "out", quiet=True)
     assert made.agreement.good
     run = format_named(name).open(tmp_path / "out")
@@ -79,12 +80,15 @@ def test_every_format_predicts_images_of_any_size(
         export(comparison["svm"].path, name, out=tmp_path / "out", quiet=True)
 
 
-def test_int8_tells_what_it_costs(comparison: topwork.Comparison, tmp_path: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    made = export(comparison["mlp"].path, "onnx", out=tmp_path / "out", quantize="int8", quiet=True)
+@pytest.mark.parametrize(
+    ("name", "files"), [("onnx", ["model.onnx"]), ("openvino", ["model.bin", "model.xml"])], ids=["onnx", "openvino"]
+)
+def test_int8_tells_what_it_costs(comparison: topwork.Comparison, name: str, files: list[str], tmp_path: Path) -> None:
+    pytest.importorskip(name)
+    made = export(comparison["mlp"].path, name, out=tmp_path / "out", quantize="int8", quiet=True)
     assert made.facts["bytes"] < made.facts["bytes_float32"]
     assert {"equal", "difference", "accuracy", "accuracy_float32"} <= set(made.facts["loss"])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", "model.onnx"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", *files]
 
 
 def test_a_file_that_disagrees_is_refused(comparison: topwork.Comparison, photos: Path) -> None:

@@ -47,7 +47,7 @@ def predict(
 
 def export(
     run: Run,
-    format: Annotated[str, typer.Option("--format", "-f", help="onnx or torch-export.")] = "onnx",
+    format: Annotated[str, typer.Option("--format", "-f", help="onnx, torch-export or openvino.")] = "onnx",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: in the run]")] = None,
     quantize: Annotated[str | None, typer.Option(help="int8: smaller and faster, with its measured loss.")] = None,
     images: Annotated[

@@ -82,13 +82,20 @@ def start_shapes(engine: str, backbone: Backbone, compute: Compute, batches: Seq
     return {n: _compiled(model.clone(), compute, (n, 3, *[backbone.spec.size] * 2)) for n in batches}
 
 
+def import_openvino() -> Any:
+    """The package, without its telemetry."""
+    modules: dict[str, Any] = sys.modules
+    modules.setdefault("openvino_telemetry", None)  # cannot be imported then; else importing openvino phones home
+    import openvino
+
+    return openvino
+
+
 def _converted(backbone: Backbone) -> Any:
     """The network as OpenVINO knows it."""
     if not importlib.util.find_spec("openvino"):
         raise MissingExtra("engine openvino", "openvino")
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else importing it phones home
-    import openvino
-
+    openvino = import_openvino()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of its tracer
         one = torch.zeros(1, 3, backbone.spec.size, backbone.spec.size)  # a whole batch takes a GiB more
@@ -97,8 +104,7 @@ def _converted(backbone: Backbone) -> Any:
 
 def _compiled(model: Any, compute: Compute, shape: tuple[int, ...]) -> Forward:
     """A converted network for batches of one shape, which ``model`` gets."""
-    import openvino
-
+    openvino = import_openvino()
     model.reshape([*shape])
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, all threads on it

@@ -13,7 +13,7 @@ from topwork.errors import UnknownName
 if TYPE_CHECKING:
     from topwork.use.export.base import Format
 
-FORMATS = {"onnx": "to_onnx.ONNX", "torch-export": "to_torch.TorchExport"}
+FORMATS = {"onnx": "to_onnx.ONNX", "torch-export": "to_torch.TorchExport", "openvino": "to_openvino.OpenVINO"}
 
 
 def format_named(name: str) -> Format:

@@ -2,15 +2,13 @@
 
 ``Image.resize`` with ``reducing_gap=3.0`` first averages whole blocks of pixels of a much larger image, then convolves
 rows and columns with a filter that is widened by the scale, and rounds to 8 bits after each step. The convolutions
-are matrix products whose weights are computed in the graph from the size of the image. Pillow's weights are whole
-multiples of 2^-22; here each is cut in two, so that all sums are of whole numbers that float32 holds exactly, and the
-pixels are Pillow's to the last bit. A block's mean comes from running sums.
+are matrix products whose weights are computed in the graph from the size of the image (``filters``). Pillow's weights
+are whole multiples of 2^-22; here each is cut in two, so that all sums are of whole numbers that float32 holds exactly,
+and the pixels are Pillow's to the last bit. A block's mean comes from running sums.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,33 +16,10 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.artifacts import InputSpec
+from topwork.use.export.filters import BITS, FILTERS, Weights
 
 GAP = 3  # reducing_gap in transforms.eval_pixels
-BITS = 2.0**22  # Pillow's weights are whole multiples of 1 / 2^22
 HALF = 2.0**11  # a weight is HALF * coarse + fine
-
-
-def _bilinear(x: torch.Tensor) -> torch.Tensor:
-    return (1 - x).clamp(min=0)
-
-
-def _bicubic(x: torch.Tensor) -> torch.Tensor:
-    near = (1.5 * x - 2.5) * x * x + 1
-    far = (((x - 5) * x + 8) * x - 4) * -0.5
-    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
-
-
-def _lanczos(x: torch.Tensor) -> torch.Tensor:
-    angle = torch.where(x == 0, torch.ones_like(x), x * math.pi)
-    value = torch.sin(angle) * torch.sin(angle / 3) * 3 / (angle * angle)
-    return torch.where(x == 0, torch.ones_like(x), torch.where(x < 3, value, torch.zeros_like(x)))
-
-
-FILTERS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "bilinear": _bilinear,
-    "bicubic": _bicubic,
-    "lanczos": _lanczos,
-}
 
 
 class Resize(nn.Module):
@@ -58,13 +33,13 @@ class Resize(nn.Module):
         super().__init__()
         self.side, self.size = spec.resize, spec.size
         self.first = (spec.resize - spec.size) // 2
-        self.filter = FILTERS.get(spec.interpolation)
+        self.weights = Weights(spec.interpolation) if spec.interpolation in FILTERS else None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 (N, H, W, 3) to whole numbers 0..255 as float32 (N, 3, S, S)."""
         height, width = images.shape[1], images.shape[2]
         x = images.permute(0, 3, 1, 2)
-        if self.filter is None:
+        if self.weights is None:
             rows, columns = self._nearest(height, x.device), self._nearest(width, x.device)
             return x.index_select(2, rows).index_select(3, columns).float()
         sums, down, tall = self._blocks(x.to(torch.int32), 2, height)
@@ -93,13 +68,10 @@ class Resize(nn.Module):
         running = functional.pad(x.cumsum(axis, dtype=torch.int32), (1, 0) if axis == 3 else (0, 0, 1, 0))
         sums = running.index_select(axis, end) - running.index_select(axis, start)
         i = torch.arange(self.first, self.first + self.size, device=x.device)[:, None]
-        place = ((2 * i + 1) * length - (2 * p + 1) * factor * self.side).double()
-        assert self.filter is not None
+        place = (2 * i + 1) * length - (2 * p + 1) * factor * self.side
         widened: Any = 2 * torch.sym_max(length, factor * self.side)
-        weights = self.filter((place / widened).abs())
-        weights = weights * (end > start)
-        weights = weights / weights.sum(1, keepdim=True)
-        return sums, torch.round(weights * BITS), (end - start).clamp(min=1).float()
+        assert self.weights is not None
+        return sums, self.weights(place, widened, end > start), (end - start).clamp(min=1).float()
 
 
 def _across_first(x: torch.Tensor, down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:

@@ -69,7 +69,7 @@ def export(
 
     Args:
         run: A run, a comparison (the best on val) or a bundle.
-        format: ``"onnx"`` or ``"torch-export"``.
+        format: ``"onnx"``, ``"torch-export"`` or ``"openvino"``.
         out: Folder to write to; ``export/FORMAT`` in the run if None.
         quantize: ``"int8"``, or None for float32.
         images: To check on; the test images of the run if empty.

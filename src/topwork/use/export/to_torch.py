@@ -20,7 +20,7 @@ class TorchExport:
     def require(self, quantized: bool) -> None:
         """Nothing but torch is needed; int8 is not offered."""
         if quantized:
-            raise UsageError("--quantize int8 is for the format onnx; torch has no int8 in its export.")
+            raise UsageError("--quantize int8 is for the formats onnx and openvino; torch has no int8 in its export.")
 
     def write(self, program: torch.export.ExportedProgram, folder: Path, facts: dict[str, str]) -> None:
         """Write ``model.pt2``; what its example inputs would need pickle for is left out."""

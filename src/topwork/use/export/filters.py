@@ -1,0 +1,81 @@
+"""Pillow's filters, and the weights that it makes of them, as operations of a graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+BITS = 2.0**22  # Pillow's weights are whole multiples of 1 / 2^22
+CELLS = 512  # of the table, per pixel of the filter
+COARSE = 2.0**10  # heads are whole multiples of its inverse, so that float32 holds their sums and products exactly
+
+
+def _bilinear(x: torch.Tensor) -> torch.Tensor:
+    return (1 - x).clamp(min=0)
+
+
+def _bicubic(x: torch.Tensor) -> torch.Tensor:
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = (((x - 5) * x + 8) * x - 4) * -0.5
+    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def _lanczos(x: torch.Tensor) -> torch.Tensor:
+    angle = torch.where(x == 0, torch.ones_like(x), x * math.pi)
+    value = torch.sin(angle) * torch.sin(angle / 3) * 3 / (angle * angle)
+    return torch.where(x == 0, torch.ones_like(x), torch.where(x < 3, value, torch.zeros_like(x)))
+
+
+FILTERS: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], int]] = {
+    "bilinear": (_bilinear, 1),
+    "bicubic": (_bicubic, 2),
+    "lanczos": (_lanczos, 3),
+}
+"""The function of the distance, x >= 0, and from where on it is 0."""
+
+
+class Weights(nn.Module):
+    """What Pillow multiplies pixels by when it resizes an axis.
+
+    Pillow computes in float64, which some runtimes lack; here all is float32, within 2^-31 of a weight before it is
+    rounded. The filter comes from a table of cubics, one for each 512th of a pixel. A value is a head, which is a whole
+    multiple of 1 / 2^10, and a small tail; all that is done with heads is exact.
+
+    Args:
+        interpolation: A key of ``FILTERS``.
+    """
+
+    table: torch.Tensor
+
+    def __init__(self, interpolation: str) -> None:
+        super().__init__()
+        function, self._end = FILTERS[interpolation]
+        nodes = torch.arange(4, dtype=torch.float64) / 3
+        cells = torch.arange(self._end * CELLS, dtype=torch.float64)[:, None]
+        cubics = torch.linalg.solve(torch.linalg.vander(nodes), function((cells + nodes) / CELLS).T).T
+        heads = torch.round(cubics[:, :1] * COARSE) / COARSE
+        table = torch.cat([heads, cubics[:, :1] - heads, cubics[:, 1:]], 1)
+        self.register_buffer("table", torch.cat([table, torch.zeros(1, 5, dtype=torch.float64)]).float())
+
+    def forward(self, place: torch.Tensor, widened: Any, seen: torch.Tensor) -> torch.Tensor:
+        """Whole multiples of 1 / 2^22, given as their number, float32 (S, P); each row sums to nearly 2^22.
+
+        Args:
+            place: int64 (S, P): ``widened`` times the distance from the centre of a pixel to that of another.
+            widened: In how many of its units a pixel of the filter is wide, a whole number.
+            seen: bool (P,): which of the P are there.
+        """
+        place = place.abs().clamp(max=self._end * widened)
+        cell = torch.floor(place.float() * (CELLS / widened)).long().clamp(max=self._end * CELLS)
+        rest = (place * CELLS - cell * widened).float() / widened
+        head, c0, c1, c2, c3 = (self.table[:, i][cell] * seen for i in range(5))
+        tail = c0 + rest * (c1 + rest * (c2 + rest * c3))
+        heads, tails = head.sum(1, keepdim=True), tail.sum(1, keepdim=True)
+        whole = heads + tails
+        coarse = torch.round((head + tail) / whole * COARSE) / COARSE
+        left = (head - coarse * heads) + (tail - coarse * tails)
+        return coarse * BITS + torch.round(left / whole * BITS)
