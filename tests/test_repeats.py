@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import topwork
-from topwork import config, storage
+from topwork import backbones, config, storage
 from topwork.artifacts import read_split
 from topwork.report.judge import judge_folder
 from topwork.results import Run
@@ -100,3 +100,15 @@ def test_points_of_a_search_lie_where_it_looks_and_depend_on_the_seed() -> None:
     assert all(1e-4 <= p["lr"] <= 1e-2 and p["k"] in (1, 2) and len(p["grid"]) == 1 for p in points)
     assert np.median([p["lr"] for p in points]) == pytest.approx(1e-3, rel=0.5)
     assert points[3] == draw(where, 0, "x", 3) != draw(where, 1, "x", 3)
+
+
+def test_a_network_that_is_trained_is_fed_what_the_frozen_one_is_fed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[backbones.Backbone] = []
+    create = backbones.create
+    monkeypatch.setattr(backbones, "create", lambda *given, **named: made.append(create(*given, **named)) or made[-1])
+    sets = ("backbone.crop_pct=1", "scratch.epochs=1")
+    topwork.train(photos, "scratch", out=tmp_path / "out", sets=sets, **FAST)
+    assert len(made) > 1
+    assert {(network.spec.size, network.spec.resize) for network in made[:2]} == {(32, 32)}

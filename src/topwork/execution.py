@@ -86,11 +86,11 @@ def write_inputs(folder: Path, setup: Setup, info: RunInfo) -> None:
 
 
 def _context(setup: Setup, folder: Path, signals: Signals) -> Context:
-    size = setup.backbone.spec.size if setup.config.backbone.img_size != "auto" else None
+    model, spec = setup.backbone.model, setup.backbone.spec
 
     def new_backbone(pretrained: bool) -> backbones.Backbone:
         seed = derive(setup.config.seed, "backbone")
-        return backbones.create(setup.backbone.model, setup.source if pretrained else None, size, seed)
+        return backbones.create(model, setup.source if pretrained else None, spec.size, seed, spec.crop_pct)
 
     return Context(
         setup.manifest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from dataclasses import dataclass
@@ -141,6 +142,7 @@ def input_spec(model: str, img_size: int | None = None, crop_pct: float | None =
     return InputSpec(size, resize, interpolation, tuple(mean), tuple(std))
 
 
+@functools.cache
 def parameter_tensors(model: str) -> tuple[int, int]:
     """Parameter tensors of the network as pretrained, and those of them that belong to its classifier.
 

@@ -201,9 +201,9 @@ class _Looker(threading.Thread):
         process, self._process = self._process, None
         if process is None:
             return 0
-        for pipe in (process.stdin, process.stdout):
+        for pipe in filter(None, (process.stdin, process.stdout)):
             with contextlib.suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+                pipe.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(timeout=2)
         process.kill()

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from topwork import storage
 from topwork.artifacts import ImageRow, Manifest
 from topwork.config import DataConfig
 from topwork.data.duplicates import find_pairs, name_sets
@@ -16,8 +15,7 @@ from topwork.data.images import SUFFIXES, file_of, split_box
 from topwork.data.locations import is_settled, stamp_of
 from topwork.data.look import Verdict
 from topwork.data.lookers import Answer, Request, look_at_all
-from topwork.data.memory import Memory
-from topwork.data.remote import is_address
+from topwork.data.memory import Memory, memory_file
 from topwork.data.sources import FoundImage, Listing, Reading, list_images
 from topwork.errors import DataError
 
@@ -59,10 +57,7 @@ def build_manifest(
     _refuse_listing(listing, images)
     if found:
         found(listing)
-    root = listing.root if is_address(str(listing.root)) else listing.root.resolve()
-    place = f"{root} {data} {reading}"
-    name = storage.sha256_bytes(place.encode("utf-8", "surrogateescape"))[:16]
-    known = Memory(cache / f"images-{name}.json")
+    known = Memory(memory_file(cache, listing.root, f"{data} {reading}"))
     known.load()
     rows, memory = _check_all(images, known, workers, progress)
     seen = {row.sha256: memory.verdicts[_content(row)] for row in rows if row.status == "used"}

@@ -14,9 +14,35 @@ from topwork import storage
 from topwork.data.fingerprints import VERSION
 from topwork.data.locations import Stamp
 from topwork.data.look import Verdict
+from topwork.data.remote import is_address
 from topwork.errors import DamagedFile, StorageError
 
 _FORMAT = 2
+
+
+def memory_file(cache: Path, root: Path, reading: str) -> Path:
+    """Where what was found in a data folder is kept.
+
+    Args:
+        cache: Folder of all such files.
+        root: The data folder.
+        reading: What was read from it, and how.
+    """
+    return cache / f"{_prefix(root)}{_short(reading)}.json"
+
+
+def forget(cache: Path, root: Path) -> None:
+    """Remove what was found in a data folder that is there no more."""
+    for path in cache.glob(f"{_prefix(root)}*.json"):
+        path.unlink(missing_ok=True)
+
+
+def _prefix(root: Path) -> str:
+    return f"images-{_short(str(root if is_address(str(root)) else root.resolve()))}-"
+
+
+def _short(text: str) -> str:
+    return storage.sha256_bytes(text.encode("utf-8", "surrogateescape"))[:16]
 
 
 @dataclass

@@ -5,6 +5,7 @@ Only here are templates known.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -98,6 +99,7 @@ def _title(data: ReportData) -> str:
     return f"{data.data.name}: {data.strategies[0].name}"
 
 
+@cache
 def environment() -> Environment:
     """Templates with escaping on and the filters that all pages share."""
     environment = Environment(

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,17 @@ import topwork
 from topwork import storage
 from topwork.config import DEFAULT_MODEL
 from topwork.data.images import UnreadableImage
+from topwork.data.memory import forget
 from topwork.errors import DataError
 from topwork.features.extract import BATCH
+from topwork.folders import cache_folder
 from topwork.use.pixels import decoded, picture
 from topwork.use.predict import FEW
 from topwork.use.predictor import Predictor
 from topwork.use.where import BUNDLE
 
 
+@dataclass(eq=False, repr=False)  # scikit-learn reads the settings from the signature that this writes
 class TransferClassifier(ClassifierMixin, BaseEstimator):
     """Transfer learning on images as a classifier of scikit-learn.
 
@@ -56,36 +61,20 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         metrics_: What ``metrics.json`` of the run says.
     """
 
-    def __init__(
-        self,
-        strategy: str = "svm",
-        model: str = DEFAULT_MODEL,
-        *,
-        weights: str = "pretrained",
-        img_size: int | str = "auto",
-        sets: Sequence[str] = (),
-        val_fraction: float = 0.15,
-        test_fraction: float = 0.1,
-        device: str = "auto",
-        precision: str = "auto",
-        workers: int | str = "auto",
-        threads: int | str = "auto",
-        random_state: Any = 0,
-        verbose: bool = False,
-    ) -> None:
-        self.strategy = strategy
-        self.model = model
-        self.weights = weights
-        self.img_size = img_size
-        self.sets = sets
-        self.val_fraction = val_fraction
-        self.test_fraction = test_fraction
-        self.device = device
-        self.precision = precision
-        self.workers = workers
-        self.threads = threads
-        self.random_state = random_state
-        self.verbose = verbose
+    strategy: str = "svm"
+    model: str = DEFAULT_MODEL
+    _: KW_ONLY
+    weights: str = "pretrained"
+    img_size: int | str = "auto"
+    sets: Sequence[str] = ()
+    val_fraction: float = 0.15
+    test_fraction: float = 0.1
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int | str = "auto"
+    threads: int | str = "auto"
+    random_state: Any = 0
+    verbose: bool = False
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TransferClassifier:
         """Train.
@@ -114,7 +103,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         flags = {name: getattr(self, name) for name in
                  ("model", "weights", "img_size", "val_fraction", "test_fraction", "device", "precision", "workers",
                   "threads")}  # fmt: skip
-        with tempfile.TemporaryDirectory(prefix="topwork-") as folder:
+        with tempfile.TemporaryDirectory(prefix="topwork-") as folder, ExitStack() as stack:
+            stack.callback(forget, cache_folder(), Path(folder))
             table = Path(folder) / "images.jsonl"
             _write_table(table, images, [names[i] for i in numbers], weights)
             run = topwork.train(

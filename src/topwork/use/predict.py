@@ -82,7 +82,7 @@ def predict(
         TopworkError: See ``errors``. An image that cannot be used raises nothing: it is a prediction with ``error``.
     """
     model = run if isinstance(run, Predictor) else load(run, **options)
-    given: list[Any] = [images] if isinstance(images, str | os.PathLike | bytes) or _is_one(images) else list(images)  # type: ignore[arg-type]
+    given = _listed(images)
     named = all(isinstance(item, str | os.PathLike) for item in given)
     items: Iterable[Any] = list_images(given) if named else given
     with closing(stream(model, items, top=top, neighbours=neighbours)) as batches:
@@ -90,9 +90,11 @@ def predict(
             yield from predictions
 
 
-def _is_one(images: Any) -> bool:
-    """Whether this is one image, not several: a picture, or an array of at most three dimensions."""
-    return hasattr(images, "getexif") or (hasattr(images, "dtype") and images.ndim in (2, 3) and images.dtype != object)
+def _listed(images: Any) -> list[Any]:
+    """Several images, or a list of one: a name, bytes, a picture, or an array of at most three dimensions."""
+    array = hasattr(images, "dtype") and images.ndim in (2, 3) and images.dtype != object
+    one = array or hasattr(images, "getexif") or isinstance(images, str | os.PathLike | bytes)
+    return [images] if one else list(images)
 
 
 def predict_to(

@@ -233,12 +233,13 @@ class _Making:
         run, old = self._kind.open(self._work), ONNX().open(before)
         self.agreement = compare(run, self._wanted)
         loss: dict[str, Any] = {**asdict(self.agreement), "worst": Path(self.agreement.worst).name}
-        known = [i for i, label in enumerate(labels) if label in self._model.classes]
+        classes = {name: i for i, name in enumerate(self._model.classes)}
+        known = {i: classes[label] for i, label in enumerate(labels) if label is not None and label in classes}
         if known:
-            truth = np.array([self._model.classes.index(labels[i]) for i in known])  # type: ignore[arg-type]
-            found = np.concatenate([run(self._wanted.images[i][None])[0] for i in known]).argmax(axis=1)
+            rows, truth = list(known), np.array(list(known.values()))
+            found = np.concatenate([run(self._wanted.images[i][None])[0] for i in rows]).argmax(axis=1)
             loss["accuracy"] = float((found == truth).mean())
-            loss["accuracy_float32"] = float((self._wanted.probabilities[known].argmax(axis=1) == truth).mean())
+            loss["accuracy_float32"] = float((self._wanted.probabilities[rows].argmax(axis=1) == truth).mean())
         loss["milliseconds"], loss["milliseconds_float32"] = _speed(run, self._wanted), _speed(old, self._wanted)
         shutil.rmtree(before)
         self.facts |= {"quantized": "int8", "loss": loss, "bytes_float32": self.facts["bytes"]}
