@@ -86,7 +86,7 @@ def serve(
     workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
-    """Serve a model over HTTP: /predict, /explain, /model, /healthz, /metrics, /openapi.json.
+    """Serve a model: a page for photos at /, and /predict, /explain, /model, /healthz, /metrics, /openapi.json.
 
     Example: topwork serve runs/photos-compare, then: curl -F files=@car.jpg http://127.0.0.1:8000/predict
     """

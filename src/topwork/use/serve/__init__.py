@@ -2,7 +2,8 @@
 
 server.py (sockets, signals, with protocol.py) runs app.py (the endpoints), behind guard.py (who may ask) and over
 bodies.py (what is sent), service.py (what is answered), decoding.py (processes that decode; decoder.py is the other
-end), batching.py (the thread of the network), originals.py (training photographs), places.py and metrics.py.
+end), batching.py (the thread of the network), originals.py (training photographs), places.py and metrics.py; pages.py
+reads page/, the static files of the page.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from topwork.use.serve import shapes
 from topwork.use.serve.bodies import Receiver
 from topwork.use.serve.guard import App, Guard, Message, Receive, Scope, Send
 from topwork.use.serve.metrics import TYPE
+from topwork.use.serve.pages import Page, read_pages
 from topwork.use.serve.refusals import Gone, Refused, Unknown
 from topwork.use.serve.service import Service, picture
 from topwork.use.serve.settings import Access
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 MOST_NEIGHBOURS = 50
-OPEN = frozenset({"/healthz"})  # needs no token: it says nothing of the model
+HEALTH = "/healthz"  # needs no token, like the page: they say nothing of the model
 
 _FILE = {"type": "string", "format": "binary"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -58,9 +59,11 @@ def make_app(service: Service, access: Access) -> App:
     _add_explain(app, service, receiver)
     _add_facts(app, service)
     _add_refusals(app)
+    pages = read_pages()
+    _add_pages(app, pages)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
     return Guard(
-        _measured(app, service, paths), access, service.limits, OPEN,
+        _measured(app, service, paths), access, service.limits, frozenset({HEALTH, *pages}),
         lambda status: service.metrics.request("refused", status, 0.0),
     )  # fmt: skip
 
@@ -149,7 +152,7 @@ def _add_facts(app: "FastAPI", service: Service) -> None:
         found = await service.originals.picture(number)
         return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
 
-    @app.get("/healthz")
+    @app.get(HEALTH)
     async def healthz() -> Any:
         """Whether it works."""
         service.check()
@@ -159,6 +162,18 @@ def _add_facts(app: "FastAPI", service: Service) -> None:
     async def metrics() -> Any:
         """Figures in the Prometheus text format."""
         return Response(service.metrics.text(), media_type=TYPE)
+
+
+def _add_pages(app: "FastAPI", pages: dict[str, Page]) -> None:
+    from fastapi import Request
+    from fastapi.responses import Response
+
+    async def page(request: Request) -> Any:
+        found = pages[request.url.path]
+        return Response(found.data, media_type=found.type, headers={"cache-control": "no-cache"})
+
+    for path in pages:
+        app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _add_refusals(app: "FastAPI") -> None:

@@ -1,0 +1,102 @@
+// The photos: what was chosen, in order, and what the server said of each. They are sent a few at a time.
+import { predict, Refused } from "./api.js";
+
+export const TOP = 5;
+export const NEIGHBOURS = 5;
+const TOGETHER = 8; // photos of a request
+const LINES = 2; // requests at a time
+const BYTES = 24 * 2 ** 20; // of a request of several
+const SUFFIXES = /\.(jpe?g|jpe|jfif|png|apng|webp|bmp|dib|gif|tiff?|p[pgbn]m|pfm|mpo|avif)$/i;
+
+export const photos = [];
+let limits = { body_bytes: 64 * 2 ** 20 };
+let running = 0;
+let aborted = new AbortController();
+let changed = () => {};
+
+export function begin(bounds, tell) {
+  limits = bounds;
+  changed = tell;
+}
+
+// Takes files; says how many were passed over since they are no images.
+export function add(files) {
+  const images = files.filter((file) => file.type.startsWith("image/") || SUFFIXES.test(file.name));
+  for (const file of images) {
+    const name = file.webkitRelativePath || file.name || "pasted photo";
+    photos.push({ file, name, url: URL.createObjectURL(file), status: "waiting", row: null, maps: new Map() });
+  }
+  run();
+  return files.length - images.length;
+}
+
+export function clear() {
+  aborted.abort();
+  aborted = new AbortController();
+  for (const photo of photos) URL.revokeObjectURL(photo.url);
+  photos.length = 0;
+}
+
+export function again() {
+  for (const photo of photos) if (photo.status === "failed") photo.status = "waiting";
+  run();
+}
+
+export function kind(photo) {
+  if (photo.status !== "done") return photo.status === "failed" ? "failed" : "waiting";
+  if (photo.row.error) return "bad";
+  if (photo.row.unlike_training) return "unlike";
+  return photo.row.unsure ? "unsure" : "fine";
+}
+
+function next() {
+  const chosen = [];
+  let size = 0;
+  for (const photo of photos) {
+    if (photo.status !== "waiting") continue;
+    size += photo.file.size;
+    if (chosen.length && (chosen.length === TOGETHER || size > Math.min(BYTES, limits.body_bytes / 2))) break;
+    chosen.push(photo);
+  }
+  return chosen;
+}
+
+function run() {
+  while (running < LINES) {
+    const chosen = next();
+    if (!chosen.length) return;
+    running += 1;
+    for (const photo of chosen) photo.status = "sent";
+    send(chosen, aborted.signal).finally(() => {
+      running -= 1;
+      changed(chosen);
+      run();
+    });
+  }
+}
+
+async function send(chosen, signal) {
+  try {
+    const files = chosen.map((photo) => photo.file);
+    const rows = await predict(files, { top: TOP, neighbours: NEIGHBOURS, signal });
+    for (const [i, photo] of chosen.entries()) answered(photo, { ...rows[i], image: photo.name });
+  } catch (error) {
+    if (signal.aborted) return;
+    const lasting = error instanceof Refused && (error.status === 413 || error.status === 400);
+    for (const photo of chosen) {
+      if (lasting && chosen.length === 1) answered(photo, refused(photo, error.message));
+      else photo.status = "failed";
+      photo.trouble = error;
+    }
+  }
+}
+
+function answered(photo, row) {
+  photo.row = row;
+  photo.status = "done";
+}
+
+function refused(photo, error) {
+  const nothing = { label: null, probability: null, unsure: null, unlike_training: null, distance: null };
+  return { image: photo.name, ...nothing, error, top: [] };
+}

@@ -1,0 +1,198 @@
+// The page: takes photos by drop, paste or choice, and shows what the model says of them.
+import * as api from "./api.js";
+import { csv } from "./csv.js";
+import * as detail from "./detail.js";
+import { byId, count, el, percent } from "./elements.js";
+import * as store from "./photos.js";
+import * as table from "./table.js";
+
+const narrow = matchMedia("(max-width: 60rem)");
+
+async function start() {
+  api.tokenFromAddress();
+  byId("where").textContent = location.host;
+  try {
+    begin(await api.model());
+  } catch (error) {
+    if (error.status === 401) signIn();
+    else trouble(`The server does not answer (${error.message}).`, start);
+  }
+}
+
+function signIn() {
+  byId("sign-in").hidden = false;
+  byId("token").focus();
+  byId("sign-in").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    api.useToken(byId("token").value.trim());
+    try {
+      const model = await api.model();
+      byId("sign-in").hidden = true;
+      begin(model);
+    } catch (error) {
+      byId("wrong-token").textContent = error.status === 401 ? "That is not the token." : error.message;
+    }
+  });
+}
+
+function begin(model) {
+  document.title = `${model.name} · topwork`;
+  byId("name").textContent = model.name;
+  const accuracy = model.test?.accuracy;
+  const right = accuracy
+    ? ` It was right on ${percent(accuracy.value)} of ${count(model.test.images, "test photo")} (95 % interval ${(100 * accuracy.low).toFixed(1)} to ${percent(accuracy.high)}).`
+    : "";
+  byId("about").textContent =
+    `${count(model.classes.length, "class", "classes")}, strategy ${model.strategy} on ${model.model}.${right}`;
+  const { weights, data } = model.licenses;
+  const told = [weights && `Licence of the weights: ${weights}.`, data && `Licence of the training photos: ${data}.`];
+  byId("licences").textContent = [`topwork ${model.topwork}.`, ...told].filter(Boolean).join(" ");
+  const bearer = api.hasToken() ? ' -H "Authorization: Bearer TOKEN"' : "";
+  byId("curl").textContent = `curl -F files=@photo.jpg${bearer} ${location.origin}/predict`;
+  classes(model.classes, narrow.matches ? 16 : 40);
+  detail.about(model);
+  store.begin(model.limits, changed);
+  table.begin(open);
+  byId("use").hidden = false;
+  listen();
+}
+
+function classes(names, most) {
+  const items = names.slice(0, most).map((name) => el("li", {}, el("bdi", {}, name)));
+  const rest = names.length - items.length;
+  const all = el("button", { type: "button", on: { click: () => classes(names, names.length) } }, `and ${rest} more`);
+  byId("classes").replaceChildren(...items, ...(rest > 0 ? [el("li", {}, all)] : []));
+}
+
+function take(files) {
+  if (!files.length) return;
+  byId("trouble").hidden = true;
+  const before = store.photos.length;
+  const over = store.add(files);
+  byId("note").textContent = over ? `${count(over, "file")} that ${over === 1 ? "is no image was" : "are no images were"} passed over.` : "";
+  if (store.photos.length === before) return;
+  document.body.classList.add("used");
+  if (!table.selected || store.photos.length - before === 1) table.choose(store.photos[before], false);
+  update();
+}
+
+function changed(some) {
+  const failed = some.find((photo) => photo.status === "failed");
+  if (failed) trouble(`Not all photos were answered: ${reason(failed.trouble)}`, store.again);
+  if (some.includes(table.selected)) open(table.selected, false);
+  update();
+}
+
+const reason = (error) => (error instanceof api.Refused ? error.message : "the server does not answer. Is it still running?");
+
+function update() {
+  const several = store.photos.length > 1;
+  byId("results").hidden = !store.photos.length;
+  byId("results").classList.toggle("several", several);
+  byId("many").hidden = !several;
+  if (several) table.update();
+  const done = store.photos.filter((photo) => photo.status === "done");
+  if (done.length === store.photos.length && done.length === 1 && !done[0].row.error)
+    byId("said").textContent = `${done[0].row.label}, ${percent(done[0].row.probability)}`;
+}
+
+// Beside the table where there is room, else in a sheet over it.
+function open(photo, asked) {
+  const several = store.photos.length > 1;
+  if (!several || !narrow.matches) detail.show(byId("one"), photo);
+  else if (asked || byId("sheet").open) sheet(photo);
+}
+
+function sheet(photo) {
+  const place = byId("sheet");
+  const body = el("div");
+  const close = el("button", { type: "button", on: { click: () => place.close() } }, "Close");
+  place.replaceChildren(el("div", { class: "sheet-head" }, el("span", { class: "file" }, photo.name), close), body);
+  if (!place.open) place.showModal();
+  detail.show(body, photo);
+}
+
+function trouble(text, act) {
+  const button = el("button", { type: "button" }, "Try again");
+  button.addEventListener("click", () => {
+    byId("trouble").hidden = true;
+    act();
+  });
+  byId("trouble").replaceChildren(el("p", {}, text), el("p", {}, button));
+  byId("trouble").hidden = false;
+}
+
+function clear() {
+  store.clear();
+  table.reset();
+  byId("one").replaceChildren();
+  byId("said").textContent = byId("note").textContent = "";
+  byId("trouble").hidden = true;
+  document.body.classList.remove("used");
+  update();
+  byId("choose").focus();
+}
+
+function save() {
+  const rows = store.photos.filter((photo) => photo.row).map((photo) => photo.row);
+  const url = URL.createObjectURL(new Blob([csv(rows, store.TOP)], { type: "text/csv" }));
+  el("a", { href: url, download: "predictions.csv" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+function listen() {
+  for (const [button, input] of [["choose", "files"], ["choose-folder", "folder"]]) {
+    byId(button).addEventListener("click", () => byId(input).click());
+    byId(input).addEventListener("change", () => {
+      take([...byId(input).files]);
+      byId(input).value = "";
+    });
+  }
+  byId("csv").addEventListener("click", save);
+  byId("clear").addEventListener("click", clear);
+  addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])]));
+  let depth = 0;
+  const over = (change) => {
+    depth = Math.max(0, depth + change);
+    byId("over").hidden = !depth;
+  };
+  addEventListener("dragenter", () => over(1));
+  addEventListener("dragleave", () => over(-1));
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", async (event) => {
+    event.preventDefault();
+    over(-Infinity);
+    take(await dropped(event.dataTransfer));
+  });
+  byId("sheet").addEventListener("click", (event) => {
+    if (event.target === byId("sheet")) byId("sheet").close();
+  });
+  narrow.addEventListener("change", () => table.selected && open(table.selected, false));
+}
+
+// The files of a drop, those in folders too, in order of name.
+async function dropped(data) {
+  const entries = [...data.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return [...data.files];
+  const found = [];
+  for (const entry of entries) await walk(entry, found);
+  return found;
+}
+
+async function walk(entry, found) {
+  if (entry.name.startsWith(".")) return;
+  if (entry.isFile) {
+    found.push(await new Promise((done, failed) => entry.file(done, failed)));
+    return;
+  }
+  const reader = entry.createReader();
+  const inside = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) break;
+    inside.push(...some);
+  }
+  for (const one of inside.sort((a, b) => (a.name < b.name ? -1 : 1))) await walk(one, found);
+}
+
+start();

@@ -1,0 +1,26 @@
+"""The page at ``/``: static files, read once when the server starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("page")
+_TYPES = {
+    ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Page:
+    """A file of the page."""
+
+    data: bytes
+    type: str
+
+
+def read_pages() -> dict[str, Page]:
+    """By their paths in a URL."""
+    found = {f"/{path.name}": Page(path.read_bytes(), _TYPES[path.suffix]) for path in sorted(FOLDER.iterdir())}
+    return {"/": found.pop("/index.html"), **found}
