@@ -38,16 +38,17 @@ ONLY_IN = {
     "onnxscript": ("use/export/",),
     "openvino": ("features/engines.py",),
     "fsspec": ("data/remote.py",),
+    "tensorboard": ("tracking/tensorboard.py",),
 }
 WHEN_CALLED = {
     "fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart", "onnx", "onnxruntime", "onnxscript",
-    "openvino", "fsspec",
+    "openvino", "fsspec", "tensorboard",
 }  # fmt: skip  # extras
 TORCH_MAY = (
     "backbones/", "features/", "training/", "strategies/", "explain/", "use/", "workflow.py", "devices.py",
     "data/batches.py", "data/transforms.py",
 )  # fmt: skip
-TORCH_WHEN_CALLED = ("doctor.py",)  # inside functions only
+TORCH_WHEN_CALLED = ("doctor.py", "tracking/tensorboard.py")  # inside functions only
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
 MAX_FILE = 400
 MAX_FUNCTION = 60

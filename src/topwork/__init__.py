@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from topwork.errors import TopworkError
     from topwork.explain.show import show
     from topwork.results import Comparison, Run
+    from topwork.tracking import Callback, TrackedRun
     from topwork.use.decision import Prediction
     from topwork.use.estimator import TransferClassifier
     from topwork.use.export.run import export
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from topwork.workflow import compare, train
 
 __all__ = [
+    "Callback",
     "Check",
     "Comparison",
     "Prediction",
     "Predictor",
     "Run",
     "TopworkError",
+    "TrackedRun",
     "TransferClassifier",
     "check",
     "compare",
@@ -46,12 +49,14 @@ __all__ = [
     "train",
 ]
 _HOMES = {
+    "Callback": "tracking",
     "Check": "checks",
     "Comparison": "results",
     "Prediction": "use.decision",
     "Predictor": "use.predictor",
     "Run": "results",
     "TopworkError": "errors",
+    "TrackedRun": "tracking",
     "TransferClassifier": "use.estimator",
     "check": "checks",
     "compare": "workflow",

@@ -46,7 +46,8 @@ def run_strategy(
     settings = _settings(name, strategy, context, setup, like)
     before = setup.features.seconds
     devices.forget_peak(setup.compute)
-    fitted = strategy.fit(settings, context)
+    told = setup.tracking.begin(name, folder, config.read(folder / "config.toml").model_dump(mode="json"))
+    fitted = strategy.fit(settings, replace(context, epoch_done=told.epoch))
     _check_frozen(setup)
     if fitted.history:
         write_history(folder / "history.jsonl", fitted.history)
@@ -55,6 +56,7 @@ def run_strategy(
     from topwork.report.render import write_report  # matplotlib is not needed before the end
 
     write_report(folder)
+    told.end()
 
 
 def learn_curves(names: Sequence[str], setup: Setup, folder: Path, signals: Signals) -> None:

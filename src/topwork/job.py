@@ -12,6 +12,7 @@ import shlex
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from topwork.progress import PlainProgress, RichProgress
 from topwork.resuming import extend, refuse_changes
 from topwork.signals import Signals
 from topwork.strategies import STRATEGIES
+from topwork.tracking import Tracking, listeners
 
 
 class Job:
@@ -43,13 +45,19 @@ class Job:
         resume: bool,
         overwrite: bool,
         progress: PlainProgress | RichProgress,
+        log: Sequence[str] = (),
+        callbacks: Sequence[Any] = (),
     ) -> None:
+        self.log, self.listeners = tuple(log), listeners(log, callbacks)  # refused before anything is emptied
         self.asked, self.kind, self.progress = asked, kind, progress
         self.resume = resume
         self.loading = threading.Thread(target=_load_torch, daemon=True)
         self.folds: list[Split] = []
         self.device: Any = None  # resolved when the images are found, for torch is not loaded before
         self.folder = folders.choose(self._name(), out, resume, overwrite)
+        if self.resume and not log:  # those that it was begun with go on
+            self.log = tuple(read_run_info(self.folder).details.get("log", ()))
+            self.listeners = listeners(self.log, callbacks)
 
     def _name(self) -> str:
         what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
@@ -89,6 +97,7 @@ class Job:
         from topwork import execution, preparing
 
         setup = preparing.prepare(self.asked, manifest, split, self.device, self.progress, signals)
+        setup.tracking = Tracking(self.listeners, self.progress.say, self.folder)
         signals.advice = self._advice()
         info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, split)})
         if self.kind == "run":
@@ -151,6 +160,7 @@ class Job:
             "asked": self.asked.model_dump(mode="json", exclude_none=True),
             "command": command,
             "topwork": version,
+            **({"log": list(self.log)} if self.log else {}),
             **details,
         }
         return RunInfo(self.kind, self.folder.name, created, "running", self.asked.strategies, details)

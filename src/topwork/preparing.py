@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from topwork import backbones, config, devices, folders
@@ -14,6 +14,7 @@ from topwork.features import FeatureStore
 from topwork.progress import Progress
 from topwork.signals import Signals
 from topwork.strategies import load
+from topwork.tracking import Tracking
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Setup:
     source: backbones.WeightsSource
     features: FeatureStore
     progress: Progress
+    tracking: Tracking = field(default_factory=Tracking)
 
     def details(self) -> dict[str, Any]:
         """Facts for ``run.json`` and the report."""

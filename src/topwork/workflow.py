@@ -27,6 +27,8 @@ def compare(
     config: str | Path | None = None,
     sets: Sequence[str] = (),
     quiet: bool = False,
+    log: Sequence[str] = (),
+    callbacks: Sequence[Any] = (),
     **flags: Any,
 ) -> Comparison:
     """Train several strategies on one backbone and one split, and put them side by side.
@@ -40,6 +42,8 @@ def compare(
         config: A TOML file of settings.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
         quiet: Print nothing.
+        log: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
+        callbacks: Objects with some of the methods of ``topwork.Callback``, which are told too.
         **flags: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
 
     Returns:
@@ -49,7 +53,7 @@ def compare(
         TopworkError: See ``errors``; every message is one line with a way out.
     """
     asked = options.build(data, strategies, config, sets, **flags)
-    job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet))
+    job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet), log, callbacks)
     job.run()
     return Comparison(job.folder)
 
@@ -64,6 +68,8 @@ def train(
     config: str | Path | None = None,
     sets: Sequence[str] = (),
     quiet: bool = False,
+    log: Sequence[str] = (),
+    callbacks: Sequence[Any] = (),
     **flags: Any,
 ) -> Run:
     """Train one strategy; see ``compare`` for the arguments.
@@ -88,7 +94,7 @@ def train(
             raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")
     if asked.seeds > 1 or asked.folds:
         raise UsageError("train makes one training; for --seeds and --folds use `topwork compare`.")
-    job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet))
+    job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), log, callbacks)
     job.run()
     return Run(job.folder)
 

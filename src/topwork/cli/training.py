@@ -24,6 +24,7 @@ from topwork.cli.app import (
     ImgSize,
     Label,
     LeaveOut,
+    Log,
     Lr,
     Minutes,
     Model,
@@ -103,6 +104,7 @@ def compare(
     overwrite: Overwrite = False,
     config: ConfigFile = None,
     sets: Sets = None,
+    log: Log = None,
     dry_run: DryRun = False,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -124,7 +126,7 @@ def compare(
 
     result = workflow.compare(
         data, strategies=strategy, out=out, resume=resume, overwrite=overwrite, config=config, sets=sets or [],
-        quiet=quiet, **flags,
+        quiet=quiet, log=log or (), **flags,
     )  # fmt: skip
     _print_result(result, json)
 
@@ -161,6 +163,7 @@ def train(
     overwrite: Overwrite = False,
     config: ConfigFile = None,
     sets: Sets = None,
+    log: Log = None,
     dry_run: DryRun = False,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -189,6 +192,7 @@ def train(
         config=config,
         sets=sets or [],
         quiet=quiet,
+        log=log or (),
         **flags,
     )
     _print_result(result, json)

@@ -44,6 +44,7 @@ class Context:
         seed: Of the run.
         folder: The run folder.
         progress, signals: To and from people.
+        epoch_done: Called with each epoch of a training with epochs.
     """
 
     manifest: Manifest
@@ -56,6 +57,7 @@ class Context:
     folder: Path
     progress: Progress
     signals: Signals
+    epoch_done: Callable[[EpochRecord], None] = lambda _: None
 
     @property
     def classes(self) -> int:
@@ -85,7 +87,9 @@ class Context:
         }
         store = CheckpointStore(self.folder / "checkpoints", plan, self.progress.say)
         seconds = SAVE_SECONDS if quiet else 0.0
-        return Session(self.compute, store, self.progress, self.signals.check, self.signals.asked, quiet, seconds)
+        return Session(
+            self.compute, store, self.progress, self.signals.check, self.signals.asked, quiet, seconds, self.epoch_done
+        )
 
 
 @dataclass(frozen=True)

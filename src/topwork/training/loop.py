@@ -78,6 +78,7 @@ class Session:
         stop_asked: Whether a signal has come.
         quiet_epochs: Say nothing about single epochs (for trainings of seconds).
         save_seconds: Least time between two checkpoints; the last epoch is always saved.
+        epoch_done: Called with each epoch, once it is saved if that is due.
     """
 
     compute: Compute
@@ -87,6 +88,7 @@ class Session:
     stop_asked: Callable[[], bool]
     quiet_epochs: bool = False
     save_seconds: float = 0.0
+    epoch_done: Callable[[EpochRecord], None] = lambda _: None
 
 
 def fit(task: Task, config: TrainingConfig, seed: int, session: Session, name: str) -> Position:
@@ -250,6 +252,7 @@ class _Training:
             self.session.interrupted()
 
     def _report(self, record: EpochRecord) -> None:
+        self.session.epoch_done(record)
         if self.session.quiet_epochs:
             return
         done = time.monotonic() - self._start
