@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from tests.data.zoo import encoded, photo
 from tests.use.serving import Server, multipart, serving, wait_until
 
 import topwork
+from topwork.backbones import create
 from topwork.data.images import decode_image
 from topwork.data.transforms import eval_pixels
 from topwork.errors import UsageError
+from topwork.use.bundle import write_bundle
 from topwork.use.predictor import Predictor
 from topwork.use.rows import as_dict
-from topwork.use.serve.batching import Network, same_shapes
+from topwork.use.serve.batching import Network, fewest_places, same_shapes
 from topwork.use.serve.settings import Access, choose_access
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="its processes are watched through /proc")
@@ -78,17 +81,31 @@ def test_server_says_what_predict_says_to_the_last_bit(
         assert [without_photos(row) for row in rows] == [said[name] for name, _ in group]
 
 
-@pytest.mark.parametrize("strategy", ["finetune", "svm"])
+@pytest.fixture(scope="module")
+def large(mlp: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of ``mlp`` for images of the usual size."""
+    old, folder = mlp.bundle, tmp_path_factory.mktemp("large") / "model"
+    tensors = {f"{part}.{k}": v for part in ("backbone", "head") for k, v in getattr(old, part).items()}
+    spec = replace(old.spec, size=224, resize=256)
+    write_bundle(
+        folder, tensors, strategy=old.strategy, model=old.model, classes=old.classes, spec=spec, details=old.details,
+        neighbours=old.neighbours,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("which", ["finetune", "large"])
 def test_whatever_waits_together_gets_the_same_bits(
-    comparison: topwork.Comparison, photos: Path, strategy: str
+    comparison: topwork.Comparison, large: Path, photos: Path, which: str
 ) -> None:
-    model = topwork.load(comparison[strategy].path, workers=0)
+    place = large if which == "large" else comparison[which].path
+    model = topwork.load(place, workers=0)
     files = sorted(map(str, photos.rglob("*.png")))[:21]
     wanted = list(topwork.predict(model, files, top=0, neighbours=2))
-    network = Network(topwork.load(comparison[strategy].path, workers=0, engine=model.engine))
+    network = Network(topwork.load(place, workers=0))
     network.start()
     try:
-        assert network.shapes[-1] == 32
+        assert network.shapes == ((1, 4, 32) if which == "large" and model.engine == "openvino" else (32,))
 
         async def ask(waves: list[list[str]]) -> list[topwork.Prediction]:
             views = {f: eval_pixels(decode_image(Path(f).read_bytes()), model.spec)[None] for f in files}
@@ -101,6 +118,14 @@ def test_whatever_waits_together_gets_the_same_bits(
         assert asyncio.run(ask([files[:1], files[1:6], files[6:]])) == wanted
     finally:
         network.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "places"),
+    [("resnet18", 224, 49), ("resnet18", 64, 4), ("vit_tiny_patch16_224", 224, 196), ("mobilenetv3_small_050", 224, 1)],
+)
+def test_layers_that_see_few_places_of_an_image_are_found(name: str, size: int, places: int) -> None:
+    assert fewest_places(create(name, None, size)) == places
 
 
 def test_a_shape_with_other_bits_is_not_used(mlp: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +172,7 @@ def test_facts_and_training_photographs(server: Server, photos: Path, comparison
     model = server.ask("GET", "/model").json
     assert (model["strategy"], model["classes"]) == ("mlp", ["class0", "class1", "class2"])
     assert model["test"]["accuracy"] == comparison["mlp"].metrics["test"]["accuracy"]
-    assert model["arithmetic"]["shapes"] == [1, 4, 32]
+    assert model["arithmetic"]["shapes"] == [32]
     file = [("x.png", (photos / "class1" / "001.png").read_bytes())]
     near = server.post("/predict?neighbours=3", file).json["predictions"][0]["neighbours"]
     for neighbour in near:

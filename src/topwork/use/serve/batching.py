@@ -13,13 +13,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from topwork.backbones import Backbone
 from topwork.features.extract import BATCH
 from topwork.use.decision import Prediction
 from topwork.use.maps import ClassMap, Mapper
 from topwork.use.predictor import Predictor
 
-SHAPES = {"openvino": (1, 4, BATCH)}  # torch's own kernels for few images round otherwise, once in some dozen images
+SHAPES = (1, 4, BATCH)
+ENOUGH = (
+    49  # places of an image in every layer: with so many, OpenVINO's kernels sum in one order for any number of images
+)
 
 
 @dataclass
@@ -30,6 +35,31 @@ class _Job:
     top: int = 0
     neighbours: int = 0
     classes: Sequence[int] = ()
+
+
+def fewest_places(backbone: Backbone) -> int:
+    """The smallest number of places of an image that a layer with sums over channels works on, from one pass."""
+    found: list[int] = []
+
+    def note(layer: nn.Module, _: Any, y: torch.Tensor) -> None:
+        found.append(y.numel() // (layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features))  # type: ignore[operator]
+
+    layers = [layer for layer in backbone.module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        with torch.inference_mode():
+            backbone.module.eval()(torch.zeros(1, 3, backbone.spec.size, backbone.spec.size))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min(found, default=0)
+
+
+def possible_shapes(model: Predictor) -> tuple[int, ...]:
+    """Numbers of images that may be run at once; torch's kernels round otherwise for few images, in one of some dozen."""
+    if model.engine == "openvino" and fewest_places(model.backbone) >= ENOUGH:
+        return SHAPES
+    return (BATCH,)
 
 
 def same_shapes(model: Predictor, shapes: Sequence[int]) -> tuple[int, ...]:
@@ -118,7 +148,7 @@ class Network:
     def _main(self) -> None:
         try:
             torch.set_num_threads(self._model.compute.threads)  # each thread has a number of its own
-            shapes = SHAPES.get(self._model.engine, (BATCH,))
+            shapes = possible_shapes(self._model)
             self._model.prepare(shapes)
             self.shapes = same_shapes(self._model, shapes)
             self._model.prepare(self.shapes)
