@@ -22,9 +22,7 @@ from topwork.use.maps import ClassMap, Mapper
 from topwork.use.predictor import Predictor
 
 SHAPES = (1, 4, BATCH)
-ENOUGH = (
-    49  # places of an image in every layer: with so many, OpenVINO's kernels sum in one order for any number of images
-)
+ENOUGH = 49  # places of an image in every layer, from which OpenVINO sums in one order for any number of images
 
 
 @dataclass
@@ -56,7 +54,7 @@ def fewest_places(backbone: Backbone) -> int:
 
 
 def possible_shapes(model: Predictor) -> tuple[int, ...]:
-    """Numbers of images that may be run at once; torch's kernels round otherwise for few images, in one of some dozen."""
+    """Numbers of images to run at once; torch's kernels round otherwise for few, in one of some dozen images."""
     if model.engine == "openvino" and fewest_places(model.backbone) >= ENOUGH:
         return SHAPES
     return (BATCH,)
