@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.drawings import write_folder
-from tests.torture import calls, disk, flips, hostile, mutants, trainings
+from tests.torture import calls, disk, flips, hostile, mutants, requests, trainings
 from tests.torture.calls import Tally
 
 Part = tuple[str, Callable[[], Tally], bool]
@@ -52,6 +52,15 @@ def parts(folder: Path) -> Iterator[Part]:
         print("disks: skipped, they need root, mount and mkfs.ext4", flush=True)
     photos = write_folder(folder / "photos")
     variants, workers = tuple(trainings.VARIANTS), (0, 1, 2)
+    for watched in (False, True) if calls.is_possible() else (False,):
+        name = "20,000 requests to a server" + (", its system calls watched" if watched else "")
+        yield name, lambda watched=watched: requests.torment(photos, folder, 20_000, watched=watched), False
+    if calls.is_possible():
+        yield (
+            "planted: a server that opens what it is told",
+            lambda: requests.torment(photos, folder, 300, 1, True, True),
+            True,
+        )
     stop = trainings.stop_at_every_step
     yield "resumed at every step", lambda: stop(photos, folder, variants, workers), False
     yield "whole trainings, killed at random", lambda: trainings.kill_at_random(photos, folder, 200, 6), False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import calls, disk, flips, hostile, mutants, trainings
+from tests.torture import calls, disk, flips, hostile, mutants, requests, trainings
 
 needs_strace = pytest.mark.skipif(not calls.is_possible(), reason="strace is not installed or may not trace")
 needs_disks = pytest.mark.skipif(not disk.is_possible(), reason="needs root, mount and mkfs.ext4")
@@ -72,6 +72,13 @@ def test_mutated_images() -> None:
 def test_hostile_files() -> None:
     tally = hostile.try_all(24)
     assert tally.hit == 24
+    assert tally.wrong == []
+
+
+@needs_strace
+def test_requests_to_a_server(photos: Path, tmp_path: Path) -> None:
+    tally = requests.torment(photos, tmp_path, 200, watched=True)
+    assert tally.hit > 150
     assert tally.wrong == []
 
 

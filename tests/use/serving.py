@@ -13,14 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 START = 120  # seconds
-CODE = "import sys, json, topwork; topwork.serve(sys.argv[1], port=0, **json.loads(sys.argv[2]))"
+CODE = "\nimport sys, json, topwork; topwork.serve(sys.argv[1], port=0, **json.loads(sys.argv[2]))"
 
 
 @dataclass
@@ -94,9 +94,19 @@ def multipart(
 
 
 @contextmanager
-def serving(run: Path, environment: dict[str, str] | None = None, **options: Any) -> Iterator[Server]:
-    """Start a server with options of ``topwork.serve``; it is killed at the end if it has not ended by then."""
-    command = [sys.executable, "-c", CODE, str(run), json.dumps(options)]
+def serving(
+    run: Path, environment: dict[str, str] | None = None, under: Sequence[str] = (), before: str = "", **options: Any
+) -> Iterator[Server]:
+    """Start a server with options of ``topwork.serve``; it is killed at the end if it has not ended by then.
+
+    Args:
+        run: What is served.
+        environment: Further variables.
+        under: The words of a program that runs it, such as strace.
+        before: Python that is run first, to plant a fault.
+        options: Of ``topwork.serve``.
+    """
+    command = [*under, sys.executable, "-c", before + CODE, str(run), json.dumps(options)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(
         command, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}, start_new_session=True,
