@@ -128,9 +128,8 @@ def main() -> None:
             jpegs(folder)
         run = given.run or str(topwork.train(str(folder), "svm", out=Path(place) / "run", quiet=True).path)
         photos = [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))[:200]]
-        print(
-            f"{len(photos)} photographs of {sum(map(len, photos)) / len(photos) / 1000:.0f} kB; {given.seconds:g} s each"
-        )
+        size = sum(map(len, photos)) / len(photos) / 1000
+        print(f"{len(photos)} photographs of {size:.0f} kB; {given.seconds:g} s each", flush=True)
         usual = 0.0
         for name, code in reversed(SERVERS.items()):
             with running(code, run) as port:
