@@ -116,7 +116,7 @@ def test_many_photos_in_a_table_by_keyboard_and_as_csv(
     assert page.locator("#rows th").nth(len(files)).inner_text() == odd.name
     page.locator("#rows button").first.focus()
     page.keyboard.press("ArrowDown")
-    selected = page.locator('#rows tr[aria-selected="true"]')
+    selected = page.locator('#rows tr[aria-current="true"]')
     expect(selected).to_have_count(1)
     expect(page.locator("#one .answer")).to_have_text(selected.locator("td").first.locator("bdi").inner_text())
     page.keyboard.press("End")

@@ -24,7 +24,7 @@ import topwork
 from topwork.backbones import create
 from topwork.data.images import decode_image
 from topwork.data.transforms import eval_pixels
-from topwork.errors import UsageError
+from topwork.errors import MissingExtra, UsageError
 from topwork.use.bundle import write_bundle
 from topwork.use.predictor import Predictor
 from topwork.use.rows import as_dict
@@ -36,7 +36,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="its processes are watch
 
 @pytest.fixture(scope="module")
 def server(comparison: topwork.Comparison) -> Iterator[Server]:
-    with serving(comparison["mlp"].path, workers=1) as running:
+    wished = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}  # in vain
+    with serving(comparison["mlp"].path, wished, workers=1) as running:
         yield running
 
 
@@ -456,6 +457,12 @@ def test_who_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="16"):
         choose_access("127.0.0.1")
     assert Access(frozenset()).right_token("")
+
+
+def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"topwork\[serve\]"):
+        topwork.serve(tmp_path)
 
 
 def test_threads_are_ended(server: Server) -> None:

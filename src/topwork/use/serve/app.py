@@ -35,6 +35,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_SILENT: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
+
+
 def make_app(service: Service, access: Access) -> App:
     """The whole application, guarded.
 
@@ -52,7 +55,7 @@ def make_app(service: Service, access: Access) -> App:
 
     app = FastAPI(
         title="topwork serve", version=version("topwork"), summary="An image classifier that was trained by topwork.",
-        docs_url=None, redoc_url=None, lifespan=lifespan, responses=_ERRORS, redirect_slashes=False,
+        docs_url=None, redoc_url=None, lifespan=lifespan, responses=_ERRORS, redirect_slashes=False, telemetry=_SILENT,
     )  # fmt: skip
     receiver = Receiver(service.limits, service.places)
     _add_predict(app, service, receiver)

@@ -48,7 +48,7 @@ export function reset() {
 // Looks at a photo; asked: by a click or Enter, not on the way with the arrow keys.
 export function choose(photo, asked) {
   selected = photo;
-  for (const row of byId("rows").rows) row.setAttribute("aria-selected", row.photo === photo);
+  for (const row of byId("rows").rows) row.setAttribute("aria-current", row.photo === photo);
   open(photo, asked);
 }
 
@@ -70,7 +70,7 @@ function rowOf(photo) {
   const name = el("button", { type: "button", class: "link" }, el("bdi", {}, photo.name));
   const row = el(
     "tr",
-    { "aria-selected": "false" },
+    { "aria-current": "false" },
     el("th", { scope: "row" }, el("div", { class: "photo-cell" }, image, name)),
     el("td", { class: "class" }),
     el("td"),
@@ -82,7 +82,7 @@ function rowOf(photo) {
 function fill(row) {
   const { photo } = row;
   const state = kind(photo);
-  row.setAttribute("aria-selected", photo === selected);
+  row.setAttribute("aria-current", photo === selected);
   if (row.state === state) return row;
   row.state = state;
   const [, what, sure] = row.cells;
