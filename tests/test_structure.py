@@ -21,7 +21,7 @@ TORCH = {"torch", "torchvision", "timm"}
 # What must not load before a command is known: --help answers in an instant.
 HEAVY = TORCH | {"sklearn", "scipy", "matplotlib", "jinja2", "huggingface_hub"}
 # Modules that need no torch, directly or through what they import.
-LIGHT = {"evaluation", "report", "doctor", "folders", "generations", "options", "results", "signals"}
+LIGHT = {"evaluation", "report", "doctor", "folders", "generations", "options", "results", "signals", "world"}
 # Package -> the files and folders that may import it.
 ONLY_IN = {
     "timm": ("backbones/",),
@@ -46,9 +46,9 @@ WHEN_CALLED = {
 }  # fmt: skip  # extras
 TORCH_MAY = (
     "backbones/", "features/", "training/", "strategies/", "explain/", "use/", "workflow.py", "devices.py",
-    "data/batches.py", "data/transforms.py",
+    "distributed.py", "data/batches.py", "data/transforms.py",
 )  # fmt: skip
-TORCH_WHEN_CALLED = ("doctor.py", "tracking/tensorboard.py")  # inside functions only
+TORCH_WHEN_CALLED = ("doctor.py", "launching.py", "tracking/tensorboard.py")  # inside functions only
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
 MAX_FILE = 400
 MAX_FUNCTION = 60

@@ -19,6 +19,7 @@ from torch import nn
 
 from topwork.config import ComputeConfig
 from topwork.errors import UsageError
+from topwork.world import world
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -71,12 +72,14 @@ def resolve(config: ComputeConfig) -> tuple[Compute, ComputeConfig]:
         UsageError: The device is not there, or the precision is not possible on it.
     """
     wanted = _best_device() if config.device == "auto" else config.device
-    device = _device(wanted)
+    device = _device(_own(wanted))
     precision = _best_precision(device) if config.precision == "auto" else config.precision
     if precision == "float16" and device.type == "cpu":
         raise UsageError("--precision float16 needs a GPU; on a CPU use float32 or bfloat16.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = torch.get_num_threads() if config.threads == "auto" else config.threads
+    cores = max(1, cores // world().local_size)
+    most = torch.get_num_threads() if world().size == 1 else min(cores, torch.get_num_threads())
+    threads = most if config.threads == "auto" else config.threads
     workers = (min(cores, 8) if device.type != "cpu" else cores // 2) if config.workers == "auto" else config.workers
     torch.set_num_threads(threads)
     _keep_freed_memory()
@@ -87,6 +90,21 @@ def resolve(config: ComputeConfig) -> tuple[Compute, ComputeConfig]:
     values = {"device": str(device), "precision": precision, "workers": workers, "threads": threads}
     resolved = ComputeConfig.model_validate(config.model_dump() | values)
     return Compute(device, precision, workers, threads, _name(device), config.engine), resolved
+
+
+def _own(wanted: str) -> str:
+    """The device of this process among those of its machine."""
+    place = world()
+    if place.size == 1 or wanted == "cpu":
+        return wanted
+    if wanted != "cuda":
+        raise UsageError(f"--device {wanted} is a single one; for several devices use --device cuda or cpu.")
+    if place.local_size > torch.cuda.device_count():
+        raise UsageError(
+            f"{place.local_size} devices were asked for, and there are {torch.cuda.device_count()} GPUs. Ask for as "
+            "many, or use --device cpu."
+        )
+    return f"cuda:{place.local_rank}"
 
 
 def _best_device() -> str:
@@ -221,5 +239,6 @@ def environment(compute: Compute) -> dict[str, str | int]:
         "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "device": compute.name,
         "threads": compute.threads,
+        "processes": world().size,
         "cuda": torch.version.cuda or "none" if compute.device.type == "cuda" else "not used",
     }

@@ -10,6 +10,8 @@ TopworkError            exit status 1
 +-- StorageError        1   the output cannot be written: full, read-only, in use
 |   `-- DamagedFile     1   a file's SHA-256 is not what was written
 +-- MissingExtra        3   an optional package is needed
++-- LostProcess         1   another process of the same training has ended
++-- Ended               1   a process that --devices started has ended; with its own exit status if it had one
 `-- Interrupted         130 (Ctrl-C) or 143 (SIGTERM); everything is saved
 """
 
@@ -85,6 +87,33 @@ class MissingExtra(TopworkError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional package; pip install 'topwork[{extra}]'.")
+
+
+class LostProcess(TopworkError):
+    """Another process of the same training has ended, and this one cannot go on alone.
+
+    Args:
+        advice: The command that goes on; empty as long as there is nothing to go on with.
+    """
+
+    def __init__(self, advice: str = "") -> None:
+        super().__init__(
+            "Another process of this training has ended. What was reported as saved is saved"
+            + (f"; go on with: {advice}" if advice else ".")
+        )
+
+
+class Ended(TopworkError):
+    """A process of a training on several devices has ended badly.
+
+    Args:
+        message: What it could not say itself; empty if it has said why.
+        exit_status: Its own.
+    """
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
 
 
 class Interrupted(TopworkError):

@@ -10,15 +10,17 @@ from typing import Any
 from topwork import backbones, config, devices, storage
 from topwork.artifacts import RunInfo, write_history
 from topwork.backbones.weights import digest
-from topwork.errors import TopworkError
+from topwork.distributed import send
+from topwork.errors import TopworkError, UsageError
 from topwork.finishing import Finished, finish
 from topwork.learning import learn
 from topwork.preparing import Setup
 from topwork.seeds import derive
 from topwork.signals import Signals
-from topwork.strategies import load
+from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import Context
 from topwork.tuning import tune
+from topwork.world import world
 
 
 def run_strategy(
@@ -38,20 +40,27 @@ def run_strategy(
         storage.sweep_temporary(folder)
     if (folder / "metrics.json").is_file() and (folder / "model").is_dir():
         setup.progress.say(f"  {name}: already done")
+        send(None)
         return
     _name_changes(name, folder, setup)
     write_inputs(folder, setup, replace(info, strategies=(name,), kind="run", status="running"))
     strategy = load(name)
-    context = _context(setup, folder, signals)
+    context = context_of(setup, folder, signals)
     settings = _settings(name, strategy, context, setup, like)
+    if STRATEGIES[name].on_images:
+        send(settings.model_dump(mode="json"))
+        _say_batches(name, settings, setup)
     before = setup.features.seconds
     devices.forget_peak(setup.compute)
     told = setup.tracking.begin(name, folder, config.read(folder / "config.toml").model_dump(mode="json"))
     fitted = strategy.fit(settings, replace(context, epoch_done=told.epoch))
     _check_frozen(setup)
+    fitted = replace(fitted, notes=[*fitted.notes, *_device_notes(name, settings, setup)])
     if fitted.history:
         write_history(folder / "history.jsonl", fitted.history)
     finish(Finished(name, fitted, setup, folder, setup.features.seconds - before))
+    if not STRATEGIES[name].on_images:
+        send(None)  # the others have helped to extract features until now
     replace(info, strategies=(name,), kind="run", status="done").write(folder)
     from topwork.report.render import write_report  # matplotlib is not needed before the end
 
@@ -62,7 +71,7 @@ def run_strategy(
 def learn_curves(names: Sequence[str], setup: Setup, folder: Path, signals: Signals) -> None:
     """Make the learning curves over labels of strategies of a comparison."""
     for name in names:
-        learn(name, _context(setup, folder / name, signals), folder / name, folder)
+        learn(name, context_of(setup, folder / name, signals), folder / name, folder)
 
 
 def _name_changes(name: str, folder: Path, setup: Setup) -> None:
@@ -70,7 +79,7 @@ def _name_changes(name: str, folder: Path, setup: Setup) -> None:
     path = folder / "environment.json"
     if not path.is_file() or not (folder / "checkpoints").is_dir():
         return
-    old, new = storage.read_json(path), devices.environment(setup.compute)
+    old, new = {"processes": 1, **storage.read_json(path)}, devices.environment(setup.compute)
     changed = [f"{key}: {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key]]
     if changed:
         setup.progress.say(
@@ -87,7 +96,8 @@ def write_inputs(folder: Path, setup: Setup, info: RunInfo) -> None:
     storage.write_json(folder / "environment.json", devices.environment(setup.compute))
 
 
-def _context(setup: Setup, folder: Path, signals: Signals) -> Context:
+def context_of(setup: Setup, folder: Path, signals: Signals) -> Context:
+    """The surroundings of one run."""
     model, spec = setup.backbone.model, setup.backbone.spec
 
     def new_backbone(pretrained: bool) -> backbones.Backbone:
@@ -118,11 +128,48 @@ def _settings(name: str, strategy: Any, context: Context, setup: Setup, like: Pa
     else:
         given = setup.config.settings.get(name, {})
         settings = strategy.resolve(config.validate(strategy.Config, given, name), context)
+        _check_devices(name, settings, context)
         if setup.config.tune:
             settings = tune(strategy, settings, set(given), context, setup.config.tune)
     own = {name: settings.model_dump(mode="json", exclude_none=True)}
     config.write(setup.config.model_copy(update={"strategies": (name,), "settings": own}), path)
     return settings
+
+
+def _check_devices(name: str, settings: Any, context: Context) -> None:
+    """Refuse what several processes cannot do."""
+    size = world().size
+    if size == 1 or not STRATEGIES[name].on_images:
+        return
+    if getattr(settings, "freeze_stages", 0):
+        raise UsageError("freeze_stages keeps what one process computes. Leave it out, or use one device.")
+    if min(settings.batch_size, len(context.split.ids["train"])) < size:
+        raise UsageError(
+            f"{name}: a batch of {settings.batch_size} images cannot be cut over {size} devices. Give --batch-size "
+            f"{size} or more."
+        )
+
+
+def _say_batches(name: str, settings: Any, setup: Setup) -> None:
+    place, batch = world(), min(settings.batch_size, len(setup.split.ids["train"]))
+    if place.size > 1:
+        least, most = batch // place.size, -(-batch // place.size)
+        each = str(least) if least == most else f"{least} or {most}"
+        setup.progress.say(f"  {name}: {batch} images a step, {each} on each of {place.size} devices")
+
+
+def _device_notes(name: str, settings: Any, setup: Setup) -> list[str]:
+    """What a reader of the figures should know about a training on several devices."""
+    size = world().size
+    if size == 1 or not STRATEGIES[name].on_images:
+        return []
+    notes = [f"{name} was trained on {size} devices, each with its share of every batch."]
+    if settings.batch_norm == "update" and setup.compute.device.type != "cuda":
+        notes.append(
+            f"{name}: BatchNorm layers normalise each device's share of a batch by itself; their running statistics "
+            "are the mean over the devices. On GPUs the whole batch counts (SyncBatchNorm)."
+        )
+    return notes
 
 
 def _check_frozen(setup: Setup) -> None:

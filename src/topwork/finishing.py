@@ -60,6 +60,14 @@ class Finished:
         return calibrated(load(self.name), scores, self.fitted.tensors, temperature)
 
 
+def take_part(fitted: Fitted, split: Split, seed: int) -> None:
+    """What another process than rank 0 does while that finishes a network that all have trained."""
+    assert fitted.features is not None
+    for part in PARTS:
+        fitted.scores(part)
+    fitted.features("train", _neighbour_rows(split, seed))
+
+
 def finish(run: Finished) -> None:
     """Write ``model/``, ``predictions.csv``, thumbnails and ``metrics.json``, in this order: the last says 'done'."""
     start, setup, fitted = time.monotonic(), run.setup, run.fitted
@@ -102,9 +110,13 @@ def _predictions(run: Finished, part: str, scores: np.ndarray, temperature: floa
 def _neighbours(run: Finished) -> unlike.Neighbours:
     """Training images to compare new ones with, in the feature space of the strategy's own backbone."""
     split = run.setup.split
-    rows = unlike.chosen_rows(split.labels["train"], derive(run.setup.config.seed, "neighbours"))
+    rows = _neighbour_rows(split, run.setup.config.seed)
     features = unlike.unit(run.features("train", rows)).astype(np.float16)
     return unlike.Neighbours(features, split.labels["train"][rows], tuple(split.ids["train"][i] for i in rows))
+
+
+def _neighbour_rows(split: Split, seed: int) -> np.ndarray:
+    return unlike.chosen_rows(split.labels["train"], derive(seed, "neighbours"))
 
 
 def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: unlike.Neighbours, test: dict[str, Any]) -> None:

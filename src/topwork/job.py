@@ -8,11 +8,12 @@ goes on.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,20 @@ from topwork.resuming import extend, refuse_changes
 from topwork.signals import Signals
 from topwork.strategies import STRATEGIES
 from topwork.tracking import Tracking, listeners
+from topwork.world import launch_id, restarted, restarts, world
 
 
 class Job:
-    """One command: a folder, a configuration, and the stages."""
+    """One command: a folder, a configuration, and the stages.
+
+    Args:
+        asked: The configuration, with its wishes.
+        kind: ``"run"`` or ``"comparison"``.
+        out, resume, overwrite: See ``folders.choose``; a training that torchrun starts again resumes what it finds.
+        progress: To people.
+        command: What was typed, for ``run.json``; empty for the words of this process.
+
+    """
 
     def __init__(
         self,
@@ -47,14 +58,17 @@ class Job:
         progress: PlainProgress | RichProgress,
         log: Sequence[str] = (),
         callbacks: Sequence[Any] = (),
+        command: str = "",
     ) -> None:
         self.log, self.listeners = tuple(log), listeners(log, callbacks)  # refused before anything is emptied
-        self.asked, self.kind, self.progress = asked, kind, progress
+        self.asked, self.kind, self.progress, self.command = asked, kind, progress, command or _words()
+        if out is not None and (out / "run.json").is_file():
+            resume |= restarted(read_run_info(out).details.get("launch", ""))
         self.resume = resume
         self.loading = threading.Thread(target=_load_torch, daemon=True)
         self.folds: list[Split] = []
         self.device: Any = None  # resolved when the images are found, for torch is not loaded before
-        self.folder = folders.choose(self._name(), out, resume, overwrite)
+        self.folder = folders.choose(self._name(), out, resume, overwrite and not resume)
         if self.resume and not log:  # those that it was begun with go on
             self.log = tuple(read_run_info(self.folder).details.get("log", ()))
             self.listeners = listeners(self.log, callbacks)
@@ -63,7 +77,8 @@ class Job:
         what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
         return "-".join(map(storage.slug, (Path(self.asked.data.path).name, what, self.asked.backbone.model)))
 
-    def _advice(self) -> str:
+    def advice(self) -> str:
+        """The command that goes on with it."""
         if self.kind == "run":
             return f"topwork train --resume {shlex.quote(str(self.folder))}"
         return f"topwork compare {shlex.quote(self.asked.data.path)} --out {shlex.quote(str(self.folder))} --resume"
@@ -71,10 +86,10 @@ class Job:
     def run(self) -> None:
         """All stages."""
         try:
-            with storage.FolderLock(self.folder), Signals() as signals:
+            with storage.FolderLock(self.folder), Signals() as signals, _joined(signals):
                 storage.sweep_temporary(self.folder)
                 if self.resume:
-                    signals.advice = self._advice()
+                    signals.advice = self.advice()
                     old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
                     refuse_changes(self.asked, old, self.folder)  # under the lock, for good
                     extend(self.asked, self.folder)
@@ -92,13 +107,19 @@ class Job:
         from importlib.metadata import version
 
         self.progress.say(f"topwork {version('topwork')}; output goes to {self.folder}")
+        if restarts():
+            self.progress.say(f"Started again, because a process has ended (restart {restarts()})")
         manifest, split = self._data()
         signals.check()
+        if world().size > 1:
+            from topwork.helping import tell_manifest
+
+            tell_manifest(self._exact(), manifest)
         from topwork import execution, preparing
 
         setup = preparing.prepare(self.asked, manifest, split, self.device, self.progress, signals)
         setup.tracking = Tracking(self.listeners, self.progress.say, self.folder)
-        signals.advice = self._advice()
+        signals.advice = self.advice()
         info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, split)})
         if self.kind == "run":
             execution.run_strategy(self.asked.strategies[0], setup, self.folder, info, signals)
@@ -155,12 +176,12 @@ class Job:
         created = folders.now()
         if (self.folder / "run.json").is_file():
             created = read_run_info(self.folder).created
-        command = shlex.join(["topwork", *sys.argv[1:]]) if "topwork" in Path(sys.argv[0]).name else "from Python"
         details = {
             "asked": self.asked.model_dump(mode="json", exclude_none=True),
-            "command": command,
+            "command": self.command,
             "topwork": version,
             **({"log": list(self.log)} if self.log else {}),
+            **({"launch": launch_id()} if launch_id() else {}),
             **details,
         }
         return RunInfo(self.kind, self.folder.name, created, "running", self.asked.strategies, details)
@@ -202,6 +223,31 @@ class Job:
 
     def _end(self) -> None:
         self.progress.say(f"All files are in {self.folder}")
+
+    def _exact(self) -> Config:
+        """What was asked, with the precision that all processes must share."""
+        compute = self.asked.compute.model_copy(update={"precision": self.device[0].precision})
+        return self.asked.model_copy(update={"compute": compute})
+
+
+@contextlib.contextmanager
+def _joined(signals: Signals) -> Iterator[None]:
+    """Meet the other processes if there are any, and part from them at the end."""
+    if world().size == 1:
+        yield
+        return
+    from topwork import distributed
+
+    distributed.join()
+    with distributed.lost_plainly(signals):
+        yield
+        distributed.leave()
+
+
+def _words() -> str:
+    program = Path(sys.argv[0])
+    typed = "topwork" in program.name or program.parts[-2:] == ("topwork", "__main__.py")
+    return shlex.join(["topwork", *sys.argv[1:]]) if typed else "from Python"
 
 
 def curve_names(asked: Config) -> list[str]:

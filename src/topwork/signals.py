@@ -19,7 +19,7 @@ class Signals:
 
     def __init__(self, advice: str = "") -> None:
         self.advice = advice
-        self._received = 0
+        self.received = 0  # the number of the signal
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
@@ -33,13 +33,13 @@ class Signals:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self._received and number == signal.SIGINT:
+        if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._received = number
+        self.received = number
 
     def asked(self) -> bool:
         """Whether a signal has come."""
-        return self._received != 0
+        return self.received != 0
 
     def check(self) -> None:
         """Leave if a signal has come; call it where nothing is unsaved.
@@ -47,6 +47,6 @@ class Signals:
         Raises:
             Interrupted: With the exit status 128 + signal.
         """
-        if self._received:
+        if self.received:
             saved = f"Everything is saved; go on with: {self.advice}" if self.advice else "Nothing had begun yet."
-            raise Interrupted(f"Stopped. {saved}", self._received)
+            raise Interrupted(f"Stopped. {saved}", self.received)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from topwork.progress import choose
 from topwork.results import Comparison, Run, said, table
 from topwork.resuming import asked_of, only_given, refuse_changes
 from topwork.strategies import STRATEGIES
+from topwork.world import launched, world
 
 
 def compare(
@@ -52,6 +54,8 @@ def compare(
     Raises:
         TopworkError: See ``errors``; every message is one line with a way out.
     """
+    if launched():
+        raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
     asked = options.build(data, strategies, config, sets, **flags)
     job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet), log, callbacks)
     job.run()
@@ -70,6 +74,8 @@ def train(
     quiet: bool = False,
     log: Sequence[str] = (),
     callbacks: Sequence[Any] = (),
+    devices: int | None = None,
+    max_restarts: int | None = None,
     **flags: Any,
 ) -> Run:
     """Train one strategy; see ``compare`` for the arguments.
@@ -78,7 +84,20 @@ def train(
         data: The images; may be left out with ``resume``.
         strategy: ``scratch``, ``mlp``, ``svm`` or ``finetune``; the last if None.
         resume: Folder of a run to go on with; everything is taken from it.
+        devices: Processes of this machine that train together, one a GPU or a share of the cores; this one alone if
+            None. Under torchrun leave it out.
+        max_restarts: How often a process that dies is started again, with all others, from the last checkpoint.
     """
+    if launched():
+        if devices or max_restarts:
+            raise UsageError("torchrun says how many processes there are; leave --devices and --max-restarts out.")
+        if out is None and resume is None:
+            raise UsageError("Under torchrun give --out, so that a restart finds the run.")
+        if not world().main:
+            from topwork.helping import help_main
+
+            help_main()
+            return Run(Path(str(resume or out)))
     if resume is not None:
         asked = asked_of(Path(resume))
         given = {k: v for k, v in flags.items() if v is not None}
@@ -94,9 +113,41 @@ def train(
             raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")
     if asked.seeds > 1 or asked.folds:
         raise UsageError("train makes one training; for --seeds and --folds use `topwork compare`.")
+    if world().size > 1 and asked.tune:
+        raise UsageError("--tune searches on one device. Leave it out, or tune first and give what it found.")
+    several = (devices or 1) > 1 or bool(max_restarts)
+    if several and callbacks:
+        raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or call this under torchrun.")
     job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), log, callbacks)
-    job.run()
+    if several:
+        from topwork.launching import launch
+
+        launch(_payload(job, quiet), job.advice(), devices or 1, max_restarts or 0)
+    else:
+        job.run()
     return Run(job.folder)
+
+
+def _payload(job: Job, quiet: bool) -> str:
+    """A job as JSON."""
+    asked = job.asked.model_dump(mode="json")
+    return json.dumps([asked, str(job.folder), job.resume, quiet, job.log, job.command])
+
+
+def work(payload: str) -> None:
+    """What each of the processes does that ``train(devices=N)`` starts.
+
+    Args:
+        payload: The job as JSON.
+    """
+    if not world().main:
+        from topwork.helping import help_main
+
+        help_main()
+        return
+    asked, folder, resume, quiet, log, command = json.loads(payload)
+    checked = configuration.validate(configuration.Config, asked)
+    Job(checked, "run", Path(folder), resume, False, choose(quiet), log, command=command).run()
 
 
 def _path(out: str | Path | None) -> Path | None:

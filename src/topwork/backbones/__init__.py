@@ -30,6 +30,7 @@ __all__ = [
     "lower",
     "own_classifier",
     "parameter_tensors",
+    "synchronised",
 ]
 _HOMES = {
     "Cut": "stages",

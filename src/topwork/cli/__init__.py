@@ -25,3 +25,4 @@ COMMANDS = (
 )  # in the order of --help
 for command in COMMANDS:
     app.command()(command)
+app.command(hidden=True)(training.worker)

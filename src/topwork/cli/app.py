@@ -34,6 +34,12 @@ Seeds = Annotated[int | None, typer.Option(help="Train each strategy so many tim
 Folds = Annotated[int | None, typer.Option(help="Cross-validation: every image is tested once.")]
 Tune = Annotated[int | None, typer.Option(help="Settings to try for each strategy, judged on val.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Devices = Annotated[
+    int | None, typer.Option(help="Processes that train together: one a GPU, or shares of the cores.  [default: 1]")
+]
+MaxRestarts = Annotated[
+    int | None, typer.Option(help="How often a dead process starts again from the last checkpoint.  [default: 0]")
+]
 Workers = Annotated[int | None, typer.Option("--workers", "-j", help="Processes that decode images.")]
 Precision = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Patience = Annotated[int | None, typer.Option(help="Stop after so many epochs without a better one on val.")]

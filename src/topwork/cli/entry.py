@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
 from topwork.cli.app import app
-from topwork.errors import DataError, TopworkError, UsageError
+from topwork.errors import DataError, Interrupted, LostProcess, TopworkError, UsageError
+from topwork.world import launched, world
 
 _HINTS = {
     "--batch": "--batch-size", "--bs": "--batch-size", "--imgsz": "--img-size", "--output-dir": "--out",
@@ -16,6 +18,8 @@ _HINTS = {
 
 def main() -> NoReturn:
     """Run the command that was typed; ``--debug`` shows the traceback of an error."""
+    if launched():
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else every process repeats notes about its arrangement
     debug = "--debug" in sys.argv
     if debug:  # allowed anywhere on the line
         sys.argv.remove("--debug")
@@ -46,6 +50,10 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
         import traceback
 
         traceback.print_exc()
+    if not world().main and isinstance(error, UsageError | Interrupted | LostProcess):
+        sys.exit(error.exit_status)  # rank 0 says the same, or why
     line = " ".join(str(error).split()).encode("utf-8", "replace").decode()
-    print(f"Error: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)
+    if line:
+        place = f" in process {world().rank} of {world().size}" if not world().main else ""
+        print(f"Error{place}: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)
     sys.exit(error.exit_status)

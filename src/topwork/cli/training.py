@@ -16,6 +16,7 @@ from topwork.cli.app import (
     Crop,
     Data,
     Device,
+    Devices,
     DryRun,
     Epochs,
     Folds,
@@ -26,6 +27,7 @@ from topwork.cli.app import (
     LeaveOut,
     Log,
     Lr,
+    MaxRestarts,
     Minutes,
     Model,
     Nested,
@@ -43,6 +45,7 @@ from topwork.cli.app import (
     Weights,
     Workers,
 )
+from topwork.world import world
 
 
 def _flags(**given: Any) -> dict[str, Any]:
@@ -148,6 +151,8 @@ def train(
     seed: Seed = None,
     tune: Tune = None,
     device: Device = None,
+    devices: Devices = None,
+    max_restarts: MaxRestarts = None,
     workers: Workers = None,
     precision: Precision = None,
     patience: Patience = None,
@@ -193,9 +198,19 @@ def train(
         sets=sets or [],
         quiet=quiet,
         log=log or (),
+        devices=devices,
+        max_restarts=max_restarts,
         **flags,
     )
-    _print_result(result, json)
+    if world().main:
+        _print_result(result, json)
+
+
+def worker(payload: str) -> None:
+    """One of the processes that `topwork train --devices N` starts."""
+    from topwork.workflow import work
+
+    work(payload)
 
 
 def demo(

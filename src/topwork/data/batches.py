@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +140,8 @@ class TrainBatches:
             epoch, so no image is left out twice in a row but by chance.
         seed: Of the run.
         workers: Processes that decode.
+        cut: Where the share of this process in so many images of a batch begins and ends; all of them if None.
+        neighbour: Put the image before its share in front, for mixing pairs each image with the one before it.
     """
 
     def __init__(
@@ -152,7 +154,10 @@ class TrainBatches:
         batch_size: int,
         seed: int,
         workers: int,
+        cut: Callable[[int], tuple[int, int]] | None = None,
+        neighbour: bool = False,
     ) -> None:
+        self._cut, self._neighbour = cut, neighbour
         self._targets = targets
         self._batch_size = min(batch_size, len(ids))
         self._seed = seed
@@ -167,8 +172,15 @@ class TrainBatches:
         """Batches ``first``, ``first + 1``, ... of an epoch: uint8 (B, 3, S, S) and ``Targets``."""
         order = seeds.order(self._seed, epoch, len(self._targets))
         size = self._batch_size
-        chunks = [order[step * size : (step + 1) * size] for step in range(first, len(self))]
+        chunks = [self._share(order[step * size : (step + 1) * size]) for step in range(first, len(self))]
         self._plan.batches = [[(epoch, int(i)) for i in chunk] for chunk in chunks]
         for pixels, chunk in zip(self._loader, chunks, strict=True):
             target = self._targets[chunk]
             yield pixels, target.pin_memory() if pixels.is_pinned() else target
+
+    def _share(self, batch: np.ndarray) -> np.ndarray:
+        """What this process gets of the positions of a batch, (B,)."""
+        if self._cut is None:
+            return batch
+        first, last = self._cut(len(batch))
+        return np.append(batch[first - 1], batch[first:last]) if self._neighbour else batch[first:last]

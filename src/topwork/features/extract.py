@@ -19,10 +19,13 @@ from topwork.backbones import Backbone
 from topwork.data import images, transforms
 from topwork.data.batches import eval_batches
 from topwork.devices import Compute
+from topwork.distributed import Files, in_turn, receive, send
 from topwork.features import engines
 from topwork.features.cache import FeatureCache
+from topwork.features.subset import Features
 from topwork.progress import Progress
 from topwork.signals import Signals
+from topwork.world import world
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
 SHARD = 2048
@@ -125,8 +128,8 @@ class FeatureStore:
             return
         title = "features (mirrored)" if mirrored else "features"
         start = time.monotonic()
-        if self._forward is None:
-            self._forward = engines.start(self.engine, self._backbone, self._compute, BATCH)
+        send({"extract": fresh, "mirrored": mirrored, "engine": self.engine})
+        self._start()
         done = 0
         with self._progress.step(title, len(fresh)) as step:
             for features in self._extract(fresh, mirrored, step.advance):
@@ -140,23 +143,40 @@ class FeatureStore:
             f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({rate:.0f} a second; {self.engine})"
         )
 
+    def _start(self) -> None:
+        if self._forward is None:
+            self._forward = engines.start(self.engine, self._backbone, self._compute, BATCH)
+
+    def serve(self) -> Files:
+        """Extract with rank 0, which calls ``alone``, until that is done; what it gave."""
+        while True:
+            message, files = receive()
+            if message is None:
+                return files
+            self.engine = message["engine"]
+            self._start()
+            for _ in self._extract(message["extract"], message["mirrored"], lambda count: None):
+                pass
+            self._signals.check()
+
     def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
         """Features of the images in order, float32 (at most SHARD, D) at a time; ends early if a signal came.
 
         What is given is valid until the next is asked for.
         """
-        batches = eval_batches(self._manifest.root, ids, self._backbone.spec, BATCH, self._compute.workers)
-        shard, filled = np.empty((SHARD, self._backbone.features), dtype=np.float32), 0  # small pieces split the heap
-        for features in self._ahead(batches, mirrored):
+        batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+        place = world()
+        own = [i for batch in batches[place.rank :: place.size] for i in batch]
+        pixels = eval_batches(self._manifest.root, own, self._backbone.spec, BATCH, self._compute.workers)
+        width = self._backbone.features
+        shard, filled = np.empty((SHARD, width), dtype=np.float32), 0  # small pieces split the heap
+        for features in in_turn(self._ahead(pixels, mirrored), [*map(len, batches)], width, self._signals):
             shard[filled : filled + len(features)] = features
             filled += len(features)
             advance(len(features))
-            stop = self._signals.asked()
-            if filled == SHARD or stop:
-                yield shard[:filled]
+            if filled == SHARD:
+                yield shard
                 filled = 0
-            if stop:
-                return
         if filled:
             yield shard[:filled]
 
@@ -179,6 +199,16 @@ class FeatureStore:
         assert self._forward is not None
         with torch.inference_mode(), self._compute.autocast():
             return self._forward(x)[:count].float().cpu().numpy()
+
+
+def alone(features: Features, compute: Callable[[], Files]) -> Files:
+    """What rank 0 makes of features, in every process; the others help to extract what it asks for meanwhile."""
+    if not world().main:
+        assert isinstance(features, FeatureStore)
+        return features.serve()
+    files = compute()
+    send(None, files)
+    return files
 
 
 def _rooms(size: int) -> Iterator[torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ from topwork.backbones import Backbone, layer_groups
 from topwork.config import Component
 from topwork.data.batches import train_weights
 from topwork.devices import Compute
+from topwork.distributed import wished
 from topwork.features import Features
 from topwork.progress import Progress
 from topwork.signals import Signals
@@ -76,7 +77,13 @@ class Context:
         return ImageData(self.manifest, self.split, backbone.spec, self.compute, self.seed, backbone.any_size)
 
     def session(self, name: str, config: Component, quiet: bool = False) -> Session:
-        """Surroundings of ``loop.fit`` whose checkpoints belong to these resolved settings."""
+        """Surroundings of ``loop.fit`` whose checkpoints belong to these resolved settings.
+
+        Args:
+            name: Of the strategy.
+            config: Resolved.
+            quiet: For trainings of seconds, which of several processes rank 0 does alone.
+        """
         plan = {
             "strategy": name,
             "seed": self.seed,
@@ -85,10 +92,11 @@ class Context:
             "train": len(self.split.ids["train"]),
             **config.model_dump(mode="json"),
         }
-        store = CheckpointStore(self.folder / "checkpoints", plan, self.progress.say)
+        store = CheckpointStore(self.folder / "checkpoints", plan, self.progress.say, shared=not quiet)
         seconds = SAVE_SECONDS if quiet else 0.0
+        asked = self.signals.asked if quiet else partial(wished, self.signals)
         return Session(
-            self.compute, store, self.progress, self.signals.check, self.signals.asked, quiet, seconds, self.epoch_done
+            self.compute, store, self.progress, self.signals.check, asked, quiet, seconds, self.epoch_done
         )
 
 

@@ -112,10 +112,10 @@ class Finetune(LogitScores):
         """Fit the head, train all layers, keep the best epoch on val."""
         task = self._task(config, context, fitted=config.head == "fitted")
         position = fit(task, config, context.seed, context.session(self.name, config), self.name)
-        storage.remove_folder(context.folder / STAGES)
         fitted = whole_network(task.model, position, context, _notes(config))
         if not config.freeze_stages:
             return fitted
+        storage.remove_folder(context.folder / STAGES)
         images = context.split.ids
         return replace(fitted, passes=len(images["train"]) * max(1, config.views) + len(images["val"]))
 

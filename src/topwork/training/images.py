@@ -11,12 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from topwork import distributed
 from topwork.artifacts import InputSpec, Manifest, Split
+from topwork.backbones import synchronised
 from topwork.config import ImageTrainingConfig, TrainingConfig
 from topwork.data.batches import Targets, TrainBatches, eval_batches, train_weights
 from topwork.data.transforms import Mixer, TrainTransform, normalise
 from topwork.devices import Compute, compiled, speed_up_training
 from topwork.training.loop import Batch, Task
+from topwork.world import world
 
 EVAL_BATCH = 32
 BN_MOMENTUM = 0.1
@@ -65,14 +68,18 @@ class ImageData:
     def outputs(self, model: nn.Module, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``."""
         assert isinstance(model, Classifier)
-        compute, logits, features = self.compute, [], []
         model.eval()
+        logits, features = distributed.in_batches(ids, EVAL_BATCH, lambda share: self._outputs(model, share))
+        return logits.numpy(), features.numpy()
+
+    def _outputs(self, model: Classifier, ids: Sequence[str]) -> list[torch.Tensor]:
+        compute, logits, features = self.compute, [], []
         with torch.inference_mode(), compute.autocast():
             for pixels, count in eval_batches(self.manifest.root, ids, self.spec, EVAL_BATCH, compute.workers):
                 y = model.backbone(normalise(pixels, self.spec, compute.device))
                 logits.append(model.head(y)[:count].float().cpu())
                 features.append(y[:count].float().cpu())
-        return torch.cat(logits).numpy(), torch.cat(features).numpy()
+        return [torch.cat(logits), torch.cat(features)]
 
 
 class Answers:
@@ -142,25 +149,39 @@ def training_mode(
 def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTrainingConfig, data: ImageData) -> Task:
     """The task of training a classifier, already on its device, on the train part of the data."""
     assert isinstance(config.train_size, int)
+    if world().size > 1 and config.batch_norm == "update" and data.compute.device.type == "cuda":
+        model.backbone = synchronised(model.backbone)
     speed_up_training(model, data.compute)
     split, spec, device = data.split, data.spec, data.compute.device
     train, labels = split.ids["train"], split.labels["train"]
     transform = TrainTransform(config, spec, config.train_size, data.seed)
-    mixer = Mixer(config, len(split.classes), data.seed)
+    mixer, place = Mixer(config, len(split.classes), data.seed), world()
+    extra = int(place.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of a share's first image
 
     def prepare(batch: Batch, step: int) -> Batch:
         pixels, target = batch
-        return mixer(normalise(pixels, spec, device), target.to(device, non_blocking=True), step)
+        x, target = mixer(normalise(pixels, spec, device), target.to(device, non_blocking=True), step)
+        return x[extra:], target[extra:]
 
     return Task(
         model,
         groups,
         TrainBatches(
-            data.manifest.root, train, data.targets, spec, transform, config.batch_size, data.seed, data.compute.workers
+            data.manifest.root,
+            train,
+            data.targets,
+            spec,
+            transform,
+            config.batch_size,
+            data.seed,
+            data.compute.workers,
+            place.cut,
+            neighbour=bool(extra),
         ),
         prepare,
         lambda: val_score(torch.from_numpy(data.logits(model, "val")), split.labels["val"]),
         class_weights(config, labels, len(split.classes), device),
         training_mode(model, config),
         compiled(model) if config.compile is True else None,
+        shared=True,
     )

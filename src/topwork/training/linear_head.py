@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import safetensors.numpy
 
 from topwork.artifacts import Split
 from topwork.config import ChoiceConfig
-from topwork.features import Features, fit_normaliser
+from topwork.features import Features, alone, fit_normaliser
 from topwork.training.choice import choose
 
 GRID = ChoiceConfig(grid=(1e-3, 1e-2, 1e-1))
@@ -17,9 +18,21 @@ def fit_linear_head(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Softmax regression on the features, its L2 strength chosen on val, as a layer on the raw features.
 
+    Of several processes rank 0 fits it, and all get the same bits.
+
     Returns:
         Weight float32 (K, D) and bias float32 (K,): logits = features @ weight.T + bias.
     """
+
+    def fit() -> dict[str, bytes]:
+        weight, bias = _fit(features, split, device, weights)
+        return {"head": safetensors.numpy.save({"weight": np.ascontiguousarray(weight), "bias": bias})}
+
+    head = safetensors.numpy.load(alone(features, fit)["head"])
+    return head["weight"].copy(), head["bias"].copy()
+
+
+def _fit(features: Features, split: Split, device: str, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     normalise = fit_normaliser(features.part("train"), power=False)  # a linear layer can hold a shift and a scale only
     parts = {part: (normalise(features.part(part)), split.labels[part]) for part in ("train", "val")}
     model = choose("softmax", GRID, parts, len(split.classes), device, seed=0, weights=weights).fit

@@ -23,10 +23,13 @@ from topwork.errors import StorageError, TopworkError
 from topwork.progress import Progress, Step, duration
 from topwork.training import schedule
 from topwork.training.checkpoint import CheckpointStore
+from topwork.training.replicas import Replicas
 from topwork.training.state import Averages, Position, Tensors, pack, unpack
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 UNREAD = 64  # steps of a GPU between two looks at the loss
+SAVE_WITHIN = 300.0  # seconds of an epoch that a kill may cost
+CLOCK = 16  # steps between two looks at the time, on which several processes must agree
 
 
 class Batches(Protocol):
@@ -54,6 +57,7 @@ class Task:
         class_weights: Of the loss, float32 (K,), or None.
         train_mode: Puts the model into training mode; a strategy keeps layers out of it here.
         forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or a part of it.
+        shared: Whether ``batches`` gives each of several processes its share of a batch.
     """
 
     model: nn.Module
@@ -64,6 +68,7 @@ class Task:
     class_weights: torch.Tensor | None = None
     train_mode: Callable[[], None] | None = None
     forward: Callable[[torch.Tensor], torch.Tensor] | None = None
+    shared: bool = False
 
 
 @dataclass
@@ -114,6 +119,7 @@ class _Training:
         self.task, self.config, self.seed, self.session, self.name = task, config, seed, session, name
         self.total = config.epochs * len(task.batches)
         self.optimizer = make_optimizer(task.groups, config)
+        self.replicas = Replicas(task.model, task.forward, task.shared)
         self.averages = Averages(task.model, config.ema)
         self.position = Position(pieces=config.accumulate)
         self.best: Tensors = {}
@@ -149,6 +155,8 @@ class _Training:
             bar.advance()
             if self.session.stop_asked():
                 self._stop()
+            if self.position.step % CLOCK == 0 and self._is_due(SAVE_WITHIN):
+                self._save_if_possible()
 
     def _step(self, batch: Batch) -> None:
         """One optimizer step; a GPU that runs out of memory gets the batch in twice as many pieces, for good."""
@@ -157,10 +165,11 @@ class _Training:
         x, target = self.task.prepare(batch, position.step)
         while True:
             try:
-                torch.manual_seed(seeds.derive(self.seed, "step", position.step))
+                torch.manual_seed(seeds.derive(self.seed, "step", position.step, *self.replicas.salt))
                 loss = self._gradients(x, target)
                 break
             except torch.OutOfMemoryError:
+                self.replicas.refuse_short_memory()
                 if position.pieces >= len(x):
                     raise
                 position.pieces *= 2
@@ -172,6 +181,7 @@ class _Training:
         nn.utils.clip_grad_norm_(self.task.model.parameters(), config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.replicas.after_step()
         position.step += 1
         self.averages.update(position.step)
 
@@ -179,7 +189,7 @@ class _Training:
         """Add up the losses of the last steps; on a GPU this waits for them, so it is done seldom."""
         if not self._unread:
             return
-        losses, self._unread = torch.stack(self._unread).tolist(), []
+        losses, self._unread = self.replicas.mean(torch.stack(self._unread)).tolist(), []
         for loss in losses:
             if not loss < float("inf"):  # also catches NaN
                 raise TopworkError(
@@ -198,12 +208,14 @@ class _Training:
         """Fill the gradients; the loss as a scalar tensor on the device, which nobody waits for."""
         self.optimizer.zero_grad()
         total = torch.zeros((), device=x.device)
-        forward = self.task.forward or self.task.model
-        for part, goal in zip(x.chunk(self.position.pieces), target.chunk(self.position.pieces), strict=True):
-            with self.session.compute.autocast():
-                logits = forward(part)
-            loss = self._loss(logits.float(), goal) * self._share(goal, target)
-            self.scaler.scale(loss).backward()
+        whole = self.replicas.mean(self._weight(target))
+        parts = list(zip(x.chunk(self.position.pieces), target.chunk(self.position.pieces), strict=True))
+        for number, (part, goal) in enumerate(parts, 1):
+            with self.replicas.adding_up(number == len(parts)):
+                with self.session.compute.autocast():
+                    logits = self.replicas(part)
+                loss = self._loss(logits.float(), goal) * (self._weight(goal) / whole)
+                self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
 
@@ -215,12 +227,12 @@ class _Training:
             return functional.cross_entropy(logits, goal, weights)
         return functional.cross_entropy(logits, goal, weights, label_smoothing=smoothing)
 
-    def _share(self, goal: torch.Tensor, target: torch.Tensor) -> torch.Tensor | float:
-        """What a piece counts for in the batch's mean, which divides class indices by the sum of their weights."""
+    def _weight(self, goal: torch.Tensor) -> torch.Tensor:
+        """What images count for in the batch's mean, which divides class indices by the sum of their weights."""
         weights = self.task.class_weights
         if weights is None or goal.ndim > 1:
-            return len(goal) / len(target)
-        return weights[goal].sum() / weights[target].sum()
+            return torch.full((), float(len(goal)), device=goal.device)
+        return weights[goal].sum()
 
     def _finish_epoch(self, epoch: int) -> None:
         self._read_losses()
@@ -245,7 +257,7 @@ class _Training:
         over = position.step >= self.total or position.stopped_early
         if stop:
             self._save()  # one that fails is an error here, for 'saved' must be true
-        elif over or time.monotonic() - self._saved >= self.session.save_seconds:
+        elif over or self._is_due(self.session.save_seconds):
             self._save_if_possible()
         self._report(record)  # once it is saved: an epoch that was reported is never lost
         if stop:
@@ -267,6 +279,9 @@ class _Training:
         """Save and leave; a save that fails is an error here, for 'saved' must be true."""
         self._save()
         self.session.interrupted()
+
+    def _is_due(self, seconds: float) -> bool:
+        return self.replicas.any(time.monotonic() - self._saved >= seconds)
 
     def _save_if_possible(self) -> None:
         """A save that fails keeps the training alive: it warns and tries again at the next occasion."""

@@ -1,0 +1,64 @@
+"""What all processes of a training but rank 0 do: they get what they need from it, train with it and write nothing."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from topwork import config, devices, distributed, execution, preparing
+from topwork.artifacts import ImageRow, Manifest
+from topwork.data.split import make_split
+from topwork.finishing import take_part
+from topwork.progress import choose
+from topwork.signals import Signals
+from topwork.strategies import STRATEGIES, load
+
+_ROW = [field.name for field in fields(ImageRow)]
+_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows"}]
+
+
+def tell_manifest(asked: config.Config, manifest: Manifest) -> None:
+    """Rank 0: say what is trained on what."""
+    rows = [[getattr(row, name) for name in _ROW] for row in manifest.rows]
+    facts = {name: getattr(manifest, name) for name in _MANIFEST}
+    distributed.send(
+        {"asked": asked.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "manifest": facts}
+    )
+
+
+def help_main() -> None:
+    """The others: take part in one training until rank 0 has finished it.
+
+    Raises:
+        LostProcess: Rank 0, or another, has ended before.
+        Interrupted: A signal came to any process.
+    """
+    with Signals() as signals:
+        distributed.join()
+        with distributed.lost_plainly(signals):
+            told: dict[str, Any] = distributed.receive()[0]
+            asked = config.validate(config.Config, told["asked"])
+            rows = tuple(ImageRow(**dict(zip(_ROW, row, strict=True))) for row in told["rows"])
+            manifest = Manifest(Path(told["root"]), rows, **told["manifest"])
+            fraction = asked.data.test_fraction
+            split = make_split(manifest, asked.seed, asked.data.val_fraction, None if fraction == "auto" else fraction)
+            device, progress = devices.resolve(asked.compute), choose(quiet=True)
+            setup = preparing.prepare(asked, manifest, split, device, progress, signals)
+            _help(asked.strategies[0], setup, signals)
+            distributed.leave()
+
+
+def _help(name: str, setup: preparing.Setup, signals: Signals) -> None:
+    if not STRATEGIES[name].on_images:
+        setup.features.serve()
+        return
+    strategy = load(name)
+    settings = distributed.receive()[0]
+    if settings is None:  # it was done before
+        return
+    context = execution.context_of(setup, Path(tempfile.gettempdir()) / uuid.uuid4().hex, signals)  # never made
+    fitted = strategy.fit(config.validate(strategy.Config, settings, name), context)
+    take_part(fitted, setup.split, setup.config.seed)

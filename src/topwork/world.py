@@ -1,0 +1,61 @@
+"""The place of this process among those of one training, as torchrun puts it into the environment. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of the processes this is.
+
+    Attributes:
+        rank, size: Among all processes.
+        local_rank, local_size: Among those of this machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process is the one that decides, writes and speaks."""
+        return self.rank == 0
+
+    def cut(self, count: int) -> tuple[int, int]:
+        """Where the share of this process in ``count`` things begins and ends; together the shares are all, once."""
+        return count * self.rank // self.size, count * (self.rank + 1) // self.size
+
+
+def launched() -> bool:
+    """Whether this process was started by torchrun, or by topwork for one of several devices."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
+def world() -> World:
+    """The place of this process; that of a single one outside torchrun."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    return World(*(int(os.environ[name]) for name in names)) if all(name in os.environ for name in names) else World()
+
+
+def restarts() -> int:
+    """How often torchrun has started this training again."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def launch_id() -> str:
+    """What names this start of torchrun and all its restarts, also on other machines; empty if nothing does."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    return "" if name == "none" else name
+
+
+def restarted(before: str) -> bool:
+    """Whether torchrun has started this training before.
+
+    Args:
+        before: The ``launch_id`` that the run folder was written by; empty if there is none.
+    """
+    return restarts() > 0 or ("" != before == launch_id())

@@ -1,0 +1,136 @@
+"""A training and an extraction small enough for tests; as a program, one of two processes that do them together."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from topwork import backbones, distributed
+from topwork.config import ComputeConfig, ImageTrainingConfig
+from topwork.data import batches
+from topwork.data.manifest import build_manifest
+from topwork.data.split import make_split
+from topwork.devices import resolve
+from topwork.errors import Interrupted
+from topwork.features import FeatureStore, alone
+from topwork.progress import PlainProgress
+from topwork.signals import Signals
+from topwork.strategies.base import network_groups
+from topwork.training.checkpoint import CheckpointStore
+from topwork.training.images import Classifier, ImageData, image_task
+from topwork.training.loop import Session, fit
+from topwork.training.state import Position
+from topwork.world import world
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "weighted": {"class_weights": "balanced", "accumulate": 2, "ema": 0.9, "epochs": 4},
+    "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 4},
+}
+BATCH = 8
+LOGGED = {"batch_size": 2, "epochs": 3}  # no image is left out: their number is even
+STOP = 7  # a step in the middle of an epoch
+
+
+class Small:
+    """One training of a tiny network on a folder of photos, wherever it runs."""
+
+    def __init__(self, photos: Path, place: Path) -> None:
+        self.photos, self.place = photos, place
+        self.compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1, workers=0))
+        self.manifest = build_manifest("folder", str(photos), place / f"cache-{world().rank}")
+        self.split = make_split(self.manifest, 0, 0.2, 0.2)
+        self.progress = PlainProgress(quiet=True)
+
+    def train(self, name: str, stop: int | None = None, **settings: Any) -> tuple[Position, dict[str, torch.Tensor]]:
+        """Train, or go on with, what has this name; a signal comes to the last process after a step.
+
+        Returns:
+            Where it is, and its weights and logits of test.
+        """
+        backbone = backbones.create("test_resnet", None, 32, 1)
+        torch.manual_seed(1)
+        model = Classifier(backbone.module, nn.Linear(backbone.features, len(self.split.classes)))
+        known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
+        config = ImageTrainingConfig(**{"epochs": 10, "compile": False, **known, **settings})
+        data = ImageData(self.manifest, self.split, backbone.spec, self.compute, 0)
+        store = CheckpointStore(self.place / name, {}, self.progress.say, shared=True)
+        task, signals = image_task(model, network_groups(model, 0.0, 1.0), config, data), Signals()
+        done = 0
+
+        def asked() -> bool:
+            nonlocal done
+            done += 1
+            if done == stop and world().rank == world().size - 1:
+                signals.received = 15
+            return distributed.wished(signals)
+
+        session = Session(self.compute, store, self.progress, signals.check, asked, quiet_epochs=True)
+        position = fit(task, config, 0, session, name)
+        logits = torch.from_numpy(data.logits(model, "test"))
+        return position, {**model.state_dict(), "test logits": logits}
+
+    def stopped(self, name: str, stop: int, **settings: Any) -> None:
+        """``train`` up to a signal."""
+        try:
+            self.train(name, stop, **settings)
+        except Interrupted:
+            return
+        raise AssertionError("no signal was heard")
+
+    def extract(self) -> None:
+        """Fill the feature cache, plain and mirrored."""
+        backbone = backbones.create("test_resnet", None, 32, 1)
+        store = FeatureStore(
+            backbone, self.manifest, self.split, self.compute, self.place / "features", self.progress, Signals()
+        )
+        store.engine = "plain"
+
+        def ask() -> dict[str, bytes]:
+            for mirrored in (False, True):
+                store.part("train", mirrored)
+            return {"said": b"done"}
+
+        assert alone(store, ask) == {"said": b"done"}
+
+
+def note_images(log: list[tuple[int, int]]) -> None:
+    """Note the epoch and number of every training image from now on."""
+    real = batches._Images.__getitem__
+
+    def noting(self: batches._Images, index: tuple[int, int]) -> torch.Tensor:
+        if index[0]:
+            log.append(index)
+        return real(self, index)
+
+    batches._Images.__getitem__ = noting  # type: ignore[method-assign]
+
+
+def main(photos: str, place: str) -> None:
+    """All that two processes do in the tests, in one start of them."""
+    rank, out = distributed.join().rank, Path(place)
+    small = Small(Path(photos), out)
+    losses = {}
+    for name, settings in SETTINGS.items():
+        position, tensors = small.train(name, **settings)
+        losses[name] = [record.train_loss for record in position.history]
+        safetensors.torch.save_file(tensors, out / f"{name}-{rank}.safetensors")
+    small.stopped("broken", STOP)
+    _, tensors = small.train("broken")
+    safetensors.torch.save_file(tensors, out / f"broken-{rank}.safetensors")
+    small.extract()
+    log: list[tuple[int, int]] = []
+    note_images(log)
+    small.stopped("logged", 11, **LOGGED)
+    (out / f"said-{rank}.json").write_text(json.dumps({"losses": losses, "log": log}))
+    distributed.leave()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

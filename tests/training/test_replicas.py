@@ -1,0 +1,133 @@
+"""Two real processes over gloo, on 127.0.0.1, train and extract as one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from tests.drawings import write_folder
+from tests.training import pair
+
+from topwork import backbones
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 120  # until a test that hangs is ended
+
+
+@dataclass(frozen=True)
+class Done:
+    """What two processes have done, and one before and after them."""
+
+    one: pair.Small
+    place: Path
+    said: list[dict[str, Any]]
+
+    def end(self, name: str, rank: int) -> dict[str, torch.Tensor]:
+        return safetensors.torch.load_file(self.place / f"{name}-{rank}.safetensors")
+
+
+def _together(photos: Path, place: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    given = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    words = [sys.executable, "-m", "tests.training.pair", str(photos), str(place)]
+    started = []
+    try:
+        for rank in ("0", "1"):
+            env = {**os.environ, **given, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"}
+            with open(place / f"words-{rank}", "wb") as file:
+                started.append(
+                    subprocess.Popen(words, env=env, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
+                )
+        for process in started:
+            process.wait(SECONDS)
+    finally:
+        for process in started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    said = [(place / f"words-{rank}").read_text() for rank in (0, 1)]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(said)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    place = tmp_path_factory.mktemp("replicas")
+    photos = write_folder(place / "stripes")
+    for image in sorted((photos / "class0").iterdir())[6:]:  # else class weights would all be 1
+        image.unlink()
+    (place / "two").mkdir()
+    one = pair.Small(photos, place)
+    one.stopped("logged", 5, **pair.LOGGED)
+    shutil.copytree(place / "logged", place / "two" / "logged")
+    threads = torch.get_num_threads()
+    _together(photos, place / "two")
+    yield Done(one, place / "two", [json.loads((place / "two" / f"said-{rank}.json").read_text()) for rank in (0, 1)])
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", pair.SETTINGS)
+def test_two_halves_of_a_batch_are_the_batch(done: Done, name: str) -> None:
+    position, expected = done.one.train(name, **pair.SETTINGS[name])
+    assert position.step >= (20 if name == "plain" else 8)
+    for rank in (0, 1):
+        losses = done.said[rank]["losses"][name]
+        assert losses == pytest.approx([record.train_loss for record in position.history], abs=1e-5)
+        torch.testing.assert_close(done.end(name, rank), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(done.end(name, 0), done.end(name, 1), atol=0, rtol=0)
+
+
+def test_the_same_number_of_processes_resumes_bit_for_bit(done: Done) -> None:
+    for rank in (0, 1):
+        torch.testing.assert_close(done.end("broken", rank), done.end("plain", rank), atol=0, rtol=0)
+
+
+def test_features_of_two_processes_are_the_files_of_one(done: Done) -> None:
+    done.one.extract()
+    one, two = ({p.relative_to(root): p.read_bytes() for p in root.rglob("*.*")} for root in (
+        done.one.place / "features", done.place / "features"
+    ))  # fmt: skip
+    assert len(one) == 4  # two views, each a key and a shard
+    assert one == two
+
+
+def test_synchronised_statistics_leave_the_network_as_it_is() -> None:
+    network = backbones.create("tf_efficientnet_lite0", None, 32).module
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    before, state = network(x), {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    parameters = list(map(id, network.parameters()))
+    network = backbones.synchronised(network).eval()
+    assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules())
+    torch.testing.assert_close(network(x), before, atol=0, rtol=0)
+    torch.testing.assert_close(dict(network.state_dict()), state, atol=0, rtol=0)
+    assert list(map(id, network.parameters())) == parameters
+
+
+def test_one_then_two_then_one_process_see_every_image_once_an_epoch(done: Done) -> None:
+    log: list[tuple[int, int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair.batches._Images, "__getitem__", pair.batches._Images.__getitem__)  # so that it is put back
+        pair.note_images(log)
+        fresh = pair.Small(done.one.photos, done.one.place)
+        fresh.stopped("before", 5, **pair.LOGGED)  # what 'logged' did before the two
+        shutil.copytree(done.place / "logged", done.one.place / "after")
+        position, _ = fresh.train("after", **pair.LOGGED)
+    everyone = Counter(log) + Counter(tuple(index) for said in done.said for index in said["log"])
+    count = len(done.one.split.ids["train"])
+    assert everyone == {(epoch, image): 1 for epoch in (1, 2, 3) for image in range(count)}
+    assert position.step == 3 * count // 2
+    assert [len(said["log"]) for said in done.said] == [10, 10]
