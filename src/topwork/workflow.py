@@ -117,7 +117,7 @@ def train(
         raise UsageError("--tune searches on one device. Leave it out, or tune first and give what it found.")
     several = (devices or 1) > 1 or bool(max_restarts)
     if several and callbacks:
-        raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or call this under torchrun.")
+        raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or use torchrun.")
     job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), log, callbacks)
     if several:
         from topwork.launching import launch

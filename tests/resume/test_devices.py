@@ -18,7 +18,7 @@ import topwork
 from topwork.artifacts import read_run_info
 from topwork.errors import UsageError
 
-SECONDS = 120
+SECONDS = 70  # for each of three waits
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
 

@@ -95,9 +95,7 @@ class Context:
         store = CheckpointStore(self.folder / "checkpoints", plan, self.progress.say, shared=not quiet)
         seconds = SAVE_SECONDS if quiet else 0.0
         asked = self.signals.asked if quiet else partial(wished, self.signals)
-        return Session(
-            self.compute, store, self.progress, self.signals.check, asked, quiet, seconds, self.epoch_done
-        )
+        return Session(self.compute, store, self.progress, self.signals.check, asked, quiet, seconds, self.epoch_done)
 
 
 @dataclass(frozen=True)
