@@ -4,7 +4,8 @@
 rows and columns with a filter that is widened by the scale, and rounds to 8 bits after each step. The convolutions
 are matrix products whose weights are computed in the graph from the size of the image (``filters``). Pillow's weights
 are whole multiples of 2^-22; here each is cut in two, so that all sums are of whole numbers that float32 holds exactly,
-and the pixels are Pillow's to the last bit. A block's mean comes from running sums.
+and the pixels are Pillow's but for a tie in many thousands, which falls by the last bit of a float64. A block's mean
+comes from running sums.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch.nn import functional
 from topwork.artifacts import InputSpec
 from topwork.use.export.filters import BITS, FILTERS, Weights
 
+EMPTY = 2  # blocks more than there are: the exporter must see that there are two
 GAP = 3  # reducing_gap in transforms.eval_pixels
 HALF = 2.0**11  # a weight is HALF * coarse + fine
 
@@ -45,12 +47,14 @@ class Resize(nn.Module):
         sums, down, tall = self._blocks(x.to(torch.int32), 2, height)
         sums, across, wide = self._blocks(sums, 3, width)
         x = _mean(sums.float(), tall[:, None] * wide, _power_of_two(tall)[:, None] & _power_of_two(wide))
-        return torch.cond(self._columns_first(x.shape[2], x.shape[3]), _down_first, _across_first, (x, down, across))
+        first = self._columns_first(x.shape[2] - EMPTY, x.shape[3] - EMPTY)
+        return torch.cond(first, _down_first, _across_first, (x, down, across))
 
     def _columns_first(self, height: int, width: int) -> torch.Tensor:
-        """Which of the two convolutions Pillow 13 does first; found by trying: the rounding between them shows it."""
-        tall = torch.scalar_tensor(height, dtype=torch.int64)
-        return (tall > self.side) & (tall + self.side > 2 * torch.scalar_tensor(width, dtype=torch.int64))
+        """Whether Pillow 13 convolves columns first, which the rounding between shows: if the height loses over twice
+        as many pixels as the width (its pull request 9549)."""
+        lost, less = (torch.scalar_tensor(n, dtype=torch.int64) - self.side for n in (height, width))
+        return (lost > 0) & (lost > 2 * less)
 
     def _nearest(self, length: int, device: torch.device) -> torch.Tensor:
         scale = torch.scalar_tensor(length, dtype=torch.float64, device=device) / self.side
@@ -61,7 +65,7 @@ class Resize(nn.Module):
     def _blocks(self, x: torch.Tensor, axis: int, length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Sums of the blocks along an axis, the weights (S, blocks) of their means, and how many pixels each has."""
         factor: Any = torch.sym_max(length // (GAP * self.side), 1)
-        count = (length + factor - 1) // factor + 2  # two more, empty ones: the exporter must see that there are two
+        count = (length + factor - 1) // factor + EMPTY
         p = torch.arange(count, device=x.device)
         start = (p * factor).clamp(max=length)
         end = (start + factor).clamp(max=length)
@@ -71,7 +75,15 @@ class Resize(nn.Module):
         place = (2 * i + 1) * length - (2 * p + 1) * factor * self.side
         widened: Any = 2 * torch.sym_max(length, factor * self.side)
         assert self.weights is not None
-        return sums, self.weights(place, widened, end > start), (end - start).clamp(min=1).float()
+        moved = self._moved(p.float() + 0.5, torch.scalar_tensor(length), torch.scalar_tensor(factor))
+        return sums, self.weights(place, widened, moved, end > start), (end - start).clamp(min=1).float()
+
+    def _moved(self, centres: torch.Tensor, length: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """How far blocks lie off since Pillow keeps length / factor in float32: float32 (P,), in pixels of the filter."""
+        kept = length / factor
+        coarse = torch.round(kept)
+        lost = (length - coarse * factor) - (kept - coarse) * factor  # each product is exact
+        return centres * (-self.side * factor / length * (lost / length))
 
 
 def _across_first(x: torch.Tensor, down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
