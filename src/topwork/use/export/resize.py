@@ -79,7 +79,7 @@ class Resize(nn.Module):
         return sums, self.weights(place, widened, moved, end > start), (end - start).clamp(min=1).float()
 
     def _moved(self, centres: torch.Tensor, length: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-        """How far blocks lie off since Pillow keeps length / factor in float32: float32 (P,), in pixels of the filter."""
+        """How far blocks lie off as Pillow keeps length / factor in float32: float32 (P,), in pixels of the filter."""
         kept = length / factor
         coarse = torch.round(kept)
         lost = (length - coarse * factor) - (kept - coarse) * factor  # each product is exact
