@@ -13,6 +13,7 @@ SCRIPTS = (
     ["fine_tuning.py"],
     ["training_step.py"],
     ["linear_svm.py"],
+    ["serving.py"],
     ["accuracy.py", "elpv"],
 )
 

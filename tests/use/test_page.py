@@ -87,6 +87,9 @@ def test_a_photo_is_dropped_looked_at_and_downloaded(page: Page, mlp: Predictor,
     page.get_by_role("radio", name=guesses[1]).check(force=True)
     expect(page.locator(f'.frame[data-shown="{guesses[1]}"]')).to_be_visible()
     assert page.locator(".frame canvas").screenshot() != first
+    page.set_viewport_size({"width": 700, "height": 900})  # another layout, the same class
+    page.set_viewport_size({"width": 1280, "height": 900})
+    expect(page.get_by_role("radio", name=guesses[1])).to_be_checked()
     page.get_by_role("radio", name="Only the photo").check(force=True)
     expect(page.locator(".frame.plain")).to_be_visible()
     near = page.locator(".near img")

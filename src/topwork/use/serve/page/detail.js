@@ -20,14 +20,14 @@ export function show(place, photo) {
     return;
   }
   const frame = picturePart(photo);
-  chosen = row.top.length ? row.top[0].label : "";
+  chosen = photo.chosen ?? row.top[0]?.label ?? "";
   const words = el("div", {}, heading(photo), ...warnings(row));
   const left = el("figure", {}, frame);
   if (!row.error) {
     const caption = el("figcaption", { "aria-live": "polite" });
     left.append(caption);
     const update = () => showMap(photo, frame, caption);
-    words.append(guesses(row, update), nearest(row));
+    words.append(guesses(photo, update), nearest(row));
     observe(frame, update);
   }
   place.replaceChildren(el("div", { class: "detail" }, left, words));
@@ -69,12 +69,13 @@ function warnings(row) {
   return found;
 }
 
-function guesses(row, update) {
+function guesses(photo, update) {
+  const { row } = photo;
   number += 1;
   const choice = (value, ...children) => {
     const input = el("input", { type: "radio", name: `class-${number}`, value, checked: value === chosen });
     input.addEventListener("change", () => {
-      chosen = value;
+      chosen = photo.chosen = value;
       update();
     });
     return [input, ...children];
