@@ -21,7 +21,7 @@ TORCH = {"torch", "torchvision", "timm"}
 # What must not load before a command is known: --help answers in an instant.
 HEAVY = TORCH | {"sklearn", "scipy", "matplotlib", "jinja2", "huggingface_hub"}
 # Modules that need no torch, directly or through what they import.
-LIGHT = {"evaluation", "report", "doctor", "folders", "generations", "options", "results", "signals", "world"}
+LIGHT = {"evaluation", "report", "doctor", "folders", "generations", "options", "pool", "results", "signals", "world"}
 # Package -> the files and folders that may import it.
 ONLY_IN = {
     "timm": ("backbones/",),

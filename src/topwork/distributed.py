@@ -9,9 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -22,11 +19,10 @@ from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from topwork.errors import LostProcess
-from topwork.signals import Signals
+from topwork.signals import Signals, end_with_parent
 from topwork.world import World, restarts, world
 
 TIMEOUT = timedelta(hours=1)  # rank 0 may look at many images, or fit a head, while the others wait
-LEAVE_SECONDS = 30  # between the end of the launcher and that of a process that has not heard of it
 Files = dict[str, bytes]
 
 
@@ -34,7 +30,7 @@ def join() -> World:
     """Meet the other processes: gloo for what lies on the CPU, and NCCL for GPUs where there are any."""
     place = world()
     if place.size > 1 and not dist.is_initialized():
-        _end_with_parent()
+        end_with_parent(os.getppid())
         gpu = torch.cuda.is_available()
         if gpu:
             torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
@@ -45,7 +41,8 @@ def join() -> World:
 
 def _meeting() -> dist.Store:
     """Where the processes exchange their addresses: those of an earlier start must not be found there."""
-    store, _, size = next(iter(rendezvous("env://", timeout=TIMEOUT)))
+    there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # if not, rank 0 opens it, when it is ready to
+    store, _, size = next(iter(rendezvous("env://", timeout=timedelta(seconds=30) if there else TIMEOUT)))
     store.set_timeout(TIMEOUT)
     return dist.PrefixStore(f"topwork/{restarts()}/{size}", store)
 
@@ -55,20 +52,6 @@ def leave() -> None:
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
-
-
-def _end_with_parent() -> None:
-    """Stop as if asked to when the launcher dies, so that no process is left behind; at once if nobody listens."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(LEAVE_SECONDS)
-        os._exit(128 + signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def run_strategy(
     fitted = replace(fitted, notes=[*fitted.notes, *_device_notes(name, settings, setup)])
     if fitted.history:
         write_history(folder / "history.jsonl", fitted.history)
-    finish(Finished(name, fitted, setup, folder, setup.features.seconds - before))
+    finish(Finished(name, fitted, setup, folder, setup.features.seconds - before + setup.paid))
     if not STRATEGIES[name].on_images:
         send(None)  # the others have helped to extract features until now
     replace(info, strategies=(name,), kind="run", status="done").write(folder)

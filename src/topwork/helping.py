@@ -10,7 +10,7 @@ from typing import Any
 
 from topwork import config, devices, distributed, execution, preparing
 from topwork.artifacts import ImageRow, Manifest
-from topwork.data.split import make_split
+from topwork.data.split import splits_of
 from topwork.finishing import take_part
 from topwork.progress import choose
 from topwork.signals import Signals
@@ -43,8 +43,7 @@ def help_main() -> None:
             asked = config.validate(config.Config, told["asked"])
             rows = tuple(ImageRow(**dict(zip(_ROW, row, strict=True))) for row in told["rows"])
             manifest = Manifest(Path(told["root"]), rows, **told["manifest"])
-            fraction = asked.data.test_fraction
-            split = make_split(manifest, asked.seed, asked.data.val_fraction, None if fraction == "auto" else fraction)
+            (split,) = splits_of(asked, manifest)
             device, progress = devices.resolve(asked.compute), choose(quiet=True)
             setup = preparing.prepare(asked, manifest, split, device, progress, signals)
             _help(asked.strategies[0], setup, signals)

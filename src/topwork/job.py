@@ -12,9 +12,7 @@ import contextlib
 import shlex
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +24,11 @@ from topwork.config import Config
 from topwork.data.account import data_account, split_lines
 from topwork.data.looking import look_at_images
 from topwork.data.sources import Listing
-from topwork.data.split import make_folds, make_split
+from topwork.data.split import splits_of
 from topwork.errors import ChangedSettings
 from topwork.progress import PlainProgress, RichProgress
 from topwork.resuming import extend, refuse_changes
 from topwork.signals import Signals
-from topwork.strategies import STRATEGIES
 from topwork.tracking import Tracking, listeners
 from topwork.world import launch_id, restarted, restarts, world
 
@@ -44,7 +41,9 @@ class Job:
         kind: ``"run"`` or ``"comparison"``.
         out, resume, overwrite: See ``folders.choose``; a training that torchrun starts again resumes what it finds.
         progress: To people.
+        log, callbacks: See ``tracking.listeners``.
         command: What was typed, for ``run.json``; empty for the words of this process.
+        devices: Trainings of a comparison at the same time.
 
     """
 
@@ -59,14 +58,15 @@ class Job:
         log: Sequence[str] = (),
         callbacks: Sequence[Any] = (),
         command: str = "",
+        devices: int = 1,
     ) -> None:
         self.log, self.listeners = tuple(log), listeners(log, callbacks)  # refused before anything is emptied
         self.asked, self.kind, self.progress, self.command = asked, kind, progress, command or _words()
         if out is not None and (out / "run.json").is_file():
             resume |= restarted(read_run_info(out).details.get("launch", ""))
-        self.resume = resume
+        self.resume, self.devices = resume, devices
         self.loading = threading.Thread(target=_load_torch, daemon=True)
-        self.folds: list[Split] = []
+        self.splits: list[Split] = []
         self.device: Any = None  # resolved when the images are found, for torch is not loaded before
         self.folder = folders.choose(self._name(), out, resume, overwrite and not resume)
         if self.resume and not log:  # those that it was begun with go on
@@ -124,8 +124,13 @@ class Job:
         if self.kind == "run":
             execution.run_strategy(self.asked.strategies[0], setup, self.folder, info, signals)
         else:
-            self._compare(setup, info, signals)
-        self._end()
+            from topwork.comparing import Surroundings, compare
+
+            compare(
+                setup,
+                Surroundings(self.folder, info, self.splits, signals, self.log, self.devices, self.progress.quiet),
+            )
+        self.progress.say(f"All files are in {self.folder}")
 
     def _found(self, listing: Listing) -> None:
         """What can be said, and refused, before the images are decoded and timm is loaded: both may take long."""
@@ -149,13 +154,8 @@ class Job:
 
     def _data(self) -> tuple[Manifest, Split]:
         manifest = look_at_images(self.asked.data, self.progress, self._found)
-        fraction = self.asked.data.test_fraction
-        seed, share = self.asked.seed, self.asked.data.val_fraction
-        if self.asked.folds:
-            self.folds = make_folds(manifest, seed, self.asked.folds, share)
-            split = self.folds[0]
-        else:
-            split = make_split(manifest, seed, share, None if fraction == "auto" else fraction)
+        self.splits = splits_of(self.asked, manifest)
+        split = self.splits[0]
         for line in split_lines(manifest, split):
             self.progress.say(line)
         stored = self.folder / "split.csv"
@@ -186,44 +186,6 @@ class Job:
         }
         return RunInfo(self.kind, self.folder.name, created, "running", self.asked.strategies, details)
 
-    def _compare(self, setup: Any, info: RunInfo, signals: Signals) -> None:
-        from topwork import execution
-        from topwork.data import images
-        from topwork.report.render import write_report
-        from topwork.report.thumbnails import write_disagreements
-
-        execution.write_inputs(self.folder, setup, info)
-        start = time.monotonic()
-        for number, name in enumerate(self.asked.strategies, 1):
-            self.progress.say(f"[{number}/{len(self.asked.strategies)}] {name}")
-            execution.run_strategy(name, setup, self.folder / name, replace(info, name=name), signals)
-            signals.check()
-        self._repeat(setup, info, signals)
-        execution.learn_curves(curve_names(self.asked), setup, self.folder, signals)
-        settings = {
-            name: configuration.read(self.folder / name / "config.toml").settings[name] for name in info.strategies
-        }
-        configuration.write(setup.config.model_copy(update={"settings": settings}), self.folder / "config.toml")
-        replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(self.folder)
-        write_disagreements(self.folder, lambda image: images.load_image(setup.manifest.root / image))
-        write_report(self.folder)
-
-    def _repeat(self, setup: Any, info: RunInfo, signals: Signals) -> None:
-        """Train all strategies again, on further folds or with further seeds, by the settings of the first time."""
-        from topwork import execution, preparing
-        from topwork.report.judge import REPEATS
-
-        own = bool(self.asked.folds and self.asked.tune)  # settings found on one fold's val have seen others' test
-        for label, again in preparing.repeats(setup, self.folds, signals):
-            for name in self.asked.strategies:
-                self.progress.say(f"[{label.replace('-', ' ')}] {name}")
-                folder, like = self.folder / REPEATS / label / name, None if own else self.folder / name
-                execution.run_strategy(name, again, folder, replace(info, name=name), signals, like)
-                signals.check()
-
-    def _end(self) -> None:
-        self.progress.say(f"All files are in {self.folder}")
-
     def _exact(self) -> Config:
         """What was asked, with the precision that all processes must share."""
         compute = self.asked.compute.model_copy(update={"precision": self.device[0].precision})
@@ -248,13 +210,6 @@ def _words() -> str:
     program = Path(sys.argv[0])
     typed = "topwork" in program.name or program.parts[-2:] == ("topwork", "__main__.py")
     return shlex.join(["topwork", *sys.argv[1:]]) if typed else "from Python"
-
-
-def curve_names(asked: Config) -> list[str]:
-    """Strategies whose learning curve over labels is made: those that are quick, and those that were asked for."""
-    if asked.folds or "none" in asked.curve:
-        return []
-    return [name for name in asked.strategies if STRATEGIES[name].quick or name in asked.curve]
 
 
 def _load_torch() -> None:

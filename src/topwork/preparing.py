@@ -30,6 +30,7 @@ class Setup:
     features: FeatureStore
     progress: Progress
     tracking: Tracking = field(default_factory=Tracking)
+    paid: float = 0.0  # seconds in which another process computed features for it
 
     def details(self) -> dict[str, Any]:
         """Facts for ``run.json`` and the report."""

@@ -105,6 +105,8 @@ class PlainProgress:
 class RichProgress:
     """Bars on a terminal; they vanish when the piece of work is done, lines stay."""
 
+    quiet = False
+
     def __init__(self) -> None:
         from rich.console import Console
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
 from topwork.errors import Interrupted
+
+LEAVE_SECONDS = 30
 
 
 class Signals:
@@ -50,3 +54,20 @@ class Signals:
         if self.received:
             saved = f"Everything is saved; go on with: {self.advice}" if self.advice else "Nothing had begun yet."
             raise Interrupted(f"Stopped. {saved}", self.received)
+
+
+def end_with_parent(parent: int) -> None:
+    """Stop as if asked to when the process that has started this one is gone; at once if that is not heard.
+
+    Args:
+        parent: Its process id.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LEAVE_SECONDS)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

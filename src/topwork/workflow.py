@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from topwork.job import Job
 from topwork.progress import choose
 from topwork.results import Comparison, Run, said, table
 from topwork.resuming import asked_of, only_given, refuse_changes
+from topwork.signals import end_with_parent
 from topwork.strategies import STRATEGIES
 from topwork.world import launched, world
 
@@ -31,6 +33,7 @@ def compare(
     quiet: bool = False,
     log: Sequence[str] = (),
     callbacks: Sequence[Any] = (),
+    devices: int | None = None,
     **flags: Any,
 ) -> Comparison:
     """Train several strategies on one backbone and one split, and put them side by side.
@@ -46,6 +49,7 @@ def compare(
         quiet: Print nothing.
         log: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
         callbacks: Objects with some of the methods of ``topwork.Callback``, which are told too.
+        devices: Trainings at the same time, one a GPU or a share of the cores; one if None.
         **flags: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
 
     Returns:
@@ -57,7 +61,10 @@ def compare(
     if launched():
         raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
     asked = options.build(data, strategies, config, sets, **flags)
-    job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet), log, callbacks)
+    if (devices or 1) > 1 and callbacks:
+        raise UsageError("Callbacks cannot be given to other processes. Leave devices out.")
+    at_once = devices or 1
+    job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet), log, callbacks, devices=at_once)
     job.run()
     return Comparison(job.folder)
 
@@ -131,7 +138,7 @@ def train(
 def _payload(job: Job, quiet: bool) -> str:
     """A job as JSON."""
     asked = job.asked.model_dump(mode="json")
-    return json.dumps([asked, str(job.folder), job.resume, quiet, job.log, job.command])
+    return json.dumps([asked, str(job.folder), job.resume, quiet, job.log, job.command, os.getpid()])
 
 
 def work(payload: str) -> None:
@@ -140,12 +147,13 @@ def work(payload: str) -> None:
     Args:
         payload: The job as JSON.
     """
+    asked, folder, resume, quiet, log, command, parent = json.loads(payload)
+    end_with_parent(parent)
     if not world().main:
         from topwork.helping import help_main
 
         help_main()
         return
-    asked, folder, resume, quiet, log, command = json.loads(payload)
     checked = configuration.validate(configuration.Config, asked)
     Job(checked, "run", Path(folder), resume, False, choose(quiet), log, command=command).run()
 

@@ -82,6 +82,27 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
     assert "processes: 2 -> 1" in (out / "train.log").read_text()
 
 
+def test_trainings_at_once_leave_the_files_of_one_after_another(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = {"strategies": ["svm", "scratch"], "sets": ["scratch.epochs=1", "svm.grid=[0.01, 0.1]"], "img_size": 32}
+    flags |= {"precision": "float32", "workers": 0, "threads": 1, "quiet": True, "batch_size": 8, "curve": ["none"]}
+    one = topwork.compare(photos, out=tmp_path / "one", **flags)
+    monkeypatch.setenv("TOPWORK_CACHE", str(tmp_path / "another"))
+    two = topwork.compare(photos, out=tmp_path / "two", devices=2, **flags)
+    assert list(one.runs) == list(two.runs) == ["svm", "scratch"]
+    for name in one.runs:
+        for file in ("predictions.csv", "config.toml", "model/weights.safetensors", "split.csv", "environment.json"):
+            assert (one[name].path / file).read_bytes() == (two[name].path / file).read_bytes(), (name, file)
+        assert one[name].history == two[name].history
+        timeless = [
+            {key: value for key, value in run.metrics.items() if key != "costs"} for run in (one[name], two[name])
+        ]
+        assert timeless[0] == timeless[1]
+    assert two["svm"].metrics["costs"]["feature_seconds"] > 0, "who computed the features is told"
+    assert (two.path / "config.toml").read_bytes() == (one.path / "config.toml").read_bytes()
+
+
 def test_what_several_processes_cannot_do_is_refused(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.drawings import write_folder
-from tests.torture import calls, disk, flips, hostile, mutants, requests, trainings
+from tests.torture import calls, devices, disk, flips, hostile, mutants, requests, trainings
 from tests.torture.calls import Tally
 
 Part = tuple[str, Callable[[], Tally], bool]
@@ -63,6 +63,7 @@ def parts(folder: Path) -> Iterator[Part]:
         )
     stop = trainings.stop_at_every_step
     yield "resumed at every step", lambda: stop(photos, folder, variants, workers), False
+    yield "two devices, kill -9 of one or of the launcher", lambda: devices.kill_at_random(photos, folder, 100), False
     yield "whole trainings, killed at random", lambda: trainings.kill_at_random(photos, folder, 200, 6), False
 
 

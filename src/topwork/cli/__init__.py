@@ -25,4 +25,5 @@ COMMANDS = (
 )  # in the order of --help
 for command in COMMANDS:
     app.command()(command)
-app.command(hidden=True)(training.worker)
+for command in (training.worker, training.part):  # what topwork starts itself
+    app.command(hidden=True)(command)

@@ -37,6 +37,10 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps
 Devices = Annotated[
     int | None, typer.Option(help="Processes that train together: one a GPU, or shares of the cores.  [default: 1]")
 ]
+AtOnce = Annotated[
+    int | None,
+    typer.Option("--devices", help="Trainings at the same time: one a GPU, or shares of the cores.  [default: 1]"),
+]
 MaxRestarts = Annotated[
     int | None, typer.Option(help="How often a dead process starts again from the last checkpoint.  [default: 0]")
 ]

@@ -10,6 +10,7 @@ import typer
 
 from topwork.cli.app import (
     AsJson,
+    AtOnce,
     BatchSize,
     ClassNames,
     ConfigFile,
@@ -92,6 +93,7 @@ def compare(
         list[str] | None, typer.Option(help="Learning curve over labels also of this strategy; or none.")
     ] = None,
     device: Device = None,
+    devices: AtOnce = None,
     workers: Workers = None,
     precision: Precision = None,
     patience: Patience = None,
@@ -129,7 +131,7 @@ def compare(
 
     result = workflow.compare(
         data, strategies=strategy, out=out, resume=resume, overwrite=overwrite, config=config, sets=sets or [],
-        quiet=quiet, log=log or (), **flags,
+        quiet=quiet, log=log or (), devices=devices, **flags,
     )  # fmt: skip
     _print_result(result, json)
 
@@ -211,6 +213,13 @@ def worker(payload: str) -> None:
     from topwork.workflow import work
 
     work(payload)
+
+
+def part(payload: str) -> None:
+    """One of the trainings of `topwork compare --devices N`."""
+    from topwork.comparing import train_part
+
+    train_part(payload)
 
 
 def demo(

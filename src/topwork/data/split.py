@@ -14,9 +14,18 @@ from dataclasses import replace
 import numpy as np
 
 from topwork.artifacts import PARTS, ImageRow, Manifest, Split
+from topwork.config import Config
 from topwork.data.units import Units, balance, content, few, make_units, refuse_small
 from topwork.errors import DataError, UsageError
 from topwork.seeds import derive
+
+
+def splits_of(asked: Config, manifest: Manifest) -> list[Split]:
+    """The split that a configuration asks for, or all its folds."""
+    if asked.folds:
+        return make_folds(manifest, asked.seed, asked.folds, asked.data.val_fraction)
+    fraction = asked.data.test_fraction
+    return [make_split(manifest, asked.seed, asked.data.val_fraction, None if fraction == "auto" else fraction)]
 
 
 def make_split(manifest: Manifest, seed: int, val_fraction: float = 0.15, test_fraction: float | None = None) -> Split:

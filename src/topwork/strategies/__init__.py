@@ -20,16 +20,18 @@ class Entry(NamedTuple):
         on_images: Whether it trains on images (else on features).
         usual: Whether a comparison that names no strategies takes it.
         quick: Whether it trains so fast that its learning curve over labels is made without being asked for.
+        features: Whether it starts from features of the frozen backbone.
     """
 
     class_name: str
     on_images: bool
     usual: bool = True
     quick: bool = False
+    features: bool = True
 
 
 STRATEGIES = {
-    "scratch": Entry("Scratch", on_images=True),
+    "scratch": Entry("Scratch", on_images=True, features=False),
     "mlp": Entry("MLP", on_images=False),
     "linear": Entry("Linear", on_images=False, usual=False, quick=True),
     "knn": Entry("KNN", on_images=False, usual=False, quick=True),
