@@ -12,7 +12,7 @@ import topwork
 from topwork import backbones, config, storage
 from topwork.artifacts import read_split
 from topwork.report.judge import judge_folder
-from topwork.results import Run
+from topwork.results import Run, said
 from topwork.training.search import LogRange, Options, draw, space
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
@@ -53,6 +53,8 @@ def test_folds_test_every_image_once_and_are_pooled(photos: Path, tmp_path: Path
     assert judged.verdict is not None
     assert judged.verdict.repeats == ("folds", 3)
     assert judged.verdict.images == 42
+    assert said(comparison).startswith("The table is of the first fold of 3.")
+    assert "of the first fold of 3</small></h2>" in (comparison.path / "report.html").read_text("utf-8")
     one, other = (read_split(comparison.path / p / "split.csv").ids["test"] for p in ("svm", "repeats/fold-2/svm"))
     assert not set(one) & set(other)
 

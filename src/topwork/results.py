@@ -153,7 +153,11 @@ def said(comparison: Comparison, width: int = 100) -> str:
     from topwork.evaluation.sentences import verdict_text  # SciPy is not needed before the end
 
     verdict = comparison.verdict
-    return textwrap.fill(" ".join(verdict_text(verdict)), width, break_on_hyphens=False) if verdict else ""
+    if not verdict:
+        return ""
+    repeats, number = verdict.repeats
+    above = f"The table is of the first {repeats[:-1]} of {number}.\n\n" if repeats else ""
+    return above + textwrap.fill(" ".join(verdict_text(verdict)), width, break_on_hyphens=False)
 
 
 def _html(runs: list[Run], path: Path) -> str:
