@@ -12,7 +12,7 @@ TopworkError            exit status 1
 +-- MissingExtra        3   an optional package is needed
 +-- LostProcess         1   another process of the same training has ended
 +-- Ended               1   a process that --devices started has ended; with its own exit status if it had one
-`-- Interrupted         130 (Ctrl-C) or 143 (SIGTERM); everything is saved
+`-- Interrupted         130 (Ctrl-C), 143 (SIGTERM) or 138 (SIGUSR1); everything is saved
 """
 
 from __future__ import annotations

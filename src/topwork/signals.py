@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the training loop looks at between steps. Imports no torch."""
+"""Ctrl-C, SIGTERM and SIGUSR1 as a wish that the training loop looks at between steps. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 from topwork.errors import Interrupted
 
 LEAVE_SECONDS = 30
+# A scheduler announces the end of a job by SIGTERM or, if it is told so, by SIGUSR1; Windows has no such signal
+STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 
 class Signals:
-    """While open, the first SIGINT or SIGTERM is noted; a second SIGINT leaves at once.
+    """While open, the first of ``STOP`` is noted; a second SIGINT leaves at once.
 
     Args:
         advice: The command that goes on, for the message; empty as long as there is nothing to go on with.
@@ -28,7 +30,7 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOP:
                 self._old[number] = signal.signal(number, self._note)
         return self
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from topwork import seeds
 from topwork.artifacts import InputSpec, Manifest, Split
+from topwork.data.child import serve_parent
 from topwork.data.images import load_image
 from topwork.data.transforms import TrainTransform, eval_pixels
 
@@ -44,8 +44,7 @@ class _Plan:
 
 
 def _in_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    serve_parent()
 
 
 def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> DataLoader[torch.Tensor]:

@@ -1,10 +1,15 @@
-"""What a process that decodes for another one does first: it limits itself, and leaves signals to its parent."""
+"""What a process that decodes for another one does first: it limits itself, and leaves signals to its parent.
+
+A terminal, a service manager or a scheduler signals all processes of a group; it is the parent that finishes its step
+and saves, and it needs the images of that step.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +22,33 @@ def begin() -> BinaryIO:
     Returns:
         Where answers go: what was standard output. What a library prints goes to standard error from here on.
     """
-    for name in ("SIGINT", "SIGTERM"):  # a terminal or a service manager signals the whole group
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _ignore("SIGINT", "SIGTERM", "SIGUSR1")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit_memory()
     return answers
+
+
+def serve_parent() -> None:
+    """Leave signals to the parent, in a process that it ends by SIGTERM: of those only its own counts."""
+    _ignore("SIGINT", "SIGUSR1")
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # of threads to come, too
+        threading.Thread(target=_wait_for_parent, name="topwork-end", daemon=True).start()
+    else:  # macOS and Windows do not say who sent one
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _wait_for_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
+def _ignore(*names: str) -> None:
+    for name in names:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _limit_memory() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from topwork.artifacts import InputSpec
+from topwork.data.child import serve_parent
 from topwork.data.images import UnreadableImage, decode_image, load_image, upright_rgb
 from topwork.data.transforms import eval_pixels
 from topwork.errors import UsageError
@@ -106,8 +106,7 @@ class _Lists:
 
 def _in_worker(_: int) -> None:
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    serve_parent()
 
 
 def decoded(items: Iterable[Item], spec: InputSpec, size: int, workers: int) -> Iterator[Batch]:
