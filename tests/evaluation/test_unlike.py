@@ -30,6 +30,16 @@ def test_the_nearest_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) 
     assert neighbours.nearest(new[:0], 5)[0].shape == (0, 5)
 
 
+def test_what_is_said_of_an_image_does_not_depend_on_the_others() -> None:
+    neighbours, rng = bank(301, 257), np.random.default_rng(0)
+    features = rng.random((70, 257)).astype(np.float32)
+    distances, rows = neighbours.nearest(features, 4)
+    for some in (np.array([3]), np.arange(7, 9), rng.permutation(70)[:33]):
+        found, which = neighbours.nearest(features[some], 4)
+        assert np.array_equal(found, distances[some])
+        assert np.array_equal(which, rows[some])
+
+
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=6))
 def test_k_is_small_beside_a_class(sizes: list[int]) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
