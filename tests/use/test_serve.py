@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,7 @@ from topwork.use.rows import as_dict
 from topwork.use.serve.batching import Network, fewest_places, same_shapes
 from topwork.use.serve.settings import Access, choose_access
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="its processes are watched through /proc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="its processes are watched through /proc")
 
 
 @pytest.fixture(scope="module")
