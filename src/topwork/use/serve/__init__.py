@@ -16,6 +16,8 @@ from typing import Any
 
 from topwork.errors import MissingExtra
 
+# Threads of numpy and torch that wait for work sleep; else they spin, on the cores that decode meanwhile.
+PATIENT = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 
@@ -53,6 +55,8 @@ def serve(
     """
     if not all(importlib.util.find_spec(name) for name in NEEDED):
         raise MissingExtra("topwork serve", "serve")
+    for name, value in PATIENT.items():  # read when the libraries are loaded, which is now unless they were before
+        os.environ.setdefault(name, value)
     from topwork.use.serve.server import run as start
     from topwork.use.serve.settings import Limits
 

@@ -93,7 +93,7 @@ class Service:
         size = self.model.spec.size
         data = await self.decoders.decode(upload.data)
         pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        return pixels.view(1, size, size, 3).permute(0, 3, 1, 2).contiguous()
+        return pixels.view(1, size, size, 3).permute(0, 3, 1, 2)  # channels last in memory, as networks like it
 
     def numbers(self, labels: Sequence[str]) -> list[int]:
         """The numbers of classes by their names.
