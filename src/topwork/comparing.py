@@ -40,7 +40,7 @@ class Surroundings:
         info: For the ``run.json`` of each run.
         splits: One, or all folds.
         signals: From people.
-        log: Programs that are told, by name.
+        track: Programs that are told, by name.
         devices: Trainings at the same time.
         quiet: Whether these say nothing.
     """
@@ -49,7 +49,7 @@ class Surroundings:
     info: RunInfo
     splits: Sequence[Split]
     signals: Signals
-    log: Sequence[str] = ()
+    track: Sequence[str] = ()
     devices: int = 1
     quiet: bool = False
 
@@ -116,7 +116,7 @@ def _at_once(parts: Sequence[Part], setup: Setup, around: Surroundings) -> None:
             "folder": str(around.folder),
             "part": [part.label, part.name],
             "info": asdict(around.info),
-            "log": list(around.log),
+            "track": list(around.track),
             "paid": setup.features.seconds if part == hungry and not part.label else 0.0,
             "quiet": around.quiet,
             "parent": os.getpid(),
@@ -160,7 +160,7 @@ def train_part(payload: str) -> None:
             manifest = look_at_images(asked.data, silent)
             splits = splits_of(asked, manifest)
             setup = preparing.prepare(asked, manifest, splits[0], devices.resolve(asked.compute), silent, signals)
-            setup.progress, setup.tracking = progress, Tracking(listeners(given["log"], ()), progress.say, folder)
+            setup.progress, setup.tracking = progress, Tracking(listeners(given["track"], ()), progress.say, folder)
             setup.paid = given["paid"]
             own = {"": setup, **dict(preparing.repeats(setup, splits, signals))}[part.label]
             with storage.FolderLock(part.folder(folder)):

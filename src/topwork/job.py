@@ -41,7 +41,7 @@ class Job:
         kind: ``"run"`` or ``"comparison"``.
         out, resume, overwrite: See ``folders.choose``; a training that torchrun starts again resumes what it finds.
         progress: To people.
-        log, callbacks: See ``tracking.listeners``.
+        track, callbacks: See ``tracking.listeners``.
         command: What was typed, for ``run.json``; empty for the words of this process.
         devices: Trainings of a comparison at the same time.
 
@@ -55,12 +55,12 @@ class Job:
         resume: bool,
         overwrite: bool,
         progress: PlainProgress | RichProgress,
-        log: Sequence[str] = (),
+        track: Sequence[str] = (),
         callbacks: Sequence[Any] = (),
         command: str = "",
         devices: int = 1,
     ) -> None:
-        self.log, self.listeners = tuple(log), listeners(log, callbacks)  # refused before anything is emptied
+        self.track, self.listeners = tuple(track), listeners(track, callbacks)  # refused before anything is emptied
         self.asked, self.kind, self.progress, self.command = asked, kind, progress, command or _words()
         if out is not None and (out / "run.json").is_file():
             resume |= restarted(read_run_info(out).details.get("launch", ""))
@@ -69,9 +69,9 @@ class Job:
         self.splits: list[Split] = []
         self.device: Any = None  # resolved when the images are found, for torch is not loaded before
         self.folder = folders.choose(self._name(), out, resume, overwrite and not resume)
-        if self.resume and not log:  # those that it was begun with go on
-            self.log = tuple(read_run_info(self.folder).details.get("log", ()))
-            self.listeners = listeners(self.log, callbacks)
+        if self.resume and not track:  # those that it was begun with go on
+            self.track = tuple(read_run_info(self.folder).details.get("track", ()))
+            self.listeners = listeners(self.track, callbacks)
 
     def _name(self) -> str:
         what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
@@ -128,7 +128,7 @@ class Job:
 
             compare(
                 setup,
-                Surroundings(self.folder, info, self.splits, signals, self.log, self.devices, self.progress.quiet),
+                Surroundings(self.folder, info, self.splits, signals, self.track, self.devices, self.progress.quiet),
             )
         self.progress.say(f"All files are in {self.folder}")
 
@@ -180,7 +180,7 @@ class Job:
             "asked": self.asked.model_dump(mode="json", exclude_none=True),
             "command": self.command,
             "topwork": version,
-            **({"log": list(self.log)} if self.log else {}),
+            **({"track": list(self.track)} if self.track else {}),
             **({"launch": launch_id()} if launch_id() else {}),
             **details,
         }

@@ -31,7 +31,7 @@ def compare(
     config: str | Path | None = None,
     sets: Sequence[str] = (),
     quiet: bool = False,
-    log: Sequence[str] = (),
+    track: Sequence[str] = (),
     callbacks: Sequence[Any] = (),
     devices: int | None = None,
     **flags: Any,
@@ -47,7 +47,7 @@ def compare(
         config: A TOML file of settings.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
         quiet: Print nothing.
-        log: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
+        track: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
         callbacks: Objects with some of the methods of ``topwork.Callback``, which are told too.
         devices: Trainings at the same time, one a GPU or a share of the cores; one if None.
         **flags: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
@@ -64,7 +64,7 @@ def compare(
     if (devices or 1) > 1 and callbacks:
         raise UsageError("Callbacks cannot be given to other processes. Leave devices out.")
     at_once = devices or 1
-    job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet), log, callbacks, devices=at_once)
+    job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet), track, callbacks, devices=at_once)
     job.run()
     return Comparison(job.folder)
 
@@ -79,7 +79,7 @@ def train(
     config: str | Path | None = None,
     sets: Sequence[str] = (),
     quiet: bool = False,
-    log: Sequence[str] = (),
+    track: Sequence[str] = (),
     callbacks: Sequence[Any] = (),
     devices: int | None = None,
     max_restarts: int | None = None,
@@ -125,7 +125,7 @@ def train(
     several = (devices or 1) > 1 or bool(max_restarts)
     if several and callbacks:
         raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or use torchrun.")
-    job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), log, callbacks)
+    job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), track, callbacks)
     if several:
         from topwork.launching import launch
 
@@ -138,7 +138,7 @@ def train(
 def _payload(job: Job, quiet: bool) -> str:
     """A job as JSON."""
     asked = job.asked.model_dump(mode="json")
-    return json.dumps([asked, str(job.folder), job.resume, quiet, job.log, job.command, os.getpid()])
+    return json.dumps([asked, str(job.folder), job.resume, quiet, job.track, job.command, os.getpid()])
 
 
 def work(payload: str) -> None:
@@ -147,7 +147,7 @@ def work(payload: str) -> None:
     Args:
         payload: The job as JSON.
     """
-    asked, folder, resume, quiet, log, command, parent = json.loads(payload)
+    asked, folder, resume, quiet, track, command, parent = json.loads(payload)
     end_with_parent(parent)
     if not world().main:
         from topwork.helping import help_main
@@ -155,7 +155,7 @@ def work(payload: str) -> None:
         help_main()
         return
     checked = configuration.validate(configuration.Config, asked)
-    Job(checked, "run", Path(folder), resume, False, choose(quiet), log, command=command).run()
+    Job(checked, "run", Path(folder), resume, False, choose(quiet), track, command=command).run()
 
 
 def _path(out: str | Path | None) -> Path | None:

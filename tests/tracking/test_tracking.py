@@ -71,7 +71,7 @@ def test_a_killed_training_that_goes_on_tells_every_epoch_once(
     others = [documented("MLflow")(), documented("WandB")(), broken, types.SimpleNamespace(on_end=lambda *_: None)]
     out = tmp_path / "run"
     with pytest.raises(Gone):
-        train(photos, out, log=["tensorboard"], callbacks=[*others, first])
+        train(photos, out, track=["tensorboard"], callbacks=[*others, first])
     capsys.readouterr()
     run = topwork.train(resume=out, callbacks=[*others, second])
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_told_is_refused_before_anything_is_written(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for given, error, word in (
-        ({"log": ["mlflow"]}, UnknownName, "No log is called 'mlflow'"),
+        ({"track": ["mlflow"]}, UnknownName, "No tracker is called 'mlflow'"),
         ({"callbacks": [print]}, UsageError, "no callback"),
         ({"callbacks": [Recorder]}, UsageError, "no callback"),
     ):

@@ -64,7 +64,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run th
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file of settings.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. finetune.lr=1e-4; may be repeated.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the configuration that was asked for and stop.")]
-Log = Annotated[list[str] | None, typer.Option(help="Tell every epoch to: tensorboard; may be repeated.")]
+Track = Annotated[list[str] | None, typer.Option(help="Tell every epoch to: tensorboard; may be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 

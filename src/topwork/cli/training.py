@@ -26,7 +26,6 @@ from topwork.cli.app import (
     ImgSize,
     Label,
     LeaveOut,
-    Log,
     Lr,
     MaxRestarts,
     Minutes,
@@ -41,6 +40,7 @@ from topwork.cli.app import (
     Seeds,
     Sets,
     Source,
+    Track,
     Tune,
     WeightDecay,
     Weights,
@@ -109,7 +109,7 @@ def compare(
     overwrite: Overwrite = False,
     config: ConfigFile = None,
     sets: Sets = None,
-    log: Log = None,
+    track: Track = None,
     dry_run: DryRun = False,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -131,7 +131,7 @@ def compare(
 
     result = workflow.compare(
         data, strategies=strategy, out=out, resume=resume, overwrite=overwrite, config=config, sets=sets or [],
-        quiet=quiet, log=log or (), devices=devices, **flags,
+        quiet=quiet, track=track or (), devices=devices, **flags,
     )  # fmt: skip
     _print_result(result, json)
 
@@ -170,7 +170,7 @@ def train(
     overwrite: Overwrite = False,
     config: ConfigFile = None,
     sets: Sets = None,
-    log: Log = None,
+    track: Track = None,
     dry_run: DryRun = False,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -199,7 +199,7 @@ def train(
         config=config,
         sets=sets or [],
         quiet=quiet,
-        log=log or (),
+        track=track or (),
         devices=devices,
         max_restarts=max_restarts,
         **flags,

@@ -1,6 +1,6 @@
-"""Telling other programs about trainings, never unless asked: ``--log NAME``, or callbacks from Python.
+"""Telling other programs about trainings, never unless asked: ``--track NAME``, or callbacks from Python.
 
-A kind of log is one file here and one line in ``LOGS``; what is not in it is a ``Callback`` of the user's own.
+A kind of tracker is one file here and one line in ``TRACKERS``; what is not in it is a ``Callback`` of the user's own.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from topwork.errors import UnknownName, UsageError
 from topwork.tracking.base import Callback, TrackedRun, Tracking
 from topwork.tracking.tensorboard import TensorBoard
 
-__all__ = ["LOGS", "Callback", "TrackedRun", "Tracking", "listeners"]
+__all__ = ["TRACKERS", "Callback", "TrackedRun", "Tracking", "listeners"]
 
-LOGS: dict[str, type[Callback]] = {"tensorboard": TensorBoard}
+TRACKERS: dict[str, type[Callback]] = {"tensorboard": TensorBoard}
 _HOOKS = ("on_start", "on_epoch", "on_end")
 
 
-def listeners(logs: Sequence[str], callbacks: Sequence[Any]) -> list[Any]:
+def listeners(names: Sequence[str], callbacks: Sequence[Any]) -> list[Any]:
     """What is told about trainings.
 
     Args:
-        logs: Keys of ``LOGS``.
+        names: Keys of ``TRACKERS``.
         callbacks: Objects with some of the methods of ``Callback``.
 
     Raises:
-        UnknownName: There is no such log.
+        UnknownName: There is no such tracker.
         UsageError: A callback has none of the methods.
-        MissingExtra: A log needs a package that is not installed.
+        MissingExtra: A tracker needs a package that is not installed.
     """
-    for name in logs:
-        if name not in LOGS:
-            raise UnknownName("log", name, LOGS, "Others are callbacks from Python: docs/tracking.md.")
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownName("tracker", name, TRACKERS, "Others are callbacks from Python: docs/tracking.md.")
     for callback in callbacks:
         if isinstance(callback, type) or not any(hasattr(callback, hook) for hook in _HOOKS):
             raise UsageError(f"{callback!r} is no callback; it needs one of the methods {', '.join(_HOOKS)}.")
-    return [*(LOGS[name]() for name in dict.fromkeys(logs)), *callbacks]
+    return [*(TRACKERS[name]() for name in dict.fromkeys(names)), *callbacks]
