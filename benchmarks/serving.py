@@ -27,7 +27,8 @@ from checking import made_up
 
 OURS = "import sys, topwork; topwork.serve(sys.argv[1], port=int(sys.argv[2]), quiet=True)"
 SINGLE = (  # the same server and engine, but every pass has one image
-    "import sys, topwork\nfrom topwork.use.serve import batching\nbatching.possible_shapes = lambda model: (1,)\n"
+    "import os, sys, topwork\nfrom topwork.use.serve import PATIENT\nos.environ.update(PATIENT)\n"
+    "from topwork.use.serve import batching\nbatching.possible_shapes = lambda model: (1,)\n"
     "topwork.serve(sys.argv[1], port=int(sys.argv[2]), quiet=True)"
 )
 USUAL = """
