@@ -36,8 +36,8 @@ def run_strategy(
         signals: From people.
         like: A finished run whose settings it takes; None resolves, and searches, its own.
     """
-    if folder.is_dir():
-        storage.sweep_temporary(folder)
+    for place in (folder, *filter(Path.is_dir, folder.iterdir())) if folder.is_dir() else ():
+        storage.sweep_temporary(place)
     if (folder / "metrics.json").is_file() and (folder / "model").is_dir():
         setup.progress.say(f"  {name}: already done")
         send(None)
