@@ -1,54 +1,89 @@
-"""Two processes of one thread against one, extracting and training: `python benchmarks/devices.py DATA`.
+"""Features extracted by two processes of one thread against one: `python benchmarks/devices.py DATA`.
 
-Rounds alternate, so that what else the machine does falls on both; the ratio is that of the medians.
+Rounds alternate, so that what else the machine does falls on both. Seconds on the clock say how fast it is on
+a quiet machine; seconds of the cores say what sharing costs on any.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-ROUNDS = 3
+from topwork import backbones, distributed
+from topwork.config import ComputeConfig
+from topwork.data.manifest import build_manifest
+from topwork.data.split import make_split
+from topwork.devices import resolve
+from topwork.features import FeatureStore, alone
+from topwork.progress import PlainProgress
+from topwork.signals import Signals
+
+ROUNDS = 5
+MODEL = "tf_efficientnet_lite0"
 
 
-def run(data: str, place: Path, number: int, *words: str) -> str:
-    """One training by the command line with a cache of its own; what it said."""
-    shared = [sys.executable, "-m", "topwork", "train", data, "--out", str(place / f"run-{number}"), "-j", "0"]
-    settings = ["--set", "compute.threads=1", "--set", "compute.engine=folded", *words]
-    env = {**os.environ, "TOPWORK_CACHE": str(place / f"cache-{number}"), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([*shared, *settings], env=env, check=True, capture_output=True, text=True).stderr
+def extract(data: str, place: Path) -> None:
+    """One process: extract all features and say what it took."""
+    world = distributed.join()
+    compute, _ = resolve(ComputeConfig(device="cpu", threads=1, workers=0, engine="folded"))
+    manifest = build_manifest("auto", data, place)
+    split = make_split(manifest, 0)
+    backbone = backbones.create(MODEL, backbones.find_weights(MODEL, "pretrained"))
+    cache = place / f"features-{os.getpid()}"
+    store = FeatureStore(backbone, manifest, split, compute, cache, PlainProgress(quiet=True), Signals())
+
+    def work() -> dict[str, bytes]:
+        store.part("train")
+        return {}
+
+    distributed.mean(distributed.torch.zeros(1))  # all begin together
+    clock, cores = time.monotonic(), time.process_time()
+    alone(store, work)
+    took = {"clock": time.monotonic() - clock, "cores": time.process_time() - cores, "images": len(manifest.used)}
+    print(json.dumps(took), flush=True)
+    if world.size > 1:
+        distributed.leave()
+
+
+def run(data: str, place: Path, processes: int) -> tuple[float, float]:
+    """Images a second of the clock, and core milliseconds an image."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    started = []
+    for rank in range(processes):
+        given = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+        env = {**os.environ, **{name: str(value) for name, value in given.items()}, "OMP_NUM_THREADS": "1"}
+        env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCH_CPP_LOG_LEVEL": "ERROR"}
+        words = [sys.executable, __file__, data, str(place)]
+        started.append(subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True))
+    took = [json.loads(process.communicate()[0].splitlines()[-1]) for process in started]
+    images = took[0]["images"]
+    return images / max(t["clock"] for t in took), 1000 * sum(t["cores"] for t in took) / images
 
 
 def main(data: str) -> None:
-    rates: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        place, number = Path(folder), 0
+        build_manifest("auto", data, Path(folder))
+        found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
         for _ in range(ROUNDS):
-            for devices in (1, 2):
-                number += 1
-                said = run(data, place, number, "--strategy", "knn", "--devices", str(devices))
-                found = re.search(r"Features: ([\d,]+) images in ([\d.]+) s", said)
-                assert found, said
-                rates.setdefault(("images extracted", devices), []).append(
-                    int(found[1].replace(",", "")) / float(found[2])
-                )
-                number += 1
-                run(data, place, number, "--strategy", "scratch", "--epochs", "1", "--devices", str(devices))
-                run_folder = place / f"run-{number}"
-                seconds = json.loads((run_folder / "metrics.json").read_text())["costs"]["train_seconds"]
-                rows = (run_folder / "split.csv").read_text().splitlines()
-                images = sum(row.endswith((",train", ",val")) for row in rows)
-                rates.setdefault(("images trained and validated", devices), []).append(images / seconds)
-    for what in ("images extracted", "images trained and validated"):
-        one, two = (statistics.median(rates[what, devices]) for devices in (1, 2))
-        print(f"{what}: {one:.1f} a second by one process, {two:.1f} by two; per core {two / 2 / one:.2f} of one")
+            for processes in (1, 2):
+                found[processes].append(run(data, Path(folder), processes))
+                print(processes, *(f"{value:.2f}" for value in found[processes][-1]), flush=True)
+    for processes, rounds in found.items():
+        rate, cost = (statistics.median(values) for values in zip(*rounds, strict=True))
+        print(f"{processes} process(es): {rate:.1f} images a second, {cost:.2f} core milliseconds an image")
+    ratio = statistics.median(two[0] / 2 / one[0] for one, two in zip(found[1], found[2], strict=True))
+    cost = statistics.median(one[1] / two[1] for one, two in zip(found[1], found[2], strict=True))
+    print(f"speed per core of two against one: {ratio:.2f} by the clock, {cost:.2f} by the work of the cores")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    extract(sys.argv[1], Path(sys.argv[2])) if len(sys.argv) > 2 else main(sys.argv[1])
