@@ -19,7 +19,7 @@ from tests.torture.trainings import command, fingerprint
 
 LIMIT = 60.0  # seconds until all must go on, or be gone
 MARK = "TOPWORK_TORTURE"
-EPOCHS = 40
+EPOCHS = 20
 DEVICES = ["--devices", "2", "--max-restarts", "1000"]
 
 
@@ -41,7 +41,7 @@ def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0) -> Tall
     while tally.tried < kills:
         launched = _Launched(words, place)
         while tally.tried < kills and launched.process.poll() is None:
-            _pause(rng.uniform(0.1, 15.0), launched)
+            _pause(rng.uniform(0.1, 20.0), launched)
             victims = {"launcher": launched.process.pid, **launched.ranks()}
             name = rng.choice(sorted(victims))
             if launched.process.poll() is not None:
