@@ -169,7 +169,7 @@ def compare(
     for name, (rate, p50, p99, cost) in middle.items():
         print(
             f"{name}, {clients} clients: {rate:.1f} a second, p50 {p50:.0f} ms, p99 {p99:.0f} ms, {cost:.1f} core-ms a "
-            f"request; {OWN} answers {ratios[name]:.2f} times as many, for {middle[OWN][3] / cost:.2f} of the core time",
+            f"request; {OWN}: {ratios[name]:.2f} times as many, for {middle[OWN][3] / cost:.2f} of the core time",
             flush=True,
         )
 
