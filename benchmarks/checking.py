@@ -47,6 +47,10 @@ def copies(image: Image.Image) -> Iterator[tuple[str, Image.Image]]:
     yield "resized to 30 %", image.resize((w * 3 // 10, h * 3 // 10), Image.Resampling.BILINEAR)
     yield "recompressed, quality 30", jpeg(image, 30)
     yield "mirrored", mirrored
+    yield "turned by 90", image.transpose(Image.Transpose.ROTATE_90)
+    yield "turned by 180", image.transpose(Image.Transpose.ROTATE_180)
+    yield "turned by 270", image.transpose(Image.Transpose.ROTATE_270)
+    yield "upside down", image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     yield "all three", jpeg(mirrored.resize((w * 7 // 10, h * 7 // 10), Image.Resampling.LANCZOS), 60)
 
 

@@ -46,7 +46,8 @@ class DataConfig(Component):
     parts: Literal["given", "new"] = "given"
     """given: train, val and test that the data come with are kept; new: they are mixed and split anew."""
     duplicates: Literal["near", "exact"] = "near"
-    """What stays in one part: near: the same picture, also resized, recompressed or mirrored; exact: equal pixels."""
+    """What stays in one part: near: the same picture, also resized, recompressed, mirrored or turned; exact: equal
+    pixels."""
     leave_out: str = ""
     """A list of images to leave out, as topwork check --fix-list writes it."""
     label: str = ""

@@ -41,6 +41,12 @@ def copies(image: Image.Image) -> dict[str, Image.Image]:
         "larger": image.resize((2 * w, 2 * h), Image.Resampling.BICUBIC),
         "poorer": Image.open(io.BytesIO(jpeg(image, 30))),
         "mirrored": mirrored,
+        "quarter": image.transpose(Image.Transpose.ROTATE_90),
+        "half": image.transpose(Image.Transpose.ROTATE_180),
+        "three": image.transpose(Image.Transpose.ROTATE_270),
+        "over": image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        "swapped": image.transpose(Image.Transpose.TRANSPOSE),
+        "crossed": image.transpose(Image.Transpose.TRANSVERSE),
         "all": Image.open(io.BytesIO(jpeg(mirrored.resize((w * 2 // 3, h * 2 // 3)), 50))),
         "grey": image.convert("L").convert("RGB"),
     }
@@ -71,7 +77,7 @@ def test_near_pairs_are_those_of_brute_force() -> None:
     from topwork.data import fingerprints as module
 
     vectors = module._vectors(codes)
-    alike = np.maximum(vectors @ vectors.T, vectors @ module._mirrored(vectors).T)
+    alike = np.max([vectors @ other.T for other in module._turned(vectors)], axis=0)
     least = module.threshold(vectors)
     i, j = np.nonzero(np.triu(alike >= least, 1))
     assert near_pairs(codes).tolist() == np.stack([i, j], axis=1).tolist()

@@ -1,4 +1,4 @@
-"""Which images of a manifest are the same: equal pixels, or the same picture resized, recompressed or mirrored."""
+"""Which images of a manifest are the same: equal pixels, or one picture resized, recompressed, mirrored or turned."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from topwork import storage
 from topwork.artifacts import ImageRow
-from topwork.data.fingerprints import near_pairs
+from topwork.data.fingerprints import SEARCH, near_pairs
 from topwork.data.look import Verdict
 from topwork.data.units import Sets
 
@@ -22,7 +22,7 @@ def find_pairs(seen: Mapping[str, Verdict], known: tuple[str, Pairs]) -> tuple[s
         known: What this gave before.
     """
     contents = sorted(content for content, verdict in seen.items() if verdict.fingerprint)
-    key = storage.sha256_bytes("".join(contents).encode())
+    key = storage.sha256_bytes(f"{SEARCH} {''.join(contents)}".encode())
     if key == known[0]:
         return known
     found = near_pairs([seen[content].fingerprint for content in contents])

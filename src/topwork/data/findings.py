@@ -154,7 +154,7 @@ def _duplicates(manifest: Manifest) -> list[Finding]:
     if near:
         more = sum(len(same) - 1 for same in near)
         shows = _count(more, "image shows", "images show")
-        text = f"{shows} the same picture as another: resized, recompressed, mirrored or taken twice"
+        text = f"{shows} the same picture as another: resized, recompressed, mirrored, turned or taken twice"
         found.append(Finding("near-duplicates", text, _ids(near)))
     return found
 

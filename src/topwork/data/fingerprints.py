@@ -1,13 +1,14 @@
-"""Which images show the same picture, resized, recompressed or mirrored: fingerprints, and the near pairs among them.
+"""Which images show the same picture, resized, recompressed, mirrored or turned: fingerprints, and the near pairs.
 
 A fingerprint is the 16 x 16 lowest frequencies of the picture's 32 x 32 greys (their cosine transform), brightness and
-contrast removed; mirroring only changes the sign of half of them. The likeness of two is the cosine between them.
+contrast removed; mirroring only changes the sign of half of them, a quarter turn swaps rows and columns. The likeness
+of two is the cosine between them.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -16,6 +17,8 @@ from PIL import Image
 from topwork.data.images import POLICY
 
 VERSION = [2, POLICY]
+SEARCH = 2
+"""Raised whenever other pairs would be found among the same fingerprints."""
 _SIDE, _KEPT = 32, 16
 _LENGTH = _KEPT * _KEPT
 _FLAT = 2.0  # standard deviation in grey levels below which a picture has nothing to be recognised by
@@ -58,11 +61,13 @@ def _vectors(fingerprints: Sequence[str]) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _mirrored(vectors: np.ndarray) -> np.ndarray:
-    """The vectors of the pictures mirrored left to right."""
-    table = vectors.reshape(-1, _KEPT, _KEPT).copy()
-    table[:, :, 1::2] *= -1
-    return table.reshape(-1, _LENGTH)
+def _turned(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    """The vectors of the pictures as they are, mirrored left to right, and in the six other ways to lay one down."""
+    signs = (-1.0) ** np.arange(_KEPT, dtype=np.float32)
+    tables = vectors.reshape(-1, _KEPT, _KEPT)
+    for table in (tables, tables.transpose(0, 2, 1)):
+        for across, down in ((1, 1), (signs, 1), (1, signs[:, None]), (signs, signs[:, None])):
+            yield np.ascontiguousarray(table * across * down).reshape(-1, _LENGTH)
 
 
 def threshold(vectors: np.ndarray) -> float:
@@ -104,7 +109,7 @@ def near_pairs(fingerprints: Sequence[str]) -> np.ndarray:
     reach = float(np.sqrt(2 * (1 - least))) + 1e-4
     found = [np.empty((0, 2), dtype=np.int64)]
     tree = KDTree(vectors @ directions)
-    for other in (vectors, _mirrored(vectors)):
+    for other in _turned(vectors):
         near = tree.sparse_distance_matrix(KDTree(other @ directions), reach, output_type="coo_matrix")
         i, j = near.row, near.col
         one_way = i < j
