@@ -25,8 +25,8 @@ def test_an_example_runs(script: Path, photos: Path, tmp_path: Path) -> None:
 
 STUBS = {
     # What srun starts: writes its words, then waits for a signal and takes a moment to save.
-    "srun": 'echo "$@" >> "$NOTES"\ntrap "sleep 0.3; echo saved >> $NOTES; exit 143" TERM\n'
-    '[ -n "${FAILS:-}" ] && exit 1\nfor _ in $(seq 200); do sleep 0.05; done\n',
+    "srun": 'trap "sleep 0.3; echo saved >> $NOTES; exit 143" TERM\necho "$@" >> "$NOTES"\n'
+    '[ -n "${FAILS:-}" ] && exit 1\nfor _ in $(seq 600); do sleep 0.05; done\n',
     "scontrol": 'case $1 in show) echo node1; echo node2 ;; *) echo "scontrol $@" >> "$NOTES" ;; esac\n',
 }
 
@@ -61,7 +61,6 @@ def test_the_batch_script_saves_and_goes_on(
             if notes.is_file() and notes.read_text().endswith("\n"):
                 break
             time.sleep(0.05)
-        time.sleep(0.2)  # until the stub has its trap
         if number:
             process.send_signal(number)
         assert process.wait(timeout=60) == status
