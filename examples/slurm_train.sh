@@ -17,7 +17,7 @@ shift 2
 what=("$photos" --out "$out" "$@")
 [[ -f $out/run.json ]] && what=(--resume "$out") # it has begun: a requeue goes on
 
-stopped=
+stopped= step=
 stop() {
   stopped=$1
   kill -TERM "$step" 2>/dev/null # srun passes it on; topwork finishes its step and saves
