@@ -133,7 +133,19 @@ def test_memory_does_not_grow_with_the_number_of_images(mlp: Predictor, photos: 
         assert taken <= 32 * (number + 3)
         if number == 6:
             break
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
+
+
+def test_a_model_may_predict_while_it_predicts(mlp: Predictor, photos: Path) -> None:
+    """The network runs in a thread of its own; what it says does not depend on who else asks."""
+    files = sorted(map(str, photos.rglob("*.png"))) * 8
+    expected = [p.top for p in topwork.predict(mlp, files)]
+    found = []
+    for number, prediction in enumerate(topwork.predict(mlp, files)):
+        found.append(prediction.top)
+        if number % 40 == 0:
+            assert next(iter(topwork.predict(mlp, files[number:]))).top == expected[number]
+    assert found == expected
 
 
 def test_inputs_are_files_folders_patterns_and_tables(photos: Path, tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import cycle, repeat
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from topwork.data.batches import eval_batches
 from topwork.devices import Compute
 from topwork.distributed import Files, in_turn, receive, send
 from topwork.features import engines
+from topwork.features.ahead import AHEAD, ahead
 from topwork.features.cache import FeatureCache
 from topwork.features.subset import Features
 from topwork.progress import Progress
@@ -29,7 +28,6 @@ from topwork.world import world
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
 SHARD = 2048
-AHEAD = 2  # batches that wait for the backbone
 
 
 def feature_key(backbone: Backbone, compute: Compute, engine: str, batch: int) -> dict[str, Any]:
@@ -184,19 +182,17 @@ class FeatureStore:
         """Features of the batches in order; while one is computed the next are fetched and the last are written."""
         compute, spec = self._compute, self._backbone.spec
         rooms = _rooms(spec.size) if compute.device.type == "cpu" else repeat(None)
-        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(compute.threads,)) as pool:
-            waiting = deque[Future[np.ndarray]]()
-            for (pixels, count), room in zip(batches, rooms, strict=False):
-                x = transforms.normalise(pixels.flip(3) if mirrored else pixels, spec, compute.device, room)
-                waiting.append(pool.submit(self._features, x, count))
-                if len(waiting) > AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        given = (
+            (transforms.normalise(pixels.flip(3) if mirrored else pixels, spec, compute.device, room), count)
+            for (pixels, count), room in zip(batches, rooms, strict=False)
+        )
+        for _, features in ahead(self._features, given, compute.threads):
+            yield features
 
-    def _features(self, x: torch.Tensor, count: int) -> np.ndarray:
+    def _features(self, batch: tuple[torch.Tensor, int]) -> np.ndarray:
         """Features float32 (count, D) of the first images of a normalised batch (BATCH, 3, S, S)."""
         assert self._forward is not None
+        x, count = batch
         with torch.inference_mode(), self._compute.autocast():
             return self._forward(x)[:count].float().cpu().numpy()
 

@@ -45,11 +45,11 @@ class Mapper:
     """Makes class maps, in float32: exact where network and head allow it, else Grad-CAM.
 
     Args:
-        model: From ``load``. It must not be running while a map is made.
+        model: From ``load``.
     """
 
     def __init__(self, model: Predictor) -> None:
-        bundle, backbone = model.bundle, model.backbone
+        bundle, backbone, self._busy = model.bundle, model.backbone, model.busy
         self._subject = Subject(
             bundle.strategy, bundle.strategy, backbone.module, model.head, bundle.classes, bundle.spec, bundle.model,
             str(bundle.details["scores"]), model.decision.probabilities,
@@ -58,6 +58,10 @@ class Mapper:
 
     def maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> list[ClassMap]:
         """The maps of some classes, by their numbers, for one image uint8 (1, 3, S, S)."""
+        with self._busy:
+            return self._maps(pixels, classes)
+
+    def _maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> list[ClassMap]:
         subject = self._subject
         subject.head.to(subject.device) if subject.head is not None else None
         x = normalise(pixels, subject.spec, subject.device)

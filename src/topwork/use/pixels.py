@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -109,7 +109,7 @@ def _in_worker(_: int) -> None:
     serve_parent()
 
 
-def decoded(items: Iterable[Item], spec: InputSpec, size: int, workers: int) -> Iterator[Batch]:
+def decoded(items: Iterable[Item], spec: InputSpec, size: int, workers: int) -> Generator[Batch]:
     """Decode images in order; memory does not grow with their number.
 
     Args:

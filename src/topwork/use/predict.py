@@ -13,10 +13,11 @@ from typing import IO, Any
 
 from topwork import storage
 from topwork.errors import ChangedSettings, UsageError
+from topwork.features.ahead import ahead
 from topwork.features.extract import BATCH
 from topwork.progress import duration
 from topwork.signals import Signals
-from topwork.use.decision import Prediction
+from topwork.use.decision import Answers, Prediction
 from topwork.use.inputs import list_images
 from topwork.use.pixels import Batch, Item, decoded
 from topwork.use.predictor import Predictor, load
@@ -40,21 +41,24 @@ def stream(
     rest = iter(items)
     first = list(islice(rest, FEW + 1))
     workers = model.compute.workers if len(first) > FEW else 0
-    for batch in decoded(chain(first, rest), model.spec, BATCH, workers):
-        names = [
-            _name(item, i)
-            for i, (item, reason) in enumerate(zip(batch.items, batch.reasons, strict=True))
-            if not reason
-        ]
-        answers = model.answers(batch.pixels, neighbours)
-        good = iter(model.decision.predictions(names, answers, top, neighbours))
-        yield (
-            batch,
-            [
-                Prediction(_name(item, i), error=reason) if reason else next(good)
-                for i, (item, reason) in enumerate(zip(batch.items, batch.reasons, strict=True))
-            ],
-        )
+    batches = decoded(chain(first, rest), model.spec, BATCH, workers)
+
+    def answers(batch: Batch) -> Answers:
+        return model.answers(batch.pixels, neighbours)
+
+    with closing(batches), closing(ahead(answers, batches, model.compute.threads)) as answered:
+        for batch, found in answered:
+            yield batch, _predictions(model, batch, found, top, neighbours)
+
+
+def _predictions(model: Predictor, batch: Batch, answers: Answers, top: int, neighbours: int) -> list[Prediction]:
+    names = [_name(item, i) for i, item in enumerate(batch.items)]
+    good = [name for name, reason in zip(names, batch.reasons, strict=True) if not reason]
+    found = iter(model.decision.predictions(good, answers, top, neighbours))
+    return [
+        Prediction(name, error=reason) if reason else next(found)
+        for name, reason in zip(names, batch.reasons, strict=True)
+    ]
 
 
 def _name(item: Any, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -44,6 +45,7 @@ class Predictor:
         bundle, place, compute, engine: What works.
         decision: Calibration and thresholds.
         shapes: Numbers of images that are run at once, rising; fewer are filled up.
+        busy: Held while the network runs, so that threads can share a model.
 
     Raises:
         DataError, DamagedFile: There is no such bundle.
@@ -71,6 +73,7 @@ class Predictor:
         self._network: Classifier | None = self._trained_network() if self._whole else None
         self._forwards: dict[int, engines.Forward] = {}
         self.shapes: tuple[int, ...] = (BATCH,)
+        self.busy = threading.RLock()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -153,7 +156,7 @@ class Predictor:
         if shape not in self._forwards:
             self.prepare(self.shapes)
         forward = self._forwards[shape]
-        with torch.inference_mode(), self.compute.autocast():
+        with self.busy, torch.inference_mode(), self.compute.autocast():
             y = forward(normalise(pixels, self.spec, self.compute.device))
             features = y[:count].float().cpu().numpy()
             if self._network is not None:
