@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict, Unpack
 
 import typer
 
@@ -46,166 +46,101 @@ from topwork.cli.app import (
     Weights,
     Workers,
 )
+from topwork.cli.sharing import unpacked
 from topwork.world import world
 
 
-def _flags(**given: Any) -> dict[str, Any]:
-    """The settings among the parameters of a command, without those that were not given."""
-    return {name: value for name, value in given.items() if value is not None}
+class Settings(TypedDict):
+    """Settings that have an option."""
+
+    model: Model
+    weights: Weights
+    epochs: Epochs
+    minutes: Minutes
+    batch_size: BatchSize
+    lr: Lr
+    weight_decay: WeightDecay
+    img_size: ImgSize
+    freeze_stages: FreezeStages
+    seed: Seed
+    tune: Tune
+    device: Device
+    workers: Workers
+    precision: Precision
+    patience: Patience
+    source: Source
+    group: Group
+    nested: Nested
+    crop: Crop
+    leave_out: LeaveOut
+    label: Label
+    class_names: ClassNames
 
 
-def _print_result(result: Any, as_json: bool) -> None:
-    from topwork.workflow import summary
+class Options(Settings):
+    """Of all commands that train."""
 
-    print(json.dumps({"path": str(result.path), "metrics": result.metrics}, indent=1) if as_json else summary(result))
-
-
-def _dry(
-    data: str | None, strategies: list[str] | None, config: Path | None, sets: list[str], flags: dict[str, Any]
-) -> None:
-    from topwork import config as configuration
-    from topwork import options
-    from topwork.preparing import check
-    from topwork.progress import choose
-
-    asked = options.build(data, strategies, config, sets, **flags)
-    check(asked, choose(quiet=True))
-    print(configuration.to_toml(asked), end="")
+    out: Out
+    overwrite: Overwrite
+    config: ConfigFile
+    sets: Sets
+    track: Track
+    dry_run: DryRun
+    json: AsJson
+    quiet: Quiet
 
 
+@unpacked
 def compare(
     data: Data = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
-    model: Model = None,
-    weights: Weights = None,
-    epochs: Epochs = None,
-    minutes: Minutes = None,
-    batch_size: BatchSize = None,
-    lr: Lr = None,
-    weight_decay: WeightDecay = None,
-    img_size: ImgSize = None,
-    freeze_stages: FreezeStages = None,
-    seed: Seed = None,
     seeds: Seeds = None,
     folds: Folds = None,
-    tune: Tune = None,
     curve: Annotated[
         list[str] | None, typer.Option(help="Learning curve over labels also of this strategy; or none.")
     ] = None,
-    device: Device = None,
     devices: AtOnce = None,
-    workers: Workers = None,
-    precision: Precision = None,
-    patience: Patience = None,
-    source: Source = None,
-    group: Group = None,
-    nested: Nested = False,
-    crop: Crop = False,
-    leave_out: LeaveOut = None,
-    label: Label = None,
-    class_names: ClassNames = None,
-    out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted comparison.")] = False,
-    overwrite: Overwrite = False,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    track: Track = None,
-    dry_run: DryRun = False,
-    json: AsJson = False,
-    quiet: Quiet = False,
+    **shared: Unpack[Options],
 ) -> None:
     """Train all four strategies on one split and put them side by side.
 
     Example: topwork compare photos/
     """
-    flags = _flags(
-        model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
-        weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
-        workers=workers, precision=precision, patience=patience, source=source, group=group, nested=nested or None,
-        crop=crop or None, leave_out=leave_out, label=label, class_names=class_names,
-        seeds=seeds, folds=folds, tune=tune, curve=curve,
-    )  # fmt: skip
-    if dry_run:
-        return _dry(data, strategy, config, sets or [], flags)
+    flags = _settings(shared, seeds=seeds, folds=folds, curve=curve)
+    if shared["dry_run"]:
+        return _dry(data, strategy, shared, flags)
     from topwork import workflow
 
-    result = workflow.compare(
-        data, strategies=strategy, out=out, resume=resume, overwrite=overwrite, config=config, sets=sets or [],
-        quiet=quiet, track=track or (), devices=devices, **flags,
-    )  # fmt: skip
-    _print_result(result, json)
+    result = workflow.compare(data, strategies=strategy, resume=resume, devices=devices, **_handling(shared), **flags)
+    _print_result(result, shared["json"])
 
 
+@unpacked
 def train(
     data: Data = None,
     strategy: Annotated[
         str | None, typer.Option(help="scratch, mlp, linear, knn, svm or finetune.  [default: finetune]")
     ] = None,
-    model: Model = None,
-    weights: Weights = None,
-    epochs: Epochs = None,
-    minutes: Minutes = None,
-    batch_size: BatchSize = None,
-    lr: Lr = None,
-    weight_decay: WeightDecay = None,
-    img_size: ImgSize = None,
-    freeze_stages: FreezeStages = None,
-    seed: Seed = None,
-    tune: Tune = None,
-    device: Device = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run; everything is taken from it.")] = None,
     devices: Devices = None,
     max_restarts: MaxRestarts = None,
-    workers: Workers = None,
-    precision: Precision = None,
-    patience: Patience = None,
-    source: Source = None,
-    group: Group = None,
-    nested: Nested = False,
-    crop: Crop = False,
-    leave_out: LeaveOut = None,
-    label: Label = None,
-    class_names: ClassNames = None,
-    out: Out = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run; everything is taken from it.")] = None,
-    overwrite: Overwrite = False,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    track: Track = None,
-    dry_run: DryRun = False,
-    json: AsJson = False,
-    quiet: Quiet = False,
+    **shared: Unpack[Options],
 ) -> None:
     """Train one strategy.
 
     Example: topwork train photos/ --strategy finetune
     """
-    flags = _flags(
-        model=model, weights=weights, epochs=epochs, minutes=minutes, batch_size=batch_size, lr=lr,
-        weight_decay=weight_decay, img_size=img_size, freeze_stages=freeze_stages, seed=seed, device=device,
-        workers=workers, precision=precision, patience=patience, source=source, group=group, nested=nested or None,
-        crop=crop or None, leave_out=leave_out, label=label, class_names=class_names,
-        tune=tune,
-    )  # fmt: skip
-    if dry_run:
-        return _dry(data, [strategy or "finetune"], config, sets or [], flags)
+    flags = _settings(shared)
+    if shared["dry_run"]:
+        return _dry(data, [strategy or "finetune"], shared, flags)
     from topwork import workflow
 
     result = workflow.train(
-        data,
-        strategy,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        config=config,
-        sets=sets or [],
-        quiet=quiet,
-        track=track or (),
-        devices=devices,
-        max_restarts=max_restarts,
-        **flags,
+        data, strategy, resume=resume, devices=devices, max_restarts=max_restarts, **_handling(shared), **flags
     )
     if world().main:
-        _print_result(result, json)
+        _print_result(result, shared["json"])
 
 
 def worker(payload: str) -> None:
@@ -220,6 +155,35 @@ def part(payload: str) -> None:
     from topwork.comparing import train_part
 
     train_part(payload)
+
+
+def _settings(shared: Options, **own: Any) -> dict[str, Any]:
+    """The settings that were given."""
+    wishes = {name: value for name, value in shared.items() if name in Settings.__annotations__} | own
+    return {name: value for name, value in wishes.items() if value is not None and value is not False}
+
+
+def _handling(shared: Options) -> dict[str, Any]:
+    """What ``workflow`` is told beside settings."""
+    lists = {"sets": shared["sets"] or [], "track": shared["track"] or ()}
+    return lists | {name: shared[name] for name in ("out", "overwrite", "config", "quiet")}
+
+
+def _dry(data: str | None, strategies: list[str] | None, shared: Options, flags: dict[str, Any]) -> None:
+    from topwork import config as configuration
+    from topwork import options
+    from topwork.preparing import check
+    from topwork.progress import choose
+
+    asked = options.build(data, strategies, shared["config"], shared["sets"] or [], **flags)
+    check(asked, choose(quiet=True))
+    print(configuration.to_toml(asked), end="")
+
+
+def _print_result(result: Any, as_json: bool) -> None:
+    from topwork.workflow import summary
+
+    print(json.dumps({"path": str(result.path), "metrics": result.metrics}, indent=1) if as_json else summary(result))
 
 
 def demo(
