@@ -61,21 +61,21 @@ class Weights(nn.Module):
         table = torch.cat([heads, cubics[:, :1] - heads, cubics[:, 1:]], 1)
         self.register_buffer("table", torch.cat([table, torch.zeros(1, 5, dtype=torch.float64)]).float())
 
-    def forward(self, place: torch.Tensor, widened: Any, moved: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    def forward(self, place: torch.Tensor, widened: Any, shift: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Whole multiples of 1 / 2^22, given as their number, float32 (S, P); each row sums to nearly 2^22.
 
         Args:
             place: int64 (S, P): ``widened`` times the distance from the centre of a pixel to that of another.
             widened: In how many of its units a pixel of the filter is wide, a whole number.
-            moved: float32 (P,): what more each of the P lies off, in pixels of the filter, far below 1.
+            shift: float32 (S, P): What comes to the distance, much less than a 512th.
             seen: bool (P,): which of the P are there.
         """
-        moved = torch.where(place < 0, -moved, moved) * CELLS
-        moved = torch.where(place.abs() > self._end * widened, torch.zeros_like(moved), moved)
-        place = place.abs().clamp(max=self._end * widened)
-        cell = torch.floor(place.float() * (CELLS / widened) + moved).long().clamp(0, self._end * CELLS)
-        rest = (place * CELLS - cell * widened).float() / widened + moved
-        rest = torch.where(cell == 0, rest.abs(), rest)
+        limit = (self._end + 1) * widened
+        place = place.clamp(-limit, limit)
+        distance = (place.float() / widened + shift) * CELLS
+        side = torch.where(distance < 0, -1, 1)
+        cell = torch.floor(distance.abs()).long().clamp(max=self._end * CELLS)
+        rest = (side * place * CELLS - cell * widened).float() / widened + side * shift * CELLS
         head, c0, c1, c2, c3 = (self.table[:, i][cell] * seen for i in range(5))
         tail = c0 + rest * (c1 + rest * (c2 + rest * c3))
         heads, tails = head.sum(1, keepdim=True), tail.sum(1, keepdim=True)

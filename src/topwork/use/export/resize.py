@@ -4,7 +4,7 @@
 rows and columns with a filter that is widened by the scale, and rounds to 8 bits after each step. The convolutions
 are matrix products whose weights are computed in the graph from the size of the image (``filters``). Pillow's weights
 are whole multiples of 2^-22; here each is cut in two, so that all sums are of whole numbers that float32 holds exactly,
-and the pixels are Pillow's but for a tie in many thousands, which falls by the last bit of a float64. A block's mean
+and the pixels are Pillow's but for a tie in many millions, which falls by the last bit of a float64. A block's mean
 comes from running sums.
 """
 
@@ -21,6 +21,7 @@ from topwork.use.export.filters import BITS, FILTERS, Weights
 
 EMPTY = 2  # blocks more than there are: the exporter must see that there are two
 GAP = 3  # reducing_gap in transforms.eval_pixels
+ONE = 2.0**24  # what Pillow divides by the number of pixels of a block
 HALF = 2.0**11  # a weight is HALF * coarse + fine
 
 
@@ -46,7 +47,7 @@ class Resize(nn.Module):
             return x.index_select(2, rows).index_select(3, columns).float()
         sums, down, tall = self._blocks(x.to(torch.int32), 2, height)
         sums, across, wide = self._blocks(sums, 3, width)
-        x = _mean(sums.float(), tall[:, None] * wide, _power_of_two(tall)[:, None] & _power_of_two(wide))
+        x = _mean(sums.float(), tall[:, None] * wide)
         first = self._columns_first(x.shape[2] - EMPTY, x.shape[3] - EMPTY)
         return torch.cond(first, _down_first, _across_first, (x, down, across))
 
@@ -75,15 +76,10 @@ class Resize(nn.Module):
         place = (2 * i + 1) * length - (2 * p + 1) * factor * self.side
         widened: Any = 2 * torch.sym_max(length, factor * self.side)
         assert self.weights is not None
-        moved = self._moved(p.float() + 0.5, torch.scalar_tensor(length), torch.scalar_tensor(factor))
-        return sums, self.weights(place, widened, moved, end > start), (end - start).clamp(min=1).float()
-
-    def _moved(self, centres: torch.Tensor, length: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-        """How far blocks lie off as Pillow keeps length / factor in float32: float32 (P,), in pixels of the filter."""
-        kept = length / factor
-        coarse = torch.round(kept)
-        lost = (length - coarse * factor) - (kept - coarse) * factor  # each product is exact
-        return centres * (-self.side * factor / length * (lost / length))
+        blocks = torch.scalar_tensor(length, dtype=torch.float32, device=x.device) / factor  # Pillow rounds it so, too
+        rounded = (length - factor * torch.floor(blocks) - factor * (blocks - torch.floor(blocks))) / factor
+        shift = (place.float() / widened - i - 0.5) * (rounded / blocks)
+        return sums, self.weights(place, widened, shift, end > start), (end - start).clamp(min=1).float()
 
 
 def _across_first(x: torch.Tensor, down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
@@ -115,17 +111,13 @@ def _rounded(coarse: torch.Tensor, fine: torch.Tensor) -> torch.Tensor:
     return torch.floor((coarse + carried) / (BITS / HALF)).clamp(0, 255)
 
 
-def _power_of_two(count: torch.Tensor) -> torch.Tensor:
-    powers = torch.tensor([2.0**k for k in range(12)], device=count.device)
-    return (count[:, None] == powers).any(1)
-
-
-def _mean(sums: torch.Tensor, count: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
+def _mean(sums: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
     """Sums of whole numbers divided by their count as Pillow does it, all in whole numbers that float32 holds.
 
-    Pillow multiplies by 2^24 / count, rounded down: what would come out whole is one less, but for powers of two.
+    Pillow multiplies by 2^24 / count, rounded down: what is left of 2^24 makes a result one less that is hardly whole.
     """
     total = sums + torch.floor(count / 2)
     whole = torch.floor((total + 0.5) / count)
-    short = (whole * count == total) & ~exact & (total > 0)
+    left = ONE - count * torch.floor((ONE + 0.5) / count)
+    short = (total - whole * count) * ONE < total * left
     return whole - short.float()
