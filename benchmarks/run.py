@@ -9,6 +9,7 @@ from pathlib import Path
 SCRIPTS = (
     ["extraction.py"],
     ["scaling.py"],
+    ["using.py"],
     ["precision.py"],
     ["fine_tuning.py"],
     ["training_step.py"],

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.drawings import write_folder
-from tests.torture import calls, devices, disk, flips, hostile, mutants, requests, trainings
+from tests.torture import calls, devices, disk, exports, flips, hostile, mutants, requests, trainings
 from tests.torture.calls import Tally
 
 Part = tuple[str, Callable[[], Tally], bool]
@@ -34,6 +34,7 @@ def parts(folder: Path) -> Iterator[Part]:
     yield "a bit or a cut at every byte of a checkpoint", lambda: flips.checkpoint(2000), False
     yield "a bit or a cut at every byte of a cache shard", lambda: flips.cache_shard(32), False
     yield "20,000 mutated images", lambda: mutants.look(range(50), 400), False
+    yield "exports of 12 families in all formats", exports.every_family, False
     yield "hostile model files", lambda: hostile.try_all(1000), False
     if disk.is_possible():
         sizes = range(4096, 4096 * 260, 4096)

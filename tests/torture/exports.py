@@ -1,0 +1,110 @@
+"""Exports of networks of many families, in every format, against the bundle that they were made of."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from tests.drawings import draw
+from tests.torture.calls import Tally
+from topwork import backbones
+from topwork.data.images import load_image
+from topwork.data.transforms import eval_pixels, normalise
+from topwork.errors import TopworkError
+from topwork.use.bundle import write_bundle
+from topwork.use.export import FORMATS
+from topwork.use.export.run import export
+
+FAMILIES = {  # a small member of each, and the side of its input
+    "resnet18": 64, "tf_efficientnet_lite0": 64, "mobilenetv3_small_050": 64, "regnety_002": 64, "convnext_atto": 64,
+    "densenet121": 64, "ghostnet_050": 64, "edgenext_xx_small": 64, "nf_regnet_b0": 64, "mambaout_femto": 64,
+    "vit_tiny_patch16_224": 64, "swin_tiny_patch4_window7_224": 224,
+}  # fmt: skip
+TINY = {
+    "test_resnet": 32, "test_efficientnet": 32, "test_convnext": 32, "test_vit": 32, "test_nfnet": 32,
+    "test_byobnet": 32, "test_mambaout": 32, "test_maxvit": 32, "test_coatnet": 32, "regnety_002": 32,
+    "mobilenetv3_small_050": 32, "ghostnet_050": 32,
+}  # fmt: skip
+SIZES = ((48, 48), (331, 77), (50, 400), (33, 32), (200, 150), (20, 20))
+
+
+def write_images(folder: Path) -> list[Path]:
+    """Images of several sizes, smaller and larger than any input, upright and across."""
+    paths = []
+    for number, (width, height) in enumerate(SIZES * 2):
+        paths.append(folder / f"{number:02}.png")
+        draw(number % 3, number, 64).resize((width, height), Image.Resampling.BICUBIC).save(paths[-1])
+    return paths
+
+
+def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Path]) -> Path:
+    """A bundle with random weights, whose statistics and head are such that it tells the images apart."""
+    backbone = backbones.create(model, None, size)
+    generator = torch.Generator().manual_seed(1)
+    for layer in backbone.module.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None and layer.running_var is not None:
+            layer.running_mean.normal_(0, 0.2, generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+    pixels = torch.stack([eval_pixels(load_image(path), backbone.spec) for path in images])
+    with torch.inference_mode():
+        features = backbone.module(normalise(pixels, backbone.spec, torch.device("cpu")))
+        weight = torch.randn(5, backbone.features, generator=generator)
+        scores = features @ weight.T
+        weight = 2 * weight / scores.std()
+        bias = -(features @ weight.T).mean(0)
+    tensors = {f"backbone.{name}": tensor for name, tensor in backbone.module.state_dict().items()}
+    write_bundle(
+        folder, tensors | {"head.weight": weight, "head.bias": bias}, strategy="finetune", model=model,
+        classes=tuple("abcde"), spec=backbone.spec, details={"decision": {"temperature": 1.5}},
+    )  # fmt: skip
+    return folder
+
+
+def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], say: bool = False) -> Tally:
+    """Export and compare.
+
+    Args:
+        pairs: A model and a format each.
+        sides: Of the models' inputs.
+        say: Print a row for each.
+    """
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        images = write_images(root)
+        for model, kind in pairs:
+            bundle = root / model
+            if not bundle.exists():
+                write_random_bundle(bundle, model, sides[model], images)
+            tally.tried += 1
+            try:
+                made = export(bundle, kind, out=root / f"{model}-{kind}", images=images, quiet=True)
+            except TopworkError as error:
+                tally.wrong.append(f"{model} {kind}: {error}")
+                continue
+            tally.hit += 1
+            if say:
+                found = made.facts["check"]
+                print(f"| {model} | {kind} | {found['equal']:.1%} | {found['difference']:.1e} |", flush=True)
+    return tally
+
+
+def every_family(say: bool = False) -> Tally:
+    """All families in all formats."""
+    return check(itertools.product(FAMILIES, FORMATS), FAMILIES, say)
+
+
+def each_once() -> list[tuple[str, str]]:
+    """Tiny networks of twelve families, each in one of the formats."""
+    return list(zip(TINY, itertools.cycle(FORMATS), strict=False))
+
+
+if __name__ == "__main__":
+    print(every_family(say=True), file=sys.stderr)
