@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(photos: Path, 
     assert "state.safetensors is damaged" in (run.path / "train.log").read_text()
 
 
-@pytest.mark.parametrize("begun", ["run.json", "mlp/model/model.json", "scratch/checkpoints/last-000000003"])
+@pytest.mark.parametrize("begun", ["mlp/model/model.json", "scratch/checkpoints/last-000000003"])
 def test_a_killed_comparison_goes_on_with_the_same_command_plus_resume(
     photos: Path, tmp_path: Path, begun: str
 ) -> None:

@@ -112,9 +112,9 @@ def test_int8_tells_what_it_costs(tiny: topwork.Comparison, name: str, files: li
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", *files]
 
 
-@pytest.mark.parametrize("pair", exports.each_once(), ids="-".join)
-def test_networks_of_twelve_families_are_exported_and_agree(pair: tuple[str, str]) -> None:
-    """Each in one format; ``make torture`` has all of both."""
+@pytest.mark.parametrize("pair", exports.each_once()[::2], ids="-".join)
+def test_networks_of_six_families_are_exported_and_agree(pair: tuple[str, str]) -> None:
+    """Each in one format; ``make torture`` has twelve families in every format."""
     tally = exports.check([pair], exports.TINY)
     assert tally.wrong == []
     assert tally.hit == 1
