@@ -66,6 +66,10 @@ class Part:
     label: str
     name: str
 
+    def title(self, number: int, parts: int) -> str:
+        """``[2/4] svm``, ``[seed 1] svm``."""
+        return f"[{self.label.replace('-', ' ') or f'{number}/{parts}'}] {self.name}"
+
     def folder(self, comparison: Path) -> Path:
         """Its run folder."""
         return comparison / REPEATS / self.label / self.name if self.label else comparison / self.name
@@ -98,7 +102,7 @@ def compare(setup: Setup, around: Surroundings) -> None:
 def _in_turn(parts: Sequence[Part], setups: dict[str, Setup], around: Surroundings) -> None:
     for number, part in enumerate(parts, 1):
         setup, folder = setups[part.label], around.folder
-        setup.progress.say(f"[{part.label.replace('-', ' ') or f'{number}/{len(parts)}'}] {part.name}")
+        setup.progress.say(part.title(number, len(parts)))
         like, info = part.like(setup.config, folder), replace(around.info, name=part.name)
         execution.run_strategy(part.name, setup, part.folder(folder), info, around.signals, like)
         around.signals.check()
@@ -111,8 +115,7 @@ def _at_once(parts: Sequence[Part], setup: Setup, around: Surroundings) -> None:
         setup.features.part("train")
     payloads = {}
     for number, part in enumerate(parts, 1):
-        title = f"[{part.label.replace('-', ' ') or f'{number}/{len(parts)}'}] {part.name}"
-        payloads[title] = {
+        payloads[part.title(number, len(parts))] = {
             "folder": str(around.folder),
             "part": [part.label, part.name],
             "info": asdict(around.info),

@@ -18,6 +18,7 @@ TopworkError            exit status 1
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -107,13 +108,22 @@ class Ended(TopworkError):
     """A process of a training on several devices has ended badly.
 
     Args:
-        message: What it could not say itself; empty if it has said why.
-        exit_status: Its own.
+        title: Which.
+        status: Its exit status, which was told why; or less than 0, the number of the signal that it could not tell of.
+        advice: The command that goes on.
     """
 
-    def __init__(self, message: str, exit_status: int) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
+    def __init__(self, title: str, status: int, advice: str) -> None:
+        super().__init__(f"{title} was ended by {end_of(status)}. Go on with: {advice}" if status < 0 else "")
+        self.exit_status = max(status, 1)
+
+
+def end_of(status: int) -> str:
+    """How a process ended, by its exit status as ``subprocess`` gives it: ``SIGKILL``, ``exit status 3``."""
+    try:
+        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    except ValueError:
+        return f"signal {-status}"
 
 
 class Interrupted(TopworkError):

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import uuid
 
@@ -43,12 +42,4 @@ def launch(payload: str, advice: str, processes: int, restarts: int) -> None:
         raise Interrupted("", error.sigval) from error
     except ChildFailedError as error:
         rank, failure = min(error.failures.items(), key=lambda item: (item[1].timestamp, item[1].exitcode))
-        raise Ended(_what_ended(rank, processes, failure.exitcode, advice), max(failure.exitcode, 1)) from error
-
-
-def _what_ended(rank: int, processes: int, status: int, advice: str) -> str:
-    """Words about a process that could not say itself why it ended."""
-    if status > 0:
-        return ""
-    name = signal.Signals(-status).name
-    return f"Process {rank} of {processes} was ended by {name}. Go on with: {advice}"
+        raise Ended(f"Process {rank} of {processes}", failure.exitcode, advice) from error

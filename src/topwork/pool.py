@@ -57,9 +57,4 @@ def run(
             process.wait()
     signals.check()
     if failed:
-        raise Ended(_reason(*failed, signals.advice), max(failed[1], 1))
-
-
-def _reason(title: str, status: int, advice: str) -> str:
-    """Words about a process that could not say itself why it ended."""
-    return f"{title} was ended by {signal.Signals(-status).name}. Go on with: {advice}" if status < 0 else ""
+        raise Ended(*failed, signals.advice)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # in the order of the fields of ``World``
+
 
 @dataclass(frozen=True)
 class World:
@@ -32,13 +34,12 @@ class World:
 
 def launched() -> bool:
     """Whether this process was started by torchrun, or by topwork for one of several devices."""
-    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+    return all(name in os.environ for name in _NAMES)
 
 
 def world() -> World:
     """The place of this process; that of a single one outside torchrun."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    return World(*(int(os.environ[name]) for name in names)) if all(name in os.environ for name in names) else World()
+    return World(*(int(os.environ[name]) for name in _NAMES)) if launched() else World()
 
 
 def restarts() -> int:

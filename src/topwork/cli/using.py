@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypedDict, Unpack
 
 import typer
 
 from topwork.cli.app import Device, Precision, Quiet, Workers
+from topwork.cli.sharing import unpacked
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (the best on val is taken) or a bundle.")]
 Engine = Annotated[
@@ -16,6 +17,17 @@ Engine = Annotated[
 ]
 
 
+class Running(TypedDict):
+    """How a model runs."""
+
+    device: Device
+    precision: Precision
+    engine: Engine
+    workers: Workers
+    quiet: Quiet
+
+
+@unpacked
 def predict(
     run: Run,
     paths: Annotated[list[str], typer.Argument(help="Files, folders, patterns, a CSV of names; - for stdin.")],
@@ -26,11 +38,7 @@ def predict(
     explain: Annotated[Path | None, typer.Option(help="Folder for class maps, one picture an image.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted file.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
-    device: Device = None,
-    precision: Precision = None,
-    engine: Engine = None,
-    workers: Workers = None,
-    quiet: Quiet = False,
+    **running: Unpack[Running],
 ) -> None:
     """Predict images: label, probability, 'unsure' and 'unlike training', one row an image, in their order.
 
@@ -40,8 +48,7 @@ def predict(
 
     predict_to(
         run, paths, out, kind=format, top=top, neighbours=neighbours, explain=explain, resume=resume,
-        overwrite=overwrite, quiet=quiet, device=device or "auto", precision=precision or "auto",
-        engine=engine or "auto", workers="auto" if workers is None else workers,
+        overwrite=overwrite, **_given(running),
     )  # fmt: skip
 
 
@@ -66,6 +73,7 @@ def export(
     print(f"Exported: {made.path}")
 
 
+@unpacked
 def serve(
     run: Run,
     host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine a token is demanded.")] = (
@@ -80,11 +88,7 @@ def serve(
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, max=4096, help="MiB of a request.")] = 64,
     queue: Annotated[int, typer.Option(min=1, help="Images under way; beyond them requests get a 503.")] = 256,
-    device: Device = None,
-    precision: Precision = None,
-    engine: Engine = None,
-    workers: Workers = None,
-    quiet: Quiet = False,
+    **running: Unpack[Running],
 ) -> None:
     """Serve a model: a page for photos at /, and /predict, /explain, /model, /healthz, /metrics, /openapi.json.
 
@@ -94,7 +98,10 @@ def serve(
 
     bounds = {"body": max_body << 20, "memory": max(512, 2 * max_body) << 20, "queue": queue, "files": min(128, queue)}
     start(
-        run, host=host, port=port, names=host_name or (), token=token, quiet=quiet, limits=bounds,
-        device=device or "auto", precision=precision or "auto", engine=engine or "auto",
-        workers="auto" if workers is None else workers,
+        run, host=host, port=port, names=host_name or (), token=token, limits=bounds, **_given(running),
     )  # fmt: skip
+
+
+def _given(running: Running) -> dict[str, Any]:
+    """What was given of it; the rest stays as it is by default."""
+    return {name: value for name, value in running.items() if value is not None}

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from typing import Any
 
 from topwork.data.images import Box
 from topwork.data.look import Verdict, refused
-from topwork.errors import TopworkError
+from topwork.errors import TopworkError, end_of
 
 SECONDS = 10.0  # that a file may take
 AHEAD = 8  # requests that a process holds, so that it never waits for this one
@@ -189,7 +188,7 @@ class _Looker(threading.Thread):
         code = self._end()
         again = [*self._asked]
         if late or number in self._died:
-            reason = f"took longer than {SECONDS:g} s to decode" if late else f"its decoder died ({_name(code)})"
+            reason = f"took longer than {SECONDS:g} s to decode" if late else f"its decoder died ({end_of(code)})"
             self._answers.put((number, Answer("", refused(reason), lasting=False)))
         else:
             self._died.add(number)
@@ -208,10 +207,3 @@ class _Looker(threading.Thread):
             return process.wait(timeout=2)
         process.kill()
         return process.wait()
-
-
-def _name(code: int) -> str:
-    try:
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
-    except ValueError:
-        return f"signal {-code}"

@@ -9,13 +9,16 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Self
 
 from topwork.errors import DataError
 
 MOST_HEADER = 1 << 20  # bytes of an extended header; a name takes a few hundred
 NAMED = 1000  # members of a shard that are passed over by name, the rest by number
 _BLOCK = tarfile.BLOCKSIZE
+_EXTENDED = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
+)  # fmt: skip
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -54,16 +57,21 @@ class _Damaged(tarfile.TarError):
 
 
 class _Info(tarfile.TarInfo):
-    """A header, looked at before it is followed: here ``tarfile`` says that subclasses may."""
+    """A header, looked at before it is followed."""
 
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.size < 0:
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """What the bytes of a header say.
+
+        Raises:
+            _Damaged: They would mislead.
+        """
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0:
             raise _Damaged("a negative size")
-        extended = self.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME,
-                                 tarfile.GNUTYPE_LONGLINK)  # fmt: skip
-        if extended and self.size > MOST_HEADER:
-            raise _Damaged(f"an extended header of {self.size:,} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
+        if info.type in _EXTENDED and info.size > MOST_HEADER:
+            raise _Damaged(f"an extended header of {info.size:,} bytes")
+        return info
 
 
 def scan(file: IO[bytes], shard: str, passed: Passed) -> Iterator[Member]:

@@ -50,9 +50,8 @@ class Neighbours:
         for start in range(0, len(features), _BLOCK):
             block = unit(features[start : start + _BLOCK])
             filled = np.concatenate([block, np.zeros((_BLOCK - len(block), block.shape[1]), np.float32)])
-            likeness = np.ascontiguousarray(
-                (bank @ filled.T).T[: len(block)]
-            )  # this way round BLAS waits for no thread
+            product = bank @ filled.T  # this way round BLAS waits for no thread
+            likeness = np.ascontiguousarray(product.T[: len(block)])
             best = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
             values = np.take_along_axis(likeness, best, axis=1)
             order = np.argsort(-values, axis=1, kind="stable")

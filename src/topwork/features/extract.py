@@ -17,7 +17,7 @@ from topwork.backbones import Backbone
 from topwork.data import images, transforms
 from topwork.data.batches import eval_batches
 from topwork.devices import Compute
-from topwork.distributed import Files, in_turn, receive, send
+from topwork.distributed import Files, from_main, in_turn, receive, send
 from topwork.features import engines
 from topwork.features.ahead import AHEAD, ahead
 from topwork.features.cache import FeatureCache
@@ -202,9 +202,7 @@ def alone(features: Features, compute: Callable[[], Files]) -> Files:
     if not world().main:
         assert isinstance(features, FeatureStore)
         return features.serve()
-    files = compute()
-    send(None, files)
-    return files
+    return from_main(compute)
 
 
 def _rooms(size: int) -> Iterator[torch.Tensor]:

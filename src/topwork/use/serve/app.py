@@ -5,16 +5,17 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
 from topwork.data.images import UnreadableImage
-from topwork.use.serve import shapes
+from topwork.use.serve import schema
 from topwork.use.serve.bodies import Receiver
 from topwork.use.serve.guard import App, Guard, Message, Receive, Scope, Send
 from topwork.use.serve.metrics import TYPE
 from topwork.use.serve.pages import Page, read_pages
-from topwork.use.serve.refusals import Gone, Refused, Unknown
+from topwork.use.serve.refusals import GONE, Refused
 from topwork.use.serve.service import Service, picture
 from topwork.use.serve.settings import Access
 
@@ -26,9 +27,9 @@ HEALTH = "/healthz"  # needs no token, like the page: they say nothing of the mo
 
 _FILE = {"type": "string", "format": "binary"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    "default": {"model": shapes.Error, "description": "Why the request was not answered"},
+    "default": {"model": schema.Error, "description": "Why the request was not answered"},
     503: {
-        "model": shapes.Error,
+        "model": schema.Error,
         "description": "Too much is under way",
         "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
     },
@@ -90,7 +91,7 @@ def _add_predict(app: "FastAPI", service: Service, receiver: Receiver) -> None:
     files = _body({"files": {"type": "array", "items": _FILE, "minItems": 1}})
     many = Query(ge=0, le=MOST_NEIGHBOURS, description="Nearest training images to tell")
 
-    @app.post("/predict", response_model=shapes.Predictions, openapi_extra=files)
+    @app.post("/predict", response_model=schema.Predictions, openapi_extra=files)
     async def predict(
         request: Request,
         top: Annotated[int, Query(ge=0, le=10**6, description="Classes to tell, the best first; 0 for all")] = 3,
@@ -108,7 +109,7 @@ def _add_explain(app: "FastAPI", service: Service, receiver: Receiver) -> None:
 
     one = _body({"files": _FILE, "class": {"type": "array", "items": {"type": "string"}}})
 
-    @app.post("/explain", response_model=shapes.Explanation, openapi_extra=one)
+    @app.post("/explain", response_model=schema.Explanation, openapi_extra=one)
     async def explain(request: Request) -> Any:
         """Where classes get their scores from in one image: the best class, or those in the fields `class`.
 
@@ -129,7 +130,7 @@ def _add_explain(app: "FastAPI", service: Service, receiver: Receiver) -> None:
         if not drawn:
             return _json({**said, "maps": [_as_dict(one) for one in maps]})
         if not maps:
-            raise Unknown("There is no class map for this model.")
+            raise Refused("There is no class map for this model.", HTTPStatus.NOT_FOUND)
         return Response(await asyncio.to_thread(picture, pixels, maps[0]), media_type="image/png")
 
 
@@ -144,7 +145,7 @@ def _add_facts(app: "FastAPI", service: Service) -> None:
 
     about = service.about()
 
-    @app.get("/model", response_model=shapes.Model)
+    @app.get("/model", response_model=schema.Model)
     async def model() -> Any:
         """What answers, and what it allows."""
         return _json(about)
@@ -206,13 +207,13 @@ async def _while_heard(request: Any, work: Awaitable[Any]) -> Any:
     """What ``work`` gives, unless the client hangs up before.
 
     Raises:
-        Gone: It did.
+        Refused: It did.
     """
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hung_up(request))
     try:
         await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise Gone("The client has gone.")
+            raise Refused("The client has gone.", GONE)
         return await task
     finally:
         task.cancel()

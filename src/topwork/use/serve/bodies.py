@@ -7,11 +7,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from topwork.use.serve.guard import too_large
 from topwork.use.serve.places import Places
-from topwork.use.serve.refusals import Gone, NotMultipart, Refused, TooLarge, TooSlow
+from topwork.use.serve.refusals import GONE, Refused
 from topwork.use.serve.settings import Limits
 
 FIELDS, FIELD = 64, 4096  # text fields of a request, and bytes of one
@@ -57,7 +58,10 @@ class Receiver:
             Refused: It is not multipart, malformed, too large, too slow, without a file, or there is no memory for it.
         """
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-            raise NotMultipart("Send the images as multipart/form-data: curl -F files=@photo.jpg URL/predict")
+            raise Refused(
+                "Send the images as multipart/form-data: curl -F files=@photo.jpg URL/predict",
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            )
         held = [0]
         try:
             yield await self._parse(request, held)
@@ -79,7 +83,7 @@ class Receiver:
         except MultiPartException as error:
             raise Refused(f"The multipart body is not right: {error.message}") from error
         except ClientDisconnect as error:
-            raise Gone("The client has gone.") from error
+            raise Refused("The client has gone.", GONE) from error
         files, fields = [], []
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
@@ -100,12 +104,12 @@ class Receiver:
                 async with asyncio.timeout(min(left, limits.silence)):
                     chunk = await anext(chunks, None)
             except TimeoutError as error:
-                raise TooSlow("The body comes too slowly or not at all.") from error
+                raise Refused("The body comes too slowly or not at all.", HTTPStatus.REQUEST_TIMEOUT) from error
             if chunk is None:
                 return
             size += len(chunk)
             if size > limits.body:
-                raise TooLarge(too_large(limits))
+                raise Refused(too_large(limits), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             self._places.hold(len(chunk))
             held[0] += len(chunk)
             yield chunk

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
@@ -15,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 from topwork.artifacts import InputSpec
 from topwork.data.images import UnreadableImage
-from topwork.errors import TopworkError
+from topwork.errors import TopworkError, end_of
 from topwork.use.serve.decoder import BAD, HEAD, READY, VIEW
 
 START = 120.0  # seconds that a process may take to start on a busy machine
@@ -119,7 +118,7 @@ class Decoders:
                         if isinstance(error, _Late):
                             _fail(job, UnreadableImage(f"took longer than {self._seconds:g} s to decode"))
                         elif attempt == 2:
-                            _fail(job, UnreadableImage(f"its decoder died ({_name(code)})"))
+                            _fail(job, UnreadableImage(f"its decoder died ({end_of(code)})"))
         finally:
             if process:
                 await asyncio.shield(_end(process))
@@ -157,10 +156,3 @@ async def _end(process: Process) -> int:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
     return await process.wait()
-
-
-def _name(code: int) -> str:
-    try:
-        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
-    except ValueError:
-        return f"signal {-code}"

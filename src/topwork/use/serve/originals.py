@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
+from http import HTTPStatus
 from pathlib import Path
 
 from topwork.data.images import UnreadableImage, read_image_bytes, split_box
@@ -12,7 +13,7 @@ from topwork.use.origin import Origin
 from topwork.use.predictor import Predictor
 from topwork.use.serve.decoder import SMALL
 from topwork.use.serve.decoding import Decoders
-from topwork.use.serve.refusals import Unknown
+from topwork.use.serve.refusals import Refused
 
 KEPT = 512  # small pictures, of some 10 kB
 
@@ -57,17 +58,19 @@ class Originals:
         """A JPEG of at most 240 pixels.
 
         Raises:
-            Unknown: There is no such image, or it cannot be used any more.
+            Refused: There is no such image, or it cannot be used any more.
         """
         if not 0 <= number < len(self._files):
-            raise Unknown("There is no such training image.")
+            raise Refused("There is no such training image.", HTTPStatus.NOT_FOUND)
         if number not in self._kept:
             path, _ = split_box(str(self._files[number]))
             try:
                 data = await asyncio.to_thread(read_image_bytes, Path(path))
                 self._kept[number] = await self._decoders.decode(data, SMALL)
             except UnreadableImage as error:
-                raise Unknown(f"The training image cannot be used any more: {error.reason}.") from error
+                raise Refused(
+                    f"The training image cannot be used any more: {error.reason}.", HTTPStatus.NOT_FOUND
+                ) from error
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(number)

@@ -6,8 +6,9 @@ import math
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from http import HTTPStatus
 
-from topwork.use.serve.refusals import Busy
+from topwork.use.serve.refusals import Refused
 from topwork.use.serve.settings import Limits
 
 MEMORY_OF_RATE = 10.0  # seconds over which the images a second are averaged
@@ -34,10 +35,10 @@ class Places:
         """Hold places while images are answered.
 
         Raises:
-            Busy: There are not so many.
+            Refused: There are not so many.
         """
         if self.images + images > self._limits.queue:
-            raise Busy("Too many images are waiting. Come again after Retry-After seconds.", self.again())
+            raise self._full("Too many images are waiting.")
         self.images += images
         try:
             yield
@@ -49,10 +50,10 @@ class Places:
         """Hold so many bytes; the holder calls ``free``.
 
         Raises:
-            Busy: There is no more memory to hold.
+            Refused: There is no more memory to hold.
         """
         if self.memory + size > self._limits.memory:
-            raise Busy("Too much is being sent at a time. Come again after Retry-After seconds.", self.again())
+            raise self._full("Too much is being sent at a time.")
         self.memory += size
 
     def free(self, size: int) -> None:
@@ -62,6 +63,9 @@ class Places:
     def again(self) -> int:
         """Seconds until the images that wait now will be done, from 1 to 60."""
         return min(60, max(1, math.ceil(self.images / self._rate))) if self._rate else 1
+
+    def _full(self, reason: str) -> Refused:
+        return Refused(f"{reason} Come again after Retry-After seconds.", HTTPStatus.SERVICE_UNAVAILABLE, self.again())
 
     def _note(self, images: int) -> None:
         now = time.monotonic()

@@ -48,8 +48,8 @@ def run(
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = resolve(host, port)[0]
-    place = socket.socket(family, kind, protocol)
+    family, address = resolve(host, port)[0]
+    place = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":  # there it would allow two servers on one port
             place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -99,7 +99,7 @@ def _server(service: Service, access: Access, limits: Limits, ready: Callable[[]
 
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     settings = uvicorn.Config(
-        make_app(service, access), http=make_protocol(limits), ws="none", lifespan="on", log_config=None,  # type: ignore[arg-type]
+        make_app(service, access), http=make_protocol(limits), ws="none", lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=int(limits.stop),
     )  # fmt: skip
     return Server(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Sequence
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
@@ -27,7 +28,7 @@ from topwork.use.serve.decoding import Decoders
 from topwork.use.serve.metrics import Metrics
 from topwork.use.serve.originals import Originals
 from topwork.use.serve.places import Places
-from topwork.use.serve.refusals import Broken, Refused, Unknown
+from topwork.use.serve.refusals import Refused
 from topwork.use.serve.settings import Limits
 from topwork.use.where import Place
 
@@ -106,7 +107,7 @@ class Service:
         known = {_plain(name): number for number, name in enumerate(self.model.classes)}
         for label in labels:
             if label not in known:
-                raise Unknown(f"There is no class {label!r}; GET /model names them all.")
+                raise Refused(f"There is no class {label!r}; GET /model names them all.", HTTPStatus.NOT_FOUND)
         return [known[label] for label in labels]
 
     async def explain(self, upload: Upload, labels: Sequence[str]) -> tuple[np.ndarray, list[ClassMap]]:
@@ -174,10 +175,10 @@ class Service:
         """Whether it still works.
 
         Raises:
-            Broken: It does not, and must be started again.
+            Refused: It does not, and must be started again.
         """
         if self.network.failure:
-            raise Broken("The network has failed. Start the server again.")
+            raise Refused("The network has failed. Start the server again.", HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def picture(pixels: np.ndarray, one: ClassMap) -> bytes:

@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from topwork.data.images import MAX_PIXELS
 from topwork.errors import UsageError
@@ -111,16 +112,17 @@ def is_loopback(host: str) -> bool:
     Raises:
         UsageError: There is no such host.
     """
-    return all(ipaddress.ip_address(str(place[4][0]).partition("%")[0]).is_loopback for place in resolve(host, 0))
+    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for _, address in resolve(host, 0))
 
 
-def resolve(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str | int, ...]]]:
-    """The addresses to bind for a host.
+def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    """Family and address of each place to bind for a host.
 
     Raises:
         UsageError: There is no such host.
     """
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # type: ignore[return-value]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--host {host}: {error}. Use 127.0.0.1, or an address of this machine.") from error
+    return [(place[0], place[4]) for place in found]
