@@ -30,6 +30,7 @@ from topwork.use.bundle import write_bundle
 from topwork.use.predictor import Predictor
 from topwork.use.rows import as_dict
 from topwork.use.serve.batching import Network, fewest_places, same_shapes
+from topwork.use.serve.server import bind
 from topwork.use.serve.settings import Access, choose_access
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="its processes are watched through /proc")
@@ -440,6 +441,12 @@ def test_an_address_that_is_taken_is_one_line(comparison: topwork.Comparison) ->
         topwork.serve(comparison["mlp"].path, port=taken.getsockname()[1])
     with pytest.raises(UsageError, match="--host"):
         topwork.serve(comparison["mlp"].path, host="no.such.host.invalid")
+
+
+def test_a_short_answer_does_not_wait_for_the_one_before() -> None:
+    """asyncio turns Nagle's delay off where a socket says that it is one of TCP; what it accepts says the same."""
+    with bind("127.0.0.1", 0) as place:
+        assert place.proto == socket.IPPROTO_TCP
 
 
 def test_who_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

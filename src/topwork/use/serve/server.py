@@ -31,7 +31,7 @@ def run(
 ) -> int:
     """Serve until SIGINT or SIGTERM; see ``topwork.serve``. Returns the number of requests that were answered."""
     access = choose_access(host, names, token)
-    with contextlib.closing(_bind(host, port)) as place:
+    with contextlib.closing(bind(host, port)) as place:
         service = Service(load(folder, say=say, **options), limits)
         service.network.start()
         try:
@@ -47,9 +47,14 @@ def run(
     return server.server_state.total_requests
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket at an address.
+
+    Raises:
+        UsageError: It is not to be had.
+    """
     family, address = resolve(host, port)[0]
-    place = socket.socket(family, socket.SOCK_STREAM)
+    place = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's delay on
     try:
         if sys.platform != "win32":  # there it would allow two servers on one port
             place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
