@@ -46,7 +46,7 @@ WHEN_CALLED = {
 }  # fmt: skip  # extras
 TORCH_MAY = (
     "backbones/", "features/", "training/", "strategies/", "explain/", "use/", "workflow.py", "devices.py",
-    "distributed.py", "data/batches.py", "data/transforms.py",
+    "distributed.py", "data/batches.py", "data/loading.py", "data/transforms.py",
 )  # fmt: skip
 TORCH_WHEN_CALLED = ("doctor.py", "launching.py", "tracking/tensorboard.py")  # inside functions only
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}

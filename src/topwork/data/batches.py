@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from topwork import seeds
 from topwork.artifacts import InputSpec, Manifest, Split
 from topwork.data.child import serve_parent
 from topwork.data.images import load_image
+from topwork.data.loading import Loader
 from topwork.data.transforms import TrainTransform, eval_pixels
 
 
@@ -47,8 +48,8 @@ def _in_worker(_: int) -> None:
     serve_parent()
 
 
-def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> DataLoader[torch.Tensor]:
-    return DataLoader(
+def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> Loader[torch.Tensor]:
+    return Loader(
         images,
         batch_sampler=plan,  # pyrefly: ignore[bad-argument-type]
         num_workers=workers,

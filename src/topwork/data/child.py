@@ -10,8 +10,11 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from topwork.signals import STOP
 
 MEMORY = 1 << 30  # bytes that a process may add
 
@@ -22,16 +25,32 @@ def begin() -> BinaryIO:
     Returns:
         Where answers go: what was standard output. What a library prints goes to standard error from here on.
     """
-    _ignore("SIGINT", "SIGTERM", "SIGUSR1")
+    _ignore(STOP)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit_memory()
     return answers
 
 
+@contextlib.contextmanager
+def sheltered() -> Iterator[None]:
+    """Processes that are started inside hear no signal of ``STOP`` until ``begin`` or ``serve_parent`` has been called.
+
+    This process hears them at the end.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def serve_parent() -> None:
     """Leave signals to the parent, in a process that it ends by SIGTERM: of those only its own counts."""
-    _ignore("SIGINT", "SIGUSR1")
+    _ignore(set(STOP) - {signal.SIGTERM})
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # of threads to come, too
         threading.Thread(target=_wait_for_parent, name="topwork-end", daemon=True).start()
@@ -45,10 +64,9 @@ def _wait_for_parent() -> None:
     os._exit(0)
 
 
-def _ignore(*names: str) -> None:
-    for name in names:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+def _ignore(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _limit_memory() -> None:

@@ -18,6 +18,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from topwork.data.child import sheltered
 from topwork.data.images import Box
 from topwork.data.look import Verdict, refused
 from topwork.errors import TopworkError, end_of
@@ -163,7 +164,8 @@ class _Looker(threading.Thread):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
         environment["PYTHONPATH"] = os.pathsep.join([p for p in sys.path if p])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(COMMAND, text=True, encoding="ascii", env=environment, **pipes)
+        with sheltered():
+            self._process = subprocess.Popen(COMMAND, text=True, encoding="ascii", env=environment, **pipes)
         assert self._process.stdout
         if self._process.stdout.readline() != "ready\n" and not self._stopped:
             raise TopworkError(f"The process that looks at images does not start ({' '.join(COMMAND)}). Try that line.")

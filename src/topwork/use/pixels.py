@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from topwork.artifacts import InputSpec
 from topwork.data.child import serve_parent
 from topwork.data.images import UnreadableImage, decode_image, load_image, upright_rgb
+from topwork.data.loading import Loader
 from topwork.data.transforms import eval_pixels
 from topwork.errors import UsageError
 
@@ -119,7 +120,7 @@ def decoded(items: Iterable[Item], spec: InputSpec, size: int, workers: int) -> 
         workers: Processes; 0 decodes here.
     """
     lists = _Lists(items, size)
-    loader = DataLoader(
+    loader = Loader(
         _Decoded(spec),
         batch_sampler=lists,  # pyrefly: ignore[bad-argument-type]
         num_workers=workers,
