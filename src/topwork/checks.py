@@ -12,21 +12,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from topwork import folders, options, storage
 from topwork.artifacts import Manifest, Split
-from topwork.config import Config
 from topwork.data.findings import Finding, find, leave_out
 from topwork.data.looking import look_at_images
-from topwork.data.split import given_split, make_folds
-from topwork.errors import DataError
-from topwork.progress import Progress, choose
+from topwork.data.split import given_split
+from topwork.label_check import wrong_labels
+from topwork.progress import choose
 from topwork.report.check_page import write_page
 from topwork.signals import Signals
 
 FOUND = 4  # exit status if something ought to be done
-_FOLDS = (5, 3, 2)
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,9 @@ def check(
         elif len(manifest.classes) < 2:
             notes.append("Labels were not examined: there are no two classes.")
         else:
-            findings = _with_labels(asked, manifest, findings, notes, progress, signals)
+            wrong = wrong_labels(asked, manifest, notes, progress, signals)
+            first = [f for f in findings if f.kind.startswith("leak") or f.kind == "two-labels"]
+            findings = [*first, *wrong, *(f for f in findings if f not in first)]
         signals.check()
     folder = Path(out) if out else folders.RUNS / f"{storage.slug(Path(asked.data.path).name)}-check"
     found = Check(folder, manifest, split, tuple(findings), tuple(leave_out(manifest, split)), tuple(notes))
@@ -123,64 +121,6 @@ def check(
     if fix_list:
         storage.write_csv(Path(fix_list), ("image", "reason"), found.out)
     return found
-
-
-def _with_labels(
-    asked: Config,
-    manifest: Manifest,
-    findings: list[Finding],
-    notes: list[str],
-    progress: Progress,
-    signals: Signals,
-) -> list[Finding]:
-    """The findings and labels that look wrong, after the leaks and the double labels."""
-    folds = _folds(manifest, asked.seed)
-    if folds is None:
-        notes.append("Labels were not examined: a class has fewer than 4 different images.")
-        return findings
-    from topwork import devices, preparing
-    from topwork.evaluation.label_errors import suspects
-    from topwork.features import fit_normaliser
-    from topwork.training.out_of_fold import out_of_fold
-
-    rows, classes = manifest.used, manifest.classes
-    index = {name: number for number, name in enumerate(classes)}
-    labels = np.array([index[row.label] for row in rows], dtype=np.int64)
-    nothing = np.array([], dtype=np.int64)
-    whole = Split(
-        classes,
-        {"train": tuple(row.id for row in rows), "val": (), "test": ()},
-        {"train": labels, "val": nothing, "test": nothing},
-    )
-    preparing.check(asked, progress)
-    setup = preparing.prepare(asked, manifest, whole, devices.resolve(asked.compute), progress, signals)
-    features = setup.features.part("train")
-    features = fit_normaliser(features)(features)
-    probabilities = out_of_fold(features, labels, len(classes), folds, str(setup.compute.device))
-    found, how = suspects(labels, probabilities)
-    if not len(found):
-        return findings
-    guess = probabilities.argmax(axis=1)
-    notes_of = tuple(
-        f"labelled {rows[i].label}, looks like {classes[guess[i]]} ({probabilities[i, guess[i]]:.0%})" for i in found
-    )
-    look = "label looks" if len(found) == 1 else "labels look"
-    text = f"{len(found):,} {look} wrong, by {how}: guesses, to be looked at"
-    finding = Finding("label", text, tuple((rows[i].id,) for i in found), True, notes_of)
-    first = [f for f in findings if f.kind.startswith("leak") or f.kind == "two-labels"]
-    return [*first, finding, *(f for f in findings if f not in first)]
-
-
-def _folds(manifest: Manifest, seed: int) -> list[np.ndarray] | None:
-    """Row numbers of each fold, duplicates together; None if a class is too small for any."""
-    place = {row.id: number for number, row in enumerate(manifest.used)}
-    for number in _FOLDS:
-        try:
-            splits = make_folds(manifest, seed, number)
-        except DataError:
-            continue
-        return [np.array([place[image] for image in split.ids["test"]], dtype=np.int64) for split in splits]
-    return None
 
 
 def lines(found: Check) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,33 @@ def test_everything_that_was_planted_is_found_and_nothing_else(dirty: Path, tmp_
     assert topwork.check(dirty, out=tmp_path / "out", quiet=True, quick=True).notes == (
         "Labels were not examined (--quick).",
     )
+
+
+def test_a_class_that_is_too_small_keeps_no_other_from_being_examined(dirty: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(dirty, tmp_path / "dirty")
+    (root / "train/rare").mkdir()
+    for number in range(3):
+        draw(3, number, 96).save(root / f"train/rare/{number}.png")
+    found = topwork.check(root, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
+    assert found.notes == ("Labels of rare were not examined: fewer than 4 different images of a class.",)
+    suspects = {image for finding in found.findings if finding.kind == "label" for (image,) in finding.sets}
+    assert suspects >= SWAPPED
+    for label in (1, 2):
+        shutil.rmtree(root / f"train/class{label}")
+        shutil.rmtree(root / f"test/class{label}")
+    alone = topwork.check(root, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
+    assert alone.notes == ("Labels were not examined: fewer than 4 different images of a class.",)
+
+
+def test_labels_that_say_nothing_about_the_pictures_are_not_held_against_them(tmp_path: Path) -> None:
+    for number in range(60):
+        folder = tmp_path / "set" / f"class{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        draw(number // 3 % 3, number, 96).save(folder / f"{number}.png")
+    found = topwork.check(tmp_path / "set", out=tmp_path / "out", quiet=True, img_size=64, workers=0)
+    assert not [finding for finding in found.findings if finding.kind == "label"]
+    (note,) = found.notes
+    assert "no more than by chance from the commonest label (33%)" in note
 
 
 def test_status_json_and_the_list_that_heals(dirty: Path, photos: Path, tmp_path: Path) -> None:
