@@ -37,8 +37,8 @@ def wrong_labels(
     right, commonest = int((guess == labels).sum()), int(np.bincount(labels).max())
     if wilson(right, len(labels))[0] <= commonest / len(labels):
         notes.append(
-            f"Labels were not judged: a classifier gets {right / len(labels):.0%} of left-out images right, no more than "
-            f"by chance from the commonest label ({commonest / len(labels):.0%})."
+            f"Labels were not judged: a classifier gets {right / len(labels):.0%} of left-out images right, no more "
+            f"than by chance from the commonest label ({commonest / len(labels):.0%})."
         )
         return []
     from topwork.evaluation.label_errors import suspects

@@ -15,7 +15,7 @@ import topwork
 from topwork import devices
 from topwork.backbones import create, folded
 from topwork.config import ComputeConfig
-from topwork.features import engines
+from topwork.features import engines, extract
 
 FAMILIES = (
     "tf_efficientnet_lite0", "resnet18", "mobilenetv3_small_050", "regnety_002", "convnext_atto", "densenet121",
@@ -90,6 +90,23 @@ def test_every_engine_agrees_with_the_plain_network(engine: str, precision: str)
         got = forward(x).float()
     scale = float(expected.abs().max())
     assert float((got - expected).abs().max()) < scale * (1e-4 if precision == "float32" else 5e-2)
+
+
+def test_an_engine_gives_its_memory_back_after_many_images_and_starts_again(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("test_efficientnet").state_dict(), weights)
+    started, start = [], engines.start
+    monkeypatch.setattr(engines, "start", lambda *given: started.append(given) or start(*given))
+    found = {}
+    for many in (5, 1000):
+        monkeypatch.setattr(extract, "MANY", many)
+        monkeypatch.setenv("TOPWORK_CACHE", str(tmp_path / str(many)))
+        fast = {"precision": "float32", "workers": 0, "model": "test_efficientnet", "epochs": 1, "quiet": True}
+        found[many] = topwork.train(photos, "mlp", out=tmp_path / f"run-{many}", weights=str(weights), **fast)
+    assert len(started) == 2 + 1  # mlp asks for the images as they are, then mirrored
+    np.testing.assert_array_equal(found[5].predictions.scores, found[1000].predictions.scores)
 
 
 def _compute(precision: str) -> devices.Compute:

@@ -14,7 +14,7 @@ from topwork.artifacts import InputSpec, Manifest, Split
 from topwork.data.child import serve_parent
 from topwork.data.images import load_image
 from topwork.data.loading import Loader
-from topwork.data.transforms import TrainTransform, eval_pixels
+from topwork.data.transforms import TrainTransform, eval_pixels, in_a_batch
 
 
 class _Images(Dataset[torch.Tensor]):
@@ -53,6 +53,7 @@ def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> Loader[to
         images,
         batch_sampler=plan,  # pyrefly: ignore[bad-argument-type]
         num_workers=workers,
+        collate_fn=in_a_batch,
         worker_init_fn=_in_worker,
         persistent_workers=keep and workers > 0,
         pin_memory=torch.cuda.is_available(),

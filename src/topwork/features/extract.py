@@ -28,6 +28,7 @@ from topwork.world import world
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
 SHARD = 2048
+MANY = 20_000  # images from which the features take more memory than what computes them
 
 
 def feature_key(backbone: Backbone, compute: Compute, engine: str, batch: int) -> dict[str, Any]:
@@ -134,6 +135,8 @@ class FeatureStore:
                 cache.add([self._content[i] for i in fresh[done : done + len(features)]], features)
                 done += len(features)
             self._signals.check()
+        if len(fresh) >= MANY:
+            self._forward = None  # whoever asked needs its memory for the features; starting it anew takes seconds
         seconds = time.monotonic() - start
         self.seconds += seconds
         rate = len(fresh) / seconds

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+ROWS = 8192  # whose float64 is held at a time
+
 
 @dataclass(frozen=True)
 class Normaliser:
@@ -30,18 +32,25 @@ class Normaliser:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """float32 (N, D) to float32 (N, D)."""
-        return (_root(features, self.power) - self.mean) / np.float32(self.scale)
+        values = _root(features, self.power)
+        np.subtract(values, self.mean, out=values)
+        return np.divide(values, np.float32(self.scale), out=values)
 
 
 def fit_normaliser(features: np.ndarray, power: bool = True) -> Normaliser:
     """The normaliser of training features float32 (N, D)."""
-    values = _root(features, power)
-    scale = float(np.sqrt(values.var(axis=0, dtype=np.float64).mean()))
-    return Normaliser(values.mean(axis=0, dtype=np.float64).astype(np.float32), scale or 1.0, power)
+    chunks = [features[start : start + ROWS] for start in range(0, len(features), ROWS)]
+    mean = np.sum([_root(chunk, power).sum(axis=0, dtype=np.float64) for chunk in chunks], axis=0) / len(features)
+    variance = np.sum([np.square(_root(chunk, power) - mean).sum(axis=0) for chunk in chunks], axis=0) / len(features)
+    return Normaliser(mean.astype(np.float32), float(np.sqrt(variance.mean())) or 1.0, power)
 
 
 def _root(features: np.ndarray, power: bool) -> np.ndarray:
-    return np.sign(features) * np.sqrt(np.abs(features)) if power else features
+    """A copy, with the signed square root if it is wanted."""
+    if not power:
+        return features.copy()
+    root = np.abs(features)
+    return np.copysign(np.sqrt(root, out=root), features, out=root)
 
 
 class NormaliserModule(nn.Module):

@@ -18,7 +18,7 @@ from topwork.artifacts import InputSpec
 from topwork.data.child import serve_parent
 from topwork.data.images import UnreadableImage, decode_image, load_image, upright_rgb
 from topwork.data.loading import Loader
-from topwork.data.transforms import eval_pixels
+from topwork.data.transforms import eval_pixels, in_a_batch
 from topwork.errors import UsageError
 
 Item = str | os.PathLike[str] | bytes | Image.Image | np.ndarray  # what can be taken for an image
@@ -89,7 +89,7 @@ class _Collate:
     def __call__(self, found: list[torch.Tensor | str]) -> tuple[torch.Tensor, list[str]]:
         good = [pixels for pixels in found if isinstance(pixels, torch.Tensor)]
         empty = torch.zeros(0, 3, self._size, self._size, dtype=torch.uint8)
-        return torch.stack(good) if good else empty, [one if isinstance(one, str) else "" for one in found]
+        return in_a_batch(good) if good else empty, [one if isinstance(one, str) else "" for one in found]
 
 
 class _Lists:
