@@ -23,6 +23,8 @@ class Format(Protocol):
     """Name of the file that is opened; others may lie beside it."""
     extra: str
     """Of topwork, that installs what is needed; empty if nothing is."""
+    float64: bool
+    """Whether its runtimes have float64, which the weights of the resize are computed in."""
 
     def require(self, quantized: bool) -> None:
         """Refuse if a package is missing, or if the format has no int8.

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis that is resized.
+
+    Attributes:
+        length: Pixels there are.
+        factor: Pixels that were averaged to a block; 1: none.
+        side: Pixels there shall be.
+        i: int64 (S, 1): which of these are wanted.
+        p: int64 (P,): the blocks, and some more.
+        seen: bool (P,): which of the P are there.
+        blocks: float32: ``length / factor``, rounded as Pillow rounds it.
+    """
+
+    length: int
+    factor: Any
+    side: int
+    i: torch.Tensor
+    p: torch.Tensor
+    seen: torch.Tensor
+    blocks: torch.Tensor
+
 
 BITS = 2.0**22  # Pillow's weights are whole multiples of 1 / 2^22
 CELLS = 512  # of the table, per pixel of the filter
@@ -39,11 +64,32 @@ FILTERS: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], int]] = {
 
 
 class Weights(nn.Module):
-    """What Pillow multiplies pixels by when it resizes an axis.
+    """What Pillow multiplies pixels by when it resizes an axis, step by step as in its ``precompute_coeffs``.
 
-    Pillow computes in float64, which some runtimes lack; here all is float32, within 2^-31 of a weight before it is
-    rounded. The filter comes from a table of cubics, one for each 512th of a pixel. A value is a head, which is a whole
-    multiple of 1 / 2^10, and a small tail; all that is done with heads is exact.
+    Args:
+        interpolation: A key of ``FILTERS``.
+    """
+
+    def __init__(self, interpolation: str) -> None:
+        super().__init__()
+        self._function, _ = FILTERS[interpolation]
+
+    def forward(self, axis: Axis) -> torch.Tensor:
+        """Whole multiples of 1 / 2^22, given as their number, float32 (S, P); each row sums to nearly 2^22."""
+        scale = axis.blocks.double() / axis.side
+        inverse = 1 / scale.clamp(min=1)
+        distance = (axis.p - (axis.i.double() + 0.5) * scale + 0.5) * inverse
+        values = self._function(distance.abs()) * axis.seen
+        values = values / values.cumsum(1)[:, -1:] * BITS  # a running sum: one term after the other, as Pillow adds
+        return (values + torch.where(values < 0, -0.5, 0.5)).trunc().float()
+
+
+class WeightsWithoutFloat64(nn.Module):
+    """``Weights`` for runtimes that have no float64, right but for ties.
+
+    All is float32, within 2^-31 of a weight before it is rounded. The filter comes from a table of cubics, one for each
+    512th of a pixel. A value is a head, which is a whole multiple of 1 / 2^10, and a small tail; all that is done with
+    heads is exact.
 
     Args:
         interpolation: A key of ``FILTERS``.
@@ -61,25 +107,32 @@ class Weights(nn.Module):
         table = torch.cat([heads, cubics[:, :1] - heads, cubics[:, 1:]], 1)
         self.register_buffer("table", torch.cat([table, torch.zeros(1, 5, dtype=torch.float64)]).float())
 
-    def forward(self, place: torch.Tensor, widened: Any, shift: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-        """Whole multiples of 1 / 2^22, given as their number, float32 (S, P); each row sums to nearly 2^22.
-
-        Args:
-            place: int64 (S, P): ``widened`` times the distance from the centre of a pixel to that of another.
-            widened: In how many of its units a pixel of the filter is wide, a whole number.
-            shift: float32 (S, P): What comes to the distance, much less than a 512th.
-            seen: bool (P,): which of the P are there.
-        """
+    def forward(self, axis: Axis) -> torch.Tensor:
+        """As of ``Weights``."""
+        place, widened, shift = self._places(axis)
         limit = (self._end + 1) * widened
         place = place.clamp(-limit, limit)
         distance = (place.float() / widened + shift) * CELLS
         side = torch.where(distance < 0, -1, 1)
         cell = torch.floor(distance.abs()).long().clamp(max=self._end * CELLS)
         rest = (side * place * CELLS - cell * widened).float() / widened + side * shift * CELLS
-        head, c0, c1, c2, c3 = (self.table[:, i][cell] * seen for i in range(5))
+        head, c0, c1, c2, c3 = (self.table[:, i][cell] * axis.seen for i in range(5))
         tail = c0 + rest * (c1 + rest * (c2 + rest * c3))
         heads, tails = head.sum(1, keepdim=True), tail.sum(1, keepdim=True)
         whole = heads + tails
         coarse = torch.round((head + tail) / whole * COARSE) / COARSE
         left = (head - coarse * heads) + (tail - coarse * tails)
         return coarse * BITS + torch.round(left / whole * BITS)
+
+    def _places(self, axis: Axis) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        """Where each block lies from the centre of each wanted pixel.
+
+        Returns:
+            Whole numbers (S, P), in how many of their units a pixel of the filter is wide, and what comes to the
+            distance in pixels, float32 (S, P), much less than a 512th.
+        """
+        i, length, factor, blocks = axis.i, axis.length, axis.factor, axis.blocks
+        place = (2 * i + 1) * length - (2 * axis.p + 1) * factor * axis.side
+        widened: Any = 2 * torch.sym_max(length, factor * axis.side)
+        rounded = (length - factor * torch.floor(blocks) - factor * (blocks - torch.floor(blocks))) / factor
+        return place, widened, (place.float() / widened - i - 0.5) * (rounded / blocks)

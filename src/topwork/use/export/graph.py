@@ -24,13 +24,20 @@ class Graph(nn.Module):
         head: Features to scores.
         probabilities: Scores to probabilities.
         temperature: Scores are divided by it first.
+        float64: Whether the runtime has it.
     """
 
     def __init__(
-        self, spec: InputSpec, backbone: nn.Module, head: nn.Module, probabilities: nn.Module, temperature: float
+        self,
+        spec: InputSpec,
+        backbone: nn.Module,
+        head: nn.Module,
+        probabilities: nn.Module,
+        temperature: float,
+        float64: bool,
     ) -> None:
         super().__init__()
-        self.resize, self.network = Resize(spec), Network(spec, backbone, head, probabilities, temperature)
+        self.resize, self.network = Resize(spec, float64), Network(spec, backbone, head, probabilities, temperature)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Images uint8 (N, H, W, 3), RGB and upright, to probabilities and scores, float32 (N, K) each."""
@@ -58,8 +65,8 @@ class Network(nn.Module):
         return self.probabilities(scores / self.temperature).float(), scores.float()
 
 
-def graph_of(bundle: Bundle) -> Graph:
-    """The graph of a bundle, in eval mode on the CPU."""
+def graph_of(bundle: Bundle, float64: bool) -> Graph:
+    """The graph of a bundle, in eval mode on the CPU, for a runtime with or without float64."""
     backbone, head = build(bundle)
     layer = load(bundle.strategy).probability_layer(bundle.head)
-    return Graph(bundle.spec, backbone.module, head, layer, Decision(bundle).temperature).eval()
+    return Graph(bundle.spec, backbone.module, head, layer, Decision(bundle).temperature, float64).eval()

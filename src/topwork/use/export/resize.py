@@ -4,8 +4,7 @@
 rows and columns with a filter that is widened by the scale, and rounds to 8 bits after each step. The convolutions
 are matrix products whose weights are computed in the graph from the size of the image (``filters``). Pillow's weights
 are whole multiples of 2^-22; here each is cut in two, so that all sums are of whole numbers that float32 holds exactly,
-and the pixels are Pillow's but for a tie in many millions, which falls by the last bit of a float64. A block's mean
-comes from running sums.
+and the pixels are Pillow's. A block's mean comes from running sums.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.artifacts import InputSpec
-from topwork.use.export.filters import BITS, FILTERS, Weights
+from topwork.data.resizing import GAP
+from topwork.use.export.filters import BITS, FILTERS, Axis, Weights, WeightsWithoutFloat64
 
 EMPTY = 2  # blocks more than there are: the exporter must see that there are two
-GAP = 3  # reducing_gap in transforms.eval_pixels
 ONE = 2.0**24  # what Pillow divides by the number of pixels of a block
 HALF = 2.0**11  # a weight is HALF * coarse + fine
 
@@ -30,13 +29,15 @@ class Resize(nn.Module):
 
     Args:
         spec: What the network is fed.
+        float64: Whether the runtime has it; without it a tie in many millions of pixels falls to the other side.
     """
 
-    def __init__(self, spec: InputSpec) -> None:
+    def __init__(self, spec: InputSpec, float64: bool = True) -> None:
         super().__init__()
         self.side, self.size = spec.resize, spec.size
         self.first = (spec.resize - spec.size) // 2
-        self.weights = Weights(spec.interpolation) if spec.interpolation in FILTERS else None
+        kind = Weights if float64 else WeightsWithoutFloat64
+        self.weights = kind(spec.interpolation) if spec.interpolation in FILTERS else None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 (N, H, W, 3) to whole numbers 0..255 as float32 (N, 3, S, S)."""
@@ -65,7 +66,7 @@ class Resize(nn.Module):
 
     def _blocks(self, x: torch.Tensor, axis: int, length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Sums of the blocks along an axis, the weights (S, blocks) of their means, and how many pixels each has."""
-        factor: Any = torch.sym_max(length // (GAP * self.side), 1)
+        factor: Any = torch.sym_max(length // (int(GAP) * self.side), 1)
         count = (length + factor - 1) // factor + EMPTY
         p = torch.arange(count, device=x.device)
         start = (p * factor).clamp(max=length)
@@ -73,13 +74,10 @@ class Resize(nn.Module):
         running = functional.pad(x.cumsum(axis, dtype=torch.int32), (1, 0) if axis == 3 else (0, 0, 1, 0))
         sums = running.index_select(axis, end) - running.index_select(axis, start)
         i = torch.arange(self.first, self.first + self.size, device=x.device)[:, None]
-        place = (2 * i + 1) * length - (2 * p + 1) * factor * self.side
-        widened: Any = 2 * torch.sym_max(length, factor * self.side)
+        blocks = torch.scalar_tensor(length, dtype=torch.float32, device=x.device) / factor
         assert self.weights is not None
-        blocks = torch.scalar_tensor(length, dtype=torch.float32, device=x.device) / factor  # Pillow rounds it so, too
-        rounded = (length - factor * torch.floor(blocks) - factor * (blocks - torch.floor(blocks))) / factor
-        shift = (place.float() / widened - i - 0.5) * (rounded / blocks)
-        return sums, self.weights(place, widened, shift, end > start), (end - start).clamp(min=1).float()
+        weights = self.weights(Axis(length, factor, self.side, i, p, end > start, blocks))
+        return sums, weights, (end - start).clamp(min=1).float()
 
 
 def _across_first(x: torch.Tensor, down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:

@@ -211,7 +211,7 @@ class _Making:
         """Trace, write and check; int8 is made from the ONNX file."""
         kind = self._kind if keep else ONNX()
         start = time.monotonic()
-        graph = graph_of(self._model.bundle)
+        graph = graph_of(self._model.bundle, self._kind.float64)
         share = check_graph(graph, self._wanted)
         program, several = trace(graph, self._wanted.images[0])
         if not several:

@@ -23,7 +23,7 @@ QUANTIZED = ["Conv", "Gemm", "MatMul"]
 class ONNX:
     """Open Neural Network Exchange."""
 
-    name, file, extra = "onnx", "model.onnx", "onnx"
+    name, file, extra, float64 = "onnx", "model.onnx", "onnx", True
 
     def require(self, quantized: bool) -> None:
         """onnx, onnxscript (torch's exporter) and onnxruntime (the check)."""

@@ -20,7 +20,7 @@ ALL = 2**31 - 1  # as the end of a slice
 class OpenVINO:
     """OpenVINO's intermediate representation: ``model.xml`` and ``model.bin``."""
 
-    name, file, extra = "openvino", "model.xml", "openvino"
+    name, file, extra, float64 = "openvino", "model.xml", "openvino", False
 
     def require(self, quantized: bool) -> None:
         """openvino, and what the way through ONNX needs."""

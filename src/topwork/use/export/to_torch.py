@@ -15,7 +15,7 @@ from topwork.use.export.base import Run
 class TorchExport:
     """PyTorch's exported program."""
 
-    name, file, extra = "torch-export", "model.pt2", ""
+    name, file, extra, float64 = "torch-export", "model.pt2", "", True
 
     def require(self, quantized: bool) -> None:
         """Nothing but torch is needed; int8 is not offered."""
