@@ -24,17 +24,20 @@ def measure(folder: Path, images: int, model: str) -> None:
     """Print wall and CPU seconds of the first run, seconds of the second, GiB."""
     originals = sorted(folder.glob("*.jpg"))
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        files = [Path(place) / f"{number:06}.jpg" for number in range(images)]
-        for number, file in enumerate(files):
+
+        def files() -> list[Path]:
+            return [Path(place) / f"{number:06}.jpg" for number in range(images)]
+
+        for number, file in enumerate(files()):
             os.link(originals[number % len(originals)], file)
         cache = Path(place) / "cache"
         start = time.perf_counter()
-        feature_store(model, files, "best", cache).part("train")
+        feature_store(model, files(), "best", cache).part("train")
         wall = time.perf_counter() - start
         own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
         start = time.perf_counter()
-        feature_store(model, files, "best", cache).part("train")
+        feature_store(model, files(), "best", cache).part("train")
         again = time.perf_counter() - start
         print(wall, cpu, again, max(own.ru_maxrss, children.ru_maxrss) / 2**20)
 

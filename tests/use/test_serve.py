@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -312,6 +313,10 @@ def test_slow_clients_do_not_hurt_a_fast_one(server: Server, photos: Path) -> No
 
 
 def test_a_log_without_a_fault(server: Server) -> None:
+    body = b"--x\r\nContent-Disposition\r: form-data\r\n\r\n1\r\n--x--\r\n"
+    assert server.ask("POST", "/predict", body, {"Content-Type": "multipart/form-data; boundary=x"}).status == 400
+    time.sleep(0.2)  # until what it says would have come
+    assert [line for line in server.errors if "invalid" in line] == []
     assert [line for line in server.errors if "Error" in line or "Traceback" in line] == []
     assert server.process.poll() is None
 

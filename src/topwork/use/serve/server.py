@@ -102,7 +102,8 @@ def _server(service: Service, access: Access, limits: Limits, ready: Callable[[]
             await super().startup(sockets)
             ready()
 
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    for chatty in ("uvicorn", "python_multipart"):  # what a client sends must not fill the log
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     settings = uvicorn.Config(
         make_app(service, access), http=make_protocol(limits), ws="none", lifespan="on", log_config=None,
         access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=int(limits.stop),
