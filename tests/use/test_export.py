@@ -27,7 +27,7 @@ from topwork.use.export import FORMATS, format_named
 from topwork.use.export.check import ExportFailed, check_file, sample
 from topwork.use.export.filters import FILTERS
 from topwork.use.export.resize import Resize
-from topwork.use.export.run import export
+from topwork.use.export.run import export, trace
 from topwork.use.where import find_bundle
 
 
@@ -64,6 +64,34 @@ def test_the_resize_is_pillows_and_without_float64_but_for_a_tie_in_thousands(
     off = (Resize(spec, float64=False)(given)[0] - expected).abs()
     assert off.max() <= 1
     assert off.sum() <= 1 + off.numel() / 2000
+
+
+class Resized(torch.nn.Module):
+    """The resize as a graph with the outputs of one."""
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        self.resize = Resize(spec)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.resize(images)
+        return x, x.clone()
+
+
+@pytest.mark.parametrize("name", ["onnx", "torch-export"])
+@pytest.mark.parametrize("interpolation", [*FILTERS, "nearest"])
+def test_the_resize_in_the_file_is_pillows(name: str, interpolation: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    spec = InputSpec(121, 217, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    program, _ = trace(Resized(spec), rng.integers(0, 256, (331, 397, 3), dtype=np.uint8))
+    format_named(name).write(program, tmp_path, {"topwork": ""})
+    run, off = format_named(name).open(tmp_path), 0
+    for _ in range(60):
+        height, width = np.exp(rng.uniform(0, np.log(900), 2)).astype(int)
+        array = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        found, _ = run(array[None])
+        off += int((found[0] != eval_pixels(Image.fromarray(array), spec).numpy()).sum())
+    assert off == 0
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -36,6 +36,7 @@ class Axis:
 
 BITS = 2.0**22  # Pillow's weights are whole multiples of 1 / 2^22
 CELLS = 512  # of the table, per pixel of the filter
+PI = torch.tensor(math.pi, dtype=torch.float64)  # a tensor: the ONNX exporter rounds a Python float to float32
 COARSE = 2.0**10  # heads are whole multiples of its inverse, so that float32 holds their sums and products exactly
 
 
@@ -50,7 +51,7 @@ def _bicubic(x: torch.Tensor) -> torch.Tensor:
 
 
 def _lanczos(x: torch.Tensor) -> torch.Tensor:
-    angle = torch.where(x == 0, torch.ones_like(x), x * math.pi)
+    angle = torch.where(x == 0, torch.ones_like(x), x * PI)
     value = torch.sin(angle) * torch.sin(angle / 3) * 3 / (angle * angle)
     return torch.where(x == 0, torch.ones_like(x), torch.where(x < 3, value, torch.zeros_like(x)))
 

@@ -29,7 +29,7 @@ from topwork.use.export.check import (
     read_images,
     sample,
 )
-from topwork.use.export.graph import Graph, graph_of
+from topwork.use.export.graph import graph_of
 from topwork.use.export.to_onnx import ONNX, quiet
 from topwork.use.inputs import list_images
 from topwork.use.origin import Origin, origin_of
@@ -154,7 +154,7 @@ def _labels(origin: Origin | None, names: list[str]) -> list[str | None]:
     return [by_path.get(name) for name in names]
 
 
-def trace(graph: Graph, image: np.ndarray) -> tuple[torch.export.ExportedProgram, bool]:
+def trace(graph: torch.nn.Module, image: np.ndarray) -> tuple[torch.export.ExportedProgram, bool]:
     """The graph as torch's exported program, for any number of images of any size.
 
     Returns:
