@@ -86,6 +86,8 @@ class ComputeConfig(Component):
     """Processes that decode images; 0 decodes in the main process."""
     threads: Count | Auto = "auto"
     """CPU threads of torch. A resumed run is bit-identical only with the same number."""
+    shard: bool | Auto = "auto"
+    """On several devices: cut weights, gradients and optimizer over them. auto: GPUs too small to hold them whole."""
 
 
 class TrainingConfig(Component):

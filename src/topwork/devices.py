@@ -35,6 +35,7 @@ class Compute:
         threads: CPU threads of torch.
         name: For people.
         engine: What is to compute features.
+        shard: Whether a network that is trained whole is cut over the devices.
     """
 
     device: torch.device
@@ -43,6 +44,7 @@ class Compute:
     threads: int
     name: str
     engine: str = "best"
+    shard: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -157,6 +159,13 @@ def _keep_freed_memory() -> None:
     libc.mallopt(mmap_threshold, 1 << 30)
     libc.mallopt(trim_threshold, 2**31 - 1)
     libc.mallopt(arenas, 1)
+
+
+def memory(compute: Compute) -> int | None:
+    """Bytes that a GPU has; None where it is not for topwork to say."""
+    if compute.device.type != "cuda":
+        return None
+    return torch.cuda.get_device_properties(compute.device).total_memory
 
 
 def forget_peak(compute: Compute) -> None:

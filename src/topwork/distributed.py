@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -126,6 +126,26 @@ def wished(signals: Signals) -> bool:
     return signals.asked()
 
 
+def gathered(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor, or the pieces of one that all processes have, whole and on the CPU; all must call it."""
+    whole: Any = getattr(tensor, "full_tensor", None)
+    return (whole() if whole else tensor).detach().cpu().contiguous()
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """The piece of a tensor that this process has, in its memory; of one that is not cut, all of it."""
+    own: Any = getattr(tensor, "to_local", None)
+    return own() if own else tensor
+
+
+def spread(tensors: Iterable[torch.Tensor]) -> None:
+    """Fill tensors on the CPU with those of rank 0."""
+    for tensor in tensors:
+        values = tensor.contiguous()
+        dist.broadcast(values, 0)
+        tensor.copy_(values)
+
+
 def in_batches(
     items: Sequence[str], batch: int, compute: Callable[[Sequence[str]], list[torch.Tensor]]
 ) -> list[torch.Tensor]:
@@ -143,10 +163,12 @@ def in_batches(
     if place.size == 1:
         return compute(items)
     first, last = (number * batch for number in place.cut(batches))
-    own = compute(items[first:last] if last > first else items[:1])  # one without a share still learns the shapes
+    share, longest = [*items[first:last]], -(-batches // place.size) * batch
+    # every process computes as many batches: a model that is cut over them needs all at once, and one without a share
+    # still learns the shapes
+    own = compute(share + [items[0]] * (longest - batch + 1 - len(share)))
     found = []
     for rows in own:
-        longest = -(-batches // place.size) * batch
         mine = rows.new_zeros(longest, *rows.shape[1:])
         mine[: min(len(rows), last - first)] = rows[: last - first]
         shares = [torch.empty_like(mine) for _ in range(place.size)]

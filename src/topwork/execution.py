@@ -138,9 +138,14 @@ def _settings(name: str, strategy: Any, context: Context, setup: Setup, like: Pa
 
 def _check_devices(name: str, settings: Any, context: Context) -> None:
     """Refuse what several processes cannot do."""
-    size = world().size
+    size, compute = world().size, context.compute
     if size == 1 or not STRATEGIES[name].on_images:
         return
+    if compute.shard and (compute.precision == "float16" or settings.compile is True):
+        raise UsageError(
+            f"{name}: a network that is cut over devices trains in float32 or bfloat16 and not compiled. Leave out "
+            "--precision float16 and compile, or give --set compute.shard=false."
+        )
     if getattr(settings, "freeze_stages", 0):
         raise UsageError("freeze_stages keeps what one process computes. Leave it out, or use one device.")
     if min(settings.batch_size, len(context.split.ids["train"])) < size:
@@ -155,7 +160,8 @@ def _say_batches(name: str, settings: Any, setup: Setup) -> None:
     if place.size > 1:
         least, most = batch // place.size, -(-batch // place.size)
         each = str(least) if least == most else f"{least} or {most}"
-        setup.progress.say(f"  {name}: {batch} images a step, {each} on each of {place.size} devices")
+        cut = "; weights, gradients and optimizer are cut over them" if setup.compute.shard else ""
+        setup.progress.say(f"  {name}: {batch} images a step, {each} on each of {place.size} devices{cut}")
 
 
 def _device_notes(name: str, settings: Any, setup: Setup) -> list[str]:
@@ -163,7 +169,8 @@ def _device_notes(name: str, settings: Any, setup: Setup) -> list[str]:
     size = world().size
     if size == 1 or not STRATEGIES[name].on_images:
         return []
-    notes = [f"{name} was trained on {size} devices, each with its share of every batch."]
+    cut = " and of weights, gradients and optimizer (FSDP2)" if setup.compute.shard else ""
+    notes = [f"{name} was trained on {size} devices, each with its share of every batch{cut}."]
     if settings.batch_norm == "update" and setup.compute.device.type != "cuda":
         notes.append(
             f"{name}: BatchNorm layers normalise each device's share of a batch by itself; their running statistics "

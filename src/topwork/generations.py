@@ -11,13 +11,23 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from topwork import storage
 from topwork.errors import DamagedFile
 
 KEEP = 2
 REFERS = "refers.json"
+LARGE = "shard-"  # what names of files begin with that are not read into memory
 Files = dict[str, bytes]
+
+
+class State(NamedTuple):
+    """A state that is whole, and the best one that it refers to; of ``LARGE`` files only the folder is told."""
+
+    folder: Path
+    files: Files
+    best: Files
 
 
 class Generations:
@@ -37,7 +47,7 @@ class Generations:
     def _names(self, kind: str) -> list[Path]:
         return sorted(self.folder.glob(f"{kind}-*"))
 
-    def save(self, step: int, files: Files, best_step: int, best: Files) -> None:
+    def save(self, step: int, files: Files, best_step: int, best: Files, staged: Path | None = None) -> None:
         """Write a state durably, then remove what it makes superfluous.
 
         Args:
@@ -45,6 +55,7 @@ class Generations:
             files: Name to content.
             best_step: Of the best state so far.
             best: Its files; empty if there is none yet. Written only if it is not there.
+            staged: From ``storage.stage`` of the folder: more files of the state.
 
         Raises:
             StorageError: It could not be written; all earlier states are still there.
@@ -57,7 +68,7 @@ class Generations:
             if target.exists():  # a damaged one, or a training that goes on from an earlier one
                 storage.remove_folder(target)
             refers = json.dumps({"best": best_path.name if best else ""}).encode()
-            storage.write_folder(target, files | {REFERS: refers})
+            storage.write_folder(target, files | {REFERS: refers}, staged)
         with contextlib.suppress(OSError):  # it is saved; what is superfluous can go with the next
             self._prune(target)
 
@@ -75,12 +86,12 @@ class Generations:
             if path.name not in needed:
                 storage.remove_folder(path)
 
-    def load(self) -> Iterator[tuple[Files, Files]]:
+    def load(self) -> Iterator[State]:
         """The states that are whole, newest first, each with its best; one that cannot be read is named and stays."""
         for path in reversed(self._names("last")):
             try:
-                files = storage.read_folder(path)
+                files = storage.read_folder(path, large=LARGE)
                 best = json.loads(files[REFERS])["best"]
-                yield files, storage.read_folder(self.folder / best) if best else {}
+                yield State(path, files, storage.read_folder(self.folder / best) if best else {})
             except DamagedFile as error:
                 self._say(f"{error} The checkpoint before it is used.")

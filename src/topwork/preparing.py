@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from topwork import backbones, config, devices, folders
+from topwork import backbones, config, devices, distributed, folders
 from topwork.artifacts import Manifest, Split
 from topwork.data.sources import find_source
 from topwork.errors import ConfigError
@@ -15,6 +15,10 @@ from topwork.progress import Progress
 from topwork.signals import Signals
 from topwork.strategies import load
 from topwork.tracking import Tracking
+from topwork.world import world
+
+TRAINED_BYTES = 20  # of a parameter: itself, gradient, two moments, average, each float32
+FULL = 0.8  # of a GPU's memory; activations take the rest
 
 
 @dataclass
@@ -98,6 +102,19 @@ def check(asked: config.Config, progress: Progress) -> None:
         raise ConfigError(" ".join(faults))
 
 
+def _sharded(
+    device: tuple[devices.Compute, config.ComputeConfig], parameters: int
+) -> tuple[devices.Compute, config.ComputeConfig]:
+    """Decide whether networks that are trained whole are cut over the devices; all processes must call it."""
+    compute, resolved = device
+    shard = resolved.shard
+    if shard == "auto":
+        room = devices.memory(compute)
+        shard = bool(distributed.largest(int(room is not None and parameters * TRAINED_BYTES > room * FULL)))
+    shard &= world().size > 1
+    return replace(compute, shard=shard), resolved.model_copy(update={"shard": shard})
+
+
 def prepare(
     asked: config.Config,
     manifest: Manifest,
@@ -116,12 +133,12 @@ def prepare(
         progress: To people.
         signals: From people.
     """
-    compute, resolved_compute = device
     wish = asked.backbone
     source = backbones.find_weights(wish.model, wish.weights)
     size = None if wish.img_size == "auto" else wish.img_size
     kept = None if wish.crop_pct == "auto" else wish.crop_pct
     backbone = backbones.create(wish.model, source, size, crop_pct=kept)
+    compute, resolved_compute = _sharded(device, backbone.parameters)
     progress.say(
         f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"
     )

@@ -79,6 +79,13 @@ def _write_durably(path: Path, data: bytes) -> None:
         raise OSError(errno.EIO, f"{path.name} came back different from what was written")
 
 
+def _made_durable(path: Path) -> dict[str, Any]:
+    """What the manifest says of a file that others have written."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+    return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
 @contextlib.contextmanager
 def said_plainly(path: Path) -> Iterator[None]:
     """Turn an OSError of a write into one line that says what, where and one way out."""
@@ -157,25 +164,45 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
+def stage(parent: Path, needed: int) -> Path:
+    """A folder for files that others write, which ``write_folder`` then finishes; its name says that it is temporary.
+
+    Args:
+        parent: Of the folder that is to come.
+        needed: Bytes that the files will have.
+
+    Raises:
+        StorageError: No space, not writable.
+    """
+    staged = parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    with said_plainly(parent):
+        _check_space(parent, needed)
+        make_folder(parent)
+        staged.mkdir()
+    return staged
+
+
+def write_folder(target: Path, files: Mapping[str, bytes], staged: Path | None = None) -> None:
     """Write a folder of files that appears whole or not at all.
 
     Args:
         target: The new folder. It must not exist yet.
         files: Name to content. A ``manifest.json`` with size and SHA-256 of each is added and written last.
+        staged: From ``stage``, beside the target: the files in it belong to the folder too. It is gone afterwards.
 
     Raises:
         StorageError: No space, not writable; nothing is left behind.
     """
-    temporary = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    temporary = staged or target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
     with said_plainly(target):
         try:
             _check_space(target, sum(map(len, files.values())))
             make_folder(target.parent)
-            temporary.mkdir()
+            temporary.mkdir(exist_ok=staged is not None)
+            sums = {path.name: _made_durable(path) for path in sorted(temporary.iterdir())}
             for name, data in files.items():
                 _write_durably(temporary / name, data)
-            sums = {name: {"bytes": len(data), "sha256": sha256_bytes(data)} for name, data in files.items()}
+                sums[name] = {"bytes": len(data), "sha256": sha256_bytes(data)}
             manifest = {"format": FORMAT, "files": sums}
             whole = manifest | {"sha256": sha256_json(manifest)}
             _write_durably(temporary / MANIFEST, json.dumps(whole, indent=1).encode())
@@ -187,12 +214,13 @@ def write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         _fsync_folder(target.parent)
 
 
-def read_folder(target: Path, names: Iterable[str] | None = None) -> dict[str, bytes]:
+def read_folder(target: Path, names: Iterable[str] | None = None, large: str = "") -> dict[str, bytes]:
     """The files of a folder written by ``write_folder``, each checked against its SHA-256.
 
     Args:
         target: The folder.
         names: Only these; None for all.
+        large: What names of files begin with that are checked in pieces and not returned; empty for none.
 
     Raises:
         DamagedFile: A file is missing, cut or changed, the manifest too; the message names it.
@@ -201,13 +229,16 @@ def read_folder(target: Path, names: Iterable[str] | None = None) -> dict[str, b
     manifest = _read_manifest(target)
     for name in manifest if names is None else names:
         entry = manifest[name]
+        only_checked = bool(large) and name.startswith(large)
         try:
-            data = (target / name).read_bytes()
+            data = b"" if only_checked else (target / name).read_bytes()
+            found = sha256_file(target / name) if only_checked else sha256_bytes(data)
         except OSError as error:
             raise DamagedFile(f"{target / name} cannot be read: {error.strerror}.") from error
-        if sha256_bytes(data) != entry["sha256"]:
+        if found != entry["sha256"]:
             raise DamagedFile(f"{target / name} is damaged: its SHA-256 is not the recorded one.")
-        files[name] = data
+        if not only_checked:
+            files[name] = data
     return files
 
 

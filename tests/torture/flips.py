@@ -26,7 +26,7 @@ def checkpoint(size: int) -> Tally:
                 whole = file.read_bytes()
                 file.write_bytes(damaged)
                 said: list[str] = []
-                found = [files["state.json"] for files, _ in Generations(Path(place), said.append).load()]
+                found = [state.files["state.json"] for state in Generations(Path(place), said.append).load()]
                 tally.tried += 1
                 tally.hit += 1
                 if found != [b'{"step": 1}'] or not said:

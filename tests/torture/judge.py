@@ -23,12 +23,12 @@ def faults(root: Path, said: str) -> list[str]:
     newest = max([step for what, step in saved if what == "last"], default=0)
     damage: list[str] = []
     states = list(Generations(root / "checkpoints", damage.append).load()) if (root / "checkpoints").is_dir() else []
-    steps = [int(files["state"][:9]) for files, _ in states]
+    steps = [int(state.files["state"][:9]) for state in states]
     found += damage
     if newest and (not steps or steps[0] < newest):
         found.append(f"last {newest} was reported as saved, but the newest is {steps[:1]}")
-    found += [f"state {step} is not what was written" for step, (files, _) in zip(steps, states, strict=True)
-              if files["state"] != body(step)]  # fmt: skip
+    found += [f"state {step} is not what was written" for step, state in zip(steps, states, strict=True)
+              if state.files["state"] != body(step)]  # fmt: skip
     for what, step in saved:
         if what == "shard" and not _is(root / "cache" / shard_name(step), body(step)):
             found.append(f"shard {step} was reported as saved and is lost")
@@ -58,5 +58,5 @@ def _is(path: Path, data: bytes) -> bool:
 def _goes_on(root: Path, step: int) -> list[str]:
     store = Generations(root / "checkpoints", lambda line: None)
     store.save(step + 1, {"state": body(step + 1)}, step + 1, {"weights": b"x"})
-    files, _ = next(store.load(), ({}, {}))
-    return [] if files.get("state") == body(step + 1) else ["it does not go on"]
+    state = next(store.load(), None)
+    return [] if state and state.files.get("state") == body(step + 1) else ["it does not go on"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from topwork.features import FeatureStore, alone
 from topwork.progress import PlainProgress
 from topwork.signals import Signals
 from topwork.strategies.base import network_groups
-from topwork.training.checkpoint import CheckpointStore
+from topwork.training.checkpoint import CheckpointStore, ShardStore
 from topwork.training.images import Classifier, ImageData, image_task
 from topwork.training.loop import Session, fit
 from topwork.training.state import Position
@@ -33,6 +34,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "weighted": {"class_weights": "balanced", "accumulate": 2, "ema": 0.9, "epochs": 4},
     "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 4},
 }
+CUT: dict[str, dict[str, Any]] = {  # trainings whose weights are cut over the processes
+    "cut-plain": {},
+    "cut-weighted": SETTINGS["weighted"],
+    "cut-mixed": SETTINGS["mixed"],
+    "cut-adamw": {"optimizer": "adamw", "lr": 1e-3, "ema": 0.9, "epochs": 4},
+    "cut-broken": {},
+    "cut-taken-over": {},
+}
 BATCH = 8
 LOGGED = {"batch_size": 2, "epochs": 3}  # no image is left out: their number is even
 STOP = 7  # a step in the middle of an epoch
@@ -41,9 +50,10 @@ STOP = 7  # a step in the middle of an epoch
 class Small:
     """One training of a tiny network on a folder of photos, wherever it runs."""
 
-    def __init__(self, photos: Path, place: Path) -> None:
+    def __init__(self, photos: Path, place: Path, shard: bool = False) -> None:
         self.photos, self.place = photos, place
-        self.compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1, workers=0))
+        compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1, workers=0))
+        self.compute = replace(compute, shard=shard)
         self.manifest = build_manifest("folder", str(photos), place / f"cache-{world().rank}")
         self.split = make_split(self.manifest, 0, 0.2, 0.2)
         self.progress = PlainProgress(quiet=True)
@@ -60,7 +70,8 @@ class Small:
         known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
         config = ImageTrainingConfig(**{"epochs": 10, "compile": False, **known, **settings})
         data = ImageData(self.manifest, self.split, backbone.spec, self.compute, 0)
-        store = CheckpointStore(self.place / name, {}, self.progress.say, shared=True)
+        stores = ShardStore if self.compute.shard else CheckpointStore
+        store = stores(self.place / name, {}, self.progress.say, shared=True)
         task, signals = image_task(model, network_groups(model, 0.0, 1.0), config, data), Signals()
         done = 0
 
@@ -124,6 +135,13 @@ def main(photos: str, place: str) -> None:
     small.stopped("broken", STOP)
     _, tensors = small.train("broken")
     safetensors.torch.save_file(tensors, out / f"broken-{rank}.safetensors")
+    cut = Small(Path(photos), out, shard=True)
+    cut.stopped("cut-broken", STOP)
+    cut.stopped("cut-left", STOP)
+    for name, settings in CUT.items():
+        position, tensors = cut.train(name, **settings)
+        losses[name] = [record.train_loss for record in position.history]
+        safetensors.torch.save_file(tensors, out / f"{name}-{rank}.safetensors")
     small.extract()
     log: list[tuple[int, int]] = []
     note_images(log)

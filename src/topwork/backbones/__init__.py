@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from topwork.backbones.classifier import own_classifier
     from topwork.backbones.fold import folded, lower
     from topwork.backbones.groups import layer_groups
+    from topwork.backbones.sequences import blocks
     from topwork.backbones.stages import Cut
     from topwork.backbones.weights import WeightsSource, find_weights
 
@@ -20,6 +21,7 @@ __all__ = [
     "Backbone",
     "Cut",
     "WeightsSource",
+    "blocks",
     "check_name",
     "create",
     "find_weights",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 _HOMES = {
     "Cut": "stages",
+    "blocks": "sequences",
     "folded": "fold",
     "lower": "fold",
     "layer_groups": "groups",

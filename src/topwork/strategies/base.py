@@ -22,7 +22,7 @@ from topwork.distributed import wished
 from topwork.features import Features
 from topwork.progress import Progress
 from topwork.signals import Signals
-from topwork.training.checkpoint import CheckpointStore
+from topwork.training.checkpoint import CheckpointStore, ShardStore
 from topwork.training.images import Answers, Classifier, ImageData
 from topwork.training.loop import Session
 from topwork.training.search import Space
@@ -92,7 +92,8 @@ class Context:
             "train": len(self.split.ids["train"]),
             **config.model_dump(mode="json"),
         }
-        store = CheckpointStore(self.folder / "checkpoints", plan, self.progress.say, shared=not quiet)
+        stores = ShardStore if self.compute.shard and not quiet else CheckpointStore
+        store = stores(self.folder / "checkpoints", plan, self.progress.say, shared=not quiet)
         seconds = SAVE_SECONDS if quiet else 0.0
         asked = self.signals.asked if quiet else partial(wished, self.signals)
         return Session(self.compute, store, self.progress, self.signals.check, asked, quiet, seconds, self.epoch_done)

@@ -6,18 +6,25 @@ Of several processes rank 0 has the folder: the others get from it what they nee
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 
-from topwork.distributed import from_main
-from topwork.errors import ChangedSettings
-from topwork.generations import Generations
+from topwork import storage
+from topwork.distributed import from_main, largest, receive, send
+from topwork.errors import ChangedSettings, StorageError
+from topwork.generations import LARGE, Files, Generations, State
 from topwork.training.state import Position, Tensors
 from topwork.world import world
+
+Room = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
+STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -50,18 +57,20 @@ class CheckpointStore:
         Raises:
             StorageError: It could not be written; all earlier checkpoints are still there.
         """
-        if self._generations is None:
-            return
-        state = {"plan": self._plan, "position": position.to_json()}
-        files = {
-            "state.safetensors": safetensors.torch.save(tensors),
-            "state.json": json.dumps(state, indent=1).encode(),
-        }
-        best_files = {"weights.safetensors": safetensors.torch.save(best)} if best else {}
-        self._generations.save(position.step, files, best_step, best_files)
+        if self._generations is not None:
+            self._write({TENSORS: _bytes(tensors)}, position, best, best_step)
 
-    def load(self) -> Checkpoint | None:
+    def _write(self, files: Files, position: Position, best: Tensors, step: int, staged: Path | None = None) -> None:
+        assert self._generations is not None
+        state = {"plan": self._plan, "position": position.to_json()}
+        files |= {STATE: json.dumps(state, indent=1).encode()}
+        self._generations.save(position.step, files, step, {BEST: _bytes(best)} if best else {}, staged)
+
+    def load(self, room: Room) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None if there is none.
+
+        Args:
+            room: Makes what a tensor of this name, whole shape and dtype goes into, where each process has its piece.
 
         Raises:
             ChangedSettings: It belongs to a training with another plan; the message names each difference.
@@ -69,20 +78,27 @@ class CheckpointStore:
         files = from_main(self._newest) if self._shared else self._newest()
         if not files:
             return None
-        state = json.loads(files["state.json"])
-        self._check_plan(state["plan"])
-        return Checkpoint(
-            safetensors.torch.load(files["state.safetensors"]),
-            Position.from_json(state["position"]),
-            safetensors.torch.load(files["weights.safetensors"]) if "weights.safetensors" in files else {},
-        )
+        best = safetensors.torch.load(files[BEST]) if BEST in files else {}
+        return Checkpoint(safetensors.torch.load(files[TENSORS]), self._position(files), best)
 
-    def _newest(self) -> dict[str, bytes]:
+    def _state(self) -> State | None:
         assert self._generations is not None
-        files, best = next(self._generations.load(), ({}, {}))
-        return files | best
+        return next(self._generations.load(), None)
 
-    def _check_plan(self, old: dict[str, Any]) -> None:
+    def _newest(self) -> Files:
+        state = self._state()
+        if state is None:
+            return {}
+        files = state.files | state.best
+        if TENSORS not in files:
+            from topwork.training import shards
+
+            files[TENSORS] = safetensors.torch.save(shards.read_whole(state.folder))
+        return files
+
+    def _position(self, files: Files) -> Position:
+        state = json.loads(files[STATE])
+        old = state["plan"]
         changed = [
             f"{k}: {old.get(k)!r} -> {value!r}"
             for k, value in self._plan.items()
@@ -93,3 +109,69 @@ class CheckpointStore:
                 f"The training in {self._folder} was started otherwise ({'; '.join(changed)}). Use the "
                 "same settings, or --overwrite to start anew."
             )
+        return Position.from_json(state["position"])
+
+
+class ShardStore(CheckpointStore):
+    """The checkpoints of a training that is cut over processes: each writes, and reads, its own pieces.
+
+    Rank 0 alone has the weights of the best epoch. All processes must call ``save`` and ``load``.
+    """
+
+    def save(self, tensors: Tensors, position: Position, best: Tensors, best_step: int) -> None:
+        """Write a checkpoint durably; rank 0 makes it whole when all have written.
+
+        Raises:
+            StorageError: It could not be written; all earlier checkpoints are still there.
+        """
+        from topwork.training import shards
+
+        staged = self._staged(sum(tensor.nbytes for tensor in tensors.values()))
+        try:
+            with storage.said_plainly(self._folder):
+                shards.write(staged, tensors)
+            if self._generations is not None:
+                self._write({}, position, best, best_step, staged)
+        except StorageError:
+            if world().main:
+                shutil.rmtree(staged, ignore_errors=True)
+            raise
+
+    def _staged(self, needed: int) -> Path:
+        """A folder that all processes see.
+
+        Raises:
+            StorageError: There is none; in all of them.
+        """
+        failed: StorageError | None = None
+        if world().main:
+            try:
+                path = storage.stage(self._folder, needed)
+            except StorageError as error:
+                path, failed = self._folder / "none", error
+            send(os.fsencode(path).decode("latin-1"))
+        else:
+            path = Path(os.fsdecode(receive()[0].encode("latin-1")))
+        if largest(int(not path.is_dir())):
+            raise failed or StorageError(
+                f"{self._folder} is not seen by all processes. Put the run folder on a file system that the machines "
+                "share (--out)."
+            )
+        return path
+
+    def load(self, room: Room) -> Checkpoint | None:
+        """The newest checkpoint that is whole, or None; see ``CheckpointStore.load``."""
+        from topwork.training import shards
+
+        state = self._state() if self._generations is not None else None
+        files = from_main(lambda: {STATE: state.files[STATE], LARGE: os.fsencode(state.folder)} if state else {})
+        if not files:
+            return None
+        position = self._position(files)
+        tensors = shards.read(Path(os.fsdecode(files[LARGE])), room)
+        best = safetensors.torch.load(state.best[BEST]) if state and state.best else {}
+        return Checkpoint(tensors, position, best)
+
+
+def _bytes(tensors: Tensors) -> bytes:
+    return safetensors.torch.save({name: tensor.cpu().contiguous() for name, tensor in tensors.items()})

@@ -74,7 +74,8 @@ class ImageData:
 
     def _outputs(self, model: Classifier, ids: Sequence[str]) -> list[torch.Tensor]:
         compute, logits, features = self.compute, [], []
-        with torch.inference_mode(), compute.autocast():
+        # not inference_mode: the weights of a model that is cut over devices, brought together in it, would never train
+        with torch.no_grad(), compute.autocast():
             for pixels, count in eval_batches(self.manifest.root, ids, self.spec, EVAL_BATCH, compute.workers):
                 y = model.backbone(normalise(pixels, self.spec, compute.device))
                 logits.append(model.head(y)[:count].float().cpu())
@@ -132,18 +133,21 @@ def training_mode(
     model: nn.Module, config: ImageTrainingConfig, frozen: Sequence[nn.Module] = ()
 ) -> Callable[[], None]:
     """What puts a model into training mode, but for its BatchNorm layers as configured and for frozen modules."""
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    for module in norms:  # some networks ship a memory of thousands of steps, more than a short training has
+    for module in _norms(model):  # some networks ship a memory of thousands of steps, more than a short training has
         module.momentum = max(BN_MOMENTUM, module.momentum or 0.0)
 
     def switch() -> None:
         model.train()
-        for module in norms:
+        for module in _norms(model):  # not those from before: others may stand in their place by now
             module.train(config.batch_norm == "update")
         for module in frozen:
             module.eval()
 
     return switch
+
+
+def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTrainingConfig, data: ImageData) -> Task:

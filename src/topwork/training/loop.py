@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -24,7 +25,7 @@ from topwork.progress import Progress, Step, duration
 from topwork.training import schedule
 from topwork.training.checkpoint import CheckpointStore
 from topwork.training.replicas import Replicas
-from topwork.training.state import Averages, Position, Tensors, pack, unpack
+from topwork.training.state import Averages, Position, Tensors, pack, room, unpack
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 UNREAD = 64  # steps of a GPU between two looks at the loss
@@ -118,8 +119,8 @@ class _Training:
         assert isinstance(config.epochs, int)
         self.task, self.config, self.seed, self.session, self.name = task, config, seed, session, name
         self.total = config.epochs * len(task.batches)
-        self.optimizer = make_optimizer(task.groups, config)
-        self.replicas = Replicas(task.model, task.forward, task.shared)
+        self.replicas = _replicas(task, session.compute)
+        self.optimizer = make_optimizer(task.groups, config, self.replicas.cut)
         self.averages = Averages(task.model, config.ema)
         self.position = Position(pieces=config.accumulate)
         self.best: Tensors = {}
@@ -136,11 +137,11 @@ class _Training:
                 epoch = len(self.position.history) + 1
                 self._train_epoch(epoch, self.position.step - (epoch - 1) * steps, bar)
                 self._finish_epoch(epoch)
-        self.task.model.load_state_dict(self.best)
+        self.replicas.finish(self.best)
         return self.position
 
     def _restore(self) -> None:
-        checkpoint = self.session.store.load()
+        checkpoint = self.session.store.load(partial(room, self.task.model, self.optimizer))
         if checkpoint:
             unpack(checkpoint.tensors, self.task.model, self.optimizer, self.averages)
             self.position, self.best = checkpoint.position, checkpoint.best
@@ -246,7 +247,7 @@ class _Training:
         best = (accuracy, -loss) > position.best_score
         if best:
             position.best_epoch, position.best_score = epoch, (accuracy, -loss)
-            self.best = {k: v.cpu().contiguous() for k, v in kept.items()}
+            self.best = self.replicas.whole(kept)
         self._set_rates(position.step - 1)  # a training that was stopped after its last step has not set them
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         record = EpochRecord(epoch, position.step, position.loss_sum / steps, loss, accuracy, rate, best)
@@ -300,8 +301,22 @@ class _Training:
         self.session.store.save(tensors, self.position, self.best, best_step)
 
 
-def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum; ``lr_scale`` of a group stays with it."""
+def _replicas(task: Task, compute: Compute) -> Replicas:
+    if not (task.shared and compute.shard):
+        return Replicas(task.model, task.forward, task.shared)
+    from topwork.training.sharded import Sharded  # half a second to load, and seldom needed
+
+    return Sharded(task.model, task.groups, compute)
+
+
+def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig, cut: bool = False) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum; ``lr_scale`` of a group stays with it.
+
+    Args:
+        groups: As in ``Task``.
+        config: Resolved.
+        cut: Whether the parameters are cut over devices, for which torch has no fused SGD.
+    """
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999), fused=True)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=not cut)

@@ -46,7 +46,8 @@ def resolve(
     epochs = _epochs(config, data, new_task, limits, cpu_minutes if on_cpu else None)
     compiling = config.compile
     if compiling == "auto":
-        compiling = on_cpu and has_compiler() and epochs * len(data.split.ids["train"]) >= COMPILED_VISITS
+        long = epochs * len(data.split.ids["train"]) >= COMPILED_VISITS
+        compiling = on_cpu and not data.compute.shard and has_compiler() and long
     return config.model_copy(update={"epochs": epochs, "compile": compiling})
 
 
@@ -74,6 +75,8 @@ def _epochs(
     usual = schedule.auto_epochs(len(data.split.ids["train"]), *limits)
     if minutes is None:
         return asked or usual
+    if data.compute.shard and data.compute.device.type != "cpu":
+        raise UsageError("minutes are timed on one device, which does not hold this network. Give --epochs instead.")
     start = time.monotonic()
     seconds = seconds_per_epoch(new_task(config), config, data)
     affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from topwork import distributed
 from topwork.errors import TopworkError
+from topwork.training.state import Tensors
 from topwork.world import World, world
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -27,9 +28,11 @@ class Replicas:
         shared: Whether batches are cut by rank; if not, every process trains the same model on the same batches.
     """
 
+    cut = False  # whether each process has a piece of every parameter
+
     def __init__(self, model: nn.Module, forward: Forward | None, shared: bool) -> None:
         self.world = world() if shared else World()
-        self.forward: Forward = forward or model
+        self._model, self.forward = model, forward or model
         if self.world.size > 1:
             # unused parameters are looked for because that also keeps the order of the sums as it is in step 1: a
             # resumed training would else add up in another order than the unbroken one
@@ -82,6 +85,14 @@ class Replicas:
                 "A device has run out of memory. Go on with a smaller --batch-size or more pieces of a batch "
                 "(--set finetune.accumulate=2) in a new run, or on more devices."
             )
+
+    def whole(self, tensors: Tensors) -> Tensors:
+        """Tensors of this model on the CPU."""
+        return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+    def finish(self, best: Tensors) -> None:
+        """End the training with these weights."""
+        self._model.load_state_dict(best)
 
     def after_step(self) -> None:
         """Running statistics become the mean of what each process saw, where BatchNorm itself is not synchronised."""

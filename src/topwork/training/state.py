@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from topwork.artifacts import EpochRecord
+from topwork.distributed import local
 from topwork.errors import DamagedFile
 
 Tensors = dict[str, torch.Tensor]
@@ -78,7 +79,7 @@ class Averages:
         average = get_ema_multi_avg_fn(min(self._decay, step / (step + 9)))
         state = self._model.state_dict()
         smooth = [name for name, tensor in state.items() if tensor.is_floating_point()]
-        average([self.tensors[name] for name in smooth], [state[name] for name in smooth], step)
+        average([local(self.tensors[name]) for name in smooth], [local(state[name]) for name in smooth], step)
         for name in state.keys() - set(smooth):
             self.tensors[name].copy_(state[name])
 
@@ -93,7 +94,25 @@ def pack(model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages)
     tensors |= {f"average.{name}": t for name, t in averages.tensors.items()}
     for i, parameter in enumerate(_parameters(optimizer)):
         tensors |= {f"optimizer.{i}.{k}": v for k, v in optimizer.state.get(parameter, {}).items() if v is not None}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return {name: tensor.detach() for name, tensor in tensors.items()}
+
+
+def room(
+    model: nn.Module, optimizer: torch.optim.Optimizer, name: str, shape: torch.Size, dtype: torch.dtype
+) -> torch.Tensor:
+    """What a packed tensor of this name, whole shape and dtype goes into, in pieces where the model is in pieces.
+
+    Raises:
+        DamagedFile: This model and optimizer have nothing of that name.
+    """
+    kind, _, rest = name.partition(".")
+    try:
+        if kind == "optimizer":
+            like = _parameters(optimizer)[int(rest.partition(".")[0])]
+            return torch.empty_like(like) if like.shape == shape else torch.empty(shape, dtype=dtype)
+        return torch.empty_like(model.state_dict()[rest])
+    except (KeyError, IndexError, ValueError) as error:
+        raise DamagedFile(f"The checkpoint does not fit the model: {name}. Use --overwrite to start anew.") from error
 
 
 def unpack(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages) -> None:
