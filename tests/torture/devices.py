@@ -23,7 +23,10 @@ EPOCHS = 20
 DEVICES = ["--devices", "2", "--max-restarts", "1000"]
 
 
-def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0) -> Tally:
+CUT = ["--set", "compute.shard=true"]
+
+
+def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0, cut: bool = False) -> Tally:
     """Kill a process of a training, or the launcher, so many times; ended trainings are compared with an unbroken one.
 
     Args:
@@ -31,10 +34,13 @@ def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0) -> Tall
         place: For the runs; emptied as they pass.
         kills: How many, over all trainings.
         seed: Of the victims and the instants.
+        cut: Whether the weights are cut over the processes.
     """
     tally, rng = Tally(), random.Random(seed)
-    words = fresh = [*command(photos, place / "killed", "adamw", 1, EPOCHS), *DEVICES]
-    unbroken = command(photos, place / "unbroken", "adamw", 1, EPOCHS)
+    place.mkdir(exist_ok=True)
+    given = CUT if cut else []
+    words = fresh = [*command(photos, place / "killed", "adamw", 1, EPOCHS), *given, *DEVICES]
+    unbroken = [*command(photos, place / "unbroken", "adamw", 1, EPOCHS), *given]
     if _Launched([*unbroken, *DEVICES], place).process.wait() != 0:
         raise RuntimeError((place / "words").read_text())
     expected, out, slowest = fingerprint(place / "unbroken"), place / "killed", 0.0

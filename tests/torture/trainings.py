@@ -47,7 +47,7 @@ def fingerprint(run: Path) -> dict[str, str]:
     names = ("history.jsonl", "predictions.csv", "model/weights.safetensors")
     last = max((run / "checkpoints").glob("last-*"))
     return {name: storage.sha256_file(run / name) for name in names} | {
-        "state": storage.sha256_file(last / "state.safetensors"),
+        **{path.name: storage.sha256_file(path) for path in last.glob("*.safetensors")},
         "step": last.name,
     }
 

@@ -74,7 +74,7 @@ def plant(fault: str) -> None:
     """Make the writer wrong."""
     real = storage.write_folder
 
-    def in_place(target: Path, files: Mapping[str, bytes]) -> None:
+    def in_place(target: Path, files: Mapping[str, bytes], staged: Path | None = None) -> None:
         target.mkdir(parents=True, exist_ok=True)
         sums = {name: {"bytes": len(data), "sha256": storage.sha256_bytes(data)} for name, data in files.items()}
         manifest = {"format": storage.FORMAT, "files": sums}
@@ -82,10 +82,10 @@ def plant(fault: str) -> None:
         for name, data in files.items():
             (target / name).write_bytes(data)
 
-    def prune_first(target: Path, files: Mapping[str, bytes]) -> None:
+    def prune_first(target: Path, files: Mapping[str, bytes], staged: Path | None = None) -> None:
         for old in target.parent.glob("last-*") if target.name.startswith("last-") else ():
             storage.remove_folder(old)
-        real(target, files)
+        real(target, files, staged)
 
     if fault == "in-place":
         storage.write_folder = in_place

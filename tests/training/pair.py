@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.distributed import checkpoint as dcp
 
 from topwork import backbones, distributed
 from topwork.config import ComputeConfig, ImageTrainingConfig
@@ -18,11 +21,12 @@ from topwork.data import batches
 from topwork.data.manifest import build_manifest
 from topwork.data.split import make_split
 from topwork.devices import resolve
-from topwork.errors import Interrupted
+from topwork.errors import Interrupted, StorageError
 from topwork.features import FeatureStore, alone
 from topwork.progress import PlainProgress
 from topwork.signals import Signals
 from topwork.strategies.base import network_groups
+from topwork.training import checkpoint
 from topwork.training.checkpoint import CheckpointStore, ShardStore
 from topwork.training.images import Classifier, ImageData, image_task
 from topwork.training.loop import Session, fit
@@ -123,6 +127,26 @@ def note_images(log: list[tuple[int, int]]) -> None:
     batches._Images.__getitem__ = noting  # type: ignore[method-assign]
 
 
+def cannot_save(place: Path) -> list[str]:
+    """What each process is told when the second cannot write, and when it does not see the folder."""
+    said = []
+    for fault in ("full", "blind"):
+        with pytest.MonkeyPatch.context() as patch:
+            if world().rank and fault == "full":
+                patch.setattr(dcp.HuggingFaceStorageWriter, "write_data", _full)
+            if world().rank and fault == "blind":
+                patch.setattr(checkpoint, "receive", lambda: [distributed.receive()[0] + "-elsewhere"])
+            store = ShardStore(place / fault, {}, said.append)
+            with pytest.raises(StorageError) as error:
+                store.save({"model.x": torch.zeros(2)}, Position(step=1), {}, 0)
+            said.append(str(error.value))
+    return said
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "planted")
+
+
 def main(photos: str, place: str) -> None:
     """All that two processes do in the tests, in one start of them."""
     rank, out = distributed.join().rank, Path(place)
@@ -146,7 +170,7 @@ def main(photos: str, place: str) -> None:
     log: list[tuple[int, int]] = []
     note_images(log)
     small.stopped("logged", 11, **LOGGED)
-    (out / f"said-{rank}.json").write_text(json.dumps({"losses": losses, "log": log}))
+    (out / f"said-{rank}.json").write_text(json.dumps({"losses": losses, "log": log, "cannot": cannot_save(out)}))
     distributed.leave()
 
 

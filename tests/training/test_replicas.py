@@ -126,6 +126,16 @@ def test_one_process_goes_on_with_what_was_cut_over_two(done: Done) -> None:
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+def test_a_save_that_one_of_two_cannot_do_is_told_to_both_and_leaves_nothing(done: Done) -> None:
+    for said in done.said:
+        full, blind = said["cannot"]
+        assert "No space left on device" in full
+        assert str(done.place / "full") in full
+        assert "a file system that the machines share" in blind
+    left = {path.name for fault in ("full", "blind") for path in (done.place / fault).iterdir()}
+    assert left <= {".lock"}
+
+
 def test_features_of_two_processes_are_the_files_of_one(done: Done) -> None:
     done.one.extract()
     one, two = ({p.relative_to(root): p.read_bytes() for p in root.rglob("*.*")} for root in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+_HOLDERS = (nn.ModuleList, nn.ModuleDict)  # they compute nothing themselves
 SHARE = 0.01  # of all parameters that a block has at least; smaller ones stay with what they are in
 
 
@@ -13,12 +14,12 @@ def blocks(module: nn.Module) -> list[nn.Module]:
     Args:
         module: Of any family; one without sequences has none.
     """
-    least = SHARE * sum(parameter.numel() for parameter in module.parameters())
-    items = {
-        item
-        for holder in module.modules()
-        if isinstance(holder, (nn.Sequential, nn.ModuleList))
-        for item in holder
-        if next(item.children(), None) and sum(parameter.numel() for parameter in item.parameters()) >= least
-    }
-    return [part for part in reversed(list(module.modules())) if part in items and part is not module]
+    holders = [part for part in module.modules() if isinstance(part, (nn.Sequential, nn.ModuleList))]
+    items = {item for holder in holders for item in holder if next(item.children(), None)}
+    least = SHARE * _size(module)
+    inner_first = reversed([part for part in module.modules() if part in items])
+    return [part for part in inner_first if not isinstance(part, _HOLDERS) and _size(part) >= least]
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

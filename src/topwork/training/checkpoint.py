@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 
 from topwork import storage
 from topwork.distributed import from_main, largest, receive, send
 from topwork.errors import ChangedSettings, StorageError
 from topwork.generations import LARGE, Files, Generations, State
-from topwork.training.state import Position, Tensors
+from topwork.training.state import Position, Room, Tensors
 from topwork.world import world
 
-Room = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
 STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
 
 
@@ -149,10 +147,11 @@ class ShardStore(CheckpointStore):
                 path = storage.stage(self._folder, needed)
             except StorageError as error:
                 path, failed = self._folder / "none", error
-            send(os.fsencode(path).decode("latin-1"))
+            send(str(path))
         else:
-            path = Path(os.fsdecode(receive()[0].encode("latin-1")))
+            path = Path(receive()[0])
         if largest(int(not path.is_dir())):
+            shutil.rmtree(path, ignore_errors=True)
             raise failed or StorageError(
                 f"{self._folder} is not seen by all processes. Put the run folder on a file system that the machines "
                 "share (--out)."
@@ -168,7 +167,10 @@ class ShardStore(CheckpointStore):
         if not files:
             return None
         position = self._position(files)
-        tensors = shards.read(Path(os.fsdecode(files[LARGE])), room)
+        try:
+            tensors = shards.read(Path(os.fsdecode(files[LARGE])), room)
+        except OSError as error:
+            raise StorageError(f"A process cannot read the checkpoint in {self._folder}: {error}.") from error
         best = safetensors.torch.load(state.best[BEST]) if state and state.best else {}
         return Checkpoint(tensors, position, best)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,9 +16,7 @@ from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
-from topwork.training.state import Tensors
-
-Room = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
+from topwork.training.state import Room, Tensors
 
 
 def write(folder: Path, tensors: Tensors) -> None:

@@ -6,6 +6,7 @@ is no schedule in it either: the learning rate is a function of the step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from topwork.distributed import local
 from topwork.errors import DamagedFile
 
 Tensors = dict[str, torch.Tensor]
+Room = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
 
 
 @dataclass
