@@ -40,11 +40,15 @@ def join() -> World:
 
 
 def _meeting() -> dist.Store:
-    """Where the processes exchange their addresses: those of an earlier start must not be found there."""
-    there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # if not, rank 0 opens it, when it is ready to
+    """Where the processes exchange their addresses: those of an earlier start must not be found there.
+
+    The agents' store outlives starts. Without it rank 0 opens one of its own, when it is ready to; then a machine may
+    have joined later than others, and counts restarts otherwise.
+    """
+    there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     store, _, size = next(iter(rendezvous("env://", timeout=timedelta(seconds=30) if there else TIMEOUT)))
     store.set_timeout(TIMEOUT)
-    return dist.PrefixStore(f"topwork/{restarts()}/{size}", store)
+    return dist.PrefixStore(f"topwork/{restarts()}/{size}", store) if there else store
 
 
 def leave() -> None:

@@ -53,7 +53,7 @@ def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0, cut: bo
             if launched.process.poll() is not None:
                 break
             tally.tried += 1
-            seconds, wrong = launched.kill(name, victims[name], out)
+            seconds, wrong = launched.kill(name, victims[name])
             tally.hit, slowest = tally.hit + 1, max(slowest, seconds)
             tally.wrong += [f"kill {tally.tried}, of {name}: {wrong}"] if wrong else []
             print(f"kill {tally.tried}, of {name}: {wrong or 'ok'} after {seconds:.0f} s", flush=True)
@@ -90,7 +90,8 @@ class _Launched:
     def __init__(self, words: list[str], place: Path) -> None:
         self.mark = uuid.uuid4().hex
         env = {**os.environ, MARK: self.mark, "TOPWORK_CACHE": str(place / "cache")}
-        with open(place / "words", "ab") as file:
+        self.words = place / "words"
+        with open(self.words, "ab") as file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "topwork", *words], env=env, stdout=file, stderr=file, start_new_session=True
             )
@@ -112,9 +113,9 @@ class _Launched:
         """The trainings that are alive."""
         return {f"rank {rank}": number for number, rank in self._all().items() if rank}
 
-    def kill(self, name: str, number: int, out: Path) -> tuple[float, str]:
+    def kill(self, name: str, number: int) -> tuple[float, str]:
         """kill -9, and wait for what must follow; how long it took and what is wrong."""
-        before, starts = set(self._all()), _starts(out)
+        before, starts = set(self._all()), self._starts()
         start = time.monotonic()
         os.kill(number, signal.SIGKILL)
         if name == "launcher":
@@ -124,10 +125,13 @@ class _Launched:
 
         def goes_on() -> bool:
             ended = self.process.poll() is not None
-            return ended or (_starts(out) > starts and before.isdisjoint(self.ranks().values()))
+            return ended or (self._starts() > starts and before.isdisjoint(self.ranks().values()))
 
         good = _until(goes_on)
         return time.monotonic() - start, "" if good else "neither started again nor ended"
+
+    def _starts(self) -> int:
+        return self.words.read_text().count("output goes to")  # train.log goes with a folder in which nothing had begun
 
     def clear(self) -> None:
         """End whatever is left."""
@@ -137,11 +141,6 @@ class _Launched:
             except ProcessLookupError:
                 continue
         self.process.wait()
-
-
-def _starts(out: Path) -> int:
-    log = out / "train.log"
-    return log.read_text().count("output goes to") if log.is_file() else 0
 
 
 def _until(condition: Callable[[], bool]) -> bool:
