@@ -15,6 +15,7 @@ from topwork.data.split import make_folds
 from topwork.data.units import few, make_units
 from topwork.errors import DataError
 from topwork.evaluation.intervals import wilson
+from topwork.evaluation.label_errors import suspects
 from topwork.progress import Progress
 from topwork.signals import Signals
 
@@ -41,8 +42,6 @@ def wrong_labels(
             f"than by chance from the commonest label ({commonest / len(labels):.0%})."
         )
         return []
-    from topwork.evaluation.label_errors import suspects
-
     found, how = suspects(labels, probabilities)
     if not len(found):
         return []

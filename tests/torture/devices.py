@@ -7,11 +7,12 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.torture.calls import Tally
@@ -23,6 +24,7 @@ EPOCHS = 20
 DEVICES = ["--devices", "2", "--max-restarts", "1000"]
 
 
+OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see docs/distributed.md
 CUT = ["--set", "compute.shard=true"]
 
 
@@ -69,6 +71,47 @@ def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0, cut: bo
     return tally
 
 
+def come_back(photos: Path, place: Path, times: int, cut: bool = False) -> Tally:
+    """Two torchruns, as on two machines: one is killed with all of its own, and started again a while later.
+
+    Args:
+        photos, place, cut: As above.
+        times: Trainings.
+    """
+    tally = Tally()
+    for number in range(times):
+        home = place / f"back-{number}"
+        home.mkdir(parents=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            meeting = f"127.0.0.1:{free.getsockname()[1]}"
+        agent = ["-m", "torch.distributed.run", "--nnodes", "1:2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
+        agent += ["--rdzv-endpoint", meeting, "--rdzv-id", "back", "--max-restarts", "9"]
+        words = [*command(photos, home / "run", "adamw", 1, 200), *(CUT if cut else [])]
+        stays = _Launched(words, home, agent)
+        time.sleep(2)  # it is to keep the agents' store
+        leaves = _Launched(words, home, agent)
+        steps = [("epoch 3/", leaves.clear), ("processes: 2 -> 1", None), ("goes on from", lambda: time.sleep(5))]
+        told = [_told_then(stays.words, text, act) for text, act in steps]
+        again = _Launched(words, home, agent)
+        told.append(_told_then(stays.words, "processes: 1 -> 2", None))
+        ends = [machine.process.wait(timeout=600) for machine in (stays, again)]
+        epochs = re.findall(r"epoch (\d+)/200", (home / "run" / "train.log").read_text())
+        good = all(told) and ends == [0, 0] and epochs == [str(epoch) for epoch in range(1, 201)]
+        tally.tried, tally.hit = tally.tried + 1, tally.hit + all(told)
+        tally.wrong += [] if good else [f"training {number}: told {told}, ended {ends}, {len(epochs)} epochs"]
+        for machine in (stays, again):
+            machine.clear()
+    return tally
+
+
+def _told_then(words: Path, text: str, act: Callable[[], None] | None) -> bool:
+    told = _until(lambda: text in words.read_text())
+    if act:
+        act()
+    return told
+
+
 def _differs(out: Path, expected: dict[str, str]) -> list[str]:
     """What is not as in the unbroken training; an epoch that was reported is never trained again."""
     log = (out / "train.log").read_text()
@@ -87,14 +130,13 @@ def _pause(seconds: float, launched: _Launched) -> None:
 class _Launched:
     """A real command; all that it starts, at any depth, bears a mark in its environment."""
 
-    def __init__(self, words: list[str], place: Path) -> None:
+    def __init__(self, words: list[str], place: Path, agent: Sequence[str] = ()) -> None:
         self.mark = uuid.uuid4().hex
-        env = {**os.environ, MARK: self.mark, "TOPWORK_CACHE": str(place / "cache")}
+        env = {**os.environ, MARK: self.mark, "TOPWORK_CACHE": str(place / "cache"), **(OWN_STORE if agent else {})}
         self.words = place / "words"
+        program = [sys.executable, *agent, "-m", "topwork", *words]
         with open(self.words, "ab") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "topwork", *words], env=env, stdout=file, stderr=file, start_new_session=True
-            )
+            self.process = subprocess.Popen(program, env=env, stdout=file, stderr=file, start_new_session=True)
 
     def _all(self) -> dict[int, str]:
         """Process id to rank, empty for what is none, of all that is alive but the launcher."""

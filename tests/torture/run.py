@@ -67,6 +67,8 @@ def parts(folder: Path) -> Iterator[Part]:
     yield "two devices, kill -9 of one or of the launcher", lambda: devices.kill_at_random(photos, folder, 100), False
     cut = "two devices, the network cut over them, kill -9 of one or of the launcher"
     yield cut, lambda: devices.kill_at_random(photos, folder / "cut", 100, cut=True), False
+    back = "two machines, one killed and started again"
+    yield back, lambda: devices.come_back(photos, folder / "back", 3), False
     yield "whole trainings, killed at random", lambda: trainings.kill_at_random(photos, folder, 200, 6), False
 
 

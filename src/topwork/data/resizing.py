@@ -6,7 +6,7 @@ from PIL import Image
 
 from topwork.artifacts import InputSpec
 
-GAP = 3.0  # sides this much larger than wanted are first averaged by a whole factor, if that leaves so much
+GAP = 3  # sides this much larger than wanted are first averaged by a whole factor, if that leaves so much
 _PILLOW = {name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "lanczos")}
 
 

@@ -10,6 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+BITS = 2.0**22  # Pillow's weights are whole multiples of 1 / 2^22
+CELLS = 512  # of the table, per pixel of the filter
+PI = torch.tensor(math.pi, dtype=torch.float64)  # a tensor: the ONNX exporter rounds a Python float to float32
+COARSE = 2.0**10  # heads are whole multiples of its inverse, so that float32 holds their sums and products exactly
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -22,7 +27,6 @@ class Axis:
         i: int64 (S, 1): which of these are wanted.
         p: int64 (P,): the blocks, and some more.
         seen: bool (P,): which of the P are there.
-        blocks: float32: ``length / factor``, rounded as Pillow rounds it.
     """
 
     length: int
@@ -31,13 +35,11 @@ class Axis:
     i: torch.Tensor
     p: torch.Tensor
     seen: torch.Tensor
-    blocks: torch.Tensor
 
-
-BITS = 2.0**22  # Pillow's weights are whole multiples of 1 / 2^22
-CELLS = 512  # of the table, per pixel of the filter
-PI = torch.tensor(math.pi, dtype=torch.float64)  # a tensor: the ONNX exporter rounds a Python float to float32
-COARSE = 2.0**10  # heads are whole multiples of its inverse, so that float32 holds their sums and products exactly
+    @property
+    def blocks(self) -> torch.Tensor:
+        """float32: ``length / factor``, rounded as Pillow rounds it."""
+        return torch.scalar_tensor(self.length, dtype=torch.float32, device=self.p.device) / self.factor
 
 
 def _bilinear(x: torch.Tensor) -> torch.Tensor:

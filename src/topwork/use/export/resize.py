@@ -66,7 +66,7 @@ class Resize(nn.Module):
 
     def _blocks(self, x: torch.Tensor, axis: int, length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Sums of the blocks along an axis, the weights (S, blocks) of their means, and how many pixels each has."""
-        factor: Any = torch.sym_max(length // (int(GAP) * self.side), 1)
+        factor: Any = torch.sym_max(length // (GAP * self.side), 1)
         count = (length + factor - 1) // factor + EMPTY
         p = torch.arange(count, device=x.device)
         start = (p * factor).clamp(max=length)
@@ -74,9 +74,8 @@ class Resize(nn.Module):
         running = functional.pad(x.cumsum(axis, dtype=torch.int32), (1, 0) if axis == 3 else (0, 0, 1, 0))
         sums = running.index_select(axis, end) - running.index_select(axis, start)
         i = torch.arange(self.first, self.first + self.size, device=x.device)[:, None]
-        blocks = torch.scalar_tensor(length, dtype=torch.float32, device=x.device) / factor
         assert self.weights is not None
-        weights = self.weights(Axis(length, factor, self.side, i, p, end > start, blocks))
+        weights = self.weights(Axis(length, factor, self.side, i, p, end > start))
         return sums, weights, (end - start).clamp(min=1).float()
 
 
