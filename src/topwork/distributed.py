@@ -22,6 +22,7 @@ from topwork.errors import LostProcess
 from topwork.signals import Signals, end_with_parent
 from topwork.world import World, restarts, world
 
+ROUNDS = 8  # batches of each process between two meetings: the faster waits for the slower there
 TIMEOUT = timedelta(hours=1)  # rank 0 may look at many images, or fit a head, while the others wait
 Files = dict[str, bytes]
 
@@ -192,16 +193,21 @@ def in_turn(own: Iterator[np.ndarray], counts: Sequence[int], width: int, signal
         signals: A wish to stop in any process ends it in all.
     """
     place = world()
-    for first in range(0, len(counts), place.size):
-        mine = next(own, np.empty((0, width), np.float32))
-        if place.size == 1:
+    if place.size == 1:
+        for mine in own:
             yield mine
-        else:
-            room = torch.zeros(counts[0], width)
-            room[: len(mine)] = torch.from_numpy(mine)
-            shares = [torch.empty_like(room) for _ in range(place.size)] if place.main else None
-            dist.gather(room, shares)
-            for share, count in zip(shares or (), counts[first : first + place.size], strict=False):
-                yield share[:count].numpy()
+            if signals.asked():
+                return
+        return
+    for first in range(0, len(counts), place.size * ROUNDS):
+        room = torch.zeros(ROUNDS, counts[0], width)
+        for rows, mine in zip(room, own, strict=False):
+            rows[: len(mine)] = torch.from_numpy(mine)
+        shares = [torch.empty_like(room) for _ in range(place.size)] if place.main else None
+        dist.gather(room, shares)
+        if shares:
+            together = torch.stack(shares, 1).flatten(0, 1)
+            for rows, count in zip(together, counts[first : first + len(together)], strict=False):
+                yield rows[:count].numpy()
         if wished(signals):
             return

@@ -45,10 +45,12 @@ def _wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -
 
 
 @needs_proc
-def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Path, tmp_path: Path, cut: bool) -> None:
     out = tmp_path / "run"
     words = ["train", str(photos), "--strategy", "scratch", "--out", str(out), "--devices", "2", "--max-restarts", "1"]
     words += ["--img-size", "32", "--precision", "float32", "-b", "7", "--epochs", "40", "-j", "0"]
+    words += ["--set", "compute.shard=true"] if cut else []
     process = subprocess.Popen(
         [sys.executable, "-m", "topwork", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -71,6 +73,8 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
                 os.kill(worker, signal.SIGKILL)
     assert process.returncode == 143, said
     assert "7 images a step, 3 or 4 on each of 2 devices" in said
+    assert ("optimizer are cut over them" in said) == cut
+    assert bool(list((out / "checkpoints").glob("last-*/shard-*"))) == cut
     assert re.search(r"Everything is saved; go on with: topwork train --resume", said)
     assert "goes on from step" in said
     assert "Traceback" not in said
@@ -80,6 +84,16 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
     run = topwork.train(resume=out, quiet=True, epochs=41)
     assert [record.epoch for record in run.history] == list(range(1, 42))
     assert "processes: 2 -> 1" in (out / "train.log").read_text()
+    assert not list(max((out / "checkpoints").glob("last-*")).glob("shard-*"))
+
+
+def test_a_network_that_is_cut_is_not_compiled(photos: Path, tmp_path: Path) -> None:
+    words = ["train", str(photos), "--strategy", "scratch", "--out", str(tmp_path / "run"), "--devices", "2"]
+    words += ["--img-size", "32", "--epochs", "1", "--set", "compute.shard=true", "--set", "scratch.compile=true"]
+    ended = subprocess.run([sys.executable, "-m", "topwork", *words], capture_output=True, text=True, timeout=SECONDS)
+    assert ended.returncode not in {0, 130, 143}
+    assert "trains in float32 or bfloat16 and not compiled" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_trainings_at_once_leave_the_files_of_one_after_another(

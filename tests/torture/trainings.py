@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors.numpy
+
 import topwork
 from tests.torture.calls import Tally
 from topwork import cli, storage
@@ -42,12 +44,18 @@ def command(photos: Path, out: Path, variant: str, workers: int, epochs: int) ->
     return words
 
 
+def _tensors(path: Path) -> str:
+    """A hash of tensors, not of the file: torch's distributed checkpoint writes them in any order."""
+    tensors = safetensors.numpy.load_file(path)
+    return storage.sha256_json({name: storage.sha256_bytes(tensors[name].tobytes()) for name in tensors})
+
+
 def fingerprint(run: Path) -> dict[str, str]:
     """Hashes of all that must be equal."""
     names = ("history.jsonl", "predictions.csv", "model/weights.safetensors")
     last = max((run / "checkpoints").glob("last-*"))
     return {name: storage.sha256_file(run / name) for name in names} | {
-        **{path.name: storage.sha256_file(path) for path in last.glob("*.safetensors")},
+        **{path.name: _tensors(path) for path in last.glob("*.safetensors")},
         "step": last.name,
     }
 
