@@ -21,7 +21,7 @@ def measure(way: str) -> float:
 
     precision = "float32" if way == "float32" else "bfloat16"
     if "kept" not in way:
-        devices._keep_freed_memory = lambda: None
+        devices.keep_freed_memory = lambda: None
     compute, _ = devices.resolve(ComputeConfig(device="cpu", precision=precision))
     backbone = backbones.create("tf_efficientnet_lite0", None)
     model = compute.images(Classifier(backbone.module, torch.nn.Linear(backbone.features, 2))).train()

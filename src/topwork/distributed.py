@@ -19,6 +19,7 @@ from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
 from topwork.errors import LostProcess
+from topwork.heap import keep_freed_memory
 from topwork.signals import Signals, end_with_parent
 from topwork.world import World, restarts, world
 
@@ -31,6 +32,7 @@ def join() -> World:
     """Meet the other processes: gloo for what lies on the CPU, and NCCL for GPUs where there are any."""
     place = world()
     if place.size > 1 and not dist.is_initialized():
+        keep_freed_memory()  # before the threads that exchange begin
         end_with_parent(os.getppid())
         gpu = torch.cuda.is_available()
         if gpu:
