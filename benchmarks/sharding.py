@@ -45,7 +45,7 @@ def train(model: str, kind: str) -> None:
     devices.forget_peak(compute)
     before = devices.peak_memory(compute)["memory"]
     replicas = Sharded(network, groups, compute) if kind == "cut" else Replicas(network, None, True)
-    optimizer = make_optimizer(groups, TrainingConfig(epochs=1), replicas.cut)
+    optimizer = make_optimizer(groups, TrainingConfig(epochs=1))
     averages = Averages(network, 0.98)
     took = []
     for step in range(STEPS):

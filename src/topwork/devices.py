@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import shutil
@@ -18,7 +19,6 @@ from torch import nn
 
 from topwork.config import ComputeConfig
 from topwork.errors import UsageError
-from topwork.heap import keep_freed_memory
 from topwork.world import world
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -144,6 +144,22 @@ def _name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
     return "Apple GPU (mps)" if device.type == "mps" else f"CPU ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse freed activations instead of returning them: a training step on a CPU gets 1.4 to 1.8x faster.
+
+    Without it, every large buffer is unmapped and page-faulted in again at each step; so it is in other threads than
+    the first, unless all share its heap. Threads that had begun
+    keep their own, and lend them to later ones: so it comes first. See docs/lab-log.md.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return
+    trim_threshold, mmap_threshold, arenas = -1, -3, -8
+    libc = ctypes.CDLL(None)
+    libc.mallopt(mmap_threshold, 1 << 30)
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(arenas, 1)
 
 
 def memory(compute: Compute) -> int | None:

@@ -18,12 +18,11 @@ import torch
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
+from topwork.devices import keep_freed_memory
 from topwork.errors import LostProcess
-from topwork.heap import keep_freed_memory
 from topwork.signals import Signals, end_with_parent
 from topwork.world import World, restarts, world
 
-ROUNDS = 8  # batches of each process between two meetings: the faster waits for the slower there
 TIMEOUT = timedelta(hours=1)  # rank 0 may look at many images, or fit a head, while the others wait
 Files = dict[str, bytes]
 
@@ -195,21 +194,16 @@ def in_turn(own: Iterator[np.ndarray], counts: Sequence[int], width: int, signal
         signals: A wish to stop in any process ends it in all.
     """
     place = world()
-    if place.size == 1:
-        for mine in own:
+    for first in range(0, len(counts), place.size):
+        mine = next(own, np.empty((0, width), np.float32))
+        if place.size == 1:
             yield mine
-            if signals.asked():
-                return
-        return
-    for first in range(0, len(counts), place.size * ROUNDS):
-        room = torch.zeros(ROUNDS, counts[0], width)
-        for rows, mine in zip(room, own, strict=False):
-            rows[: len(mine)] = torch.from_numpy(mine)
-        shares = [torch.empty_like(room) for _ in range(place.size)] if place.main else None
-        dist.gather(room, shares)
-        if shares:
-            together = torch.stack(shares, 1).flatten(0, 1)
-            for rows, count in zip(together, counts[first : first + len(together)], strict=False):
-                yield rows[:count].numpy()
+        else:
+            room = torch.zeros(counts[0], width)
+            room[: len(mine)] = torch.from_numpy(mine)
+            shares = [torch.empty_like(room) for _ in range(place.size)] if place.main else None
+            dist.gather(room, shares)
+            for share, count in zip(shares or (), counts[first : first + place.size], strict=False):
+                yield share[:count].numpy()
         if wished(signals):
             return

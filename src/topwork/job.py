@@ -26,7 +26,6 @@ from topwork.data.looking import look_at_images
 from topwork.data.sources import Listing
 from topwork.data.split import splits_of
 from topwork.errors import ChangedSettings
-from topwork.heap import keep_freed_memory
 from topwork.progress import PlainProgress, RichProgress
 from topwork.resuming import extend, refuse_changes
 from topwork.signals import Signals
@@ -86,7 +85,6 @@ class Job:
 
     def run(self) -> None:
         """All stages."""
-        keep_freed_memory()  # before torch is loaded in a thread of its own
         try:
             with storage.FolderLock(self.folder), Signals() as signals, _joined(signals):
                 storage.sweep_temporary(self.folder)

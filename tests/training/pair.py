@@ -38,13 +38,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "weighted": {"class_weights": "balanced", "accumulate": 2, "ema": 0.9, "epochs": 4},
     "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 4},
 }
+ADAMW: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "ema": 0.9, "epochs": 4}
 CUT: dict[str, dict[str, Any]] = {  # trainings whose weights are cut over the processes
     "cut-plain": {},
     "cut-weighted": SETTINGS["weighted"],
     "cut-mixed": SETTINGS["mixed"],
-    "cut-adamw": {"optimizer": "adamw", "lr": 1e-3, "ema": 0.9, "epochs": 4},
-    "cut-broken": {},
-    "cut-taken-over": {},
+    "cut-adamw": ADAMW,
+    "cut-broken": ADAMW,
+    "cut-taken-over": ADAMW,
 }
 BATCH = 8
 LOGGED = {"batch_size": 2, "epochs": 3}  # no image is left out: their number is even
@@ -160,8 +161,8 @@ def main(photos: str, place: str) -> None:
     _, tensors = small.train("broken")
     safetensors.torch.save_file(tensors, out / f"broken-{rank}.safetensors")
     cut = Small(Path(photos), out, shard=True)
-    cut.stopped("cut-broken", STOP)
-    cut.stopped("cut-left", STOP)
+    cut.stopped("cut-broken", STOP, **ADAMW)
+    cut.stopped("cut-left", STOP, **ADAMW)
     for name, settings in CUT.items():
         position, tensors = cut.train(name, **settings)
         losses[name] = [record.train_loss for record in position.history]

@@ -74,7 +74,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     one = pair.Small(photos, place)
     one.stopped("logged", 5, **pair.LOGGED)
     shutil.copytree(place / "logged", place / "two" / "logged")
-    one.stopped("left", pair.STOP)
+    one.stopped("left", pair.STOP, **pair.ADAMW)
     shutil.copytree(place / "left", place / "two" / "cut-taken-over")
     threads = torch.get_num_threads()
     _together(photos, place / "two")
@@ -100,10 +100,7 @@ def test_the_same_number_of_processes_resumes_bit_for_bit(done: Done) -> None:
 
 @pytest.mark.parametrize("name", pair.CUT)
 def test_a_model_that_is_cut_over_two_processes_is_the_model(done: Done, name: str) -> None:
-    usual = name.removeprefix("cut-")
-    position, expected = done.one.train(
-        usual if usual in pair.SETTINGS or usual == "adamw" else "plain", **pair.CUT[name]
-    )
+    position, expected = done.one.train(name.removeprefix("cut-"), **pair.CUT[name])
     for rank in (0, 1):
         assert done.said[rank]["losses"][name] == pytest.approx([r.train_loss for r in position.history], abs=1e-5)
         torch.testing.assert_close(done.end(name, rank), expected, atol=1e-5, rtol=0)
@@ -112,17 +109,17 @@ def test_a_model_that_is_cut_over_two_processes_is_the_model(done: Done, name: s
 
 def test_a_model_that_is_cut_resumes_bit_for_bit(done: Done) -> None:
     for rank in (0, 1):
-        torch.testing.assert_close(done.end("cut-broken", rank), done.end("cut-plain", rank), atol=0, rtol=0)
+        torch.testing.assert_close(done.end("cut-broken", rank), done.end("cut-adamw", rank), atol=0, rtol=0)
 
 
 def test_one_process_goes_on_with_what_was_cut_over_two(done: Done) -> None:
-    _, expected = done.one.train("plain")
+    _, expected = done.one.train("adamw", **pair.ADAMW)
     assert {path.name[:12] for path in (done.place / "cut-left").glob("last-*/*.safetensors")} == {
         "shard-00001-",
         "shard-00002-",
     }
     shutil.copytree(done.place / "cut-left", done.one.place / "whole-again")
-    _, found = done.one.train("whole-again")
+    _, found = done.one.train("whole-again", **pair.ADAMW)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 

@@ -18,11 +18,12 @@ import safetensors.torch
 from topwork import storage
 from topwork.distributed import from_main, largest, receive, send
 from topwork.errors import ChangedSettings, StorageError
-from topwork.generations import LARGE, Files, Generations, State
+from topwork.generations import Files, Generations, State
 from topwork.training.state import Position, Room, Tensors
 from topwork.world import world
 
 STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
+FOLDER = "folder"  # told to the other processes in place of the large files in it
 
 
 @dataclass(frozen=True)
@@ -163,12 +164,12 @@ class ShardStore(CheckpointStore):
         from topwork.training import shards
 
         state = self._state() if self._generations is not None else None
-        files = from_main(lambda: {STATE: state.files[STATE], LARGE: os.fsencode(state.folder)} if state else {})
+        files = from_main(lambda: {STATE: state.files[STATE], FOLDER: os.fsencode(state.folder)} if state else {})
         if not files:
             return None
         position = self._position(files)
         try:
-            tensors = shards.read(Path(os.fsdecode(files[LARGE])), room)
+            tensors = shards.read(Path(os.fsdecode(files[FOLDER])), room)
         except OSError as error:
             raise StorageError(f"A process cannot read the checkpoint in {self._folder}: {error}.") from error
         best = safetensors.torch.load(state.best[BEST]) if state and state.best else {}

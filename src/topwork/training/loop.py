@@ -20,6 +20,7 @@ from topwork import seeds
 from topwork.artifacts import EpochRecord
 from topwork.config import TrainingConfig
 from topwork.devices import Compute
+from topwork.distributed import local
 from topwork.errors import StorageError, TopworkError
 from topwork.progress import Progress, Step, duration
 from topwork.training import schedule
@@ -120,7 +121,7 @@ class _Training:
         self.task, self.config, self.seed, self.session, self.name = task, config, seed, session, name
         self.total = config.epochs * len(task.batches)
         self.replicas = _replicas(task, session.compute)
-        self.optimizer = make_optimizer(task.groups, config, self.replicas.cut)
+        self.optimizer = make_optimizer(task.groups, config)
         self.averages = Averages(task.model, config.ema)
         self.position = Position(pieces=config.accumulate)
         self.best: Tensors = {}
@@ -309,14 +310,9 @@ def _replicas(task: Task, compute: Compute) -> Replicas:
     return Sharded(task.model, task.groups, compute)
 
 
-def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig, cut: bool = False) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum; ``lr_scale`` of a group stays with it.
-
-    Args:
-        groups: As in ``Task``.
-        config: Resolved.
-        cut: Whether the parameters are cut over devices, for which torch has no fused SGD.
-    """
+def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum; ``lr_scale`` of a group stays with it."""
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999), fused=True)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=not cut)
+    whole = all(local(p) is p for group in groups for p in group["params"])  # torch has no fused SGD for pieces
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=whole)

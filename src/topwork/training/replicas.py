@@ -28,17 +28,9 @@ class Replicas:
         shared: Whether batches are cut by rank; if not, every process trains the same model on the same batches.
     """
 
-    cut = False  # whether each process has a piece of every parameter
-
     def __init__(self, model: nn.Module, forward: Forward | None, shared: bool) -> None:
         self.world = world() if shared else World()
-        self._model, self.forward = model, forward or model
-        if self.world.size > 1:
-            # unused parameters are looked for because that also keeps the order of the sums as it is in step 1: a
-            # resumed training would else add up in another order than the unbroken one
-            self.forward = DistributedDataParallel(
-                _Run(model, self.forward), find_unused_parameters=True, forward_sync_buffers=False
-            )
+        self._model, self.forward = model, self._over_devices(model, forward or model)
         self._statistics = [
             value
             for module in model.modules()
@@ -46,6 +38,15 @@ class Replicas:
             for value in (module.running_mean, module.running_var)
             if value is not None
         ]
+
+    def _over_devices(self, model: nn.Module, forward: Forward) -> Forward:
+        """What makes the gradients of all processes one."""
+        if self.world.size == 1:
+            return forward
+        # unused parameters are looked for because that also keeps the order of the sums as it is in step 1: a
+        # resumed training would else add up in another order than the unbroken one
+        run = _Run(model, forward)
+        return DistributedDataParallel(run, find_unused_parameters=True, forward_sync_buffers=False)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of the images of this process."""

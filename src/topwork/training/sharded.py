@@ -18,7 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from topwork import distributed
 from topwork.backbones import blocks
 from topwork.devices import Compute
-from topwork.training.replicas import Replicas
+from topwork.training.replicas import Forward, Replicas
 from topwork.training.state import Tensors
 from topwork.world import world
 
@@ -31,8 +31,6 @@ class Sharded(Replicas):
         groups: Parameter groups; they get the parameters of the copies.
         compute: The device.
     """
-
-    cut = True
 
     def __init__(self, model: nn.Module, groups: list[dict[str, Any]], compute: Compute) -> None:
         self._device = compute.device
@@ -49,8 +47,10 @@ class Sharded(Replicas):
         parameters = dict(model.named_parameters())
         for group in groups:
             group["params"] = [parameters[names[parameter]] for parameter in group["params"]]
-        super().__init__(model, model, shared=False)
-        self.world = world()
+        super().__init__(model, None, shared=True)
+
+    def _over_devices(self, model: nn.Module, forward: Forward) -> Forward:
+        return forward  # the parts do it
 
     def whole(self, tensors: Tensors) -> Tensors:
         """Tensors of this model brought together on the CPU, in rank 0; the others must call it too."""

@@ -42,7 +42,7 @@ def read(folder: Path, room: Room) -> Tensors:
 
     Raises:
         OSError: One of the processes could not read; all are told.
-        KeyError: There is no room for a name.
+        DamagedFile: There is no room for a name.
     """
     tensors = _rooms(folder, room)
     with _said_by_all():
