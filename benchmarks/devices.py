@@ -16,14 +16,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from topwork import backbones, distributed
-from topwork.config import ComputeConfig
+from topwork import backbones
+from topwork.compute import collectives
+from topwork.compute.devices import resolve
+from topwork.core.config import ComputeConfig
+from topwork.core.progress import PlainProgress
+from topwork.core.signals import Signals
 from topwork.data.manifest import build_manifest
-from topwork.data.split import make_split
-from topwork.devices import resolve
+from topwork.data.splits import make_split
 from topwork.features import FeatureStore, alone
-from topwork.progress import PlainProgress
-from topwork.signals import Signals
 
 ROUNDS = 5
 MODEL = "tf_efficientnet_lite0"
@@ -31,7 +32,7 @@ MODEL = "tf_efficientnet_lite0"
 
 def extract(data: str, place: Path) -> None:
     """One process: extract all features and say what it took."""
-    world = distributed.join()
+    world = collectives.join()
     compute, _ = resolve(ComputeConfig(device="cpu", threads=1, workers=0, engine="folded"))
     manifest = build_manifest("auto", data, place)
     split = make_split(manifest, 0)
@@ -43,13 +44,13 @@ def extract(data: str, place: Path) -> None:
         store.part("train")
         return {}
 
-    distributed.mean(distributed.torch.zeros(1))  # all begin together
+    collectives.mean(collectives.torch.zeros(1))  # all begin together
     clock, cores = time.monotonic(), time.process_time()
     alone(store, work)
     took = {"clock": time.monotonic() - clock, "cores": time.process_time() - cores, "images": len(manifest.used)}
     print(json.dumps(took), flush=True)
     if world.size > 1:
-        distributed.leave()
+        collectives.leave()
 
 
 def run(data: str, place: Path, processes: int) -> tuple[float, float]:

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 
 import topwork
-from topwork.config import DataConfig
+from topwork.core.config import DataConfig
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import listing_of
 from topwork.data.transforms import eval_pixels
 from topwork.features.extract import BATCH
-from topwork.use.export import FORMATS, format_named
-from topwork.use.export.base import Run
-from topwork.use.export.run import export
+from topwork.inference.export import FORMATS, format_named
+from topwork.inference.export.base import Run
+from topwork.inference.export.run import export
 
 INT8 = ("onnx", "openvino")
 

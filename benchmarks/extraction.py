@@ -66,9 +66,9 @@ def forward_alone(model: str, engine: str) -> float:
     """Images a second of an engine that has its batch in memory; once it is warm."""
     import torch
 
-    from topwork import devices
     from topwork.backbones import create
-    from topwork.config import ComputeConfig
+    from topwork.compute import devices
+    from topwork.core.config import ComputeConfig
     from topwork.features import engines
 
     compute, _ = devices.resolve(ComputeConfig())
@@ -89,13 +89,13 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
     """A store over these files as one train part; the content of a file counts as known."""
     import numpy as np
 
-    from topwork import devices
-    from topwork.artifacts import ImageRow, Manifest, Split
     from topwork.backbones import create
-    from topwork.config import ComputeConfig
+    from topwork.compute import devices
+    from topwork.core.artifacts import ImageRow, Manifest, Split
+    from topwork.core.config import ComputeConfig
+    from topwork.core.progress import PlainProgress
+    from topwork.core.signals import Signals
     from topwork.features import FeatureStore
-    from topwork.progress import PlainProgress
-    from topwork.signals import Signals
 
     compute, _ = devices.resolve(ComputeConfig(engine=engine))  # type: ignore[arg-type]
     rows = tuple(ImageRow(str(f), "a", sha256=hashlib.sha256(str(f).encode()).hexdigest()) for f in files)

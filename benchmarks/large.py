@@ -11,9 +11,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from topwork import seeds, storage
-from topwork.artifacts import ImageRow, Manifest
-from topwork.data.split import make_split
+from topwork.core import seeds, storage
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.data.splits import make_split
 
 CLASSES = 1000
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from sklearn.svm import LinearSVC
 
-from topwork.training.choice import stratified
-from topwork.training.linear_models import Problem, cross_validate
+from topwork.linear.classifiers import Problem, cross_validate
+from topwork.linear.selection import stratified
 
 IMAGES, FEATURES, CLASSES = 6500, 1280, 196
 GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)

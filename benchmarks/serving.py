@@ -27,8 +27,8 @@ from checking import made_up
 
 OURS = "import sys, topwork; topwork.serve(sys.argv[1], port=int(sys.argv[2]), quiet=True)"
 SINGLE = (  # the same server and engine, but every pass has one image
-    "import os, sys, topwork\nfrom topwork.use.serve import PATIENT\nos.environ.update(PATIENT)\n"
-    "from topwork.use.serve import batching\nbatching.possible_shapes = lambda model: (1,)\n"
+    "import os, sys, topwork\nfrom topwork.serving import PATIENT\nos.environ.update(PATIENT)\n"
+    "from topwork.serving import batching\nbatching.possible_shapes = lambda model: (1,)\n"
     "topwork.serve(sys.argv[1], port=int(sys.argv[2]), quiet=True)"
 )
 USUAL = """
@@ -36,8 +36,8 @@ import io, sys, threading
 import numpy as np, torch, uvicorn
 from fastapi import FastAPI, UploadFile
 from PIL import Image, ImageOps
-from topwork.use.network import load_network
-from topwork.use.where import find_bundle
+from topwork.bundle.network import load_network
+from topwork.inference.locate import find_bundle
 
 network, bundle = load_network(find_bundle(sys.argv[1]).bundle)
 spec, app, one = bundle.spec, FastAPI(), threading.Lock()

@@ -19,13 +19,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork import backbones, devices, distributed
-from topwork.config import TrainingConfig
+from topwork import backbones
+from topwork.compute import collectives, devices
+from topwork.core.config import TrainingConfig
 from topwork.strategies.base import network_groups
-from topwork.training.images import Classifier
+from topwork.training.data_parallel import Replicas
+from topwork.training.fully_sharded import Sharded
+from topwork.training.image_task import Classifier
 from topwork.training.loop import make_optimizer
-from topwork.training.replicas import Replicas
-from topwork.training.sharded import Sharded
 from topwork.training.state import Averages
 
 MODEL = "vit_base_patch16_224"
@@ -34,7 +35,7 @@ BATCH, STEPS = 2, 6  # of a process
 
 def train(model: str, kind: str) -> None:
     """One process: take the steps, and say what they took."""
-    distributed.join()
+    collectives.join()
     torch.set_num_threads(1)
     compute = devices.Compute(torch.device("cpu"), "float32", 0, 1, "CPU")
     backbone = backbones.create(model, None, None, 1)
@@ -61,7 +62,7 @@ def train(model: str, kind: str) -> None:
     held = devices.peak_memory(compute)["memory"] - before
     said = {"bytes": held, "seconds": statistics.median(took[1:]), "parameters": backbone.parameters}
     print(json.dumps(said), flush=True)
-    distributed.leave()
+    collectives.leave()
 
 
 def run(model: str, kind: str) -> dict[str, float]:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from topwork.data import locations
 from topwork.data.sources import Reading, list_images
-from topwork.data.tarindex import index_path, open_index
+from topwork.data.tar_index import index_path, open_index
 
 EACH = 10_000  # samples a shard
 FILES = 20_000  # of the same images as files

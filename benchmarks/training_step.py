@@ -15,9 +15,10 @@ def measure(way: str) -> float:
     import torch
     from torch.nn import functional
 
-    from topwork import backbones, devices
-    from topwork.config import ComputeConfig
-    from topwork.training.images import Classifier
+    from topwork import backbones
+    from topwork.compute import devices
+    from topwork.core.config import ComputeConfig
+    from topwork.training.image_task import Classifier
 
     precision = "float32" if way == "float32" else "bfloat16"
     if "kept" not in way:

@@ -26,8 +26,8 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
     import torch
 
     from topwork import backbones
-    from topwork.evaluation.unlike import Neighbours, unit
-    from topwork.use.bundle import write_bundle
+    from topwork.bundle.files import write_bundle
+    from topwork.evaluation.ood import Neighbours, unit
 
     backbone = backbones.create(MODEL, None)
     rng = np.random.default_rng(0)
@@ -68,7 +68,7 @@ class Memory(threading.Thread):
 def predicting(bundle: Path, files: Path, out: Path) -> tuple[float, list[float]]:
     """Images a second from files to rows, and memory."""
     import topwork
-    from topwork.use import predict
+    from topwork.inference import predict
 
     model = topwork.load(bundle)
     model.prepare()

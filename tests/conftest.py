@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, no network, one small folder of images."""
+"""What all tests share: a cache of their own, no network, one small folder of images, one small comparison on it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import topwork
 from tests.drawings import write_folder
+from topwork.strategies import STRATEGIES
+
+SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8")
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +26,20 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three classes of 14 images; tests must not change it."""
     return write_folder(tmp_path_factory.mktemp("photos") / "stripes")
+
+
+@pytest.fixture(scope="session")
+def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
+    out = tmp_path_factory.mktemp("use") / "stripes"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
+        return topwork.compare(
+            photos, out=out, strategies=list(STRATEGIES), sets=SETS, img_size=32, curve=["none"], workers=0, threads=1,
+            quiet=True,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def mlp(comparison: topwork.Comparison) -> topwork.Predictor:
+    """The model of a frozen strategy, opened once."""
+    return topwork.load(comparison["mlp"].path, workers=0)

@@ -7,6 +7,7 @@ the real source, where it must find nothing, and on a planted bad tree, where it
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,39 +17,50 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "topwork"
 PACKAGE = "topwork"
 
-BASE = {"errors", "storage", "seeds", "config", "artifacts"}
+# From the ground up. A package imports only packages of lower floors; packages on one floor do not know each other.
+FLOORS = (
+    ("core",),
+    ("backbones", "compute", "data", "evaluation"),
+    ("features", "report"),
+    ("linear", "training"),
+    ("strategies",),
+    ("bundle",),
+    ("explain",),
+    ("inference",),
+    ("pipeline", "serving"),
+    ("cli",),
+)
+FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+ROOT_FILES = {"__init__.py", "__main__.py", "py.typed"}
 TORCH = {"torch", "torchvision", "timm"}
 # What must not load before a command is known: --help answers in an instant.
 HEAVY = TORCH | {"sklearn", "scipy", "matplotlib", "jinja2", "huggingface_hub"}
-# Modules that need no torch, directly or through what they import.
-LIGHT = {"evaluation", "report", "doctor", "folders", "generations", "options", "pool", "results", "signals", "world"}
+# What needs no torch, directly or through what it imports.
+LIGHT = (
+    "core", "evaluation", "report", "compute.process_pool", "compute.ranks", "pipeline.configure", "pipeline.doctor",
+)  # fmt: skip
 # Package -> the files and folders that may import it.
 ONLY_IN = {
     "timm": ("backbones/",),
     "jinja2": ("report/",),
     "matplotlib": ("report/charts.py", "report/verdict_charts.py", "explain/"),
     "typer": ("cli/",),
-    "fastapi": ("use/serve/",),
-    "starlette": ("use/serve/",),
-    "uvicorn": ("use/serve/",),
-    "prometheus_client": ("use/serve/",),
-    "python_multipart": ("use/serve/",),
-    "onnx": ("use/export/",),
-    "onnxruntime": ("use/export/",),
-    "onnxscript": ("use/export/",),
+    "fastapi": ("serving/",),
+    "starlette": ("serving/",),
+    "uvicorn": ("serving/",),
+    "prometheus_client": ("serving/",),
+    "python_multipart": ("serving/",),
+    "onnx": ("inference/export/",),
+    "onnxruntime": ("inference/export/",),
+    "onnxscript": ("inference/export/",),
     "openvino": ("features/engines.py",),
     "fsspec": ("data/remote.py",),
-    "tensorboard": ("tracking/tensorboard.py",),
+    "tensorboard": ("training/callbacks/tensorboard.py",),
 }
-WHEN_CALLED = {
+EXTRAS = {
     "fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart", "onnx", "onnxruntime", "onnxscript",
     "openvino", "fsspec", "tensorboard",
-}  # fmt: skip  # extras
-TORCH_MAY = (
-    "backbones/", "features/", "training/", "strategies/", "explain/", "use/", "workflow.py", "devices.py",
-    "distributed.py", "data/batches.py", "data/loading.py", "data/transforms.py",
-)  # fmt: skip
-TORCH_WHEN_CALLED = ("doctor.py", "launching.py", "tracking/tensorboard.py")  # inside functions only
+}  # fmt: skip
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
 MAX_FILE = 400
 MAX_FUNCTION = 60
@@ -160,48 +172,39 @@ def loaded_with(root: Path, start: str, known: dict[str, list[Import]]) -> dict[
     return outside
 
 
-def base_knows_only_base(root: Path) -> Iterator[str]:
-    for item in imports(root):
-        if item.file.removesuffix(".py") in BASE:
-            if item.package in HEAVY or (item.package == PACKAGE and item.inner and item.top not in BASE):
-                yield str(item)
-            elif item.module == PACKAGE:
-                yield f"{item}; the package itself is above the base files"
+def nothing_at_the_root(root: Path) -> Iterator[str]:
+    """The package root holds no module, and every folder in it is on a floor."""
+    for path in sorted(root.iterdir()):
+        if path.is_file() and path.name not in ROOT_FILES:
+            yield f"{path.name} is at the package root"
+        if path.is_dir() and path.name not in FLOOR_OF and path.name != "__pycache__":
+            yield f"{path.name}/ is not in FLOORS"
 
 
-def data_and_backbones_apart(root: Path) -> Iterator[str]:
+def only_lower_floors(root: Path) -> Iterator[str]:
+    """A package imports only what is below it, also inside functions; the public names are for users alone."""
     for item in imports(root):
-        pair = {item.file.split("/")[0], item.top}
-        if pair == {"data", "backbones"}:
-            yield str(item)
+        room = item.file.split("/")[0]
+        if item.package != PACKAGE or room not in FLOOR_OF or item.top == room:
+            continue
+        if FLOOR_OF.get(item.top, len(FLOORS)) >= FLOOR_OF[room]:
+            yield f"{item}, which is not below {room}"
 
 
 def strategies_apart(root: Path) -> Iterator[str]:
-    """A strategy file may import ``strategies.base``; only ``strategies/__init__.py`` imports the strategies."""
+    """Only ``strategies/__init__.py`` names the strategies; they share what is not in its dict."""
+    own = set(re.findall(r'^ *"(\w+)": ', (root / "strategies/__init__.py").read_text("utf-8"), re.MULTILINE))
     for item in imports(root):
-        if not item.file.startswith("strategies/") or item.file == "strategies/__init__.py":
-            continue
-        if item.top == "strategies" and not (item.inner + ".").startswith("strategies.base."):
+        inside = item.file.startswith("strategies/") and item.file != "strategies/__init__.py"
+        if inside and item.inner in {"strategies", *(f"strategies.{name}" for name in own)}:
             yield str(item)
 
 
-def joined_only_on_top(root: Path) -> Iterator[str]:
-    """``workflow`` is imported by the command line and the public names; the command line by ``__main__`` alone."""
-    above = {"workflow": ("cli/", "__init__.py"), "job": ("workflow.py",), "cli": ("__main__.py",)}
+def libraries_in_their_place(root: Path) -> Iterator[str]:
     for item in imports(root):
-        own = item.file.split("/")[0].removesuffix(".py") == item.top
-        if item.top in above and not item.file.startswith(above[item.top]) and not own:
+        if not item.file.startswith(ONLY_IN.get(item.package, "")):
             yield str(item)
-
-
-def packages_in_their_place(root: Path) -> Iterator[str]:
-    for item in imports(root):
-        allowed = TORCH_MAY if item.package in {"torch", "torchvision"} else ONLY_IN.get(item.package)
-        if item.file in TORCH_WHEN_CALLED and item.package in {"torch", "torchvision"} and not item.on_load:
-            continue
-        if allowed and not item.file.startswith(allowed):
-            yield str(item)
-        elif item.package in WHEN_CALLED and item.on_load:
+        elif item.package in EXTRAS and item.on_load:
             yield f"{item} when it is loaded; the extra may not be installed"
 
 
@@ -210,12 +213,11 @@ def light_where_light(root: Path) -> Iterator[str]:
     known = by_file(root)
     for file in source_files(root):
         name = module_of(root, file)
-        parts = name.split(".")
-        top = parts[1] if len(parts) > 1 else ""
-        if top in LIGHT | BASE:
-            forbidden = TORCH
-        elif top in {"", "cli", "__main__", "progress"}:
-            forbidden = HEAVY | ({"rich"} if top == "progress" else set())
+        inner = name.removeprefix(PACKAGE).removeprefix(".")
+        if (inner + ".").startswith(tuple(light + "." for light in LIGHT)):
+            forbidden = TORCH | ({"rich"} if inner == "core.progress" else set())
+        elif inner in {"", "__main__"} or inner.split(".")[0] == "cli":
+            forbidden = HEAVY
         else:
             continue
         for package, why in loaded_with(root, name, known).items():
@@ -266,11 +268,10 @@ def opening_runs_no_code(root: Path) -> Iterator[str]:
 
 
 RULES: list[Callable[[Path], Iterator[str]]] = [
-    base_knows_only_base,
-    data_and_backbones_apart,
+    nothing_at_the_root,
+    only_lower_floors,
     strategies_apart,
-    joined_only_on_top,
-    packages_in_their_place,
+    libraries_in_their_place,
     light_where_light,
     files_are_short,
     functions_are_short,
@@ -285,66 +286,60 @@ def test_source_keeps_rule(rule: Callable[[Path], Iterator[str]]) -> None:
 
 
 GOOD = {
-    "__init__.py": "def __getattr__(name):\n    from topwork import workflow\n    return getattr(workflow, name)\n",
+    "__init__.py": "def __getattr__(name):\n    from topwork.pipeline import api\n    return getattr(api, name)\n",
     "__main__.py": "from topwork.cli import main\nmain()\n",
-    "errors.py": "import difflib\n",
-    "storage.py": "from topwork.errors import TopworkError\nfrom . import errors\n",
-    "config.py": "import pydantic\nfrom topwork import errors, storage\n",
-    "cli/__init__.py": "import typer\ndef main():\n    from topwork import workflow\n",
-    "workflow.py": "import torch\nfrom topwork.data import split\nfrom topwork.strategies import STRATEGIES\n",
-    "data/__init__.py": "",
-    "data/split.py": "import numpy as np\n",
-    "data/batches.py": "import torch\nfrom topwork.data.split import x\n",
+    "core/errors.py": "import difflib\n",
+    "core/storage.py": "from topwork.core.errors import TopworkError\nfrom . import errors\n",
+    "core/progress.py": "def bar():\n    import rich.progress\n",
+    "cli/__init__.py": "import typer\ndef main():\n    from topwork.pipeline import api\n",
+    "compute/devices.py": "import torch\n",
+    "data/splits.py": "import numpy as np\nfrom ..core import errors\n",
     "backbones/__init__.py": "import timm\n",
-    "strategies/__init__.py": "from topwork.strategies import mlp, svm\n",
+    "strategies/__init__.py": 'STRATEGIES = {\n    "mlp": 1,\n    "svm": 2,\n}\n',
     "strategies/base.py": "import torch\nx = safetensors.torch.load(b'')\n",
     "strategies/mlp.py": "from topwork.strategies.base import Strategy\nfrom . import base\nfrom .base import x\n",
     "strategies/svm.py": "import sklearn.svm\nx = torch.load('a', weights_only=True)\n",
     "evaluation/metrics.py": "import numpy\nif TYPE_CHECKING:\n    import rich\n",
     "report/render.py": "import jinja2\n",
     "report/charts.py": "import matplotlib.figure\n",
-    "progress.py": "def bar():\n    import rich.progress\n",
+    "pipeline/api.py": "import torch\nfrom topwork.data import splits\nfrom topwork.strategies import STRATEGIES\n",
 }
 LONG = "def f():\n    '''" + "word\n" * 70 + "'''\n" + "    x = 1\n"
 BAD = [
-    (base_knows_only_base, "storage.py", "import torch"),
-    (base_knows_only_base, "seeds.py", "def f():\n    import torch"),
-    (base_knows_only_base, "config.py", "from topwork.strategies import STRATEGIES"),
-    (base_knows_only_base, "artifacts.py", "from .data import split"),
-    (base_knows_only_base, "errors.py", "from topwork import compare"),
-    (data_and_backbones_apart, "data/split.py", "from topwork import backbones"),
-    (data_and_backbones_apart, "backbones/layers.py", "from ..data.split import x"),
+    (nothing_at_the_root, "errors.py", ""),
+    (nothing_at_the_root, "helpers/__init__.py", ""),
+    (only_lower_floors, "core/config.py", "from topwork.strategies import STRATEGIES"),
+    (only_lower_floors, "core/artifacts.py", "from ..data import split"),
+    (only_lower_floors, "core/errors.py", "from topwork import compare"),
+    (only_lower_floors, "data/splits.py", "from topwork import backbones"),
+    (only_lower_floors, "backbones/layers.py", "def f():\n    from ..data.splits import x"),
+    (only_lower_floors, "report/render.py", "from topwork.pipeline.api import compare"),
+    (only_lower_floors, "pipeline/api.py", "from topwork import cli"),
     (strategies_apart, "strategies/mlp.py", "from topwork.strategies.svm import Svm"),
     (strategies_apart, "strategies/mlp.py", "from . import svm"),
     (strategies_apart, "strategies/mlp.py", "def f():\n    from topwork.strategies import STRATEGIES"),
     (strategies_apart, "strategies/base.py", "import topwork.strategies.mlp"),
-    (joined_only_on_top, "report/render.py", "from topwork.workflow import compare"),
-    (joined_only_on_top, "workflow.py", "from topwork import cli"),
-    (packages_in_their_place, "workflow.py", "import timm.models"),
-    (packages_in_their_place, "evaluation/metrics.py", "def f():\n    import torch"),
-    (packages_in_their_place, "data/split.py", "from torchvision.transforms import v2"),
-    (packages_in_their_place, "cli/__init__.py", "import jinja2"),
-    (packages_in_their_place, "doctor.py", "import torch"),
-    (packages_in_their_place, "report/render.py", "from matplotlib import pyplot"),
-    (packages_in_their_place, "use/predict.py", "def f():\n    import fastapi"),
-    (packages_in_their_place, "use/serve/app.py", "from fastapi import FastAPI"),
-    (packages_in_their_place, "use/export/onnx_format.py", "import onnxruntime"),
-    (packages_in_their_place, "data/remote.py", "import fsspec"),
-    (light_where_light, "cli/__init__.py", "from topwork import workflow"),
+    (libraries_in_their_place, "pipeline/api.py", "import timm.models"),
+    (libraries_in_their_place, "cli/__init__.py", "import jinja2"),
+    (libraries_in_their_place, "report/render.py", "from matplotlib import pyplot"),
+    (libraries_in_their_place, "inference/predict.py", "def f():\n    import fastapi"),
+    (libraries_in_their_place, "serving/app.py", "from fastapi import FastAPI"),
+    (libraries_in_their_place, "data/remote.py", "import fsspec"),
+    (light_where_light, "core/storage.py", "import torch"),
+    (light_where_light, "cli/__init__.py", "from topwork.pipeline import api"),
     (light_where_light, "cli/__init__.py", "try:\n    import scipy.stats\nexcept ImportError: pass"),
-    (light_where_light, "__init__.py", "from topwork.workflow import compare"),
-    (light_where_light, "evaluation/metrics.py", "from topwork.data.batches import x"),
+    (light_where_light, "__init__.py", "from topwork.pipeline.api import compare"),
+    (light_where_light, "evaluation/metrics.py", "from topwork.compute.devices import x"),
     (light_where_light, "report/__init__.py", "class A:\n    import topwork.backbones"),
-    (light_where_light, "progress.py", "import rich"),
-    (files_are_short, "workflow.py", "\n" * MAX_FILE + "x = 1"),
-    (functions_are_short, "workflow.py", "def f():\n" + "    x = 1\n" * (MAX_FUNCTION + 1)),
-    (functions_are_short, "workflow.py", "class A:\n  async def f(self):\n    '''Say.'''\n" + "    x = 1\n" * 61),
-    (opening_runs_no_code, "storage.py", "import pickle"),
-    (opening_runs_no_code, "storage.py", "def f():\n    from joblib import load"),
-    (opening_runs_no_code, "workflow.py", "torch.load('a')"),
-    (opening_runs_no_code, "workflow.py", "from torch import load"),
-    (opening_runs_no_code, "workflow.py", "torch.load('a', weights_only=False)"),
-    (opening_runs_no_code, "workflow.py", "np.load('a', allow_pickle=True)"),
+    (light_where_light, "core/progress.py", "import rich"),
+    (files_are_short, "pipeline/api.py", "\n" * MAX_FILE + "x = 1"),
+    (functions_are_short, "pipeline/api.py", "def f():\n" + "    x = 1\n" * (MAX_FUNCTION + 1)),
+    (functions_are_short, "pipeline/api.py", "class A:\n  async def f(self):\n    '''Say.'''\n" + "    x = 1\n" * 61),
+    (opening_runs_no_code, "core/storage.py", "def f():\n    from joblib import load"),
+    (opening_runs_no_code, "pipeline/api.py", "torch.load('a')"),
+    (opening_runs_no_code, "pipeline/api.py", "from torch import load"),
+    (opening_runs_no_code, "pipeline/api.py", "torch.load('a', weights_only=False)"),
+    (opening_runs_no_code, "pipeline/api.py", "np.load('a', allow_pickle=True)"),
 ]
 
 

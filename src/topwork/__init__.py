@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from topwork import explain
-    from topwork.checks import Check, check
-    from topwork.errors import TopworkError
+    from topwork.bundle.decision import Prediction
+    from topwork.core.errors import TopworkError
     from topwork.explain.show import show
-    from topwork.results import Comparison, Run
-    from topwork.tracking import Callback, TrackedRun
-    from topwork.use.decision import Prediction
-    from topwork.use.estimator import TransferClassifier
-    from topwork.use.export.run import export
-    from topwork.use.predict import predict
-    from topwork.use.predictor import Predictor, load
-    from topwork.use.serve import serve
-    from topwork.workflow import compare, train
+    from topwork.inference.export.run import export
+    from topwork.inference.predict import predict
+    from topwork.inference.predictor import Predictor, load
+    from topwork.pipeline.api import compare, train
+    from topwork.pipeline.check import Check, check
+    from topwork.pipeline.estimator import TransferClassifier
+    from topwork.report.results import Comparison, Run
+    from topwork.serving import serve
+    from topwork.training.callbacks import Callback, TrackedRun
 
 __all__ = [
     "Callback",
@@ -49,23 +49,23 @@ __all__ = [
     "train",
 ]
 _HOMES = {
-    "Callback": "tracking",
-    "Check": "checks",
-    "Comparison": "results",
-    "Prediction": "use.decision",
-    "Predictor": "use.predictor",
-    "Run": "results",
-    "TopworkError": "errors",
-    "TrackedRun": "tracking",
-    "TransferClassifier": "use.estimator",
-    "check": "checks",
-    "compare": "workflow",
-    "export": "use.export.run",
-    "load": "use.predictor",
-    "predict": "use.predict",
-    "serve": "use.serve",
+    "Callback": "training.callbacks",
+    "Check": "pipeline.check",
+    "Comparison": "report.results",
+    "Prediction": "bundle.decision",
+    "Predictor": "inference.predictor",
+    "Run": "report.results",
+    "TopworkError": "core.errors",
+    "TrackedRun": "training.callbacks",
+    "TransferClassifier": "pipeline.estimator",
+    "check": "pipeline.check",
+    "compare": "pipeline.api",
+    "export": "inference.export.run",
+    "load": "inference.predictor",
+    "predict": "inference.predict",
+    "serve": "serving",
     "show": "explain.show",
-    "train": "workflow",
+    "train": "pipeline.api",
 }
 
 

@@ -15,9 +15,9 @@ from topwork import backbones
 from topwork.backbones.build import input_spec
 from topwork.backbones.packaged import PACKAGED
 from topwork.backbones.weights import read
+from topwork.core.errors import UnknownName, UsageError, WeightsError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_pixels, normalise
-from topwork.errors import UnknownName, UsageError, WeightsError
 
 LITE0 = "tf_efficientnet_lite0"
 

@@ -14,15 +14,15 @@ import torch
 from PIL import Image
 
 import topwork
-from topwork import storage
-from topwork.artifacts import read_split
+from topwork.bundle.files import read_bundle
+from topwork.bundle.network import load_network
+from topwork.core import storage
+from topwork.core.artifacts import read_split
 from topwork.data.images import load_image
 from topwork.evaluation import evaluate
 from topwork.explain.subject import run_subject
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import calibrated
-from topwork.use.bundle import read_bundle
-from topwork.use.network import load_network
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 SETS = (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from topwork.artifacts import ImageRow, Manifest
+from topwork.core.artifacts import ImageRow, Manifest
 
 
 @pytest.fixture

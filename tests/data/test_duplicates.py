@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from topwork.artifacts import PARTS
+from topwork.core.artifacts import PARTS
 from topwork.data.fingerprints import fingerprint, near_pairs
 from topwork.data.manifest import build_manifest
-from topwork.data.split import make_folds, make_split
+from topwork.data.splits import make_folds, make_split
 
 
 def scene(number: int, size: tuple[int, int] = (120, 90)) -> Image.Image:

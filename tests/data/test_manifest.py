@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from topwork.artifacts import read_manifest_rows
-from topwork.data import locations, lookers, memory
+from topwork.core.artifacts import read_manifest_rows
+from topwork.core.errors import DataError, UsageError
+from topwork.data import inspection_cache, inspection_pool, locations
 from topwork.data import manifest as module
-from topwork.data.lookers import Answer
+from topwork.data.inspection_pool import Answer
 from topwork.data.manifest import build_manifest
-from topwork.errors import DataError, UsageError
 
 Draw = Callable[..., Path]
 
@@ -81,7 +81,7 @@ def test_a_second_look_decodes_nothing(class_folders: Path, cache: Path, decoded
 def test_old_files_are_not_even_read_again(class_folders: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locations, "_SETTLED_NS", -1)
     first = build_manifest("folder", str(class_folders), cache)
-    monkeypatch.setattr(lookers, "COMMAND", ["false"])  # no process could start
+    monkeypatch.setattr(inspection_pool, "COMMAND", ["false"])  # no process could start
     assert build_manifest("folder", str(class_folders), cache) == first
 
 
@@ -108,7 +108,7 @@ def test_another_policy_or_pillow_looks_again(
     class_folders: Path, cache: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_manifest("folder", str(class_folders), cache)
-    monkeypatch.setattr(memory, "VERSION", [0])
+    monkeypatch.setattr(inspection_cache, "VERSION", [0])
     build_manifest("folder", str(class_folders), cache)
     monkeypatch.setattr("PIL.__version__", "0.0")
     build_manifest("folder", str(class_folders), cache)

@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from tests.shards import samples_of, serve_ranges, write_shard
 
 import topwork
-from topwork.artifacts import InputSpec
-from topwork.data import locations, remote, tarindex
+from topwork.core.artifacts import InputSpec
+from topwork.core.errors import DataError, UsageError
+from topwork.data import locations, remote, tar_index
 from topwork.data.batches import eval_batches
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
-from topwork.data.patterns import expand
+from topwork.data.shard_patterns import expand
 from topwork.data.sources import SOURCES, Listing, Reading, find_source, list_images
-from topwork.errors import DataError, UsageError
-from topwork.use.origin import Origin
+from topwork.inference.training_data import Origin
 
 PIXEL = b"P6 1 1 255 abc"
 Files = list[tuple[str, bytes]]
@@ -172,7 +172,7 @@ def test_an_index_says_what_tarfile_reads(tmp_path: Path, names: list[str], size
     with tarfile.open(shard) as reference:
         wanted = {m.name: reference.extractfile(m).read() for m in reference}  # type: ignore[union-attr]
     stamp = locations.stamp_of(str(shard))
-    assert [name for name, _, _ in tarindex.open_index(str(shard), stamp).rows()] == list(wanted)
+    assert [name for name, _, _ in tar_index.open_index(str(shard), stamp).rows()] == list(wanted)
     for name, data in wanted.items():
         assert locations.read(f"{shard}/{name}", 1 << 20) == data
     with pytest.raises(FileNotFoundError):
@@ -279,7 +279,7 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shard = write_shard(tmp_path / "x.tar", GOOD)
     assert len(listing(shard).images) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(tarindex, "scan", None)
+        patch.setattr(tar_index, "scan", None)
         assert len(listing(shard).images) == 1
     (kept,) = (tmp_path / "topwork-cache" / "shards").iterdir()
     data = bytearray(kept.read_bytes())
@@ -290,7 +290,7 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert labels(shard) == {"x.tar/0.ppm": "7", "x.tar/1.ppm": "0"}
     assert locations.read(f"{shard}/1.ppm", 99) == PIXEL  # which has moved
     shutil.rmtree(tmp_path / "topwork-cache")
-    tarindex._opened.cache_clear()
+    tar_index._opened.cache_clear()
     assert locations.read(f"{shard}/0.ppm", 99)[-1:] == b"z"
 
 

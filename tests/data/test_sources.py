@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from topwork.core.errors import DataError, MissingExtra, UnknownName, UsageError
 from topwork.data.sources import SOURCES, Reading, find_source
 from topwork.data.sources.base import Listing
-from topwork.errors import DataError, MissingExtra, UnknownName, UsageError
 
 Draw = Callable[..., Path]
 

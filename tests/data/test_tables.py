@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from topwork.core.errors import DataError, UsageError
 from topwork.data.images import UnreadableImage, inspect_image, load_image
 from topwork.data.manifest import build_manifest
 from topwork.data.sources import Reading, find_source, list_images
-from topwork.errors import DataError, UsageError
 
 Draw = Callable[..., Path]
 

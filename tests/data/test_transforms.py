@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from topwork.artifacts import InputSpec
+from topwork.core.artifacts import InputSpec
 from topwork.data.transforms import in_a_batch, normalise
 
 CPU = torch.device("cpu")

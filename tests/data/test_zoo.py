@@ -13,10 +13,10 @@ from tests.data import zoo
 from tests.drawings import write_folder
 
 import topwork
-from topwork.artifacts import ImageRow
+from topwork.core.artifacts import ImageRow
+from topwork.core.storage import sha256_file
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
-from topwork.storage import sha256_file
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes, links and names of Unix")
 

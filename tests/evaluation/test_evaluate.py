@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topwork.artifacts import Predictions
-from topwork.errors import DataError
+from topwork.core.artifacts import Predictions
+from topwork.core.errors import DataError
 from topwork.evaluation import evaluate
 
 

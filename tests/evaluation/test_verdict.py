@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from topwork.evaluation.sentences import MINUS, points, verdict_text
 from topwork.evaluation.verdict import Gain, Outcome, Verdict, judge
+from topwork.evaluation.verdict_text import MINUS, points, verdict_text
 
 
 def outcome(name: str, wrong: list[list[int]], seconds: float, images: int = 656) -> Outcome:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork import backbones
-from topwork.errors import UnknownName
+from topwork.core.errors import UnknownName
 from topwork.explain.attention import attention_layers, attention_maps, rollout
 
 SIZE = 64

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from topwork import backbones
-from topwork.artifacts import InputSpec
-from topwork.errors import MissingExtra, UnknownName, UsageError
+from topwork.core.artifacts import InputSpec
+from topwork.core.errors import MissingExtra, UnknownName, UsageError
 from topwork.explain.attribution import METHODS, ClassMaps, class_maps
 from topwork.explain.layers import Layer, list_layers, map_stages
 from topwork.explain.subject import Subject
 from topwork.features import NormaliserModule
+from topwork.linear.svm_head import MachineHead
 from topwork.strategies.base import softmax
-from topwork.training.machine_head import MachineHead
 
 FAMILIES = [  # and whether Recipro-CAM is tried as well
     ("resnet10t", True),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from topwork.errors import MissingExtra, UnknownName
+from topwork.core.errors import MissingExtra, UnknownName
 from topwork.explain.embedding import embed, nearest
 
 

@@ -8,8 +8,8 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import nn
 
-from topwork.artifacts import InputSpec
-from topwork.errors import UsageError
+from topwork.core.artifacts import InputSpec
+from topwork.core.errors import UsageError
 from topwork.explain.attribution import ClassMaps, class_maps
 from topwork.explain.faithfulness import FRACTIONS, Deletion, blur, deletion, leads
 from topwork.explain.layers import list_layers

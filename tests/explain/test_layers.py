@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from topwork import backbones
+from topwork.core.errors import UnknownName, UsageError
 from topwork.data.images import load_image
-from topwork.errors import UnknownName, UsageError
 from topwork.explain.activations import activations
 from topwork.explain.layers import as_map, list_layers, map_stages
 from topwork.explain.receptive import receptive_fields

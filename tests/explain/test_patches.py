@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topwork import backbones
-from topwork.errors import UsageError
+from topwork.core.errors import UsageError
 from topwork.explain.layers import Layer, as_map, list_layers, watching
 from topwork.explain.patches import Hit, TopPatches, cut
 from topwork.explain.receptive import Field, receptive_fields

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from topwork.artifacts import Predictions, Split
+from topwork.core.artifacts import Predictions, Split
 from topwork.data.images import UnreadableImage
 from topwork.explain.photos import choose_photos, given_photos
 from topwork.explain.pictures import colour_sheet, map_sheet, shrink, signed_bytes

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from topwork.errors import DataError
+from topwork.core.errors import DataError
 from topwork.explain.probes import GRID, linear_probes
 
 

@@ -12,7 +12,7 @@ from scipy.stats import ortho_group
 from torch import nn
 
 from topwork import backbones
-from topwork.errors import DataError, UsageError
+from topwork.core.errors import DataError, UsageError
 from topwork.explain.activations import activations
 from topwork.explain.layers import Layer, list_layers
 from topwork.explain.similarity import LayerChange, changes

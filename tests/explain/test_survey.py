@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from topwork import backbones
-from topwork.errors import DataError, UnknownName
+from topwork.core.errors import DataError, UnknownName
 from topwork.explain.activations import activations
 from topwork.explain.layers import as_map, list_layers
 from topwork.explain.survey import Pooled, survey

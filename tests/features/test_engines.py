@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 import topwork
-from topwork import devices
 from topwork.backbones import create, folded
-from topwork.config import ComputeConfig
+from topwork.compute import devices
+from topwork.core.config import ComputeConfig
 from topwork.features import engines, extract
 
 FAMILIES = (

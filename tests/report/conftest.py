@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from topwork import storage
-from topwork.artifacts import EpochRecord, ImageRow, Manifest, Predictions, RunInfo, Split, write_history
+from topwork.core import storage
+from topwork.core.artifacts import EpochRecord, ImageRow, Manifest, Predictions, RunInfo, Split, write_history
 from topwork.evaluation import evaluate
 
 STRATEGIES = ("scratch", "mlp", "svm", "finetune")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from topwork.artifacts import EpochRecord
+from topwork.core.artifacts import EpochRecord
 from topwork.report.charts import accuracy_chart, loss_chart, val_accuracy_chart
 from topwork.report.gather import Figure, Scores, StrategyData
 

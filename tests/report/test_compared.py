@@ -13,10 +13,10 @@ from PIL import Image
 from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 
-from topwork import storage
-from topwork.artifacts import Predictions, RunInfo, read_predictions, read_run_info
+from topwork.core import storage
+from topwork.core.artifacts import Predictions, RunInfo, read_predictions, read_run_info
 from topwork.evaluation.calibration import BINS
-from topwork.evaluation.curve import sizes
+from topwork.evaluation.learning_curve import sizes
 from topwork.report.compared import most_different
 from topwork.report.differences import class_differences, disagreements
 from topwork.report.gather import gather

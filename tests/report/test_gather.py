@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from topwork import storage
-from topwork.artifacts import Predictions, RunInfo
-from topwork.errors import DamagedFile, DataError
+from topwork.core import storage
+from topwork.core.artifacts import Predictions, RunInfo
+from topwork.core.errors import DamagedFile, DataError
 from topwork.report.gather import gather, worst_errors
 
 Comparison = Callable[..., Path]

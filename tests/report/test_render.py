@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from topwork import storage
+from topwork.core import storage
 from topwork.report.render import write_report
 from topwork.report.thumbnails import write_thumbnails
 

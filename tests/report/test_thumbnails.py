@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from topwork import artifacts, storage
+from topwork.core import artifacts, storage
 from topwork.report.gather import gather, worst_errors
 from topwork.report.thumbnails import thumbnail_name, write_thumbnails
 

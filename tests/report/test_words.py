@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from topwork.evaluation.sentences import verdict_text
 from topwork.evaluation.verdict import Outcome, Verdict, judge
+from topwork.evaluation.verdict_text import verdict_text
 from topwork.report import words
 from topwork.report.gather import DataAccount, Figure, ReportData, Scores, StrategyData
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.torture.calls import Tally
+from topwork.core.checkpoint_files import Generations
 from topwork.features.cache import FeatureCache
-from topwork.generations import Generations
 
 
 def checkpoint(size: int) -> Tally:

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from tests.torture.calls import Tally
-from topwork.backbones import foreign, weights
-from topwork.errors import WeightsError
+from topwork.backbones import torch_files, weights
+from topwork.core.errors import WeightsError
 
 MEMORY = 400 << 20  # bytes that all files together may add to the process
 
@@ -41,7 +41,7 @@ def try_all(count: int, seed: int = 0) -> Tally:
     tally, started = Tally(), []
 
     def audit(event: str, given: tuple[Any, ...]) -> None:
-        if event == "subprocess.Popen" and foreign.__file__ in given[1]:
+        if event == "subprocess.Popen" and torch_files.__file__ in given[1]:
             return  # the limited process, which the canary watches
         if event in ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect", "os.fork"):
             started.append(event)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.torture.writer import body, shard_name
-from topwork import storage
-from topwork.errors import DamagedFile
-from topwork.generations import Generations
+from topwork.core import storage
+from topwork.core.checkpoint_files import Generations
+from topwork.core.errors import DamagedFile
 
 
 def faults(root: Path, said: str) -> list[str]:

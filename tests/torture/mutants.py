@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.data import zoo
 from tests.torture.calls import Tally
-from topwork.data.lookers import Request, look_at_all
+from topwork.data.inspection_pool import Request, look_at_all
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:

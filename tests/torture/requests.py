@@ -18,9 +18,9 @@ from pathlib import Path
 
 import topwork
 from tests.data import zoo
+from tests.serving.client import Server, multipart, serving
 from tests.torture.calls import Tally
 from tests.torture.mutants import mutate
-from tests.use.serving import Server, multipart, serving
 
 THREADS = 4
 GROWTH = 100 << 20  # bytes that the processes may grow by from the first quarter on
@@ -37,7 +37,7 @@ TRACED = "connect,open,openat,openat2,creat,execve,unlink,unlinkat,rename,rename
 
 
 FAULT = """
-from topwork.use.serve import service
+from topwork.serving import service
 whole = service.Service.pixels
 async def pixels(self, upload):
     try:

@@ -18,8 +18,9 @@ import safetensors.numpy
 
 import topwork
 from tests.torture.calls import Tally
-from topwork import cli, storage
-from topwork.errors import Interrupted
+from topwork import cli
+from topwork.core import storage
+from topwork.core.errors import Interrupted
 from topwork.training import loop
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -105,7 +106,7 @@ class _Started:
     """A real process that runs one command, forked from one that has imported all, which saves seconds a start."""
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["topwork.cli", "topwork.workflow", "timm", "torchvision"])
+    context.set_forkserver_preload(["topwork.cli", "topwork.pipeline.api", "timm", "torchvision"])
 
     def __init__(self, words: list[str], place: Path, cache: str) -> None:
         self.process = self.context.Process(target=_run, args=(words, place / "words", place / cache))

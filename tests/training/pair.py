@@ -15,23 +15,24 @@ import torch
 from torch import nn
 from torch.distributed import checkpoint as dcp
 
-from topwork import backbones, distributed
-from topwork.config import ComputeConfig, ImageTrainingConfig
+from topwork import backbones
+from topwork.compute import collectives
+from topwork.compute.devices import resolve
+from topwork.compute.ranks import world
+from topwork.core.config import ComputeConfig, ImageTrainingConfig
+from topwork.core.errors import Interrupted, StorageError
+from topwork.core.progress import PlainProgress
+from topwork.core.signals import Signals
 from topwork.data import batches
 from topwork.data.manifest import build_manifest
-from topwork.data.split import make_split
-from topwork.devices import resolve
-from topwork.errors import Interrupted, StorageError
+from topwork.data.splits import make_split
 from topwork.features import FeatureStore, alone
-from topwork.progress import PlainProgress
-from topwork.signals import Signals
 from topwork.strategies.base import network_groups
 from topwork.training import checkpoint
 from topwork.training.checkpoint import CheckpointStore, ShardStore
-from topwork.training.images import Classifier, ImageData, image_task
+from topwork.training.image_task import Classifier, ImageData, image_task
 from topwork.training.loop import Session, fit
 from topwork.training.state import Position
-from topwork.world import world
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -85,7 +86,7 @@ class Small:
             done += 1
             if done == stop and world().rank == world().size - 1:
                 signals.received = 15
-            return distributed.wished(signals)
+            return collectives.wished(signals)
 
         session = Session(self.compute, store, self.progress, signals.check, asked, quiet_epochs=True)
         position = fit(task, config, 0, session, name)
@@ -136,7 +137,7 @@ def cannot_save(place: Path) -> list[str]:
             if world().rank and fault == "full":
                 patch.setattr(dcp.HuggingFaceStorageWriter, "write_data", _full)
             if world().rank and fault == "blind":
-                patch.setattr(checkpoint, "receive", lambda: [distributed.receive()[0] + "-elsewhere"])
+                patch.setattr(checkpoint, "receive", lambda: [collectives.receive()[0] + "-elsewhere"])
             store = ShardStore(place / fault, {}, said.append)
             with pytest.raises(StorageError) as error:
                 store.save({"model.x": torch.zeros(2)}, Position(step=1), {}, 0)
@@ -150,7 +151,7 @@ def _full(*_: object) -> None:
 
 def main(photos: str, place: str) -> None:
     """All that two processes do in the tests, in one start of them."""
-    rank, out = distributed.join().rank, Path(place)
+    rank, out = collectives.join().rank, Path(place)
     small = Small(Path(photos), out)
     losses = {}
     for name, settings in SETTINGS.items():
@@ -172,7 +173,7 @@ def main(photos: str, place: str) -> None:
     note_images(log)
     small.stopped("logged", 11, **LOGGED)
     (out / f"said-{rank}.json").write_text(json.dumps({"losses": losses, "log": log, "cannot": cannot_save(out)}))
-    distributed.leave()
+    collectives.leave()
 
 
 if __name__ == "__main__":

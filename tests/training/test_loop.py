@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork import seeds
-from topwork.config import ComputeConfig, TrainingConfig
-from topwork.devices import resolve
-from topwork.errors import StorageError, TopworkError
-from topwork.progress import PlainProgress
+from topwork.compute.devices import resolve
+from topwork.core import seeds
+from topwork.core.config import ComputeConfig, TrainingConfig
+from topwork.core.errors import StorageError, TopworkError
+from topwork.core.progress import PlainProgress
 from topwork.training.checkpoint import CheckpointStore
 from topwork.training.loop import Session, Task, fit
 from topwork.training.state import Position

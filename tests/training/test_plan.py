@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import save_file
 
 import topwork
-from topwork import config as configuration
-from topwork import devices
-from topwork.artifacts import InputSpec, Manifest, Split
-from topwork.config import ComputeConfig, ImageTrainingConfig
+from topwork.compute import devices
+from topwork.core import config as configuration
+from topwork.core.artifacts import InputSpec, Manifest, Split
+from topwork.core.config import ComputeConfig, ImageTrainingConfig
 from topwork.training import plan
-from topwork.training.images import ImageData
+from topwork.training.image_task import ImageData
 
 
 def _data(images: int, size: int = 224, any_size: bool = True) -> ImageData:

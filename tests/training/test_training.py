@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.drawings import draw
 
-from topwork import backbones, seeds
-from topwork.artifacts import InputSpec
-from topwork.config import ComputeConfig, ImageTrainingConfig
+from topwork import backbones
+from topwork.compute.devices import resolve, speed_up_training
+from topwork.core import seeds
+from topwork.core.artifacts import InputSpec
+from topwork.core.config import ComputeConfig, ImageTrainingConfig
 from topwork.data.batches import Targets, TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, eval_pixels, normalise
-from topwork.devices import resolve, speed_up_training
 from topwork.training import schedule
 from topwork.training.state import Averages
 

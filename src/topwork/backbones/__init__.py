@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from topwork.backbones.block_lists import blocks
     from topwork.backbones.build import Backbone, check_name, create, input_spec, list_models, parameter_tensors
-    from topwork.backbones.classifier import own_classifier
-    from topwork.backbones.fold import folded, lower
-    from topwork.backbones.groups import layer_groups
-    from topwork.backbones.sequences import blocks
-    from topwork.backbones.stages import Cut
+    from topwork.backbones.fuse_batchnorm import folded, lower
+    from topwork.backbones.param_groups import layer_groups
+    from topwork.backbones.pretrained_classifier import own_classifier
+    from topwork.backbones.stage_split import Cut
     from topwork.backbones.weights import WeightsSource, find_weights
 
 __all__ = [

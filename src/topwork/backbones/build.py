@@ -13,10 +13,10 @@ import timm.data
 import torch
 from torch import nn
 
-from topwork.artifacts import InputSpec
 from topwork.backbones import weights as _weights
 from topwork.backbones.packaged import PACKAGED
-from topwork.errors import UnknownName, UsageError
+from topwork.core.artifacts import InputSpec
+from topwork.core.errors import UnknownName, UsageError
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import timm
 import torch
 from torch import nn
 
-from topwork import storage
-from topwork.backbones import foreign
-from topwork.backbones.foreign import Tensors
+from topwork.backbones import torch_files
 from topwork.backbones.packaged import find
-from topwork.errors import UsageError, WeightsError
+from topwork.backbones.torch_files import Tensors
+from topwork.core import storage
+from topwork.core.errors import UsageError, WeightsError
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def find_weights(model: str, weights: str) -> WeightsSource:
     packaged = find(model, weights)
     if packaged:
         path = packaged.path() or Path()
-        return WeightsSource(packaged.account, packaged.license, lambda: read(path, foreign.load), packaged=True)
+        return WeightsSource(packaged.account, packaged.license, lambda: read(path, torch_files.load), packaged=True)
     return _hub(model)
 
 
@@ -109,7 +109,7 @@ def _skeleton(model: str) -> nn.Module:
         return timm.create_model(model)
 
 
-def read(path: Path, opened_by: Callable[[Path], Tensors] = foreign.load_apart) -> Tensors:
+def read(path: Path, opened_by: Callable[[Path], Tensors] = torch_files.load_apart) -> Tensors:
     """The tensors of a ``.safetensors`` or ``.pth`` file; a ``.pth`` is opened in a limited process, without fallback.
 
     Args:

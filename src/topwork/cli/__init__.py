@@ -3,27 +3,27 @@
 Adding a command is a function in one of the files here and its name in ``COMMANDS``.
 """
 
-from topwork.cli import checking, looking, training, using
+from topwork.cli import check, train, use, view
 from topwork.cli.app import app
 from topwork.cli.entry import main
 
 __all__ = ["app", "main"]
 
 COMMANDS = (
-    training.compare,
-    training.train,
-    training.demo,
-    checking.check,
-    using.predict,
-    using.export,
-    using.serve,
-    looking.report,
-    looking.show,
-    looking.runs,
-    looking.models,
-    looking.doctor,
+    train.compare,
+    train.train,
+    train.demo,
+    check.check,
+    use.predict,
+    use.export,
+    use.serve,
+    view.report,
+    view.show,
+    view.runs,
+    view.models,
+    view.doctor,
 )  # in the order of --help
 for command in COMMANDS:
     app.command()(command)
-for command in (training.worker, training.part):  # what topwork starts itself
+for command in (train.worker, train.part):  # what topwork starts itself
     app.command(hidden=True)(command)

@@ -7,8 +7,8 @@ import sys
 from typing import NoReturn
 
 from topwork.cli.app import app
-from topwork.errors import DataError, Interrupted, LostProcess, TopworkError, UsageError
-from topwork.world import launched, world
+from topwork.compute.ranks import launched, world
+from topwork.core.errors import DataError, Interrupted, LostProcess, TopworkError, UsageError
 
 _HINTS = {
     "--batch": "--batch-size", "--bs": "--batch-size", "--imgsz": "--img-size", "--output-dir": "--out",

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from topwork import seeds
-from topwork.artifacts import InputSpec, Manifest, Split
-from topwork.data.child import serve_parent
+from topwork.core import seeds
+from topwork.core.artifacts import InputSpec, Manifest, Split
+from topwork.data.child_process import serve_parent
 from topwork.data.images import load_image
-from topwork.data.loading import Loader
 from topwork.data.transforms import TrainTransform, eval_pixels, in_a_batch
+from topwork.data.worker_loader import Loader
 
 
 class _Images(Dataset[torch.Tensor]):

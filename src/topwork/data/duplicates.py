@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from topwork import storage
-from topwork.artifacts import ImageRow
+from topwork.core import storage
+from topwork.core.artifacts import ImageRow
 from topwork.data.fingerprints import SEARCH, near_pairs
-from topwork.data.look import Verdict
-from topwork.data.units import Sets
+from topwork.data.inspection import Verdict
+from topwork.data.split_units import Sets
 
 Pairs = list[tuple[str, str]]
 

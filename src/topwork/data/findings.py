@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from topwork.artifacts import PARTS, ImageRow, Manifest, Split
-from topwork.data.units import content
+from topwork.core.artifacts import PARTS, ImageRow, Manifest, Split
+from topwork.data.split_units import content
 
 TINY = 32  # sides in pixels below which little can be seen
 HUGE = 24_000_000  # pixels from which decoding takes long

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError, features
 
+from topwork.core.errors import DataError
 from topwork.data import locations
 from topwork.data.convert import TRANSPOSE, NoPixels, orientation, to_rgb
-from topwork.errors import DataError
 
 POLICY = 3
 """Raised whenever the same file would give other pixels or another verdict than before."""

@@ -15,7 +15,7 @@ import stat
 import time
 
 from topwork.data import remote
-from topwork.data.tarindex import find_member
+from topwork.data.tar_index import find_member
 
 Stamp = list[int]
 _SHARD = re.compile(r"\.tar/", re.IGNORECASE)

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from topwork.artifacts import ImageRow, Manifest
-from topwork.config import DataConfig
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
+from topwork.core.errors import DataError
 from topwork.data.duplicates import find_pairs, name_sets
 from topwork.data.images import SUFFIXES, file_of, split_box
+from topwork.data.inspection import Verdict
+from topwork.data.inspection_cache import Memory, memory_file
+from topwork.data.inspection_pool import Answer, Request, look_at_all
 from topwork.data.locations import is_settled, stamp_of
-from topwork.data.look import Verdict
-from topwork.data.lookers import Answer, Request, look_at_all
-from topwork.data.memory import Memory, memory_file
 from topwork.data.sources import FoundImage, Listing, Reading, list_images
-from topwork.errors import DataError
 
 
 def build_manifest(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
-from topwork.errors import MissingExtra, TopworkError, UsageError
+from topwork.core.errors import MissingExtra, TopworkError, UsageError
 
 _ADDRESS = re.compile(r"^((?:[a-z][a-z0-9+.-]+::)*)([a-z][a-z0-9+.-]+):/+")  # two letters: C:/ is a drive
 _ABSOLUTE = {"file", "local", "hdfs"}  # whose addresses may go on with a third slash

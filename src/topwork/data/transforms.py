@@ -11,10 +11,10 @@ from PIL import Image
 from torch.utils.data import default_collate
 from torchvision.transforms import InterpolationMode, v2
 
-from topwork import seeds
-from topwork.artifacts import InputSpec
-from topwork.config import ImageTrainingConfig
-from topwork.data.resizing import network_view
+from topwork.core import seeds
+from topwork.core.artifacts import InputSpec
+from topwork.core.config import ImageTrainingConfig
+from topwork.data.resize import network_view
 
 
 def eval_pixels(image: Image.Image, spec: InputSpec) -> torch.Tensor:

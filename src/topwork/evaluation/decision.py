@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from topwork.evaluation import calibration, unlike
+from topwork.evaluation import calibration, ood
 from topwork.evaluation.intervals import wilson
 
 Probabilities = Callable[[np.ndarray, float], np.ndarray]
@@ -42,7 +42,7 @@ def fit_decision(
     temperature = calibration.fit_temperature(scores["val"], labels["val"]) if logits else 1.0
     sure = {part: probabilities(scores[part], temperature) for part in ("val", "test")}
     below = calibration.unsure_threshold(sure["val"], labels["val"])
-    limit = unlike.threshold(distances["val"])
+    limit = ood.threshold(distances["val"])
     alarms = {part: int((distances[part] > limit).sum()) for part in ("val", "test")}
     images = len(labels["test"])
     low, high = wilson(alarms["test"], images)
@@ -56,7 +56,7 @@ def fit_decision(
             "threshold": limit,
             "neighbours": neighbours,
             "false_alarm": alarms["val"] / len(labels["val"]),
-            "false_alarm_wanted": unlike.FALSE_ALARMS,
+            "false_alarm_wanted": ood.FALSE_ALARMS,
             "false_alarm_test": {"value": alarms["test"] / images, "low": low, "high": high},
         },
     }

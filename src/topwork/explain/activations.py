@@ -11,10 +11,10 @@ from PIL import Image
 from torch import nn
 
 from topwork import backbones
-from topwork.artifacts import InputSpec
+from topwork.core.artifacts import InputSpec
+from topwork.core.errors import UnknownName, UsageError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_pixels, normalise
-from topwork.errors import UnknownName, UsageError
 from topwork.explain.layers import plain, watching
 from topwork.explain.subject import Subject
 

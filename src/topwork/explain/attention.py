@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from topwork.errors import UnknownName
+from topwork.core.errors import UnknownName
 from topwork.explain.layers import plain
 
 CLASS, MEAN = "class token", "mean of all tokens"

@@ -20,11 +20,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.errors import UnknownName, UsageError
+from topwork.core.errors import UnknownName, UsageError
 from topwork.explain import captum_methods
 from topwork.explain.layers import Layer, as_map, first_tensor, plain, watching
 from topwork.explain.subject import Subject
-from topwork.training.machine_head import MachineHead
+from topwork.linear.svm_head import MachineHead
 
 AUTO, INPUT = "auto", "input"
 REGIONS = 7  # rows and columns of places that Recipro-CAM tells apart

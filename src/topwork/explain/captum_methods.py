@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from topwork.errors import MissingExtra
+from topwork.core.errors import MissingExtra
 
 Score = Callable[[torch.Tensor], torch.Tensor]
 STEPS = 32  # of the path of integrated gradients

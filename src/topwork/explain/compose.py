@@ -10,7 +10,7 @@ from PIL import Image
 
 from topwork.explain.data_pass import Seen, draw_sample, look
 from topwork.explain.data_views import pixels_of, show_changes, show_image_map, show_patches, show_probes
-from topwork.explain.dream import dream
+from topwork.explain.feature_visualization import dream
 from topwork.explain.filters import first_filters
 from topwork.explain.layers import Layer
 from topwork.explain.photo_views import show_class_maps, show_photos, show_walk

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from topwork.core.seeds import derive
 from topwork.data.batches import eval_batches
 from topwork.data.transforms import normalise
 from topwork.explain.patches import TopPatches
@@ -15,7 +16,6 @@ from topwork.explain.scene import Dataset, Scene
 from topwork.explain.subject import Subject
 from topwork.explain.survey import Observer, Pooled, survey
 from topwork.explain.walk import Silence
-from topwork.seeds import derive
 
 BATCH = 32
 Batch = tuple[torch.Tensor, list[str], list[int]]

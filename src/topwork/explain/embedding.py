@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from topwork.errors import MissingExtra, UnknownName
+from topwork.core.errors import MissingExtra, UnknownName
 
 METHODS = ("tsne", "umap")
 COMPONENTS = 50

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from topwork.errors import UsageError
+from topwork.core.errors import UsageError
+from topwork.core.seeds import derive
 from topwork.explain.attribution import ClassMaps
 from topwork.explain.subject import Subject
-from topwork.seeds import derive
 
 FRACTIONS = (0.05, 0.1, 0.2, 0.35, 0.5)
 DRAWS = 3  # of random pixels

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from topwork.errors import UsageError
+from topwork.core.errors import UsageError
 
 REPEATERS = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)  # they say nothing new in evaluation
 Watch = Callable[[str, nn.Module, torch.Tensor, bool], None]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from topwork.errors import UsageError
+from topwork.core.errors import UsageError
 from topwork.explain.layers import Layer
 from topwork.explain.receptive import Field
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from topwork.artifacts import Predictions, Split
+from topwork.core.artifacts import Predictions, Split
 from topwork.data.images import load_image
 
 GIVEN = "given"

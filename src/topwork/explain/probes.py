@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from topwork.errors import DataError
+from topwork.core.errors import DataError
+from topwork.core.seeds import derive
 from topwork.evaluation.intervals import wilson
-from topwork.seeds import derive
 
 GRID = (0.1, 1.0, 10.0, 100.0)  # C times the number of features: one scale for narrow and wide layers
 ITERATIONS = 200

@@ -10,17 +10,17 @@ import torch
 from torch import nn
 
 from topwork import backbones
-from topwork import config as configuration
-from topwork.artifacts import Predictions, Split, read_predictions, read_run_info, read_split
+from topwork.compute.devices import Compute
+from topwork.core import config as configuration
+from topwork.core.artifacts import Predictions, Split, read_predictions, read_run_info, read_split
+from topwork.core.errors import DataError, TopworkError, UnknownName
+from topwork.core.progress import Progress
 from topwork.data.images import load_image
 from topwork.data.manifest import listing_of
-from topwork.devices import Compute
-from topwork.errors import DataError, TopworkError, UnknownName
 from topwork.explain.layers import Layer, list_layers, map_stages
 from topwork.explain.photos import Photograph
 from topwork.explain.receptive import Field, receptive_fields
 from topwork.explain.subject import PRETRAINED, Subject, run_subject
-from topwork.progress import Progress
 
 ALL = "all"
 

@@ -10,19 +10,20 @@ from typing import Any
 
 from PIL import Image
 
-from topwork import config as configuration
-from topwork import devices, folders, storage
-from topwork.errors import UnknownName, UsageError
+from topwork.compute import devices
+from topwork.core import config as configuration
+from topwork.core import run_folders, storage
+from topwork.core.errors import UnknownName, UsageError
+from topwork.core.progress import choose
 from topwork.explain.attribution import METHODS
 from topwork.explain.compose import Wishes, compose
 from topwork.explain.embedding import METHODS as EMBEDDINGS
 from topwork.explain.photos import Photograph, choose_photos, given_photos
 from topwork.explain.scene import Scene, make_scene, open_runs, take_photos
 from topwork.explain.subject import Subject, bare_subject
-from topwork.progress import choose
 from topwork.report.explain_page import write_page
 from topwork.report.explained import ShowData
-from topwork.results import Comparison, Run
+from topwork.report.results import Comparison, Run
 
 Photos = str | Path | Image.Image | Sequence[str | Path | Image.Image] | None
 
@@ -149,4 +150,8 @@ def _facts(scene: Scene, account: str) -> tuple[tuple[str, str], ...]:
     facts = [("Backbone", first.model), ("Weights", account), ("Input", str(first.spec))]
     if scene.dataset:
         facts.append(("Classes", f"{len(scene.classes):,}"))
-    return (*facts, ("Computed on", f"{scene.compute.name}, float32"), ("Date", folders.now()[:16].replace("T", " ")))
+    return (
+        *facts,
+        ("Computed on", f"{scene.compute.name}, float32"),
+        ("Date", run_folders.now()[:16].replace("T", " ")),
+    )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from topwork.errors import DataError, UsageError
+from topwork.core.errors import DataError, UsageError
 from topwork.explain.layers import Layer, plain
 from topwork.explain.survey import at_last_calls
 

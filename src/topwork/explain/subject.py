@@ -12,12 +12,12 @@ from PIL import Image
 from torch import nn
 
 from topwork import backbones
-from topwork.artifacts import InputSpec
+from topwork.bundle.network import load_network
+from topwork.core.artifacts import InputSpec
+from topwork.core.errors import UsageError
 from topwork.data.transforms import eval_pixels, normalise
-from topwork.errors import UsageError
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import calibrated, softmax
-from topwork.use.network import load_network
 
 PRETRAINED = "pretrained"
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from topwork.errors import DataError, UnknownName
+from topwork.core.errors import DataError, UnknownName
 from topwork.explain.layers import Layer, as_map, plain, watching
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from topwork import storage
+from topwork.core import storage
 
 
 class FeatureCache:

@@ -17,8 +17,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from topwork.backbones import Backbone, folded, lower
-from topwork.devices import Compute, compiled, has_compiler
-from topwork.errors import MissingExtra
+from topwork.compute.devices import Compute, compiled, has_compiler
+from topwork.core.errors import MissingExtra
 
 Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised float32 (B, 3, S, S), channels last, to (B, D)
 COMPILING = 4e13  # floating point operations from which compiling pays: it takes some 15 s and saves a sixth

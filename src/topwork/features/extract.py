@@ -12,19 +12,19 @@ import numpy as np
 import PIL
 import torch
 
-from topwork.artifacts import Manifest, Split
 from topwork.backbones import Backbone
+from topwork.compute.collectives import Files, from_main, in_turn, receive, send
+from topwork.compute.devices import Compute
+from topwork.compute.ranks import world
+from topwork.core.artifacts import Manifest, Split
+from topwork.core.progress import Progress
+from topwork.core.signals import Signals
 from topwork.data import images, transforms
 from topwork.data.batches import eval_batches
-from topwork.devices import Compute
-from topwork.distributed import Files, from_main, in_turn, receive, send
 from topwork.features import engines
-from topwork.features.ahead import AHEAD, ahead
 from topwork.features.cache import FeatureCache
+from topwork.features.prefetch import AHEAD, ahead
 from topwork.features.subset import Features
-from topwork.progress import Progress
-from topwork.signals import Signals
-from topwork.world import world
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
 SHARD = 2048

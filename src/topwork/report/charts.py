@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from topwork.artifacts import EpochRecord
+from topwork.core.artifacts import EpochRecord
 from topwork.report.gather import StrategyData
 from topwork.report.words import SPACE, number, percent, percent_interval
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from topwork import storage
-from topwork.artifacts import Manifest
+from topwork.core import storage
+from topwork.core.artifacts import Manifest
+from topwork.core.errors import TopworkError
 from topwork.data.images import load_image
-from topwork.errors import TopworkError
 from topwork.report.render import environment
 from topwork.report.thumbnails import jpeg
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from topwork.evaluation import calibration
 from topwork.evaluation.paired import Pair
-from topwork.evaluation.sentences import listed
+from topwork.evaluation.verdict_text import listed
 from topwork.report.differences import MOST_CLASSES, MOST_ROWS, ClassDifference, Differences, class_differences
 from topwork.report.gather import Figure, ReportData
 

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from topwork import storage
+from topwork.core import storage
 from topwork.report.explained import ShowData
 
 _TEMPLATES = Path(__file__).parent / "templates"

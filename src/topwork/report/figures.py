@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from topwork import storage
+from topwork.core import storage
 from topwork.report.compared import by_class, calibrated
 from topwork.report.differences import disagreements
 from topwork.report.gather import ReportData

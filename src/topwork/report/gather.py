@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from topwork import artifacts, storage
-from topwork.artifacts import EpochRecord, Predictions, RunInfo
-from topwork.errors import DamagedFile
-from topwork.evaluation.curve import Curve
+from topwork.core import artifacts, storage
+from topwork.core.artifacts import EpochRecord, Predictions, RunInfo
+from topwork.core.errors import DamagedFile
+from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
 from topwork.report.differences import disagreements
 from topwork.report.judge import judge_folder

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from topwork import artifacts, storage
-from topwork.artifacts import Predictions
-from topwork.evaluation.curve import Curve, learning_curve
+from topwork.core import artifacts, storage
+from topwork.core.artifacts import Predictions
+from topwork.core.seeds import derive
+from topwork.evaluation.learning_curve import Curve, learning_curve
 from topwork.evaluation.verdict import Outcome, Verdict, judge
-from topwork.seeds import derive
 
 REPEATS = "repeats"
 

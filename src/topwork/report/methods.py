@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from topwork.evaluation.calibration import BINS
 from topwork.evaluation.paired import RESAMPLES
-from topwork.evaluation.sentences import listed
+from topwork.evaluation.verdict_text import listed
 from topwork.report.gather import ReportData
 from topwork.report.words import plain
 

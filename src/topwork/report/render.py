@@ -11,10 +11,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from topwork import storage
-from topwork.artifacts import FORMAT
-from topwork.evaluation import sentences
-from topwork.evaluation.sentences import verdict_text
+from topwork.core import storage
+from topwork.core.artifacts import FORMAT
+from topwork.evaluation import verdict_text as sentences
+from topwork.evaluation.verdict_text import verdict_text
 from topwork.report import charts, compared, figures, methods, verdict_charts, views, words
 from topwork.report.differences import disagreements
 from topwork.report.gather import ReportData, gather

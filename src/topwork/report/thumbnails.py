@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from topwork import artifacts, storage
-from topwork.errors import TopworkError
+from topwork.core import artifacts, storage
+from topwork.core.errors import TopworkError
 from topwork.report.differences import disagreements
 from topwork.report.gather import THUMBNAILS, WORST, worst_errors
 from topwork.report.judge import judge_folder

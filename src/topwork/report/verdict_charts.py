@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from topwork.evaluation.curve import Curve
 from topwork.evaluation.intervals import wilson
+from topwork.evaluation.learning_curve import Curve
 from topwork.report.charts import MUTED, SERIES, svg
 from topwork.report.compared import Calibrated
 from topwork.report.words import SPACE, percent, percent_interval

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from topwork.evaluation.sentences import listed, verdict_text
+from topwork.evaluation.verdict_text import listed, verdict_text
 from topwork.report.gather import Figure, ReportData
 
 SPACE = "\u00a0"  # keeps a number and its unit on one line

@@ -13,19 +13,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.artifacts import EpochRecord, Manifest, Split
 from topwork.backbones import Backbone, layer_groups
-from topwork.config import Component
+from topwork.compute.collectives import wished
+from topwork.compute.devices import Compute
+from topwork.core.artifacts import EpochRecord, Manifest, Split
+from topwork.core.config import Component
+from topwork.core.progress import Progress
+from topwork.core.signals import Signals
 from topwork.data.batches import train_weights
-from topwork.devices import Compute
-from topwork.distributed import wished
 from topwork.features import Features
-from topwork.progress import Progress
-from topwork.signals import Signals
 from topwork.training.checkpoint import CheckpointStore, ShardStore
-from topwork.training.images import Answers, Classifier, ImageData
+from topwork.training.image_task import Answers, Classifier, ImageData
 from topwork.training.loop import Session
-from topwork.training.search import Space
+from topwork.training.search_space import Space
 from topwork.training.state import Position
 
 SAVE_SECONDS = 30.0  # a head on cached features trains in less; an image epoch takes longer

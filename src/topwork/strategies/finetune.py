@@ -13,18 +13,18 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from topwork import storage
 from topwork.backbones import Backbone, Cut, folded, lower
-from topwork.config import ImageTrainingConfig
+from topwork.core import storage
+from topwork.core.config import ImageTrainingConfig
 from topwork.data.transforms import TrainTransform
 from topwork.features import FeatureCache, feature_key
 from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, whole_network
-from topwork.training.frozen import StageStore, stage_task
-from topwork.training.images import EVAL_BATCH, Classifier, image_task
-from topwork.training.linear_head import fit_linear_head
+from topwork.strategies.linear_head import fit_linear_head
+from topwork.training.cached_stages import StageStore, stage_task
+from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
 from topwork.training.loop import Task, fit
 from topwork.training.plan import resolve
-from topwork.training.search import LogRange, Options, space
+from topwork.training.search_space import LogRange, Options, space
 
 STAGES = "stages"  # folder in the run
 

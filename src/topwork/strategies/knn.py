@@ -14,11 +14,11 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from topwork.config import Component
+from topwork.core.config import Component
 from topwork.features import NormaliserModule, fit_normaliser
+from topwork.linear.selection import first_best_of
 from topwork.strategies.base import Context, Fitted, LogitScores, head_scores
-from topwork.training.choice import first_best_of
-from topwork.training.search import Options, space
+from topwork.training.search_space import Options, space
 
 SHARPNESS = 0.07
 FLOOR = 1e-3  # share of votes that a class without any is given, so that its logarithm is finite

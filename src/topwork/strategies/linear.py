@@ -11,12 +11,12 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from topwork.config import ChoiceConfig
+from topwork.core.config import ChoiceConfig
 from topwork.features import fit_normaliser
+from topwork.linear.selection import choose
+from topwork.linear.svm_head import MachineHead
 from topwork.strategies.base import Context, Fitted, LogitScores, head_scores
-from topwork.training.choice import choose
-from topwork.training.machine_head import MachineHead
-from topwork.training.search import LogRange, space
+from topwork.training.search_space import LogRange, space
 
 
 class LinearConfig(ChoiceConfig):

@@ -10,14 +10,14 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from topwork import seeds
-from topwork.config import TrainingConfig
+from topwork.core import seeds
+from topwork.core.config import TrainingConfig
 from topwork.data.batches import Targets
 from topwork.features import NormaliserModule, fit_normaliser
 from topwork.strategies.base import Context, Fitted, LogitScores, head_scores, tensor_count
-from topwork.training.images import class_weights
+from topwork.training.image_task import class_weights
 from topwork.training.loop import Batch, Task, fit
-from topwork.training.search import LogRange, Options, space
+from topwork.training.search_space import LogRange, Options, space
 
 
 class MLPConfig(TrainingConfig):

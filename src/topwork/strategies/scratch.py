@@ -6,13 +6,13 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from topwork import seeds
-from topwork.config import ImageTrainingConfig
+from topwork.core import seeds
+from topwork.core.config import ImageTrainingConfig
 from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, whole_network
-from topwork.training.images import Classifier, image_task
+from topwork.training.image_task import Classifier, image_task
 from topwork.training.loop import Task, fit
 from topwork.training.plan import resolve
-from topwork.training.search import LogRange, Options, space
+from topwork.training.search_space import LogRange, Options, space
 
 
 class ScratchConfig(ImageTrainingConfig):

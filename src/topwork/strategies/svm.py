@@ -18,14 +18,14 @@ import torch
 from scipy.optimize import minimize, minimize_scalar
 from torch import nn
 
-from topwork.config import ChoiceConfig
-from topwork.errors import ConfigError
+from topwork.core.config import ChoiceConfig
+from topwork.core.errors import ConfigError
 from topwork.features import fit_normaliser
+from topwork.linear.classifiers import LinearModel
+from topwork.linear.selection import Choice, choose, first_best
+from topwork.linear.svm_head import MachineHead
 from topwork.strategies.base import Context, Fitted, head_scores, softmax
-from topwork.training.choice import Choice, choose, first_best
-from topwork.training.linear_models import LinearModel
-from topwork.training.machine_head import MachineHead
-from topwork.training.search import LogRange, space
+from topwork.training.search_space import LogRange, space
 
 GRIDS = {"linear": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1), "rbf": (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)}
 

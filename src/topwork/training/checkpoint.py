@@ -15,12 +15,12 @@ from typing import Any
 
 import safetensors.torch
 
-from topwork import storage
-from topwork.distributed import from_main, largest, receive, send
-from topwork.errors import ChangedSettings, StorageError
-from topwork.generations import Files, Generations, State
+from topwork.compute.collectives import from_main, largest, receive, send
+from topwork.compute.ranks import world
+from topwork.core import storage
+from topwork.core.checkpoint_files import Files, Generations, State
+from topwork.core.errors import ChangedSettings, StorageError
 from topwork.training.state import Position, Room, Tensors
-from topwork.world import world
 
 STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
 FOLDER = "folder"  # told to the other processes in place of the large files in it
@@ -90,9 +90,9 @@ class CheckpointStore:
             return {}
         files = state.files | state.best
         if TENSORS not in files:
-            from topwork.training import shards
+            from topwork.training import sharded_checkpoint
 
-            files[TENSORS] = safetensors.torch.save(shards.read_whole(state.folder))
+            files[TENSORS] = safetensors.torch.save(sharded_checkpoint.read_whole(state.folder))
         return files
 
     def _position(self, files: Files) -> Position:
@@ -123,12 +123,12 @@ class ShardStore(CheckpointStore):
         Raises:
             StorageError: It could not be written; all earlier checkpoints are still there.
         """
-        from topwork.training import shards
+        from topwork.training import sharded_checkpoint
 
         staged = self._staged(sum(tensor.nbytes for tensor in tensors.values()))
         try:
             with storage.said_plainly(self._folder):
-                shards.write(staged, tensors)
+                sharded_checkpoint.write(staged, tensors)
             if self._generations is not None:
                 self._write({}, position, best, best_step, staged)
         except StorageError:
@@ -161,7 +161,7 @@ class ShardStore(CheckpointStore):
 
     def load(self, room: Room) -> Checkpoint | None:
         """The newest checkpoint that is whole, or None; see ``CheckpointStore.load``."""
-        from topwork.training import shards
+        from topwork.training import sharded_checkpoint
 
         state = self._state() if self._generations is not None else None
         files = from_main(lambda: {STATE: state.files[STATE], FOLDER: os.fsencode(state.folder)} if state else {})
@@ -169,7 +169,7 @@ class ShardStore(CheckpointStore):
             return None
         position = self._position(files)
         try:
-            tensors = shards.read(Path(os.fsdecode(files[FOLDER])), room)
+            tensors = sharded_checkpoint.read(Path(os.fsdecode(files[FOLDER])), room)
         except OSError as error:
             raise StorageError(f"A process cannot read the checkpoint in {self._folder}: {error}.") from error
         best = safetensors.torch.load(state.best[BEST]) if state and state.best else {}

@@ -16,16 +16,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork import seeds
-from topwork.artifacts import EpochRecord
-from topwork.config import TrainingConfig
-from topwork.devices import Compute
-from topwork.distributed import local
-from topwork.errors import StorageError, TopworkError
-from topwork.progress import Progress, Step, duration
+from topwork.compute.collectives import local
+from topwork.compute.devices import Compute
+from topwork.core import seeds
+from topwork.core.artifacts import EpochRecord
+from topwork.core.config import TrainingConfig
+from topwork.core.errors import StorageError, TopworkError
+from topwork.core.progress import Progress, Step, duration
 from topwork.training import schedule
 from topwork.training.checkpoint import CheckpointStore
-from topwork.training.replicas import Replicas
+from topwork.training.data_parallel import Replicas
 from topwork.training.state import Averages, Position, Tensors, pack, room, unpack
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -305,7 +305,7 @@ class _Training:
 def _replicas(task: Task, compute: Compute) -> Replicas:
     if not (task.shared and compute.shard):
         return Replicas(task.model, task.forward, task.shared)
-    from topwork.training.sharded import Sharded  # half a second to load, and seldom needed
+    from topwork.training.fully_sharded import Sharded  # half a second to load, and seldom needed
 
     return Sharded(task.model, task.groups, compute)
 

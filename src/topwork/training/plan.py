@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from topwork.config import ImageTrainingConfig
+from topwork.compute.devices import has_compiler
+from topwork.core.config import ImageTrainingConfig
+from topwork.core.errors import UsageError
 from topwork.data.transforms import normalise
-from topwork.devices import has_compiler
-from topwork.errors import UsageError
 from topwork.training import schedule
-from topwork.training.images import EVAL_BATCH, ImageData
+from topwork.training.image_task import EVAL_BATCH, ImageData
 from topwork.training.loop import Task, make_optimizer
 
 COMPILED_VISITS = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms an image: docs/speed.md

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from topwork.artifacts import EpochRecord
-from topwork.distributed import local
-from topwork.errors import DamagedFile
+from topwork.compute.collectives import local
+from topwork.core.artifacts import EpochRecord
+from topwork.core.errors import DamagedFile
 
 Tensors = dict[str, torch.Tensor]
 Room = Callable[[str, torch.Size, torch.dtype], torch.Tensor]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from topwork.data.sources.adjust import adjust
+from topwork.core.errors import UnknownName, UsageError
 from topwork.data.sources.base import FoundImage, Listing, Reading, Source, existing_folder
 from topwork.data.sources.elpv import ElpvSource
 from topwork.data.sources.folder import FolderSource
 from topwork.data.sources.hugging_face import HuggingFaceSource
+from topwork.data.sources.options import adjust
 from topwork.data.sources.stanford_cars import StanfordCarsSource
 from topwork.data.sources.table import TableSource
 from topwork.data.sources.webdataset import WebDatasetSource
-from topwork.errors import UnknownName, UsageError
 
 __all__ = ["SOURCES", "FoundImage", "Listing", "Reading", "Source", "find_source", "list_images"]
 

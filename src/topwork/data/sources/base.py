@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from topwork.errors import UsageError
+from topwork.core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from topwork.core.errors import DataError, MissingExtra
 from topwork.data.sources.base import FoundImage, Listing, Reading
-from topwork.errors import DataError, MissingExtra
 
 POSITIVE = "with defect"
 NEGATIVE = "functional"

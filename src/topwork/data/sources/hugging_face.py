@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from topwork import folders, storage
+from topwork.core import run_folders, storage
+from topwork.core.errors import DataError, MissingExtra, UsageError
 from topwork.data.sources.base import FoundImage, Listing, Reading
-from topwork.errors import DataError, MissingExtra, UsageError
 
 _HUB = "hf:"
 _PARTS = {"train": "train", "training": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val",
@@ -45,7 +45,7 @@ class HuggingFaceSource:
         if importlib.util.find_spec("datasets") is None:
             raise MissingExtra(f"The data set {str(path)!r}", "datasets")
         parts, license = _load(path)
-        root = folders.cache_folder() / "datasets" / _key(path, parts)
+        root = run_folders.cache_folder() / "datasets" / _key(path, parts)
         images: list[FoundImage] = []
         ignored: dict[str, str] = {}
         for name, table in parts.items():

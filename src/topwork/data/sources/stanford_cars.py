@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from topwork.core.errors import DataError
 from topwork.data.images import file_of
 from topwork.data.sources.base import FoundImage, Listing, Reading, boxed, existing_folder
-from topwork.errors import DataError
 
 _META = "devkit/cars_meta.mat"
 _TRAIN = "devkit/cars_train_annos.mat"

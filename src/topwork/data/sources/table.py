@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from topwork.core.errors import DataError, UsageError
 from topwork.data.images import SUFFIXES, file_of
 from topwork.data.sources.base import FoundImage, Listing, Reading, boxed
-from topwork.errors import DataError, UsageError
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # What columns may be called, whatever the case; the first that is there counts.

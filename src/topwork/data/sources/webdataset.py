@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from topwork.core.errors import DataError, UsageError
 from topwork.data import locations, remote
 from topwork.data.images import SUFFIXES
-from topwork.data.patterns import SUFFIX, is_pattern, shards_of
+from topwork.data.shard_patterns import SUFFIX, is_pattern, shards_of
 from topwork.data.sources.base import FoundImage, Listing, Reading
-from topwork.data.tarindex import KEPT, Index, open_index
-from topwork.errors import DataError, UsageError
+from topwork.data.tar_index import KEPT, Index, open_index
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in KEPT)  # in the order in which they are looked for
 _PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",

@@ -1,0 +1,164 @@
+"""A network cut behind its first stages, so that what these compute for an image can be kept and trained on.
+
+Stages are timm's: the stem, then each stage of a convolutional network or each block of a transformer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from timm.models import group_parameters
+from torch import nn
+
+from topwork.core.errors import UsageError
+
+
+class _Reached(Exception):
+    """Ends a pass at the cut; carries what comes out there."""
+
+    def __init__(self, value: torch.Tensor) -> None:
+        self.value = value
+
+
+def stage_parameters(module: nn.Module) -> list[list[str]]:
+    """Names of the parameters of the stem and of each stage, in the order of the network; [] if timm knows none."""
+    matcher = getattr(module, "group_matcher", None)
+    if matcher is None:
+        return []
+    groups: dict[Any, Any] = group_parameters(module, matcher(coarse=True))
+    return [list(groups[place]) for place in sorted(groups)]
+
+
+class Cut:
+    """A network whose stem and first stages are frozen and need not be run again.
+
+    Args:
+        module: A backbone made by ``create``, on the CPU; its frozen parameters stop to require gradients.
+        stages: How many stages are frozen beside the stem, at least 1.
+        size: Side of its input in pixels.
+
+    Attributes:
+        frozen: The outermost modules in front of the cut.
+        shape: Of what comes out at the cut for one image, without the batch.
+
+    Raises:
+        UsageError: The network has fewer stages, or cannot be cut there because something goes round the cut.
+    """
+
+    def __init__(self, module: nn.Module, stages: int, size: int) -> None:
+        groups = stage_parameters(module)
+        most = len(groups) - 2  # beside the stem; at least one is left to train
+        if not 1 <= stages <= most:
+            allowed = f"1 to {most}" if most > 0 else "none: its stages are not known"
+            raise UsageError(f"--freeze-stages {stages} does not suit this network; allowed are {allowed}.")
+        self._module = module
+        frozen = {name for names in groups[: stages + 1] for name in names}
+        x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+        module.eval()
+        with torch.no_grad():
+            spans, shapes = _trace(module, x[:1])
+            inner = [n for n, p in spans if _all_frozen(module.get_submodule(n), n, frozen)]
+            outer = [n for n in inner if not any(n.startswith(f"{other}.") for other in inner)]
+            ends = {n: span[1] for n, span in spans}
+            self._end = max(outer, key=lambda n: ends[n], default="")
+            start = dict(spans)[self._end][0] if outer else 0
+            before = [n for n, span in spans if span[1] < start]
+            self._stubs = {n: shapes[n] for n in before if not any(n.startswith(f"{other}.") for other in before)}
+            self.frozen = [module.get_submodule(n) for n in outer]
+            self.shape = self._check(x, stages)
+        for name, parameter in module.named_parameters():
+            if name in frozen:
+                parameter.requires_grad_(False)
+
+    def _check(self, x: torch.Tensor, stages: int) -> tuple[int, ...]:
+        expected = self._module(x)
+        try:
+            z = self.front(self._module, x)
+            if (self.back(z) - expected).abs().max() <= 1e-4 * expected.abs().max():
+                return tuple(z.shape[1:])
+        except (RuntimeError, TypeError, KeyError, IndexError, AssertionError):
+            pass
+        raise UsageError(
+            f"--freeze-stages {stages}: this network cannot be cut there, for something goes round the cut. Leave "
+            "--freeze-stages out, or choose another number."
+        )
+
+    def front(self, module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """What comes out at the cut for normalised images (B, 3, S, S): (B, ...).
+
+        Args:
+            module: The network itself or a faster copy with the same modules.
+            x: The images.
+        """
+
+        def stop(_: nn.Module, __: Any, output: torch.Tensor) -> None:
+            raise _Reached(output)
+
+        handle = module.get_submodule(self._end).register_forward_hook(stop)
+        try:
+            module(x)
+        except _Reached as reached:
+            return reached.value
+        finally:
+            handle.remove()
+        raise AssertionError("the cut was not reached")
+
+    def back(self, z: torch.Tensor) -> torch.Tensor:
+        """Features (B, D) from what came out at the cut; nothing in front of it is computed."""
+        x = z.new_zeros(()).expand(len(z), 3, 8, 8)
+        with self._bridged(z):
+            return self._module(x)
+
+    @contextmanager
+    def _bridged(self, z: torch.Tensor) -> Iterator[None]:
+        """The modules in front of the cut give zeros without memory, the last of them gives ``z``."""
+        forwards: dict[str, Callable[..., torch.Tensor]] = {self._end: lambda *_, **__: z}
+        for name, shape in self._stubs.items():
+            forwards[name] = lambda *_, shape=shape, **__: z.new_zeros(()).expand(len(z), *shape)
+        changed = [self._module.get_submodule(name) for name in forwards]
+        for module, forward in zip(changed, forwards.values(), strict=True):
+            module.forward = forward
+        try:
+            yield
+        finally:
+            for module in changed:
+                del module.forward
+
+
+def _trace(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, tuple[int, int]]], dict[str, tuple[int, ...]]]:
+    """When each inner module began and ended in a pass, in the order of their ends, and what shape came out."""
+    clock, began = 0, {}
+    spans: list[tuple[str, tuple[int, int]]] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    handles = []
+
+    def begin(name: str) -> None:
+        nonlocal clock
+        clock += 1
+        began[name] = clock
+
+    def end(name: str, output: Any) -> None:
+        nonlocal clock
+        clock += 1
+        if isinstance(output, torch.Tensor):
+            spans.append((name, (began[name], clock)))
+            shapes[name] = tuple(output.shape[1:])
+
+    for name, layer in module.named_modules():
+        if name:
+            handles.append(layer.register_forward_pre_hook(lambda _, __, name=name: begin(name)))
+            handles.append(layer.register_forward_hook(lambda _, __, output, name=name: end(name, output)))
+    try:
+        module(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return spans, shapes
+
+
+def _all_frozen(layer: nn.Module, name: str, frozen: set[str]) -> bool:
+    inside = [f"{name}.{inner}" for inner, _ in layer.named_parameters()]
+    return bool(inside) and all(parameter in frozen for parameter in inside)

@@ -1,0 +1,74 @@
+"""The command that looks at images before anything is trained: check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from topwork.cli.app import (
+    AsJson,
+    ClassNames,
+    Crop,
+    Device,
+    Group,
+    Label,
+    LeaveOut,
+    Model,
+    Nested,
+    Quiet,
+    Seed,
+    Source,
+    Weights,
+    Workers,
+)
+
+
+def check(
+    data: Annotated[str, typer.Argument(help="Folder of class folders, table, tar shards, or name of a data set.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Do not look for wrong labels; needs no network.")] = False,
+    fix_list: Annotated[
+        Path | None, typer.Option(help="Write what to leave out; --leave-out of compare and train reads it.")
+    ] = None,
+    source: Source = None,
+    group: Group = None,
+    nested: Nested = False,
+    crop: Crop = False,
+    leave_out: LeaveOut = None,
+    label: Label = None,
+    class_names: ClassNames = None,
+    model: Model = None,
+    weights: Weights = None,
+    seed: Seed = None,
+    device: Device = None,
+    workers: Workers = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: runs/DATA-check]")] = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at images before training: unreadable files, duplicates, leaks, labels that look wrong.
+
+    Exit status 0: nothing ought to be done; 4: something ought to. Nothing of yours is changed.
+
+    Example: topwork check photos/ --fix-list leave-out.csv
+    """
+    from topwork.pipeline.check import FOUND, lines
+    from topwork.pipeline.check import check as look
+
+    found = look(
+        data, quick=quick, out=out, fix_list=fix_list, quiet=quiet, source=source, group=group, nested=nested or None,
+        crop=crop or None, leave_out=leave_out, model=model, weights=weights, seed=seed, device=device, workers=workers,
+        label=label, class_names=class_names,
+    )  # fmt: skip
+    if json:
+        import json as format
+
+        print(format.dumps(found.as_dict(), indent=1))
+    else:
+        text = "\n".join([*lines(found), "", f"Page: {found.page}"])
+        print(text.encode("utf-8", "replace").decode())
+        if fix_list:
+            print(f"What to leave out ({len(found.out):,} images): {fix_list}")
+    if found.problems:
+        raise typer.Exit(FOUND)

@@ -1,0 +1,204 @@
+"""The commands that train: compare, train, demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, TypedDict, Unpack
+
+import typer
+
+from topwork.cli.app import (
+    AsJson,
+    AtOnce,
+    BatchSize,
+    ClassNames,
+    ConfigFile,
+    Crop,
+    Data,
+    Device,
+    Devices,
+    DryRun,
+    Epochs,
+    Folds,
+    FreezeStages,
+    Group,
+    ImgSize,
+    Label,
+    LeaveOut,
+    Lr,
+    MaxRestarts,
+    Minutes,
+    Model,
+    Nested,
+    Out,
+    Overwrite,
+    Patience,
+    Precision,
+    Quiet,
+    Seed,
+    Seeds,
+    Sets,
+    Source,
+    Track,
+    Tune,
+    WeightDecay,
+    Weights,
+    Workers,
+)
+from topwork.cli.shared_options import unpacked
+from topwork.compute.ranks import world
+
+
+class Settings(TypedDict):
+    """Settings that have an option."""
+
+    model: Model
+    weights: Weights
+    epochs: Epochs
+    minutes: Minutes
+    batch_size: BatchSize
+    lr: Lr
+    weight_decay: WeightDecay
+    img_size: ImgSize
+    freeze_stages: FreezeStages
+    seed: Seed
+    tune: Tune
+    device: Device
+    workers: Workers
+    precision: Precision
+    patience: Patience
+    source: Source
+    group: Group
+    nested: Nested
+    crop: Crop
+    leave_out: LeaveOut
+    label: Label
+    class_names: ClassNames
+
+
+class Options(Settings):
+    """Of all commands that train."""
+
+    out: Out
+    overwrite: Overwrite
+    config: ConfigFile
+    sets: Sets
+    track: Track
+    dry_run: DryRun
+    json: AsJson
+    quiet: Quiet
+
+
+@unpacked
+def compare(
+    data: Data = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
+    seeds: Seeds = None,
+    folds: Folds = None,
+    curve: Annotated[
+        list[str] | None, typer.Option(help="Learning curve over labels also of this strategy; or none.")
+    ] = None,
+    devices: AtOnce = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted comparison.")] = False,
+    **shared: Unpack[Options],
+) -> None:
+    """Train all four strategies on one split and put them side by side.
+
+    Example: topwork compare photos/
+    """
+    flags = _settings(shared, seeds=seeds, folds=folds, curve=curve)
+    if shared["dry_run"]:
+        return _dry(data, strategy, shared, flags)
+    from topwork.pipeline import api
+
+    result = api.compare(data, strategies=strategy, resume=resume, devices=devices, **_handling(shared), **flags)
+    _print_result(result, shared["json"])
+
+
+@unpacked
+def train(
+    data: Data = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="scratch, mlp, linear, knn, svm or finetune.  [default: finetune]")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run; everything is taken from it.")] = None,
+    devices: Devices = None,
+    max_restarts: MaxRestarts = None,
+    **shared: Unpack[Options],
+) -> None:
+    """Train one strategy.
+
+    Example: topwork train photos/ --strategy finetune
+    """
+    flags = _settings(shared)
+    if shared["dry_run"]:
+        return _dry(data, [strategy or "finetune"], shared, flags)
+    from topwork.pipeline import api
+
+    result = api.train(
+        data, strategy, resume=resume, devices=devices, max_restarts=max_restarts, **_handling(shared), **flags
+    )
+    if world().main:
+        _print_result(result, shared["json"])
+
+
+def worker(payload: str) -> None:
+    """One of the processes that `topwork train --devices N` starts."""
+    from topwork.pipeline.api import work
+
+    work(payload)
+
+
+def part(payload: str) -> None:
+    """One of the trainings of `topwork compare --devices N`."""
+    from topwork.pipeline.comparison import train_part
+
+    train_part(payload)
+
+
+def _settings(shared: Options, **own: Any) -> dict[str, Any]:
+    """The settings that were given."""
+    wishes = {name: value for name, value in shared.items() if name in Settings.__annotations__} | own
+    return {name: value for name, value in wishes.items() if value is not None and value is not False}
+
+
+def _handling(shared: Options) -> dict[str, Any]:
+    """What ``workflow`` is told beside settings."""
+    lists = {"sets": shared["sets"] or [], "track": shared["track"] or ()}
+    return lists | {name: shared[name] for name in ("out", "overwrite", "config", "quiet")}
+
+
+def _dry(data: str | None, strategies: list[str] | None, shared: Options, flags: dict[str, Any]) -> None:
+    from topwork.core import config as configuration
+    from topwork.core.progress import choose
+    from topwork.pipeline import configure
+    from topwork.pipeline.setup import check
+
+    asked = configure.build(data, strategies, shared["config"], shared["sets"] or [], **flags)
+    check(asked, choose(quiet=True))
+    print(configuration.to_toml(asked), end="")
+
+
+def _print_result(result: Any, as_json: bool) -> None:
+    from topwork.pipeline.api import summary
+
+    print(json.dumps({"path": str(result.path), "metrics": result.metrics}, indent=1) if as_json else summary(result))
+
+
+def demo(
+    out: Out = None,
+    seed: Seed = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted demo.")] = False,
+    overwrite: Overwrite = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the strategies on photographs of solar cells.
+
+    2,624 photographs from the package elpv-dataset (extra 'demo'); under ten minutes on two CPU cores.
+    """
+    from topwork.pipeline import api
+
+    result = api.compare("elpv", source="elpv", out=out, seed=seed, resume=resume, overwrite=overwrite, quiet=quiet)
+    _print_result(result, json)

@@ -1,0 +1,107 @@
+"""The commands that use a trained model: predict, export, serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypedDict, Unpack
+
+import typer
+
+from topwork.cli.app import Device, Precision, Quiet, Workers
+from topwork.cli.shared_options import unpacked
+
+Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (the best on val is taken) or a bundle.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(help="auto (as in evaluation), best, plain, folded, compiled or openvino.", show_default=False),
+]
+
+
+class Running(TypedDict):
+    """How a model runs."""
+
+    device: Device
+    precision: Precision
+    engine: Engine
+    workers: Workers
+    quiet: Quiet
+
+
+@unpacked
+def predict(
+    run: Run,
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, patterns, a CSV of names; - for stdin.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.  [default: stdout]")] = None,
+    format: Annotated[str | None, typer.Option(help="csv or jsonl.  [default: by the file's suffix, else csv]")] = None,
+    top: Annotated[int, typer.Option(min=0, help="Classes to tell, the best first; 0 for all.")] = 3,
+    neighbours: Annotated[int, typer.Option(min=0, help="Nearest training images to tell (jsonl).")] = 0,
+    explain: Annotated[Path | None, typer.Option(help="Folder for class maps, one picture an image.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    **running: Unpack[Running],
+) -> None:
+    """Predict images: label, probability, 'unsure' and 'unlike training', one row an image, in their order.
+
+    A file that cannot be used is a row with its reason. Example: topwork predict runs/photos-compare new/ --out new.csv
+    """
+    from topwork.inference.predict import predict_to
+
+    predict_to(
+        run, paths, out, kind=format, top=top, neighbours=neighbours, explain=explain, resume=resume,
+        overwrite=overwrite, **_given(running),
+    )  # fmt: skip
+
+
+def export(
+    run: Run,
+    format: Annotated[str, typer.Option("--format", "-f", help="onnx, torch-export or openvino.")] = "onnx",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: in the run]")] = None,
+    quantize: Annotated[str | None, typer.Option(help="int8: smaller and faster, with its measured loss.")] = None,
+    images: Annotated[
+        list[str] | None, typer.Option(help="Images to check on; may be repeated.  [default: the run's test images]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model as one graph, preprocessing and calibration included, and check it on real images.
+
+    Example: topwork export runs/photos-compare --format onnx
+    """
+    from topwork.inference.export.run import export as write
+
+    made = write(run, format, out=out, quantize=quantize, images=images or (), overwrite=overwrite, quiet=quiet)
+    print(f"Exported: {made.path}")
+
+
+@unpacked
+def serve(
+    run: Run,
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine a token is demanded.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    token: Annotated[
+        bool, typer.Option("--token", help="Demand a token: that in TOPWORK_TOKEN, else a new one, which is printed.")
+    ] = False,
+    host_name: Annotated[
+        list[str] | None, typer.Option(help="Name that it is reached by, as behind a proxy; may be repeated.")
+    ] = None,
+    max_body: Annotated[int, typer.Option(min=1, max=4096, help="MiB of a request.")] = 64,
+    queue: Annotated[int, typer.Option(min=1, help="Images under way; beyond them requests get a 503.")] = 256,
+    **running: Unpack[Running],
+) -> None:
+    """Serve a model: a page for photos at /, and /predict, /explain, /model, /healthz, /metrics, /openapi.json.
+
+    Example: topwork serve runs/photos-compare, then: curl -F files=@car.jpg http://127.0.0.1:8000/predict
+    """
+    from topwork.serving import serve as start
+
+    bounds = {"body": max_body << 20, "memory": max(512, 2 * max_body) << 20, "queue": queue, "files": min(128, queue)}
+    start(
+        run, host=host, port=port, names=host_name or (), token=token, limits=bounds, **_given(running),
+    )  # fmt: skip
+
+
+def _given(running: Running) -> dict[str, Any]:
+    """What was given of it; the rest stays as it is by default."""
+    return {name: value for name, value in running.items() if value is not None}

@@ -1,0 +1,209 @@
+"""What the processes of one training tell each other, through torch.distributed.
+
+Rank 0 runs the command as a single process would, and alone writes and speaks; ``helping`` is what the others do. With
+one process nothing here calls torch.distributed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed as dist
+from torch.distributed.rendezvous import rendezvous
+
+from topwork.compute.devices import keep_freed_memory
+from topwork.compute.ranks import World, restarts, world
+from topwork.core.errors import LostProcess
+from topwork.core.signals import Signals, end_with_parent
+
+TIMEOUT = timedelta(hours=1)  # rank 0 may look at many images, or fit a head, while the others wait
+Files = dict[str, bytes]
+
+
+def join() -> World:
+    """Meet the other processes: gloo for what lies on the CPU, and NCCL for GPUs where there are any."""
+    place = world()
+    if place.size > 1 and not dist.is_initialized():
+        keep_freed_memory()  # before the threads that exchange begin
+        end_with_parent(os.getppid())
+        gpu = torch.cuda.is_available()
+        if gpu:
+            torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+        dist.init_process_group(backend, timeout=TIMEOUT, store=_meeting(), rank=place.rank, world_size=place.size)
+    return place
+
+
+def _meeting() -> dist.Store:
+    """Where the processes exchange their addresses: those of an earlier start must not be found there.
+
+    The agents' store outlives starts. Without it rank 0 opens one of its own, when it is ready to; then a machine may
+    have joined later than others, and counts restarts otherwise.
+    """
+    there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store, _, size = next(iter(rendezvous("env://", timeout=timedelta(seconds=30) if there else TIMEOUT)))
+    store.set_timeout(TIMEOUT)
+    return dist.PrefixStore(f"topwork/{restarts()}/{size}", store) if there else store
+
+
+def leave() -> None:
+    """Part from the other processes once all have come here."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def lost_plainly(signals: Signals) -> Iterator[None]:
+    """Turn the break of a connection, or the wish to stop that explains it, into an error of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not dist.is_initialized() or (not isinstance(error, dist.DistError) and "gloo" not in str(error)):
+            raise
+        signals.check()
+        raise LostProcess(signals.advice) from error
+
+
+def send(value: Any, files: Files | None = None) -> None:
+    """Tell the other processes a JSON value and files; they wait in ``receive``. Rank 0 calls it."""
+    if world().size == 1:
+        return
+    files = files or {}
+    head = json.dumps([value, [[name, len(data)] for name, data in files.items()]]).encode("utf-8", "surrogatepass")
+    dist.broadcast(torch.tensor(len(head)), 0)
+    for data in (head, *files.values()):
+        _broadcast(torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0))
+
+
+def receive() -> tuple[Any, Files]:
+    """What rank 0 sends next."""
+    size = torch.tensor(0)
+    dist.broadcast(size, 0)
+    value, sizes = json.loads(_broadcast(torch.empty(int(size), dtype=torch.uint8)).decode("utf-8", "surrogatepass"))
+    return value, {name: _broadcast(torch.empty(count, dtype=torch.uint8)) for name, count in sizes}
+
+
+def _broadcast(data: torch.Tensor, most: int = 1 << 30) -> bytes:
+    for piece in data.split(most) if len(data) else ():
+        dist.broadcast(piece, 0)
+    return b"" if world().main else data.numpy().tobytes()
+
+
+def from_main(compute: Callable[[], Files]) -> Files:
+    """The files that a function gives in rank 0, in every process; the others do not call it."""
+    if world().size == 1:
+        return compute()
+    if not world().main:
+        return receive()[1]
+    files = compute()
+    send(None, files)
+    return files
+
+
+def mean(value: torch.Tensor) -> torch.Tensor:
+    """The mean over all processes of a floating-point tensor of one shape."""
+    if world().size == 1:
+        return value
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / world().size
+
+
+def largest(number: int) -> int:
+    """The largest of the numbers of all processes."""
+    if world().size == 1:
+        return number
+    found = torch.tensor(number)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return int(found)
+
+
+def wished(signals: Signals) -> bool:
+    """Whether a signal has come to any process; then all leave at the same step."""
+    signals.received = largest(signals.received)
+    return signals.asked()
+
+
+def gathered(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor, or the pieces of one that all processes have, whole and on the CPU; all must call it."""
+    whole: Any = getattr(tensor, "full_tensor", None)
+    return (whole() if whole else tensor).detach().cpu().contiguous()
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """The piece of a tensor that this process has, in its memory; of one that is not cut, all of it."""
+    own: Any = getattr(tensor, "to_local", None)
+    return own() if own else tensor
+
+
+def spread(tensors: Iterable[torch.Tensor]) -> None:
+    """Fill tensors on the CPU with those of rank 0."""
+    for tensor in tensors:
+        values = tensor.contiguous()
+        dist.broadcast(values, 0)
+        tensor.copy_(values)
+
+
+def in_batches(
+    items: Sequence[str], batch: int, compute: Callable[[Sequence[str]], list[torch.Tensor]]
+) -> list[torch.Tensor]:
+    """What a function makes of items, each computed once, by whole batches: so an item has the bits of one process.
+
+    Args:
+        items: The same in every process, (N,), at least one.
+        batch: Items that are computed at once.
+        compute: Gives CPU tensors of one dtype, each (n, ...), for n >= 1 of the items.
+
+    Returns:
+        The tensors for all items, (N, ...), in their order, in every process.
+    """
+    place, batches = world(), -(-len(items) // batch)
+    if place.size == 1:
+        return compute(items)
+    first, last = (number * batch for number in place.cut(batches))
+    share, longest = [*items[first:last]], -(-batches // place.size) * batch
+    # every process computes as many batches: a model that is cut over them needs all at once, and one without a share
+    # still learns the shapes
+    own = compute(share + [items[0]] * (longest - batch + 1 - len(share)))
+    found = []
+    for rows in own:
+        mine = rows.new_zeros(longest, *rows.shape[1:])
+        mine[: min(len(rows), last - first)] = rows[: last - first]
+        shares = [torch.empty_like(mine) for _ in range(place.size)]
+        dist.all_gather(shares, mine)
+        bounds = [World(rank, place.size).cut(batches) for rank in range(place.size)]
+        found.append(torch.cat([s[: (b - a) * batch] for s, (a, b) in zip(shares, bounds, strict=True)])[: len(items)])
+    return found
+
+
+def in_turn(own: Iterator[np.ndarray], counts: Sequence[int], width: int, signals: Signals) -> Iterator[np.ndarray]:
+    """Batches that the processes compute in turn, in their order, in rank 0; the others must go through it too.
+
+    Args:
+        own: Batches ``rank``, ``rank + size``, ... of this process, each float32 (n, D).
+        counts: Rows of all batches; none has more than the first.
+        width: D.
+        signals: A wish to stop in any process ends it in all.
+    """
+    place = world()
+    for first in range(0, len(counts), place.size):
+        mine = next(own, np.empty((0, width), np.float32))
+        if place.size == 1:
+            yield mine
+        else:
+            room = torch.zeros(counts[0], width)
+            room[: len(mine)] = torch.from_numpy(mine)
+            shares = [torch.empty_like(room) for _ in range(place.size)] if place.main else None
+            dist.gather(room, shares)
+            for share, count in zip(shares or (), counts[first : first + place.size], strict=False):
+                yield share[:count].numpy()
+        if wished(signals):
+            return

@@ -1,0 +1,60 @@
+"""Commands in processes of their own, a few at a time, each with a place of its own. Imports no torch."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from topwork.core.errors import Ended
+from topwork.core.signals import Signals
+
+
+def run(
+    titles: Sequence[str],
+    words: Callable[[str, int], list[str]],
+    places: int,
+    signals: Signals,
+    say: Callable[[str], None],
+) -> None:
+    """Run commands, each as soon as a place is free; a wish to stop, and the failure of one, goes to all.
+
+    Args:
+        titles: One a command, in the order of their starts.
+        words: Title and place, which counts from 0, to the command.
+        places: How many run at once.
+        signals: From people.
+        say: Where a start is told.
+
+    Raises:
+        Ended: One ended badly; the others were asked to stop and have stopped.
+        Interrupted: A signal came; all have stopped.
+    """
+    waiting, running = list(titles), dict[int, tuple[str, subprocess.Popen[bytes]]]()
+    failed: tuple[str, int] | None = None
+    stopping = False
+    try:
+        while running or (waiting and not stopping):
+            for place in range(places):
+                if waiting and not stopping and place not in running:
+                    title = waiting.pop(0)
+                    say(f"{title}, on device {place}")
+                    running[place] = title, subprocess.Popen(words(title, place))
+            for place, (title, process) in list(running.items()):
+                status = process.poll()
+                if status is not None:
+                    del running[place]
+                    failed = failed or ((title, status) if status else None)
+            if not stopping and (failed or signals.asked()):
+                stopping = True
+                for _, process in running.values():
+                    process.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+    finally:
+        for _, process in running.values():  # at once, e.g. by a second Ctrl-C
+            process.kill()
+            process.wait()
+    signals.check()
+    if failed:
+        raise Ended(*failed, signals.advice)

@@ -1,0 +1,305 @@
+"""The files between the stages, one type each. Whoever reads or writes such a file does it through this module.
+
+The format number of all of them is ``FORMAT``; it stands in ``run.json``, which every run folder has.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from topwork.core import storage
+from topwork.core.errors import DataError
+
+FORMAT = 1
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network is fed. It is stored with the model, and everything that decodes images obeys it.
+
+    Attributes:
+        size: Side of the square input in pixels.
+        resize: Side of the square that the whole image is squeezed into before the centre is cut out, in pixels.
+        interpolation: ``"bilinear"``, ``"bicubic"``, ``"lanczos"`` or ``"nearest"``, with antialiasing.
+        mean, std: Per channel R, G, B on the scale [0, 1]; the network gets (x - mean) / std.
+    """
+
+    size: int
+    resize: int
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    def crop_pct(self) -> float:
+        """Share of the sides that is kept, in (0, 1]."""
+        return self.size / self.resize
+
+    def __str__(self) -> str:
+        if self.size == self.resize:
+            return f"{self.size} x {self.size} RGB, {self.interpolation}, the whole image"
+        return f"{self.size} x {self.size} RGB, from the centre of a {self.resize} px {self.interpolation} resize"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One image that was found.
+
+    Attributes:
+        id: Path relative to the data folder with forward slashes; unique.
+        label: Class name.
+        status: ``"used"`` or ``"set aside"``.
+        reason: Why it was set aside, or what was converted; may be empty.
+        sha256: Of the file's bytes; of an image that is a part of a file, of these and its box.
+        width, height: In pixels, as stored in the file.
+        part: ``"train"``, ``"val"`` or ``"test"`` where the data come with a split, else empty.
+        stratum: What a split keeps in proportion: the label, or something finer.
+        group: Images of one group never stand in two parts of a split that topwork makes; empty: in none.
+        duplicates: The set of near duplicates that it belongs to, named by the smallest SHA-256 in it; empty: in none.
+        weight: How much it counts in training, above 0.
+        pixels: A hash of its size and RGB pixels.
+    """
+
+    id: str
+    label: str
+    status: str = "used"
+    reason: str = ""
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    part: str = ""
+    stratum: str = ""
+    group: str = ""
+    duplicates: str = ""
+    weight: float = 1.0
+    pixels: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All images found below ``root``, in the order of their ids, and words about where they come from.
+
+    Attributes:
+        root: Folder that the ids are relative to; not stored in ``manifest.csv``.
+        rows: One per image.
+        name: Short name of the data set.
+        ignored: Things that were passed over without being an image, e.g. hidden folders: path to reason.
+        license: Licence of the images if known.
+        note: What a reader of the results should know about the protocol.
+        test_fraction: Share of images held out for the test part if the data come without one.
+    """
+
+    root: Path
+    rows: tuple[ImageRow, ...]
+    name: str
+    ignored: dict[str, str] = field(default_factory=dict)
+    license: str = ""
+    note: str = ""
+    test_fraction: float = 0.2
+
+    @property
+    def used(self) -> tuple[ImageRow, ...]:
+        """The images that take part."""
+        return tuple(row for row in self.rows if row.status == "used")
+
+    @property
+    def set_aside(self) -> tuple[ImageRow, ...]:
+        """The images that do not, each with its reason."""
+        return tuple(row for row in self.rows if row.status != "used")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in sorted order; the position is the class index."""
+        return tuple(sorted({row.label for row in self.used}))
+
+    def write(self, path: Path) -> None:
+        """Write ``manifest.csv``."""
+        names = [f.name for f in fields(ImageRow)]
+        storage.write_csv(path, names, [[getattr(row, name) for name in names] for row in self.rows])
+
+
+def read_manifest_rows(path: Path) -> tuple[ImageRow, ...]:
+    """The rows of ``manifest.csv``."""
+
+    def row(cells: dict[str, Any]) -> ImageRow:
+        cells |= {"width": int(cells["width"]), "height": int(cells["height"])}
+        cells["weight"] = float(cells.get("weight", 1.0))  # a manifest may be older than this column
+        return ImageRow(**cells)
+
+    return tuple(map(row, storage.read_csv(path)))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which image belongs to which part.
+
+    Attributes:
+        classes: Class names; the position is the class index.
+        ids: Part name to image ids.
+        labels: Part name to class indices, int64 (N,).
+        note: How it was made, one line.
+    """
+
+    classes: tuple[str, ...]
+    ids: dict[str, tuple[str, ...]]
+    labels: dict[str, np.ndarray]
+    note: str = ""
+
+    def write(self, path: Path) -> None:
+        """Write ``split.csv`` (image, label, part)."""
+        rows = [
+            (image, self.classes[label], part)
+            for part in PARTS
+            for image, label in zip(self.ids[part], self.labels[part], strict=True)
+        ]
+        storage.write_csv(path, ("image", "label", "part"), rows)
+
+
+def read_split(path: Path, note: str = "") -> Split:
+    """The split in ``split.csv``."""
+    rows = storage.read_csv(path)
+    classes = tuple(sorted({row["label"] for row in rows}))
+    index = {name: i for i, name in enumerate(classes)}
+    ids = {part: tuple(row["image"] for row in rows if row["part"] == part) for part in PARTS}
+    labels = {
+        part: np.array([index[row["label"]] for row in rows if row["part"] == part], dtype=np.int64) for part in PARTS
+    }
+    return Split(classes, ids, labels, note)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a trained strategy says about some images.
+
+    Attributes:
+        ids: Image ids, (N,).
+        classes: Class names, (K,).
+        labels: True class indices, int64 (N,).
+        scores: What the decision is made on, float64 (N, K); the predicted class is its argmax.
+        kind: ``"logit"`` or ``"margin"``: what the scores are. Margins are not probabilities.
+        probabilities: Calibrated or softmax probabilities, float64 (N, K), rows sum to 1.
+    """
+
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    scores: np.ndarray
+    kind: str
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predicted class indices, int64 (N,)."""
+        return self.scores.argmax(axis=1)
+
+    def write(self, path: Path) -> None:
+        """Write ``predictions.csv``: image, label, predicted, right, then a score and a probability per class."""
+        columns = ["image", "label", "predicted", "right"]
+        columns += [f"{self.kind}:{name}" for name in self.classes] + [f"probability:{name}" for name in self.classes]
+        rows = []
+        for i, image in enumerate(self.ids):
+            truth, guess = self.classes[self.labels[i]], self.classes[self.predicted[i]]
+            numbers = [repr(float(x)) for x in (*self.scores[i], *self.probabilities[i])]
+            rows.append([image, truth, guess, int(truth == guess), *numbers])
+        storage.write_csv(path, columns, rows)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """The predictions in ``predictions.csv``."""
+    rows = storage.read_csv(path)
+    if not rows:
+        raise DataError(f"{path} has no rows. Run the strategy again.")
+    columns = [name.split(":", 1) for name in rows[0] if ":" in name]
+    kind = columns[0][0]
+    classes = tuple(name for prefix, name in columns if prefix == "probability")
+    index = {name: i for i, name in enumerate(classes)}
+
+    def table(prefix: str) -> np.ndarray:
+        return np.array([[float(row[f"{prefix}:{name}"]) for name in classes] for row in rows])
+
+    labels = np.array([index[row["label"]] for row in rows], dtype=np.int64)
+    ids = tuple(row["image"] for row in rows)
+    return Predictions(ids, classes, labels, table(kind), kind, table("probability"))
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``history.jsonl``. Holds no times, so that equal trainings give equal files.
+
+    Attributes:
+        epoch: From 1.
+        step: Optimizer steps done since the start.
+        train_loss: Mean over the epoch, with augmentation and label smoothing.
+        val_loss: Plain cross-entropy on val.
+        val_accuracy: In [0, 1].
+        lr: Largest learning rate at the end of the epoch.
+        best: Whether this is the best epoch so far on val.
+    """
+
+    epoch: int
+    step: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    best: bool
+
+
+def write_history(path: Path, history: list[EpochRecord]) -> None:
+    """Write ``history.jsonl``, one line an epoch."""
+    storage.write_text(path, "".join(json.dumps(asdict(record)) + "\n" for record in history))
+
+
+def read_history(path: Path) -> list[EpochRecord]:
+    """The epochs in ``history.jsonl``; none if there is no such file (a strategy without epochs)."""
+    if not path.is_file():
+        return []
+    return [EpochRecord(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """``run.json``: what a folder is, and how far it is.
+
+    Attributes:
+        kind: ``"run"`` or ``"comparison"``.
+        name: Of the folder when it was made.
+        created: ISO date and time with zone.
+        status: ``"running"``, ``"stopped"`` or ``"done"``.
+        strategies: Names of the strategies in it.
+        details: Facts for the report: data account, backbone account, command.
+    """
+
+    kind: str
+    name: str
+    created: str
+    status: str
+    strategies: tuple[str, ...]
+    details: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def write(self, folder: Path) -> None:
+        """Write ``run.json`` in a folder."""
+        storage.write_json(folder / "run.json", asdict(self))
+
+
+def read_run_info(folder: Path) -> RunInfo:
+    """The ``run.json`` of a folder.
+
+    Raises:
+        DataError: The folder has none, or it is of a newer format.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise DataError(f"{folder} is not a run: it has no run.json. `topwork runs` lists the runs there are.")
+    value: dict[str, Any] = storage.read_json(path)
+    if value.get("format", 0) > FORMAT:
+        raise DataError(f"{folder} was written by a newer topwork (format {value['format']}). Update topwork.")
+    value["strategies"] = tuple(value["strategies"])
+    return RunInfo(**value)

@@ -1,0 +1,97 @@
+"""States that follow one another in a folder: ``last-<step>`` to go on from, ``best-<step>`` beside them.
+
+Each is a folder with its own SHA-256 manifest that appears whole or not at all (see ``storage``). Two ``last`` are
+kept, and the ``best`` that they refer to; older ones are removed only after the new one is durable. Imports no torch,
+so that thousands of kills are cheap to try.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from topwork.core import storage
+from topwork.core.errors import DamagedFile
+
+KEEP = 2
+REFERS = "refers.json"
+LARGE = "shard-"  # what names of files begin with that are not read into memory
+Files = dict[str, bytes]
+
+
+class State(NamedTuple):
+    """A state that is whole, and the best one that it refers to; of ``LARGE`` files only the folder is told."""
+
+    folder: Path
+    files: Files
+    best: Files
+
+
+class Generations:
+    """The states in one folder.
+
+    Args:
+        folder: Made if it is not there; only one process may use it.
+        say: Where damage is reported to.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self._say = folder, say
+        with storage.said_plainly(folder):
+            storage.make_folder(folder)
+            storage.sweep_temporary(folder)
+
+    def _names(self, kind: str) -> list[Path]:
+        return sorted(self.folder.glob(f"{kind}-*"))
+
+    def save(self, step: int, files: Files, best_step: int, best: Files, staged: Path | None = None) -> None:
+        """Write a state durably, then remove what it makes superfluous.
+
+        Args:
+            step: Larger than those before, or one that is written anew.
+            files: Name to content.
+            best_step: Of the best state so far.
+            best: Its files; empty if there is none yet. Written only if it is not there.
+            staged: From ``storage.stage`` of the folder: more files of the state.
+
+        Raises:
+            StorageError: It could not be written; all earlier states are still there.
+        """
+        with storage.said_plainly(self.folder):
+            best_path = self.folder / f"best-{best_step:09d}"
+            if best and not best_path.exists():
+                storage.write_folder(best_path, best)
+            target = self.folder / f"last-{step:09d}"
+            if target.exists():  # a damaged one, or a training that goes on from an earlier one
+                storage.remove_folder(target)
+            refers = json.dumps({"best": best_path.name if best else ""}).encode()
+            storage.write_folder(target, files | {REFERS: refers}, staged)
+        with contextlib.suppress(OSError):  # it is saved; what is superfluous can go with the next
+            self._prune(target)
+
+    def _prune(self, newest: Path) -> None:
+        """Remove older states, and those that come after the newest: they were damaged when the training went back."""
+        lasts = [path for path in self._names("last") if path <= newest]
+        for path in self._names("last"):
+            if path not in lasts[-KEEP:]:
+                storage.remove_folder(path)
+        try:
+            needed = {json.loads(storage.read_folder(path, [REFERS])[REFERS])["best"] for path in lasts[-KEEP:]}
+        except DamagedFile:  # the one before is damaged: then nothing says what is superfluous
+            return
+        for path in self._names("best"):
+            if path.name not in needed:
+                storage.remove_folder(path)
+
+    def load(self) -> Iterator[State]:
+        """The states that are whole, newest first, each with its best; one that cannot be read is named and stays."""
+        for path in reversed(self._names("last")):
+            try:
+                files = storage.read_folder(path, large=LARGE)
+                best = json.loads(files[REFERS])["best"]
+                yield State(path, files, storage.read_folder(self.folder / best) if best else {})
+            except DamagedFile as error:
+                self._say(f"{error} The checkpoint before it is used.")

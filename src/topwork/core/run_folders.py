@@ -1,0 +1,119 @@
+"""Which folder a command writes to, and whether it may. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from topwork.core import storage
+from topwork.core.artifacts import RunInfo, read_run_info
+from topwork.core.errors import DataError, StorageError, UsageError
+
+RUNS = Path("runs")
+
+
+def cache_folder() -> Path:
+    """Where features and verdicts on images are kept: ``TOPWORK_CACHE``, or the user's cache folder."""
+    if os.environ.get("TOPWORK_CACHE"):
+        return Path(os.environ["TOPWORK_CACHE"])
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "topwork" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "topwork"
+
+
+def now() -> str:
+    """The local time with its zone, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def choose(name: str, out: Path | None, resume: bool, overwrite: bool) -> Path:
+    """The folder to write to.
+
+    Args:
+        name: Of a new folder in ``runs/`` if ``out`` is None; ``-2``, ``-3``, ... is added if it exists.
+        out: Taken literally.
+        resume: Go on in an existing one; without ``out`` the newest of this name.
+        overwrite: Replace a run that is there.
+
+    Raises:
+        StorageError: The folder has content and neither resume nor overwrite was asked for.
+        UsageError: There is nothing to resume.
+    """
+    if out is None:
+        taken = sorted(_named(name), key=lambda path: path.stat().st_mtime)
+        if resume:
+            if not taken:
+                raise UsageError(f"There is nothing to resume: no {RUNS / name}. Leave --resume out, or give --out.")
+            return taken[-1]
+        if overwrite:
+            return _emptied(RUNS / name)
+        return next(path for path in _numbered(name) if not path.exists())
+    if resume:
+        if not (out / "run.json").is_file():
+            raise UsageError(f"There is nothing to resume in {out}: it has no run.json. Leave --resume out.")
+        return out
+    if out.is_file():
+        raise StorageError(f"{out} is a file. Choose another --out.")
+    if out.is_dir() and not _barren(out):
+        if not overwrite:
+            raise StorageError(f"{out} is not empty. Use --resume, --overwrite, or another --out.")
+        return _emptied(out)
+    return out
+
+
+def _numbered(name: str) -> Iterator[Path]:
+    yield RUNS / name
+    number = 2
+    while True:
+        yield RUNS / f"{name}-{number}"
+        number += 1
+
+
+def _named(name: str) -> list[Path]:
+    found = []
+    for path in RUNS.glob(f"{name}*") if RUNS.is_dir() else ():
+        rest = path.name.removeprefix(name)
+        if (not rest or (rest[0] == "-" and rest[1:].isdigit())) and (path / "run.json").is_file():
+            found.append(path)
+    return found
+
+
+def _emptied(path: Path) -> Path:
+    """Empty the folder of an earlier run. Nothing else is ever removed."""
+    if not path.is_dir():
+        return path
+    if not (path / "run.json").is_file():
+        raise StorageError(f"{path} was not written by topwork, so --overwrite leaves it alone. Choose another --out.")
+    with storage.FolderLock(path):
+        for entry in path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != ".lock":
+                entry.unlink()
+    return path
+
+
+def remove_barren(path: Path) -> None:
+    """Remove a folder in which a command failed before it wrote anything but its log."""
+    if path.is_dir() and _barren(path) and (path / "train.log").exists():  # without it, another process may hold it
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _barren(path: Path) -> bool:
+    """Whether nothing is in a folder but what a command leaves that was killed before it began its work."""
+    names = {entry.name for entry in path.iterdir() if not storage.is_temporary(entry)}
+    return names <= {".lock", "train.log"}
+
+
+def list_runs(root: Path) -> list[tuple[Path, RunInfo]]:
+    """The runs and comparisons in a folder, newest first."""
+    found = []
+    for path in root.iterdir() if root.is_dir() else ():
+        try:
+            found.append((path, read_run_info(path)))
+        except (DataError, StorageError):
+            continue
+    return sorted(found, key=lambda item: item[1].created, reverse=True)

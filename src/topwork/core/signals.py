@@ -1,0 +1,75 @@
+"""Ctrl-C, SIGTERM and SIGUSR1 as a wish that the training loop looks at between steps. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from topwork.core.errors import Interrupted
+
+LEAVE_SECONDS = 30
+# A scheduler announces the end of a job by SIGTERM or, if it is told so, by SIGUSR1; Windows has no such signal
+STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+
+
+class Signals:
+    """While open, the first of ``STOP`` is noted; a second SIGINT leaves at once.
+
+    Args:
+        advice: The command that goes on, for the message; empty as long as there is nothing to go on with.
+    """
+
+    def __init__(self, advice: str = "") -> None:
+        self.advice = advice
+        self.received = 0  # the number of the signal
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
+            for number in STOP:
+                self._old[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = number
+
+    def asked(self) -> bool:
+        """Whether a signal has come."""
+        return self.received != 0
+
+    def check(self) -> None:
+        """Leave if a signal has come; call it where nothing is unsaved.
+
+        Raises:
+            Interrupted: With the exit status 128 + signal.
+        """
+        if self.received:
+            saved = f"Everything is saved; go on with: {self.advice}" if self.advice else "Nothing had begun yet."
+            raise Interrupted(f"Stopped. {saved}", self.received)
+
+
+def end_with_parent(parent: int) -> None:
+    """Stop as if asked to when the process that has started this one is gone; at once if that is not heard.
+
+    Args:
+        parent: Its process id.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(LEAVE_SECONDS)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

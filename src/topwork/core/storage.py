@@ -1,0 +1,340 @@
+"""Durable files and folders, hashes, and the lock of a run folder. Imports no torch.
+
+The order of every write is: temporary name beside the target, write, flush, fsync, rename, fsync of the parent.
+A name that a reader can see is therefore always a whole file. A folder gets a ``manifest.json`` with the SHA-256 of
+each of its files, written last, and becomes visible by one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from topwork.core.errors import DamagedFile, StorageError
+
+MANIFEST = "manifest.json"
+FORMAT = 2  # of manifests
+_TEMPORARY = ".tmp-"
+_SPARE = 1 << 20  # bytes that a save leaves free, for the small files that follow it
+
+
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 of bytes, as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's content, read in pieces of 1 MiB."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
+    return sha256_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _fsync_folder(path: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder for fsync; its rename is journalled
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it so that a power cut cannot take them away again."""
+    missing = [folder for folder in [path, *path.parents] if not folder.is_dir()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        _fsync_folder(folder.parent)
+
+
+def _check_space(path: Path, needed: int) -> None:
+    """Refuse a save that cannot fit before it fills the disk for everybody."""
+    free = _free_bytes(path)
+    if free is not None and free < needed + _SPARE:
+        raise OSError(errno.ENOSPC, f"{needed / 1e6:.1f} MB are needed")
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if path.read_bytes() != data:  # what the disk gives back, not what was meant, is what counts
+        raise OSError(errno.EIO, f"{path.name} came back different from what was written")
+
+
+def _made_durable(path: Path) -> dict[str, Any]:
+    """What the manifest says of a file that others have written."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+    return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+@contextlib.contextmanager
+def said_plainly(path: Path) -> Iterator[None]:
+    """Turn an OSError of a write into one line that says what, where and one way out."""
+    try:
+        yield
+    except OSError as error:
+        free = _free_bytes(path)
+        space = f" ({free / 1e6:.0f} MB free)" if free is not None else ""
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        detail = f"; {error.strerror}" if error.strerror and error.strerror != reason else ""
+        raise StorageError(
+            f"Cannot write {path}: {reason}{detail}{space}. Free space or choose another --out."
+        ) from error
+
+
+def _free_bytes(path: Path) -> int | None:
+    for folder in [path, *path.parents]:
+        if folder.is_dir():
+            return shutil.disk_usage(folder).free
+    return None
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace a file by new content so that a reader sees the old or the new content, never a part.
+
+    Raises:
+        StorageError: The folder cannot be written or is full; the old content is still there.
+    """
+    temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    with said_plainly(path):
+        make_folder(path.parent)
+        try:
+            _write_durably(temporary, data)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _fsync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """``write_bytes`` of UTF-8 text with Unix line ends; a name that is not Unicode keeps its bytes."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """``write_text`` of an indented JSON value. NaN and infinities are refused: they are not JSON."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        DamagedFile: The file is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path} is not valid JSON ({error}). Restore it or remove its folder.") from error
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """``write_text`` of a CSV table with one header line."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file as dicts by column name."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def stage(parent: Path, needed: int) -> Path:
+    """A folder for files that others write, which ``write_folder`` then finishes; its name says that it is temporary.
+
+    Args:
+        parent: Of the folder that is to come.
+        needed: Bytes that the files will have.
+
+    Raises:
+        StorageError: No space, not writable.
+    """
+    staged = parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    with said_plainly(parent):
+        _check_space(parent, needed)
+        make_folder(parent)
+        staged.mkdir()
+    return staged
+
+
+def write_folder(target: Path, files: Mapping[str, bytes], staged: Path | None = None) -> None:
+    """Write a folder of files that appears whole or not at all.
+
+    Args:
+        target: The new folder. It must not exist yet.
+        files: Name to content. A ``manifest.json`` with size and SHA-256 of each is added and written last.
+        staged: From ``stage``, beside the target: the files in it belong to the folder too. It is gone afterwards.
+
+    Raises:
+        StorageError: No space, not writable; nothing is left behind.
+    """
+    temporary = staged or target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+    with said_plainly(target):
+        try:
+            _check_space(target, sum(map(len, files.values())))
+            make_folder(target.parent)
+            temporary.mkdir(exist_ok=staged is not None)
+            sums = {path.name: _made_durable(path) for path in sorted(temporary.iterdir())}
+            for name, data in files.items():
+                _write_durably(temporary / name, data)
+                sums[name] = {"bytes": len(data), "sha256": sha256_bytes(data)}
+            manifest = {"format": FORMAT, "files": sums}
+            whole = manifest | {"sha256": sha256_json(manifest)}
+            _write_durably(temporary / MANIFEST, json.dumps(whole, indent=1).encode())
+            _fsync_folder(temporary)
+            os.rename(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _fsync_folder(target.parent)
+
+
+def read_folder(target: Path, names: Iterable[str] | None = None, large: str = "") -> dict[str, bytes]:
+    """The files of a folder written by ``write_folder``, each checked against its SHA-256.
+
+    Args:
+        target: The folder.
+        names: Only these; None for all.
+        large: What names of files begin with that are checked in pieces and not returned; empty for none.
+
+    Raises:
+        DamagedFile: A file is missing, cut or changed, the manifest too; the message names it.
+    """
+    files = {}
+    manifest = _read_manifest(target)
+    for name in manifest if names is None else names:
+        entry = manifest[name]
+        only_checked = bool(large) and name.startswith(large)
+        try:
+            data = b"" if only_checked else (target / name).read_bytes()
+            found = sha256_file(target / name) if only_checked else sha256_bytes(data)
+        except OSError as error:
+            raise DamagedFile(f"{target / name} cannot be read: {error.strerror}.") from error
+        if found != entry["sha256"]:
+            raise DamagedFile(f"{target / name} is damaged: its SHA-256 is not the recorded one.")
+        if not only_checked:
+            files[name] = data
+    return files
+
+
+def _read_manifest(target: Path) -> dict[str, dict[str, Any]]:
+    """The files that a folder must have; the manifest's own SHA-256 says whether it is what was written."""
+    path = target / MANIFEST
+    try:
+        manifest = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DamagedFile(f"{target} has no {MANIFEST}: it was never finished.") from error
+    except OSError as error:
+        raise DamagedFile(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedFile(f"{path} is damaged: it is not valid JSON.") from error
+    recorded = manifest.pop("sha256", "") if isinstance(manifest, dict) else ""
+    if recorded != sha256_json(manifest):
+        raise DamagedFile(f"{path} is damaged: its SHA-256 is not the recorded one.")
+    if any(Path(name).name != name or name in {".", ".."} for name in manifest["files"]):
+        raise DamagedFile(f"{path} names a file outside of its folder.")
+    return manifest["files"]
+
+
+def remove_folder(target: Path) -> None:
+    """Remove a folder so that no part of it is ever seen: it loses its name first. What cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        hidden = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
+        os.rename(target, hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether this is what an unfinished write leaves."""
+    return path.name.startswith(_TEMPORARY)
+
+
+def sweep_temporary(folder: Path) -> None:
+    """Remove what writes that were killed have left in a folder; call it only under the folder's lock."""
+    for entry in folder.glob(f"{_TEMPORARY}*"):
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
+
+
+def slug(text: str) -> str:
+    """A name that is safe as a file name on every system."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "data"
+
+
+_HELD: set[Path] = set()
+
+
+class FolderLock:
+    """One process per folder. The lock is the kernel's, so a dead process does not leave it behind.
+
+    Args:
+        folder: The folder to hold; it is created. The file ``.lock`` in it stays and means nothing by itself.
+
+    Raises:
+        StorageError: Another process holds it, or the folder cannot be created.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> FolderLock:
+        in_use = f"{self._folder} is in use by another topwork process. Wait for it, or choose another --out."
+        key = self._folder.resolve()
+        if key in _HELD:  # the kernel's lock is one of processes, not of threads
+            raise StorageError(in_use)
+        with said_plainly(self._folder):
+            make_folder(self._folder)
+            self._file = open(self._folder / ".lock", "ab")
+        try:
+            _lock(self._file)
+        except OSError as error:
+            self._file.close()
+            raise StorageError(in_use) from error
+        _HELD.add(key)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file:
+            _HELD.discard(self._folder.resolve())
+            self._file.close()
+
+
+if os.name == "nt":  # pragma: no cover - Windows only
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # pyrefly: ignore[missing-attribute]
+else:
+    import fcntl
+
+    def _lock(file: IO[bytes]) -> None:
+        # lockf, not flock: a forked image worker that outlives a killed parent must not hold the folder
+        fcntl.lockf(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,113 @@
+"""Shards by pattern: ``shard-{000000..000099}.tar`` as WebDataset writes it, ``*.tar``, folders, addresses."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+
+from topwork.core.errors import UsageError
+from topwork.data import remote
+
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_MAGIC = re.compile(r"[*?\[]")
+SUFFIX = ".tar"
+MOST = 1_000_000  # shards
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a name stands for several shards."""
+    return SUFFIX in text and bool(_RANGE.search(text) or _CHOICE.search(text) or _MAGIC.search(text))
+
+
+def expand(pattern: str) -> Iterator[str]:
+    """``a-{00..02}.tar`` as ``a-00.tar``, ``a-01.tar``, ``a-02.tar``; ``{train,val}`` as each of them; any number.
+
+    Raises:
+        UsageError: More than ``MOST``.
+    """
+    number = 1
+    for first, last in _RANGE.findall(pattern):
+        number *= abs(int(last) - int(first)) + 1
+    if number > MOST:
+        raise UsageError(f"{pattern} stands for {number:,} shards; at most {MOST:,} are read.")
+    yield from _expand(pattern)
+
+
+def _expand(pattern: str) -> Iterator[str]:
+    found = min(filter(None, (_RANGE.search(pattern), _CHOICE.search(pattern))), key=lambda m: m.start(), default=None)
+    if found is None:
+        yield pattern
+        return
+    head, tail = pattern[: found.start()], pattern[found.end() :]
+    if found.re is _CHOICE:
+        words = found.group(1).split(",")
+    else:
+        first, last = found.groups()
+        width = len(first) if first.startswith("0") or len(first) == len(last) else 0
+        step = 1 if int(last) >= int(first) else -1
+        words = [str(n).zfill(width) for n in range(int(first), int(last) + step, step)]
+    for word in words:
+        yield from _expand(f"{head}{word}{tail}")
+
+
+def shards_of(data: str) -> tuple[str, list[str]]:
+    """The folder that shard names are relative to, and all shards that a data argument names, in order.
+
+    Args:
+        data: A shard, a folder of shards, or a pattern; on this machine or at an address.
+
+    Raises:
+        UsageError: Nothing matches, or a shard that is named is not there.
+    """
+    data = remote.address_of(data)
+    far = remote.is_address(data)
+    shards: list[str] = []
+    for name in expand(data):
+        if far:
+            shards += _far(name)
+        elif _MAGIC.search(name):
+            shards += sorted(path for path in glob.iglob(name, recursive=True) if os.path.isfile(path))
+        elif os.path.isdir(name):
+            shards += _below(name)
+        elif os.path.isfile(name):
+            shards.append(name)
+        else:
+            raise UsageError(
+                f"{name} does not exist. Name the shards that are there, e.g. shard-{{000000..000099}}.tar."
+            )
+    shards = list(dict.fromkeys(shards))
+    if not shards:
+        raise UsageError(
+            f"{data} holds or matches no shard (*.tar). Quote a pattern, so that the shell leaves it alone."
+        )
+    return _folder_of(data, shards), shards
+
+
+def _far(name: str) -> list[str]:
+    if not _MAGIC.search(name) and name.lower().endswith(SUFFIX):
+        return [name]
+    return [found for found in remote.matching(name.rstrip("/")) if found.lower().endswith(SUFFIX)]
+
+
+def _below(folder: str) -> list[str]:
+    found = []
+    for place, below, files in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        found += [
+            os.path.join(place, name)
+            for name in sorted(files)
+            if name.lower().endswith(SUFFIX) and not name.startswith(".")
+        ]
+    return found
+
+
+def _folder_of(data: str, shards: list[str]) -> str:
+    if not remote.is_address(data) and os.path.isdir(data):
+        return data
+    folders = {shard.rpartition("/")[0] if remote.is_address(shard) else os.path.dirname(shard) for shard in shards}
+    if len(folders) == 1:
+        return folders.pop()
+    return remote.address_of(os.path.commonpath([*folders]))

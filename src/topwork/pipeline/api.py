@@ -1,0 +1,187 @@
+"""``compare`` and ``train``: from what was asked for to a folder of results. The stages themselves lie in ``job``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from topwork.compute.ranks import launched, world
+from topwork.core import config as configuration
+from topwork.core.errors import UsageError
+from topwork.core.progress import choose
+from topwork.core.signals import end_with_parent
+from topwork.pipeline import configure
+from topwork.pipeline.job import Job
+from topwork.pipeline.resume import asked_of, only_given, refuse_changes
+from topwork.report.results import Comparison, Run, said, table
+from topwork.strategies import STRATEGIES
+
+
+def compare(
+    data: str | Path | None = None,
+    *,
+    strategies: Sequence[str] | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    config: str | Path | None = None,
+    sets: Sequence[str] = (),
+    quiet: bool = False,
+    track: Sequence[str] = (),
+    callbacks: Sequence[Any] = (),
+    devices: int | None = None,
+    **flags: Any,
+) -> Comparison:
+    """Train several strategies on one backbone and one split, and put them side by side.
+
+    Args:
+        data: A folder of class folders, or the name of a data set that a source knows.
+        strategies: Names; the usual four if None, or those of the configuration file.
+        out: Folder to write to; ``runs/<data>-compare-<model>`` if None.
+        resume: Go on with the comparison there; the settings must be the same.
+        overwrite: Replace it.
+        config: A TOML file of settings.
+        sets: Assignments such as ``"finetune.lr=1e-4"``.
+        quiet: Print nothing.
+        track: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
+        callbacks: Objects with some of the methods of ``topwork.Callback``, which are told too.
+        devices: Trainings at the same time, one a GPU or a share of the cores; one if None.
+        **flags: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
+
+    Returns:
+        The comparison, with ``.metrics``, ``.history``, ``.path`` and a table in notebooks.
+
+    Raises:
+        TopworkError: See ``errors``; every message is one line with a way out.
+    """
+    if launched():
+        raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
+    asked = configure.build(data, strategies, config, sets, **flags)
+    if (devices or 1) > 1 and callbacks:
+        raise UsageError("Callbacks cannot be given to other processes. Leave devices out.")
+    at_once = devices or 1
+    job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet), track, callbacks, devices=at_once)
+    job.run()
+    return Comparison(job.folder)
+
+
+def train(
+    data: str | Path | None = None,
+    strategy: str | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    overwrite: bool = False,
+    config: str | Path | None = None,
+    sets: Sequence[str] = (),
+    quiet: bool = False,
+    track: Sequence[str] = (),
+    callbacks: Sequence[Any] = (),
+    devices: int | None = None,
+    max_restarts: int | None = None,
+    **flags: Any,
+) -> Run:
+    """Train one strategy; see ``compare`` for the arguments.
+
+    Args:
+        data: The images; may be left out with ``resume``.
+        strategy: ``scratch``, ``mlp``, ``svm`` or ``finetune``; the last if None.
+        resume: Folder of a run to go on with; everything is taken from it.
+        devices: Processes of this machine that train together, one a GPU or a share of the cores; this one alone if
+            None. Under torchrun leave it out.
+        max_restarts: How often a process that dies is started again, with all others, from the last checkpoint.
+    """
+    if launched():
+        if devices or max_restarts:
+            raise UsageError("torchrun says how many processes there are; leave --devices and --max-restarts out.")
+        if out is None and resume is None:
+            raise UsageError("Under torchrun give --out, so that a restart finds the run.")
+        if not world().main:
+            from topwork.pipeline.worker import help_main
+
+            help_main()
+            return Run(Path(str(resume or out)))
+    if resume is not None:
+        asked = asked_of(Path(resume))
+        given = {k: v for k, v in flags.items() if v is not None}
+        if data is not None or strategy is not None or config is not None or sets or given:
+            name = strategy or asked.strategies[0]
+            again = only_given(configure.build(data or asked.data.path, [name], config, sets, **given), asked)
+            refuse_changes(again, asked, Path(resume))
+            asked = again  # the same, or more epochs
+        out = resume
+    else:
+        asked = configure.build(
+            data, [strategy] if strategy else None if config else ["finetune"], config, sets, **flags
+        )
+        if len(asked.strategies) != 1:
+            raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")
+    if asked.seeds > 1 or asked.folds:
+        raise UsageError("train makes one training; for --seeds and --folds use `topwork compare`.")
+    if world().size > 1 and asked.tune:
+        raise UsageError("--tune searches on one device. Leave it out, or tune first and give what it found.")
+    several = (devices or 1) > 1 or bool(max_restarts)
+    if several and callbacks:
+        raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or use torchrun.")
+    job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), track, callbacks)
+    if several:
+        from topwork.compute.launch import launch
+
+        launch(_payload(job, quiet), job.advice(), devices or 1, max_restarts or 0)
+    else:
+        job.run()
+    return Run(job.folder)
+
+
+def _payload(job: Job, quiet: bool) -> str:
+    """A job as JSON."""
+    asked = job.asked.model_dump(mode="json")
+    return json.dumps([asked, str(job.folder), job.resume, quiet, job.track, job.command, os.getpid()])
+
+
+def work(payload: str) -> None:
+    """What each of the processes does that ``train(devices=N)`` starts.
+
+    Args:
+        payload: The job as JSON.
+    """
+    asked, folder, resume, quiet, track, command, parent = json.loads(payload)
+    end_with_parent(parent)
+    if not world().main:
+        from topwork.pipeline.worker import help_main
+
+        help_main()
+        return
+    checked = configuration.validate(configuration.Config, asked)
+    Job(checked, "run", Path(folder), resume, False, choose(quiet), track, command=command).run()
+
+
+def _path(out: str | Path | None) -> Path | None:
+    return Path(out) if out is not None else None
+
+
+def summary(result: Run | Comparison) -> str:
+    """The table, the verdict and the two last lines of a command."""
+    runs = [result] if isinstance(result, Run) else list(result)
+    verdict = said(result) if isinstance(result, Comparison) else ""
+    return "\n".join([table(runs), "", *([verdict, ""] if verdict else []), *_last_lines(result)])
+
+
+def _last_lines(result: Run | Comparison) -> list[str]:
+    return [f"Report: {result.report}", f"Next: {_next_step(result)}"]
+
+
+def _next_step(result: Run | Comparison) -> str:
+    """The command that most likely gives more: what was best on val for longer, or fine-tuning after heads only."""
+    best = result if isinstance(result, Run) else result.best_on_val()
+    asked = configuration.read(best.path / "config.toml")
+    words = ["topwork", "train", asked.data.path]
+    if asked.backbone.model != configuration.DEFAULT_MODEL:
+        words += ["--model", asked.backbone.model]
+    on_images = STRATEGIES[best.strategy].on_images
+    strategy, epochs = (best.strategy, 3 * len(best.history)) if on_images else ("finetune", 20)
+    return shlex.join([*words, "--strategy", strategy, "--epochs", str(epochs)])

@@ -1,0 +1,217 @@
+"""One command: the stages in order. What needs torch lies in ``execution`` and is imported when needed.
+
+    images -> manifest -> split -> (device, backbone) -> strategy after strategy -> report
+
+Each stage writes its own files atomically and is skipped when they are there: that is how an interrupted comparison
+goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from topwork.backbones.packaged import find
+from topwork.compute.ranks import launch_id, restarted, restarts, world
+from topwork.core import config as configuration
+from topwork.core import run_folders, storage
+from topwork.core.artifacts import Manifest, RunInfo, Split, read_manifest_rows, read_run_info, read_split
+from topwork.core.config import Config
+from topwork.core.errors import ChangedSettings
+from topwork.core.progress import PlainProgress, RichProgress
+from topwork.core.signals import Signals
+from topwork.data.inspect_dataset import look_at_images
+from topwork.data.sources import Listing
+from topwork.data.splits import splits_of
+from topwork.data.summary import data_account, split_lines
+from topwork.pipeline.resume import extend, refuse_changes
+from topwork.training.callbacks import Tracking, listeners
+
+
+class Job:
+    """One command: a folder, a configuration, and the stages.
+
+    Args:
+        asked: The configuration, with its wishes.
+        kind: ``"run"`` or ``"comparison"``.
+        out, resume, overwrite: See ``folders.choose``; a training that torchrun starts again resumes what it finds.
+        progress: To people.
+        track, callbacks: See ``tracking.listeners``.
+        command: What was typed, for ``run.json``; empty for the words of this process.
+        devices: Trainings of a comparison at the same time.
+
+    """
+
+    def __init__(
+        self,
+        asked: Config,
+        kind: str,
+        out: Path | None,
+        resume: bool,
+        overwrite: bool,
+        progress: PlainProgress | RichProgress,
+        track: Sequence[str] = (),
+        callbacks: Sequence[Any] = (),
+        command: str = "",
+        devices: int = 1,
+    ) -> None:
+        self.track, self.listeners = tuple(track), listeners(track, callbacks)  # refused before anything is emptied
+        self.asked, self.kind, self.progress, self.command = asked, kind, progress, command or _words()
+        if out is not None and (out / "run.json").is_file():
+            resume |= restarted(read_run_info(out).details.get("launch", ""))
+        self.resume, self.devices = resume, devices
+        self.loading = threading.Thread(target=_load_torch, daemon=True)
+        self.splits: list[Split] = []
+        self.device: Any = None  # resolved when the images are found, for torch is not loaded before
+        self.folder = run_folders.choose(self._name(), out, resume, overwrite and not resume)
+        if self.resume and not track:  # those that it was begun with go on
+            self.track = tuple(read_run_info(self.folder).details.get("track", ()))
+            self.listeners = listeners(self.track, callbacks)
+
+    def _name(self) -> str:
+        what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
+        return "-".join(map(storage.slug, (Path(self.asked.data.path).name, what, self.asked.backbone.model)))
+
+    def advice(self) -> str:
+        """The command that goes on with it."""
+        if self.kind == "run":
+            return f"topwork train --resume {shlex.quote(str(self.folder))}"
+        return f"topwork compare {shlex.quote(self.asked.data.path)} --out {shlex.quote(str(self.folder))} --resume"
+
+    def run(self) -> None:
+        """All stages."""
+        try:
+            with storage.FolderLock(self.folder), Signals() as signals, _joined(signals):
+                storage.sweep_temporary(self.folder)
+                if self.resume:
+                    signals.advice = self.advice()
+                    old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
+                    refuse_changes(self.asked, old, self.folder)  # under the lock, for good
+                    extend(self.asked, self.folder)
+                self.progress.log.attach(self.folder / "train.log")
+                self._stages(signals)
+        except BaseException:
+            run_folders.remove_barren(self.folder)
+            raise
+        finally:
+            self.progress.log.attach(None)
+            if self.loading.ident:
+                self.loading.join()  # an end in the middle of loading native code can crash
+
+    def _stages(self, signals: Signals) -> None:
+        from importlib.metadata import version
+
+        self.progress.say(f"topwork {version('topwork')}; output goes to {self.folder}")
+        if restarts():
+            self.progress.say(f"Started again, because a process has ended (restart {restarts()})")
+        manifest, split = self._data()
+        signals.check()
+        if world().size > 1:
+            from topwork.pipeline.worker import tell_manifest
+
+            tell_manifest(self._exact(), manifest)
+        from topwork.pipeline import setup as preparing
+        from topwork.pipeline import strategy_run
+
+        setup = preparing.prepare(self.asked, manifest, split, self.device, self.progress, signals)
+        setup.tracking = Tracking(self.listeners, self.progress.say, self.folder)
+        signals.advice = self.advice()
+        info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, split)})
+        if self.kind == "run":
+            strategy_run.run_strategy(self.asked.strategies[0], setup, self.folder, info, signals)
+        else:
+            from topwork.pipeline.comparison import Surroundings, compare
+
+            compare(
+                setup,
+                Surroundings(self.folder, info, self.splits, signals, self.track, self.devices, self.progress.quiet),
+            )
+        self.progress.say(f"All files are in {self.folder}")
+
+    def _found(self, listing: Listing) -> None:
+        """What can be said, and refused, before the images are decoded and timm is loaded: both may take long."""
+        self.loading.start()
+        classes = len({image.label for image in listing.images})
+        self.progress.say(f"Data      {listing.name}: {len(listing.images):,} images found, {classes} classes")
+        if listing.license:
+            self.progress.say(f"          licence of the images: {listing.license}")
+        from topwork.compute import devices
+
+        self.device = devices.resolve(self.asked.compute)
+        self.progress.say(f"Device    {self.device[0]}")
+        backbone = self.asked.backbone
+        packaged = find(backbone.model, backbone.weights)
+        if packaged:
+            self.progress.say(f"Backbone  {backbone.model}; weights: {packaged.account}")
+        if not packaged or self.asked.settings:
+            from topwork.pipeline import setup as preparing
+
+            preparing.check(self.asked, self.progress)
+
+    def _data(self) -> tuple[Manifest, Split]:
+        manifest = look_at_images(self.asked.data, self.progress, self._found)
+        self.splits = splits_of(self.asked, manifest)
+        split = self.splits[0]
+        for line in split_lines(manifest, split):
+            self.progress.say(line)
+        stored = self.folder / "split.csv"
+        if self.resume and stored.is_file() and (read_split(stored).ids != split.ids or self._reweighed(manifest)):
+            raise ChangedSettings(
+                f"The images in {self.asked.data.path} are not those that {self.folder} was started with. Restore "
+                "them, or choose another --out for a new run."
+            )
+        return manifest, split
+
+    def _reweighed(self, manifest: Manifest) -> bool:
+        """Whether an image counts for something else than when the run was started."""
+        stored = self.folder / "manifest.csv"
+        before = {row.id: row.weight for row in read_manifest_rows(stored)} if stored.is_file() else {}
+        return any(before.get(row.id, row.weight) != row.weight for row in manifest.used)
+
+    def _info(self, version: str, details: dict[str, Any]) -> RunInfo:
+        created = run_folders.now()
+        if (self.folder / "run.json").is_file():
+            created = read_run_info(self.folder).created
+        details = {
+            "asked": self.asked.model_dump(mode="json", exclude_none=True),
+            "command": self.command,
+            "topwork": version,
+            **({"track": list(self.track)} if self.track else {}),
+            **({"launch": launch_id()} if launch_id() else {}),
+            **details,
+        }
+        return RunInfo(self.kind, self.folder.name, created, "running", self.asked.strategies, details)
+
+    def _exact(self) -> Config:
+        """What was asked, with the precision that all processes must share."""
+        compute = self.asked.compute.model_copy(update={"precision": self.device[0].precision})
+        return self.asked.model_copy(update={"compute": compute})
+
+
+@contextlib.contextmanager
+def _joined(signals: Signals) -> Iterator[None]:
+    """Meet the other processes if there are any, and part from them at the end."""
+    if world().size == 1:
+        yield
+        return
+    from topwork.compute import collectives
+
+    collectives.join()
+    with collectives.lost_plainly(signals):
+        yield
+        collectives.leave()
+
+
+def _words() -> str:
+    program = Path(sys.argv[0])
+    typed = "topwork" in program.name or program.parts[-2:] == ("topwork", "__main__.py")
+    return shlex.join(["topwork", *sys.argv[1:]]) if typed else "from Python"
+
+
+def _load_torch() -> None:
+    from topwork.pipeline import strategy_run  # noqa: F401 - only to have torch and timm in memory while images are decoded

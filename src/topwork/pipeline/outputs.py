@@ -1,0 +1,228 @@
+"""What a trained strategy leaves in its run folder: the decision that val fits, the bundle, predictions and figures."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from topwork import backbones
+from topwork.bundle.card import Facts, write_card
+from topwork.bundle.files import write_bundle
+from topwork.bundle.timing import milliseconds_per_image
+from topwork.compute import devices
+from topwork.core import storage
+from topwork.core.artifacts import FORMAT, Predictions, Split
+from topwork.core.progress import duration
+from topwork.core.seeds import derive
+from topwork.data import images
+from topwork.evaluation import evaluate, ood
+from topwork.evaluation.decision import fit_decision
+from topwork.features import engines
+from topwork.features.extract import BATCH
+from topwork.pipeline.search import tuned
+from topwork.pipeline.setup import Setup
+from topwork.report.thumbnails import write_thumbnails
+from topwork.strategies import load
+from topwork.strategies.base import Fitted, calibrated
+
+PARTS = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trained strategy and where it belongs.
+
+    Attributes:
+        name: Of the strategy.
+        fitted: What it gave back.
+        setup: What all runs share.
+        folder: The run folder.
+        feature_seconds: Spent in computing features for it.
+    """
+
+    name: str
+    fitted: Fitted
+    setup: Setup
+    folder: Path
+    feature_seconds: float
+
+    def features(self, part: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """Features float32 (N, D) of a part by the backbone that the strategy uses, or of some rows of it."""
+        if self.fitted.features is not None:
+            return self.fitted.features(part, rows)
+        features = self.setup.features.part(part)
+        return features if rows is None else features[rows]
+
+    def probabilities(self, scores: np.ndarray, temperature: float) -> np.ndarray:
+        """Of scores float64 (N, K)."""
+        return calibrated(load(self.name), scores, self.fitted.tensors, temperature)
+
+
+def take_part(fitted: Fitted, split: Split, seed: int) -> None:
+    """What another process than rank 0 does while that finishes a network that all have trained."""
+    assert fitted.features is not None
+    for part in PARTS:
+        fitted.scores(part)
+    fitted.features("train", _neighbour_rows(split, seed))
+
+
+def finish(run: Finished) -> None:
+    """Write ``model/``, ``predictions.csv``, thumbnails and ``metrics.json``, in this order: the last says 'done'."""
+    start, setup, fitted = time.monotonic(), run.setup, run.fitted
+    memory = devices.peak_memory(setup.compute)
+    scores = {part: np.asarray(fitted.scores(part), dtype=np.float64) for part in PARTS}
+    neighbours = _neighbours(run)
+    distances = {part: neighbours.distances(run.features(part)) for part in PARTS}
+    logits = fitted.kind == "logit"
+    decision = fit_decision(scores, setup.split.labels, distances, run.probabilities, logits, neighbours.k)
+    said = {part: _predictions(run, part, scores[part], decision["temperature"]) for part in PARTS}
+    figures = {part: evaluate(predictions, setup.config.seed) for part, predictions in said.items()}
+    _write_bundle(run, decision, neighbours, figures["test"])
+    said["test"].write(run.folder / "predictions.csv")
+    root = setup.manifest.root
+    write_thumbnails(run.folder, lambda image: images.load_image(root / image))
+    value: dict[str, Any] = {
+        "format": FORMAT,
+        "strategy": run.name,
+        **figures,
+        "decision": decision,
+        "costs": _costs(run) | _tuning(run) | {f"peak_{name}": size for name, size in memory.items()},
+        "selection": fitted.selection,
+        "notes": _notes(run),
+    }
+    value["costs"]["evaluation_seconds"] = time.monotonic() - start
+    storage.write_json(run.folder / "metrics.json", value)
+    accuracy = value["test"]["accuracy"]
+    setup.progress.say(
+        f"  {run.name}: done in {duration(fitted.seconds)}; accuracy on test {accuracy['value']:.1%} "
+        f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]"
+    )
+
+
+def _predictions(run: Finished, part: str, scores: np.ndarray, temperature: float) -> Predictions:
+    split = run.setup.split
+    sure = run.probabilities(scores, temperature)
+    return Predictions(split.ids[part], split.classes, split.labels[part], scores, run.fitted.kind, sure)
+
+
+def _neighbours(run: Finished) -> ood.Neighbours:
+    """Training images to compare new ones with, in the feature space of the strategy's own backbone."""
+    split = run.setup.split
+    rows = _neighbour_rows(split, run.setup.config.seed)
+    features = ood.unit(run.features("train", rows)).astype(np.float16)
+    return ood.Neighbours(features, split.labels["train"][rows], tuple(split.ids["train"][i] for i in rows))
+
+
+def _neighbour_rows(split: Split, seed: int) -> np.ndarray:
+    return ood.chosen_rows(split.labels["train"], derive(seed, "neighbours"))
+
+
+def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: ood.Neighbours, test: dict[str, Any]) -> None:
+    fitted, setup = run.fitted, run.setup
+    tensors = dict(fitted.tensors)
+    if not fitted.whole:
+        tensors = {f"head.{key}": tensor for key, tensor in tensors.items()}
+        tensors |= {f"backbone.{key}": tensor for key, tensor in setup.backbone.module.state_dict().items()}
+    details = {
+        "pixels": images.POLICY,
+        "scores": fitted.kind,
+        "decision": decision,
+        "weights_license": setup.backbone.license if run.name != "scratch" else "none",
+        "data_license": setup.manifest.license,
+        "topwork": devices.environment(setup.compute)["topwork"],
+        "data": {"name": setup.manifest.name, "note": setup.manifest.note, "images": _counts(setup.split)},
+        "arithmetic": _arithmetic(fitted, setup),
+    }
+    write_bundle(
+        run.folder / "model",
+        tensors,
+        strategy=run.name,
+        model=setup.backbone.model,
+        classes=setup.split.classes,
+        spec=setup.backbone.spec,
+        details=details,
+        neighbours=neighbours,
+        card=_card(run, details, test),
+    )
+
+
+def _card(run: Finished, details: dict[str, Any], test: dict[str, Any]) -> bytes:
+    setup = run.setup
+    pretrained = run.name != "scratch"
+    return write_card(
+        Facts(
+            run.name,
+            setup.backbone.model,
+            setup.split.classes,
+            details,
+            test,
+            setup.split.note,
+            storage.sha256_file(run.folder / "split.csv"),
+            setup.backbone.account,
+            setup.source.hub if pretrained and setup.source else "",
+        )
+    )
+
+
+def _arithmetic(fitted: Fitted, setup: Setup) -> dict[str, Any]:
+    """What a prediction needs to give the same bits as the evaluation."""
+    engine = "plain" if fitted.whole else setup.features.engine
+    versions = devices.environment(setup.compute)
+    return {
+        "engine": engine,
+        "engine_version": engines.version(engine),
+        "precision": setup.compute.precision,
+        "device": setup.compute.device.type,
+        "threads": setup.compute.threads,
+        "batch": BATCH,
+        "torch": versions["torch"],
+        "pillow": versions["pillow"],
+    }
+
+
+def _counts(split: Split) -> dict[str, int]:
+    return {part: len(ids) for part, ids in split.ids.items()}
+
+
+def _costs(run: Finished) -> dict[str, Any]:
+    fitted, setup, model = run.fitted, run.setup, run.folder / "model"
+    whole, classifier = backbones.parameter_tensors(setup.backbone.model)
+    trained_tensors, trained = fitted.trained
+    network = (whole - classifier + trained_tensors, setup.backbone.parameters + trained)
+    all_tensors, parameters = fitted.parameters or network
+    once = sum(len(setup.split.ids[part]) for part in ("train", "val"))
+    return {
+        "train_seconds": fitted.seconds,
+        "feature_seconds": run.feature_seconds,
+        "trained_parameters": trained,
+        "parameters": parameters,
+        "trained_tensors": trained_tensors,
+        "all_tensors": all_tensors,
+        "epochs": len(fitted.history) or None,
+        "forward_passes": once if fitted.passes is None else fitted.passes,
+        "disk_bytes": sum(file.stat().st_size for file in model.iterdir()),
+        "milliseconds_per_image": milliseconds_per_image(model, setup.compute),
+    }
+
+
+def _tuning(run: Finished) -> dict[str, Any]:
+    found = tuned(run.folder)
+    return {"tune_trials": found["trials"], "tune_seconds": found["seconds"]} if found else {}
+
+
+def _notes(run: Finished) -> list[str]:
+    fitted = run.fitted
+    if fitted.whole:
+        return list(fitted.notes)
+    whole, classifier = backbones.parameter_tensors(run.setup.backbone.model)
+    trained = fitted.trained[0]
+    return [
+        *fitted.notes,
+        f"{run.name}: {whole} parameter tensors in the pretrained network; with the new head in place of its "
+        f"classifier {whole - classifier + trained}, of which {trained} train. "
+        "The SHA-256 of the backbone, BatchNorm statistics included, is the same before and after.",
+    ]

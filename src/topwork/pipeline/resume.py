@@ -1,0 +1,69 @@
+"""What a resume may change, and what it must not. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from topwork.core import config as configuration
+from topwork.core.artifacts import read_run_info
+from topwork.core.config import Config
+from topwork.core.errors import ChangedSettings, UsageError
+
+
+def asked_of(folder: Path) -> Config:
+    """The configuration that a run was started with."""
+    info = read_run_info(folder)
+    if info.kind != "run":
+        raise UsageError(f"{folder} is a {info.kind}. Go on with `topwork compare DATA --out {folder} --resume`.")
+    return configuration.validate(Config, info.details["asked"])
+
+
+def only_given(again: Config, asked: Config) -> Config:
+    """``again`` where it departs from the defaults, else ``asked``: what was not said on resume is not a change."""
+    base = Config(data=again.data, strategies=again.strategies).model_dump(mode="json")
+    merged = asked.model_dump(mode="json")
+
+    def merge(into: dict[str, Any], new: dict[str, Any], default: dict[str, Any]) -> None:
+        for key, value in new.items():
+            if isinstance(value, dict) and isinstance(into.get(key, {}), dict):
+                merge(into.setdefault(key, {}), value, default.get(key, {}))
+            elif value != default.get(key):
+                into[key] = value
+
+    merge(merged, again.model_dump(mode="json"), base)
+    return configuration.validate(Config, merged)
+
+
+def refuse_changes(new: Config, old: Config, folder: Path) -> None:
+    """Refuse all but more epochs of a single run, which then goes on with a schedule stretched to them."""
+    changed = configuration.differences(old, new)
+    more = _more_epochs(new, folder)
+    if more:
+        changed = [line for line in changed if not line.startswith(f"settings.{new.strategies[0]}.epochs:")]
+    if changed:
+        raise ChangedSettings(
+            f"{folder} was started with other settings ({'; '.join(changed)}). Resume without them, or choose another "
+            "--out for a new run."
+        )
+
+
+def _more_epochs(asked: Config, folder: Path) -> int | None:
+    """The epochs asked for, if they are more than a run that has begun was resolved to."""
+    path, name = folder / "config.toml", asked.strategies[0]
+    wanted = asked.settings.get(name, {}).get("epochs")
+    if not path.is_file() or len(asked.strategies) > 1 or not isinstance(wanted, int):
+        return None
+    planned = configuration.read(path).settings.get(name, {}).get("epochs")
+    return wanted if isinstance(planned, int) and wanted > planned else None
+
+
+def extend(asked: Config, folder: Path) -> None:
+    """Plan more epochs for a run, finished or not; a kill in between leaves it resumable as it was."""
+    epochs, name = _more_epochs(asked, folder), asked.strategies[0]
+    if epochs is None:
+        return
+    (folder / "metrics.json").unlink(missing_ok=True)  # it is not finished any more
+    resolved = configuration.read(folder / "config.toml")
+    settings = {name: {**resolved.settings[name], "epochs": epochs}}
+    configuration.write(resolved.model_copy(update={"settings": settings}), folder / "config.toml")

@@ -1,0 +1,166 @@
+"""What ``topwork.train`` and ``topwork.compare`` return: views on folders, read when asked. Imports no torch."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from topwork.core import storage
+from topwork.core.artifacts import EpochRecord, Predictions, read_history, read_predictions, read_run_info
+from topwork.core.errors import DataError
+from topwork.core.progress import duration
+
+if TYPE_CHECKING:
+    from topwork.evaluation.verdict import Verdict
+
+COLUMNS = ("strategy", "accuracy", "95 % interval", "macro-F1", "training time", "trained parameters")
+
+
+class Run:
+    """One training of one strategy.
+
+    Args:
+        path: Its folder.
+
+    Raises:
+        DataError: The folder is not a run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        info = read_run_info(self.path)
+        if info.kind != "run":
+            raise DataError(f"{path} is a {info.kind}, not a run; its runs are the folders in it.")
+        self.strategy, self.status = info.strategies[0], info.status
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The content of ``metrics.json``: figures on ``val`` and ``test`` with intervals, costs, what val chose."""
+        if not (self.path / "metrics.json").is_file():
+            raise DataError(f"{self.path} is not finished; go on with `topwork train --resume {self.path}`.")
+        return storage.read_json(self.path / "metrics.json")
+
+    @cached_property
+    def history(self) -> list[EpochRecord]:
+        """The epochs; none for a strategy without epochs."""
+        return read_history(self.path / "history.jsonl")
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """What it says about every test image."""
+        return read_predictions(self.path / "predictions.csv")
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    def row(self) -> tuple[str, ...]:
+        """The cells of a table with ``COLUMNS``."""
+        test, costs = self.metrics["test"], self.metrics["costs"]
+        accuracy = test["accuracy"]
+        return (
+            self.strategy,
+            f"{accuracy['value']:.1%}",
+            f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]",
+            f"{test['macro_f1']['value']:.3f}",
+            duration(costs["train_seconds"]),
+            f"{costs['trained_parameters']:,}",
+        )
+
+    def __repr__(self) -> str:
+        return f"Run({self.strategy}, {self.status}, {self.path})"
+
+    def _repr_html_(self) -> str:
+        return _html([self], self.path)
+
+
+class Comparison:
+    """Several runs on one split.
+
+    Args:
+        path: Its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        info = read_run_info(self.path)
+        self.status = info.status
+        self.runs = {
+            name: Run(self.path / name) for name in info.strategies if (self.path / name / "run.json").is_file()
+        }
+
+    def __getitem__(self, strategy: str) -> Run:
+        return self.runs[strategy]
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs.values())
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Strategy to the content of its ``metrics.json``."""
+        return {name: run.metrics for name, run in self.runs.items()}
+
+    @property
+    def history(self) -> dict[str, list[EpochRecord]]:
+        """Strategy to its epochs."""
+        return {name: run.history for name, run in self.runs.items()}
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """What is better than what, by how much, and what it costs; None if nothing has finished."""
+        from topwork.report.judge import judge_folder
+
+        return judge_folder(self.path).verdict
+
+    def best_on_val(self) -> Run:
+        """The run with the highest accuracy on val; of equals the first. Test chooses nothing."""
+        return max(self.runs.values(), key=lambda run: run.metrics["val"]["accuracy"]["value"])
+
+    def __repr__(self) -> str:
+        return f"Comparison({', '.join(self.runs)}, {self.status}, {self.path})"
+
+    def _repr_html_(self) -> str:
+        return _html(list(self.runs.values()), self.path)
+
+
+def table(runs: list[Run]) -> str:
+    """The runs as aligned text."""
+    rows = [COLUMNS, *(run.row() for run in runs)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
+
+
+def said(comparison: Comparison, width: int = 100) -> str:
+    """The verdict of a comparison as wrapped text; empty if nothing has finished."""
+    from topwork.evaluation.verdict_text import verdict_text  # SciPy is not needed before the end
+
+    verdict = comparison.verdict
+    if not verdict:
+        return ""
+    repeats, number = verdict.repeats
+    above = f"The table is of the first {repeats[:-1]} of {number}.\n\n" if repeats else ""
+    return above + textwrap.fill(" ".join(verdict_text(verdict)), width, break_on_hyphens=False)
+
+
+def _html(runs: list[Run], path: Path) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in run.row()) + "</tr>" for run in runs)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{escape(str(path))}</p>"

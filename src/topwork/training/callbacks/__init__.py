@@ -1,0 +1,39 @@
+"""Telling other programs about trainings, never unless asked: ``--track NAME``, or callbacks from Python.
+
+A kind of tracker is one file here and one line in ``TRACKERS``; what is not in it is a ``Callback`` of the user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from topwork.core.errors import UnknownName, UsageError
+from topwork.training.callbacks.base import Callback, TrackedRun, Tracking
+from topwork.training.callbacks.tensorboard import TensorBoard
+
+__all__ = ["TRACKERS", "Callback", "TrackedRun", "Tracking", "listeners"]
+
+TRACKERS: dict[str, type[Callback]] = {"tensorboard": TensorBoard}
+_HOOKS = ("on_start", "on_epoch", "on_end")
+
+
+def listeners(names: Sequence[str], callbacks: Sequence[Any]) -> list[Any]:
+    """What is told about trainings.
+
+    Args:
+        names: Keys of ``TRACKERS``.
+        callbacks: Objects with some of the methods of ``Callback``.
+
+    Raises:
+        UnknownName: There is no such tracker.
+        UsageError: A callback has none of the methods.
+        MissingExtra: A tracker needs a package that is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise UnknownName("tracker", name, TRACKERS, "Others are callbacks from Python: docs/tracking.md.")
+    for callback in callbacks:
+        if isinstance(callback, type) or not any(hasattr(callback, hook) for hook in _HOOKS):
+            raise UsageError(f"{callback!r} is no callback; it needs one of the methods {', '.join(_HOOKS)}.")
+    return [*(TRACKERS[name]() for name in dict.fromkeys(names)), *callbacks]

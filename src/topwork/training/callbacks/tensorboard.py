@@ -1,0 +1,54 @@
+"""Event files for TensorBoard in ``RUN/tensorboard/``, written by torch's own writer. Needs the extra."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from topwork.core.errors import MissingExtra
+from topwork.training.callbacks.base import Callback, TrackedRun
+
+FOLDER = "tensorboard"
+_NAMES = {"train_loss": "loss/train", "val_loss": "loss/val", "val_accuracy": "accuracy/val", "lr": "learning rate"}
+
+
+class TensorBoard(Callback):
+    """Losses, accuracy and learning rate by epoch, the settings as text, figures of test at the end.
+
+    ``tensorboard --logdir COMPARISON`` shows all strategies side by side. A resumed run writes a further file, from the
+    epoch on that was not written yet.
+
+    Raises:
+        MissingExtra: The package is not installed.
+    """
+
+    def __init__(self) -> None:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise MissingExtra("--track tensorboard", "tensorboard")
+        self._writers: dict[Path, Any] = {}
+
+    def on_start(self, run: TrackedRun) -> None:
+        """Open a file; the settings are written once."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writers[run.path] = writer = SummaryWriter(str(run.path / FOLDER))
+        if not run.resumed:
+            text = (run.path / "config.toml").read_text("utf-8", "replace")
+            writer.add_text("settings", "".join(f"    {line}\n" for line in text.splitlines()))
+        writer.flush()
+
+    def on_epoch(self, run: TrackedRun, epoch: dict[str, Any]) -> None:
+        """Write the figures of an epoch so that a kill loses none."""
+        writer = self._writers[run.path]
+        for name, tag in _NAMES.items():
+            writer.add_scalar(tag, epoch[name], epoch["epoch"])
+        writer.flush()
+
+    def on_end(self, run: TrackedRun, metrics: dict[str, Any]) -> None:
+        """Write the figures of test at the best epoch on val, or at 0 for a strategy without epochs."""
+        writer = self._writers.pop(run.path)
+        best = int(metrics.get("selection", {}).get("epoch", 0))
+        for name in ("accuracy", "macro_f1"):
+            writer.add_scalar(f"{name.replace('_', ' ')}/test", metrics["test"][name]["value"], best)
+        writer.close()

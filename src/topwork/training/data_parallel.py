@@ -1,0 +1,115 @@
+"""One model on several devices: gradients, losses and BatchNorm statistics are those of the whole batch."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from topwork.compute import collectives
+from topwork.compute.ranks import World, world
+from topwork.core.errors import TopworkError
+from topwork.training.state import Tensors
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Replicas:
+    """The copies of a model whose batches are cut by rank; with one process it is the model itself.
+
+    Args:
+        model: On the device of this process.
+        forward: What a step runs in place of it, with its parameters; None for the model itself.
+        shared: Whether batches are cut by rank; if not, every process trains the same model on the same batches.
+    """
+
+    def __init__(self, model: nn.Module, forward: Forward | None, shared: bool) -> None:
+        self.world = world() if shared else World()
+        self._model, self.forward = model, self._over_devices(model, forward or model)
+        self._statistics = [
+            value
+            for module in model.modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, nn.SyncBatchNorm)
+            for value in (module.running_mean, module.running_var)
+            if value is not None
+        ]
+
+    def _over_devices(self, model: nn.Module, forward: Forward) -> Forward:
+        """What makes the gradients of all processes one."""
+        if self.world.size == 1:
+            return forward
+        # unused parameters are looked for because that also keeps the order of the sums as it is in step 1: a
+        # resumed training would else add up in another order than the unbroken one
+        run = _Run(model, forward)
+        return DistributedDataParallel(run, find_unused_parameters=True, forward_sync_buffers=False)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of the images of this process."""
+        if self.world.size == 1:
+            return self.forward(x)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
+            return self.forward(x)
+
+    @property
+    def salt(self) -> tuple[int, ...]:
+        """What makes the randomness of this process its own; empty for rank 0, whose is that of a single process."""
+        return (self.world.rank,) if self.world.rank else ()
+
+    def adding_up(self, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """The context of a piece of a batch: gradients are exchanged with the last one only."""
+        if isinstance(self.forward, DistributedDataParallel) and not last:
+            return self.forward.no_sync()
+        return contextlib.nullcontext()
+
+    def mean(self, value: torch.Tensor) -> torch.Tensor:
+        """Over the processes; a floating-point tensor of one shape."""
+        return collectives.mean(value) if self.world.size > 1 else value
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is true in any process."""
+        return bool(collectives.largest(int(flag))) if self.world.size > 1 else flag
+
+    def refuse_short_memory(self) -> None:
+        """Several processes cannot take a step in more pieces that one of them alone has run out of memory in.
+
+        Raises:
+            TopworkError: There are several.
+        """
+        if self.world.size > 1:
+            raise TopworkError(
+                "A device has run out of memory. Go on with a smaller --batch-size or more pieces of a batch "
+                "(--set finetune.accumulate=2) in a new run, or on more devices."
+            )
+
+    def whole(self, tensors: Tensors) -> Tensors:
+        """Tensors of this model on the CPU."""
+        return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+
+    def finish(self, best: Tensors) -> None:
+        """End the training with these weights."""
+        self._model.load_state_dict(best)
+
+    def after_step(self) -> None:
+        """Running statistics become the mean of what each process saw, where BatchNorm itself is not synchronised."""
+        if self.world.size == 1 or not self._statistics:
+            return
+        together = collectives.mean(torch.cat(self._statistics))
+        for own, common in zip(self._statistics, together.split([len(s) for s in self._statistics]), strict=True):
+            own.copy_(common)
+
+
+class _Run(nn.Module):
+    """A forward pass as the module that DistributedDataParallel asks for."""
+
+    def __init__(self, model: nn.Module, forward: Forward) -> None:
+        super().__init__()
+        self.model, self._forward = model, forward
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._forward(x)

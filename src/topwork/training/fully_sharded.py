@@ -1,0 +1,71 @@
+"""One model cut over several devices: of weights, gradients, averages and optimizer each has its piece.
+
+FSDP2, torch's ``fully_shard``: before a block computes, its weights are brought together, and let go after it.
+Zhao et al. 2023, "PyTorch FSDP" (arXiv 2304.11277), after ZeRO, Rajbhandari et al. 2020 (arXiv 1910.02054).
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+
+from topwork.backbones import blocks
+from topwork.compute import collectives
+from topwork.compute.devices import Compute
+from topwork.compute.ranks import world
+from topwork.training.data_parallel import Forward, Replicas
+from topwork.training.state import Tensors
+
+
+class Sharded(Replicas):
+    """A model whose parts are replaced by sharded copies while it is trained.
+
+    Args:
+        model: Its parts (backbone, head) are called one by one. They come back with ``finish``.
+        groups: Parameter groups; they get the parameters of the copies.
+        compute: The device.
+    """
+
+    def __init__(self, model: nn.Module, groups: list[dict[str, Any]], compute: Compute) -> None:
+        self._device = compute.device
+        self._whole = {name: part.cpu() for name, part in model.named_children()}
+        names = {parameter: name for name, parameter in model.named_parameters()}
+        mesh = init_device_mesh(compute.device.type, (world().size,))
+        for name, part in self._whole.items():
+            own = copy.deepcopy(part).to(memory_format=torch.contiguous_format)  # pieces are cut from rows
+            for block in [*blocks(own), own]:
+                fully_shard(block, mesh=mesh, reshard_after_forward=True)
+            setattr(model, name, own)
+            # features are often a view, and the danger that torch tells of is a next step that changes it in place
+            warnings.filterwarnings("ignore", rf"FSDP2-wrapped module \({type(own).__name__}\) returned a view")
+        parameters = dict(model.named_parameters())
+        for group in groups:
+            group["params"] = [parameters[names[parameter]] for parameter in group["params"]]
+        super().__init__(model, None, shared=True)
+
+    def _over_devices(self, model: nn.Module, forward: Forward) -> Forward:
+        return forward  # the parts do it
+
+    def whole(self, tensors: Tensors) -> Tensors:
+        """Tensors of this model brought together on the CPU, in rank 0; the others must call it too."""
+        found = {}
+        for name, tensor in tensors.items():
+            value = collectives.gathered(tensor)
+            if self.world.main:
+                found[name] = value
+        return found
+
+    def finish(self, best: Tensors) -> None:
+        """Put the parts that were replaced back, with these weights of rank 0."""
+        for name, part in self._whole.items():
+            setattr(self._model, name, part)
+        if self.world.main:
+            self._model.load_state_dict(best)
+        collectives.spread(self._model.state_dict().values())
+        self._model.to(self._device)

@@ -1,0 +1,191 @@
+"""Training a whole network on images: the task that ``loop.fit`` needs, and its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from topwork.backbones import synchronised
+from topwork.compute import collectives
+from topwork.compute.devices import Compute, compiled, speed_up_training
+from topwork.compute.ranks import world
+from topwork.core.artifacts import InputSpec, Manifest, Split
+from topwork.core.config import ImageTrainingConfig, TrainingConfig
+from topwork.data.batches import Targets, TrainBatches, eval_batches, train_weights
+from topwork.data.transforms import Mixer, TrainTransform, normalise
+from topwork.training.loop import Batch, Task
+
+EVAL_BATCH = 32
+BN_MOMENTUM = 0.1
+
+
+class Classifier(nn.Module):
+    """A backbone (B, 3, S, S) -> (B, D) with a head (B, D) -> (B, K)."""
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (B, K) of normalised images (B, 3, S, S)."""
+        return self.head(self.backbone(x))
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """The images of a run and how they are fed.
+
+    Attributes:
+        manifest, split: The images.
+        spec: What the network is fed.
+        compute: Device and precision.
+        seed: Of the run.
+        any_size: Whether the network also takes other sizes.
+    """
+
+    manifest: Manifest
+    split: Split
+    spec: InputSpec
+    compute: Compute
+    seed: int
+    any_size: bool = True
+
+    @property
+    def targets(self) -> Targets:
+        """Of the train part."""
+        return Targets(self.split.labels["train"], len(self.split.classes), train_weights(self.manifest, self.split))
+
+    def logits(self, model: nn.Module, part: str) -> np.ndarray:
+        """Logits of a part in the order of the split, float32 (N, K)."""
+        return self.outputs(model, self.split.ids[part])[0]
+
+    def outputs(self, model: nn.Module, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``."""
+        assert isinstance(model, Classifier)
+        model.eval()
+        logits, features = collectives.in_batches(ids, EVAL_BATCH, lambda share: self._outputs(model, share))
+        return logits.numpy(), features.numpy()
+
+    def _outputs(self, model: Classifier, ids: Sequence[str]) -> list[torch.Tensor]:
+        compute, logits, features = self.compute, [], []
+        # not inference_mode: the weights of a model that is cut over devices, brought together in it, would never train
+        with torch.no_grad(), compute.autocast():
+            for pixels, count in eval_batches(self.manifest.root, ids, self.spec, EVAL_BATCH, compute.workers):
+                y = model.backbone(normalise(pixels, self.spec, compute.device))
+                logits.append(model.head(y)[:count].float().cpu())
+                features.append(y[:count].float().cpu())
+        return [torch.cat(logits), torch.cat(features)]
+
+
+class Answers:
+    """What a network that was trained whole says about the parts: each is run through it once.
+
+    Args:
+        model: With its final weights.
+        data: The images.
+    """
+
+    def __init__(self, model: nn.Module, data: ImageData) -> None:
+        self._model, self._data = model, data
+        self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def _part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
+        if part not in self._known:
+            self._known[part] = self._data.outputs(self._model, self._data.split.ids[part])
+        return self._known[part]
+
+    def scores(self, part: str) -> np.ndarray:
+        """Logits float32 (N, K) in the order of the split."""
+        return self._part(part)[0]
+
+    def features(self, part: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """Features float32 (N, D) of a part, or of some rows of it."""
+        if rows is None or part in self._known:
+            return self._part(part)[1] if rows is None else self._part(part)[1][rows]
+        ids = self._data.split.ids[part]
+        return self._data.outputs(self._model, [ids[i] for i in rows])[1]
+
+
+def class_weights(
+    config: TrainingConfig, labels: np.ndarray, classes: int, device: torch.device
+) -> torch.Tensor | None:
+    """Weights of the classes in the loss, float32 (K,): N / (K n_k) if they are to count alike, else None."""
+    if config.class_weights == "none":
+        return None
+    counts = np.bincount(labels, minlength=classes)
+    return torch.tensor(len(labels) / (classes * np.maximum(counts, 1)), dtype=torch.float32, device=device)
+
+
+def val_score(logits: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
+    """Cross-entropy and accuracy of logits float (N, K) of the val part."""
+    target = torch.from_numpy(labels)
+    accuracy = (logits.argmax(1) == target).double().mean()
+    return float(functional.cross_entropy(logits.double(), target)), float(accuracy)
+
+
+def training_mode(
+    model: nn.Module, config: ImageTrainingConfig, frozen: Sequence[nn.Module] = ()
+) -> Callable[[], None]:
+    """What puts a model into training mode, but for its BatchNorm layers as configured and for frozen modules."""
+    for module in _norms(model):  # some networks ship a memory of thousands of steps, more than a short training has
+        module.momentum = max(BN_MOMENTUM, module.momentum or 0.0)
+
+    def switch() -> None:
+        model.train()
+        for module in _norms(model):  # not those from before: others may stand in their place by now
+            module.train(config.batch_norm == "update")
+        for module in frozen:
+            module.eval()
+
+    return switch
+
+
+def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
+def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTrainingConfig, data: ImageData) -> Task:
+    """The task of training a classifier, already on its device, on the train part of the data."""
+    assert isinstance(config.train_size, int)
+    if world().size > 1 and config.batch_norm == "update" and data.compute.device.type == "cuda":
+        model.backbone = synchronised(model.backbone)
+    speed_up_training(model, data.compute)
+    split, spec, device = data.split, data.spec, data.compute.device
+    train, labels = split.ids["train"], split.labels["train"]
+    transform = TrainTransform(config, spec, config.train_size, data.seed)
+    mixer, place = Mixer(config, len(split.classes), data.seed), world()
+    extra = int(place.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of a share's first image
+
+    def prepare(batch: Batch, step: int) -> Batch:
+        pixels, target = batch
+        x, target = mixer(normalise(pixels, spec, device), target.to(device, non_blocking=True), step)
+        return x[extra:], target[extra:]
+
+    return Task(
+        model,
+        groups,
+        TrainBatches(
+            data.manifest.root,
+            train,
+            data.targets,
+            spec,
+            transform,
+            config.batch_size,
+            data.seed,
+            data.compute.workers,
+            place.cut,
+            neighbour=bool(extra),
+        ),
+        prepare,
+        lambda: val_score(torch.from_numpy(data.logits(model, "val")), split.labels["val"]),
+        class_weights(config, labels, len(split.classes), device),
+        training_mode(model, config),
+        compiled(model) if config.compile is True else None,
+        shared=True,
+    )

@@ -1,0 +1,50 @@
+"""Where a search looks for settings: random points, as good as a grid at the price of one (Bergstra & Bengio 2012)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from topwork.core.seeds import derive
+
+
+@dataclass(frozen=True)
+class LogRange:
+    """A number between two ends, uniform on the scale of its logarithm; ``single`` makes it a grid of one value."""
+
+    low: float
+    high: float
+    single: bool = False
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """One value, to three digits."""
+        value = float(f"{np.exp(rng.uniform(np.log(self.low), np.log(self.high))):.3g}")
+        return (value,) if self.single else value
+
+
+@dataclass(frozen=True)
+class Options:
+    """One of a few values."""
+
+    values: tuple[Any, ...]
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """One of them."""
+        return self.values[int(rng.integers(len(self.values)))]
+
+
+Space = Mapping[str, LogRange | Options]
+
+
+def space(**settings: LogRange | Options) -> Space:
+    """Where to look, by the names of settings."""
+    return settings
+
+
+def draw(where: Space, seed: int, strategy: str, trial: int) -> dict[str, Any]:
+    """The settings of a trial that counts from 1; equal arguments give equal settings."""
+    rng = np.random.default_rng(derive(seed, "tune", strategy, trial))
+    return {name: kind.draw(rng) for name, kind in where.items()}

@@ -1,0 +1,171 @@
+"""Exported graphs: Pillow's pixels, and the bundle's probabilities, for every strategy and format."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tests.conftest import SETS
+from tests.torture import exports
+
+import topwork
+from topwork.bundle.files import read_bundle
+from topwork.core.artifacts import InputSpec
+from topwork.core.errors import StorageError, UnknownName, UsageError
+from topwork.data.images import load_image
+from topwork.data.transforms import eval_pixels
+from topwork.inference.export import FORMATS, format_named
+from topwork.inference.export.check import ExportFailed, check_file, sample
+from topwork.inference.export.filters import FILTERS
+from topwork.inference.export.resize import Resize
+from topwork.inference.export.run import export, trace
+from topwork.inference.locate import find_bundle
+from topwork.strategies import STRATEGIES, load
+
+
+@pytest.fixture(scope="module")
+def tiny(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
+    """All strategies on a network of a few layers, which is exported within seconds."""
+    root = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    network = timm.create_model("test_efficientnet", num_classes=0)
+    safetensors.torch.save_file(network.state_dict(), root / "random.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOPWORK_CACHE", str(root / "cache"))
+        return topwork.compare(
+            photos, out=root / "out", model="test_efficientnet", weights=str(root / "random.safetensors"), img_size=32,
+            strategies=list(STRATEGIES), sets=(*SETS, "compute.engine=plain"), curve=["none"], workers=0, threads=1,
+            quiet=True,
+        )  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 900), width=st.integers(1, 900), side=st.integers(16, 96), kept=st.integers(1, 96),
+    interpolation=st.sampled_from([*FILTERS, "nearest"]), smooth=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_the_resize_is_pillows_and_without_float64_but_for_a_tie_in_thousands(
+    height: int, width: int, side: int, kept: int, interpolation: str, smooth: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    array = rng.integers(0, 256, (9, 9, 3) if smooth else (height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(array).resize((width, height))
+    spec = InputSpec(min(kept, side), side, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    expected, given = eval_pixels(image, spec).float(), torch.from_numpy(np.array(image))[None]
+    assert torch.equal(Resize(spec)(given)[0], expected)
+    off = (Resize(spec, float64=False)(given)[0] - expected).abs()
+    assert off.max() <= 1
+    assert off.sum() <= 1 + off.numel() / 2000
+
+
+class Resized(torch.nn.Module):
+    """The resize as a graph with the outputs of one."""
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        self.resize = Resize(spec)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.resize(images)
+        return x, x.clone()
+
+
+@pytest.mark.parametrize("name", ["onnx", "torch-export"])
+@pytest.mark.parametrize("interpolation", [*FILTERS, "nearest"])
+def test_the_resize_in_the_file_is_pillows(name: str, interpolation: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    spec = InputSpec(121, 217, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    program, _ = trace(Resized(spec), rng.integers(0, 256, (331, 397, 3), dtype=np.uint8))
+    format_named(name).write(program, tmp_path, {"topwork": ""})
+    run, off = format_named(name).open(tmp_path), 0
+    for _ in range(60):
+        height, width = np.exp(rng.uniform(0, np.log(900), 2)).astype(int)
+        array = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        found, _ = run(array[None])
+        off += int((found[0] != eval_pixels(Image.fromarray(array), spec).numpy()).sum())
+    assert off == 0
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_probability_layer_is_the_strategys(comparison: topwork.Comparison, name: str) -> None:
+    bundle = read_bundle(comparison[name].path / "model")
+    scores = np.random.default_rng(0).normal(0, 3, (20, 3))
+    layer = load(name).probability_layer(bundle.head)(torch.from_numpy(scores)).numpy()
+    np.testing.assert_allclose(layer, load(name).probabilities(scores, bundle.head), atol=1e-7)
+
+
+@pytest.mark.parametrize(("name", "kind"), [*zip(STRATEGIES, cycle(FORMATS), strict=False)])
+def test_every_strategy_is_exported_and_agrees(tiny: topwork.Comparison, name: str, kind: str, tmp_path: Path) -> None:
+    made = export(tiny[name].path, kind, out=tmp_path / "out", quiet=True)
+    assert made.agreement.good
+    assert made.facts["classes"] == ["class0", "class1", "class2"]
+    assert made.facts["check"]["pixels_unlike_pillow"] == 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_predicts_images_of_any_size(
+    tiny: topwork.Comparison, photos: Path, name: str, tmp_path: Path
+) -> None:
+    made = export(tiny["svm"].path, name, out=tmp_path / "out", quiet=True)
+    assert made.agreement.good
+    run = format_named(name).open(tmp_path / "out")
+    model = topwork.Predictor(
+        find_bundle(tiny["svm"].path), device="cpu", precision="float32", engine="plain", workers=0
+    )
+    picture = load_image(photos / "class1" / "003.png")
+    for size in ((48, 48), (331, 77), (50, 700)):
+        image = picture.resize(size)
+        expected = model.answers(eval_pixels(image, model.spec)[None]).probabilities
+        found, _ = run(np.array(image)[None])
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    with pytest.raises(StorageError, match="--overwrite"):
+        export(tiny["svm"].path, name, out=tmp_path / "out", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "files"), [("onnx", ["model.onnx"]), ("openvino", ["model.bin", "model.xml"])], ids=["onnx", "openvino"]
+)
+def test_int8_tells_what_it_costs(tiny: topwork.Comparison, name: str, files: list[str], tmp_path: Path) -> None:
+    made = export(tiny["mlp"].path, name, out=tmp_path / "out", quantize="int8", quiet=True)
+    if name == "onnx":  # the other file is mostly words for a network of a few layers
+        assert made.facts["bytes"] < made.facts["bytes_float32"]
+    assert {"equal", "difference", "accuracy", "accuracy_float32"} <= set(made.facts["loss"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", *files]
+
+
+@pytest.mark.parametrize("pair", exports.each_once()[::2], ids="-".join)
+def test_networks_of_six_families_are_exported_and_agree(pair: tuple[str, str]) -> None:
+    """Each in one format; ``make torture`` has twelve families in every format."""
+    tally = exports.check([pair], exports.TINY)
+    assert tally.wrong == []
+    assert tally.hit == 1
+
+
+def test_a_file_that_disagrees_is_refused(comparison: topwork.Comparison, photos: Path) -> None:
+    model = topwork.Predictor(find_bundle(comparison["mlp"].path), device="cpu", precision="float32", workers=0)
+    images = {str(p): np.asarray(load_image(p)) for p in sorted(photos.rglob("00*.png"))}
+    wanted = sample(model, images)
+
+    def wrong(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        p = np.full((1, 3), 1 / 3)
+        return p, p
+
+    with pytest.raises(ExportFailed, match=r"worst: .*\.png"):
+        check_file("onnx", wrong, wanted)
+
+
+def test_what_cannot_be_exported_is_said(comparison: topwork.Comparison, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="onnx"):
+        export(comparison.path, "tflite", out=tmp_path / "x", quiet=True)
+    with pytest.raises(UsageError, match="int8"):
+        export(comparison.path, "torch-export", quantize="int8", out=tmp_path / "x", quiet=True)
+    with pytest.raises(UsageError, match="int4"):
+        export(comparison.path, "onnx", quantize="int4", out=tmp_path / "x", quiet=True)

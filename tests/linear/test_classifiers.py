@@ -1,0 +1,201 @@
+"""Linear classifiers of all classes at once against LIBLINEAR, scikit-learn's logistic regression and autograd."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
+from topwork.core.config import ChoiceConfig
+from topwork.linear.classifiers import LinearModel, Problem, cross_validate
+from topwork.linear.losses import Softmax, SquaredHinge
+from topwork.linear.selection import choose, stratified
+
+
+def _data(seed: int, images: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, images - classes)])
+    centres = rng.normal(0, 1, (classes, features))
+    return (centres[labels] + rng.normal(0, 1.5, (images, features))).astype(np.float32), labels
+
+
+def _fit(
+    x: np.ndarray, labels: np.ndarray, grid: tuple[float, ...], kind: str = "hinge", tolerance: float = 1e-6
+) -> list[LinearModel]:
+    return list(Problem(x, labels, int(labels.max()) + 1, kind, tolerance=tolerance).path(grid))  # type: ignore[arg-type]
+
+
+def _hinge_objective(weight: np.ndarray, bias: np.ndarray, x: np.ndarray, labels: np.ndarray, c: float) -> float:
+    """LIBLINEAR's, summed over the machines; its bias is penalised too."""
+    total = 0.0
+    for k in range(len(weight)):
+        y = np.where(labels == (k if len(weight) > 1 else 1), 1.0, -1.0)
+        slack = np.maximum(0, 1 - y * (x @ weight[k] + bias[k]))
+        total += 0.5 * (weight[k] @ weight[k] + bias[k] ** 2) + c * (slack**2).sum()
+    return total
+
+
+@settings(deadline=None, max_examples=25)
+@example(seed=0, images=115, features=29, classes=2, c=30.0)  # nearly separable
+@given(
+    st.integers(0, 10_000),
+    st.integers(12, 120),
+    st.integers(1, 90),
+    st.integers(2, 6),
+    st.sampled_from([1e-4, 1e-2, 1.0, 30.0]),
+)
+def test_the_objective_is_not_above_liblinears(seed: int, images: int, features: int, classes: int, c: float) -> None:
+    x, labels = _data(seed, images, features, classes)
+    reference = LinearSVC(C=c, tol=1e-9, max_iter=200_000, dual=False).fit(x.astype(np.float64), labels)
+    (machine,) = _fit(x, labels, (c,))
+    ours = _hinge_objective(machine.weight, machine.bias, x, labels, c)
+    theirs = _hinge_objective(reference.coef_, reference.intercept_, x, labels, c)
+    assert ours <= theirs * (1 + 1e-5) + 1e-9
+
+
+def _softmax_objective(w: np.ndarray, x: np.ndarray, labels: np.ndarray, c: float) -> float:
+    scores = torch.from_numpy(x @ w.T)
+    loss = torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels), reduction="sum")
+    return 0.5 * float((w**2).sum()) + c * float(loss)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(0, 10_000),
+    st.integers(12, 120),
+    st.integers(1, 90),
+    st.integers(2, 6),
+    st.sampled_from([1e-4, 1e-2, 1.0, 30.0]),
+)
+def test_softmax_regression_is_not_above_scikit_learns(
+    seed: int, images: int, features: int, classes: int, c: float
+) -> None:
+    x, labels = _data(seed, images, features, classes)
+    x = np.pad(x, ((0, 0), (0, 1)), constant_values=10.0).astype(np.float64)  # the bias as a hardly penalised weight
+    strength = 2 * c if classes == 2 else c  # its one plane is the difference of two rows, and penalised as such
+    reference = LogisticRegression(C=strength, fit_intercept=False, tol=1e-9, max_iter=20_000).fit(x, labels)
+    theirs = reference.coef_ if classes > 2 else np.concatenate([-reference.coef_, reference.coef_]) / 2
+    (model,) = _fit(x[:, :-1], labels, (c,), "softmax")
+    ours = np.concatenate([model.weight, model.bias[:, None] / 10], axis=1)
+    best = _softmax_objective(theirs, x, labels, c)
+    assert best * (1 - 1e-5) <= _softmax_objective(ours, x, labels, c) <= best * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("c", [0.7, torch.linspace(0.1, 2, 7, dtype=torch.float64)[:, None]], ids=["one", "each"])
+@pytest.mark.parametrize("loss", [SquaredHinge, Softmax])
+def test_slopes_and_curvatures_are_autograds(loss: type, c: float | torch.Tensor) -> None:
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (7,), generator=rng)
+    mine = loss(labels[:, None] == torch.arange(4), c)
+    scores = torch.randn(7, 4, generator=rng, dtype=torch.float64)
+    change = torch.randn(7, 4, generator=rng, dtype=torch.float64)
+
+    def value(s: torch.Tensor) -> torch.Tensor:
+        return mine.value(s).sum()
+
+    slope = torch.autograd.functional.jacobian(value, scores)
+    product = torch.autograd.functional.hvp(value, scores, change)[1]
+    torch.testing.assert_close(mine.slope(scores), slope)
+    curvature = mine.curvature(scores)
+    torch.testing.assert_close(mine.product(curvature, change.float()), product.float(), atol=1e-6, rtol=1e-5)
+    full = torch.autograd.functional.hessian(value, scores).reshape(28, 28)
+    torch.testing.assert_close(mine.bend(curvature), full.diagonal().reshape(7, 4).float(), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["hinge", "softmax"])
+def test_a_path_ends_where_single_fits_end(kind: str) -> None:
+    x, labels = _data(1, 200, 40, 4)
+    grid = (1e-3, 1e-2, 1e-1)
+    for c, model in zip(grid, _fit(x, labels, grid, kind, 1e-14), strict=True):
+        (alone,) = _fit(x, labels, (c,), kind, 1e-14)
+        np.testing.assert_allclose(model.weight, alone.weight, atol=1e-6)
+        if kind == "hinge":
+            reference = LinearSVC(C=c, tol=1e-10, max_iter=100_000, dual=False).fit(x.astype(np.float64), labels)
+            np.testing.assert_allclose(model.scores(x), reference.decision_function(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("features", [3, 500])
+def test_predictions_are_liblinears(features: int) -> None:
+    x, labels = _data(2, 300, features, 5)
+    new, _ = _data(2, 500, features, 5)
+    (machine,) = _fit(x, labels, (0.01,), tolerance=1e-4)
+    reference = LinearSVC(C=0.01, tol=1e-8, max_iter=100_000).fit(x.astype(np.float64), labels)
+    assert (machine.scores(new).argmax(axis=1) == reference.predict(new)).mean() >= 0.995
+
+
+def test_two_classes_have_one_plane_with_two_signs() -> None:
+    model = LinearModel(np.array([[1.0, 2.0]]), np.array([0.5]))
+    np.testing.assert_array_equal(model.scores(np.array([[1.0, 1.0]])), [[-3.5, 3.5]])
+
+
+@pytest.mark.parametrize(("classes", "features"), [(2, 20), (4, 20), (4, 300)])
+def test_folds_are_fitted_without_what_they_are_judged_on(classes: int, features: int) -> None:
+    x, labels = _data(3, 120, features, classes)
+    folds = stratified(labels, 5, seed=1)
+    grid = (1e-3, 1e-1)
+    problem = Problem(x, labels, classes, "hinge", tolerance=1e-10)
+    for c, (accuracy, _) in zip(grid, cross_validate(problem, labels, grid, folds), strict=True):
+        right = 0
+        for fold in folds:
+            rest = np.setdiff1d(np.arange(len(labels)), fold)
+            reference = LinearSVC(C=c, tol=1e-9, max_iter=100_000, dual=False)
+            reference.fit(x[rest].astype(np.float64), labels[rest])
+            right += (reference.predict(x[fold]) == labels[fold]).sum()
+        assert accuracy == right / len(labels)
+
+
+def test_the_chosen_c_is_fitted_on_all_of_train() -> None:
+    x, labels = _data(4, 150, 30, 3)
+    parts = {"train": (x, labels)}  # val is not even asked for
+    choice = choose("hinge", ChoiceConfig(grid=(0.1, 1e-3), folds=3), parts, 3, "cpu", seed=0)
+    (alone,) = _fit(x, labels, (choice.c,), tolerance=1e-10)
+    np.testing.assert_allclose(choice.fit.scores(x), alone.scores(x), atol=0.02)
+
+
+@given(st.integers(0, 1000), st.integers(2, 7), st.integers(2, 5))
+def test_folds_hold_each_image_once_and_each_class_in_shares(seed: int, folds: int, classes: int) -> None:
+    _, labels = _data(seed, 60, 1, classes)
+    parts = stratified(labels, folds, seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(60))
+    counts = np.stack([np.bincount(labels[part], minlength=classes) for part in parts])
+    assert (counts.max(axis=0) - counts.min(axis=0)).max() <= 1
+
+
+def test_a_single_fold_is_refused() -> None:
+    with pytest.raises(ValueError, match="one fold leaves nothing"):
+        ChoiceConfig(folds=1)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10_000), st.integers(2, 5), st.sampled_from([1e-3, 1e-1, 10.0]))
+def test_weights_are_scikit_learns_sample_weight(seed: int, classes: int, c: float) -> None:
+    x, labels = _data(seed, 90, 12, classes)
+    weights = np.random.default_rng(seed).choice([1e-3, 0.5, 1.0, 4.0], 90)
+    (machine,) = Problem(x, labels, classes, "hinge", tolerance=1e-12, weights=weights).path((c,))
+    reference = LinearSVC(C=c, tol=1e-10, max_iter=200_000, dual=False)
+    reference.fit(x.astype(np.float64), labels, sample_weight=weights)
+    theirs = reference.decision_function(x)
+    theirs = np.stack([-theirs, theirs], axis=1) if classes == 2 else theirs
+    np.testing.assert_allclose(machine.scores(x), theirs, atol=1e-4)
+    full = np.pad(x, ((0, 0), (0, 1)), constant_values=10.0).astype(np.float64)
+    strength = 2 * c if classes == 2 else c
+    logistic = LogisticRegression(C=strength, fit_intercept=False, tol=1e-10, max_iter=20_000)
+    probabilities = logistic.fit(full, labels, sample_weight=weights).predict_proba(full)
+    (model,) = Problem(x, labels, classes, "softmax", tolerance=1e-12, weights=weights).path((c,))
+    found = torch.from_numpy(model.scores(x)).softmax(dim=1).numpy()
+    np.testing.assert_allclose(found, probabilities, atol=1e-4)
+
+
+def test_a_whole_weight_is_so_many_copies_also_in_folds() -> None:
+    x, labels = _data(5, 60, 8, 3)
+    weights = np.random.default_rng(5).integers(1, 4, 60)
+    rows = np.arange(10, 60)
+    weighed = Problem(x, labels, 3, "softmax", tolerance=1e-12, weights=weights.astype(np.float64))
+    copied = Problem(np.repeat(x, weights, 0), np.repeat(labels, weights), 3, "softmax", tolerance=1e-12)
+    ours = weighed.model(weighed.fit(0.1, weighed.start(), rows))
+    theirs = copied.model(copied.fit(0.1, copied.start(), np.flatnonzero(np.repeat(np.arange(60), weights) >= 10)))
+    np.testing.assert_allclose(ours.weight, theirs.weight, atol=1e-5)

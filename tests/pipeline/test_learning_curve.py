@@ -1,0 +1,43 @@
+"""The learning curve over labels: resumable, nested, and told in the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import topwork
+from topwork.core import storage
+from topwork.report.judge import judge_folder
+
+FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
+
+
+def test_quick_strategies_have_a_curve_and_a_resume_makes_only_what_is_missing(photos: Path, tmp_path: Path) -> None:
+    flags = {"strategies": ["svm", "knn", "mlp"], "out": tmp_path / "out", "sets": ["mlp.epochs=2"], **FAST}
+    comparison = topwork.compare(photos, **flags)
+    files = sorted(path.name for path in (comparison.path / "labels").iterdir())
+    assert files == [f"{name}-{draw}.json" for name in ("knn", "svm") for draw in range(3)]
+    path = comparison.path / "labels" / "svm-1.json"
+    whole = storage.read_json(path)
+    last = max(whole["wrong"], key=int)
+    predictions = comparison["svm"].predictions
+    assert len(whole["wrong"][last]) == (predictions.predicted != predictions.labels).sum()
+    storage.write_json(path, whole | {"wrong": {k: v for k, v in whole["wrong"].items() if k != last}})
+    kept = (comparison.path / "labels" / "knn-0.json").stat().st_mtime_ns
+    topwork.compare(photos, **flags, resume=True)
+    assert storage.read_json(path) == whole
+    assert (comparison.path / "labels" / "knn-0.json").stat().st_mtime_ns == kept
+    curves = judge_folder(comparison.path).curves
+    assert {curve.name for curve in curves} == {"svm", "knn"}
+    verdict = comparison.verdict
+    assert verdict is not None
+    assert {gain.name for gain in verdict.gains} == {"svm", "knn"}
+
+
+def test_a_curve_is_made_of_what_is_trained(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(topwork.TopworkError, match="not among the strategies"):
+        topwork.compare(photos, strategies=["svm"], out=tmp_path / "a", curve=["finetune"], **FAST)
+    comparison = topwork.compare(photos, strategies=["svm"], out=tmp_path / "b", curve=["none"], **FAST)
+    assert not (comparison.path / "labels").exists()
