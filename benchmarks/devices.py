@@ -35,10 +35,10 @@ def extract(data: str, place: Path) -> None:
     world = collectives.join()
     compute, _ = resolve(ComputeConfig(device="cpu", threads=1, workers=0, engine="folded"))
     manifest = build_manifest("auto", data, place)
-    split = make_split(manifest, 0)
+    splits = make_split(manifest, 0)
     backbone = backbones.create(MODEL, backbones.find_weights(MODEL, "pretrained"))
     cache = place / f"features-{os.getpid()}"
-    store = FeatureStore(backbone, manifest, split, compute, cache, PlainProgress(quiet=True), Signals())
+    store = FeatureStore(backbone, manifest, splits, compute, cache, PlainProgress(quiet=True), Signals())
 
     def work() -> dict[str, bytes]:
         store.part("train")

@@ -91,7 +91,7 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
 
     from topwork.backbones import create
     from topwork.compute import devices
-    from topwork.core.artifacts import ImageRow, Manifest, Split
+    from topwork.core.artifacts import ImageRow, Manifest, Splits
     from topwork.core.config import ComputeConfig
     from topwork.core.progress import PlainProgress
     from topwork.core.signals import Signals
@@ -100,9 +100,9 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
     compute, _ = devices.resolve(ComputeConfig(engine=engine))  # type: ignore[arg-type]
     rows = tuple(ImageRow(str(f), "a", sha256=hashlib.sha256(str(f).encode()).hexdigest()) for f in files)
     ids = {"train": tuple(row.id for row in rows), "val": (), "test": ()}
-    split = Split(("a",), ids, {part: np.zeros(len(i), dtype=np.int64) for part, i in ids.items()}, "")
+    splits = Splits(("a",), ids, {part: np.zeros(len(i), dtype=np.int64) for part, i in ids.items()}, "")
     manifest, quiet = Manifest(Path("/"), rows, "bench"), PlainProgress(quiet=True)
-    return FeatureStore(create(model, None), manifest, split, compute, cache, quiet, Signals())
+    return FeatureStore(create(model, None), manifest, splits, compute, cache, quiet, Signals())
 
 
 def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, float, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from extraction import made_up
 
-PARTS = {"train": 384, "val": 64, "test": 16}
+SPLITS = {"train": 384, "val": 64, "test": 16}
 CLASSES, SIZE, BATCH = 4, 224, 32
 WAYS = {  # settings of finetune
     "topwork": ("train_size=224",),
@@ -26,7 +26,7 @@ WAYS = {  # settings of finetune
 
 def write_images(root: Path) -> None:
     """Class folders below train, val and test."""
-    for part, images in PARTS.items():
+    for part, images in SPLITS.items():
         made_up(root, images)
         for number, path in enumerate(sorted(root.glob("*.jpg"))):
             target = root / part / f"class{number % CLASSES}" / f"{part}{path.name}"
@@ -109,7 +109,7 @@ def main() -> None:
 
         plain = run("plain", asked.timed)
         print(
-            f"{asked.model}, {asked.epochs} epochs, {PARTS['train']} images: the plain loop {plain:.0f} s", flush=True
+            f"{asked.model}, {asked.epochs} epochs, {SPLITS['train']} images: the plain loop {plain:.0f} s", flush=True
         )
         for way in WAYS:
             seconds = run(way, asked.epochs if "frozen" in way else asked.timed)

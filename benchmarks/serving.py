@@ -31,7 +31,7 @@ SINGLE = (  # the same server and engine, but every pass has one image
     "from topwork.serving import batching\nbatching.possible_shapes = lambda model: (1,)\n"
     "topwork.serve(sys.argv[1], port=int(sys.argv[2]), quiet=True)"
 )
-USUAL = """
+DEFAULT_STRATEGIES = """
 import io, sys, threading
 import numpy as np, torch, uvicorn
 from fastapi import FastAPI, UploadFile
@@ -56,7 +56,7 @@ def predict(files: UploadFile):
 uvicorn.run(app, port=int(sys.argv[2]), log_level="error")
 """
 OWN = "topwork serve"
-SERVERS = {OWN: OURS, "the same, one image a pass": SINGLE, "the usual: eager float32, one by one": USUAL}
+SERVERS = {OWN: OURS, "the same, one image a pass": SINGLE, "the usual: eager float32, one by one": DEFAULT_STRATEGIES}
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def train(model: str, kind: str) -> None:
     """One process: take the steps, and say what they took."""
     collectives.join()
     torch.set_num_threads(1)
-    compute = devices.Compute(torch.device("cpu"), "float32", 0, 1, "CPU")
+    compute = devices.DeviceContext(torch.device("cpu"), "float32", 0, 1, "CPU")
     backbone = backbones.create(model, None, None, 1)
     network = Classifier(backbone.module, nn.Linear(backbone.features, 10))
     groups = network_groups(network, 0.05, 1.0)

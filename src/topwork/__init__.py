@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from topwork.pipeline.estimator import TransferClassifier
     from topwork.report.results import Comparison, Run
     from topwork.serving import serve
-    from topwork.training.callbacks import Callback, TrackedRun
+    from topwork.training.callbacks import Callback, TrainingRun
 
 __all__ = [
     "Callback",
@@ -36,7 +36,7 @@ __all__ = [
     "Predictor",
     "Run",
     "TopworkError",
-    "TrackedRun",
+    "TrainingRun",
     "TransferClassifier",
     "check",
     "compare",
@@ -56,7 +56,7 @@ _HOMES = {
     "Predictor": "inference.predictor",
     "Run": "report.results",
     "TopworkError": "core.errors",
-    "TrackedRun": "training.callbacks",
+    "TrainingRun": "training.callbacks",
     "TransferClassifier": "pipeline.estimator",
     "check": "pipeline.check",
     "compare": "pipeline.api",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from topwork.compute import process_pool
-from topwork.core.errors import Ended, Interrupted
+from topwork.core.errors import Interrupted, ProcessFailed
 from topwork.core.signals import Signals
 
 BUSY = "import sys, time; a = time.time(); time.sleep(0.2); open(sys.argv[1], 'w').write(f'{a} {time.time()}')"
@@ -42,7 +42,7 @@ def test_the_failure_of_one_ends_all(end: str, status: int) -> None:
         return [sys.executable, "-c", DEAF if title == "deaf" else f"import os, sys; {end}"]
 
     start = time.monotonic()
-    with pytest.raises(Ended) as caught:
+    with pytest.raises(ProcessFailed) as caught:
         process_pool.run(["deaf", "bad", "never"], words, 2, Signals("topwork again"), lambda line: None)
     assert time.monotonic() - start < 30
     assert caught.value.exit_status == status

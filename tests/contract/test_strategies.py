@@ -62,8 +62,8 @@ class TestEveryStrategy:
         self, comparison: topwork.Comparison, name: str
     ) -> None:
         run = comparison[name]
-        split = read_split(run.path / "split.csv")
-        assert run.predictions.ids == split.ids["test"]
+        splits = read_split(run.path / "split.csv")
+        assert run.predictions.ids == splits.ids["test"]
         assert evaluate(run.predictions)["accuracy"] == run.metrics["test"]["accuracy"]
         np.testing.assert_allclose(run.predictions.probabilities.sum(axis=1), 1, atol=1e-9)
 
@@ -79,7 +79,7 @@ class TestEveryStrategy:
         assert facts["classes"] == ["class0", "class1", "class2"]
         pretrained = _pretrained()
         same = [bool((tensors[f"backbone.{k}"] == v).all()) for k, v in pretrained.items() if v.ndim > 1]
-        assert all(same) if not STRATEGIES[name].on_images else not any(same)
+        assert all(same) if not STRATEGIES[name].trains_network else not any(same)
 
     def test_it_learns_what_it_can(self, comparison: topwork.Comparison, name: str) -> None:
         if name != "scratch":  # six steps from random weights learn nothing
@@ -101,11 +101,11 @@ class TestEveryStrategy:
         self, comparison: topwork.Comparison, photos: Path, name: str
     ) -> None:
         network, bundle = load_network(comparison[name].path / "model")
-        split = read_split(comparison.path / "split.csv")
+        splits = read_split(comparison.path / "split.csv")
         assert bundle.neighbours is not None
-        assert bundle.neighbours.ids == split.ids["train"]
-        np.testing.assert_array_equal(bundle.neighbours.labels, split.labels["train"])
-        known = [load_image(photos / image) for image in (*split.ids["train"][:3], *split.ids["test"])]
+        assert bundle.neighbours.ids == splits.ids["train"]
+        np.testing.assert_array_equal(bundle.neighbours.labels, splits.labels["train"])
+        known = [load_image(photos / image) for image in (*splits.ids["train"][:3], *splits.ids["test"])]
         subject = run_subject(comparison[name].path)
         with torch.inference_mode():
             features = network.backbone(subject.inputs(known)).numpy()
@@ -119,8 +119,8 @@ class TestEveryStrategy:
 
     def test_it_says_what_it_costs(self, comparison: topwork.Comparison, name: str) -> None:
         costs = comparison[name].metrics["costs"]
-        split = read_split(comparison.path / "split.csv")
-        train, val = (len(split.ids[part]) for part in ("train", "val"))
+        splits = read_split(comparison.path / "split.csv")
+        train, val = (len(splits.ids[split]) for split in ("train", "val"))
         passes = {"scratch": 2 * (train + val), "finetune": 2 * (train + val), "mlp": 2 * train + val}
         assert costs["forward_passes"] == passes.get(name, train + val)
         assert costs["disk_bytes"] > 4 * costs["parameters"]
@@ -204,20 +204,20 @@ def test_bad_images_change_nothing(photos: Path, tmp_path: Path, comparison: top
 
 def test_no_figure_of_test_chooses_anything(photos: Path, tmp_path: Path, comparison: topwork.Comparison) -> None:
     """Swap the labels of all test images: the weights stay the same, only the figures of test change."""
-    split = read_split(comparison.path / "split.csv")
-    parts = tmp_path / "parts"
+    splits = read_split(comparison.path / "split.csv")
+    roots = tmp_path / "splits"
     for swapped in (False, True):
-        root = parts / str(swapped)
-        for part, ids in split.ids.items():
+        root = roots / str(swapped)
+        for split, ids in splits.ids.items():
             for image in ids:
                 label = image.split("/")[0]
-                if part == "test" and swapped:
+                if split == "test" and swapped:
                     label = {"class0": "class1", "class1": "class2", "class2": "class0"}[label]
-                target = root / part / label / image.replace("/", "-")
+                target = root / split / label / image.replace("/", "-")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(photos / image, target)
     runs = [
-        topwork.compare(parts / str(s), strategies=list(STRATEGIES), out=tmp_path / f"out{s}", sets=SETS, **FAST)
+        topwork.compare(roots / str(s), strategies=list(STRATEGIES), out=tmp_path / f"out{s}", sets=SETS, **FAST)
         for s in (False, True)
     ]
     for name in STRATEGIES:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topwork.core import storage
-from topwork.core.errors import DamagedFile, StorageError
+from topwork.core.errors import CorruptFile, StorageError
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -60,10 +60,10 @@ def test_any_flipped_bit_or_cut_of_a_folder_is_noticed(first: bytes, second: byt
             (target / "b").write_bytes(changed)
         else:
             (target / "b").write_bytes(second[:position])
-        with pytest.raises(DamagedFile, match="b is damaged"):
+        with pytest.raises(CorruptFile, match="b is damaged"):
             storage.read_folder(target)
         (target / storage.MANIFEST).unlink()
-        with pytest.raises(DamagedFile, match="never finished"):
+        with pytest.raises(CorruptFile, match="never finished"):
             storage.read_folder(target)
 
 

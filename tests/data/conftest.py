@@ -41,7 +41,7 @@ def manifest_of() -> Callable[..., Manifest]:
 
     def make(rows: list[tuple[str, ...]], **facts: object) -> Manifest:
         made = [
-            ImageRow(f"{label}/{number:05}.png", label, sha256=content, part=rest[0] if rest else "", stratum=label)
+            ImageRow(f"{label}/{number:05}.png", label, sha256=content, split=rest[0] if rest else "", stratum=label)
             for number, (label, content, *rest) in enumerate(rows)
         ]
         return Manifest(Path("nowhere"), tuple(made), "made", **facts)  # type: ignore[arg-type]

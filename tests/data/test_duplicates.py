@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from topwork.core.artifacts import PARTS
+from topwork.core.artifacts import SPLITS
 from topwork.data.fingerprints import fingerprint, near_pairs
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_folds, make_split
@@ -110,15 +110,15 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_split_that_is_made_here_leaks(leaky: Path, tmp_path: Path) -> None:
     manifest = build_manifest("folder", str(leaky), tmp_path)
     owner = {row.id: (row.label, row.id[-6:-4]) for row in manifest.rows}
-    for split in [*(make_split(manifest, seed) for seed in range(5)), *make_folds(manifest, 0, 5)]:
-        parts = [{owner[image] for image in split.ids[part]} for part in PARTS]
-        assert sum(map(len, parts)) == len(set.union(*parts)) == 60
+    for splits in [*(make_split(manifest, seed) for seed in range(5)), *make_folds(manifest, 0, 5)]:
+        splits = [{owner[image] for image in splits.ids[split]} for split in SPLITS]
+        assert sum(map(len, splits)) == len(set.union(*splits)) == 60
     exact = build_manifest("folder", str(leaky), tmp_path, near=False)
     sets = {row.duplicates for row in exact.rows if row.duplicates}
     assert len(sets) == 20  # PNG and BMP of equal pixels
-    split = make_split(exact, 0)
-    parts = [{owner[image] for image in split.ids[part]} for part in PARTS]
-    assert sum(map(len, parts)) > 60  # so the test above can fail
+    splits = make_split(exact, 0)
+    splits = [{owner[image] for image in splits.ids[split]} for split in SPLITS]
+    assert sum(map(len, splits)) > 60  # so the test above can fail
 
 
 def test_sets_are_named_by_content_and_remembered(leaky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,15 +79,15 @@ def test_features_and_predictions_are_bit_for_bit_those_of_the_folder(
 
 
 def test_parts_come_from_names_of_shards_or_folders(tmp_path: Path) -> None:
-    for part in ("train", "val", "test"):
-        write_shard(tmp_path / "named" / f"cars-{part}-000.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
-        write_shard(tmp_path / "below" / part / "000.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
+    for split in ("train", "val", "test"):
+        write_shard(tmp_path / "named" / f"cars-{split}-000.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
+        write_shard(tmp_path / "below" / split / "000.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
     write_shard(tmp_path / "not" / "train-0.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
     write_shard(tmp_path / "not" / "more-0.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
-    for folder, parts in (("named", {"train", "val", "test"}), ("below", {"train", "val", "test"}), ("not", {""})):
+    for folder, splits in (("named", {"train", "val", "test"}), ("below", {"train", "val", "test"}), ("not", {""})):
         assert find_source("auto", str(tmp_path / folder)).name == "webdataset"
-        assert {image.part for image in listing(tmp_path / folder).images} == parts
-    assert {i.part for i in listing(tmp_path / "named", parts="new").images} == {""}
+        assert {image.split for image in listing(tmp_path / folder).images} == splits
+    assert {i.split for i in listing(tmp_path / "named", splits="new").images} == {""}
 
 
 def test_a_folder_of_class_folders_with_a_tar_beside_them_stays_one(class_folders: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from topwork.core.errors import DataError, MissingExtra, UnknownName, UsageError
+from topwork.core.errors import DataError, MissingDependency, UnknownName, UsageError
 from topwork.data.sources import SOURCES, Reading, find_source
 from topwork.data.sources.base import Listing
 
@@ -27,7 +27,7 @@ def found(root: Path, kind: str = "folder") -> dict[str, tuple[str, str]]:
     """Id to (label, part)."""
     images = listing(root, kind).images
     assert len({image.id for image in images}) == len(images)
-    return {image.id: (image.label, image.part) for image in images}
+    return {image.id: (image.label, image.split) for image in images}
 
 
 def test_class_folders_become_labels_and_paths_become_ids(tmp_path: Path, draw: Draw) -> None:
@@ -39,8 +39,8 @@ def test_class_folders_become_labels_and_paths_become_ids(tmp_path: Path, draw: 
 
 @pytest.mark.parametrize("val", ["val", "valid", "validation", "Val"])
 def test_train_val_test_are_parts(tmp_path: Path, draw: Draw, val: str) -> None:
-    for part in ("Train", val, "TEST"):
-        draw(tmp_path / part / "bee" / "1.png")
+    for split in ("Train", val, "TEST"):
+        draw(tmp_path / split / "bee" / "1.png")
     assert found(tmp_path) == {
         "Train/bee/1.png": ("bee", "train"),
         f"{val}/bee/1.png": ("bee", "val"),
@@ -57,7 +57,7 @@ def test_train_may_be_a_class(tmp_path: Path, draw: Draw) -> None:
     for path in ("train/1.png", "bus/1.png", "a/train/2.png"):
         draw(tmp_path / path)
     assert {label for label, _ in found(tmp_path).values()} == {"train", "bus", "a"}
-    assert {part for _, part in found(tmp_path).values()} == {""}
+    assert {split for _, split in found(tmp_path).values()} == {""}
 
 
 def test_a_test_folder_without_labels_is_ignored_and_said(tmp_path: Path, draw: Draw) -> None:
@@ -207,7 +207,7 @@ def test_the_solar_cells_are_listed_from_their_package(tmp_path: Path, monkeypat
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"topwork\[demo\]"):
+    with pytest.raises(MissingDependency, match=r"topwork\[demo\]"):
         listing(Path("elpv"), "elpv")
 
 

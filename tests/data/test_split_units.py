@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topwork.core.artifacts import PARTS, ImageRow, Manifest, Split
+from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
 from topwork.core.errors import DataError, UsageError
 from topwork.data.split_units import make_units
 from topwork.data.splits import make_folds, make_split
@@ -47,17 +47,17 @@ def ties(manifest: Manifest) -> list[set[str]]:
         if row.duplicates:
             graph.add_edge(row.id, ("duplicates", row.duplicates))
     names = {row.id for row in manifest.rows}
-    return [set(part) & names for part in networkx.connected_components(graph)]
+    return [set(split) & names for split in networkx.connected_components(graph)]
 
 
-def check_whole(split: Split, manifest: Manifest) -> None:
-    part_of = {image: part for part in PARTS for image in split.ids[part]}
-    assert sorted(part_of) == sorted(row.id for row in manifest.rows)
-    assert sum(len(split.ids[part]) for part in PARTS) == len(manifest.rows)
+def check_whole(splits: Splits, manifest: Manifest) -> None:
+    split_of = {image: split for split in SPLITS for image in splits.ids[split]}
+    assert sorted(split_of) == sorted(row.id for row in manifest.rows)
+    assert sum(len(splits.ids[split]) for split in SPLITS) == len(manifest.rows)
     for tied in ties(manifest):
-        assert len({part_of[image] for image in tied}) == 1
-    for part in PARTS:
-        assert set(split.labels[part]) == set(range(len(manifest.classes)))
+        assert len({split_of[image] for image in tied}) == 1
+    for split in SPLITS:
+        assert set(splits.labels[split]) == set(range(len(manifest.classes)))
 
 
 @given(manifest=manifests())
@@ -74,26 +74,26 @@ def test_a_split_tears_nothing_that_belongs_together(manifest: Manifest, seed: i
     check_whole(make_split(manifest, seed), manifest)
 
 
-@given(manifest=manifests(), seed=st.integers(0, 99), folds=st.integers(2, 6))
+@given(manifest=manifests(), seed=st.integers(0, 99), number=st.integers(2, 6))
 @settings(max_examples=60, deadline=None)
-def test_folds_test_every_image_once_and_tear_nothing(manifest: Manifest, seed: int, folds: int) -> None:
-    splits = make_folds(manifest, seed, folds)
-    assert len(splits) == folds
-    for split in splits:
-        check_whole(split, manifest)
-    tested = Counter(image for split in splits for image in split.ids["test"])
+def test_folds_test_every_image_once_and_tear_nothing(manifest: Manifest, seed: int, number: int) -> None:
+    folds = make_folds(manifest, seed, number)
+    assert len(folds) == number
+    for splits in folds:
+        check_whole(splits, manifest)
+    tested = Counter(image for splits in folds for image in splits.ids["test"])
     assert tested == Counter(row.id for row in manifest.rows)
-    again = make_folds(manifest, seed, folds)
-    assert [split.ids for split in again] == [split.ids for split in splits]
+    again = make_folds(manifest, seed, number)
+    assert [splits.ids for splits in again] == [splits.ids for splits in folds]
 
 
 def test_folds_are_as_even_as_whole_images_allow(manifest_of: Make) -> None:
     sizes = {"a": 53, "b": 20, "c": 7}
     manifest = manifest_of([(label, f"{label}{i}") for label, size in sizes.items() for i in range(size)])
     for folds in (2, 5, 7):
-        for split in make_folds(manifest, 3, folds, val_fraction=0.2):
+        for splits in make_folds(manifest, 3, folds, val_fraction=0.2):
             for number, size in enumerate(sizes.values()):
-                counts = {part: int((split.labels[part] == number).sum()) for part in PARTS}
+                counts = {split: int((splits.labels[split] == number).sum()) for split in SPLITS}
                 assert size // folds <= counts["test"] <= -(-size // folds)
                 assert abs(counts["val"] - 0.2 * (size - counts["test"])) <= 1
 
@@ -105,11 +105,11 @@ def test_group_splits_get_their_shares(manifest_of: Make) -> None:
     grouped = [replace(row, group=row.sha256.split("-")[0]) for row in manifest.rows]
     manifest = replace(manifest, rows=tuple(grouped))
     for seed in rng.integers(0, 1000, 5).tolist():
-        split = make_split(manifest, seed, 0.15, 0.25)
+        splits = make_split(manifest, seed, 0.15, 0.25)
         for number in range(2):
-            counts = np.array([(split.labels[part] == number).sum() for part in PARTS])
+            counts = np.array([(splits.labels[split] == number).sum() for split in SPLITS])
             assert np.abs(counts / counts.sum() - (0.6375, 0.1125, 0.25)).max() < 0.03
-        assert "90 groups kept whole" in split.note
+        assert "90 groups kept whole" in splits.note
     assert len({make_split(manifest, seed).ids["test"] for seed in range(5)}) == 5
 
 
@@ -119,9 +119,9 @@ def test_names_decide_nothing_about_groups_and_folds(manifest_of: Make) -> None:
     backwards = [replace(row, id=f"z{99 - i}.jpg") for i, row in enumerate(manifest.rows)]
     other = replace(manifest, rows=tuple(sorted(backwards, key=lambda row: row.id)))
 
-    def contents(split: Split, of: Manifest) -> dict[str, set[str]]:
+    def contents(splits: Splits, of: Manifest) -> dict[str, set[str]]:
         sha = {row.id: row.sha256 for row in of.rows}
-        return {part: {sha[image] for image in split.ids[part]} for part in PARTS}
+        return {split: {sha[image] for image in splits.ids[split]} for split in SPLITS}
 
     assert contents(make_split(manifest, 1), manifest) == contents(make_split(other, 1), other)
     for a, b in zip(make_folds(manifest, 1, 4), make_folds(other, 1, 4), strict=True):
@@ -144,8 +144,8 @@ def test_classes_with_too_few_groups_or_images_are_named(manifest_of: Make) -> N
 
 def test_given_parts_are_not_used_by_folds_which_is_said(manifest_of: Make) -> None:
     rows = [(label, f"{label}{i}", "test" if i < 3 else "train") for label in "ab" for i in range(9)]
-    splits = make_folds(manifest_of(rows), 0, 3)
-    assert sorted(image for split in splits for image in split.ids["test"]) == sorted(
+    folds = make_folds(manifest_of(rows), 0, 3)
+    assert sorted(image for splits in folds for image in splits.ids["test"]) == sorted(
         r.id for r in manifest_of(rows).rows
     )
-    assert splits[1].note.startswith("fold 2 of 3, stratified, seed 0; the given parts are not used: ")
+    assert folds[1].note.startswith("fold 2 of 3, stratified, seed 0; the given parts are not used: ")

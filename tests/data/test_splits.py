@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topwork.core.artifacts import PARTS, ImageRow, Manifest, Split, read_split
+from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits, read_split
 from topwork.core.errors import DataError, UsageError
 from topwork.data.splits import make_split
 
@@ -32,14 +32,14 @@ def manifests(draw: st.DrawFn) -> Manifest:
     return Manifest(Path("nowhere"), tuple(sorted(rows, key=lambda row: row.id)), "made")
 
 
-def contents(split: Split, manifest: Manifest) -> dict[str, set[str]]:
+def contents(splits: Splits, manifest: Manifest) -> dict[str, set[str]]:
     """Part to the contents in it."""
     sha = {row.id: row.sha256 for row in manifest.rows}
-    return {part: {sha[image] for image in split.ids[part]} for part in PARTS}
+    return {split: {sha[image] for image in splits.ids[split]} for split in SPLITS}
 
 
-def equal(a: Split, b: Split) -> bool:
-    return a.ids == b.ids and a.note == b.note and all(np.array_equal(a.labels[p], b.labels[p]) for p in PARTS)
+def equal(a: Splits, b: Splits) -> bool:
+    return a.ids == b.ids and a.note == b.note and all(np.array_equal(a.labels[p], b.labels[p]) for p in SPLITS)
 
 
 @given(manifest=manifests(), seed=st.integers(0, 99), val=st.floats(0.01, 0.99), test=st.floats(0.01, 0.99))
@@ -47,16 +47,16 @@ def equal(a: Split, b: Split) -> bool:
 def test_every_image_is_in_one_part_and_every_class_in_each(
     manifest: Manifest, seed: int, val: float, test: float
 ) -> None:
-    split = make_split(manifest, seed, val, test)
+    splits = make_split(manifest, seed, val, test)
     label = {row.id: row.label for row in manifest.rows}
-    everything = [image for part in PARTS for image in split.ids[part]]
+    everything = [image for split in SPLITS for image in splits.ids[split]]
     assert sorted(everything) == sorted(label)
-    for part in PARTS:
-        assert [split.classes[i] for i in split.labels[part]] == [label[image] for image in split.ids[part]]
-        assert set(split.labels[part]) == set(range(len(manifest.classes)))
-    parts = contents(split, manifest)
-    assert sum(map(len, parts.values())) == len(set.union(*parts.values()))  # no content in two parts
-    assert equal(split, make_split(manifest, seed, val, test))
+    for split in SPLITS:
+        assert [splits.classes[i] for i in splits.labels[split]] == [label[image] for image in splits.ids[split]]
+        assert set(splits.labels[split]) == set(range(len(manifest.classes)))
+    found = contents(splits, manifest)
+    assert sum(map(len, found.values())) == len(set.union(*found.values()))  # no content in two parts
+    assert equal(splits, make_split(manifest, seed, val, test))
 
 
 @given(manifest=manifests(), seed=st.integers(0, 99))
@@ -78,13 +78,13 @@ def test_shares_are_near_what_was_asked_in_every_stratum(manifest_of: Make) -> N
     manifest = manifest_of([("a", f"a{i}") for i in range(400)] + [("b", f"b{i}") for i in range(100)])
     rows = [replace(row, stratum=f"{row.label}|{i % 4}") for i, row in enumerate(manifest.rows)]
     manifest = replace(manifest, rows=tuple(rows))
-    split = make_split(manifest, 3, 0.15, 0.25)
-    assert {part: len(split.ids[part]) for part in PARTS} == {"train": 319, "val": 56, "test": 125}
+    splits = make_split(manifest, 3, 0.15, 0.25)
+    assert {split: len(splits.ids[split]) for split in SPLITS} == {"train": 319, "val": 56, "test": 125}
     stratum = {row.id: row.stratum for row in rows}
-    counts = Counter(stratum[image] for image in split.ids["test"])
+    counts = Counter(stratum[image] for image in splits.ids["test"])
     assert all(counts[f"a|{i}"] == 25 for i in range(4))
     assert sorted(counts[f"b|{i}"] for i in range(4)) == [6, 6, 6, 7]
-    assert split.note == "stratified, seed 3: 64 % train, 11 % val, 25 % test"
+    assert splits.note == "stratified, seed 3: 64 % train, 11 % val, 25 % test"
 
 
 def test_the_seed_chooses(manifest_of: Make) -> None:
@@ -99,27 +99,27 @@ def test_the_share_of_test_comes_from_the_data_unless_said(manifest_of: Make) ->
 
 
 def test_a_split_reads_back(manifest_of: Make, tmp_path: Path) -> None:
-    split = make_split(manifest_of([(label, f"{label}{i}") for label in "ab" for i in range(9)]), 0)
-    split.write(tmp_path / "split.csv")
-    assert equal(read_split(tmp_path / "split.csv", split.note), split)
+    splits = make_split(manifest_of([(label, f"{label}{i}") for label in "ab" for i in range(9)]), 0)
+    splits.write(tmp_path / "split.csv")
+    assert equal(read_split(tmp_path / "split.csv", splits.note), splits)
 
 
 def test_given_parts_are_kept(manifest_of: Make) -> None:
-    rows = [(label, f"{part}{label}{i}", part) for part in PARTS for label in "ab" for i in range(4)]
+    rows = [(label, f"{split}{label}{i}", split) for split in SPLITS for label in "ab" for i in range(4)]
     manifest = manifest_of(rows)
-    split = make_split(manifest, 0)
-    assert {row.id: row.part for row in manifest.rows} == {i: part for part in PARTS for i in split.ids[part]}
-    assert split.note == "split as given: 33 % train, 33 % val, 33 % test"
+    splits = make_split(manifest, 0)
+    assert {row.id: row.split for row in manifest.rows} == {i: split for split in SPLITS for i in splits.ids[split]}
+    assert splits.note == "split as given: 33 % train, 33 % val, 33 % test"
 
 
 @pytest.mark.parametrize(("kept", "taken"), [("test", "val"), ("val", "test")])
 def test_a_missing_part_is_taken_from_train(manifest_of: Make, kept: str, taken: str) -> None:
-    rows = [(label, f"{part}{label}{i}", part) for part in ("train", kept) for label in "ab" for i in range(20)]
+    rows = [(label, f"{split}{label}{i}", split) for split in ("train", kept) for label in "ab" for i in range(20)]
     manifest = manifest_of(rows)
-    split = make_split(manifest, 0, val_fraction=0.2, test_fraction=0.2)
-    assert set(split.ids[kept]) == {row.id for row in manifest.rows if row.part == kept}
-    assert len(split.ids[taken]) == 8
-    assert split.note.startswith(f"{kept} as given, {taken} from train, stratified, seed 0: ")
+    splits = make_split(manifest, 0, val_fraction=0.2, test_fraction=0.2)
+    assert set(splits.ids[kept]) == {row.id for row in manifest.rows if row.split == kept}
+    assert len(splits.ids[taken]) == 8
+    assert splits.note.startswith(f"{kept} as given, {taken} from train, stratified, seed 0: ")
 
 
 def test_only_train_given_is_split_like_no_parts(manifest_of: Make) -> None:
@@ -128,20 +128,20 @@ def test_only_train_given_is_split_like_no_parts(manifest_of: Make) -> None:
 
 
 def test_a_leak_between_given_parts_is_said_and_kept(manifest_of: Make) -> None:
-    rows = [(label, f"{part}{label}{i}", part) for part in PARTS for label in "ab" for i in range(4)]
-    split = make_split(manifest_of([*rows, ("b", "traina0", "test")]), 0)
-    assert len(split.ids["test"]) == 9
-    assert "2 images stand in more than one of the given parts" in split.note
+    rows = [(label, f"{split}{label}{i}", split) for split in SPLITS for label in "ab" for i in range(4)]
+    splits = make_split(manifest_of([*rows, ("b", "traina0", "test")]), 0)
+    assert len(splits.ids["test"]) == 9
+    assert "2 images stand in more than one of the given parts" in splits.note
 
 
 def test_one_content_under_two_labels_stays_in_one_part_and_is_said(manifest_of: Make) -> None:
     rows = [(label, f"{label}{i}") for label in "ab" for i in range(10)]
     for seed in range(20):
         manifest = manifest_of([*rows, ("b", "a0"), ("b", "a1")])
-        split = make_split(manifest, seed)
-        parts = contents(split, manifest)
-        assert sum("a0" in part for part in parts.values()) == 1
-        assert split.note.endswith("; 4 images have the same content under different labels")
+        splits = make_split(manifest, seed)
+        found = contents(splits, manifest)
+        assert sum("a0" in split for split in found.values()) == 1
+        assert splits.note.endswith("; 4 images have the same content under different labels")
 
 
 def test_small_classes_are_named_with_their_count(manifest_of: Make) -> None:
@@ -154,7 +154,7 @@ def test_small_classes_are_named_with_their_count(manifest_of: Make) -> None:
 
 
 def test_a_class_without_training_images_is_named(manifest_of: Make) -> None:
-    rows = [(label, f"{part}{label}{i}", part) for part in PARTS for label in "ab" for i in range(4)]
+    rows = [(label, f"{split}{label}{i}", split) for split in SPLITS for label in "ab" for i in range(4)]
     with pytest.raises(DataError, match="training image of 'new', though there are some in test"):
         make_split(manifest_of([*rows, ("new", "new", "test")]), 0)
 

@@ -41,7 +41,7 @@ def test_a_table_is_read(tmp_path: Path, suffix: str) -> None:
     assert find_source("auto", str(table)).name == "table"
     listing = list_images("auto", str(table), Reading())
     assert (listing.name, listing.root) == ("set", tmp_path)
-    found = [(i.id, i.label, i.part, i.group, i.weight) for i in listing.images]
+    found = [(i.id, i.label, i.split, i.group, i.weight) for i in listing.images]
     assert found == [
         ("pics/1.png", "ant", "train", "p1", 1.0),
         ("pics/2.png", "ant", "val", "p2", 0.5),
@@ -158,7 +158,7 @@ def test_nested_folders_may_be_classes(tmp_path: Path, draw: Draw) -> None:
 
 def test_parts_may_be_made_anew_and_images_left_out(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", ROWS)
-    assert {image.part for image in list_images("auto", str(table), Reading(parts="new")).images} == {""}
+    assert {image.split for image in list_images("auto", str(table), Reading(splits="new")).images} == {""}
     (tmp_path / "out.csv").write_text("image,reason\npics/1.png,twin of pics/2.png\npics/9.png,gone\n")
     listing = list_images("auto", str(table), Reading(leave_out=str(tmp_path / "out.csv")))
     assert len(listing.images) == 3
@@ -173,13 +173,13 @@ def test_a_hugging_face_data_set_becomes_files_of_equal_bytes(tmp_path: Path, dr
     files = [draw(tmp_path / f"{number}.png", number) for number in range(4)]
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["ant", "bee"])})
     tables = {
-        part: datasets.Dataset.from_dict({"image": [str(f) for f in chosen], "label": [0, 1]}, features=features)
-        for part, chosen in {"train": files[:2], "test": files[2:]}.items()
+        split: datasets.Dataset.from_dict({"image": [str(f) for f in chosen], "label": [0, 1]}, features=features)
+        for split, chosen in {"train": files[:2], "test": files[2:]}.items()
     }
     datasets.DatasetDict(tables).save_to_disk(str(tmp_path / "saved"))
     assert find_source("auto", str(tmp_path / "saved")).name == "hugging-face"
     manifest = build_manifest("auto", str(tmp_path / "saved"), tmp_path / "cache")
-    assert [(row.id, row.label, row.part) for row in manifest.used] == [
+    assert [(row.id, row.label, row.split) for row in manifest.used] == [
         ("test/0000000.png", "ant", "test"),
         ("test/0000001.png", "bee", "test"),
         ("train/0000000.png", "ant", "train"),

@@ -13,9 +13,9 @@ from topwork.evaluation.decision import fit_decision
 
 def decided(flip_test: bool = False, logits: bool = True) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    labels = {part: rng.integers(3, size=200) for part in ("val", "test")}
-    scores = {part: 3 * rng.normal(size=(200, 3)) + 3 * np.eye(3)[labels[part]] for part in labels}
-    distances = {part: rng.random(200) for part in labels}
+    labels = {split: rng.integers(3, size=200) for split in ("val", "test")}
+    scores = {split: 3 * rng.normal(size=(200, 3)) + 3 * np.eye(3)[labels[split]] for split in labels}
+    distances = {split: rng.random(200) for split in labels}
     if flip_test:
         labels["test"] = (labels["test"] + 1) % 3
         distances["test"] = distances["test"] + 1
@@ -30,8 +30,8 @@ def test_what_is_in_it_is_json_and_true() -> None:
     assert value["unlike"]["neighbours"] == 4
     assert value["unlike"]["false_alarm"] <= 0.05
     assert value["unlike"]["false_alarm_test"]["low"] <= 0.05 <= value["unlike"]["false_alarm_test"]["high"]
-    for part in ("val", "test"):
-        facts = value["unsure"][part]
+    for split in ("val", "test"):
+        facts = value["unsure"][split]
         assert facts["accuracy"] > facts["of_all"]
         assert 0.4 < facts["coverage"] < 1
 

@@ -13,12 +13,12 @@ from torch import nn
 
 from topwork import backbones
 from topwork.core.artifacts import InputSpec
-from topwork.core.errors import MissingExtra, UnknownName, UsageError
+from topwork.core.errors import MissingDependency, UnknownName, UsageError
 from topwork.explain.attribution import METHODS, ClassMaps, class_maps
 from topwork.explain.layers import Layer, list_layers, map_stages
 from topwork.explain.subject import Subject
 from topwork.features import NormaliserModule
-from topwork.linear.svm_head import MachineHead
+from topwork.linear.svm_head import SVMHead
 from topwork.strategies.base import softmax
 
 FAMILIES = [  # and whether Recipro-CAM is tried as well
@@ -72,7 +72,7 @@ def _linear(features: int, classes: int) -> nn.Linear:
     return head
 
 
-def _machine(features: int, classes: int, radial: bool = False) -> MachineHead:
+def _machine(features: int, classes: int, radial: bool = False) -> SVMHead:
     """A support vector machine with random numbers; one row of weights for two classes, as it is fitted."""
     rng = np.random.default_rng(4)
     rows = 1 if classes == 2 else classes
@@ -83,7 +83,7 @@ def _machine(features: int, classes: int, radial: bool = False) -> MachineHead:
         tensors |= {"bias": rng.normal(size=rows), "counts": counts, "gamma": np.array(0.1 / features)}
     else:
         tensors |= {"weight": rng.normal(size=(rows, features)), "bias": rng.normal(size=rows)}
-    return MachineHead({name: torch.from_numpy(np.asarray(a)) for name, a in tensors.items()})
+    return SVMHead({name: torch.from_numpy(np.asarray(a)) for name, a in tensors.items()})
 
 
 def _layer(subject: Subject, name: str, size: int) -> Layer:
@@ -438,7 +438,7 @@ def test_errors_say_what_there_is() -> None:
 def test_without_captum_the_extra_is_named(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     subject = _subject(_Pool(), _linear(3, 2), 2, 4)
-    with pytest.raises(MissingExtra, match=rf"--method {method} needs.*topwork\[explain\]"):
+    with pytest.raises(MissingDependency, match=rf"--method {method} needs.*topwork\[explain\]"):
         class_maps(subject, _images(4), (0,), _layer(subject, "scale", 4), method)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from topwork.core.errors import MissingExtra, UnknownName
+from topwork.core.errors import MissingDependency, UnknownName
 from topwork.explain.embedding import embed, nearest
 
 
@@ -106,7 +106,7 @@ def test_unknown_and_missing_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnknownName, match="tsne, umap"):
         embed(features, "pca")
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(MissingExtra, match=r"--embedding umap .*topwork\[explain\]"):
+    with pytest.raises(MissingDependency, match=r"--embedding umap .*topwork\[explain\]"):
         embed(features, "umap")
 
 

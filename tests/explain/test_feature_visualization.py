@@ -60,9 +60,9 @@ def _far_above_chance(module: nn.Module, layer: Layer, channels: list[int], spec
 @pytest.mark.parametrize("name", ["layer2", "layer4"])
 def test_random_weights_are_excited(name: str) -> None:
     module = backbones.create("resnet10t", None, 64).module
-    for part in module.modules():  # fresh branches end in a scale of 0
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.ones_(part.weight)
+    for split in module.modules():  # fresh branches end in a scale of 0
+        if isinstance(split, nn.BatchNorm2d):
+            nn.init.ones_(split.weight)
     _far_above_chance(module, _layer(module, name, 64), [0, 7, 30], SPEC, 64)
 
 
@@ -146,7 +146,7 @@ def test_nothing_is_left_behind() -> None:
     assert [parameter.requires_grad for parameter in module.parameters()] == [
         i % 2 == 0 for i in range(len(list(module.parameters())))
     ]
-    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    assert not any(split._forward_hooks or split._forward_pre_hooks for split in module.modules())
 
 
 def test_what_comes_after_the_layer_is_not_computed() -> None:

@@ -83,8 +83,8 @@ def test_filters_of_zeros_are_grey_without_warning() -> None:
 
 
 def test_a_network_whose_convolutions_never_see_colours_has_no_filters() -> None:
-    folded = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 8, 3), nn.Conv2d(9, 9, 3, groups=3))
-    assert first_filters(folded) is None
+    fuse_batchnorm = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 8, 3), nn.Conv2d(9, 9, 3, groups=3))
+    assert first_filters(fuse_batchnorm) is None
     assert first_filters(nn.Sequential(nn.Conv2d(3, 8, 48))) is None  # too large to be read
 
 

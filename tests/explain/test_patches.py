@@ -25,9 +25,9 @@ def _stream(values: np.ndarray, cuts: list[int], labels: list[int] | None, **wis
     patches = TopPatches([LAYER], **wishes)  # type: ignore[arg-type]
     start, ids = 0, _ids(len(values))
     for size in [*cuts, len(values)]:
-        part = slice(start, start + size)
-        some = None if labels is None else labels[part]
-        patches.see("a", torch.from_numpy(values[part]), ids[part], some)
+        split = slice(start, start + size)
+        some = None if labels is None else labels[split]
+        patches.see("a", torch.from_numpy(values[split]), ids[split], some)
         start += size
     return patches
 

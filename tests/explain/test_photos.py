@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from topwork.core.artifacts import Predictions, Split
+from topwork.core.artifacts import Predictions, Splits
 from topwork.data.images import UnreadableImage
 from topwork.explain.photos import choose_photos, given_photos
 from topwork.explain.pictures import colour_sheet, map_sheet, shrink, signed_bytes
@@ -46,13 +46,13 @@ def test_every_reason_is_true_and_no_photo_comes_twice(data: st.DataObject, stra
 
 
 def test_a_given_photo_of_the_data_set_brings_its_label(photos: Path, tmp_path: Path) -> None:
-    split = Split(("class0", "class1"), {"test": ("class1/003.png",)}, {"test": np.array([1])})
-    (inside,) = given_photos([photos / "class1" / "003.png"], photos, split)
+    splits = Splits(("class0", "class1"), {"test": ("class1/003.png",)}, {"test": np.array([1])})
+    (inside,) = given_photos([photos / "class1" / "003.png"], photos, splits)
     assert (inside.name, inside.label) == ("class1/003.png", 1)
     assert "test" in inside.why
     copy = tmp_path / "003.png"
     copy.write_bytes((photos / "class1" / "003.png").read_bytes())
-    outside, picture = given_photos([copy, Image.new("L", (30, 20))], photos, split)
+    outside, picture = given_photos([copy, Image.new("L", (30, 20))], photos, splits)
     assert (outside.name, outside.label) == ("003.png", None)
     assert picture.image.mode == "RGB"
 

@@ -36,8 +36,8 @@ def _network(rows: np.ndarray) -> nn.Module:
 
 
 def _numbers(count: int, size: int) -> Iterator[torch.Tensor]:
-    for part in torch.arange(count, dtype=torch.float32).split(size):
-        yield part[:, None, None, None].expand(-1, 3, 2, 2).contiguous()
+    for split in torch.arange(count, dtype=torch.float32).split(size):
+        yield split[:, None, None, None].expand(-1, 3, 2, 2).contiguous()
 
 
 def _cka(first: np.ndarray, second: np.ndarray, batch: int) -> float:
@@ -154,9 +154,9 @@ def test_every_layer_of_real_networks(model: str) -> None:
     assert all(change.cka == pytest.approx(1, abs=1e-6) for change in same)
     assert {change.weight for change in same} <= {0.0, None}
     found = changes(before, after, layers, x.to(memory_format=torch.channels_last).split(5))
-    outputs = [[activations(module, part) for part in x.split(5)] for module in (before, after)]
+    outputs = [[activations(module, split) for split in x.split(5)] for module in (before, after)]
     for layer, change in list(zip(layers, found, strict=True))[:: len(layers) // 12]:
-        flat = [np.concatenate([part[layer.name] for part in parts]).reshape(10, -1) for parts in outputs]
+        flat = [np.concatenate([split[layer.name] for split in splits]).reshape(10, -1) for splits in outputs]
         assert change.cka == pytest.approx(_reference(flat[0], flat[1], 5), abs=1e-4)
         old, new = (
             torch.cat([w.flatten() for w in [torch.zeros(0), *module.get_submodule(layer.name).parameters()]]).detach()

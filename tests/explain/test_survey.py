@@ -25,9 +25,9 @@ def _images(count: int, size: int = SIZE) -> torch.Tensor:
 
 def _batches(x: torch.Tensor, size: int, labels: Sequence[int] | None = None) -> Iterator[Batch]:
     for start in range(0, len(x), size):
-        part = x[start : start + size]
-        names = [f"{i}.png" for i in range(start, start + len(part))]
-        yield part, names, None if labels is None else list(labels[start : start + len(part)])
+        split = x[start : start + size]
+        names = [f"{i}.png" for i in range(start, start + len(split))]
+        yield split, names, None if labels is None else list(labels[start : start + len(split)])
 
 
 class _Keeper:
@@ -55,16 +55,16 @@ def test_observers_see_what_a_plain_pass_computes(model: str) -> None:
     np.testing.assert_array_equal(labels, [1, 0, 2, 0, 1])
     assert features.dtype == np.float32
     for number in range(3):
-        part = slice(2 * number, 2 * number + 2)
-        outputs = activations(module, x[part])
+        split = slice(2 * number, 2 * number + 2)
+        outputs = activations(module, x[split])
         seen = {name: values for name, values, _ in first.seen[number * len(layers) : (number + 1) * len(layers)]}
         for layer in layers:
             wanted = as_map(torch.from_numpy(outputs[layer.name]), layer).numpy()
             np.testing.assert_array_equal(seen[layer.name], wanted)
             mean = wanted.astype(np.float64).mean(axis=(2, 3))
-            np.testing.assert_allclose(pooled.features(layer.name)[part], mean, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(pooled.features(layer.name)[split], mean, rtol=1e-4, atol=1e-5)
         with torch.inference_mode():
-            np.testing.assert_array_equal(features[part], module(x[part]).numpy())
+            np.testing.assert_array_equal(features[split], module(x[split]).numpy())
     assert not any(child._forward_hooks for child in module.modules())
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import topwork
-from topwork.backbones import create, folded
+from topwork.backbones import create, fuse_batchnorm
 from topwork.compute import devices
 from topwork.core.config import ComputeConfig
 from topwork.features import engines, extract
@@ -42,13 +42,13 @@ def test_a_folded_network_gives_the_same_features(name: str) -> None:
     size = module.pretrained_cfg["input_size"][-1]
     x = torch.randn(2, 3, size, size)
     with torch.inference_mode():
-        expected, got = module(x), folded(module, size)(x)
+        expected, got = module(x), fuse_batchnorm(module, size)(x)
     torch.testing.assert_close(got, expected, atol=float(1e-4 * expected.abs().max()), rtol=0)
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "resnet18", "mobilenetv3_small_050", "regnety_002"])
 def test_no_batchnorm_is_left_that_follows_a_convolution(name: str) -> None:
-    module = folded(timm.create_model(name, num_classes=0), 224)
+    module = fuse_batchnorm(timm.create_model(name, num_classes=0), 224)
     assert not [layer for layer in module.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
 
 
@@ -68,7 +68,7 @@ def test_a_network_that_cannot_be_folded_stays_as_it_is() -> None:
     module = _lively(_Twice()).eval()
     x = torch.randn(2, 3, 16, 16)
     with torch.inference_mode():
-        torch.testing.assert_close(folded(module, 16)(x), module(x))
+        torch.testing.assert_close(fuse_batchnorm(module, 16)(x), module(x))
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -109,7 +109,7 @@ def test_an_engine_gives_its_memory_back_after_many_images_and_starts_again(
     np.testing.assert_array_equal(found[5].predictions.scores, found[1000].predictions.scores)
 
 
-def _compute(precision: str) -> devices.Compute:
+def _compute(precision: str) -> devices.DeviceContext:
     return devices.resolve(ComputeConfig(device="cpu", precision=precision))[0]  # type: ignore[arg-type]
 
 

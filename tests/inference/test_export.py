@@ -27,7 +27,7 @@ from topwork.inference.export.check import ExportFailed, check_file, sample
 from topwork.inference.export.filters import FILTERS
 from topwork.inference.export.resize import Resize
 from topwork.inference.export.run import export, trace
-from topwork.inference.locate import find_bundle
+from topwork.inference.locate import locate_bundle
 from topwork.strategies import STRATEGIES, load
 
 
@@ -118,7 +118,7 @@ def test_every_format_predicts_images_of_any_size(
     assert made.agreement.good
     run = format_named(name).open(tmp_path / "out")
     model = topwork.Predictor(
-        find_bundle(tiny["svm"].path), device="cpu", precision="float32", engine="plain", workers=0
+        locate_bundle(tiny["svm"].path), device="cpu", precision="float32", engine="plain", workers=0
     )
     picture = load_image(photos / "class1" / "003.png")
     for size in ((48, 48), (331, 77), (50, 700)):
@@ -150,7 +150,7 @@ def test_networks_of_six_families_are_exported_and_agree(pair: tuple[str, str]) 
 
 
 def test_a_file_that_disagrees_is_refused(comparison: topwork.Comparison, photos: Path) -> None:
-    model = topwork.Predictor(find_bundle(comparison["mlp"].path), device="cpu", precision="float32", workers=0)
+    model = topwork.Predictor(locate_bundle(comparison["mlp"].path), device="cpu", precision="float32", workers=0)
     images = {str(p): np.asarray(load_image(p)) for p in sorted(photos.rglob("00*.png"))}
     wanted = sample(model, images)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.shards import samples_of, write_shard
 
 import topwork
-from topwork.core.errors import ChangedSettings, DataError, StorageError, UsageError
+from topwork.core.errors import DataError, SettingsChanged, StorageError, UsageError
 from topwork.inference import predict as predict_module
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import decoded
@@ -52,7 +52,7 @@ def test_a_moved_bundle_predicts_the_same(comparison: topwork.Comparison, photos
 
 def test_a_comparison_means_its_best_on_val_and_says_so(comparison: topwork.Comparison) -> None:
     said: list[str] = []
-    model = topwork.load(comparison.path, workers=0, say=said.append)
+    model = topwork.load(comparison.path, workers=0, log=said.append)
     best = comparison.best_on_val()
     assert model.bundle.strategy == best.strategy
     assert best.strategy in said[0]
@@ -173,7 +173,7 @@ def test_rows_read_back_as_what_was_said(
     mlp: Predictor, comparison: topwork.Comparison, photos: Path, odd: dict[str, str], tmp_path: Path
 ) -> None:
     files = [*map(str, sorted(photos.rglob("01*.png"))), *[name for name in odd if "\0" not in name]]
-    said = [p for _, part in stream(mlp, files, top=2) for p in part]
+    said = [p for _, split in stream(mlp, files, top=2) for p in split]
     for kind in ("csv", "jsonl"):
         predict_to(comparison["mlp"].path, files, tmp_path / f"out.{kind}", top=2, quiet=True, workers=0)
     with open(tmp_path / "out.csv", newline="") as file:
@@ -213,9 +213,9 @@ def test_an_interrupted_file_goes_on_where_it_was(
     assert out.read_bytes() != whole.read_bytes()
     with pytest.raises(StorageError, match="--resume"):
         predict_to(run, files, out, quiet=True, workers=0)
-    with pytest.raises(ChangedSettings, match="other settings"):
+    with pytest.raises(SettingsChanged, match="other settings"):
         predict_to(run, files, out, quiet=True, workers=0, top=1, resume=True)
-    with pytest.raises(ChangedSettings, match="not those"):
+    with pytest.raises(SettingsChanged, match="not those"):
         predict_to(run, files[1:], out, quiet=True, workers=0, resume=True)
     predict_to(run, files, out, quiet=True, workers=0, resume=True)
     assert out.read_bytes() == whole.read_bytes()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from topwork.core.config import ChoiceConfig
+from topwork.core.config import LinearClassifierConfig
 from topwork.linear.classifiers import LinearModel, Problem, cross_validate
 from topwork.linear.losses import Softmax, SquaredHinge
 from topwork.linear.selection import choose, stratified
@@ -150,8 +150,8 @@ def test_folds_are_fitted_without_what_they_are_judged_on(classes: int, features
 
 def test_the_chosen_c_is_fitted_on_all_of_train() -> None:
     x, labels = _data(4, 150, 30, 3)
-    parts = {"train": (x, labels)}  # val is not even asked for
-    choice = choose("hinge", ChoiceConfig(grid=(0.1, 1e-3), folds=3), parts, 3, "cpu", seed=0)
+    splits = {"train": (x, labels)}  # val is not even asked for
+    choice = choose("hinge", LinearClassifierConfig(grid=(0.1, 1e-3), folds=3), splits, 3, "cpu", seed=0)
     (alone,) = _fit(x, labels, (choice.c,), tolerance=1e-10)
     np.testing.assert_allclose(choice.fit.scores(x), alone.scores(x), atol=0.02)
 
@@ -159,15 +159,15 @@ def test_the_chosen_c_is_fitted_on_all_of_train() -> None:
 @given(st.integers(0, 1000), st.integers(2, 7), st.integers(2, 5))
 def test_folds_hold_each_image_once_and_each_class_in_shares(seed: int, folds: int, classes: int) -> None:
     _, labels = _data(seed, 60, 1, classes)
-    parts = stratified(labels, folds, seed)
-    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(60))
-    counts = np.stack([np.bincount(labels[part], minlength=classes) for part in parts])
+    splits = stratified(labels, folds, seed)
+    np.testing.assert_array_equal(np.sort(np.concatenate(splits)), np.arange(60))
+    counts = np.stack([np.bincount(labels[split], minlength=classes) for split in splits])
     assert (counts.max(axis=0) - counts.min(axis=0)).max() <= 1
 
 
 def test_a_single_fold_is_refused() -> None:
     with pytest.raises(ValueError, match="one fold leaves nothing"):
-        ChoiceConfig(folds=1)
+        LinearClassifierConfig(folds=1)
 
 
 @settings(deadline=None, max_examples=15)

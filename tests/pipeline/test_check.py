@@ -24,13 +24,13 @@ SWAPPED = {f"train/class{label}/{number:03}.png" for label in range(3) for numbe
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "dirty"
-    for part, many in (("train", 24), ("test", 10)):
+    for split, many in (("train", 24), ("test", 10)):
         for label in range(3):
-            folder = root / part / f"class{label}"
+            folder = root / split / f"class{label}"
             folder.mkdir(parents=True)
             for number in range(many):
-                swapped = f"{part}/class{label}/{number:03}.png" in SWAPPED
-                shown = draw((label + 1) % 3 if swapped else label, number + (100 if part == "test" else 0), 96)
+                swapped = f"{split}/class{label}/{number:03}.png" in SWAPPED
+                shown = draw((label + 1) % 3 if swapped else label, number + (100 if split == "test" else 0), 96)
                 shown.save(folder / f"{number:03}.png")
     draw(0, 5, 96).save(root / "test/class0/equal.bmp")
     mirrored = draw(1, 6, 96).transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((70, 70))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from topwork.core import storage
-from topwork.core.artifacts import EpochRecord, ImageRow, Manifest, Predictions, RunInfo, Split, write_history
+from topwork.core.artifacts import EpochRecord, ImageRow, Manifest, Predictions, RunInfo, Splits, write_history
 from topwork.evaluation import evaluate
 
 STRATEGIES = ("scratch", "mlp", "svm", "finetune")
@@ -90,8 +90,8 @@ def write_run(
 def fake_details(classes: Sequence[str], images: int) -> dict[str, Any]:
     labels = fake_predictions(classes, images, 1.0).labels
     counts = {
-        part: {name: int(factor * (labels == i).sum()) for i, name in enumerate(classes)}
-        for part, factor in (("train", 3), ("val", 1), ("test", 1))
+        split: {name: int(factor * (labels == i).sum()) for i, name in enumerate(classes)}
+        for split, factor in (("train", 3), ("val", 1), ("test", 1))
     }
     return {
         "command": "topwork compare cells --seed 0",
@@ -140,7 +140,7 @@ def write_comparison(
         folder / "manifest.csv"
     )
     none = np.zeros(0, dtype=np.int64)
-    Split(
+    Splits(
         tuple(classes), dict.fromkeys(("train", "val", "test"), ()), dict.fromkeys(("train", "val", "test"), none)
     ).write(folder / "split.csv")
     for name in finished:

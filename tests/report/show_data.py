@@ -68,9 +68,9 @@ def all_filters(src: str) -> str:
         bytes([y % 5]) + ((values[y] - kinds[y % 5, y]) % 256).astype(np.uint8).tobytes() for y in range(height)
     )
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    splits = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     chunks = (
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in splits
     )
     file = b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
     return f"data:image/png;base64,{base64.b64encode(file).decode()}"
@@ -100,8 +100,8 @@ def layers(stages: tuple[str, ...], seed: int) -> tuple[LayerShown, ...]:
         field = "everything" if side == 7 else f"{SIZE // side * 5} x {SIZE // side * 5} pixels"
         names = [("conv_stem", "Conv2d"), ("bn1", "BatchNormAct2d")] if stage == "bn1" else []
         for block in range(0 if names else 2):
-            for part, kind in (("conv_pw", "Conv2d"), ("bn2.act", "ReLU6"), ("conv_pwl", "Conv2d")):
-                names.append((f"{stage}.{block}.{part}", kind))
+            for split, kind in (("conv_pw", "Conv2d"), ("bn2.act", "ReLU6"), ("conv_pwl", "Conv2d")):
+                names.append((f"{stage}.{block}.{split}", kind))
         names += [] if stage == "bn1" else [(f"{stage}.1", "InvertedResidual"), (stage, "Sequential")]
         for name, kind in names:
             dead = float(rng.choice([0, 0, 0.02, 0.11])) if kind != "Sequential" else None

@@ -11,7 +11,7 @@ import pytest
 
 from topwork.core import storage
 from topwork.core.artifacts import Predictions, RunInfo
-from topwork.core.errors import DamagedFile, DataError
+from topwork.core.errors import CorruptFile, DataError
 from topwork.report.gather import gather, worst_errors
 
 Comparison = Callable[..., Path]
@@ -86,7 +86,7 @@ def test_a_folder_without_run_json_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".."])
 def test_a_strategy_name_does_not_reach_out_of_the_folder(tmp_path: Path, name: str) -> None:
     RunInfo("comparison", "x", "", "done", (name,)).write(tmp_path)
-    with pytest.raises(DamagedFile, match="not a folder in it"):
+    with pytest.raises(CorruptFile, match="not a folder in it"):
         gather(tmp_path)
 
 

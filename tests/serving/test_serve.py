@@ -25,7 +25,7 @@ from tests.serving.client import Server, multipart, serving, wait_until
 import topwork
 from topwork.backbones import create
 from topwork.bundle.files import write_bundle
-from topwork.core.errors import MissingExtra, UsageError
+from topwork.core.errors import MissingDependency, UsageError
 from topwork.data.images import decode_image
 from topwork.data.transforms import eval_pixels
 from topwork.inference.predictor import Predictor
@@ -474,7 +474,7 @@ def test_who_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"topwork\[serve\]"):
+    with pytest.raises(MissingDependency, match=r"topwork\[serve\]"):
         topwork.serve(tmp_path)
 
 

@@ -67,7 +67,7 @@ def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Pa
     return folder
 
 
-def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], say: bool = False) -> Tally:
+def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], log: bool = False) -> Tally:
     """Export and compare.
 
     Args:
@@ -90,15 +90,15 @@ def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], say: bool = F
                 tally.wrong.append(f"{model} {kind}: {error}")
                 continue
             tally.hit += 1
-            if say:
+            if log:
                 found = made.facts["check"]
                 print(f"| {model} | {kind} | {found['equal']:.1%} | {found['difference']:.1e} |", flush=True)
     return tally
 
 
-def every_family(say: bool = False) -> Tally:
+def every_family(log: bool = False) -> Tally:
     """All families in all formats."""
-    return check(itertools.product(FAMILIES, FORMATS), FAMILIES, say)
+    return check(itertools.product(FAMILIES, FORMATS), FAMILIES, log)
 
 
 def each_once() -> list[tuple[str, str]]:
@@ -107,4 +107,4 @@ def each_once() -> list[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    print(every_family(say=True), file=sys.stderr)
+    print(every_family(log=True), file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.torture.calls import Tally
-from topwork.core.checkpoint_files import Generations
+from topwork.core.checkpoint_files import CheckpointFiles
 from topwork.features.cache import FeatureCache
 
 
@@ -16,7 +16,7 @@ def checkpoint(size: int) -> Tally:
     """A state of ``size`` bytes: a damaged one must be named, and the one before it must be used."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as place:
-        store = Generations(Path(place), lambda line: None)
+        store = CheckpointFiles(Path(place), lambda line: None)
         rng = np.random.default_rng(0)
         for step in (1, 2):
             store.save(step, {"state.safetensors": rng.bytes(size), "state.json": b'{"step": %d}' % step}, 1, {})
@@ -26,7 +26,7 @@ def checkpoint(size: int) -> Tally:
                 whole = file.read_bytes()
                 file.write_bytes(damaged)
                 said: list[str] = []
-                found = [state.files["state.json"] for state in Generations(Path(place), said.append).load()]
+                found = [state.files["state.json"] for state in CheckpointFiles(Path(place), said.append).load()]
                 tally.tried += 1
                 tally.hit += 1
                 if found != [b'{"step": 1}'] or not said:

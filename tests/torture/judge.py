@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.torture.writer import body, shard_name
 from topwork.core import storage
-from topwork.core.checkpoint_files import Generations
-from topwork.core.errors import DamagedFile
+from topwork.core.checkpoint_files import CheckpointFiles
+from topwork.core.errors import CorruptFile
 
 
 def faults(root: Path, said: str) -> list[str]:
@@ -22,7 +22,9 @@ def faults(root: Path, said: str) -> list[str]:
     found = [wrong for folder in _folders(root) if (wrong := _unreadable(folder))]
     newest = max([step for what, step in saved if what == "last"], default=0)
     damage: list[str] = []
-    states = list(Generations(root / "checkpoints", damage.append).load()) if (root / "checkpoints").is_dir() else []
+    states = (
+        list(CheckpointFiles(root / "checkpoints", damage.append).load()) if (root / "checkpoints").is_dir() else []
+    )
     steps = [int(state.files["state"][:9]) for state in states]
     found += damage
     if newest and (not steps or steps[0] < newest):
@@ -46,7 +48,7 @@ def _folders(root: Path) -> list[Path]:
 def _unreadable(folder: Path) -> str:
     try:
         storage.read_folder(folder)
-    except DamagedFile as error:
+    except CorruptFile as error:
         return f"{folder.name}: {str(error).split('/')[-1]}"
     return ""
 
@@ -56,7 +58,7 @@ def _is(path: Path, data: bytes) -> bool:
 
 
 def _goes_on(root: Path, step: int) -> list[str]:
-    store = Generations(root / "checkpoints", lambda line: None)
+    store = CheckpointFiles(root / "checkpoints", lambda line: None)
     store.save(step + 1, {"state": body(step + 1)}, step + 1, {"weights": b"x"})
     state = next(store.load(), None)
     return [] if state and state.files.get("state") == body(step + 1) else ["it does not go on"]

@@ -36,7 +36,7 @@ def main(root: Path, saves: int) -> None:
     store = None
     for step in range(1, saves + 1):
         try:
-            store = store or checkpoint_files.Generations(root / "checkpoints", lambda line: None)
+            store = store or checkpoint_files.CheckpointFiles(root / "checkpoints", lambda line: None)
         except (StorageError, OSError):
             _say(f"failed open {step}")
             continue
@@ -46,7 +46,7 @@ def main(root: Path, saves: int) -> None:
             _try("bundle", step, lambda step=step: _bundle(root / "model", step))
 
 
-def _state(store: checkpoint_files.Generations, step: int) -> None:
+def _state(store: checkpoint_files.CheckpointFiles, step: int) -> None:
     best = (step + 1) // 2  # every second state is a new best
     store.save(step, {"state": body(step)}, best, {"weights": body(best, 5000)})
 

@@ -61,7 +61,7 @@ class Small:
         compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1, workers=0))
         self.compute = replace(compute, shard=shard)
         self.manifest = build_manifest("folder", str(photos), place / f"cache-{world().rank}")
-        self.split = make_split(self.manifest, 0, 0.2, 0.2)
+        self.splits = make_split(self.manifest, 0, 0.2, 0.2)
         self.progress = PlainProgress(quiet=True)
 
     def train(self, name: str, stop: int | None = None, **settings: Any) -> tuple[Position, dict[str, torch.Tensor]]:
@@ -72,12 +72,12 @@ class Small:
         """
         backbone = backbones.create("test_resnet", None, 32, 1)
         torch.manual_seed(1)
-        model = Classifier(backbone.module, nn.Linear(backbone.features, len(self.split.classes)))
+        model = Classifier(backbone.module, nn.Linear(backbone.features, len(self.splits.classes)))
         known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
         config = ImageTrainingConfig(**{"epochs": 10, "compile": False, **known, **settings})
-        data = ImageData(self.manifest, self.split, backbone.spec, self.compute, 0)
+        data = ImageData(self.manifest, self.splits, backbone.spec, self.compute, 0)
         stores = ShardStore if self.compute.shard else CheckpointStore
-        store = stores(self.place / name, {}, self.progress.say, shared=True)
+        store = stores(self.place / name, {}, self.progress.log, shared=True)
         task, signals = image_task(model, network_groups(model, 0.0, 1.0), config, data), Signals()
         done = 0
 
@@ -105,13 +105,13 @@ class Small:
         """Fill the feature cache, plain and mirrored."""
         backbone = backbones.create("test_resnet", None, 32, 1)
         store = FeatureStore(
-            backbone, self.manifest, self.split, self.compute, self.place / "features", self.progress, Signals()
+            backbone, self.manifest, self.splits, self.compute, self.place / "features", self.progress, Signals()
         )
         store.engine = "plain"
 
         def ask() -> dict[str, bytes]:
             for mirrored in (False, True):
-                store.part("train", mirrored)
+                store.load("train", mirrored)
             return {"said": b"done"}
 
         assert alone(store, ask) == {"said": b"done"}

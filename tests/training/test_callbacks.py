@@ -13,8 +13,8 @@ import pytest
 
 import topwork
 from topwork.core.artifacts import read_history
-from topwork.core.errors import MissingExtra, UnknownName, UsageError
-from topwork.training.callbacks import Tracking, listeners, tensorboard
+from topwork.core.errors import MissingDependency, UnknownName, UsageError
+from topwork.training.callbacks import Notifier, make_callbacks, tensorboard
 
 PAGE = Path(__file__).parents[2] / "docs" / "tracking.md"
 QUICK = {"img_size": 32, "workers": 0, "threads": 1, "sets": ("compute.engine=plain", "mlp.epochs=4")}
@@ -31,15 +31,15 @@ class Recorder:
         self.heard: list[tuple[Any, ...]] = []
         self._gone_at, self._fails = gone_at, fails
 
-    def on_start(self, run: topwork.TrackedRun) -> None:
+    def on_start(self, run: topwork.TrainingRun) -> None:
         self._hear("start", run)
 
-    def on_epoch(self, run: topwork.TrackedRun, epoch: dict[str, Any]) -> None:
+    def on_epoch(self, run: topwork.TrainingRun, epoch: dict[str, Any]) -> None:
         self._hear("epoch", run, epoch)
         if epoch["epoch"] == self._gone_at:
             raise Gone
 
-    def on_end(self, run: topwork.TrackedRun, metrics: dict[str, Any]) -> None:
+    def on_end(self, run: topwork.TrainingRun, metrics: dict[str, Any]) -> None:
         self._hear("end", run, metrics)
 
     def _hear(self, what: str, *given: Any) -> None:
@@ -115,7 +115,7 @@ def test_a_killed_training_that_goes_on_tells_every_epoch_once(
 
 def test_runs_are_named_by_their_folder_in_the_comparison(tmp_path: Path) -> None:
     recorder = Recorder(fails=("start",))
-    tracking = Tracking([recorder], lambda _: None, tmp_path)
+    tracking = Notifier([recorder], lambda _: None, tmp_path)
     for place in (".", "svm", "repeats/seed-1/svm"):
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
         tracking.begin("svm", tmp_path / place, {}).end()  # it has failed, so it is left alone
@@ -135,6 +135,6 @@ def test_what_cannot_be_told_is_refused_before_anything_is_written(
         with pytest.raises(error, match=word):
             train(photos, tmp_path / "run", **given)
     monkeypatch.setattr(tensorboard.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtra, match=r"topwork\[tensorboard\]"):
-        listeners(["tensorboard"], [])
+    with pytest.raises(MissingDependency, match=r"topwork\[tensorboard\]"):
+        make_callbacks(["tensorboard"], [])
     assert not (tmp_path / "run").exists()

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import topwork
 from topwork.core.config import ImageTrainingConfig
-from topwork.core.errors import ChangedSettings
+from topwork.core.errors import SettingsChanged
 from topwork.data.batches import Targets
 from topwork.data.transforms import Mixer
 from topwork.training.loop import _Training
@@ -52,13 +52,13 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Most of train is labelled wrong, and counts next to nothing."""
     root = tmp_path_factory.mktemp("weights")
     rows = ["path,label,split,weight"]
-    for part, start, many in (("train", 0, 24), ("val", 100, 8), ("test", 200, 12)):
+    for split, start, many in (("train", 0, 24), ("val", 100, 8), ("test", 200, 12)):
         for label in range(3):
             for number in range(start, start + many):
                 draw(label, number).save(root / f"{label}-{number}.png")
-                wrong = part == "train" and number % 3 > 0
+                wrong = split == "train" and number % 3 > 0
                 shown = (label + number % 3) % 3 if wrong else label
-                rows.append(f"{label}-{number}.png,class{shown},{part},{1e-6 if wrong else 2}")
+                rows.append(f"{label}-{number}.png,class{shown},{split},{1e-6 if wrong else 2}")
     (root / "t.csv").write_text("\n".join(rows))
     return root
 
@@ -81,7 +81,7 @@ def test_what_counts_next_to_nothing_teaches_nothing(table: Path, tmp_path: Path
     assert plain.metrics["test"]["accuracy"]["value"] < 0.8  # the wrong labels do teach if they count
     (table / "t.csv").write_text(text.replace(",2", ",3", 1))
     try:
-        with pytest.raises(ChangedSettings):
+        with pytest.raises(SettingsChanged):
             topwork.compare(table / "t.csv", resume=True, **several)
     finally:
         (table / "t.csv").write_text(text)

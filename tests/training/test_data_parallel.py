@@ -147,7 +147,7 @@ def test_synchronised_statistics_leave_the_network_as_it_is() -> None:
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before, state = network(x), {name: tensor.clone() for name, tensor in network.state_dict().items()}
     parameters = list(map(id, network.parameters()))
-    network = backbones.synchronised(network).eval()
+    network = backbones.convert_sync_batchnorm(network).eval()
     assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules())
     torch.testing.assert_close(network(x), before, atol=0, rtol=0)
     torch.testing.assert_close(dict(network.state_dict()), state, atol=0, rtol=0)
@@ -164,7 +164,7 @@ def test_one_then_two_then_one_process_see_every_image_once_an_epoch(done: Done)
         shutil.copytree(done.place / "logged", done.one.place / "after")
         position, _ = fresh.train("after", **pair.LOGGED)
     everyone = Counter(log) + Counter(tuple(index) for said in done.said for index in said["log"])
-    count = len(done.one.split.ids["train"])
+    count = len(done.one.splits.ids["train"])
     assert everyone == {(epoch, image): 1 for epoch in (1, 2, 3) for image in range(count)}
     assert position.step == 3 * count // 2
     assert [len(said["log"]) for said in done.said] == [10, 10]

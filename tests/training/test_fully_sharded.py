@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork import backbones
-from topwork.compute.devices import Compute, resolve
+from topwork.compute.devices import DeviceContext, resolve
 from topwork.core.config import ComputeConfig
 from topwork.training.fully_sharded import Sharded
 from topwork.training.image_task import Classifier
@@ -24,7 +24,7 @@ FAMILIES = (
 
 
 @pytest.fixture(scope="module")
-def compute() -> Iterator[Compute]:
+def compute() -> Iterator[DeviceContext]:
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield resolve(ComputeConfig(device="cpu", precision="float32", workers=0))[0]
     dist.destroy_process_group()
@@ -44,22 +44,22 @@ def _trained(model: nn.Module, parameters: list[torch.Tensor], images: torch.Ten
 
 @pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view")  # what would follow, this test would see
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_network_that_is_cut_trains_as_it_is(name: str, compute: Compute) -> None:
+def test_a_network_that_is_cut_trains_as_it_is(name: str, compute: DeviceContext) -> None:
     backbone = backbones.create(name, None, None, 1)
     torch.manual_seed(1)
     model = Classifier(backbone.module, nn.Linear(backbone.features, 3)).eval()  # no dropout, no stochastic depth
-    size, usual = backbone.spec.size, copy.deepcopy(model)
+    size, default = backbone.spec.size, copy.deepcopy(model)
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
-    expected = _trained(usual, list(usual.parameters()), images)
+    expected = _trained(default, list(default.parameters()), images)
     groups = [{"params": list(model.parameters())}]
     kept = {key: value.clone() for key, value in model.state_dict().items()}
     sharded = Sharded(model, groups, compute)
     assert _trained(model, groups[0]["params"], images) == expected
     best = sharded.whole(model.state_dict())
-    torch.testing.assert_close(best, dict(usual.state_dict()), atol=0, rtol=0)
+    torch.testing.assert_close(best, dict(default.state_dict()), atol=0, rtol=0)
     assert any(not torch.equal(best[key], value) for key, value in kept.items())
     sharded.finish(best)
-    torch.testing.assert_close(model(images), usual(images), atol=0, rtol=0)
+    torch.testing.assert_close(model(images), default(images), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -70,7 +70,7 @@ def test_blocks_come_inner_first_and_each_once(name: str) -> None:
     for place, block in enumerate(found):
         assert not set(block.modules()) & set(found[place + 1 :])
         outside = {
-            id(p) for part in module.modules() if part not in set(block.modules()) for p in part._parameters.values()
+            id(p) for split in module.modules() if split not in set(block.modules()) for p in split._parameters.values()
         }
         assert not outside & {id(parameter) for parameter in block.parameters()}
     held = {id(parameter) for block in found for parameter in block.parameters()}

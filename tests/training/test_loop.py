@@ -37,7 +37,7 @@ class _Batches:
 
 def _train(
     folder: Path,
-    say: list[str] | None = None,
+    log: list[str] | None = None,
     store: Any = None,
     class_weights: torch.Tensor | None = None,
     **settings: Any,
@@ -53,8 +53,8 @@ def _train(
         return float(functional.cross_entropy(logits, Y)), float((logits.argmax(1) == Y).float().mean())
 
     progress = PlainProgress(quiet=True)
-    if say is not None:
-        progress.say = say.append  # pyrefly: ignore[bad-assignment]
+    if log is not None:
+        progress.log = log.append  # pyrefly: ignore[bad-assignment]
     task = Task(
         model,
         [{"params": list(model.parameters()), "weight_decay": 0.0, "lr_scale": 1.0}],
@@ -64,7 +64,7 @@ def _train(
         class_weights,
     )
     session = Session(
-        compute, store or CheckpointStore(folder, {}, progress.say), progress, lambda: None, lambda: False
+        compute, store or CheckpointStore(folder, {}, progress.log), progress, lambda: None, lambda: False
     )
     return model, fit(task, config, 0, session, "tiny")
 

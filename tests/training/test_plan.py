@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import topwork
 from topwork.compute import devices
 from topwork.core import config as configuration
-from topwork.core.artifacts import InputSpec, Manifest, Split
+from topwork.core.artifacts import InputSpec, Manifest, Splits
 from topwork.core.config import ComputeConfig, ImageTrainingConfig
 from topwork.training import plan
 from topwork.training.image_task import ImageData
@@ -21,9 +21,9 @@ from topwork.training.image_task import ImageData
 
 def _data(images: int, size: int = 224, any_size: bool = True) -> ImageData:
     spec = InputSpec(size, size, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    split = Split(("a",), {"train": tuple(map(str, range(images)))}, {})
+    splits = Splits(("a",), {"train": tuple(map(str, range(images)))}, {})
     compute, _ = devices.resolve(ComputeConfig(device="cpu", threads=1))
-    return ImageData(Manifest(Path(), (), ""), split, spec, compute, 0, any_size)
+    return ImageData(Manifest(Path(), (), ""), splits, spec, compute, 0, any_size)
 
 
 def _resolve(data: ImageData, **settings: Any) -> ImageTrainingConfig:

@@ -9,9 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from topwork.backbones.batchnorm_fusion import fuse_batchnorm, lower
     from topwork.backbones.block_lists import blocks
     from topwork.backbones.build import Backbone, check_name, create, input_spec, list_models, parameter_tensors
-    from topwork.backbones.fuse_batchnorm import folded, lower
     from topwork.backbones.param_groups import layer_groups
     from topwork.backbones.pretrained_classifier import own_classifier
     from topwork.backbones.stage_split import Cut
@@ -23,24 +23,24 @@ __all__ = [
     "WeightsSource",
     "blocks",
     "check_name",
+    "convert_sync_batchnorm",
     "create",
     "find_weights",
-    "folded",
+    "fuse_batchnorm",
     "input_spec",
     "layer_groups",
     "list_models",
     "lower",
     "own_classifier",
     "parameter_tensors",
-    "synchronised",
 ]
 _HOMES = {
-    "Cut": "stages",
-    "blocks": "sequences",
-    "folded": "fold",
-    "lower": "fold",
-    "layer_groups": "groups",
-    "own_classifier": "classifier",
+    "Cut": "stage_split",
+    "blocks": "block_lists",
+    "fuse_batchnorm": "batchnorm_fusion",
+    "lower": "batchnorm_fusion",
+    "layer_groups": "param_groups",
+    "own_classifier": "pretrained_classifier",
     "WeightsSource": "weights",
     "find_weights": "weights",
 }

@@ -117,7 +117,7 @@ def _build(model: str, img_size: int | None) -> nn.Module:
     return timm.create_model(model, num_classes=0)
 
 
-def synchronised(module: nn.Module) -> nn.Module:
+def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
     """The same network, its BatchNorm layers with the statistics of all processes (on GPUs); parameters are shared."""
     return timm.layers.convert_sync_batchnorm(module)
 

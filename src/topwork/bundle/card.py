@@ -46,7 +46,7 @@ class Facts:
     classes: tuple[str, ...]
     details: Mapping[str, Any]
     test: Mapping[str, Any]
-    split: str
+    splits: str
     split_sha256: str
     weights: str
     hub: str = ""
@@ -125,7 +125,7 @@ def _data(facts: Facts) -> str:
         f"{counts['val']:,} (val) to choose, {counts['test']:,} (test) to judge once. Licence of the images: "
         f"{_text(facts.details['data_license']) or 'not known'}; of the pretrained weights: "
         f"{_text(facts.details['weights_license'])}.\n\n"
-        f"Split: {_text(facts.split) or 'see split.csv'}; SHA-256 of `split.csv`: `{facts.split_sha256}`.{note}"
+        f"Split: {_text(facts.splits) or 'see split.csv'}; SHA-256 of `split.csv`: `{facts.split_sha256}`.{note}"
     )
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from topwork.bundle.network import load_network
-from topwork.compute.devices import Compute
+from topwork.compute.devices import DeviceContext
 
 BATCH = 32
 SECONDS = 1.0
 REPEATS = 5
 
 
-def milliseconds_per_image(folder: Path, compute: Compute) -> float:
+def milliseconds_per_image(folder: Path, compute: DeviceContext) -> float:
     """Time from normalised pixels to scores, in milliseconds an image, in batches of 32; the decoding is not in it.
 
     Args:

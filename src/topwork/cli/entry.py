@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from topwork.cli.app import app
 from topwork.compute.ranks import launched, world
-from topwork.core.errors import DataError, Interrupted, LostProcess, TopworkError, UsageError
+from topwork.core.errors import DataError, Interrupted, PeerLost, TopworkError, UsageError
 
 _HINTS = {
     "--batch": "--batch-size", "--bs": "--batch-size", "--imgsz": "--img-size", "--output-dir": "--out",
@@ -50,7 +50,7 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
         import traceback
 
         traceback.print_exc()
-    if not world().main and isinstance(error, UsageError | Interrupted | LostProcess):
+    if not world().main and isinstance(error, UsageError | Interrupted | PeerLost):
         sys.exit(error.exit_status)  # rank 0 says the same, or why
     line = " ".join(str(error).split()).encode("utf-8", "replace").decode()
     if line:

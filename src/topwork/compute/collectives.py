@@ -20,7 +20,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from topwork.compute.devices import keep_freed_memory
 from topwork.compute.ranks import World, restarts, world
-from topwork.core.errors import LostProcess
+from topwork.core.errors import PeerLost
 from topwork.core.signals import Signals, end_with_parent
 
 TIMEOUT = timedelta(hours=1)  # rank 0 may look at many images, or fit a head, while the others wait
@@ -68,8 +68,8 @@ def lost_plainly(signals: Signals) -> Iterator[None]:
     except RuntimeError as error:
         if not dist.is_initialized() or (not isinstance(error, dist.DistError) and "gloo" not in str(error)):
             raise
-        signals.check()
-        raise LostProcess(signals.advice) from error
+        signals.raise_if_stopped()
+        raise PeerLost(signals.advice) from error
 
 
 def send(value: Any, files: Files | None = None) -> None:
@@ -129,7 +129,7 @@ def largest(number: int) -> int:
 def wished(signals: Signals) -> bool:
     """Whether a signal has come to any process; then all leave at the same step."""
     signals.received = largest(signals.received)
-    return signals.asked()
+    return signals.stop_requested()
 
 
 def gathered(tensor: torch.Tensor) -> torch.Tensor:

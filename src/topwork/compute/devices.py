@@ -25,7 +25,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 @dataclass(frozen=True)
-class Compute:
+class DeviceContext:
     """The resolved form of ``ComputeConfig``.
 
     Attributes:
@@ -64,7 +64,7 @@ class Compute:
         return f"{self.name}, {self.precision}{threads}"
 
 
-def resolve(config: ComputeConfig) -> tuple[Compute, ComputeConfig]:
+def resolve(config: ComputeConfig) -> tuple[DeviceContext, ComputeConfig]:
     """Turn wishes into facts, and set torch up for them.
 
     Returns:
@@ -91,7 +91,7 @@ def resolve(config: ComputeConfig) -> tuple[Compute, ComputeConfig]:
         torch.use_deterministic_algorithms(True, warn_only=True)  # torch names an operation that has none
     values = {"device": str(device), "precision": precision, "workers": workers, "threads": threads}
     resolved = ComputeConfig.model_validate(config.model_dump() | values)
-    return Compute(device, precision, workers, threads, _name(device), config.engine), resolved
+    return DeviceContext(device, precision, workers, threads, _name(device), config.engine), resolved
 
 
 def _own(wanted: str) -> str:
@@ -162,14 +162,14 @@ def keep_freed_memory() -> None:
     libc.mallopt(arenas, 1)
 
 
-def memory(compute: Compute) -> int | None:
+def memory(compute: DeviceContext) -> int | None:
     """Bytes that a GPU has; None where it is not for topwork to say."""
     if compute.device.type != "cuda":
         return None
     return torch.cuda.get_device_properties(compute.device).total_memory
 
 
-def forget_peak(compute: Compute) -> None:
+def forget_peak(compute: DeviceContext) -> None:
     """Begin to measure the peak memory anew where that is possible (Linux, CUDA)."""
     if compute.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(compute.device)
@@ -177,7 +177,7 @@ def forget_peak(compute: Compute) -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_memory(compute: Compute) -> dict[str, int]:
+def peak_memory(compute: DeviceContext) -> dict[str, int]:
     """Most bytes held since ``forget_peak``, or since the process began: ``memory`` and, with CUDA, ``gpu_memory``.
 
     Memory is that of the main process, features and libraries included; processes that decode images come on top.
@@ -226,7 +226,7 @@ class _Float32Forward:
             return super().forward(x.float())  # pyrefly: ignore[missing-attribute]
 
 
-def speed_up_training(model: nn.Module, compute: Compute) -> None:
+def speed_up_training(model: nn.Module, compute: DeviceContext) -> None:
     """Keep depthwise convolutions in float32 on a CPU, where their bfloat16 backward is many times slower.
 
     Changes the class of these modules in place; parameters and their names stay.
@@ -239,7 +239,7 @@ def speed_up_training(model: nn.Module, compute: Compute) -> None:
             module.__class__ = type(f"Float32{base.__name__}", (_Float32Forward, base), {})
 
 
-def environment(compute: Compute) -> dict[str, str | int]:
+def environment(compute: DeviceContext) -> dict[str, str | int]:
     """What a result depends on besides the configuration; written to ``environment.json``."""
     from importlib.metadata import version
 

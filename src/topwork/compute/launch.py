@@ -9,7 +9,7 @@ import logging
 import sys
 import uuid
 
-from topwork.core.errors import Ended, Interrupted
+from topwork.core.errors import Interrupted, ProcessFailed
 
 
 def launch(payload: str, advice: str, processes: int, restarts: int) -> None:
@@ -42,4 +42,4 @@ def launch(payload: str, advice: str, processes: int, restarts: int) -> None:
         raise Interrupted("", error.sigval) from error
     except ChildFailedError as error:
         rank, failure = min(error.failures.items(), key=lambda item: (item[1].timestamp, item[1].exitcode))
-        raise Ended(f"Process {rank} of {processes}", failure.exitcode, advice) from error
+        raise ProcessFailed(f"Process {rank} of {processes}", failure.exitcode, advice) from error

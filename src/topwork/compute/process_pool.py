@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from topwork.core.errors import Ended
+from topwork.core.errors import ProcessFailed
 from topwork.core.signals import Signals
 
 
@@ -16,7 +16,7 @@ def run(
     words: Callable[[str, int], list[str]],
     places: int,
     signals: Signals,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Run commands, each as soon as a place is free; a wish to stop, and the failure of one, goes to all.
 
@@ -25,7 +25,7 @@ def run(
         words: Title and place, which counts from 0, to the command.
         places: How many run at once.
         signals: From people.
-        say: Where a start is told.
+        log: Where a start is told.
 
     Raises:
         Ended: One ended badly; the others were asked to stop and have stopped.
@@ -39,14 +39,14 @@ def run(
             for place in range(places):
                 if waiting and not stopping and place not in running:
                     title = waiting.pop(0)
-                    say(f"{title}, on device {place}")
+                    log(f"{title}, on device {place}")
                     running[place] = title, subprocess.Popen(words(title, place))
             for place, (title, process) in list(running.items()):
                 status = process.poll()
                 if status is not None:
                     del running[place]
                     failed = failed or ((title, status) if status else None)
-            if not stopping and (failed or signals.asked()):
+            if not stopping and (failed or signals.stop_requested()):
                 stopping = True
                 for _, process in running.values():
                     process.send_signal(signal.SIGTERM)
@@ -55,6 +55,6 @@ def run(
         for _, process in running.values():  # at once, e.g. by a second Ctrl-C
             process.kill()
             process.wait()
-    signals.check()
+    signals.raise_if_stopped()
     if failed:
-        raise Ended(*failed, signals.advice)
+        raise ProcessFailed(*failed, signals.advice)

@@ -15,8 +15,8 @@ import numpy as np
 from topwork.core import storage
 from topwork.core.errors import DataError
 
-FORMAT = 1
-PARTS = ("train", "val", "test")
+FORMAT = 2
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class ImageRow:
     sha256: str = ""
     width: int = 0
     height: int = 0
-    part: str = ""
+    split: str = ""
     stratum: str = ""
     group: str = ""
     duplicates: str = ""
@@ -136,13 +136,13 @@ def read_manifest_rows(path: Path) -> tuple[ImageRow, ...]:
 
 
 @dataclass(frozen=True)
-class Split:
-    """Which image belongs to which part.
+class Splits:
+    """Which images are in which split.
 
     Attributes:
         classes: Class names; the position is the class index.
-        ids: Part name to image ids.
-        labels: Part name to class indices, int64 (N,).
+        ids: Split name to image ids.
+        labels: Split name to class indices, int64 (N,).
         note: How it was made, one line.
     """
 
@@ -152,25 +152,26 @@ class Split:
     note: str = ""
 
     def write(self, path: Path) -> None:
-        """Write ``split.csv`` (image, label, part)."""
+        """Write ``split.csv`` (image, label, split)."""
         rows = [
-            (image, self.classes[label], part)
-            for part in PARTS
-            for image, label in zip(self.ids[part], self.labels[part], strict=True)
+            (image, self.classes[label], split)
+            for split in SPLITS
+            for image, label in zip(self.ids[split], self.labels[split], strict=True)
         ]
-        storage.write_csv(path, ("image", "label", "part"), rows)
+        storage.write_csv(path, ("image", "label", "split"), rows)
 
 
-def read_split(path: Path, note: str = "") -> Split:
+def read_split(path: Path, note: str = "") -> Splits:
     """The split in ``split.csv``."""
     rows = storage.read_csv(path)
     classes = tuple(sorted({row["label"] for row in rows}))
     index = {name: i for i, name in enumerate(classes)}
-    ids = {part: tuple(row["image"] for row in rows if row["part"] == part) for part in PARTS}
+    ids = {split: tuple(row["image"] for row in rows if row["split"] == split) for split in SPLITS}
     labels = {
-        part: np.array([index[row["label"]] for row in rows if row["part"] == part], dtype=np.int64) for part in PARTS
+        split: np.array([index[row["label"]] for row in rows if row["split"] == split], dtype=np.int64)
+        for split in SPLITS
     }
-    return Split(classes, ids, labels, note)
+    return Splits(classes, ids, labels, note)
 
 
 @dataclass(frozen=True)
@@ -293,13 +294,16 @@ def read_run_info(folder: Path) -> RunInfo:
     """The ``run.json`` of a folder.
 
     Raises:
-        DataError: The folder has none, or it is of a newer format.
+        DataError: The folder has none, or it is of another format.
     """
     path = folder / "run.json"
     if not path.is_file():
         raise DataError(f"{folder} is not a run: it has no run.json. `topwork runs` lists the runs there are.")
     value: dict[str, Any] = storage.read_json(path)
-    if value.get("format", 0) > FORMAT:
-        raise DataError(f"{folder} was written by a newer topwork (format {value['format']}). Update topwork.")
+    found = value.get("format", 0)
+    if found > FORMAT:
+        raise DataError(f"{folder} was written by a newer topwork (format {found}). Update topwork.")
+    if found < FORMAT:
+        raise DataError(f"{folder} was written by an older topwork (format {found}, not {FORMAT}). Train again.")
     value["strategies"] = tuple(value["strategies"])
     return RunInfo(**value)

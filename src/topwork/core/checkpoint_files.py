@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from topwork.core import storage
-from topwork.core.errors import DamagedFile
+from topwork.core.errors import CorruptFile
 
 KEEP = 2
 REFERS = "refers.json"
@@ -30,17 +30,17 @@ class State(NamedTuple):
     best: Files
 
 
-class Generations:
+class CheckpointFiles:
     """The states in one folder.
 
     Args:
         folder: Made if it is not there; only one process may use it.
-        say: Where damage is reported to.
+        log: Where damage is reported to.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.folder, self._say = folder, say
-        with storage.said_plainly(folder):
+    def __init__(self, folder: Path, log: Callable[[str], None]) -> None:
+        self.folder, self._say = folder, log
+        with storage.wrap_os_errors(folder):
             storage.make_folder(folder)
             storage.sweep_temporary(folder)
 
@@ -60,7 +60,7 @@ class Generations:
         Raises:
             StorageError: It could not be written; all earlier states are still there.
         """
-        with storage.said_plainly(self.folder):
+        with storage.wrap_os_errors(self.folder):
             best_path = self.folder / f"best-{best_step:09d}"
             if best and not best_path.exists():
                 storage.write_folder(best_path, best)
@@ -80,7 +80,7 @@ class Generations:
                 storage.remove_folder(path)
         try:
             needed = {json.loads(storage.read_folder(path, [REFERS])[REFERS])["best"] for path in lasts[-KEEP:]}
-        except DamagedFile:  # the one before is damaged: then nothing says what is superfluous
+        except CorruptFile:  # the one before is damaged: then nothing says what is superfluous
             return
         for path in self._names("best"):
             if path.name not in needed:
@@ -93,5 +93,5 @@ class Generations:
                 files = storage.read_folder(path, large=LARGE)
                 best = json.loads(files[REFERS])["best"]
                 yield State(path, files, storage.read_folder(self.folder / best) if best else {})
-            except DamagedFile as error:
+            except CorruptFile as error:
                 self._say(f"{error} The checkpoint before it is used.")

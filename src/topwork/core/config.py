@@ -1,7 +1,7 @@
 """The configuration: one frozen, validated model per component; TOML in and out. Imports no torch.
 
-``"auto"`` is resolved to a number by ``pipeline.strategy_run`` before work starts; the ``config.toml`` of a run holds none. The settings of a strategy are checked by its own ``Config`` class, which lives in
-the file of the strategy.
+``"auto"`` is resolved to a number by ``pipeline.strategy_run`` before work starts; the ``config.toml`` of a run holds
+none. The settings of a strategy are checked by its own ``Config`` class, which lives in the file of the strategy.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 DEFAULT_MODEL = "tf_efficientnet_lite0"
 
 
-class Component(BaseModel):
+class BaseConfig(BaseModel):
     """Base of all settings: frozen, and an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class DataConfig(Component):
+class DataConfig(BaseConfig):
     """Which images, and how they are split."""
 
     path: str
@@ -42,7 +42,7 @@ class DataConfig(Component):
     """Only the part of each photograph in its bounding box; for stanford-cars and tables with a column box."""
     group: str = ""
     """Images of one group stay in one part: a column of a table, 'folder', or a regular expression on the path."""
-    parts: Literal["given", "new"] = "given"
+    splits: Literal["given", "new"] = "given"
     """given: train, val and test that the data come with are kept; new: they are mixed and split anew."""
     duplicates: Literal["near", "exact"] = "near"
     """What stays in one part: near: the same picture, also resized, recompressed, mirrored or turned; exact: equal
@@ -59,7 +59,7 @@ class DataConfig(Component):
     """Share of all images that is held out and looked at once; auto: what is usual for the source, else 0.2."""
 
 
-class BackboneConfig(Component):
+class BackboneConfig(BaseConfig):
     """Which pretrained network, and what it is fed."""
 
     model: str = DEFAULT_MODEL
@@ -72,7 +72,7 @@ class BackboneConfig(Component):
     """Share of the image's sides that is kept around its centre; 1 keeps all; auto: as the weights were tested."""
 
 
-class ComputeConfig(Component):
+class ComputeConfig(BaseConfig):
     """Where and how the arithmetic is done."""
 
     device: str = "auto"
@@ -89,7 +89,7 @@ class ComputeConfig(Component):
     """On several devices: cut weights, gradients and optimizer over them. auto: GPUs too small to hold them whole."""
 
 
-class TrainingConfig(Component):
+class TrainingConfig(BaseConfig):
     """The training core, shared by every strategy that trains by gradient descent."""
 
     epochs: Count | Auto = "auto"
@@ -120,7 +120,7 @@ class TrainingConfig(Component):
     """Stop after this many epochs without a better one on val; 0 never stops early."""
 
 
-class ChoiceConfig(Component):
+class LinearClassifierConfig(BaseConfig):
     """Linear classifiers whose C, the inverse strength of the L2 penalty, is chosen among a few."""
 
     grid: tuple[float, ...] = ()
@@ -166,7 +166,7 @@ class ImageTrainingConfig(TrainingConfig):
     """torch.compile for the training step; auto: on a CPU, for trainings long enough to pay for compiling."""
 
 
-class Config(Component):
+class Config(BaseConfig):
     """Everything that decides what a run computes."""
 
     data: DataConfig
@@ -196,7 +196,7 @@ class Config(Component):
         return self
 
 
-C = TypeVar("C", bound=Component)
+C = TypeVar("C", bound=BaseConfig)
 
 
 def validate(model: type[C], value: dict[str, Any], where: str = "") -> C:

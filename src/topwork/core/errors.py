@@ -38,7 +38,7 @@ class ConfigError(UsageError):
     """A configuration does not fit; the message names every field that is off."""
 
 
-class ChangedSettings(UsageError):
+class SettingsChanged(UsageError):
     """A resume asked for settings that differ from those the run was started with."""
 
 
@@ -72,11 +72,11 @@ class StorageError(TopworkError):
     """The output cannot be written or is in use."""
 
 
-class DamagedFile(StorageError):
+class CorruptFile(StorageError):
     """A stored file is not what was written."""
 
 
-class MissingExtra(TopworkError):
+class MissingDependency(TopworkError):
     """An optional dependency is needed.
 
     Args:
@@ -90,7 +90,7 @@ class MissingExtra(TopworkError):
         super().__init__(f"{what} needs an optional package; pip install 'topwork[{extra}]'.")
 
 
-class LostProcess(TopworkError):
+class PeerLost(TopworkError):
     """Another process of the same training has ended, and this one cannot go on alone.
 
     Args:
@@ -104,7 +104,7 @@ class LostProcess(TopworkError):
         )
 
 
-class Ended(TopworkError):
+class ProcessFailed(TopworkError):
     """A process of a training on several devices has ended badly.
 
     Args:

@@ -33,7 +33,7 @@ class Step(Protocol):
 class Progress(Protocol):
     """Where the stages report to."""
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """One line that stays."""
 
     def step(
@@ -72,7 +72,7 @@ class _Counter:
         if now >= self._next and self._done < self._total:
             self._next = now + self._progress.every
             left = (now - self._start) / (self._done - self._before) * (self._total - self._done)
-            self._progress.say(
+            self._progress.log(
                 f"  {self._title}: {self._done:,} of {self._total:,} {self._unit}, about {duration(left)} left"
             )
 
@@ -88,11 +88,11 @@ class PlainProgress:
 
     def __init__(self, quiet: bool = False, first: float = 15.0, every: float = 300.0) -> None:
         self.quiet, self.first, self.every = quiet, first, every
-        self.log = _Log()
+        self.log_file = _Log()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print a line to stderr."""
-        self.log.keep(line)
+        self.log_file.keep(line)
         if not self.quiet:
             print(line.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
 
@@ -112,11 +112,11 @@ class RichProgress:
 
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live: Any = None
-        self.log = _Log()
+        self.log_file = _Log()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Print a line above the bars."""
-        self.log.keep(line)
+        self.log_file.keep(line)
         text = line.encode("utf-8", "replace").decode()
         self._console.print(text, markup=False)
 

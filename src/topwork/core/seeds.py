@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 
 
-def derive(*parts: int | str) -> int:
+def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed from any parts, by SHA-256; equal parts give the equal seed on every machine."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
@@ -19,4 +19,4 @@ def derive(*parts: int | str) -> int:
 
 def order(seed: int, epoch: int, count: int) -> np.ndarray:
     """The order in which an epoch visits its items: a permutation of ``range(count)``, int64 (count,)."""
-    return np.random.default_rng(derive(seed, "order", epoch)).permutation(count)
+    return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(count)

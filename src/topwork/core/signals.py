@@ -43,11 +43,11 @@ class Signals:
             raise KeyboardInterrupt
         self.received = number
 
-    def asked(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether a signal has come."""
         return self.received != 0
 
-    def check(self) -> None:
+    def raise_if_stopped(self) -> None:
         """Leave if a signal has come; call it where nothing is unsaved.
 
         Raises:

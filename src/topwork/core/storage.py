@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from topwork.core.errors import DamagedFile, StorageError
+from topwork.core.errors import CorruptFile, StorageError
 
 MANIFEST = "manifest.json"
 FORMAT = 2  # of manifests
@@ -87,7 +87,7 @@ def _made_durable(path: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def said_plainly(path: Path) -> Iterator[None]:
+def wrap_os_errors(path: Path) -> Iterator[None]:
     """Turn an OSError of a write into one line that says what, where and one way out."""
     try:
         yield
@@ -115,7 +115,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         StorageError: The folder cannot be written or is full; the old content is still there.
     """
     temporary = path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
-    with said_plainly(path):
+    with wrap_os_errors(path):
         make_folder(path.parent)
         try:
             _write_durably(temporary, data)
@@ -146,7 +146,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:
-        raise DamagedFile(f"{path} is not valid JSON ({error}). Restore it or remove its folder.") from error
+        raise CorruptFile(f"{path} is not valid JSON ({error}). Restore it or remove its folder.") from error
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -175,7 +175,7 @@ def stage(parent: Path, needed: int) -> Path:
         StorageError: No space, not writable.
     """
     staged = parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-    with said_plainly(parent):
+    with wrap_os_errors(parent):
         _check_space(parent, needed)
         make_folder(parent)
         staged.mkdir()
@@ -194,7 +194,7 @@ def write_folder(target: Path, files: Mapping[str, bytes], staged: Path | None =
         StorageError: No space, not writable; nothing is left behind.
     """
     temporary = staged or target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
-    with said_plainly(target):
+    with wrap_os_errors(target):
         try:
             _check_space(target, sum(map(len, files.values())))
             make_folder(target.parent)
@@ -234,9 +234,9 @@ def read_folder(target: Path, names: Iterable[str] | None = None, large: str = "
             data = b"" if only_checked else (target / name).read_bytes()
             found = sha256_file(target / name) if only_checked else sha256_bytes(data)
         except OSError as error:
-            raise DamagedFile(f"{target / name} cannot be read: {error.strerror}.") from error
+            raise CorruptFile(f"{target / name} cannot be read: {error.strerror}.") from error
         if found != entry["sha256"]:
-            raise DamagedFile(f"{target / name} is damaged: its SHA-256 is not the recorded one.")
+            raise CorruptFile(f"{target / name} is damaged: its SHA-256 is not the recorded one.")
         if not only_checked:
             files[name] = data
     return files
@@ -248,16 +248,16 @@ def _read_manifest(target: Path) -> dict[str, dict[str, Any]]:
     try:
         manifest = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise DamagedFile(f"{target} has no {MANIFEST}: it was never finished.") from error
+        raise CorruptFile(f"{target} has no {MANIFEST}: it was never finished.") from error
     except OSError as error:
-        raise DamagedFile(f"{path} cannot be read: {error.strerror}.") from error
+        raise CorruptFile(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise DamagedFile(f"{path} is damaged: it is not valid JSON.") from error
+        raise CorruptFile(f"{path} is damaged: it is not valid JSON.") from error
     recorded = manifest.pop("sha256", "") if isinstance(manifest, dict) else ""
     if recorded != sha256_json(manifest):
-        raise DamagedFile(f"{path} is damaged: its SHA-256 is not the recorded one.")
+        raise CorruptFile(f"{path} is damaged: its SHA-256 is not the recorded one.")
     if any(Path(name).name != name or name in {".", ".."} for name in manifest["files"]):
-        raise DamagedFile(f"{path} names a file outside of its folder.")
+        raise CorruptFile(f"{path} names a file outside of its folder.")
     return manifest["files"]
 
 
@@ -310,7 +310,7 @@ class FolderLock:
         key = self._folder.resolve()
         if key in _HELD:  # the kernel's lock is one of processes, not of threads
             raise StorageError(in_use)
-        with said_plainly(self._folder):
+        with wrap_os_errors(self._folder):
             make_folder(self._folder)
             self._file = open(self._folder / ".lock", "ab")
         try:

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from topwork.core import seeds
-from topwork.core.artifacts import InputSpec, Manifest, Split
+from topwork.core.artifacts import InputSpec, Manifest, Splits
 from topwork.data.child_process import serve_parent
 from topwork.data.images import load_image
 from topwork.data.transforms import TrainTransform, eval_pixels, in_a_batch
@@ -121,10 +121,10 @@ class Targets:
         return torch.nn.functional.one_hot(labels, self._classes) * self._weights[index]
 
 
-def train_weights(manifest: Manifest, split: Split) -> np.ndarray | None:
+def train_weights(manifest: Manifest, splits: Splits) -> np.ndarray | None:
     """What each image of train counts in the loss, float64 (N,) with mean 1; None if all count the same."""
     weight = {row.id: row.weight for row in manifest.used}
-    weights = np.array([weight[image] for image in split.ids["train"]])
+    weights = np.array([weight[image] for image in splits.ids["train"]])
     return None if np.ptp(weights) == 0 else weights / weights.mean()
 
 

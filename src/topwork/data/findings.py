@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from topwork.core.artifacts import PARTS, ImageRow, Manifest, Split
+from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
 from topwork.data.split_units import content
 
 TINY = 32  # sides in pixels below which little can be seen
@@ -39,7 +39,7 @@ def _count(number: int, what: str, plural: str) -> str:
     return f"1 {what}" if number == 1 else f"{number:,} {plural}"
 
 
-def find(manifest: Manifest, split: Split | None) -> list[Finding]:
+def find(manifest: Manifest, splits: Splits | None) -> list[Finding]:
     """Everything that the manifest tells, the worst first.
 
     Args:
@@ -48,7 +48,7 @@ def find(manifest: Manifest, split: Split | None) -> list[Finding]:
     """
     found = [
         *_useless(manifest),
-        *(leaks(manifest, split) if split else []),
+        *(leaks(manifest, splits) if splits else []),
         *_two_labels(manifest),
         *_set_aside(manifest),
     ]
@@ -66,23 +66,23 @@ def _useless(manifest: Manifest) -> list[Finding]:
     return []
 
 
-def leaks(manifest: Manifest, split: Split) -> list[Finding]:
+def leaks(manifest: Manifest, splits: Splits) -> list[Finding]:
     """Images of one part that stand in another part too: equal ones, and ones that show the same picture."""
-    part_of = {image: part for part in PARTS for image in split.ids[part]}
+    split_of = {image: split for split in SPLITS for image in splits.ids[split]}
     exact, near = [], []
     for same in _sets(manifest):
-        if len({part_of[row.id] for row in same}) > 1:
-            (exact if _equal_across(same, part_of) else near).append(same)
+        if len({split_of[row.id] for row in same}) > 1:
+            (exact if _equal_across(same, split_of) else near).append(same)
     groups = defaultdict(list)
     for row in manifest.used:
         groups[row.group].append(row)
-    torn = [same for name, same in sorted(groups.items()) if name and len({part_of[row.id] for row in same}) > 1]
+    torn = [same for name, same in sorted(groups.items()) if name and len({split_of[row.id] for row in same}) > 1]
 
     def finding(kind: str, sets: list[list[ImageRow]], what: str) -> list[Finding]:
         if not sets:
             return []
         count = sum(map(len, sets))
-        notes = tuple(_parts_of(same, part_of) for same in sets)
+        notes = tuple(_parts_of(same, split_of) for same in sets)
         return [Finding(kind, f"{count:,} images {what}", _ids(sets), True, notes)]
 
     return [
@@ -105,16 +105,16 @@ def _pixels(row: ImageRow) -> str:
     return row.pixels or content(row)
 
 
-def _equal_across(same: Sequence[ImageRow], part_of: dict[str, str]) -> bool:
-    parts: dict[str, set[str]] = defaultdict(set)
+def _equal_across(same: Sequence[ImageRow], split_of: dict[str, str]) -> bool:
+    splits: dict[str, set[str]] = defaultdict(set)
     for row in same:
-        parts[_pixels(row)].add(part_of[row.id])
-    return any(len(found) > 1 for found in parts.values())
+        splits[_pixels(row)].add(split_of[row.id])
+    return any(len(found) > 1 for found in splits.values())
 
 
-def _parts_of(same: Sequence[ImageRow], part_of: dict[str, str]) -> str:
-    counts = Counter(part_of[row.id] for row in same)
-    return ", ".join(f"{counts[part]} in {part}" for part in PARTS if counts[part])
+def _parts_of(same: Sequence[ImageRow], split_of: dict[str, str]) -> str:
+    counts = Counter(split_of[row.id] for row in same)
+    return ", ".join(f"{counts[split]} in {split}" for split in SPLITS if counts[split])
 
 
 def _ids(sets: Sequence[Sequence[ImageRow]]) -> tuple[tuple[str, ...], ...]:
@@ -210,19 +210,19 @@ def _passed_over(manifest: Manifest) -> list[Finding]:
     ]
 
 
-def leave_out(manifest: Manifest, split: Split | None) -> list[tuple[str, str]]:
+def leave_out(manifest: Manifest, splits: Splits | None) -> list[tuple[str, str]]:
     """Image and reason, for what should be left out: what cannot be used, all but one of a set of duplicates, and
     every image of a picture whose label nobody knows.
 
     Of duplicates the one that judges is kept: one in test before one in val before one in train, then the largest.
     """
-    part_of = {image: part for part in PARTS for image in split.ids[part]} if split else {}
+    split_of = {image: split for split in SPLITS for image in splits.ids[split]} if splits else {}
     out = {row.id: row.reason for row in manifest.set_aside}
     for same in _sets(manifest):
         if len({row.label for row in same}) > 1:
             out.update({row.id: "the same picture stands under another label" for row in same})
             continue
         rank = {"test": 0, "val": 1, "train": 2}
-        order = sorted(same, key=lambda r: (rank.get(part_of.get(r.id, ""), 3), -r.width * r.height, r.id))
+        order = sorted(same, key=lambda r: (rank.get(split_of.get(r.id, ""), 3), -r.width * r.height, r.id))
         out.update({row.id: f"the same picture as {order[0].id}" for row in order[1:]})
     return sorted(out.items())

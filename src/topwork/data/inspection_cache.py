@@ -11,7 +11,7 @@ from typing import Any
 import PIL
 
 from topwork.core import storage
-from topwork.core.errors import DamagedFile, StorageError
+from topwork.core.errors import CorruptFile, StorageError
 from topwork.data.fingerprints import VERSION
 from topwork.data.inspection import Verdict
 from topwork.data.locations import Stamp
@@ -70,7 +70,7 @@ class Memory:
 
     def load(self) -> None:
         """Read the file, if it is whole and of this key."""
-        with suppress(OSError, DamagedFile, AttributeError, KeyError, TypeError, ValueError):
+        with suppress(OSError, CorruptFile, AttributeError, KeyError, TypeError, ValueError):
             value = storage.read_json(self.path)
             if value["key"] == self.key:
                 verdicts = {name: Verdict(*entry) for name, entry in value["verdicts"].items()}

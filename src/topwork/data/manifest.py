@@ -96,7 +96,7 @@ def listing_of(data: DataConfig) -> Listing:
 
 
 def _reading(data: DataConfig, tell: Callable[[int, int], None] | None = None) -> Reading:
-    return Reading(data.nested, data.crop, data.group, data.parts, data.leave_out, data.label, data.class_names, tell)
+    return Reading(data.nested, data.crop, data.group, data.splits, data.leave_out, data.label, data.class_names, tell)
 
 
 class _Progress:
@@ -176,7 +176,7 @@ def _row(image: FoundImage, content: str, verdict: Verdict) -> ImageRow:
         "height": verdict.height,
         "pixels": verdict.pixels,
     }
-    own = {"part": image.part, "stratum": image.stratum or image.label, "group": image.group, "weight": image.weight}
+    own = {"split": image.split, "stratum": image.stratum or image.label, "group": image.group, "weight": image.weight}
     return ImageRow(image.id, image.label, **facts, **own)
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
-from topwork.core.errors import MissingExtra, TopworkError, UsageError
+from topwork.core.errors import MissingDependency, TopworkError, UsageError
 
 _ADDRESS = re.compile(r"^((?:[a-z][a-z0-9+.-]+::)*)([a-z][a-z0-9+.-]+):/+")  # two letters: C:/ is a drive
 _ABSOLUTE = {"file", "local", "hdfs"}  # whose addresses may go on with a third slash
@@ -43,7 +43,7 @@ def address_of(text: str) -> str:
 def _open(address: str) -> tuple[Any, str]:
     """The file system, which fsspec keeps for each process, and the path in it."""
     if importlib.util.find_spec("fsspec") is None:
-        raise MissingExtra(f"The address {address!r}", "streams")
+        raise MissingDependency(f"The address {address!r}", "streams")
     import fsspec
 
     try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from topwork.core.artifacts import ImageRow
 from topwork.core.errors import DataError
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.data.images import file_of
 
 Units = Mapping[str, Sequence[ImageRow]]
@@ -76,28 +76,28 @@ def balance(units: Units, shares: Mapping[str, float], seed: int, least: int = 1
     Raises:
         DataError: A class has fewer units than that takes; the message names it.
     """
-    order = sorted(units, key=lambda unit: derive(seed, "split", unit))
+    order = sorted(units, key=lambda unit: derive_seed(seed, "split", unit))
     holds = {unit: Counter((row.label, row.stratum) for row in units[unit]) for unit in order}
     total = sum(holds.values(), Counter())
-    filled: dict[str, Counter[tuple[str, str]]] = {part: Counter() for part in shares}
-    part_of: dict[str, str] = {}
+    filled: dict[str, Counter[tuple[str, str]]] = {split: Counter() for split in shares}
+    split_of: dict[str, str] = {}
 
-    def put(unit: str, part: str) -> None:
-        part_of[unit] = part
-        filled[part].update(holds[unit])
+    def put(unit: str, split: str) -> None:
+        split_of[unit] = split
+        filled[split].update(holds[unit])
 
-    for unit, part in _covering(units, order, shares, least).items():
-        put(unit, part)
-    for unit in sorted((unit for unit in order if unit not in part_of), key=lambda unit: -len(units[unit])):
+    for unit, split in _covering(units, order, shares, least).items():
+        put(unit, split)
+    for unit in sorted((unit for unit in order if unit not in split_of), key=lambda unit: -len(units[unit])):
 
-        def lack(part: str, unit: str = unit) -> tuple[float, float]:
+        def lack(split: str, unit: str = unit) -> tuple[float, float]:
             of_these = sum(
-                count * (shares[part] - filled[part][key] / total[key]) for key, count in holds[unit].items()
+                count * (shares[split] - filled[split][key] / total[key]) for key, count in holds[unit].items()
             )
-            return of_these, shares[part] * total.total() - filled[part].total()
+            return of_these, shares[split] * total.total() - filled[split].total()
 
         put(unit, max(shares, key=lack))
-    return part_of
+    return split_of
 
 
 def _covering(units: Units, order: Sequence[str], shares: Mapping[str, float], least: int) -> dict[str, str]:
@@ -108,21 +108,21 @@ def _covering(units: Units, order: Sequence[str], shares: Mapping[str, float], l
         for label in labels[unit]:
             holders.setdefault(label, []).append(unit)
     taken: dict[str, str] = {}
-    has: dict[str, Counter[str]] = {part: Counter() for part in shares}
+    has: dict[str, Counter[str]] = {split: Counter() for split in shares}
     short: dict[str, int] = {}
     for label in sorted(holders, key=lambda label: (len(holders[label]), label)):
         images = sum(labels[unit][label] for unit in holders[label])
-        for part in sorted([*shares] * least, key=lambda part: shares[part]):
-            if has[part][label] >= least:
+        for split in sorted([*shares] * least, key=lambda split: shares[split]):
+            if has[split][label] >= least:
                 continue
             free = [unit for unit in holders[label] if unit not in taken]
             if not free:
                 short[label] = len(holders[label])
                 break
-            wanted = shares[part] * images
+            wanted = shares[split] * images
             unit = min(free, key=lambda unit, wanted=wanted: abs(labels[unit][label] - wanted))
-            taken[unit] = part
-            has[part].update(set(labels[unit]))
+            taken[unit] = split
+            has[split].update(set(labels[unit]))
     refuse_small(units, short, least * len(shares))
     return taken
 

@@ -13,14 +13,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from topwork.core.artifacts import PARTS, ImageRow, Manifest, Split
+from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
 from topwork.core.config import Config
 from topwork.core.errors import DataError, UsageError
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.data.split_units import Units, balance, content, few, make_units, refuse_small
 
 
-def splits_of(asked: Config, manifest: Manifest) -> list[Split]:
+def splits_of(asked: Config, manifest: Manifest) -> list[Splits]:
     """The split that a configuration asks for, or all its folds."""
     if asked.folds:
         return make_folds(manifest, asked.seed, asked.folds, asked.data.val_fraction)
@@ -28,7 +28,7 @@ def splits_of(asked: Config, manifest: Manifest) -> list[Split]:
     return [make_split(manifest, asked.seed, asked.data.val_fraction, None if fraction == "auto" else fraction)]
 
 
-def make_split(manifest: Manifest, seed: int, val_fraction: float = 0.15, test_fraction: float | None = None) -> Split:
+def make_split(manifest: Manifest, seed: int, val_fraction: float = 0.15, test_fraction: float | None = None) -> Splits:
     """Divide the usable images; parts that the data come with are kept, missing ones are taken from train.
 
     Args:
@@ -45,27 +45,27 @@ def make_split(manifest: Manifest, seed: int, val_fraction: float = 0.15, test_f
         DataError: A class has too few different images or groups, or none to train on; the message names it.
     """
     fractions = {"test": manifest.test_fraction if test_fraction is None else test_fraction, "val": val_fraction}
-    for part, fraction in fractions.items():
-        _refuse_fraction(part, fraction)
+    for split, fraction in fractions.items():
+        _refuse_fraction(split, fraction)
     rows = manifest.used
-    given = {row.part for row in rows} & {"val", "test"}
-    missing = [part for part in ("test", "val") if part not in given]
-    part_of = {row.id: row.part or "train" for row in rows}
-    pool = [row for row in rows if part_of[row.id] == "train"]
+    given = {row.split for row in rows} & {"val", "test"}
+    missing = [split for split in ("test", "val") if split not in given]
+    split_of = {row.id: row.split or "train" for row in rows}
+    pool = [row for row in rows if split_of[row.id] == "train"]
     _refuse_untrainable(rows, pool)
-    part_of.update(_take(make_units(pool), {part: fractions[part] for part in missing}, seed))
-    return _split(manifest, part_of, _how(missing, seed))
+    split_of.update(_take(make_units(pool), {split: fractions[split] for split in missing}, seed))
+    return _split(manifest, split_of, _how(missing, seed))
 
 
-def given_split(manifest: Manifest) -> Split | None:
+def given_split(manifest: Manifest) -> Splits | None:
     """The parts that the data come with, whatever is wrong with them; None if they come with none but train."""
     rows = manifest.used
-    if not any(row.part in ("val", "test") for row in rows):
+    if not any(row.split in ("val", "test") for row in rows):
         return None
-    return _split(manifest, {row.id: row.part or "train" for row in rows}, "split as given")
+    return _split(manifest, {row.id: row.split or "train" for row in rows}, "split as given")
 
 
-def make_folds(manifest: Manifest, seed: int, folds: int, val_fraction: float = 0.15) -> list[Split]:
+def make_folds(manifest: Manifest, seed: int, folds: int, val_fraction: float = 0.15) -> list[Splits]:
     """K splits for cross-validation: each usable image is in the test part of exactly one of them.
 
     Parts that the data come with are not used. What may only stand together does so in every split.
@@ -86,67 +86,68 @@ def make_folds(manifest: Manifest, seed: int, folds: int, val_fraction: float = 
     if folds < 2:
         raise UsageError(f"folds is {folds}; give 2 or more.")
     _refuse_fraction("val", val_fraction)
-    rows = [replace(row, part="") for row in manifest.used]
+    rows = [replace(row, split="") for row in manifest.used]
     units = make_units(rows)
     least = 2 if folds == 2 else 1  # what the other folds hold must be enough for train and val
     need = folds * least
     counts = Counter(label for unit in units.values() for label in {row.label for row in unit})
     refuse_small(units, {label: count for label, count in counts.items() if count < need}, need)
-    fold_of = balance(units, {str(fold): 1 / folds for fold in range(folds)}, derive(seed, "folds"), least)
-    given = "; the given parts are not used" if any(row.part for row in manifest.used) else ""
-    splits = []
+    fold_of = balance(units, {str(fold): 1 / folds for fold in range(folds)}, derive_seed(seed, "folds"), least)
+    given = "; the given parts are not used" if any(row.split for row in manifest.used) else ""
+    made = []
     for fold in range(folds):
         rest = {unit: units[unit] for unit in units if fold_of[unit] != str(fold)}
-        chosen = balance(rest, {"train": 1 - val_fraction, "val": val_fraction}, derive(seed, "fold", fold))
-        part_of = {row.id: chosen.get(unit, "test") for unit in units for row in units[unit]}
-        splits.append(_split(manifest, part_of, f"fold {fold + 1} of {folds}, stratified, seed {seed}{given}"))
-    return splits
+        chosen = balance(rest, {"train": 1 - val_fraction, "val": val_fraction}, derive_seed(seed, "fold", fold))
+        split_of = {row.id: chosen.get(unit, "test") for unit in units for row in units[unit]}
+        made.append(_split(manifest, split_of, f"fold {fold + 1} of {folds}, stratified, seed {seed}{given}"))
+    return made
 
 
-def _refuse_fraction(part: str, fraction: float) -> None:
+def _refuse_fraction(split: str, fraction: float) -> None:
     if not 0 < fraction < 1:
-        raise UsageError(f"{part}_fraction is {fraction}; give a number above 0 and below 1.")
+        raise UsageError(f"{split}_fraction is {fraction}; give a number above 0 and below 1.")
 
 
-def _split(manifest: Manifest, part_of: Mapping[str, str], how: str) -> Split:
+def _split(manifest: Manifest, split_of: Mapping[str, str], how: str) -> Splits:
     rows, classes = manifest.used, manifest.classes
     index = {name: number for number, name in enumerate(classes)}
-    ids = {part: tuple(row.id for row in rows if part_of[row.id] == part) for part in PARTS}
+    ids = {split: tuple(row.id for row in rows if split_of[row.id] == split) for split in SPLITS}
     labels = {
-        part: np.array([index[row.label] for row in rows if part_of[row.id] == part], dtype=np.int64) for part in PARTS
+        split: np.array([index[row.label] for row in rows if split_of[row.id] == split], dtype=np.int64)
+        for split in SPLITS
     }
-    return Split(classes, ids, labels, _note(rows, part_of, how))
+    return Splits(classes, ids, labels, _note(rows, split_of, how))
 
 
 def _take(units: Units, fractions: Mapping[str, float], seed: int) -> dict[str, str]:
     """Image to part, for what leaves train; test is taken first, val from what is left."""
     if any(row.group for unit in units.values() for row in unit):
         shares, left = {}, 1.0
-        for part, fraction in fractions.items():
-            shares[part] = left * fraction
-            left -= shares[part]
+        for split, fraction in fractions.items():
+            shares[split] = left * fraction
+            left -= shares[split]
         chosen = balance(units, {"train": left, **shares}, seed)
     else:
         chosen = _deal(units, fractions, seed)
-    return {row.id: part for unit, part in chosen.items() for row in units[unit]}
+    return {row.id: split for unit, split in chosen.items() for row in units[unit]}
 
 
 def _deal(units: Units, fractions: Mapping[str, float], seed: int) -> dict[str, str]:
     """Unit to part, where each counts as one image of its first class: as good as all are single images."""
     labels: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for unit in sorted(units, key=lambda unit: derive(seed, "split", unit)):
+    for unit in sorted(units, key=lambda unit: derive_seed(seed, "split", unit)):
         first = min(units[unit], key=lambda row: (row.label, row.stratum))
         labels[first.label][first.stratum].append(unit)
     _refuse_few(units, labels, need=1 + len(fractions))
     chosen = {}
     for strata in labels.values():
-        for after, (part, fraction) in enumerate(fractions.items(), start=1):
+        for after, (split, fraction) in enumerate(fractions.items(), start=1):
             sizes = {stratum: len(left) for stratum, left in strata.items()}
             total = sum(sizes.values())
             keep = 1 + len(fractions) - after  # one each for train and for the parts still to be made
             wanted = min(max(1, math.floor(total * fraction + 0.5)), total - keep)
             for stratum, count in _share(sizes, wanted).items():
-                chosen.update(dict.fromkeys(strata[stratum][:count], part))
+                chosen.update(dict.fromkeys(strata[stratum][:count], split))
                 strata[stratum] = strata[stratum][count:]
     return chosen
 
@@ -164,10 +165,10 @@ def _share(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
 def _refuse_untrainable(rows: Sequence[ImageRow], pool: Sequence[ImageRow]) -> None:
     lost = sorted({row.label for row in rows} - {row.label for row in pool})
     if lost:
-        parts = " and ".join(sorted({row.part for row in rows if row.label in lost}))
+        splits = " and ".join(sorted({row.split for row in rows if row.label in lost}))
         raise DataError(
-            f"No usable training image of {few([repr(label) for label in lost])}, though there are some in {parts}. "
-            f"Add training images, or remove the class from {parts}."
+            f"No usable training image of {few([repr(label) for label in lost])}, though there are some in {splits}. "
+            f"Add training images, or remove the class from {splits}."
         )
 
 
@@ -178,7 +179,7 @@ def _refuse_few(units: Units, labels: Mapping[str, Mapping[str, Sequence[str]]],
 
 
 def _how(missing: Sequence[str], seed: int) -> str:
-    given = [part for part in ("val", "test") if part not in missing]
+    given = [split for split in ("val", "test") if split not in missing]
     if not missing:
         return "split as given"
     if given:
@@ -186,18 +187,20 @@ def _how(missing: Sequence[str], seed: int) -> str:
     return f"stratified, seed {seed}"
 
 
-def _note(rows: Sequence[ImageRow], part_of: Mapping[str, str], how: str) -> str:
+def _note(rows: Sequence[ImageRow], split_of: Mapping[str, str], how: str) -> str:
     """One line: how the split was made, the shares, and what is odd about it."""
-    counts = Counter(part_of.values())
-    shares = ", ".join(f"{100 * counts[part] / len(rows):.0f} % {part}" for part in PARTS)
+    counts = Counter(split_of.values())
+    shares = ", ".join(f"{100 * counts[split] / len(rows):.0f} % {split}" for split in SPLITS)
     by_content: dict[str, list[ImageRow]] = defaultdict(list)
     for row in rows:
         by_content[content(row)].append(row)
-    leaks = sum(len(same) for same in by_content.values() if len({part_of[row.id] for row in same}) > 1)
+    leaks = sum(len(same) for same in by_content.values() if len({split_of[row.id] for row in same}) > 1)
     near: dict[str, list[ImageRow]] = defaultdict(list)
     for row in rows:
         near[row.duplicates].append(row)
-    same_pictures = sum(len(same) for name, same in near.items() if name and len({part_of[row.id] for row in same}) > 1)
+    same_pictures = sum(
+        len(same) for name, same in near.items() if name and len({split_of[row.id] for row in same}) > 1
+    )
     torn = sum(len(same) for same in by_content.values() if len({row.label for row in same}) > 1)
     odd = f"; {leaks} images stand in more than one of the given parts with the same content" if leaks else ""
     if same_pictures > leaks:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from topwork.core.artifacts import Manifest, Split
+from topwork.core.artifacts import Manifest, Splits
 from topwork.data.findings import leaks
 
 
-def split_lines(manifest: Manifest, split: Split) -> list[str]:
+def split_lines(manifest: Manifest, splits: Splits) -> list[str]:
     """What a terminal says about the images and the parts."""
-    parts = " / ".join(f"{part} {len(split.ids[part]):,}" for part in split.ids)
-    lines = [f"Split     {parts} of {len(manifest.used):,} usable images; {split.note}"]
-    for finding in leaks(manifest, split):
+    sizes = " / ".join(f"{split} {len(splits.ids[split]):,}" for split in splits.ids)
+    lines = [f"Split     {sizes} of {len(manifest.used):,} usable images; {splits.note}"]
+    for finding in leaks(manifest, splits):
         lines.append(f"          LEAK: {finding.text}; `topwork check` shows them. Scores on those parts are too good.")
     for row in manifest.set_aside[:5]:
         lines.append(f"          set aside: {row.id}: {row.reason}")
@@ -25,14 +25,15 @@ def split_lines(manifest: Manifest, split: Split) -> list[str]:
     return lines
 
 
-def data_account(manifest: Manifest, split: Split) -> dict[str, Any]:
+def data_account(manifest: Manifest, splits: Splits) -> dict[str, Any]:
     """The same for ``run.json`` and the report."""
     converted: dict[str, int] = {}
     for row in manifest.used:
         for decision in filter(None, row.reason.split("; ")):
             converted[decision] = converted.get(decision, 0) + 1
     counts = {
-        part: {name: int((split.labels[part] == i).sum()) for i, name in enumerate(split.classes)} for part in split.ids
+        split: {name: int((splits.labels[split] == i).sum()) for i, name in enumerate(splits.classes)}
+        for split in splits.ids
     }
     return {
         "name": manifest.name,
@@ -42,10 +43,10 @@ def data_account(manifest: Manifest, split: Split) -> dict[str, Any]:
         "ignored": manifest.ignored,
         "license": manifest.license,
         "note": manifest.note,
-        "split_note": split.note,
+        "split_note": splits.note,
         "leaks": [
             {"kind": f.kind, "text": f.text, "images": [list(same) for same in f.sets[:50]]}
-            for f in leaks(manifest, split)
+            for f in leaks(manifest, splits)
         ],
         "counts": counts,
     }

@@ -70,7 +70,7 @@ class TrainTransform:
         ratio = (3 / 4 * aspect, 4 / 3 * aspect)
         crop = v2.RandomResizedCrop(self.size(epoch), ratio=ratio, antialias=True, **self._crop)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds.derive(self._seed, "augment", epoch, image_id))
+            torch.manual_seed(seeds.derive_seed(self._seed, "augment", epoch, image_id))
             return _tensor(self._steps(crop(image)))
 
 
@@ -127,6 +127,6 @@ class Mixer:
         if not self._choices:
             return x, target
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeds.derive(self._seed, "mix", step))
+            torch.manual_seed(seeds.derive_seed(self._seed, "mix", step))
             choice = self._choices[int(torch.randint(len(self._choices), ()))]
             return choice(x, target)

@@ -40,10 +40,10 @@ def fit_decision(
         above which the share ``false_alarm`` of val lies by choice and ``false_alarm_test`` of test was found.
     """
     temperature = calibration.fit_temperature(scores["val"], labels["val"]) if logits else 1.0
-    sure = {part: probabilities(scores[part], temperature) for part in ("val", "test")}
+    sure = {split: probabilities(scores[split], temperature) for split in ("val", "test")}
     below = calibration.unsure_threshold(sure["val"], labels["val"])
     limit = ood.threshold(distances["val"])
-    alarms = {part: int((distances[part] > limit).sum()) for part in ("val", "test")}
+    alarms = {split: int((distances[split] > limit).sum()) for split in ("val", "test")}
     images = len(labels["test"])
     low, high = wilson(alarms["test"], images)
     return {
@@ -51,7 +51,7 @@ def fit_decision(
         "calibrated_on": "val",
         "images": len(labels["val"]),
         "unsure_below": below,
-        "unsure": {part: _unsure(sure[part], labels[part], below) for part in ("val", "test")},
+        "unsure": {split: _unsure(sure[split], labels[split], below) for split in ("val", "test")},
         "unlike": {
             "threshold": limit,
             "neighbours": neighbours,

@@ -29,7 +29,9 @@ def suspects(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray,
         return np.asarray(found, dtype=np.int64), "confident learning (cleanlab)"
     rows, guess = np.arange(len(labels)), probabilities.argmax(axis=1)
     given = probabilities[rows, labels]
-    usual = np.array([given[labels == k].mean() if (labels == k).any() else 1.0 for k in range(probabilities.shape[1])])
-    wrong = np.flatnonzero((guess != labels) & (probabilities[rows, guess] >= usual[guess]))
+    default = np.array(
+        [given[labels == k].mean() if (labels == k).any() else 1.0 for k in range(probabilities.shape[1])]
+    )
+    wrong = np.flatnonzero((guess != labels) & (probabilities[rows, guess] >= default[guess]))
     order = np.argsort(given[wrong], kind="stable")
     return wrong[order], "how likely the label is (the extra 'check' brings confident learning)"

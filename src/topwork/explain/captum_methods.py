@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from topwork.core.errors import MissingExtra
+from topwork.core.errors import MissingDependency
 
 Score = Callable[[torch.Tensor], torch.Tensor]
 STEPS = 32  # of the path of integrated gradients
@@ -20,7 +20,7 @@ def _captum(method: str) -> Any:
     try:
         return import_module("captum.attr")
     except ImportError as error:
-        raise MissingExtra(f"--method {method}", "explain") from error
+        raise MissingDependency(f"--method {method}", "explain") from error
 
 
 def integrated_gradients(score: Score, x: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.data.batches import eval_batches
 from topwork.data.transforms import normalise
 from topwork.explain.patches import TopPatches
@@ -51,12 +51,12 @@ class Sample:
 
 def draw_sample(dataset: Dataset, size: int, seed: int = 0) -> Sample:
     """Two thirds training images and one third test images, drawn at random; all of a part that has fewer."""
-    rng = np.random.default_rng(derive(seed, "explained sample"))
+    rng = np.random.default_rng(derive_seed(seed, "explained sample"))
     ids, labels = {}, {}
-    for part, count in (("train", size - size // 3), ("test", size // 3)):
-        chosen = np.sort(rng.permutation(len(dataset.split.ids[part]))[: max(count, 1)])
-        ids[part] = tuple(dataset.split.ids[part][i] for i in chosen)
-        labels[part] = dataset.split.labels[part][chosen]
+    for split, count in (("train", size - size // 3), ("test", size // 3)):
+        chosen = np.sort(rng.permutation(len(dataset.splits.ids[split]))[: max(count, 1)])
+        ids[split] = tuple(dataset.splits.ids[split][i] for i in chosen)
+        labels[split] = dataset.splits.labels[split][chosen]
     return Sample(ids["train"], ids["test"], labels["train"], labels["test"])
 
 
@@ -110,6 +110,6 @@ def batches(scene: Scene, subject: Subject, sample: Sample, advance: Callable[[i
     ids, labels = list(sample.ids), sample.labels.tolist()
     decoded = eval_batches(scene.dataset.root, ids, subject.spec, BATCH, scene.compute.workers)
     for number, (pixels, count) in enumerate(decoded):
-        part = slice(number * BATCH, number * BATCH + count)
-        yield normalise(pixels[:count], subject.spec, scene.compute.device), ids[part], labels[part]
+        split = slice(number * BATCH, number * BATCH + count)
+        yield normalise(pixels[:count], subject.spec, scene.compute.device), ids[split], labels[split]
         advance(count)

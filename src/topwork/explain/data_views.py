@@ -120,7 +120,7 @@ def show_image_map(scene: Scene, seen: dict[str, Seen], sample: Sample, method: 
         by_id = dict(zip(predictions.ids, predictions.predicted.tolist(), strict=True))
         predicted.append(tuple(by_id[i] for i in sample.test))
     root = dataset.root
-    total = len(dataset.split.ids["test"])
+    total = len(dataset.splits.ids["test"])
     return ImageMap(
         sample.test,
         tuple(sample.test_labels.tolist()),

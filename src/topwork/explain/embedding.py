@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from topwork.core.errors import MissingExtra, UnknownName
+from topwork.core.errors import MissingDependency, UnknownName
 
 METHODS = ("tsne", "umap")
 COMPONENTS = 50
@@ -110,7 +110,7 @@ def _umap(values: np.ndarray, start: np.ndarray, seed: int) -> tuple[np.ndarray,
     try:
         from umap import UMAP  # pyrefly: ignore[missing-import]
     except ImportError:
-        raise MissingExtra("--embedding umap", "explain") from None
+        raise MissingDependency("--embedding umap", "explain") from None
     neighbours = min(NEIGHBOURS, len(values) - 1)
     method = UMAP(n_neighbors=neighbours, init=start, random_state=seed, n_jobs=1)
     return method.fit_transform(values.astype(np.float32)), f"UMAP, {neighbours} neighbours"

@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 
 from topwork.core.errors import UsageError
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.explain.attribution import ClassMaps
 from topwork.explain.subject import Subject
 
@@ -138,7 +138,7 @@ def _patches(grid: tuple[int, int], side: int, seed: int) -> np.ndarray:
     row, column = np.arange(side) * grid[0] // side, np.arange(side) * grid[1] // side
     ranks = []
     for draw in range(DRAWS):
-        rng = np.random.default_rng(derive(seed, "deleted patches", draw))
+        rng = np.random.default_rng(derive_seed(seed, "deleted patches", draw))
         ranks.append(rng.permutation(grid[0] * grid[1]).reshape(grid)[row[:, None], column].ravel())
     return np.stack(ranks)
 

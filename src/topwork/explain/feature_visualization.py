@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.explain.layers import Layer, as_map, plain, watching
 
 SIDE = 128  # pixels, where a network takes any size: a quarter of the time of 224
@@ -72,7 +72,7 @@ def dream(
         if not 0 <= channel < layer.channels:
             raise UsageError(f"Layer {layer.name} has no channel {channel}; allowed are 0 to {layer.channels - 1}.")
     size = _size(module, layer, spec, size)
-    generator = torch.Generator().manual_seed(derive(seed, "dream"))
+    generator = torch.Generator().manual_seed(derive_seed(seed, "dream"))
     with torch.inference_mode(False), torch.enable_grad():
         canvas = _Canvas(size, len(channels), generator, next(module.parameters()).device)
         optimiser = torch.optim.Adam([canvas.waves], lr=RATE)

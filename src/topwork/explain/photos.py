@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from topwork.core.artifacts import Predictions, Split
+from topwork.core.artifacts import Predictions, Splits
 from topwork.data.images import load_image
 
 GIVEN = "given"
@@ -33,7 +33,7 @@ class Photograph:
 
 
 def given_photos(
-    paths: Sequence[Path | Image.Image], root: Path | None, split: Split | None, least: int = 0
+    paths: Sequence[Path | Image.Image], root: Path | None, splits: Splits | None, least: int = 0
 ) -> list[Photograph]:
     """Photos by path or as pictures; one that belongs to the data set brings its label along.
 
@@ -47,9 +47,11 @@ def given_photos(
         UnreadableImage: Naming the file.
     """
     labels = {}
-    if split is not None:
+    if splits is not None:
         labels = {
-            i: (label, part) for part in split.ids for i, label in zip(split.ids[part], split.labels[part], strict=True)
+            i: (label, split)
+            for split in splits.ids
+            for i, label in zip(splits.ids[split], splits.labels[split], strict=True)
         }
     photos = []
     for number, path in enumerate(paths, 1):
@@ -59,8 +61,8 @@ def given_photos(
         image = load_image(path, least)
         inside = root is not None and path.resolve().is_relative_to(root.resolve())
         name = path.resolve().relative_to(root.resolve()).as_posix() if inside and root else path.name
-        label, part = labels.get(name, (None, ""))
-        why = f"{GIVEN}; of the {part} part" if part else GIVEN
+        label, split = labels.get(name, (None, ""))
+        why = f"{GIVEN}; of the {split} part" if split else GIVEN
         photos.append(Photograph(name, image, None if label is None else int(label), why))
     return photos
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from topwork.core.errors import DataError
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.evaluation.intervals import wilson
 
 GRID = (0.1, 1.0, 10.0, 100.0)  # C times the number of features: one scale for narrow and wide layers
@@ -63,7 +63,7 @@ def linear_probes(
     """
     if not len(train_labels) or not len(test_labels):
         raise DataError("A probe needs training images and test images; one of them has none. Give more images.")
-    held_out = _held_out(train_labels, np.random.default_rng(derive(seed, "probes")))
+    held_out = _held_out(train_labels, np.random.default_rng(derive_seed(seed, "probes")))
     probes = []
     for layer, values in train.items():
         x, x_test = _standardised(values, test[layer])

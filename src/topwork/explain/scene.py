@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from topwork import backbones
-from topwork.compute.devices import Compute
+from topwork.compute.devices import DeviceContext
 from topwork.core import config as configuration
-from topwork.core.artifacts import Predictions, Split, read_predictions, read_run_info, read_split
+from topwork.core.artifacts import Predictions, Splits, read_predictions, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UnknownName
 from topwork.core.progress import Progress
 from topwork.data.images import load_image
@@ -39,7 +39,7 @@ class Dataset:
     """
 
     root: Path | None
-    split: Split
+    splits: Splits
     predictions: dict[str, Predictions]
     backbone: configuration.BackboneConfig
     name: str
@@ -76,7 +76,7 @@ class Scene:
     """
 
     subjects: list[Subject]
-    compute: Compute
+    compute: DeviceContext
     layers: list[Layer]
     stages: list[Layer]
     asked: list[Layer]
@@ -137,7 +137,7 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[Subject], Datase
 
 
 def make_scene(
-    subjects: list[Subject], compute: Compute, names: Sequence[str], progress: Progress, dataset: Dataset | None
+    subjects: list[Subject], compute: DeviceContext, names: Sequence[str], progress: Progress, dataset: Dataset | None
 ) -> Scene:
     """List the layers and how far each sees.
 
@@ -158,7 +158,7 @@ def make_scene(
     asked = layers if ALL in names else [known[name] for name in dict.fromkeys(names)]
     stages = map_stages(first.backbone, layers)
     weights = ", ".join(dict.fromkeys(subject.network for subject in subjects))
-    progress.say(f"Looking into {first.model}: {len(layers)} layers, {len(stages)} stages; weights: {weights}")
+    progress.log(f"Looking into {first.model}: {len(layers)} layers, {len(stages)} stages; weights: {weights}")
     with progress.step("receptive fields", 1, "network") as step:
         fields = receptive_fields(first.backbone, layers, size)
         step.advance()

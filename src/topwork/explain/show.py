@@ -139,7 +139,7 @@ def _classes(names: Sequence[str], subject: Subject) -> list[int]:
 def _photos(scene: Scene, given: list[Path | Image.Image], count: int) -> list[Photograph]:
     dataset, least = scene.dataset, scene.subjects[0].spec.resize
     if given or dataset is None:
-        return given_photos(given, dataset.root if dataset else None, dataset.split if dataset else None, least)
+        return given_photos(given, dataset.root if dataset else None, dataset.splits if dataset else None, least)
     predictions = list(dataset.predictions.values())
     chosen = choose_photos(predictions, count)
     return [replace(dataset.load(predictions[0].ids[i], least), why=why) for i, why in chosen]

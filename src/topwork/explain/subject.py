@@ -81,7 +81,7 @@ def run_subject(run: str | Path, device: torch.device | str = "cpu") -> Subject:
     strategy = load(bundle.strategy)
     return Subject(
         bundle.strategy,
-        bundle.strategy if STRATEGIES[bundle.strategy].on_images else PRETRAINED,
+        bundle.strategy if STRATEGIES[bundle.strategy].trains_network else PRETRAINED,
         network.backbone,
         network.head,
         bundle.classes,

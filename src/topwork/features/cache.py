@@ -24,14 +24,14 @@ class FeatureCache:
     Args:
         folder: Of all feature caches.
         key: Everything but the image that decides a feature, as JSON; it is also written beside the shards.
-        say: Where a damaged shard is reported to.
+        log: Where a damaged shard is reported to.
     """
 
-    def __init__(self, folder: Path, key: dict[str, Any], say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, key: dict[str, Any], log: Callable[[str], None]) -> None:
         self.folder = folder / storage.sha256_json(key)[:32]
         if not (self.folder / "key.json").is_file():
             storage.write_json(self.folder / "key.json", key)
-        self._say = say
+        self._say = log
         self._places: dict[bytes, tuple[Path, int]] | None = None
         self._open: dict[Path, Any] = {}
 

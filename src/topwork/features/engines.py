@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from topwork.backbones import Backbone, folded, lower
-from topwork.compute.devices import Compute, compiled, has_compiler
-from topwork.core.errors import MissingExtra
+from topwork.backbones import Backbone, fuse_batchnorm, lower
+from topwork.compute.devices import DeviceContext, compiled, has_compiler
+from topwork.core.errors import MissingDependency
 
 Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised float32 (B, 3, S, S), channels last, to (B, D)
 COMPILING = 4e13  # floating point operations from which compiling pays: it takes some 15 s and saves a sixth
@@ -33,7 +33,7 @@ def version(engine: str) -> str:
     return f"openvino {installed('openvino')}"
 
 
-def available(compute: Compute) -> list[str]:
+def available(compute: DeviceContext) -> list[str]:
     """Engines that work here, the fastest first."""
     if compute.device.type != "cpu":
         return ["plain"]
@@ -41,7 +41,7 @@ def available(compute: Compute) -> list[str]:
     return [*found, *(["compiled"] if has_compiler() else []), "folded", "plain"]
 
 
-def choose(backbone: Backbone, compute: Compute, images: int) -> str:
+def choose(backbone: Backbone, compute: DeviceContext, images: int) -> str:
     """The engine that has a number of images done first, its start included; the same for the same work."""
     found = available(compute)
     best = next(name for name in found if name != "compiled")
@@ -53,7 +53,7 @@ def choose(backbone: Backbone, compute: Compute, images: int) -> str:
     return "compiled" if images * counter.get_total_flops() > COMPILING else best
 
 
-def start(engine: str, backbone: Backbone, compute: Compute, batch: int) -> Forward:
+def start(engine: str, backbone: Backbone, compute: DeviceContext, batch: int) -> Forward:
     """Make an engine ready.
 
     Raises:
@@ -63,14 +63,14 @@ def start(engine: str, backbone: Backbone, compute: Compute, batch: int) -> Forw
         return _compiled(_converted(backbone), compute, (batch, 3, *[backbone.spec.size] * 2))
     if engine == "plain":
         return compute.images(backbone.module).eval()
-    module: nn.Module = folded(backbone.module, backbone.spec.size)
+    module: nn.Module = fuse_batchnorm(backbone.module, backbone.spec.size)
     if engine == "compiled":
         torch._inductor.config.freezing = True  # weights are constants: laid out once, as the kernels want them
         return compiled(compute.images(module))
     return compute.images(lower(module, compute.dtype))
 
 
-def start_shapes(engine: str, backbone: Backbone, compute: Compute, batches: Sequence[int]) -> dict[int, Forward]:
+def start_shapes(engine: str, backbone: Backbone, compute: DeviceContext, batches: Sequence[int]) -> dict[int, Forward]:
     """``start`` for several numbers of images at once; what they can share is made once.
 
     Raises:
@@ -94,7 +94,7 @@ def import_openvino() -> Any:
 def _converted(backbone: Backbone) -> Any:
     """The network as OpenVINO knows it."""
     if not importlib.util.find_spec("openvino"):
-        raise MissingExtra("engine openvino", "openvino")
+        raise MissingDependency("engine openvino", "openvino")
     openvino = import_openvino()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of its tracer
@@ -102,7 +102,7 @@ def _converted(backbone: Backbone) -> Any:
         return openvino.convert_model(backbone.module.eval(), example_input=one)
 
 
-def _compiled(model: Any, compute: Compute, shape: tuple[int, ...]) -> Forward:
+def _compiled(model: Any, compute: DeviceContext, shape: tuple[int, ...]) -> Forward:
     """A converted network for batches of one shape, which ``model`` gets."""
     openvino = import_openvino()
     model.reshape([*shape])

@@ -14,9 +14,9 @@ import torch
 
 from topwork.backbones import Backbone
 from topwork.compute.collectives import Files, from_main, in_turn, receive, send
-from topwork.compute.devices import Compute
+from topwork.compute.devices import DeviceContext
 from topwork.compute.ranks import world
-from topwork.core.artifacts import Manifest, Split
+from topwork.core.artifacts import Manifest, Splits
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data import images, transforms
@@ -31,7 +31,7 @@ SHARD = 2048
 MANY = 20_000  # images from which the features take more memory than what computes them
 
 
-def feature_key(backbone: Backbone, compute: Compute, engine: str, batch: int) -> dict[str, Any]:
+def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: int) -> dict[str, Any]:
     """Everything but the image that decides what a backbone makes of it, as JSON.
 
     Args:
@@ -78,13 +78,13 @@ class FeatureStore:
         self,
         backbone: Backbone,
         manifest: Manifest,
-        split: Split,
-        compute: Compute,
+        splits: Splits,
+        compute: DeviceContext,
         folder: Path,
         progress: Progress,
         signals: Signals,
     ) -> None:
-        self._backbone, self._manifest, self._split = backbone, manifest, split
+        self._backbone, self._manifest, self._split = backbone, manifest, splits
         self._compute, self._folder, self._progress, self._signals = compute, folder, progress, signals
         self._content = {row.id: bytes.fromhex(row.sha256) for row in manifest.used}
         self._caches: dict[tuple[str, bool], FeatureCache] = {}
@@ -96,21 +96,21 @@ class FeatureStore:
         if (engine, mirrored) not in self._caches:
             backbone, compute = self._backbone, self._compute
             key = feature_key(backbone, compute, engine, BATCH) | {"mirrored": mirrored}
-            self._caches[engine, mirrored] = FeatureCache(self._folder, key, self._progress.say)
+            self._caches[engine, mirrored] = FeatureCache(self._folder, key, self._progress.log)
         return self._caches[engine, mirrored]
 
-    def part(self, part: str, mirrored: bool = False) -> np.ndarray:
+    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """Features of a part in the order of the split, float32 (N, D).
 
         The first call computes what is missing of all parts, or of train alone for the mirrored view.
         """
-        parts = ("train",) if mirrored else ("train", "val", "test")
-        ids = [i for p in parts for i in self._split.ids[p]]
+        splits = ("train",) if mirrored else ("train", "val", "test")
+        ids = [i for p in splits for i in self._split.ids[p]]
         if not self.engine:
             self.engine = self._best_engine(ids, mirrored)
         cache = self._cache(self.engine, mirrored)
         self._compute_missing(cache, ids, mirrored)
-        return cache.get([self._content[i] for i in self._split.ids[part]])
+        return cache.get([self._content[i] for i in self._split.ids[split]])
 
     def _best_engine(self, ids: list[str], mirrored: bool) -> str:
         """The one that has computed at least half of these images before, else the fastest."""
@@ -134,13 +134,13 @@ class FeatureStore:
             for features in self._extract(fresh, mirrored, step.advance):
                 cache.add([self._content[i] for i in fresh[done : done + len(features)]], features)
                 done += len(features)
-            self._signals.check()
+            self._signals.raise_if_stopped()
         if len(fresh) >= MANY:
             self._forward = None  # whoever asked needs its memory for the features; starting it anew takes seconds
         seconds = time.monotonic() - start
         self.seconds += seconds
         rate = len(fresh) / seconds
-        self._progress.say(
+        self._progress.log(
             f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({rate:.0f} a second; {self.engine})"
         )
 
@@ -158,7 +158,7 @@ class FeatureStore:
             self._start()
             for _ in self._extract(message["extract"], message["mirrored"], lambda count: None):
                 pass
-            self._signals.check()
+            self._signals.raise_if_stopped()
 
     def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
         """Features of the images in order, float32 (at most SHARD, D) at a time; ends early if a signal came.

@@ -10,7 +10,7 @@ import numpy as np
 class Features(Protocol):
     """What strategies need of a store of features."""
 
-    def part(self, part: str, mirrored: bool = False) -> np.ndarray:
+    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """Features of a part in the order of the split, float32 (N, D)."""
         ...
 
@@ -22,11 +22,11 @@ class Held:
         self._store = store
         self._known: dict[tuple[str, bool], np.ndarray] = {}
 
-    def part(self, part: str, mirrored: bool = False) -> np.ndarray:
+    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """As in the store."""
-        if (part, mirrored) not in self._known:
-            self._known[part, mirrored] = self._store.part(part, mirrored)
-        return self._known[part, mirrored]
+        if (split, mirrored) not in self._known:
+            self._known[split, mirrored] = self._store.load(split, mirrored)
+        return self._known[split, mirrored]
 
 
 class Subset:
@@ -40,7 +40,7 @@ class Subset:
     def __init__(self, store: Features, rows: np.ndarray) -> None:
         self._store, self._rows = store, rows
 
-    def part(self, part: str, mirrored: bool = False) -> np.ndarray:
+    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """As in the store, of train only the chosen rows."""
-        features = self._store.part(part, mirrored)
-        return features[self._rows] if part == "train" else features
+        features = self._store.load(split, mirrored)
+        return features[self._rows] if split == "train" else features

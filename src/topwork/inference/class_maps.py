@@ -106,7 +106,7 @@ class MapFolder:
 
     def __init__(self, folder: Path, model: Predictor) -> None:
         self._folder, self._mapper, self._classes = folder, Mapper(model), model.classes
-        with storage.said_plainly(folder):
+        with storage.wrap_os_errors(folder):
             storage.make_folder(folder)
 
     def write(self, batch: Batch, predictions: Sequence[Prediction], before: int) -> None:
@@ -120,5 +120,5 @@ class MapFolder:
             for one in self._mapper.maps(pixels, [self._classes.index(prediction.label)]):
                 name = f"{row:06d}-{storage.slug(Path(prediction.image).stem)[:60]}-{storage.slug(one.label)[:40]}.png"
                 picture = overlay(pixels[0].permute(1, 2, 0).numpy(), one.values)
-                with storage.said_plainly(self._folder / name):
+                with storage.wrap_os_errors(self._folder / name):
                     picture.save(self._folder / name)

@@ -14,7 +14,7 @@ BUNDLE = "model"
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelLocation:
     """Where a bundle lies.
 
     Attributes:
@@ -28,7 +28,7 @@ class Place:
     note: str = ""
 
 
-def find_bundle(path: str | os.PathLike[str]) -> Place:
+def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
     """The bundle that a folder holds or is.
 
     Args:
@@ -43,7 +43,7 @@ def find_bundle(path: str | os.PathLike[str]) -> Place:
         raise UsageError(f"{folder} is not there. Give a run, a comparison or a model bundle (`topwork runs`).")
     if (folder / "model.json").is_file():
         run = folder.resolve().parent
-        return Place(folder, run if (run / "run.json").is_file() and folder.name == BUNDLE else None)
+        return ModelLocation(folder, run if (run / "run.json").is_file() and folder.name == BUNDLE else None)
     info = read_run_info(folder)
     if info.kind != "comparison":
         return _of_run(folder)
@@ -56,12 +56,12 @@ def find_bundle(path: str | os.PathLike[str]) -> Place:
     accuracy = best.metrics["val"]["accuracy"]["value"]
     left = [name for name in info.strategies if name not in finished]
     rest = f"; not finished: {', '.join(left)}" if left else ""
-    return Place(
+    return ModelLocation(
         best.path / BUNDLE, best.path, f"{best.strategy}, the best on val of {folder.name} ({accuracy:.1%}{rest})"
     )
 
 
-def _of_run(folder: Path) -> Place:
+def _of_run(folder: Path) -> ModelLocation:
     if not (folder / BUNDLE).is_dir():
         raise DataError(f"{folder} has no model: it has not finished. Go on with `topwork train --resume {folder}`.")
-    return Place(folder / BUNDLE, folder)
+    return ModelLocation(folder / BUNDLE, folder)

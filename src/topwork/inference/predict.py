@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from topwork.bundle.decision import Answers, Prediction
 from topwork.core import storage
-from topwork.core.errors import ChangedSettings, UsageError
+from topwork.core.errors import SettingsChanged, UsageError
 from topwork.core.progress import duration
 from topwork.core.signals import Signals
 from topwork.features.extract import BATCH
@@ -139,12 +139,12 @@ def predict_to(
     if out is None and resume:
         raise UsageError("--resume goes on with a file: give its name with --out.")
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         if not quiet:
             print(line, file=sys.stderr, flush=True)
 
     with Signals() as signals, ExitStack() as stack:
-        model = load(run, say=say, **options)
+        model = load(run, log=log, **options)
         top = min(top or len(model.classes), len(model.classes))
         key = {
             "bundle": storage.sha256_file(model.place.bundle / storage.MANIFEST),
@@ -159,7 +159,7 @@ def predict_to(
         names = list_images(paths)
         if output and output.rows:
             _skip(names, output)
-            say(f"{out}: {output.rows:,} rows are there already.")
+            log(f"{out}: {output.rows:,} rows are there already.")
         else:
             writer.begin()
         signals.advice = f"the same command with --resume ({out})" if out else ""
@@ -170,7 +170,7 @@ def predict_to(
             maps = MapFolder(explain, model)
         work = _Work(model, writer, output, file, signals, maps, top, neighbours)
         rows, errors = work.run(names)
-    say(work.summary)
+    log(work.summary)
     return rows, errors
 
 
@@ -179,7 +179,7 @@ def _skip(names: Iterator[str], output: Output) -> None:
     for last in islice(names, output.rows):  # noqa: B007 - the last one counts
         pass
     if last != output.last:
-        raise ChangedSettings(
+        raise SettingsChanged(
             f"The images are not those that {output.path} was begun with: row {output.rows} was {output.last}, now "
             f"{last}. Name the same images, or use --overwrite."
         )
@@ -222,10 +222,10 @@ class _Work:
                 errors += sum(bool(p.error) for p in predictions)
                 last = predictions[-1].image
                 now = time.monotonic()
-                if self._output and (now - saved > SAVED_EVERY or self._signals.asked()):
+                if self._output and (now - saved > SAVED_EVERY or self._signals.stop_requested()):
                     self._output.keep(self._file, rows, last)
                     saved = now
-                self._signals.check()
+                self._signals.raise_if_stopped()
         if self._output:
             self._output.finish(self._file)
         seconds = time.monotonic() - start

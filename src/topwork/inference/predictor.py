@@ -22,7 +22,7 @@ from topwork.core.artifacts import InputSpec
 from topwork.data.transforms import normalise
 from topwork.features import engines
 from topwork.features.extract import BATCH
-from topwork.inference.locate import Place, find_bundle
+from topwork.inference.locate import ModelLocation, locate_bundle
 from topwork.strategies import STRATEGIES
 from topwork.strategies.base import head_scores
 from topwork.training.image_task import Classifier
@@ -40,7 +40,7 @@ class Predictor:
             ``"float16"``.
         engine: ``"auto"`` for that of the evaluation where it is installed, or a name in ``compute.engine``.
         workers: Processes that decode; ``"auto"`` by the number of cores.
-        say: Where it is told what differs from the evaluation.
+        log: Where it is told what differs from the evaluation.
 
     Attributes:
         bundle, place, compute, engine: What works.
@@ -55,19 +55,19 @@ class Predictor:
 
     def __init__(
         self,
-        place: Place,
+        place: ModelLocation,
         device: str = AUTO,
         precision: str = AUTO,
         engine: str = AUTO,
         workers: int | str = AUTO,
-        say: Callable[[str], None] = lambda line: None,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.place, self.bundle = place, read_bundle(place.bundle)
         self.decision = Decision(self.bundle)
-        self._say = say
+        self._say = log
         recorded: dict[str, Any] = self.bundle.details.get("arithmetic", {})
         self.compute = _compute(recorded, device, precision, workers)
-        self._whole = STRATEGIES[self.bundle.strategy].on_images
+        self._whole = STRATEGIES[self.bundle.strategy].trains_network
         self._backbone, self._head = build(self.bundle)
         self.engine = self._choose(engine, recorded)
         self._tell(recorded, asked=(device, precision, engine))
@@ -186,16 +186,16 @@ def load(
     precision: str = AUTO,
     engine: str = AUTO,
     workers: int | str = AUTO,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> Predictor:
     """Open a run, a comparison (the best on val) or a bundle for use; see ``Predictor``."""
-    place = find_bundle(run)
+    place = locate_bundle(run)
     if place.note:
-        say(f"Model     {place.note}")
-    return Predictor(place, device, precision, engine, workers, say)
+        log(f"Model     {place.note}")
+    return Predictor(place, device, precision, engine, workers, log)
 
 
-def _compute(recorded: dict[str, Any], device: str, precision: str, workers: int | str) -> devices.Compute:
+def _compute(recorded: dict[str, Any], device: str, precision: str, workers: int | str) -> devices.DeviceContext:
     """That of the evaluation, as far as this machine has it."""
     wish = config.validate(
         config.ComputeConfig, {"device": device, "precision": precision, "workers": workers}, "compute"

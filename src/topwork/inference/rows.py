@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from topwork.bundle.decision import Prediction
 from topwork.core import storage
-from topwork.core.errors import ChangedSettings, StorageError, UsageError
+from topwork.core.errors import SettingsChanged, StorageError, UsageError
 
 FORMATS = ("csv", "jsonl")
 
@@ -127,23 +127,23 @@ class Output:
         if resume and self.state.is_file() and self.path.is_file():
             state = storage.read_json(self.state)
             if state["key"] != self.key:
-                raise ChangedSettings(
+                raise SettingsChanged(
                     f"{self.path} was begun with another model or other settings. Use those, or --overwrite."
                 )
             self.rows, self.last = state["rows"], state["last"]
-            with storage.said_plainly(self.path):
+            with storage.wrap_os_errors(self.path):
                 os.truncate(self.path, state["bytes"])  # what came after may be half a row
         elif self.path.exists() and not overwrite:
             whole = not self.state.is_file()
             hint = "it is whole: use --overwrite" if whole else "use --resume, --overwrite"
             raise StorageError(f"{self.path} exists; {hint}, or another --out.")
-        with storage.said_plainly(self.path):
+        with storage.wrap_os_errors(self.path):
             storage.make_folder(self.path.parent)
             return open(self.path, "a" if self.rows else "w", encoding="utf-8", errors="surrogateescape", newline="")
 
     def keep(self, file: IO[str], rows: int, last: str) -> None:
         """Note durably that so many rows are written, the last for this image."""
-        with storage.said_plainly(self.path):
+        with storage.wrap_os_errors(self.path):
             file.flush()
             os.fsync(file.fileno())
             self.rows, self.last = rows, last
@@ -152,7 +152,7 @@ class Output:
 
     def finish(self, file: IO[str]) -> None:
         """Say that it is whole."""
-        with storage.said_plainly(self.path):
+        with storage.wrap_os_errors(self.path):
             file.flush()
             os.fsync(file.fileno())
             file.close()

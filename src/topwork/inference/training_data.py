@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from topwork.core import config
-from topwork.core.artifacts import PARTS, read_split
+from topwork.core.artifacts import SPLITS, read_split
 from topwork.core.errors import TopworkError
 from topwork.data.locations import is_there
 from topwork.data.manifest import listing_of
-from topwork.inference.locate import Place
+from topwork.inference.locate import ModelLocation
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,25 @@ class Origin:
     root: Path
     labels: dict[str, dict[str, str]]
 
-    def files(self, part: str, most: int) -> list[Path]:
+    def files(self, split: str, most: int) -> list[Path]:
         """At most so many images of a part that are there, spread evenly over it."""
-        ids = list(self.labels[part])
+        ids = list(self.labels[split])
         chosen = ids if len(ids) <= most else [ids[i * len(ids) // most] for i in range(most)]
         return [path for path in (self.root / i for i in chosen) if is_there(str(path))]
 
 
-def origin_of(place: Place) -> Origin | None:
+def origin_of(place: ModelLocation) -> Origin | None:
     """The data set that the bundle's run was trained on; None if the bundle stands alone or the images are gone."""
     if place.run is None:
         return None
     try:
         data = config.read(place.run / "config.toml").data
         root = listing_of(data).root
-        split = read_split(place.run / "split.csv")
+        splits = read_split(place.run / "split.csv")
     except (OSError, TopworkError, KeyError, ValueError):
         return None
     names = {
-        part: {i: split.classes[k] for i, k in zip(split.ids[part], split.labels[part], strict=True)} for part in PARTS
+        split: {i: splits.classes[k] for i, k in zip(splits.ids[split], splits.labels[split], strict=True)}
+        for split in SPLITS
     }
     return Origin(root, names)

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from topwork.core.config import ChoiceConfig
+from topwork.core.config import LinearClassifierConfig
 from topwork.linear.classifiers import Kind, LinearModel, Problem, cross_validate
 
 Fit = TypeVar("Fit")
@@ -46,8 +46,8 @@ def first_best_of(accuracies: Mapping[int, float]) -> tuple[int, float]:
 
 def choose(
     kind: Kind,
-    config: ChoiceConfig,
-    parts: dict[str, tuple[np.ndarray, np.ndarray]],
+    config: LinearClassifierConfig,
+    data: dict[str, tuple[np.ndarray, np.ndarray]],
     classes: int,
     device: str,
     seed: int,
@@ -59,18 +59,18 @@ def choose(
     Args:
         kind: The loss.
         config: The values of C, and the number of folds.
-        parts: ``train`` and ``val``: features float (N, D) on a common scale, and class indices int64 (N,).
+        data: ``train`` and ``val``: features float (N, D) on a common scale, and class indices int64 (N,).
         classes: K.
         device: Where to compute.
         seed: Which image falls into which fold.
         tick: Called after each value of C.
         weights: What each image of train counts in the loss, float64 (N,); None: 1.
     """
-    x, labels = parts["train"]
+    x, labels = data["train"]
     problem, grid = Problem(x, labels, classes, kind, device, weights=weights), sorted(config.grid)
     if config.folds:
         return _by_folds(problem, labels, grid, stratified(labels, config.folds, seed), tick)
-    return _on_val(problem, grid, parts["val"], tick)
+    return _on_val(problem, grid, data["val"], tick)
 
 
 def _on_val(

@@ -8,7 +8,7 @@ from torch import nn
 from topwork.features import NormaliserModule
 
 
-class MachineHead(nn.Module):
+class SVMHead(nn.Module):
     """Normalisation and a linear or radial machine, in float64 as it was fitted.
 
     Args:

@@ -182,6 +182,6 @@ def _next_step(result: Run | Comparison) -> str:
     words = ["topwork", "train", asked.data.path]
     if asked.backbone.model != configuration.DEFAULT_MODEL:
         words += ["--model", asked.backbone.model]
-    on_images = STRATEGIES[best.strategy].on_images
-    strategy, epochs = (best.strategy, 3 * len(best.history)) if on_images else ("finetune", 20)
+    trains_network = STRATEGIES[best.strategy].trains_network
+    strategy, epochs = (best.strategy, 3 * len(best.history)) if trains_network else ("finetune", 20)
     return shlex.join([*words, "--strategy", strategy, "--epochs", str(epochs)])

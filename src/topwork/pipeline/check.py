@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from topwork.core import run_folders, storage
-from topwork.core.artifacts import Manifest, Split
+from topwork.core.artifacts import Manifest, Splits
 from topwork.core.progress import choose
 from topwork.core.signals import Signals
 from topwork.data.findings import Finding, find, leave_out
@@ -41,7 +41,7 @@ class Check:
 
     path: Path
     manifest: Manifest
-    split: Split | None
+    splits: Splits | None
     findings: tuple[Finding, ...]
     out: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
@@ -60,14 +60,14 @@ class Check:
         """As JSON."""
         rows = self.manifest.used
         sides = sorted(min(row.width, row.height) for row in rows) or [0]
-        parts = {part: len(ids) for part, ids in self.split.ids.items()} if self.split else {}
+        splits = {split: len(ids) for split, ids in self.splits.ids.items()} if self.splits else {}
         return {
             "format": 1,
             "data": self.manifest.name,
             "images": len(self.manifest.rows),
             "used": len(rows),
             "classes": dict(sorted(Counter(row.label for row in rows).items())),
-            "parts": parts,
+            "parts": splits,
             "shorter_side": {"least": sides[0], "median": sides[len(sides) // 2], "most": sides[-1]},
             "license": self.manifest.license,
             "problems": len(self.problems),
@@ -103,8 +103,8 @@ def check(
     progress = choose(quiet)
     with Signals() as signals:
         manifest = look_at_images(asked.data, progress, trainable=False)
-        split = given_split(manifest)
-        findings = find(manifest, split)
+        splits = given_split(manifest)
+        findings = find(manifest, splits)
         notes: list[str] = []
         if quick:
             notes.append("Labels were not examined (--quick).")
@@ -114,9 +114,9 @@ def check(
             wrong = wrong_labels(asked, manifest, notes, progress, signals)
             first = [f for f in findings if f.kind.startswith("leak") or f.kind == "two-labels"]
             findings = [*first, *wrong, *(f for f in findings if f not in first)]
-        signals.check()
+        signals.raise_if_stopped()
     folder = Path(out) if out else run_folders.RUNS / f"{storage.slug(Path(asked.data.path).name)}-check"
-    found = Check(folder, manifest, split, tuple(findings), tuple(leave_out(manifest, split)), tuple(notes))
+    found = Check(folder, manifest, splits, tuple(findings), tuple(leave_out(manifest, splits)), tuple(notes))
     storage.write_json(folder / "check.json", found.as_dict())
     write_page(found.page, found.as_dict(), manifest)
     if fix_list:
@@ -136,7 +136,7 @@ def lines(found: Check) -> list[str]:
             f"{value['shorter_side']['most']:,} pixels"
         )
     if value["parts"]:
-        said.append("parts: " + " / ".join(f"{part} {count:,}" for part, count in value["parts"].items()))
+        said.append("parts: " + " / ".join(f"{split} {count:,}" for split, count in value["parts"].items()))
     for finding in found.findings:
         said.append(f"{'!' if finding.problem else '-'} {finding.text}")
         shown = zip(finding.sets, finding.notes or [""] * len(finding.sets), strict=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from topwork.compute import devices, process_pool
 from topwork.core import config, storage
-from topwork.core.artifacts import RunInfo, Split
+from topwork.core.artifacts import RunInfo, Splits
 from topwork.core.config import Config
 from topwork.core.errors import Interrupted
 from topwork.core.progress import PlainProgress, choose
@@ -31,7 +31,7 @@ from topwork.report.judge import REPEATS
 from topwork.report.render import write_report
 from topwork.report.thumbnails import write_disagreements
 from topwork.strategies import STRATEGIES
-from topwork.training.callbacks import Tracking, listeners
+from topwork.training.callbacks import Notifier, make_callbacks
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Surroundings:
 
     folder: Path
     info: RunInfo
-    splits: Sequence[Split]
+    folds: Sequence[Splits]
     signals: Signals
     track: Sequence[str] = ()
     devices: int = 1
@@ -87,7 +87,7 @@ def compare(setup: Setup, around: Surroundings) -> None:
     folder, info, asked = around.folder, around.info, setup.config
     strategy_run.write_inputs(folder, setup, info)
     start = time.monotonic()
-    setups = dict([("", setup), *preparing.repeats(setup, around.splits, around.signals)])
+    setups = dict([("", setup), *preparing.repeats(setup, around.folds, around.signals)])
     for labels in [""], [label for label in setups if label]:  # repeats take the settings of the first
         parts = [Part(label, name) for label in labels for name in asked.strategies]
         if around.devices > 1 and len(parts) > 1:
@@ -105,17 +105,17 @@ def compare(setup: Setup, around: Surroundings) -> None:
 def _in_turn(parts: Sequence[Part], setups: dict[str, Setup], around: Surroundings) -> None:
     for number, part in enumerate(parts, 1):
         setup, folder = setups[part.label], around.folder
-        setup.progress.say(part.title(number, len(parts)))
+        setup.progress.log(part.title(number, len(parts)))
         like, info = part.like(setup.config, folder), replace(around.info, name=part.name)
         strategy_run.run_strategy(part.name, setup, part.folder(folder), info, around.signals, like)
-        around.signals.check()
+        around.signals.raise_if_stopped()
 
 
 def _at_once(parts: Sequence[Part], setup: Setup, around: Surroundings) -> None:
     """Features first, by this process; then each training in a process of its own."""
     hungry = next((part for part in parts if STRATEGIES[part.name].features), None)
     if hungry and not (hungry.folder(around.folder) / "metrics.json").is_file():
-        setup.features.part("train")
+        setup.features.load("train")
     payloads = {}
     for number, part in enumerate(parts, 1):
         payloads[part.title(number, len(parts))] = {
@@ -132,7 +132,7 @@ def _at_once(parts: Sequence[Part], setup: Setup, around: Surroundings) -> None:
         asked = _share(around.info.details["asked"], setup, place, around.devices)
         return [sys.executable, "-m", "topwork", "part", json.dumps({**payloads[title], "asked": asked})]
 
-    process_pool.run(list(payloads), words, around.devices, around.signals, setup.progress.say)
+    process_pool.run(list(payloads), words, around.devices, around.signals, setup.progress.log)
 
 
 def _share(asked: dict[str, Any], setup: Setup, place: int, devices: int) -> dict[str, Any]:
@@ -158,17 +158,20 @@ def train_part(payload: str) -> None:
     asked, folder, part = config.validate(Config, given["asked"]), Path(given["folder"]), Part(*given["part"])
     end_with_parent(given["parent"])
     progress, silent = PlainProgress(given["quiet"]), choose(quiet=True)
-    progress.log.attach(folder / "train.log")
+    progress.log_file.attach(folder / "train.log")
     known: dict[str, Any] = given["info"]
     info = RunInfo(**(known | {"name": part.name, "strategies": tuple(known["strategies"])}))
     try:
         with Signals("the comparison") as signals:
             manifest = look_at_images(asked.data, silent)
-            splits = splits_of(asked, manifest)
-            setup = preparing.prepare(asked, manifest, splits[0], devices.resolve(asked.compute), silent, signals)
-            setup.progress, setup.tracking = progress, Tracking(listeners(given["track"], ()), progress.say, folder)
+            folds = splits_of(asked, manifest)
+            setup = preparing.prepare(asked, manifest, folds[0], devices.resolve(asked.compute), silent, signals)
+            setup.progress, setup.tracking = (
+                progress,
+                Notifier(make_callbacks(given["track"], ()), progress.log, folder),
+            )
             setup.paid = given["paid"]
-            own = {"": setup, **dict(preparing.repeats(setup, splits, signals))}[part.label]
+            own = {"": setup, **dict(preparing.repeats(setup, folds, signals))}[part.label]
             with storage.FolderLock(part.folder(folder)):
                 strategy_run.run_strategy(
                     part.name, own, part.folder(folder), info, signals, part.like(setup.config, folder)

@@ -11,7 +11,7 @@ from topwork.core.config import Config, parse_assignment, put, read_toml, valida
 from topwork.core.errors import ConfigError, UnknownName, UsageError
 from topwork.data.remote import is_address
 from topwork.data.shard_patterns import is_pattern
-from topwork.strategies import STRATEGIES, USUAL
+from topwork.strategies import DEFAULT_STRATEGIES, STRATEGIES
 
 # flag -> place in the configuration
 PLACES = {
@@ -68,7 +68,9 @@ def build(
     tree = read_toml(Path(config)) if config else {}
     if data is not None:
         put(tree, "data.path", os.fspath(data))
-    tree["strategies"] = list(strategies) if strategies is not None else tree.get("strategies", list(USUAL))
+    tree["strategies"] = (
+        list(strategies) if strategies is not None else tree.get("strategies", list(DEFAULT_STRATEGIES))
+    )
     _check_strategies(tree["strategies"])
     if "path" not in tree.get("data", {}):
         raise UsageError("No images were named. Give a folder of class folders, e.g. `topwork compare photos/`.")
@@ -110,7 +112,7 @@ def _put_flag(tree: dict[str, Any], name: str, value: Any) -> None:
         put(tree, PLACES[name], value)
     elif name in TRAINING:
         strategies = tree["strategies"]
-        for strategy in strategies if len(strategies) == 1 else [s for s in strategies if STRATEGIES[s].on_images]:
+        for strategy in strategies if len(strategies) == 1 else [s for s in strategies if STRATEGIES[s].trains_network]:
             put(tree, f"settings.{strategy}.{name}", value)
     elif name in OWN:
         if OWN[name] not in tree["strategies"]:

@@ -20,9 +20,9 @@ from topwork.backbones.packaged import find
 from topwork.compute.ranks import launch_id, restarted, restarts, world
 from topwork.core import config as configuration
 from topwork.core import run_folders, storage
-from topwork.core.artifacts import Manifest, RunInfo, Split, read_manifest_rows, read_run_info, read_split
+from topwork.core.artifacts import Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config
-from topwork.core.errors import ChangedSettings
+from topwork.core.errors import SettingsChanged
 from topwork.core.progress import PlainProgress, RichProgress
 from topwork.core.signals import Signals
 from topwork.data.inspect_dataset import look_at_images
@@ -30,7 +30,7 @@ from topwork.data.sources import Listing
 from topwork.data.splits import splits_of
 from topwork.data.summary import data_account, split_lines
 from topwork.pipeline.resume import extend, refuse_changes
-from topwork.training.callbacks import Tracking, listeners
+from topwork.training.callbacks import Notifier, make_callbacks
 
 
 class Job:
@@ -41,7 +41,7 @@ class Job:
         kind: ``"run"`` or ``"comparison"``.
         out, resume, overwrite: See ``folders.choose``; a training that torchrun starts again resumes what it finds.
         progress: To people.
-        track, callbacks: See ``tracking.listeners``.
+        track, callbacks: See ``tracking.make_callbacks``.
         command: What was typed, for ``run.json``; empty for the words of this process.
         devices: Trainings of a comparison at the same time.
 
@@ -60,18 +60,19 @@ class Job:
         command: str = "",
         devices: int = 1,
     ) -> None:
-        self.track, self.listeners = tuple(track), listeners(track, callbacks)  # refused before anything is emptied
+        self.track = tuple(track)
+        self.callbacks = make_callbacks(track, callbacks)  # refused before anything is emptied
         self.asked, self.kind, self.progress, self.command = asked, kind, progress, command or _words()
         if out is not None and (out / "run.json").is_file():
             resume |= restarted(read_run_info(out).details.get("launch", ""))
         self.resume, self.devices = resume, devices
         self.loading = threading.Thread(target=_load_torch, daemon=True)
-        self.splits: list[Split] = []
+        self.folds: list[Splits] = []
         self.device: Any = None  # resolved when the images are found, for torch is not loaded before
         self.folder = run_folders.choose(self._name(), out, resume, overwrite and not resume)
         if self.resume and not track:  # those that it was begun with go on
             self.track = tuple(read_run_info(self.folder).details.get("track", ()))
-            self.listeners = listeners(self.track, callbacks)
+            self.callbacks = make_callbacks(self.track, callbacks)
 
     def _name(self) -> str:
         what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
@@ -93,24 +94,24 @@ class Job:
                     old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
                     refuse_changes(self.asked, old, self.folder)  # under the lock, for good
                     extend(self.asked, self.folder)
-                self.progress.log.attach(self.folder / "train.log")
+                self.progress.log_file.attach(self.folder / "train.log")
                 self._stages(signals)
         except BaseException:
             run_folders.remove_barren(self.folder)
             raise
         finally:
-            self.progress.log.attach(None)
+            self.progress.log_file.attach(None)
             if self.loading.ident:
                 self.loading.join()  # an end in the middle of loading native code can crash
 
     def _stages(self, signals: Signals) -> None:
         from importlib.metadata import version
 
-        self.progress.say(f"topwork {version('topwork')}; output goes to {self.folder}")
+        self.progress.log(f"topwork {version('topwork')}; output goes to {self.folder}")
         if restarts():
-            self.progress.say(f"Started again, because a process has ended (restart {restarts()})")
-        manifest, split = self._data()
-        signals.check()
+            self.progress.log(f"Started again, because a process has ended (restart {restarts()})")
+        manifest, splits = self._data()
+        signals.raise_if_stopped()
         if world().size > 1:
             from topwork.pipeline.worker import tell_manifest
 
@@ -118,10 +119,10 @@ class Job:
         from topwork.pipeline import setup as preparing
         from topwork.pipeline import strategy_run
 
-        setup = preparing.prepare(self.asked, manifest, split, self.device, self.progress, signals)
-        setup.tracking = Tracking(self.listeners, self.progress.say, self.folder)
+        setup = preparing.prepare(self.asked, manifest, splits, self.device, self.progress, signals)
+        setup.tracking = Notifier(self.callbacks, self.progress.log, self.folder)
         signals.advice = self.advice()
-        info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, split)})
+        info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, splits)})
         if self.kind == "run":
             strategy_run.run_strategy(self.asked.strategies[0], setup, self.folder, info, signals)
         else:
@@ -129,43 +130,43 @@ class Job:
 
             compare(
                 setup,
-                Surroundings(self.folder, info, self.splits, signals, self.track, self.devices, self.progress.quiet),
+                Surroundings(self.folder, info, self.folds, signals, self.track, self.devices, self.progress.quiet),
             )
-        self.progress.say(f"All files are in {self.folder}")
+        self.progress.log(f"All files are in {self.folder}")
 
     def _found(self, listing: Listing) -> None:
         """What can be said, and refused, before the images are decoded and timm is loaded: both may take long."""
         self.loading.start()
         classes = len({image.label for image in listing.images})
-        self.progress.say(f"Data      {listing.name}: {len(listing.images):,} images found, {classes} classes")
+        self.progress.log(f"Data      {listing.name}: {len(listing.images):,} images found, {classes} classes")
         if listing.license:
-            self.progress.say(f"          licence of the images: {listing.license}")
+            self.progress.log(f"          licence of the images: {listing.license}")
         from topwork.compute import devices
 
         self.device = devices.resolve(self.asked.compute)
-        self.progress.say(f"Device    {self.device[0]}")
+        self.progress.log(f"Device    {self.device[0]}")
         backbone = self.asked.backbone
         packaged = find(backbone.model, backbone.weights)
         if packaged:
-            self.progress.say(f"Backbone  {backbone.model}; weights: {packaged.account}")
+            self.progress.log(f"Backbone  {backbone.model}; weights: {packaged.account}")
         if not packaged or self.asked.settings:
             from topwork.pipeline import setup as preparing
 
             preparing.check(self.asked, self.progress)
 
-    def _data(self) -> tuple[Manifest, Split]:
+    def _data(self) -> tuple[Manifest, Splits]:
         manifest = look_at_images(self.asked.data, self.progress, self._found)
-        self.splits = splits_of(self.asked, manifest)
-        split = self.splits[0]
-        for line in split_lines(manifest, split):
-            self.progress.say(line)
+        self.folds = splits_of(self.asked, manifest)
+        splits = self.folds[0]
+        for line in split_lines(manifest, splits):
+            self.progress.log(line)
         stored = self.folder / "split.csv"
-        if self.resume and stored.is_file() and (read_split(stored).ids != split.ids or self._reweighed(manifest)):
-            raise ChangedSettings(
+        if self.resume and stored.is_file() and (read_split(stored).ids != splits.ids or self._reweighed(manifest)):
+            raise SettingsChanged(
                 f"The images in {self.asked.data.path} are not those that {self.folder} was started with. Restore "
                 "them, or choose another --out for a new run."
             )
-        return manifest, split
+        return manifest, splits
 
     def _reweighed(self, manifest: Manifest) -> bool:
         """Whether an image counts for something else than when the run was started."""

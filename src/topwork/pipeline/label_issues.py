@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from topwork.core.artifacts import Manifest, Split
+from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import Config
 from topwork.core.errors import DataError
 from topwork.core.progress import Progress
@@ -66,14 +66,14 @@ def _probabilities(
     from topwork.pipeline import setup as preparing
 
     nothing = np.array([], dtype=np.int64)
-    whole = Split(
+    whole = Splits(
         manifest.classes,
         {"train": tuple(row.id for row in manifest.used), "val": (), "test": ()},
         {"train": labels, "val": nothing, "test": nothing},
     )
     preparing.check(asked, progress)
     setup = preparing.prepare(asked, manifest, whole, devices.resolve(asked.compute), progress, signals)
-    features = setup.features.part("train")
+    features = setup.features.load("train")
     features, folds = fit_normaliser(features)(features), _folds(manifest, asked.seed)
     return out_of_fold(features, labels, len(manifest.classes), folds, str(setup.compute.device))
 
@@ -93,6 +93,6 @@ def _folds(manifest: Manifest, seed: int) -> list[np.ndarray]:
     place = {row.id: number for number, row in enumerate(manifest.used)}
     for number in _FOLDS:
         with contextlib.suppress(DataError):
-            splits = make_folds(manifest, seed, number)
-            return [np.array([place[image] for image in split.ids["test"]], dtype=np.int64) for split in splits]
+            folds = make_folds(manifest, seed, number)
+            return [np.array([place[image] for image in splits.ids["test"]], dtype=np.int64) for splits in folds]
     raise AssertionError("a class too small for two folds")

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from topwork.core import config, storage
-from topwork.core.artifacts import Split
+from topwork.core.artifacts import Splits
 from topwork.core.progress import choose
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.evaluation import learning_curve
 from topwork.features.subset import Held, Subset
 from topwork.strategies import STRATEGIES, load
@@ -36,38 +36,38 @@ def learn(name: str, context: Context, run: Path, folder: Path) -> None:
         run: Its finished run folder, for the settings.
         folder: Of the comparison.
     """
-    split, strategy = context.split, load(name)
-    labels = split.labels["train"]
+    splits, strategy = context.splits, load(name)
+    labels = splits.labels["train"]
     steps = learning_curve.sizes(len(labels), context.classes)
-    draws = 1 if STRATEGIES[name].on_images else DRAWS
+    draws = 1 if STRATEGIES[name].trains_network else DRAWS
     settings = config.validate(strategy.Config, config.read(run / "config.toml").settings[name], name)
     held = Held(context.features)
     with context.progress.step(f"{name}: learning curve", draws * len(steps), "trainings") as bar:
         for draw in range(draws):
             path = folder / FOLDER / f"{name}-{draw}.json"
             done: dict[str, Any] = storage.read_json(path)["wrong"] if path.is_file() else {}
-            order = learning_curve.nested(labels, derive(context.seed, "labels", draw))
+            order = learning_curve.nested(labels, derive_seed(context.seed, "labels", draw))
             for size in steps:
                 if str(size) not in done:
                     rows = np.sort(order[:size])
                     own = folder / FOLDER / f"{name}-{draw}-{size}"
                     inside = replace(
-                        context, split=_part(split, rows), features=Subset(held, rows), folder=own,
+                        context, splits=_part(splits, rows), features=Subset(held, rows), folder=own,
                         progress=choose(quiet=True),
                     )  # fmt: skip
                     fitted = strategy.fit(strategy.resolve(settings, inside), inside)
-                    wrong = fitted.scores("test").argmax(axis=1) != split.labels["test"]
+                    wrong = fitted.scores("test").argmax(axis=1) != splits.labels["test"]
                     done[str(size)] = np.flatnonzero(wrong).tolist()
                     storage.write_json(path, {"strategy": name, "draw": draw, "wrong": done})
                     shutil.rmtree(own, ignore_errors=True)
                 bar.advance()
-                context.signals.check()
+                context.signals.raise_if_stopped()
 
 
-def _part(split: Split, rows: np.ndarray) -> Split:
-    ids, labels = split.ids["train"], split.labels["train"]
+def _part(splits: Splits, rows: np.ndarray) -> Splits:
+    ids, labels = splits.ids["train"], splits.labels["train"]
     return replace(
-        split,
-        ids={**split.ids, "train": tuple(ids[i] for i in rows)},
-        labels={**split.labels, "train": labels[rows]},
+        splits,
+        ids={**splits.ids, "train": tuple(ids[i] for i in rows)},
+        labels={**splits.labels, "train": labels[rows]},
     )

@@ -15,9 +15,9 @@ from topwork.bundle.files import write_bundle
 from topwork.bundle.timing import milliseconds_per_image
 from topwork.compute import devices
 from topwork.core import storage
-from topwork.core.artifacts import FORMAT, Predictions, Split
+from topwork.core.artifacts import FORMAT, Predictions, Splits
 from topwork.core.progress import duration
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.data import images
 from topwork.evaluation import evaluate, ood
 from topwork.evaluation.decision import fit_decision
@@ -27,13 +27,13 @@ from topwork.pipeline.search import tuned
 from topwork.pipeline.setup import Setup
 from topwork.report.thumbnails import write_thumbnails
 from topwork.strategies import load
-from topwork.strategies.base import Fitted, calibrated
+from topwork.strategies.base import TrainedStrategy, calibrated
 
-PARTS = ("val", "test")
+SPLITS = ("val", "test")
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedTraining:
     """A trained strategy and where it belongs.
 
     Attributes:
@@ -45,16 +45,16 @@ class Finished:
     """
 
     name: str
-    fitted: Fitted
+    fitted: TrainedStrategy
     setup: Setup
     folder: Path
     feature_seconds: float
 
-    def features(self, part: str, rows: np.ndarray | None = None) -> np.ndarray:
+    def features(self, split: str, rows: np.ndarray | None = None) -> np.ndarray:
         """Features float32 (N, D) of a part by the backbone that the strategy uses, or of some rows of it."""
         if self.fitted.features is not None:
-            return self.fitted.features(part, rows)
-        features = self.setup.features.part(part)
+            return self.fitted.features(split, rows)
+        features = self.setup.features.load(split)
         return features if rows is None else features[rows]
 
     def probabilities(self, scores: np.ndarray, temperature: float) -> np.ndarray:
@@ -62,25 +62,25 @@ class Finished:
         return calibrated(load(self.name), scores, self.fitted.tensors, temperature)
 
 
-def take_part(fitted: Fitted, split: Split, seed: int) -> None:
+def take_part(fitted: TrainedStrategy, splits: Splits, seed: int) -> None:
     """What another process than rank 0 does while that finishes a network that all have trained."""
     assert fitted.features is not None
-    for part in PARTS:
-        fitted.scores(part)
-    fitted.features("train", _neighbour_rows(split, seed))
+    for split in SPLITS:
+        fitted.scores(split)
+    fitted.features("train", _neighbour_rows(splits, seed))
 
 
-def finish(run: Finished) -> None:
+def finish(run: FinishedTraining) -> None:
     """Write ``model/``, ``predictions.csv``, thumbnails and ``metrics.json``, in this order: the last says 'done'."""
     start, setup, fitted = time.monotonic(), run.setup, run.fitted
     memory = devices.peak_memory(setup.compute)
-    scores = {part: np.asarray(fitted.scores(part), dtype=np.float64) for part in PARTS}
+    scores = {split: np.asarray(fitted.scores(split), dtype=np.float64) for split in SPLITS}
     neighbours = _neighbours(run)
-    distances = {part: neighbours.distances(run.features(part)) for part in PARTS}
+    distances = {split: neighbours.distances(run.features(split)) for split in SPLITS}
     logits = fitted.kind == "logit"
-    decision = fit_decision(scores, setup.split.labels, distances, run.probabilities, logits, neighbours.k)
-    said = {part: _predictions(run, part, scores[part], decision["temperature"]) for part in PARTS}
-    figures = {part: evaluate(predictions, setup.config.seed) for part, predictions in said.items()}
+    decision = fit_decision(scores, setup.splits.labels, distances, run.probabilities, logits, neighbours.k)
+    said = {split: _predictions(run, split, scores[split], decision["temperature"]) for split in SPLITS}
+    figures = {split: evaluate(predictions, setup.config.seed) for split, predictions in said.items()}
     _write_bundle(run, decision, neighbours, figures["test"])
     said["test"].write(run.folder / "predictions.csv")
     root = setup.manifest.root
@@ -97,31 +97,33 @@ def finish(run: Finished) -> None:
     value["costs"]["evaluation_seconds"] = time.monotonic() - start
     storage.write_json(run.folder / "metrics.json", value)
     accuracy = value["test"]["accuracy"]
-    setup.progress.say(
+    setup.progress.log(
         f"  {run.name}: done in {duration(fitted.seconds)}; accuracy on test {accuracy['value']:.1%} "
         f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]"
     )
 
 
-def _predictions(run: Finished, part: str, scores: np.ndarray, temperature: float) -> Predictions:
-    split = run.setup.split
+def _predictions(run: FinishedTraining, split: str, scores: np.ndarray, temperature: float) -> Predictions:
+    splits = run.setup.splits
     sure = run.probabilities(scores, temperature)
-    return Predictions(split.ids[part], split.classes, split.labels[part], scores, run.fitted.kind, sure)
+    return Predictions(splits.ids[split], splits.classes, splits.labels[split], scores, run.fitted.kind, sure)
 
 
-def _neighbours(run: Finished) -> ood.Neighbours:
+def _neighbours(run: FinishedTraining) -> ood.Neighbours:
     """Training images to compare new ones with, in the feature space of the strategy's own backbone."""
-    split = run.setup.split
-    rows = _neighbour_rows(split, run.setup.config.seed)
+    splits = run.setup.splits
+    rows = _neighbour_rows(splits, run.setup.config.seed)
     features = ood.unit(run.features("train", rows)).astype(np.float16)
-    return ood.Neighbours(features, split.labels["train"][rows], tuple(split.ids["train"][i] for i in rows))
+    return ood.Neighbours(features, splits.labels["train"][rows], tuple(splits.ids["train"][i] for i in rows))
 
 
-def _neighbour_rows(split: Split, seed: int) -> np.ndarray:
-    return ood.chosen_rows(split.labels["train"], derive(seed, "neighbours"))
+def _neighbour_rows(splits: Splits, seed: int) -> np.ndarray:
+    return ood.chosen_rows(splits.labels["train"], derive_seed(seed, "neighbours"))
 
 
-def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: ood.Neighbours, test: dict[str, Any]) -> None:
+def _write_bundle(
+    run: FinishedTraining, decision: dict[str, Any], neighbours: ood.Neighbours, test: dict[str, Any]
+) -> None:
     fitted, setup = run.fitted, run.setup
     tensors = dict(fitted.tensors)
     if not fitted.whole:
@@ -134,7 +136,7 @@ def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: ood.Neigh
         "weights_license": setup.backbone.license if run.name != "scratch" else "none",
         "data_license": setup.manifest.license,
         "topwork": devices.environment(setup.compute)["topwork"],
-        "data": {"name": setup.manifest.name, "note": setup.manifest.note, "images": _counts(setup.split)},
+        "data": {"name": setup.manifest.name, "note": setup.manifest.note, "images": _counts(setup.splits)},
         "arithmetic": _arithmetic(fitted, setup),
     }
     write_bundle(
@@ -142,7 +144,7 @@ def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: ood.Neigh
         tensors,
         strategy=run.name,
         model=setup.backbone.model,
-        classes=setup.split.classes,
+        classes=setup.splits.classes,
         spec=setup.backbone.spec,
         details=details,
         neighbours=neighbours,
@@ -150,17 +152,17 @@ def _write_bundle(run: Finished, decision: dict[str, Any], neighbours: ood.Neigh
     )
 
 
-def _card(run: Finished, details: dict[str, Any], test: dict[str, Any]) -> bytes:
+def _card(run: FinishedTraining, details: dict[str, Any], test: dict[str, Any]) -> bytes:
     setup = run.setup
     pretrained = run.name != "scratch"
     return write_card(
         Facts(
             run.name,
             setup.backbone.model,
-            setup.split.classes,
+            setup.splits.classes,
             details,
             test,
-            setup.split.note,
+            setup.splits.note,
             storage.sha256_file(run.folder / "split.csv"),
             setup.backbone.account,
             setup.source.hub if pretrained and setup.source else "",
@@ -168,7 +170,7 @@ def _card(run: Finished, details: dict[str, Any], test: dict[str, Any]) -> bytes
     )
 
 
-def _arithmetic(fitted: Fitted, setup: Setup) -> dict[str, Any]:
+def _arithmetic(fitted: TrainedStrategy, setup: Setup) -> dict[str, Any]:
     """What a prediction needs to give the same bits as the evaluation."""
     engine = "plain" if fitted.whole else setup.features.engine
     versions = devices.environment(setup.compute)
@@ -184,17 +186,17 @@ def _arithmetic(fitted: Fitted, setup: Setup) -> dict[str, Any]:
     }
 
 
-def _counts(split: Split) -> dict[str, int]:
-    return {part: len(ids) for part, ids in split.ids.items()}
+def _counts(splits: Splits) -> dict[str, int]:
+    return {split: len(ids) for split, ids in splits.ids.items()}
 
 
-def _costs(run: Finished) -> dict[str, Any]:
+def _costs(run: FinishedTraining) -> dict[str, Any]:
     fitted, setup, model = run.fitted, run.setup, run.folder / "model"
     whole, classifier = backbones.parameter_tensors(setup.backbone.model)
     trained_tensors, trained = fitted.trained
     network = (whole - classifier + trained_tensors, setup.backbone.parameters + trained)
     all_tensors, parameters = fitted.parameters or network
-    once = sum(len(setup.split.ids[part]) for part in ("train", "val"))
+    once = sum(len(setup.splits.ids[split]) for split in ("train", "val"))
     return {
         "train_seconds": fitted.seconds,
         "feature_seconds": run.feature_seconds,
@@ -209,12 +211,12 @@ def _costs(run: Finished) -> dict[str, Any]:
     }
 
 
-def _tuning(run: Finished) -> dict[str, Any]:
+def _tuning(run: FinishedTraining) -> dict[str, Any]:
     found = tuned(run.folder)
     return {"tune_trials": found["trials"], "tune_seconds": found["seconds"]} if found else {}
 
 
-def _notes(run: Finished) -> list[str]:
+def _notes(run: FinishedTraining) -> list[str]:
     fitted = run.fitted
     if fitted.whole:
         return list(fitted.notes)

@@ -8,7 +8,7 @@ from typing import Any
 from topwork.core import config as configuration
 from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config
-from topwork.core.errors import ChangedSettings, UsageError
+from topwork.core.errors import SettingsChanged, UsageError
 
 
 def asked_of(folder: Path) -> Config:
@@ -42,7 +42,7 @@ def refuse_changes(new: Config, old: Config, folder: Path) -> None:
     if more:
         changed = [line for line in changed if not line.startswith(f"settings.{new.strategies[0]}.epochs:")]
     if changed:
-        raise ChangedSettings(
+        raise SettingsChanged(
             f"{folder} was started with other settings ({'; '.join(changed)}). Resume without them, or choose another "
             "--out for a new run."
         )

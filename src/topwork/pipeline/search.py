@@ -43,11 +43,11 @@ def tune(strategy: Strategy, base: Any, given: set[str], context: Context, trial
             wanted = {**base.model_dump(), **changed}
             results.append(_trial(strategy, wanted, context, folder / f"{number:03d}"))
             bar.advance()
-            context.signals.check()
+            context.signals.raise_if_stopped()
     best = max(range(len(results)), key=lambda i: (results[i]["accuracy"], -results[i]["log_loss"], -i))
     summary = {"trials": len(results), "best": best, "seconds": sum(r["seconds"] for r in results)}
     storage.write_json(folder / "tune.json", summary)
-    context.progress.say(
+    context.progress.log(
         f"  {strategy.name}: {len(results)} trials; accuracy on val {results[0]['accuracy']:.1%} without a search, "
         f"{results[best]['accuracy']:.1%} with trial {best}"
     )
@@ -62,7 +62,7 @@ def _trial(strategy: Strategy, wanted: dict[str, Any], context: Context, folder:
     inside = replace(context, folder=folder, progress=choose(quiet=True))
     settings = strategy.resolve(config.validate(strategy.Config, wanted, strategy.name), inside)
     fitted = strategy.fit(settings, inside)
-    labels, scores = context.split.labels["val"], np.asarray(fitted.scores("val"), dtype=np.float64)
+    labels, scores = context.splits.labels["val"], np.asarray(fitted.scores("val"), dtype=np.float64)
     result = {
         "settings": settings.model_dump(mode="json", exclude_none=True),
         "accuracy": float((scores.argmax(axis=1) == labels).mean()),

@@ -10,14 +10,14 @@ from topwork import backbones
 from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
 from topwork.core import config, run_folders
-from topwork.core.artifacts import Manifest, Split
+from topwork.core.artifacts import Manifest, Splits
 from topwork.core.errors import ConfigError
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.sources import find_source
 from topwork.features import FeatureStore
 from topwork.strategies import load
-from topwork.training.callbacks import Tracking
+from topwork.training.callbacks import Notifier
 
 TRAINED_BYTES = 20  # of a parameter: itself, gradient, two moments, average, each float32
 FULL = 0.8  # of a GPU's memory; activations take the rest
@@ -29,13 +29,13 @@ class Setup:
 
     config: config.Config
     manifest: Manifest
-    split: Split
-    compute: devices.Compute
+    splits: Splits
+    compute: devices.DeviceContext
     backbone: backbones.Backbone
     source: backbones.WeightsSource
     features: FeatureStore
     progress: Progress
-    tracking: Tracking = field(default_factory=Tracking)
+    tracking: Notifier = field(default_factory=Notifier)
     paid: float = 0.0  # seconds in which another process computed features for it
 
     def details(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Setup:
         }
 
 
-def repeats(setup: Setup, splits: Sequence[Split], signals: Signals) -> Iterator[tuple[str, Setup]]:
+def repeats(setup: Setup, folds: Sequence[Splits], signals: Signals) -> Iterator[tuple[str, Setup]]:
     """What further trainings of the same strategies get, each with a name: further folds, or further seeds.
 
     Args:
@@ -70,12 +70,12 @@ def repeats(setup: Setup, splits: Sequence[Split], signals: Signals) -> Iterator
         signals: From people.
     """
     asked = setup.config
-    for number, split in enumerate(splits[1:], 2):
+    for number, splits in enumerate(folds[1:], 2):
         store = FeatureStore(
-            setup.backbone, setup.manifest, split, setup.compute, run_folders.cache_folder() / "features",
+            setup.backbone, setup.manifest, splits, setup.compute, run_folders.cache_folder() / "features",
             setup.progress, signals,
         )  # fmt: skip
-        yield f"fold-{number}", replace(setup, split=split, features=store)
+        yield f"fold-{number}", replace(setup, splits=splits, features=store)
     for seed in range(asked.seed + 1, asked.seed + asked.seeds):
         yield f"seed-{seed}", replace(setup, config=asked.model_copy(update={"seed": seed}))
 
@@ -93,7 +93,7 @@ def check(asked: config.Config, progress: Progress) -> None:
     backbones.check_name(name)
     source = backbones.find_weights(name, weights)
     if not source.packaged:  # else it was said before timm was loaded
-        progress.say(f"Backbone  {name}; weights: {source.account}")
+        progress.log(f"Backbone  {name}; weights: {source.account}")
     faults = []
     for name in asked.strategies:
         try:
@@ -105,8 +105,8 @@ def check(asked: config.Config, progress: Progress) -> None:
 
 
 def _sharded(
-    device: tuple[devices.Compute, config.ComputeConfig], parameters: int
-) -> tuple[devices.Compute, config.ComputeConfig]:
+    device: tuple[devices.DeviceContext, config.ComputeConfig], parameters: int
+) -> tuple[devices.DeviceContext, config.ComputeConfig]:
     """Decide whether networks that are trained whole are cut over the devices; all processes must call it."""
     compute, resolved = device
     shard = resolved.shard
@@ -120,8 +120,8 @@ def _sharded(
 def prepare(
     asked: config.Config,
     manifest: Manifest,
-    split: Split,
-    device: tuple[devices.Compute, config.ComputeConfig],
+    splits: Splits,
+    device: tuple[devices.DeviceContext, config.ComputeConfig],
     progress: Progress,
     signals: Signals,
 ) -> Setup:
@@ -141,7 +141,7 @@ def prepare(
     kept = None if wish.crop_pct == "auto" else wish.crop_pct
     backbone = backbones.create(wish.model, source, size, crop_pct=kept)
     compute, resolved_compute = _sharded(device, backbone.parameters)
-    progress.say(
+    progress.log(
         f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"
     )
     spec = backbone.spec
@@ -156,6 +156,6 @@ def prepare(
         }
     )
     features = FeatureStore(
-        backbone, manifest, split, compute, run_folders.cache_folder() / "features", progress, signals
+        backbone, manifest, splits, compute, run_folders.cache_folder() / "features", progress, signals
     )
-    return Setup(resolved, manifest, split, compute, backbone, source, features, progress)
+    return Setup(resolved, manifest, splits, compute, backbone, source, features, progress)

@@ -15,10 +15,10 @@ from topwork.compute.ranks import world
 from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, write_history
 from topwork.core.errors import TopworkError, UsageError
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.core.signals import Signals
 from topwork.pipeline.learning_curve import learn
-from topwork.pipeline.outputs import Finished, finish
+from topwork.pipeline.outputs import FinishedTraining, finish
 from topwork.pipeline.search import tune
 from topwork.pipeline.setup import Setup
 from topwork.strategies import STRATEGIES, load
@@ -41,7 +41,7 @@ def run_strategy(
     for place in (folder, *filter(Path.is_dir, folder.iterdir())) if folder.is_dir() else ():
         storage.sweep_temporary(place)
     if (folder / "metrics.json").is_file() and (folder / "model").is_dir():
-        setup.progress.say(f"  {name}: already done")
+        setup.progress.log(f"  {name}: already done")
         send(None)
         return
     _name_changes(name, folder, setup)
@@ -49,7 +49,7 @@ def run_strategy(
     strategy = load(name)
     context = context_of(setup, folder, signals)
     settings = _settings(name, strategy, context, setup, like)
-    if STRATEGIES[name].on_images:
+    if STRATEGIES[name].trains_network:
         send(settings.model_dump(mode="json"))
         _say_batches(name, settings, setup)
     before = setup.features.seconds
@@ -60,8 +60,8 @@ def run_strategy(
     fitted = replace(fitted, notes=[*fitted.notes, *_device_notes(name, settings, setup)])
     if fitted.history:
         write_history(folder / "history.jsonl", fitted.history)
-    finish(Finished(name, fitted, setup, folder, setup.features.seconds - before + setup.paid))
-    if not STRATEGIES[name].on_images:
+    finish(FinishedTraining(name, fitted, setup, folder, setup.features.seconds - before + setup.paid))
+    if not STRATEGIES[name].trains_network:
         send(None)  # the others have helped to extract features until now
     replace(info, strategies=(name,), kind="run", status="done").write(folder)
     from topwork.report.render import write_report  # matplotlib is not needed before the end
@@ -84,7 +84,7 @@ def _name_changes(name: str, folder: Path, setup: Setup) -> None:
     old, new = {"processes": 1, **storage.read_json(path)}, devices.environment(setup.compute)
     changed = [f"{key}: {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key]]
     if changed:
-        setup.progress.say(
+        setup.progress.log(
             f"  {name}: goes on under other conditions ({'; '.join(changed)}); the last bits may differ from those of "
             "an unbroken run."
         )
@@ -94,7 +94,7 @@ def write_inputs(folder: Path, setup: Setup, info: RunInfo) -> None:
     """Write what is known before the training."""
     info.write(folder)
     setup.manifest.write(folder / "manifest.csv")
-    setup.split.write(folder / "split.csv")
+    setup.splits.write(folder / "split.csv")
     storage.write_json(folder / "environment.json", devices.environment(setup.compute))
 
 
@@ -103,12 +103,12 @@ def context_of(setup: Setup, folder: Path, signals: Signals) -> Context:
     model, spec = setup.backbone.model, setup.backbone.spec
 
     def new_backbone(pretrained: bool) -> backbones.Backbone:
-        seed = derive(setup.config.seed, "backbone")
+        seed = derive_seed(setup.config.seed, "backbone")
         return backbones.create(model, setup.source if pretrained else None, spec.size, seed, spec.crop_pct)
 
     return Context(
         setup.manifest,
-        setup.split,
+        setup.splits,
         setup.backbone,
         new_backbone,
         setup.features,
@@ -141,7 +141,7 @@ def _settings(name: str, strategy: Any, context: Context, setup: Setup, like: Pa
 def _check_devices(name: str, settings: Any, context: Context) -> None:
     """Refuse what several processes cannot do."""
     size, compute = world().size, context.compute
-    if size == 1 or not STRATEGIES[name].on_images:
+    if size == 1 or not STRATEGIES[name].trains_network:
         return
     if compute.shard and (compute.precision == "float16" or settings.compile is True):
         raise UsageError(
@@ -150,7 +150,7 @@ def _check_devices(name: str, settings: Any, context: Context) -> None:
         )
     if getattr(settings, "freeze_stages", 0):
         raise UsageError("freeze_stages keeps what one process computes. Leave it out, or use one device.")
-    if min(settings.batch_size, len(context.split.ids["train"])) < size:
+    if min(settings.batch_size, len(context.splits.ids["train"])) < size:
         raise UsageError(
             f"{name}: a batch of {settings.batch_size} images cannot be cut over {size} devices. Give --batch-size "
             f"{size} or more."
@@ -158,18 +158,18 @@ def _check_devices(name: str, settings: Any, context: Context) -> None:
 
 
 def _say_batches(name: str, settings: Any, setup: Setup) -> None:
-    place, batch = world(), min(settings.batch_size, len(setup.split.ids["train"]))
+    place, batch = world(), min(settings.batch_size, len(setup.splits.ids["train"]))
     if place.size > 1:
         least, most = batch // place.size, -(-batch // place.size)
         each = str(least) if least == most else f"{least} or {most}"
         cut = "; weights, gradients and optimizer are cut over them" if setup.compute.shard else ""
-        setup.progress.say(f"  {name}: {batch} images a step, {each} on each of {place.size} devices{cut}")
+        setup.progress.log(f"  {name}: {batch} images a step, {each} on each of {place.size} devices{cut}")
 
 
 def _device_notes(name: str, settings: Any, setup: Setup) -> list[str]:
     """What a reader of the figures should know about a training on several devices."""
     size = world().size
-    if size == 1 or not STRATEGIES[name].on_images:
+    if size == 1 or not STRATEGIES[name].trains_network:
         return []
     cut = " and of weights, gradients and optimizer (FSDP2)" if setup.compute.shard else ""
     notes = [f"{name} was trained on {size} devices, each with its share of every batch{cut}."]

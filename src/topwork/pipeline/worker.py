@@ -46,15 +46,15 @@ def help_main() -> None:
             asked = config.validate(config.Config, told["asked"])
             rows = tuple(ImageRow(**dict(zip(_ROW, row, strict=True))) for row in told["rows"])
             manifest = Manifest(Path(told["root"]), rows, **told["manifest"])
-            (split,) = splits_of(asked, manifest)
+            (splits,) = splits_of(asked, manifest)
             device, progress = devices.resolve(asked.compute), choose(quiet=True)
-            setup = preparing.prepare(asked, manifest, split, device, progress, signals)
+            setup = preparing.prepare(asked, manifest, splits, device, progress, signals)
             _help(asked.strategies[0], setup, signals)
             collectives.leave()
 
 
 def _help(name: str, setup: preparing.Setup, signals: Signals) -> None:
-    if not STRATEGIES[name].on_images:
+    if not STRATEGIES[name].trains_network:
         setup.features.serve()
         return
     strategy = load(name)
@@ -63,4 +63,4 @@ def _help(name: str, setup: preparing.Setup, signals: Signals) -> None:
         return
     context = strategy_run.context_of(setup, Path(tempfile.gettempdir()) / uuid.uuid4().hex, signals)  # never made
     fitted = strategy.fit(config.validate(strategy.Config, settings, name), context)
-    take_part(fitted, setup.split, setup.config.seed)
+    take_part(fitted, setup.splits, setup.config.seed)

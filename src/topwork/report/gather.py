@@ -16,7 +16,7 @@ import numpy as np
 
 from topwork.core import artifacts, storage
 from topwork.core.artifacts import EpochRecord, Predictions, RunInfo
-from topwork.core.errors import DamagedFile
+from topwork.core.errors import CorruptFile
 from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
 from topwork.report.differences import disagreements
@@ -115,11 +115,11 @@ class DataAccount:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in sorted order."""
-        return tuple(sorted({name for part in self.counts.values() for name in part}))
+        return tuple(sorted({name for split in self.counts.values() for name in split}))
 
-    def total(self, part: str) -> int:
+    def total(self, split: str) -> int:
         """Images of a part."""
-        return sum(self.counts.get(part, {}).values())
+        return sum(self.counts.get(split, {}).values())
 
     @property
     def majority(self) -> float | None:
@@ -224,7 +224,7 @@ def worst_errors(predictions: Predictions, most: int = WORST) -> list[WorstError
 
 def _inside(folder: Path, name: str) -> Path:
     if Path(name).name != name or name in {".", ".."}:
-        raise DamagedFile(f"{folder / 'run.json'} names a strategy {name!r}, which is not a folder in it. Restore it.")
+        raise CorruptFile(f"{folder / 'run.json'} names a strategy {name!r}, which is not a folder in it. Restore it.")
     return folder / name
 
 
@@ -304,7 +304,7 @@ def _data_account(folder: Path, info: RunInfo) -> DataAccount:
         set_aside = [{"id": row.id, "reason": row.reason} for row in rows if row.status != "used"]
     return DataAccount(
         name=str(data.get("name") or info.name),
-        images=data.get("images") or sum(sum(part.values()) for part in counts.values()),
+        images=data.get("images") or sum(sum(split.values()) for split in counts.values()),
         counts=counts,
         set_aside=tuple((row.get("id", ""), row.get("reason", "")) for row in set_aside or ()),
         converted=data.get("converted") or {},

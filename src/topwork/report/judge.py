@@ -11,7 +11,7 @@ import numpy as np
 
 from topwork.core import artifacts, storage
 from topwork.core.artifacts import Predictions
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 from topwork.evaluation.learning_curve import Curve, learning_curve
 from topwork.evaluation.verdict import Outcome, Verdict, judge
 
@@ -56,7 +56,7 @@ def judge_folder(folder: Path) -> Judged:
         return Judged({}, None)
     rounds = [r for r in range(len(next(iter(read.values())))) if all(found[r] is not None for found in read.values())]
     kept: dict[str, list[Predictions]] = {name: [_present(found[r]) for r in rounds] for name, found in read.items()}
-    seed = derive(int(asked.get("seed", 0)), "verdict")
+    seed = derive_seed(int(asked.get("seed", 0)), "verdict")
     costs = {name: _costs(paths[0]) for name, paths in runs.items() if name in kept}
     if asked.get("folds"):
         return _of_folds(kept, costs, seed)

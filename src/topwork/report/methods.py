@@ -45,16 +45,16 @@ def _data(data: ReportData) -> list[str]:
     folds = data.asked.get("folds")
     told = f", {d.split_note.rstrip('.')}" if d.split_note else ""
     digest = f"; SHA-256 of the list of images and parts: {data.split_hash}" if data.split_hash else ""
-    parts = ", ".join(f"{d.total(part):,} for {use}" for part, use in _PARTS)
+    splits = ", ".join(f"{d.total(split):,} for {use}" for split, use in _SPLITS)
     if folds:
         return [
             first,
-            f"Every image was tested once in {folds}-fold cross-validation (first fold: {parts}{told}{digest}).",
+            f"Every image was tested once in {folds}-fold cross-validation (first fold: {splits}{told}{digest}).",
         ]
-    return [first, f"They were split once ({parts}{told}{digest})."]
+    return [first, f"They were split once ({splits}{told}{digest})."]
 
 
-_PARTS = (("train", "training"), ("val", "validation"), ("test", "testing"))
+_SPLITS = (("train", "training"), ("val", "validation"), ("test", "testing"))
 
 
 def _training(data: ReportData) -> list[str]:

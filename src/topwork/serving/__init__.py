@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from topwork.core.errors import MissingExtra
+from topwork.core.errors import MissingDependency
 
 # Threads of numpy and torch that wait for work sleep; else they spin, on the cores that decode meanwhile.
 PATIENT = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
@@ -54,16 +54,16 @@ def serve(
         TopworkError: See ``topwork.load``.
     """
     if not all(importlib.util.find_spec(name) for name in NEEDED):
-        raise MissingExtra("topwork serve", "serve")
+        raise MissingDependency("topwork serve", "serve")
     for name, value in PATIENT.items():  # read when the libraries are loaded, which is now unless they were before
         os.environ.setdefault(name, value)
     from topwork.serving.server import run as start
     from topwork.serving.settings import Limits
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         if not quiet:
             print(line, file=sys.stderr, flush=True)
 
-    answered = start(run, host, port, names, token, Limits(**(limits or {})), say, **options)
-    say(f"Stopped; {answered:,} requests were answered.")
+    answered = start(run, host, port, names, token, Limits(**(limits or {})), log, **options)
+    log(f"Stopped; {answered:,} requests were answered.")
     return answered

@@ -26,19 +26,19 @@ def run(
     names: Sequence[str],
     token: bool,
     limits: Limits,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     **options: Any,
 ) -> int:
     """Serve until SIGINT or SIGTERM; see ``topwork.serve``. Returns the number of requests that were answered."""
     access = choose_access(host, names, token)
     with contextlib.closing(bind(host, port)) as place:
-        service = Service(load(folder, say=say, **options), limits)
+        service = Service(load(folder, log=log, **options), limits)
         service.network.start()
         try:
             url = _url(host, place.getsockname()[1])
             said = f"#token={access.token}" if access.token else ""
             server = _server(service, access, limits, lambda: print(f"Serving {url}{said}", flush=True))
-            say(_summary(service, host))
+            log(_summary(service, host))
             asyncio.run(server.serve([place]))
         finally:
             service.network.stop()

@@ -18,7 +18,7 @@ from topwork.core.errors import TopworkError
 from topwork.data.images import UnreadableImage
 from topwork.features import engines
 from topwork.inference.class_maps import ClassMap, overlay
-from topwork.inference.locate import Place
+from topwork.inference.locate import ModelLocation
 from topwork.inference.predictor import Predictor
 from topwork.inference.rows import as_dict
 from topwork.inference.training_data import origin_of
@@ -203,14 +203,14 @@ def _plain(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _name_of(place: Place) -> str:
+def _name_of(place: ModelLocation) -> str:
     """The folder's name; of a run in a comparison, that of both."""
     folder = (place.run or place.bundle).resolve()
     inside = place.run is not None and (folder.parent / "run.json").is_file()
     return _plain(f"{folder.parent.name}/{folder.name}" if inside else folder.name)
 
 
-def _test_of(place: Place) -> dict[str, Any] | None:
+def _test_of(place: ModelLocation) -> dict[str, Any] | None:
     try:
         test = Run(place.run).metrics["test"] if place.run else None
         return test and {"images": test["images"], "accuracy": test["accuracy"]}
@@ -218,7 +218,7 @@ def _test_of(place: Place) -> dict[str, Any] | None:
         return None
 
 
-def _is_remote(place: Place) -> bool:
+def _is_remote(place: ModelLocation) -> bool:
     """Whether asking for the run's data set could ask the network."""
     try:
         return place.run is None or config.read(place.run / "config.toml").data.path.startswith("hf:")

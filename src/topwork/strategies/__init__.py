@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from topwork.strategies.base import Strategy
 
 
-class Entry(NamedTuple):
+class StrategyInfo(NamedTuple):
     """The class in the file of a strategy's name.
 
     Attributes:
@@ -24,21 +24,21 @@ class Entry(NamedTuple):
     """
 
     class_name: str
-    on_images: bool
-    usual: bool = True
+    trains_network: bool
+    default: bool = True
     quick: bool = False
     features: bool = True
 
 
 STRATEGIES = {
-    "scratch": Entry("Scratch", on_images=True, features=False),
-    "mlp": Entry("MLP", on_images=False),
-    "linear": Entry("Linear", on_images=False, usual=False, quick=True),
-    "knn": Entry("KNN", on_images=False, usual=False, quick=True),
-    "svm": Entry("SVM", on_images=False, quick=True),
-    "finetune": Entry("Finetune", on_images=True),
+    "scratch": StrategyInfo("Scratch", trains_network=True, features=False),
+    "mlp": StrategyInfo("MLP", trains_network=False),
+    "linear": StrategyInfo("Linear", trains_network=False, default=False, quick=True),
+    "knn": StrategyInfo("KNN", trains_network=False, default=False, quick=True),
+    "svm": StrategyInfo("SVM", trains_network=False, quick=True),
+    "finetune": StrategyInfo("Finetune", trains_network=True),
 }
-USUAL = tuple(name for name, entry in STRATEGIES.items() if entry.usual)
+DEFAULT_STRATEGIES = tuple(name for name, entry in STRATEGIES.items() if entry.default)
 
 
 def load(name: str) -> Strategy:

@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from topwork.backbones import Backbone, layer_groups
 from topwork.compute.collectives import wished
-from topwork.compute.devices import Compute
-from topwork.core.artifacts import EpochRecord, Manifest, Split
-from topwork.core.config import Component
+from topwork.compute.devices import DeviceContext
+from topwork.core.artifacts import EpochRecord, Manifest, Splits
+from topwork.core.config import BaseConfig
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.batches import train_weights
@@ -49,11 +49,11 @@ class Context:
     """
 
     manifest: Manifest
-    split: Split
+    splits: Splits
     backbone: Backbone
     new_backbone: Callable[[bool], Backbone]
     features: Features
-    compute: Compute
+    compute: DeviceContext
     seed: int
     folder: Path
     progress: Progress
@@ -63,20 +63,20 @@ class Context:
     @property
     def classes(self) -> int:
         """K."""
-        return len(self.split.classes)
+        return len(self.splits.classes)
 
     @cached_property
     def weights(self) -> np.ndarray | None:
         """What each image of train counts in the loss; see ``train_weights``."""
-        return train_weights(self.manifest, self.split)
+        return train_weights(self.manifest, self.splits)
 
     @cached_property
     def images(self) -> ImageData:
         """The images as the training core wants them."""
         backbone = self.backbone
-        return ImageData(self.manifest, self.split, backbone.spec, self.compute, self.seed, backbone.any_size)
+        return ImageData(self.manifest, self.splits, backbone.spec, self.compute, self.seed, backbone.any_size)
 
-    def session(self, name: str, config: Component, quiet: bool = False) -> Session:
+    def session(self, name: str, config: BaseConfig, quiet: bool = False) -> Session:
         """Surroundings of ``loop.fit`` whose checkpoints belong to these resolved settings.
 
         Args:
@@ -89,18 +89,20 @@ class Context:
             "seed": self.seed,
             "model": self.backbone.model,
             "weights": self.backbone.digest,
-            "train": len(self.split.ids["train"]),
+            "train": len(self.splits.ids["train"]),
             **config.model_dump(mode="json"),
         }
         stores = ShardStore if self.compute.shard and not quiet else CheckpointStore
-        store = stores(self.folder / "checkpoints", plan, self.progress.say, shared=not quiet)
+        store = stores(self.folder / "checkpoints", plan, self.progress.log, shared=not quiet)
         seconds = SAVE_SECONDS if quiet else 0.0
-        asked = self.signals.asked if quiet else partial(wished, self.signals)
-        return Session(self.compute, store, self.progress, self.signals.check, asked, quiet, seconds, self.epoch_done)
+        asked = self.signals.stop_requested if quiet else partial(wished, self.signals)
+        return Session(
+            self.compute, store, self.progress, self.signals.raise_if_stopped, asked, quiet, seconds, self.epoch_done
+        )
 
 
 @dataclass(frozen=True)
-class Fitted:
+class TrainedStrategy:
     """A trained strategy.
 
     Attributes:
@@ -143,7 +145,7 @@ class Strategy(Protocol):
         """The settings with every ``auto`` turned into a number; may time a few steps."""
         ...
 
-    def fit(self, config: Any, context: Context) -> Fitted:
+    def fit(self, config: Any, context: Context) -> TrainedStrategy:
         """Train on the train part, choose on the val part, or go on where a killed training was."""
         ...
 
@@ -201,10 +203,10 @@ def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:
         return torch.cat([head(block).double() for block in filled.split(BLOCK)])[: len(rows)].numpy()
 
 
-def whole_network(model: nn.Module, position: Position, context: Context, notes: list[str]) -> Fitted:
+def whole_network(model: nn.Module, position: Position, context: Context, notes: list[str]) -> TrainedStrategy:
     """What a strategy gives back that trained a ``Classifier`` on images, with the weights of the best epoch on val."""
     answers, epochs = Answers(model, context.images), len(position.history)
-    return Fitted(
+    return TrainedStrategy(
         scores=answers.scores,
         kind="logit",
         tensors=model.state_dict(),
@@ -216,7 +218,7 @@ def whole_network(model: nn.Module, position: Position, context: Context, notes:
         history=position.history,
         notes=notes,
         features=answers.features,
-        passes=epochs * sum(len(context.split.ids[part]) for part in ("train", "val")),
+        passes=epochs * sum(len(context.splits.ids[split]) for split in ("train", "val")),
     )
 
 

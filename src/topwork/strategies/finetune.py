@@ -13,12 +13,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from topwork.backbones import Backbone, Cut, folded, lower
+from topwork.backbones import Backbone, Cut, fuse_batchnorm, lower
 from topwork.core import storage
 from topwork.core.config import ImageTrainingConfig
 from topwork.data.transforms import TrainTransform
 from topwork.features import FeatureCache, feature_key
-from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, whole_network
+from topwork.strategies.base import Context, LogitScores, TrainedStrategy, linear_head, network_groups, whole_network
 from topwork.strategies.linear_head import fit_linear_head
 from topwork.training.cached_stages import StageStore, stage_task
 from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
@@ -83,7 +83,7 @@ class Finetune(LogitScores):
         head = nn.Linear(backbone.features, context.classes)
         if fitted:
             weight, bias = fit_linear_head(
-                context.features, context.split, str(context.compute.device), context.weights
+                context.features, context.splits, str(context.compute.device), context.weights
             )
             head.weight.data, head.bias.data = torch.from_numpy(weight), torch.from_numpy(bias)
         else:
@@ -101,14 +101,14 @@ class Finetune(LogitScores):
         assert isinstance(config.train_size, int)
         images, compute = context.images, context.compute
         transform = TrainTransform(config, images.spec, config.train_size, context.seed)
-        front = compute.images(lower(folded(backbone.module, images.spec.size), compute.dtype))
+        front = compute.images(lower(fuse_batchnorm(backbone.module, images.spec.size), compute.dtype))
         augmentation = config.model_dump(include={"train_size", "min_crop", "flip", "randaugment"})
         settings = {"stages": config.freeze_stages, "seed": context.seed, **augmentation}
         key = feature_key(backbone, compute, "folded", EVAL_BATCH) | settings
-        cache = FeatureCache(context.folder / STAGES, key, context.progress.say)
+        cache = FeatureCache(context.folder / STAGES, key, context.progress.log)
         return StageStore(cut, front, images, transform, cache, context.progress, context.signals)
 
-    def fit(self, config: FinetuneConfig, context: Context) -> Fitted:
+    def fit(self, config: FinetuneConfig, context: Context) -> TrainedStrategy:
         """Fit the head, train all layers, keep the best epoch on val."""
         task = self._task(config, context, fitted=config.head == "fitted")
         position = fit(task, config, context.seed, context.session(self.name, config), self.name)
@@ -116,7 +116,7 @@ class Finetune(LogitScores):
         if not config.freeze_stages:
             return fitted
         storage.remove_folder(context.folder / STAGES)
-        images = context.split.ids
+        images = context.splits.ids
         return replace(fitted, passes=len(images["train"]) * max(1, config.views) + len(images["val"]))
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:

@@ -14,17 +14,17 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from topwork.core.config import Component
+from topwork.core.config import BaseConfig
 from topwork.features import NormaliserModule, fit_normaliser
 from topwork.linear.selection import first_best_of
-from topwork.strategies.base import Context, Fitted, LogitScores, head_scores
+from topwork.strategies.base import Context, LogitScores, TrainedStrategy, head_scores
 from topwork.training.search_space import Options, space
 
 SHARPNESS = 0.07
 FLOOR = 1e-3  # share of votes that a class without any is given, so that its logarithm is finite
 
 
-class KNNConfig(Component):
+class KNNConfig(BaseConfig):
     """Settings of ``knn``."""
 
     neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20, 50), min_length=1)
@@ -69,14 +69,14 @@ class KNN(LogitScores):
 
     def resolve(self, config: KNNConfig, context: Context) -> KNNConfig:
         """No more neighbours than there are training images."""
-        images = len(context.split.ids["train"])
+        images = len(context.splits.ids["train"])
         allowed = tuple(sorted({min(k, images) for k in config.neighbours}))
         return config.model_copy(update={"neighbours": allowed})
 
-    def fit(self, config: KNNConfig, context: Context) -> Fitted:
+    def fit(self, config: KNNConfig, context: Context) -> TrainedStrategy:
         """Remember the training images, choose k on val."""
         start = time.monotonic()
-        features, labels = context.features.part("train"), context.split.labels
+        features, labels = context.features.load("train"), context.splits.labels
         normalise = fit_normaliser(features)
         bank = functional.normalize(torch.from_numpy(normalise(features)), dim=1).half()
         tensors = {
@@ -88,7 +88,7 @@ class KNN(LogitScores):
         }
         if context.weights is not None:
             tensors["weights"] = torch.from_numpy(context.weights).float()
-        val = context.features.part("val")
+        val = context.features.load("val")
 
         def accuracy(k: int) -> float:
             scores = head_scores(self.head(tensors | {"k": torch.tensor(k)}), val)
@@ -98,10 +98,10 @@ class KNN(LogitScores):
         tensors["k"] = torch.tensor(k)
         head = self.head(tensors)
 
-        def scores(part: str) -> np.ndarray:
-            return head_scores(head, context.features.part(part))
+        def scores(split: str) -> np.ndarray:
+            return head_scores(head, context.features.load(split))
 
-        return Fitted(
+        return TrainedStrategy(
             scores=scores,
             kind="logit",
             tensors=tensors,

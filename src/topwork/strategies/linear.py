@@ -11,15 +11,15 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from topwork.core.config import ChoiceConfig
+from topwork.core.config import LinearClassifierConfig
 from topwork.features import fit_normaliser
 from topwork.linear.selection import choose
-from topwork.linear.svm_head import MachineHead
-from topwork.strategies.base import Context, Fitted, LogitScores, head_scores
+from topwork.linear.svm_head import SVMHead
+from topwork.strategies.base import Context, LogitScores, TrainedStrategy, head_scores
 from topwork.training.search_space import LogRange, space
 
 
-class LinearConfig(ChoiceConfig):
+class LinearConfig(LinearClassifierConfig):
     """Settings of ``linear``."""
 
     grid: tuple[float, ...] = Field(default=(1e-3, 1e-2, 1e-1, 1.0), min_length=1)
@@ -36,17 +36,17 @@ class Linear(LogitScores):
         """There is nothing to resolve."""
         return config
 
-    def fit(self, config: LinearConfig, context: Context) -> Fitted:
+    def fit(self, config: LinearConfig, context: Context) -> TrainedStrategy:
         """Fit one classifier per C, keep the one that is best on val, or over the held-out folds."""
-        normalise = fit_normaliser(context.features.part("train"))
-        labels = context.split.labels
-        data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val")}
+        normalise = fit_normaliser(context.features.load("train"))
+        labels = context.splits.labels
+        data = {split: (normalise(context.features.load(split)), labels[split]) for split in ("train", "val")}
         start = time.monotonic()
         with context.progress.step(self.name, len(config.grid), "values of C") as bar:
 
             def tick() -> None:
                 bar.advance()
-                context.signals.check()
+                context.signals.raise_if_stopped()
 
             device, weights = str(context.compute.device), context.weights
             choice = choose("softmax", config, data, context.classes, device, context.seed, tick, weights)
@@ -59,8 +59,8 @@ class Linear(LogitScores):
             "bias": torch.from_numpy(bias),
         }
         head = self.head(tensors)
-        return Fitted(
-            scores=lambda part: head_scores(head, context.features.part(part)),
+        return TrainedStrategy(
+            scores=lambda split: head_scores(head, context.features.load(split)),
             kind="logit",
             tensors=tensors,
             whole=False,
@@ -71,4 +71,4 @@ class Linear(LogitScores):
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """Normalisation and a linear layer, in float64 as it was fitted."""
-        return MachineHead(tensors)
+        return SVMHead(tensors)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import safetensors.numpy
 
-from topwork.core.artifacts import Split
-from topwork.core.config import ChoiceConfig
+from topwork.core.artifacts import Splits
+from topwork.core.config import LinearClassifierConfig
 from topwork.features import Features, alone, fit_normaliser
 from topwork.linear.selection import choose
 
-GRID = ChoiceConfig(grid=(1e-3, 1e-2, 1e-1))
+GRID = LinearClassifierConfig(grid=(1e-3, 1e-2, 1e-1))
 
 
 def fit_linear_head(
-    features: Features, split: Split, device: str, weights: np.ndarray | None = None
+    features: Features, splits: Splits, device: str, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Softmax regression on the features, its L2 strength chosen on val, as a layer on the raw features.
 
@@ -25,16 +25,16 @@ def fit_linear_head(
     """
 
     def fit() -> dict[str, bytes]:
-        weight, bias = _fit(features, split, device, weights)
+        weight, bias = _fit(features, splits, device, weights)
         return {"head": safetensors.numpy.save({"weight": np.ascontiguousarray(weight), "bias": bias})}
 
     head = safetensors.numpy.load(alone(features, fit)["head"])
     return head["weight"].copy(), head["bias"].copy()
 
 
-def _fit(features: Features, split: Split, device: str, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    normalise = fit_normaliser(features.part("train"), power=False)  # a linear layer can hold a shift and a scale only
-    parts = {part: (normalise(features.part(part)), split.labels[part]) for part in ("train", "val")}
-    model = choose("softmax", GRID, parts, len(split.classes), device, seed=0, weights=weights).fit
+def _fit(features: Features, splits: Splits, device: str, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    normalise = fit_normaliser(features.load("train"), power=False)  # a linear layer can hold a shift and a scale only
+    data = {split: (normalise(features.load(split)), splits.labels[split]) for split in ("train", "val")}
+    model = choose("softmax", GRID, data, len(splits.classes), device, seed=0, weights=weights).fit
     weight = model.weight / normalise.scale
     return weight.astype(np.float32), (model.bias - weight @ normalise.mean).astype(np.float32)

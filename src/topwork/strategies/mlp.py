@@ -14,7 +14,7 @@ from topwork.core import seeds
 from topwork.core.config import TrainingConfig
 from topwork.data.batches import Targets
 from topwork.features import NormaliserModule, fit_normaliser
-from topwork.strategies.base import Context, Fitted, LogitScores, head_scores, tensor_count
+from topwork.strategies.base import Context, LogitScores, TrainedStrategy, head_scores, tensor_count
 from topwork.training.image_task import class_weights
 from topwork.training.loop import Batch, Task, fit
 from topwork.training.search_space import LogRange, Options, space
@@ -44,7 +44,7 @@ class _FeatureBatches:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         order = seeds.order(self._seed, epoch, len(self._targets))
-        mirrored = np.random.default_rng(seeds.derive(self._seed, "mirror", epoch)).integers(0, 2, len(order))
+        mirrored = np.random.default_rng(seeds.derive_seed(self._seed, "mirror", epoch)).integers(0, 2, len(order))
         for step in range(first, len(self)):
             chunk = order[step * self._size : (step + 1) * self._size]
             yield self._views[mirrored[chunk], chunk], self._targets[chunk]
@@ -78,8 +78,8 @@ class MLP(LogitScores):
         return config
 
     def _head(self, config: MLPConfig, context: Context) -> nn.Sequential:
-        normaliser = fit_normaliser(context.features.part("train"))
-        torch.manual_seed(seeds.derive(context.seed, "head"))
+        normaliser = fit_normaliser(context.features.load("train"))
+        torch.manual_seed(seeds.derive_seed(context.seed, "head"))
         mean, scale = torch.from_numpy(normaliser.mean), torch.tensor(normaliser.scale)
         return _layers(mean, scale, config.hidden, context.classes, config.dropout).to(context.compute.device)
 
@@ -90,13 +90,13 @@ class MLP(LogitScores):
         head.load_state_dict(tensors)
         return head
 
-    def fit(self, config: MLPConfig, context: Context) -> Fitted:
+    def fit(self, config: MLPConfig, context: Context) -> TrainedStrategy:
         """Train the head, keep the best epoch on val."""
-        device, labels = context.compute.device, context.split.labels
+        device, labels = context.compute.device, context.splits.labels
         model = self._head(config, context)
-        views = np.stack([context.features.part("train"), context.features.part("train", mirrored=True)])
+        views = np.stack([context.features.load("train"), context.features.load("train", mirrored=True)])
         val, target = (
-            torch.from_numpy(context.features.part("val")).to(device),
+            torch.from_numpy(context.features.load("val")).to(device),
             torch.from_numpy(labels["val"]).to(device),
         )
 
@@ -126,8 +126,8 @@ class MLP(LogitScores):
         position = fit(task, config, context.seed, context.session(self.name, config, quiet=True), self.name)
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
         head = self.head(tensors)
-        return Fitted(
-            scores=lambda part: head_scores(head, context.features.part(part)),
+        return TrainedStrategy(
+            scores=lambda split: head_scores(head, context.features.load(split)),
             kind="logit",
             tensors=tensors,
             whole=False,

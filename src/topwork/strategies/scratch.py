@@ -8,7 +8,7 @@ from torch import nn
 
 from topwork.core import seeds
 from topwork.core.config import ImageTrainingConfig
-from topwork.strategies.base import Context, Fitted, LogitScores, linear_head, network_groups, whole_network
+from topwork.strategies.base import Context, LogitScores, TrainedStrategy, linear_head, network_groups, whole_network
 from topwork.training.image_task import Classifier, image_task
 from topwork.training.loop import Task, fit
 from topwork.training.plan import resolve
@@ -40,13 +40,13 @@ class Scratch(LogitScores):
 
     def _task(self, config: ScratchConfig, context: Context) -> Task:
         backbone = context.new_backbone(False)
-        torch.manual_seed(seeds.derive(context.seed, "head"))
+        torch.manual_seed(seeds.derive_seed(context.seed, "head"))
         model = Classifier(backbone.module, nn.Linear(backbone.features, context.classes))
         context.compute.images(model)
         groups = network_groups(model, config.weight_decay, 1.0)
         return image_task(model, groups, config, context.images)
 
-    def fit(self, config: ScratchConfig, context: Context) -> Fitted:
+    def fit(self, config: ScratchConfig, context: Context) -> TrainedStrategy:
         """Train, keep the best epoch on val."""
         task = self._task(config, context)
         position = fit(task, config, context.seed, context.session(self.name, config), self.name)

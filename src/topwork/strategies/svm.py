@@ -18,19 +18,19 @@ import torch
 from scipy.optimize import minimize, minimize_scalar
 from torch import nn
 
-from topwork.core.config import ChoiceConfig
+from topwork.core.config import LinearClassifierConfig
 from topwork.core.errors import ConfigError
 from topwork.features import fit_normaliser
 from topwork.linear.classifiers import LinearModel
 from topwork.linear.selection import Choice, choose, first_best
-from topwork.linear.svm_head import MachineHead
-from topwork.strategies.base import Context, Fitted, head_scores, softmax
+from topwork.linear.svm_head import SVMHead
+from topwork.strategies.base import Context, TrainedStrategy, head_scores, softmax
 from topwork.training.search_space import LogRange, space
 
 GRIDS = {"linear": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1), "rbf": (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)}
 
 
-class SVMConfig(ChoiceConfig):
+class SVMConfig(LinearClassifierConfig):
     """Settings of ``svm``."""
 
     kernel: Literal["linear", "rbf"] = "linear"
@@ -50,24 +50,24 @@ class SVM:
         """The grid of C that suits the kernel."""
         if config.folds and config.kernel == "rbf":
             raise ConfigError("svm.folds is for the linear kernel; set folds = 0, and C is chosen on val.")
-        usual = (
+        default = (
             (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
             if config.kernel == "linear"
             else (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
         )
-        return config.model_copy(update={"grid": config.grid or usual})
+        return config.model_copy(update={"grid": config.grid or default})
 
-    def fit(self, config: SVMConfig, context: Context) -> Fitted:
+    def fit(self, config: SVMConfig, context: Context) -> TrainedStrategy:
         """Fit one machine per C, keep the one that is best on val."""
-        labels = context.split.labels
-        normalise = fit_normaliser(context.features.part("train"))
-        data = {part: (normalise(context.features.part(part)), labels[part]) for part in ("train", "val")}
+        labels = context.splits.labels
+        normalise = fit_normaliser(context.features.load("train"))
+        data = {split: (normalise(context.features.load(split)), labels[split]) for split in ("train", "val")}
         start, device = time.monotonic(), str(context.compute.device)
         with context.progress.step(self.name, len(config.grid), "values of C") as bar:
 
             def tick() -> None:
                 bar.advance()
-                context.signals.check()
+                context.signals.raise_if_stopped()
 
             choice: Choice[Any] = (
                 choose("hinge", config, data, context.classes, device, context.seed, tick, context.weights)
@@ -80,13 +80,13 @@ class SVM:
         tensors = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}
         head = self.head(tensors)
 
-        def scores(part: str) -> np.ndarray:
-            return head_scores(head, context.features.part(part))
+        def scores(split: str) -> np.ndarray:
+            return head_scores(head, context.features.load(split))
 
         slope_and_offset = _calibrate(scores("val"), labels["val"])
         tensors["calibration"] = torch.tensor(slope_and_offset, dtype=torch.float64)
         size = sum(a.size for name, a in arrays.items() if name in ("weight", "bias", "dual"))
-        return Fitted(
+        return TrainedStrategy(
             scores=scores,
             kind="margin",
             tensors=tensors,
@@ -99,7 +99,7 @@ class SVM:
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """The machine; its scores are margins."""
-        return MachineHead(tensors)
+        return SVMHead(tensors)
 
     def probabilities(self, scores: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
         """What the calibration makes of margins."""
@@ -137,12 +137,12 @@ class _RBF:
 
 
 def _radial(
-    grid: list[float], parts: dict[str, Any], tick: Callable[[], None], weights: np.ndarray | None
+    grid: list[float], data: dict[str, Any], tick: Callable[[], None], weights: np.ndarray | None
 ) -> Choice[_RBF]:
     """The radial machine of the C that is best on val."""
     from sklearn.svm import SVC
 
-    (x, labels), (x_val, val) = parts["train"], parts["val"]
+    (x, labels), (x_val, val) = data["train"], data["val"]
 
     def tried() -> Iterator[Choice[_RBF]]:
         for c in grid:

@@ -71,7 +71,7 @@ class StageStore:
         if not missing:
             return
         size = int(np.prod(self.cut.shape)) * self.data.compute.dtype.itemsize
-        self.progress.say(
+        self.progress.log(
             f"  Frozen stages: {len(missing):,} views of images are computed once; up to "
             f"{len(missing) * size / 1e9:.1f} GB on disk until the training is done"
         )
@@ -82,13 +82,13 @@ class StageStore:
                 waiting.append(z)
                 held += len(z)
                 step.advance(len(z))
-                stop = self.signals.asked()
+                stop = self.signals.stop_requested()
                 if held * z[0].nbytes >= SHARD_BYTES or done + held == len(missing) or stop:
                     keys = [self._key(*pair) for pair in missing[done : done + held]]
                     self.cache.add(keys, np.concatenate(waiting))
                     done, held, waiting = done + held, 0, []
                 if stop:
-                    self.signals.check()
+                    self.signals.raise_if_stopped()
 
     def _computed(self, missing: Sequence[tuple[int, str]]) -> Iterator[np.ndarray]:
         """Pieces of at most a batch, in the order of ``missing``, in which view 0 comes first."""
@@ -159,7 +159,7 @@ def stage_task(
         store: Of the frozen stages.
     """
     data, cut, device = store.data, store.cut, store.data.compute.device
-    split = data.split
+    splits = data.splits
 
     def forward(z: torch.Tensor) -> torch.Tensor:
         return model.head(cut.back(z))
@@ -168,13 +168,13 @@ def stage_task(
         return batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)
 
     def evaluate() -> tuple[float, float]:
-        images, logits = split.ids["val"], []
+        images, logits = splits.ids["val"], []
         store.fill([0], images)
         with torch.inference_mode(), data.compute.autocast():
             for start in range(0, len(images), EVAL_BATCH):
                 logits.append(forward(store.read(0, images[start : start + EVAL_BATCH]).to(device)).float().cpu())
-        return val_score(torch.cat(logits), split.labels["val"])
+        return val_score(torch.cat(logits), splits.labels["val"])
 
-    batches = StageBatches(store, split.ids["train"], data.targets, config.batch_size, data.seed, views)
-    weights = class_weights(config, split.labels["train"], len(split.classes), device)
+    batches = StageBatches(store, splits.ids["train"], data.targets, config.batch_size, data.seed, views)
+    weights = class_weights(config, splits.labels["train"], len(splits.classes), device)
     return Task(model, groups, batches, prepare, evaluate, weights, training_mode(model, config, cut.frozen), forward)

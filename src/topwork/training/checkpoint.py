@@ -18,8 +18,8 @@ import safetensors.torch
 from topwork.compute.collectives import from_main, largest, receive, send
 from topwork.compute.ranks import world
 from topwork.core import storage
-from topwork.core.checkpoint_files import Files, Generations, State
-from topwork.core.errors import ChangedSettings, StorageError
+from topwork.core.checkpoint_files import CheckpointFiles, Files, State
+from topwork.core.errors import SettingsChanged, StorageError
 from topwork.training.state import Position, Room, Tensors
 
 STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
@@ -41,14 +41,14 @@ class CheckpointStore:
     Args:
         folder: ``RUN/checkpoints``.
         plan: Everything that decides how the training goes on, as JSON; a resume with another plan is refused.
-        say: Where damage is reported to.
+        log: Where damage is reported to.
         shared: Whether all processes train together; if not, only rank 0 calls it.
     """
 
-    def __init__(self, folder: Path, plan: dict[str, Any], say: Callable[[str], None], shared: bool = False) -> None:
+    def __init__(self, folder: Path, plan: dict[str, Any], log: Callable[[str], None], shared: bool = False) -> None:
         self._shared = shared
         self._folder, self._plan = folder, json.loads(json.dumps(plan))
-        self._generations = Generations(folder, say) if world().main else None
+        self._generations = CheckpointFiles(folder, log) if world().main else None
 
     def save(self, tensors: Tensors, position: Position, best: Tensors, best_step: int) -> None:
         """Write a checkpoint durably, then remove what it makes superfluous; processes but rank 0 do nothing.
@@ -104,7 +104,7 @@ class CheckpointStore:
             if old.get(k) != value and not (k == "epochs" and value > old.get(k, value))
         ]
         if changed:
-            raise ChangedSettings(
+            raise SettingsChanged(
                 f"The training in {self._folder} was started otherwise ({'; '.join(changed)}). Use the "
                 "same settings, or --overwrite to start anew."
             )
@@ -127,7 +127,7 @@ class ShardStore(CheckpointStore):
 
         staged = self._staged(sum(tensor.nbytes for tensor in tensors.values()))
         try:
-            with storage.said_plainly(self._folder):
+            with storage.wrap_os_errors(self._folder):
                 sharded_checkpoint.write(staged, tensors)
             if self._generations is not None:
                 self._write({}, position, best, best_step, staged)

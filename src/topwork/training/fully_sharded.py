@@ -17,7 +17,7 @@ from torch.distributed.fsdp import fully_shard
 
 from topwork.backbones import blocks
 from topwork.compute import collectives
-from topwork.compute.devices import Compute
+from topwork.compute.devices import DeviceContext
 from topwork.compute.ranks import world
 from topwork.training.data_parallel import Forward, Replicas
 from topwork.training.state import Tensors
@@ -32,7 +32,7 @@ class Sharded(Replicas):
         compute: The device.
     """
 
-    def __init__(self, model: nn.Module, groups: list[dict[str, Any]], compute: Compute) -> None:
+    def __init__(self, model: nn.Module, groups: list[dict[str, Any]], compute: DeviceContext) -> None:
         self._device = compute.device
         self._whole = {name: part.cpu() for name, part in model.named_children()}
         names = {parameter: name for name, parameter in model.named_parameters()}

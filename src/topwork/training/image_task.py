@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.backbones import synchronised
+from topwork.backbones import convert_sync_batchnorm
 from topwork.compute import collectives
-from topwork.compute.devices import Compute, compiled, speed_up_training
+from topwork.compute.devices import DeviceContext, compiled, speed_up_training
 from topwork.compute.ranks import world
-from topwork.core.artifacts import InputSpec, Manifest, Split
+from topwork.core.artifacts import InputSpec, Manifest, Splits
 from topwork.core.config import ImageTrainingConfig, TrainingConfig
 from topwork.data.batches import Targets, TrainBatches, eval_batches, train_weights
 from topwork.data.transforms import Mixer, TrainTransform, normalise
@@ -50,20 +50,20 @@ class ImageData:
     """
 
     manifest: Manifest
-    split: Split
+    splits: Splits
     spec: InputSpec
-    compute: Compute
+    compute: DeviceContext
     seed: int
     any_size: bool = True
 
     @property
     def targets(self) -> Targets:
         """Of the train part."""
-        return Targets(self.split.labels["train"], len(self.split.classes), train_weights(self.manifest, self.split))
+        return Targets(self.splits.labels["train"], len(self.splits.classes), train_weights(self.manifest, self.splits))
 
-    def logits(self, model: nn.Module, part: str) -> np.ndarray:
+    def logits(self, model: nn.Module, split: str) -> np.ndarray:
         """Logits of a part in the order of the split, float32 (N, K)."""
-        return self.outputs(model, self.split.ids[part])[0]
+        return self.outputs(model, self.splits.ids[split])[0]
 
     def outputs(self, model: nn.Module, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``."""
@@ -95,20 +95,20 @@ class Answers:
         self._model, self._data = model, data
         self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def _part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
-        if part not in self._known:
-            self._known[part] = self._data.outputs(self._model, self._data.split.ids[part])
-        return self._known[part]
+    def _part(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        if split not in self._known:
+            self._known[split] = self._data.outputs(self._model, self._data.splits.ids[split])
+        return self._known[split]
 
-    def scores(self, part: str) -> np.ndarray:
+    def scores(self, split: str) -> np.ndarray:
         """Logits float32 (N, K) in the order of the split."""
-        return self._part(part)[0]
+        return self._part(split)[0]
 
-    def features(self, part: str, rows: np.ndarray | None = None) -> np.ndarray:
+    def features(self, split: str, rows: np.ndarray | None = None) -> np.ndarray:
         """Features float32 (N, D) of a part, or of some rows of it."""
-        if rows is None or part in self._known:
-            return self._part(part)[1] if rows is None else self._part(part)[1][rows]
-        ids = self._data.split.ids[part]
+        if rows is None or split in self._known:
+            return self._part(split)[1] if rows is None else self._part(split)[1][rows]
+        ids = self._data.splits.ids[split]
         return self._data.outputs(self._model, [ids[i] for i in rows])[1]
 
 
@@ -154,12 +154,12 @@ def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTra
     """The task of training a classifier, already on its device, on the train part of the data."""
     assert isinstance(config.train_size, int)
     if world().size > 1 and config.batch_norm == "update" and data.compute.device.type == "cuda":
-        model.backbone = synchronised(model.backbone)
+        model.backbone = convert_sync_batchnorm(model.backbone)
     speed_up_training(model, data.compute)
-    split, spec, device = data.split, data.spec, data.compute.device
-    train, labels = split.ids["train"], split.labels["train"]
+    splits, spec, device = data.splits, data.spec, data.compute.device
+    train, labels = splits.ids["train"], splits.labels["train"]
     transform = TrainTransform(config, spec, config.train_size, data.seed)
-    mixer, place = Mixer(config, len(split.classes), data.seed), world()
+    mixer, place = Mixer(config, len(splits.classes), data.seed), world()
     extra = int(place.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of a share's first image
 
     def prepare(batch: Batch, step: int) -> Batch:
@@ -183,8 +183,8 @@ def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTra
             neighbour=bool(extra),
         ),
         prepare,
-        lambda: val_score(torch.from_numpy(data.logits(model, "val")), split.labels["val"]),
-        class_weights(config, labels, len(split.classes), device),
+        lambda: val_score(torch.from_numpy(data.logits(model, "val")), splits.labels["val"]),
+        class_weights(config, labels, len(splits.classes), device),
         training_mode(model, config),
         compiled(model) if config.compile is True else None,
         shared=True,

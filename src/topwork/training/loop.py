@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.compute.collectives import local
-from topwork.compute.devices import Compute
+from topwork.compute.devices import DeviceContext
 from topwork.core import seeds
 from topwork.core.artifacts import EpochRecord
 from topwork.core.config import TrainingConfig
@@ -88,7 +88,7 @@ class Session:
         epoch_done: Called with each epoch, once it is saved if that is due.
     """
 
-    compute: Compute
+    compute: DeviceContext
     store: CheckpointStore
     progress: Progress
     interrupted: Callable[[], None]
@@ -148,7 +148,7 @@ class _Training:
             self.position, self.best = checkpoint.position, checkpoint.best
             if self.position.scaler:
                 self.scaler.load_state_dict(self.position.scaler)
-            self.session.progress.say(f"  {self.name}: goes on from step {self.position.step} of {self.total}")
+            self.session.progress.log(f"  {self.name}: goes on from step {self.position.step} of {self.total}")
 
     def _train_epoch(self, epoch: int, first: int, bar: Step) -> None:
         (self.task.train_mode or self.task.model.train)()
@@ -167,7 +167,7 @@ class _Training:
         x, target = self.task.prepare(batch, position.step)
         while True:
             try:
-                torch.manual_seed(seeds.derive(self.seed, "step", position.step, *self.replicas.salt))
+                torch.manual_seed(seeds.derive_seed(self.seed, "step", position.step, *self.replicas.salt))
                 loss = self._gradients(x, target)
                 break
             except torch.OutOfMemoryError:
@@ -175,7 +175,7 @@ class _Training:
                 if position.pieces >= len(x):
                     raise
                 position.pieces *= 2
-                self.session.progress.say(f"  {self.name}: memory is short; batches go in {position.pieces} pieces")
+                self.session.progress.log(f"  {self.name}: memory is short; batches go in {position.pieces} pieces")
         self._unread.append(loss)
         if loss.device.type == "cpu" or len(self._unread) == UNREAD:
             self._read_losses()
@@ -271,7 +271,7 @@ class _Training:
             return
         done = time.monotonic() - self._start
         left = done / record.step * (self.total - record.step)
-        self.session.progress.say(
+        self.session.progress.log(
             f"  {self.name}  epoch {record.epoch}/{self.config.epochs}  train loss {record.train_loss:.3f}  "
             f"val loss {record.val_loss:.3f}  val accuracy {record.val_accuracy:.1%}{' *' if record.best else '  '}  "
             f"{duration(done)}{f', about {duration(left)} left' if record.step < self.total else ''}"
@@ -290,7 +290,7 @@ class _Training:
         try:
             self._save()
         except StorageError as error:
-            self.session.progress.say(f"  {self.name}: not saved: {error} Training goes on.")
+            self.session.progress.log(f"  {self.name}: not saved: {error} Training goes on.")
 
     def _save(self) -> None:
         self._read_losses()
@@ -302,7 +302,7 @@ class _Training:
         self.session.store.save(tensors, self.position, self.best, best_step)
 
 
-def _replicas(task: Task, compute: Compute) -> Replicas:
+def _replicas(task: Task, compute: DeviceContext) -> Replicas:
     if not (task.shared and compute.shard):
         return Replicas(task.model, task.forward, task.shared)
     from topwork.training.fully_sharded import Sharded  # half a second to load, and seldom needed

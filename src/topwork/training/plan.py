@@ -46,7 +46,7 @@ def resolve(
     epochs = _epochs(config, data, new_task, limits, cpu_minutes if on_cpu else None)
     compiling = config.compile
     if compiling == "auto":
-        long = epochs * len(data.split.ids["train"]) >= COMPILED_VISITS
+        long = epochs * len(data.splits.ids["train"]) >= COMPILED_VISITS
         compiling = on_cpu and not data.compute.shard and has_compiler() and long
     return config.model_copy(update={"epochs": epochs, "compile": compiling})
 
@@ -72,15 +72,15 @@ def _epochs(
 ) -> int:
     asked = None if config.epochs == "auto" else config.epochs
     minutes = config.minutes or (cpu_minutes if asked is None else None)
-    usual = schedule.auto_epochs(len(data.split.ids["train"]), *limits)
+    default = schedule.auto_epochs(len(data.splits.ids["train"]), *limits)
     if minutes is None:
-        return asked or usual
+        return asked or default
     if data.compute.shard and data.compute.device.type != "cpu":
         raise UsageError("minutes are timed on one device, which does not hold this network. Give --epochs instead.")
     start = time.monotonic()
     seconds = seconds_per_epoch(new_task(config), config, data)
     affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))
-    return min(asked or (affordable if config.minutes else usual), affordable)
+    return min(asked or (affordable if config.minutes else default), affordable)
 
 
 def seconds_per_epoch(task: Task, config: ImageTrainingConfig, data: ImageData, steps: int = 4) -> float:
@@ -107,4 +107,4 @@ def seconds_per_epoch(task: Task, config: ImageTrainingConfig, data: ImageData, 
         start = time.monotonic()
         task.model(x)
     per_eval = time.monotonic() - start
-    return per_step * len(task.batches) + per_eval * len(data.split.ids["val"]) / EVAL_BATCH
+    return per_step * len(task.batches) + per_eval * len(data.splits.ids["val"]) / EVAL_BATCH

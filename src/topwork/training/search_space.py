@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from topwork.core.seeds import derive
+from topwork.core.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -46,5 +46,5 @@ def space(**settings: LogRange | Options) -> Space:
 
 def draw(where: Space, seed: int, strategy: str, trial: int) -> dict[str, Any]:
     """The settings of a trial that counts from 1; equal arguments give equal settings."""
-    rng = np.random.default_rng(derive(seed, "tune", strategy, trial))
+    rng = np.random.default_rng(derive_seed(seed, "tune", strategy, trial))
     return {name: kind.draw(rng) for name, kind in where.items()}

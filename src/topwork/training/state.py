@@ -16,7 +16,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from topwork.compute.collectives import local
 from topwork.core.artifacts import EpochRecord
-from topwork.core.errors import DamagedFile
+from topwork.core.errors import CorruptFile
 
 Tensors = dict[str, torch.Tensor]
 Room = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
@@ -114,7 +114,7 @@ def room(
             return torch.empty_like(like) if like.shape == shape else torch.empty(shape, dtype=dtype)
         return torch.empty_like(model.state_dict()[rest])
     except (KeyError, IndexError, ValueError) as error:
-        raise DamagedFile(f"The checkpoint does not fit the model: {name}. Use --overwrite to start anew.") from error
+        raise CorruptFile(f"The checkpoint does not fit the model: {name}. Use --overwrite to start anew.") from error
 
 
 def unpack(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages) -> None:
@@ -128,7 +128,7 @@ def unpack(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer,
         for name, tensor in averages.tensors.items():
             tensor.copy_(tensors[f"average.{name}"])
     except (KeyError, RuntimeError) as error:
-        raise DamagedFile(f"The checkpoint does not fit the model: {error}. Use --overwrite to start anew.") from error
+        raise CorruptFile(f"The checkpoint does not fit the model: {error}. Use --overwrite to start anew.") from error
     for i, parameter in enumerate(_parameters(optimizer)):
         prefix = f"optimizer.{i}."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -27,7 +27,7 @@ class FoundImage:
     id: str
     path: Path
     label: str
-    part: str = ""
+    split: str = ""
     stratum: str = ""
     group: str = ""
     weight: float = 1.0
@@ -53,7 +53,7 @@ class Reading:
     nested: bool = False
     crop: bool = False
     group: str = ""
-    parts: str = "given"
+    splits: str = "given"
     leave_out: str = ""
     label: str = ""
     class_names: str = ""

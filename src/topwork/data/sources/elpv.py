@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from topwork.core.errors import DataError, MissingExtra
+from topwork.core.errors import DataError, MissingDependency
 from topwork.data.sources.base import FoundImage, Listing, Reading
 
 POSITIVE = "with defect"
@@ -39,7 +39,7 @@ class ElpvSource:
         """
         spec = importlib.util.find_spec("elpv_dataset")
         if spec is None or not spec.submodule_search_locations:
-            raise MissingExtra("The data set 'elpv'", "demo")
+            raise MissingDependency("The data set 'elpv'", "demo")
         root = Path(next(iter(spec.submodule_search_locations))) / "data"
         table = root / "labels.csv"
         try:

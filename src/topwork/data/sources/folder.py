@@ -10,7 +10,7 @@ from pathlib import Path
 from topwork.data.images import SUFFIXES
 from topwork.data.sources.base import FoundImage, Listing, Reading, existing_folder
 
-_PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # People think of these as images and should be told that they are passed over.
 _UNREAD = frozenset(
     [
@@ -44,7 +44,7 @@ class _Folder:
     path: Path
     id: str
     label: str = ""
-    part: str = ""
+    split: str = ""
 
 
 @dataclass
@@ -123,9 +123,9 @@ class FolderSource:
         walk.enters(top)
         classes = [folder for folder in _class_folders(walk, top) if walk.enters(folder)]
         _collect(walk, classes, reading.nested)
-        filled = {(image.part, image.label.split("/")[0]) for image in walk.images}
+        filled = {(image.split, image.label.split("/")[0]) for image in walk.images}
         for folder in classes:
-            if (folder.part, folder.label) not in filled:
+            if (folder.split, folder.label) not in filled:
                 walk.ignored.setdefault(folder.id, "class folder without images")
         return Listing(root, root.resolve().name or "data", tuple(walk.images), walk.ignored)
 
@@ -133,20 +133,20 @@ class FolderSource:
 def _class_folders(walk: _Walk, top: _Folder) -> list[_Folder]:
     """The folders that are classes: those of the top, or those inside train / val / test."""
     folders = walk.subfolders(top)
-    parts = {folder.id: _PARTS[folder.id.lower()] for folder in folders if folder.id.lower() in _PARTS}
-    training = [folder for folder in folders if parts.get(folder.id) == "train"]
-    split = bool(training) and (len(set(parts.values())) > 1 or len(folders) == 1)
-    if not split or not any(_holds_folders(folder.path) for folder in training):
+    split_of = {folder.id: _SPLITS[folder.id.lower()] for folder in folders if folder.id.lower() in _SPLITS}
+    training = [folder for folder in folders if split_of.get(folder.id) == "train"]
+    is_split = bool(training) and (len(set(split_of.values())) > 1 or len(folders) == 1)
+    if not is_split or not any(_holds_folders(folder.path) for folder in training):
         return [_Folder(folder.path, folder.id, folder.id) for folder in folders]
     classes = []
     for folder in folders:
-        if folder.id not in parts:
+        if folder.id not in split_of:
             walk.ignored[folder.id] = "folder beside train, val and test"
         elif walk.enters(folder):
             inside = walk.subfolders(folder)
             if not inside:
                 walk.ignored.setdefault(folder.id, "has no class folders")
-            classes += [_Folder(f.path, f.id, f.path.name, parts[folder.id]) for f in inside]
+            classes += [_Folder(f.path, f.id, f.path.name, split_of[folder.id]) for f in inside]
     return classes
 
 
@@ -169,9 +169,9 @@ def _collect(walk: _Walk, classes: list[_Folder], nested: bool) -> None:
             if _is_folder(entry):
                 waiting = links if entry.is_symlink() else folders
                 label = f"{folder.label}/{entry.name}" if nested else folder.label
-                waiting.append(_Folder(Path(entry.path), name, label, folder.part))
+                waiting.append(_Folder(Path(entry.path), name, label, folder.split))
             elif _suffix(entry.name) in SUFFIXES:
-                walk.images.append(FoundImage(name, Path(entry.path), folder.label, folder.part, folder.label))
+                walk.images.append(FoundImage(name, Path(entry.path), folder.label, folder.split, folder.label))
             else:
                 walk.ignored[name] = _other(entry.name)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from topwork.core import run_folders, storage
-from topwork.core.errors import DataError, MissingExtra, UsageError
+from topwork.core.errors import DataError, MissingDependency, UsageError
 from topwork.data.sources.base import FoundImage, Listing, Reading
 
 _HUB = "hf:"
-_PARTS = {"train": "train", "training": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val",
+_SPLITS = {"train": "train", "training": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val",
           "test": "test"}  # fmt: skip
 _SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"),
              (b"II*\0", ".tif"), (b"MM\0*", ".tif"))  # fmt: skip
@@ -43,17 +43,17 @@ class HuggingFaceSource:
             DataError: It has no column of images or of labels.
         """
         if importlib.util.find_spec("datasets") is None:
-            raise MissingExtra(f"The data set {str(path)!r}", "datasets")
-        parts, license = _load(path)
-        root = run_folders.cache_folder() / "datasets" / _key(path, parts)
+            raise MissingDependency(f"The data set {str(path)!r}", "datasets")
+        splits, license = _load(path)
+        root = run_folders.cache_folder() / "datasets" / _key(path, splits)
         images: list[FoundImage] = []
         ignored: dict[str, str] = {}
-        for name, table in parts.items():
-            if len(parts) > 1 and name.lower() not in _PARTS:
+        for name, table in splits.items():
+            if len(splits) > 1 and name.lower() not in _SPLITS:
                 ignored[name] = "part beside train, validation and test"
                 continue
-            part = _PARTS.get(name.lower(), "") if len(parts) > 1 else ""
-            images += _copy(table, root, name, part)
+            split = _SPLITS.get(name.lower(), "") if len(splits) > 1 else ""
+            images += _copy(table, root, name, split)
         return Listing(root, storage.slug(str(path).removeprefix(_HUB)), tuple(images), ignored, license)
 
 
@@ -71,12 +71,12 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
     except Exception as error:  # the library raises many kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UsageError(f"{words} cannot be loaded by the library datasets: {reason}. Check the name.") from error
-    parts: dict[str, Any] = (
+    splits: dict[str, Any] = (
         {str(name): table for name, table in found.items()}
         if isinstance(found, dict)
         else {str(getattr(found, "split", None) or "train"): found}
     )
-    return parts, next((str(table.info.license) for table in parts.values() if table.info.license), "")
+    return splits, next((str(table.info.license) for table in splits.values() if table.info.license), "")
 
 
 def _name_and_config(words: str) -> tuple[str, str, str | None]:
@@ -85,8 +85,8 @@ def _name_and_config(words: str) -> tuple[str, str, str | None]:
     return name, owner, "/".join(rest[1:]) or None
 
 
-def _key(path: Path, parts: dict[str, Any]) -> str:
-    prints = " ".join(f"{name} {getattr(table, '_fingerprint', '')}" for name, table in sorted(parts.items()))
+def _key(path: Path, splits: dict[str, Any]) -> str:
+    prints = " ".join(f"{name} {getattr(table, '_fingerprint', '')}" for name, table in sorted(splits.items()))
     return f"{storage.slug(str(path))[-40:]}-{hashlib.sha256(f'{path} {prints}'.encode()).hexdigest()[:12]}"
 
 
@@ -104,7 +104,7 @@ def _columns(table: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _copy(table: Any, root: Path, name: str, part: str) -> Iterator[FoundImage]:
+def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[FoundImage]:
     import datasets
 
     image, label = _columns(table)
@@ -120,7 +120,7 @@ def _copy(table: Any, root: Path, name: str, part: str) -> Iterator[FoundImage]:
         word = names[given] if names else str(given)
         place = f"{storage.slug(name)}/{number:07d}{_suffix(data or b'')}"
         _write(root / place, data or b"")
-        yield FoundImage(place, root / place, word, part, word)
+        yield FoundImage(place, root / place, word, split, word)
 
 
 def _suffix(data: bytes) -> str:

@@ -25,8 +25,8 @@ def adjust(listing: Listing, reading: Reading) -> Listing:
         out = _read_list(Path(reading.leave_out))
         ignored = ignored | {image.id: "left out" for image in images if image.id in out}
         images = [image for image in images if image.id not in out]
-    if reading.parts == "new":
-        images = [replace(image, part="") for image in images]
+    if reading.splits == "new":
+        images = [replace(image, split="") for image in images]
     if reading.group and not listing.grouped:
         images = _grouped(images, reading.group)
     return replace(listing, images=tuple(images), ignored=ignored)

@@ -53,8 +53,8 @@ def _read(table: Path, variable: str) -> Any:
         raise DataError(f"{table} cannot be read: {error}. Download the Stanford Cars devkit again.") from error
 
 
-def _images(root: Path, names: list[str], table: Path, part: str, crop: bool) -> Iterator[FoundImage]:
-    folder = "cars_test" if part == "test" else "cars_train"
+def _images(root: Path, names: list[str], table: Path, split: str, crop: bool) -> Iterator[FoundImage]:
+    folder = "cars_test" if split == "test" else "cars_train"
     for row in _read(table, "annotations"):
         try:
             number, file = int(row["class"]), str(row["fname"])
@@ -64,7 +64,7 @@ def _images(root: Path, names: list[str], table: Path, part: str, crop: bool) ->
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise DataError(f"{table} has a bad row: {error}. Download the Stanford Cars devkit again.") from error
         label = names[number - 1]
-        yield FoundImage(name, root / name, label, part, label)
+        yield FoundImage(name, root / name, label, split, label)
 
 
 def _box(row: Any) -> tuple[int, int, int, int]:

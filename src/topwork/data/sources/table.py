@@ -20,7 +20,7 @@ PATH = ("path", "image", "file", "filename", "file_name", "filepath", "file_path
 LABEL = ("label", "class", "category", "target", "class_name", "labels")
 SPLIT = ("split", "part", "subset", "set", "partition")
 BOX = ("box", "bbox")
-_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
           "test": "test", "testing": "test", "": ""}  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -100,8 +100,8 @@ class _Columns:
             raise DataError(f"{where} has no {'path' if not path else 'label'}. Complete the row or remove it.")
         if "://" in path:
             raise DataError(f"{where}: {path[:80]!r} is an address; only files on this machine are read.")
-        part = _PARTS.get(_text(row.get(self._split)).lower()) if self._split else ""
-        if part is None:
+        split = _SPLITS.get(_text(row.get(self._split)).lower()) if self._split else ""
+        if split is None:
             raise DataError(f"{where}: split is {row[self._split or '']!r}; allowed are train, val and test.")
         try:
             weight = float(_text(row.get(self._weight)) or 1) if self._weight else 1.0
@@ -115,7 +115,7 @@ class _Columns:
                 f"{where}: weight is {weight:g}; it must be above 0. To leave the image out, remove the row."
             )
         group = _text(row.get(self._group)) if self._group else ""
-        return FoundImage(name, root / name, label, part, label, group, weight)
+        return FoundImage(name, root / name, label, split, label, group, weight)
 
 
 def _rows(table: Path) -> Iterator[tuple[int, Row]]:

@@ -21,7 +21,7 @@ from topwork.data.sources.base import FoundImage, Listing, Reading
 from topwork.data.tar_index import KEPT, Index, open_index
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in KEPT)  # in the order in which they are looked for
-_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
           "test": "test"}  # fmt: skip
 _KEYS = ("label", "class", "class_name", "category", "cls", "target")  # of a .json, if none is asked for
 
@@ -75,14 +75,14 @@ class WebDatasetSource:
         wish = _Wish(reading)
         images: list[FoundImage] = []
         ignored: dict[str, str] = {}
-        parts = _parts(folder, shards)
+        splits = _parts(folder, shards)
         for number, shard in enumerate(shards):
             index = _index_of(shard)
             short = _relative(shard, folder)
             ignored |= {f"{short}/{name}": reason for name, reason in index.facts["passed"]}
             if index.facts["more"]:
                 ignored[short] = f"{index.facts['more']:,} more members passed over"
-            images += _images(index, short, root, parts[number], wish, ignored)
+            images += _images(index, short, root, splits[number], wish, ignored)
             if reading.tell:
                 reading.tell(number + 1, len(shards))
         if not images and any(reason == _UNLABELLED for reason in ignored.values()):
@@ -98,7 +98,7 @@ def _holds_shards(folder: str) -> bool:
     with os.scandir(folder) as scan:
         entries = [entry for entry in scan if not entry.name.startswith(".")]
     inside = [entry for entry in entries if entry.is_dir()]
-    if any(entry.name.lower() not in _PARTS for entry in inside):
+    if any(entry.name.lower() not in _SPLITS for entry in inside):
         return False
     shards = any(entry.name.lower().endswith(SUFFIX) for entry in entries if entry.is_file())
     return shards or (bool(inside) and all(_holds_shards(entry.path) for entry in inside))
@@ -131,7 +131,7 @@ def _parts(folder: str, shards: Sequence[str]) -> list[str]:
     found = []
     for shard in shards:
         words = re.split(r"[^a-z]+", _relative(shard, folder).lower())
-        found.append(next((_PARTS[word] for word in words if word in _PARTS), ""))
+        found.append(next((_SPLITS[word] for word in words if word in _SPLITS), ""))
     return found if "train" in found and len(set(found)) > 1 and all(found) else [""] * len(shards)
 
 
@@ -162,7 +162,7 @@ def _samples(rows: Iterable[tuple[str, int, bytes | None]], ignored: dict[str, s
 
 
 def _images(
-    index: Index, short: str, root: Path, part: str, wish: _Wish, ignored: dict[str, str]
+    index: Index, short: str, root: Path, split: str, wish: _Wish, ignored: dict[str, str]
 ) -> Iterator[FoundImage]:
     for key, sample in _samples(index.rows(), ignored, short).items():
         if not sample.images:
@@ -176,7 +176,7 @@ def _images(
         if not label:
             ignored[place] = _UNLABELLED
             continue
-        yield FoundImage(place, root / place, label, part, label)
+        yield FoundImage(place, root / place, label, split, label)
 
 
 class _Wish:

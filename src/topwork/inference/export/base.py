@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from topwork.core.errors import MissingExtra
+from topwork.core.errors import MissingDependency
 
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # uint8 (N, H, W, 3) to probabilities, scores (N, K)
 
@@ -61,7 +61,7 @@ def require(what: str, extra: str, *modules: str) -> None:
         MissingExtra: Naming the extra that brings it.
     """
     if any(importlib.util.find_spec(module) is None for module in modules):
-        raise MissingExtra(what, extra)
+        raise MissingDependency(what, extra)
 
 
 def plain_facts(facts: dict[str, Any]) -> dict[str, str]:

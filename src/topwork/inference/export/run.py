@@ -32,7 +32,7 @@ from topwork.inference.export.check import (
 from topwork.inference.export.graph import graph_of
 from topwork.inference.export.to_onnx import ONNX, quiet
 from topwork.inference.inputs import list_images
-from topwork.inference.locate import Place, find_bundle
+from topwork.inference.locate import ModelLocation, locate_bundle
 from topwork.inference.predictor import Predictor
 from topwork.inference.training_data import Origin, origin_of
 
@@ -82,7 +82,7 @@ def export(
         UsageError: No such format, or no images to check on.
     """
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         if not quiet:
             print(line, file=sys.stderr, flush=True)
 
@@ -90,25 +90,25 @@ def export(
     if quantize not in (None, "int8"):
         raise UsageError(f"--quantize {quantize} is not known; there is int8.")
     kind.require(bool(quantize))
-    place = find_bundle(run)
+    place = locate_bundle(run)
     if place.note:
-        say(f"Model     {place.note}")
+        log(f"Model     {place.note}")
     folder = _folder(place, Path(out) if out else None, format, quantize, overwrite)
     origin = origin_of(place)
     model = Predictor(place, device="cpu", precision="float32", engine="plain", workers=0)
     checked, calibrated = _images(model, origin, images, bool(quantize))
-    with storage.said_plainly(folder):
+    with storage.wrap_os_errors(folder):
         storage.make_folder(folder.parent)
         work = Path(tempfile.mkdtemp(prefix=".tmp-export-", dir=folder.parent))
     try:
-        made = _Making(kind, model, sample(model, checked), work, say)
+        made = _Making(kind, model, sample(model, checked), work, log)
         made.float32(keep=not quantize)
         if quantize:
             made.int8(list(calibrated.values()), _labels(origin, list(checked)))
         storage.write_json(work / "export.json", made.facts)
         if folder.exists():
             shutil.rmtree(folder)
-        with storage.said_plainly(folder):
+        with storage.wrap_os_errors(folder):
             os.rename(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -116,7 +116,7 @@ def export(
     return Exported(folder / kind.file, made.agreement, made.facts)
 
 
-def _folder(place: Place, out: Path | None, format: str, quantize: str | None, overwrite: bool) -> Path:
+def _folder(place: ModelLocation, out: Path | None, format: str, quantize: str | None, overwrite: bool) -> Path:
     name = f"{format}-{quantize}" if quantize else format
     if out is None and place.run is None:
         raise UsageError("A bundle that stands alone has no folder for exports; give --out FOLDER.")
@@ -189,8 +189,8 @@ class _Making:
         agreement: Of the last file.
     """
 
-    def __init__(self, kind: Format, model: Predictor, wanted: Sample, work: Path, say: Callable[[str], None]) -> None:
-        self._kind, self._model, self._wanted, self._work, self._say = kind, model, wanted, work, say
+    def __init__(self, kind: Format, model: Predictor, wanted: Sample, work: Path, log: Callable[[str], None]) -> None:
+        self._kind, self._model, self._wanted, self._work, self._say = kind, model, wanted, work, log
         self.agreement: Agreement | None = None
         bundle, decision = model.bundle, model.decision
         self.facts: dict[str, Any] = {

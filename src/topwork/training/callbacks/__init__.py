@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from topwork.core.errors import UnknownName, UsageError
-from topwork.training.callbacks.base import Callback, TrackedRun, Tracking
+from topwork.training.callbacks.base import Callback, Notifier, TrainingRun
 from topwork.training.callbacks.tensorboard import TensorBoard
 
-__all__ = ["TRACKERS", "Callback", "TrackedRun", "Tracking", "listeners"]
+__all__ = ["TRACKERS", "Callback", "Notifier", "TrainingRun", "make_callbacks"]
 
 TRACKERS: dict[str, type[Callback]] = {"tensorboard": TensorBoard}
 _HOOKS = ("on_start", "on_epoch", "on_end")
 
 
-def listeners(names: Sequence[str], callbacks: Sequence[Any]) -> list[Any]:
+def make_callbacks(names: Sequence[str], callbacks: Sequence[Any]) -> list[Any]:
     """What is told about trainings.
 
     Args:

@@ -10,13 +10,13 @@ from typing import Any
 
 from topwork.core import storage
 from topwork.core.artifacts import EpochRecord
-from topwork.core.errors import DamagedFile, StorageError
+from topwork.core.errors import CorruptFile, StorageError
 
 NOTE = "tracked.json"  # in a run folder: how far its epochs have been told
 
 
 @dataclass(frozen=True)
-class TrackedRun:
+class TrainingRun:
     """One training that callbacks hear of.
 
     Attributes:
@@ -41,10 +41,10 @@ class Callback:
     processes. A slow one slows the training down. An exception is said once and ends nothing.
     """
 
-    def on_start(self, run: TrackedRun) -> None:
+    def on_start(self, run: TrainingRun) -> None:
         """A training begins, or goes on: ``run.resumed``."""
 
-    def on_epoch(self, run: TrackedRun, epoch: dict[str, Any]) -> None:
+    def on_epoch(self, run: TrainingRun, epoch: dict[str, Any]) -> None:
         """An epoch is over and saved.
 
         Args:
@@ -53,7 +53,7 @@ class Callback:
                 ``lr``, ``best``.
         """
 
-    def on_end(self, run: TrackedRun, metrics: dict[str, Any]) -> None:
+    def on_end(self, run: TrainingRun, metrics: dict[str, Any]) -> None:
         """A training is finished; not called if it is interrupted.
 
         Args:
@@ -63,37 +63,37 @@ class Callback:
 
 
 @dataclass
-class Tracking:
+class Notifier:
     """Who is told about the trainings of a command.
 
     Attributes:
         listeners: The callbacks.
-        say: Where an error in one is reported to, once each.
+        log: Where an error in one is reported to, once each.
         base: The folder that runs are named from.
     """
 
-    listeners: Sequence[Any] = ()
-    say: Callable[[str], None] = print
+    callbacks: Sequence[Any] = ()
+    log: Callable[[str], None] = print
     base: Path = Path()
     _said: set[int] = field(default_factory=set)
 
-    def begin(self, strategy: str, path: Path, config: dict[str, Any]) -> Tracked:
+    def begin(self, strategy: str, path: Path, config: dict[str, Any]) -> RunNotifier:
         """Tell that a training begins.
 
         Args:
-            strategy, path, config: See ``TrackedRun``.
+            strategy, path, config: See ``TrainingRun``.
         """
         path = path.absolute()
         name = path.relative_to(self.base.absolute()).as_posix() if path.is_relative_to(self.base.absolute()) else "."
-        run = TrackedRun(strategy if name == "." else name, strategy, path, config, False)
-        if not self.listeners:
-            return Tracked(run, (), self.tell)
+        run = TrainingRun(strategy if name == "." else name, strategy, path, config, False)
+        if not self.callbacks:
+            return RunNotifier(run, (), self.tell)
         told = _told(path)
         run = replace(run, resumed=told is not None)
         if told is None:
             _note(path, 0)
-        able = [listener for listener in self.listeners if self.tell(listener, "on_start", run)]
-        return Tracked(run, able, self.tell, told or 0)
+        able = [listener for listener in self.callbacks if self.tell(listener, "on_start", run)]
+        return RunNotifier(run, able, self.tell, told or 0)
 
     def tell(self, listener: Any, hook: str, *given: Any) -> bool:
         """Call a method if there is one; False if it failed."""
@@ -106,7 +106,7 @@ class Tracking:
             if id(listener) not in self._said:
                 self._said.add(id(listener))
                 reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-                self.say(
+                self.log(
                     f"  {given[0].name}: {type(listener).__name__}.{hook} failed ({reason}). The training goes on; "
                     "later failures of it are not said."
                 )
@@ -115,18 +115,18 @@ class Tracking:
 
 
 @dataclass
-class Tracked:
+class RunNotifier:
     """A training that is told of.
 
     Attributes:
         run: Which.
         listeners: Those that have heard of its beginning.
-        tell: From ``Tracking``.
+        tell: From ``Notifier``.
         last: The last epoch that was told.
     """
 
-    run: TrackedRun
-    listeners: Sequence[Any]
+    run: TrainingRun
+    callbacks: Sequence[Any]
     tell: Callable[..., bool]
     last: int = 0
 
@@ -135,24 +135,24 @@ class Tracked:
 
         It is noted first: an epoch is rather missed, if a kill comes in between, than told twice.
         """
-        if not self.listeners or record.epoch <= self.last:
+        if not self.callbacks or record.epoch <= self.last:
             return
         self.last = record.epoch
         _note(self.run.path, record.epoch)
-        for listener in self.listeners:
+        for listener in self.callbacks:
             self.tell(listener, "on_epoch", self.run, asdict(record))
 
     def end(self) -> None:
         """Tell of its figures, when all files are written."""
-        if self.listeners:
+        if self.callbacks:
             metrics = storage.read_json(self.run.path / "metrics.json")
-            for listener in self.listeners:
+            for listener in self.callbacks:
                 self.tell(listener, "on_end", self.run, metrics)
 
 
 def _told(path: Path) -> int | None:
     """The last epoch that was told; None if nothing was."""
-    with suppress(OSError, DamagedFile, KeyError, TypeError, ValueError):
+    with suppress(OSError, CorruptFile, KeyError, TypeError, ValueError):
         return int(storage.read_json(path / NOTE)["epoch"])
     return None
 

@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from topwork.core.errors import MissingExtra
-from topwork.training.callbacks.base import Callback, TrackedRun
+from topwork.core.errors import MissingDependency
+from topwork.training.callbacks.base import Callback, TrainingRun
 
 FOLDER = "tensorboard"
 _NAMES = {"train_loss": "loss/train", "val_loss": "loss/val", "val_accuracy": "accuracy/val", "lr": "learning rate"}
@@ -25,10 +25,10 @@ class TensorBoard(Callback):
 
     def __init__(self) -> None:
         if importlib.util.find_spec("tensorboard") is None:
-            raise MissingExtra("--track tensorboard", "tensorboard")
+            raise MissingDependency("--track tensorboard", "tensorboard")
         self._writers: dict[Path, Any] = {}
 
-    def on_start(self, run: TrackedRun) -> None:
+    def on_start(self, run: TrainingRun) -> None:
         """Open a file; the settings are written once."""
         from torch.utils.tensorboard import SummaryWriter
 
@@ -38,14 +38,14 @@ class TensorBoard(Callback):
             writer.add_text("settings", "".join(f"    {line}\n" for line in text.splitlines()))
         writer.flush()
 
-    def on_epoch(self, run: TrackedRun, epoch: dict[str, Any]) -> None:
+    def on_epoch(self, run: TrainingRun, epoch: dict[str, Any]) -> None:
         """Write the figures of an epoch so that a kill loses none."""
         writer = self._writers[run.path]
         for name, tag in _NAMES.items():
             writer.add_scalar(tag, epoch[name], epoch["epoch"])
         writer.flush()
 
-    def on_end(self, run: TrackedRun, metrics: dict[str, Any]) -> None:
+    def on_end(self, run: TrainingRun, metrics: dict[str, Any]) -> None:
         """Write the figures of test at the best epoch on val, or at 0 for a strategy without epochs."""
         writer = self._writers.pop(run.path)
         best = int(metrics.get("selection", {}).get("epoch", 0))

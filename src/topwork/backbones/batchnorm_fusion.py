@@ -12,7 +12,7 @@ FOLDABLE = ("Conv2d", "Conv2dSame")  # others make their weights anew in each pa
 ROUNDING = 1e-3  # most that folding may change, as a share of the largest output
 
 
-def folded(module: nn.Module, size: int) -> nn.Module:
+def fuse_batchnorm(module: nn.Module, size: int) -> nn.Module:
     """A copy in eval mode in which each convolution does the work of the BatchNorm after it; equal up to rounding.
 
     Which BatchNorm follows which convolution is seen in a pass. A network that cannot be folded is copied as it is.
