@@ -65,7 +65,7 @@ def test_each_becomes_what_the_policy_says(animals: tuple[dict[str, ImageRow], d
 
 LOOK = """
 import resource, sys
-from topwork.data import lookers
+from topwork.data import inspection_pool as lookers
 lookers.SECONDS = 100  # memory is asked for, not speed: the machine may be busy
 if __name__ == "__main__":
     (verdict,) = [answer.verdict for _, answer in lookers.look_at_all([lookers.Request(sys.argv[1], ".png")])]
