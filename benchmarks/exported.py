@@ -24,8 +24,8 @@ from topwork.data.manifest import listing_of
 from topwork.data.transforms import eval_pixels
 from topwork.features.extract import BATCH
 from topwork.inference.export import FORMATS, format_named
-from topwork.inference.export.base import Run
-from topwork.inference.export.run import export
+from topwork.inference.export.exporter import export
+from topwork.inference.export.format import Run
 
 INT8 = ("onnx", "openvino")
 

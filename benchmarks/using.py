@@ -26,7 +26,7 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
     import torch
 
     from topwork import backbones
-    from topwork.bundle.files import write_bundle
+    from topwork.bundle.format import write_bundle
     from topwork.evaluation.ood import Neighbours, unit
 
     backbone = backbones.create(MODEL, None)

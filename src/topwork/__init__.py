@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from topwork import explain
-    from topwork.bundle.decision import Prediction
+    from topwork.bundle.postprocessing import Prediction
     from topwork.core.errors import TopworkError
     from topwork.explain.show import show
-    from topwork.inference.export.run import export
+    from topwork.inference.export.exporter import export
     from topwork.inference.predict import predict
     from topwork.inference.predictor import Predictor, load
     from topwork.pipeline.api import compare, train
@@ -52,7 +52,7 @@ _HOMES = {
     "Callback": "training.callbacks",
     "Check": "pipeline.check",
     "Comparison": "report.results",
-    "Prediction": "bundle.decision",
+    "Prediction": "bundle.postprocessing",
     "Predictor": "inference.predictor",
     "Run": "report.results",
     "TopworkError": "core.errors",
@@ -60,7 +60,7 @@ _HOMES = {
     "TransferClassifier": "pipeline.estimator",
     "check": "pipeline.check",
     "compare": "pipeline.api",
-    "export": "inference.export.run",
+    "export": "inference.export.exporter",
     "load": "inference.predictor",
     "predict": "inference.predict",
     "serve": "serving",

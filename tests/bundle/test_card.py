@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import topwork
-from topwork.bundle.card import Facts, write_card
-from topwork.bundle.files import read_bundle
+from topwork.bundle.format import read_bundle
+from topwork.bundle.model_card import Facts, write_card
 from topwork.core import storage
 from topwork.strategies import STRATEGIES
 

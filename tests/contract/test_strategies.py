@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import topwork
-from topwork.bundle.files import read_bundle
+from topwork.bundle.format import read_bundle
 from topwork.bundle.network import load_network
 from topwork.core import storage
 from topwork.core.artifacts import read_split

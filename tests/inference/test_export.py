@@ -17,16 +17,16 @@ from tests.conftest import SETS
 from tests.torture import exports
 
 import topwork
-from topwork.bundle.files import read_bundle
+from topwork.bundle.format import read_bundle
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import StorageError, UnknownName, UsageError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_pixels
 from topwork.inference.export import FORMATS, format_named
-from topwork.inference.export.check import ExportFailed, check_file, sample
-from topwork.inference.export.filters import FILTERS
-from topwork.inference.export.resize import Resize
-from topwork.inference.export.run import export, trace
+from topwork.inference.export.exporter import export, trace
+from topwork.inference.export.pillow_resize import Resize
+from topwork.inference.export.resize_weights import FILTERS
+from topwork.inference.export.validation import ExportFailed, check_file, sample
 from topwork.inference.locate import locate_bundle
 from topwork.strategies import STRATEGIES, load
 

@@ -23,8 +23,8 @@ from topwork.inference import predict as predict_module
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import decoded
 from topwork.inference.predict import predict_to, stream
+from topwork.inference.prediction_writer import Writer, cells, header
 from topwork.inference.predictor import Predictor
-from topwork.inference.rows import Writer, cells, header
 from topwork.strategies import STRATEGIES
 
 

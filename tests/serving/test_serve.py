@@ -24,12 +24,12 @@ from tests.serving.client import Server, multipart, serving, wait_until
 
 import topwork
 from topwork.backbones import create
-from topwork.bundle.files import write_bundle
+from topwork.bundle.format import write_bundle
 from topwork.core.errors import MissingDependency, UsageError
 from topwork.data.images import decode_image
 from topwork.data.transforms import eval_pixels
+from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
-from topwork.inference.rows import as_dict
 from topwork.serving.batching import Network, fewest_places, same_shapes
 from topwork.serving.server import bind
 from topwork.serving.settings import Access, choose_access

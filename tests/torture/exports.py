@@ -15,12 +15,12 @@ from torch import nn
 from tests.drawings import draw
 from tests.torture.calls import Tally
 from topwork import backbones
-from topwork.bundle.files import write_bundle
+from topwork.bundle.format import write_bundle
 from topwork.core.errors import TopworkError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_pixels, normalise
 from topwork.inference.export import FORMATS
-from topwork.inference.export.run import export
+from topwork.inference.export.exporter import export
 
 FAMILIES = {  # a small member of each, and the side of its input
     "resnet18": 64, "tf_efficientnet_lite0": 64, "mobilenetv3_small_050": 64, "regnety_002": 64, "convnext_atto": 64,

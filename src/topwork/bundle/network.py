@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from topwork import backbones
-from topwork.bundle.files import Bundle, read_bundle
+from topwork.bundle.format import Bundle, read_bundle
 from topwork.strategies import load
 from topwork.training.image_task import Classifier
 

@@ -67,7 +67,7 @@ def export(
 
     Example: topwork export runs/photos-compare --format onnx
     """
-    from topwork.inference.export.run import export as write
+    from topwork.inference.export.exporter import export as write
 
     made = write(run, format, out=out, quantize=quantize, images=images or (), overwrite=overwrite, quiet=quiet)
     print(f"Exported: {made.path}")

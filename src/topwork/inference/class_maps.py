@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from topwork.bundle.decision import Prediction
+from topwork.bundle.postprocessing import Prediction
 from topwork.core import storage
 from topwork.data.transforms import normalise
 from topwork.explain.attribution import ClassMaps, class_maps

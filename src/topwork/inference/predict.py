@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
-from topwork.bundle.decision import Answers, Prediction
+from topwork.bundle.postprocessing import Answers, Prediction
 from topwork.core import storage
 from topwork.core.errors import SettingsChanged, UsageError
 from topwork.core.progress import duration
@@ -20,8 +20,8 @@ from topwork.features.extract import BATCH
 from topwork.features.prefetch import ahead
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import Batch, Item, decoded
+from topwork.inference.prediction_writer import Output, Writer, format_of
 from topwork.inference.predictor import Predictor, load
-from topwork.inference.rows import Output, Writer, format_of
 
 SAVED_EVERY = 2.0  # seconds between two notes of how far the file is
 FEW = 64  # images for which starting worker processes does not pay

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from topwork.backbones import Backbone
-from topwork.bundle.decision import Answers, Decision
-from topwork.bundle.files import read_bundle
+from topwork.bundle.format import read_bundle
 from topwork.bundle.network import build
+from topwork.bundle.postprocessing import Answers, Decision
 from topwork.compute import devices
 from topwork.core import config
 from topwork.core.artifacts import InputSpec

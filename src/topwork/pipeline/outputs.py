@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from topwork import backbones
-from topwork.bundle.card import Facts, write_card
-from topwork.bundle.files import write_bundle
+from topwork.bundle.format import write_bundle
+from topwork.bundle.model_card import Facts, write_card
 from topwork.bundle.timing import milliseconds_per_image
 from topwork.compute import devices
 from topwork.core import storage

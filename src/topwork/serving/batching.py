@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from topwork.backbones import Backbone
-from topwork.bundle.decision import Prediction
+from topwork.bundle.postprocessing import Prediction
 from topwork.features.extract import BATCH
 from topwork.inference.class_maps import ClassMap, Mapper
 from topwork.inference.predictor import Predictor

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from topwork.bundle.decision import Prediction
+from topwork.bundle.postprocessing import Prediction
 from topwork.core import config
 from topwork.core.errors import TopworkError
 from topwork.data.images import UnreadableImage
 from topwork.features import engines
 from topwork.inference.class_maps import ClassMap, overlay
 from topwork.inference.locate import ModelLocation
+from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
-from topwork.inference.rows import as_dict
 from topwork.inference.training_data import origin_of
 from topwork.report.results import Run
 from topwork.serving.batching import Network

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from topwork.core.errors import UnknownName
 
 if TYPE_CHECKING:
-    from topwork.inference.export.base import Format
+    from topwork.inference.export.format import Format
 
 FORMATS = {"onnx": "to_onnx.ONNX", "torch-export": "to_torch.TorchExport", "openvino": "to_openvino.OpenVINO"}
 

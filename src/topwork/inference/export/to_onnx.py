@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from topwork.inference.export.base import Run, require
-from topwork.inference.export.graph import INPUT, OUTPUTS
+from topwork.inference.export.export_module import INPUT, OUTPUTS
+from topwork.inference.export.format import Run, require
 
 OPSET = 20
 QUANTIZED = ["Conv", "Gemm", "MatMul"]

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from topwork.features.engines import import_openvino
-from topwork.inference.export.base import Run, require
-from topwork.inference.export.graph import INPUT
+from topwork.inference.export.export_module import INPUT
+from topwork.inference.export.format import Run, require
 from topwork.inference.export.to_onnx import ONNX, quiet
 
 ALL = 2**31 - 1  # as the end of a slice

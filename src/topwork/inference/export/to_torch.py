@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from topwork.core.errors import TopworkError, UsageError
-from topwork.inference.export.base import Run
+from topwork.inference.export.format import Run
 
 
 class TorchExport:

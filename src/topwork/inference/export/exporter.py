@@ -18,8 +18,10 @@ import torch
 from topwork.core import storage
 from topwork.core.errors import StorageError, UsageError
 from topwork.inference.export import format_named
-from topwork.inference.export.base import Format, Run, plain_facts
-from topwork.inference.export.check import (
+from topwork.inference.export.export_module import graph_of
+from topwork.inference.export.format import Format, Run, plain_facts
+from topwork.inference.export.to_onnx import ONNX, quiet
+from topwork.inference.export.validation import (
     Agreement,
     ExportFailed,
     Sample,
@@ -29,8 +31,6 @@ from topwork.inference.export.check import (
     read_images,
     sample,
 )
-from topwork.inference.export.graph import graph_of
-from topwork.inference.export.to_onnx import ONNX, quiet
 from topwork.inference.inputs import list_images
 from topwork.inference.locate import ModelLocation, locate_bundle
 from topwork.inference.predictor import Predictor

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from topwork.bundle.files import Bundle
+from topwork.bundle.format import Bundle
 from topwork.strategies import load
 from topwork.strategies.base import calibrated
 

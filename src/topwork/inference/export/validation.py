@@ -12,8 +12,8 @@ import torch
 from topwork.core.errors import TopworkError
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.transforms import eval_pixels
-from topwork.inference.export.base import Run
-from topwork.inference.export.graph import Graph
+from topwork.inference.export.export_module import Graph
+from topwork.inference.export.format import Run
 from topwork.inference.predictor import Predictor
 
 DIFFERENCE = 1e-4  # of a probability, in float32

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from topwork.bundle.decision import Prediction
+from topwork.bundle.postprocessing import Prediction
 from topwork.core import storage
 from topwork.core.errors import SettingsChanged, StorageError, UsageError
 

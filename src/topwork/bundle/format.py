@@ -107,7 +107,7 @@ def write_bundle(
         spec: What the network is fed.
         details: Pixel policy, kind of scores, how they become an answer, licences, versions; plain JSON.
         neighbours: Training images to compare new ones with: ``neighbours.safetensors`` and ``neighbours.json``.
-        card: ``README.md``, from ``use.card``; none if empty.
+        card: ``README.md``, from ``model_card``; none if empty.
     """
     facts = {
         "format": FORMAT,

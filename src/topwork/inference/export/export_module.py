@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from topwork.bundle.decision import Decision
-from topwork.bundle.files import Bundle
+from topwork.bundle.format import Bundle
 from topwork.bundle.network import build
+from topwork.bundle.postprocessing import Decision
 from topwork.core.artifacts import InputSpec
-from topwork.inference.export.resize import Resize
+from topwork.inference.export.pillow_resize import Resize
 from topwork.strategies import load
 
 INPUT, OUTPUTS = "images", ("probabilities", "scores")

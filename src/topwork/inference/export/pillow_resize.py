@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from topwork.core.artifacts import InputSpec
 from topwork.data.resize import GAP
-from topwork.inference.export.filters import BITS, FILTERS, Axis, Weights, WeightsWithoutFloat64
+from topwork.inference.export.resize_weights import BITS, FILTERS, Axis, Weights, WeightsWithoutFloat64
 
 EMPTY = 2  # blocks more than there are: the exporter must see that there are two
 ONE = 2.0**24  # what Pillow divides by the number of pixels of a block
