@@ -20,7 +20,7 @@ LONG = (
     "backbone.crop_pct=1.0",
     "finetune.epochs=16",
     "finetune.train_size=256",
-    "finetune.min_crop=0.8",
+    "finetune.min_crop_area=0.8",
     "finetune.flip=both",
     "finetune.label_smoothing=0.0",
 )

@@ -25,7 +25,7 @@ def main() -> None:
         for strategy in ("svm", "linear"):
             right: dict[str, list[float]] = {}
             equal = []
-            for seed in range(asked.seeds):
+            for seed in range(asked.n_seeds):
                 said = []
                 for way, settings in WAYS.items():
                     with tempfile.TemporaryDirectory() as place:

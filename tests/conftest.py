@@ -34,8 +34,8 @@ def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwor
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
         return topwork.compare(
-            photos, out=out, strategies=list(STRATEGIES), sets=SETS, img_size=32, curve=["none"], workers=0, threads=1,
-            quiet=True,
+            photos, out=out, strategies=list(STRATEGIES), sets=SETS, img_size=32, learning_curve=["none"], workers=0,
+            threads=1, quiet=True,
         )  # fmt: skip
 
 

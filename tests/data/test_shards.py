@@ -107,20 +107,20 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
     )  # fmt: skip
     assert labels(shard) == {"x.tar/1.ppm": "1", "x.tar/a/1.PPM": "ant"}
     assert labels(shard, class_names=str(names)) == {"x.tar/1.ppm": "bee  hive", "x.tar/a/1.PPM": "ant"}
-    assert labels(shard, label="txt") == {"x.tar/1.ppm": "a text", "x.tar/a/1.PPM": "ant"}
-    assert labels(shard, label="json") == {"x.tar/1.ppm": "1"}
-    assert labels(shard, label="json:more.species") == {"x.tar/1.ppm": "wasp"}
+    assert labels(shard, label_key="txt") == {"x.tar/1.ppm": "a text", "x.tar/a/1.PPM": "ant"}
+    assert labels(shard, label_key="json") == {"x.tar/1.ppm": "1"}
+    assert labels(shard, label_key="json:more.species") == {"x.tar/1.ppm": "wasp"}
     assert listing(shard).ignored == {"x.tar/2.ppm": "no label in its sample"}
 
 
 @pytest.mark.parametrize(
     ("wish", "error", "word"),
     [
-        ({"label": "yaml"}, UsageError, "json:KEY"),
-        ({"label": "cls:x"}, UsageError, "json:KEY"),
-        ({"label": "json:none"}, DataError, "No sample"),
-        ({"label": "txt", "class_names": "two"}, DataError, "'moth', which"),
-        ({"label": "cls", "class_names": "two"}, DataError, "it names 0 to 1"),
+        ({"label_key": "yaml"}, UsageError, "json:KEY"),
+        ({"label_key": "cls:x"}, UsageError, "json:KEY"),
+        ({"label_key": "json:none"}, DataError, "No sample"),
+        ({"label_key": "txt", "class_names": "two"}, DataError, "'moth', which"),
+        ({"label_key": "cls", "class_names": "two"}, DataError, "it names 0 to 1"),
         ({"class_names": "nowhere"}, UsageError, "a name a line"),
     ],
 )

@@ -101,7 +101,7 @@ def test_a_box_is_the_image_everywhere(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "x.png")
     rows = [("x.png", "a", "10,5,20,30"), ("x.png#xywh=0,0,8,9", "b", "")]
     write(tmp_path / "t.tsv", rows, ("path", "label", "bbox"))
-    manifest = build_manifest("auto", str(tmp_path / "t.tsv"), tmp_path / "cache", reading=Reading(crop=True))
+    manifest = build_manifest("auto", str(tmp_path / "t.tsv"), tmp_path / "cache", reading=Reading(crop_to_box=True))
     first, second = sorted(manifest.rows, key=lambda row: row.label)
     assert first.id == "x.png#xywh=10,5,20,30"
     assert (first.width, first.height, second.width, second.height) == (20, 30, 8, 9)
@@ -129,7 +129,7 @@ def test_groups_by_column_folder_and_pattern(tmp_path: Path, draw: Draw) -> None
         draw(tmp_path / "d" / name, hash(name) % 1000)
 
     def groups(pattern: str) -> list[str]:
-        listing = list_images("folder", str(tmp_path / "d"), Reading(group=pattern))
+        listing = list_images("folder", str(tmp_path / "d"), Reading(group_by=pattern))
         return [image.group for image in sorted(listing.images, key=lambda image: image.id)]
 
     assert groups(r"(p\d)") == ["p1", "p2", "p1", ""]
@@ -140,7 +140,7 @@ def test_groups_by_column_folder_and_pattern(tmp_path: Path, draw: Draw) -> None
     with pytest.raises(UsageError, match="no regular expression"):
         groups("(")
     write(tmp_path / "t.csv", [("a.png", "x", "s1"), ("b.png", "y", "s2")], ("path", "label", "Site"))
-    listing = list_images("auto", str(tmp_path / "t.csv"), Reading(group="site"))
+    listing = list_images("auto", str(tmp_path / "t.csv"), Reading(group_by="site"))
     assert [image.group for image in listing.images] == ["s1", "s2"]
 
 
@@ -148,23 +148,23 @@ def test_nested_folders_may_be_classes(tmp_path: Path, draw: Draw) -> None:
     for number, name in enumerate(("dog/terrier/1.png", "dog/poodle/1.png", "cat/1.png")):
         draw(tmp_path / "d" / name, number)
     plain = list_images("auto", str(tmp_path / "d"), Reading())
-    nested = list_images("auto", str(tmp_path / "d"), Reading(nested=True))
+    nested = list_images("auto", str(tmp_path / "d"), Reading(labels_from_path=True))
     assert sorted(image.label for image in plain.images) == ["cat", "dog", "dog"]
     assert sorted(image.label for image in nested.images) == ["cat", "dog/poodle", "dog/terrier"]
     assert "class folder without images" not in nested.ignored.values()
-    with pytest.raises(UsageError, match=r"--crop is not for .* it is for: stanford-cars, table"):
-        list_images("auto", str(tmp_path / "d"), Reading(crop=True))
+    with pytest.raises(UsageError, match=r"--crop-to-box is not for .* it is for: stanford-cars, table"):
+        list_images("auto", str(tmp_path / "d"), Reading(crop_to_box=True))
 
 
 def test_parts_may_be_made_anew_and_images_left_out(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", ROWS)
     assert {image.split for image in list_images("auto", str(table), Reading(splits="new")).images} == {""}
     (tmp_path / "out.csv").write_text("image,reason\npics/1.png,twin of pics/2.png\npics/9.png,gone\n")
-    listing = list_images("auto", str(table), Reading(leave_out=str(tmp_path / "out.csv")))
+    listing = list_images("auto", str(table), Reading(exclude=str(tmp_path / "out.csv")))
     assert len(listing.images) == 3
     assert listing.ignored == {"pics/1.png": "left out"}
     with pytest.raises(UsageError, match=r"none.csv cannot be read"):
-        list_images("auto", str(table), Reading(leave_out=str(tmp_path / "none.csv")))
+        list_images("auto", str(table), Reading(exclude=str(tmp_path / "none.csv")))
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library's own

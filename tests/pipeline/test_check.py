@@ -113,7 +113,7 @@ def test_labels_that_say_nothing_about_the_pictures_are_not_held_against_them(tm
 
 def test_status_json_and_the_list_that_heals(dirty: Path, photos: Path, tmp_path: Path) -> None:
     fixes = tmp_path / "fixes.csv"
-    done = command(dirty, "--quick", "--json", "--quiet", "--out", tmp_path / "a", "--fix-list", fixes)
+    done = command(dirty, "--quick", "--json", "--quiet", "--out", tmp_path / "a", "--write-exclude", fixes)
     assert done.returncode == 4, done.stderr
     value = json.loads(done.stdout)
     assert value == json.loads((tmp_path / "a" / "check.json").read_text())
@@ -122,7 +122,7 @@ def test_status_json_and_the_list_that_heals(dirty: Path, photos: Path, tmp_path
         out = {row["image"] for row in csv.DictReader(file)}
     assert "train/class0/005.png" in out  # what judges is kept
     assert "test/class0/equal.bmp" not in out
-    healed = command(dirty, "--quick", "--leave-out", fixes, "--out", tmp_path / "b")
+    healed = command(dirty, "--quick", "--exclude", fixes, "--out", tmp_path / "b")
     assert healed.returncode == 0, healed.stdout
     assert "Nothing ought to be done" in healed.stdout
     assert command(photos, "--quick", "--out", tmp_path / "c").returncode == 0

@@ -50,7 +50,7 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
     out = tmp_path / "run"
     words = ["train", str(photos), "--strategy", "scratch", "--out", str(out), "--devices", "2", "--max-restarts", "1"]
     words += ["--img-size", "32", "--precision", "float32", "-b", "7", "--epochs", "40", "-j", "0"]
-    words += ["--set", "compute.shard=true"] if cut else []
+    words += ["--set", "compute.fsdp=true"] if cut else []
     process = subprocess.Popen(
         [sys.executable, "-m", "topwork", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -89,7 +89,7 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
 
 def test_a_network_that_is_cut_is_not_compiled(photos: Path, tmp_path: Path) -> None:
     words = ["train", str(photos), "--strategy", "scratch", "--out", str(tmp_path / "run"), "--devices", "2"]
-    words += ["--img-size", "32", "--epochs", "1", "--set", "compute.shard=true", "--set", "scratch.compile=true"]
+    words += ["--img-size", "32", "--epochs", "1", "--set", "compute.fsdp=true", "--set", "scratch.compile=true"]
     ended = subprocess.run([sys.executable, "-m", "topwork", *words], capture_output=True, text=True, timeout=SECONDS)
     assert ended.returncode not in {0, 130, 143}
     assert "trains in float32 or bfloat16 and not compiled" in ended.stderr
@@ -100,10 +100,17 @@ def test_trainings_at_once_leave_the_files_of_one_after_another(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags = {"strategies": ["svm", "scratch"], "sets": ["scratch.epochs=1", "svm.grid=[0.01, 0.1]"], "img_size": 32}
-    flags |= {"precision": "float32", "workers": 0, "threads": 1, "quiet": True, "batch_size": 8, "curve": ["none"]}
+    flags |= {
+        "precision": "float32",
+        "workers": 0,
+        "threads": 1,
+        "quiet": True,
+        "batch_size": 8,
+        "learning_curve": ["none"],
+    }
     one = topwork.compare(photos, out=tmp_path / "one", **flags)
     monkeypatch.setenv("TOPWORK_CACHE", str(tmp_path / "another"))
-    two = topwork.compare(photos, out=tmp_path / "two", devices=2, **flags)
+    two = topwork.compare(photos, out=tmp_path / "two", parallel=2, **flags)
     assert list(one.runs) == list(two.runs) == ["svm", "scratch"]
     for name in one.runs:
         for file in ("predictions.csv", "config.toml", "model/weights.safetensors", "split.csv", "environment.json"):
@@ -126,7 +133,7 @@ def test_what_several_processes_cannot_do_is_refused(
         topwork.train(photos, quiet=True)
     with pytest.raises(UsageError, match="--devices"):
         topwork.train(photos, out=tmp_path / "run", devices=2, quiet=True)
-    with pytest.raises(UsageError, match="--tune"):
-        topwork.train(photos, out=tmp_path / "run", tune=2, quiet=True)
+    with pytest.raises(UsageError, match="--trials"):
+        topwork.train(photos, out=tmp_path / "run", trials=2, quiet=True)
     with pytest.raises(UsageError, match="torchrun"):
         topwork.compare(photos, out=tmp_path / "run", quiet=True)

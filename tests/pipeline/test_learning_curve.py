@@ -38,6 +38,6 @@ def test_quick_strategies_have_a_curve_and_a_resume_makes_only_what_is_missing(p
 
 def test_a_curve_is_made_of_what_is_trained(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(topwork.TopworkError, match="not among the strategies"):
-        topwork.compare(photos, strategies=["svm"], out=tmp_path / "a", curve=["finetune"], **FAST)
-    comparison = topwork.compare(photos, strategies=["svm"], out=tmp_path / "b", curve=["none"], **FAST)
+        topwork.compare(photos, strategies=["svm"], out=tmp_path / "a", learning_curve=["finetune"], **FAST)
+    comparison = topwork.compare(photos, strategies=["svm"], out=tmp_path / "b", learning_curve=["none"], **FAST)
     assert not (comparison.path / "labels").exists()

@@ -21,7 +21,7 @@ SETS = ("mlp.epochs=2", "svm.grid=[1e-3, 1e-2]")
 
 
 def test_seeds_share_the_split_and_a_resume_trains_only_what_is_missing(photos: Path, tmp_path: Path) -> None:
-    flags = {"strategies": ["mlp", "knn"], "out": tmp_path / "out", "sets": SETS, "seeds": 3, "seed": 4, **FAST}
+    flags = {"strategies": ["mlp", "knn"], "out": tmp_path / "out", "sets": SETS, "n_seeds": 3, "seed": 4, **FAST}
     comparison = topwork.compare(photos, **flags)
     again = [comparison.path / "repeats" / f"seed-{seed}" for seed in (5, 6)]
     mlps = [comparison["mlp"], *(Run(path / "mlp") for path in again)]
@@ -62,15 +62,15 @@ def test_folds_test_every_image_once_and_are_pooled(photos: Path, tmp_path: Path
 
 def test_seeds_and_folds_together_are_refused_and_train_takes_neither(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(topwork.TopworkError, match="two ways to repeat"):
-        topwork.compare(photos, out=tmp_path / "a", seeds=2, folds=3, **FAST)
+        topwork.compare(photos, out=tmp_path / "a", n_seeds=2, folds=3, **FAST)
     with pytest.raises(topwork.TopworkError, match="one training"):
-        topwork.train(photos, "svm", out=tmp_path / "a", seeds=2, **FAST)
+        topwork.train(photos, "svm", out=tmp_path / "a", n_seeds=2, **FAST)
     with pytest.raises(topwork.TopworkError, match="leaves nothing"):
         topwork.compare(photos, out=tmp_path / "a", folds=1, **FAST)
 
 
 def test_a_search_looks_at_val_only_and_goes_on_where_it_stopped(photos: Path, tmp_path: Path) -> None:
-    flags = {"out": tmp_path / "run", "tune": 4, "sets": ("mlp.epochs=2", "mlp.hidden=32"), **FAST}
+    flags = {"out": tmp_path / "run", "trials": 4, "sets": ("mlp.epochs=2", "mlp.hidden=32"), **FAST}
     run = topwork.train(photos, "mlp", **flags)
     trials = [storage.read_json(run.path / "tune" / f"{i:03d}" / "trial.json") for i in range(4)]
     best = max(range(4), key=lambda i: (trials[i]["accuracy"], -trials[i]["log_loss"]))

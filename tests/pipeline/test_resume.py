@@ -39,7 +39,7 @@ EXTRAS = {
     "plain": [],
     "sgd": ["--set", "finetune.optimizer=sgd"],
     "mixed": ["--set", "finetune.mixup=0.2", "--set", "finetune.cutmix=1.0", "--set", "finetune.randaugment=5"],
-    "pieces": ["--set", "finetune.accumulate=2", "--set", "finetune.ema=0.0"],
+    "pieces": ["--set", "finetune.micro_batches=2", "--set", "finetune.ema_decay=0.0"],
 }
 
 

@@ -25,7 +25,7 @@ DEVICES = ["--devices", "2", "--max-restarts", "1000"]
 
 
 OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see docs/distributed.md
-CUT = ["--set", "compute.shard=true"]
+CUT = ["--set", "compute.fsdp=true"]
 
 
 def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0, cut: bool = False) -> Tally:

@@ -27,7 +27,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "adamw": (),
     "sgd": ("finetune.optimizer=sgd",),
     "mixed": ("finetune.mixup=0.2", "finetune.cutmix=1.0"),
-    "plain average": ("finetune.ema=0.0", "finetune.accumulate=2"),
+    "plain average": ("finetune.ema_decay=0.0", "finetune.micro_batches=2"),
     "patience": ("finetune.patience=1",),
     "thawed statistics": ("finetune.batch_norm=update",),
     "frozen stages": ("finetune.freeze_stages=3", "finetune.views=2"),

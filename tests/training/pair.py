@@ -36,10 +36,10 @@ from topwork.training.state import Position
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "weighted": {"class_weights": "balanced", "accumulate": 2, "ema": 0.9, "epochs": 4},
+    "weighted": {"class_weights": "balanced", "micro_batches": 2, "ema_decay": 0.9, "epochs": 4},
     "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 4},
 }
-ADAMW: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "ema": 0.9, "epochs": 4}
+ADAMW: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "ema_decay": 0.9, "epochs": 4}
 CUT: dict[str, dict[str, Any]] = {  # trainings whose weights are cut over the processes
     "cut-plain": {},
     "cut-weighted": SETTINGS["weighted"],
@@ -59,7 +59,7 @@ class Small:
     def __init__(self, photos: Path, place: Path, shard: bool = False) -> None:
         self.photos, self.place = photos, place
         compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1, workers=0))
-        self.compute = replace(compute, shard=shard)
+        self.compute = replace(compute, fsdp=shard)
         self.manifest = build_manifest("folder", str(photos), place / f"cache-{world().rank}")
         self.splits = make_split(self.manifest, 0, 0.2, 0.2)
         self.progress = PlainProgress(quiet=True)
@@ -76,7 +76,7 @@ class Small:
         known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
         config = ImageTrainingConfig(**{"epochs": 10, "compile": False, **known, **settings})
         data = ImageData(self.manifest, self.splits, backbone.spec, self.compute, 0)
-        stores = ShardStore if self.compute.shard else CheckpointStore
+        stores = ShardStore if self.compute.fsdp else CheckpointStore
         store = stores(self.place / name, {}, self.progress.log, shared=True)
         task, signals = image_task(model, network_groups(model, 0.0, 1.0), config, data), Signals()
         done = 0

@@ -71,7 +71,7 @@ def test_a_killed_training_that_goes_on_tells_every_epoch_once(
     others = [documented("MLflow")(), documented("WandB")(), broken, types.SimpleNamespace(on_end=lambda *_: None)]
     out = tmp_path / "run"
     with pytest.raises(Gone):
-        train(photos, out, track=["tensorboard"], callbacks=[*others, first])
+        train(photos, out, log_to=["tensorboard"], callbacks=[*others, first])
     capsys.readouterr()
     run = topwork.train(resume=out, callbacks=[*others, second])
 
@@ -108,7 +108,7 @@ def test_a_killed_training_that_goes_on_tells_every_epoch_once(
     assert len(events.Tags()["tensors"]) == 1
 
     silent = Recorder(fails=("start",))
-    plain = train(photos, tmp_path / "plain", callbacks=[silent], tune=1)
+    plain = train(photos, tmp_path / "plain", callbacks=[silent], trials=1)
     assert [what for what, *_ in silent.heard] == ["start"]  # trials are not told, nor one that could not begin
     assert plain.predictions.scores.tobytes() == run.predictions.scores.tobytes()  # telling changes no bit
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_told_is_refused_before_anything_is_written(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for given, error, word in (
-        ({"track": ["mlflow"]}, UnknownName, "No tracker is called 'mlflow'"),
+        ({"log_to": ["mlflow"]}, UnknownName, "No tracker is called 'mlflow'"),
         ({"callbacks": [print]}, UsageError, "no callback"),
         ({"callbacks": [Recorder]}, UsageError, "no callback"),
     ):

@@ -84,12 +84,12 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.2, 3.0])])
 def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path: Path, weights: torch.Tensor | None) -> None:
     whole, _ = _train(tmp_path / "a", class_weights=weights)
-    pieces, _ = _train(tmp_path / "b", class_weights=weights, accumulate=4)
+    pieces, _ = _train(tmp_path / "b", class_weights=weights, micro_batches=4)
     torch.testing.assert_close(_weights(whole), _weights(pieces), atol=1e-5, rtol=1e-4)
 
 
 def test_the_optimizer_is_torchs_adamw(tmp_path: Path) -> None:
-    model, _ = _train(tmp_path, epochs=1, warmup=0.0, clip_norm=1e9)
+    model, _ = _train(tmp_path, epochs=1, warmup_fraction=0.0, clip_norm=1e9)
     torch.manual_seed(1)
     reference = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
     optimizer = torch.optim.AdamW(reference.parameters(), lr=0.05, weight_decay=0.0)

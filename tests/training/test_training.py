@@ -117,7 +117,7 @@ def test_augmentation_leaves_the_global_random_state_alone() -> None:
 
 @pytest.mark.parametrize(("flip", "corners"), [("none", 1), ("horizontal", 2), ("both", 4)])
 def test_a_corner_comes_to_lie_where_the_flips_allow(flip: str, corners: int) -> None:
-    config = ImageTrainingConfig.model_validate({"flip": flip, "min_crop": 1.0})
+    config = ImageTrainingConfig.model_validate({"flip": flip, "min_crop_area": 1.0})
     transform = TrainTransform(config, SPEC, 24, seed=1)
     image = Image.new("RGB", (48, 48))
     image.paste((255, 0, 0), (0, 0, 16, 16))

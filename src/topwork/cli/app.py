@@ -39,7 +39,7 @@ Devices = Annotated[
 ]
 AtOnce = Annotated[
     int | None,
-    typer.Option("--devices", help="Trainings at the same time: one a GPU, or shares of the cores.  [default: 1]"),
+    typer.Option("--parallel", help="Trainings at the same time: one a GPU, or shares of the cores.  [default: 1]"),
 ]
 MaxRestarts = Annotated[
     int | None, typer.Option(help="How often a dead process starts again from the last checkpoint.  [default: 0]")
@@ -54,9 +54,9 @@ Source = Annotated[
 Group = Annotated[
     str | None, typer.Option(help="Keep groups in one part: a table's column, 'folder', or a regex on the path.")
 ]
-Nested = Annotated[bool, typer.Option("--nested", help="Class names are paths of folders.")]
-Crop = Annotated[bool, typer.Option("--crop", help="Only the bounding box of each photograph.")]
-LeaveOut = Annotated[Path | None, typer.Option(help="List of images to leave out (topwork check --fix-list).")]
+Nested = Annotated[bool, typer.Option("--labels-from-path", help="Class names are paths of folders.")]
+Crop = Annotated[bool, typer.Option("--crop-to-box", help="Only the bounding box of each photograph.")]
+LeaveOut = Annotated[Path | None, typer.Option(help="List of images to leave out (topwork check --write-exclude).")]
 Label = Annotated[str | None, typer.Option(help="Of shards: where the label is: cls, txt, json or json:KEY.")]
 ClassNames = Annotated[Path | None, typer.Option(help="Of shards: names of numbered classes, one a line.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write to.  [default: a new one in runs/]")]

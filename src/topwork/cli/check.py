@@ -28,15 +28,15 @@ from topwork.cli.app import (
 def check(
     data: Annotated[str, typer.Argument(help="Folder of class folders, table, tar shards, or name of a data set.")],
     quick: Annotated[bool, typer.Option("--quick", help="Do not look for wrong labels; needs no network.")] = False,
-    fix_list: Annotated[
-        Path | None, typer.Option(help="Write what to leave out; --leave-out of compare and train reads it.")
+    write_exclude: Annotated[
+        Path | None, typer.Option(help="Write what to leave out; --exclude of compare and train reads it.")
     ] = None,
     source: Source = None,
-    group: Group = None,
-    nested: Nested = False,
-    crop: Crop = False,
-    leave_out: LeaveOut = None,
-    label: Label = None,
+    group_by: Group = None,
+    labels_from_path: Nested = False,
+    crop_to_box: Crop = False,
+    exclude: LeaveOut = None,
+    label_key: Label = None,
     class_names: ClassNames = None,
     model: Model = None,
     weights: Weights = None,
@@ -51,15 +51,15 @@ def check(
 
     Exit status 0: nothing ought to be done; 4: something ought to. Nothing of yours is changed.
 
-    Example: topwork check photos/ --fix-list leave-out.csv
+    Example: topwork check photos/ --write-exclude leave-out.csv
     """
     from topwork.pipeline.check import FOUND, lines
     from topwork.pipeline.check import check as look
 
     found = look(
-        data, quick=quick, out=out, fix_list=fix_list, quiet=quiet, source=source, group=group, nested=nested or None,
-        crop=crop or None, leave_out=leave_out, model=model, weights=weights, seed=seed, device=device, workers=workers,
-        label=label, class_names=class_names,
+        data, quick=quick, out=out, write_exclude=write_exclude, quiet=quiet, source=source, group_by=group_by,
+        labels_from_path=labels_from_path or None, crop_to_box=crop_to_box or None, exclude=exclude, model=model,
+        weights=weights, seed=seed, device=device, workers=workers, label_key=label_key, class_names=class_names,
     )  # fmt: skip
     if json:
         import json as format
@@ -68,7 +68,7 @@ def check(
     else:
         text = "\n".join([*lines(found), "", f"Page: {found.page}"])
         print(text.encode("utf-8", "replace").decode())
-        if fix_list:
-            print(f"What to leave out ({len(found.out):,} images): {fix_list}")
+        if write_exclude:
+            print(f"What to leave out ({len(found.out):,} images): {write_exclude}")
     if found.problems:
         raise typer.Exit(FOUND)

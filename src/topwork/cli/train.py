@@ -63,17 +63,17 @@ class Settings(TypedDict):
     img_size: ImgSize
     freeze_stages: FreezeStages
     seed: Seed
-    tune: Tune
+    trials: Tune
     device: Device
     workers: Workers
     precision: Precision
     patience: Patience
     source: Source
-    group: Group
-    nested: Nested
-    crop: Crop
-    leave_out: LeaveOut
-    label: Label
+    group_by: Group
+    labels_from_path: Nested
+    crop_to_box: Crop
+    exclude: LeaveOut
+    label_key: Label
     class_names: ClassNames
 
 
@@ -84,7 +84,7 @@ class Options(Settings):
     overwrite: Overwrite
     config: ConfigFile
     sets: Sets
-    track: Track
+    log_to: Track
     dry_run: DryRun
     json: AsJson
     quiet: Quiet
@@ -94,12 +94,12 @@ class Options(Settings):
 def compare(
     data: Data = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
-    seeds: Seeds = None,
+    n_seeds: Seeds = None,
     folds: Folds = None,
-    curve: Annotated[
+    learning_curve: Annotated[
         list[str] | None, typer.Option(help="Learning curve over labels also of this strategy; or none.")
     ] = None,
-    devices: AtOnce = None,
+    parallel: AtOnce = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted comparison.")] = False,
     **shared: Unpack[Options],
 ) -> None:
@@ -107,12 +107,12 @@ def compare(
 
     Example: topwork compare photos/
     """
-    flags = _settings(shared, seeds=seeds, folds=folds, curve=curve)
+    flags = _settings(shared, n_seeds=n_seeds, folds=folds, learning_curve=learning_curve)
     if shared["dry_run"]:
         return _dry(data, strategy, shared, flags)
     from topwork.pipeline import api
 
-    result = api.compare(data, strategies=strategy, resume=resume, devices=devices, **_handling(shared), **flags)
+    result = api.compare(data, strategies=strategy, resume=resume, parallel=parallel, **_handling(shared), **flags)
     _print_result(result, shared["json"])
 
 
@@ -151,7 +151,7 @@ def worker(payload: str) -> None:
 
 
 def part(payload: str) -> None:
-    """One of the trainings of `topwork compare --devices N`."""
+    """One of the trainings of `topwork compare --parallel N`."""
     from topwork.pipeline.comparison import train_part
 
     train_part(payload)
@@ -165,7 +165,7 @@ def _settings(shared: Options, **own: Any) -> dict[str, Any]:
 
 def _handling(shared: Options) -> dict[str, Any]:
     """What ``workflow`` is told beside settings."""
-    lists = {"sets": shared["sets"] or [], "track": shared["track"] or ()}
+    lists = {"sets": shared["sets"] or [], "log_to": shared["log_to"] or ()}
     return lists | {name: shared[name] for name in ("out", "overwrite", "config", "quiet")}
 
 

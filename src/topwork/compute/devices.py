@@ -35,7 +35,7 @@ class DeviceContext:
         threads: CPU threads of torch.
         name: For people.
         engine: What is to compute features.
-        shard: Whether a network that is trained whole is cut over the devices.
+        fsdp: Whether a network that is trained whole is cut over the devices.
     """
 
     device: torch.device
@@ -44,7 +44,7 @@ class DeviceContext:
     threads: int
     name: str
     engine: str = "best"
-    shard: bool = False
+    fsdp: bool = False
 
     @property
     def dtype(self) -> torch.dtype:

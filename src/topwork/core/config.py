@@ -36,20 +36,20 @@ class DataConfig(BaseConfig):
     """A folder of images, or the name of a data set that a source knows."""
     source: str = "auto"
     """How to read it: auto, folder, table, webdataset, stanford-cars, hugging-face, elpv."""
-    nested: bool = False
+    labels_from_path: bool = False
     """Of a folder: class names are paths of folders, not the topmost folder's name."""
-    crop: bool = False
+    crop_to_box: bool = False
     """Only the part of each photograph in its bounding box; for stanford-cars and tables with a column box."""
-    group: str = ""
+    group_by: str = ""
     """Images of one group stay in one part: a column of a table, 'folder', or a regular expression on the path."""
     splits: Literal["given", "new"] = "given"
     """given: train, val and test that the data come with are kept; new: they are mixed and split anew."""
-    duplicates: Literal["near", "exact"] = "near"
-    """What stays in one part: near: the same picture, also resized, recompressed, mirrored or turned; exact: equal
-    pixels."""
-    leave_out: str = ""
-    """A list of images to leave out, as topwork check --fix-list writes it."""
-    label: str = ""
+    near_duplicates: bool = True
+    """Keep images of equal content in one split also if they were resized, recompressed, mirrored or rotated; false:
+    only those of equal pixels."""
+    exclude: str = ""
+    """A list of images to leave out, as topwork check --write-exclude writes it."""
+    label_key: str = ""
     """Of webdataset shards: what holds the label: cls, txt, json or json:KEY; empty: the first that a sample has."""
     class_names: str = ""
     """Of webdataset shards: a file with a class name a line, for labels that are numbers."""
@@ -85,7 +85,7 @@ class ComputeConfig(BaseConfig):
     """Processes that decode images; 0 decodes in the main process."""
     threads: Count | Auto = "auto"
     """CPU threads of torch. A resumed run is bit-identical only with the same number."""
-    shard: bool | Auto = "auto"
+    fsdp: bool | Auto = "auto"
     """On several devices: cut weights, gradients and optimizer over them. auto: GPUs too small to hold them whole."""
 
 
@@ -96,7 +96,7 @@ class TrainingConfig(BaseConfig):
     """Passes over the training images; auto: by the number of images."""
     batch_size: int = Field(default=32, ge=2)
     """Images per optimizer step."""
-    accumulate: int = Field(default=1, ge=1)
+    micro_batches: int = Field(default=1, ge=1)
     """Pieces that a batch is cut into when memory is short; doubles by itself when a GPU runs out of memory."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
@@ -106,13 +106,13 @@ class TrainingConfig(BaseConfig):
     """Decoupled weight decay; not applied to biases and normalisation."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """Learning rate factor per layer going from the head to the input."""
-    warmup: float = Field(default=0.1, ge=0, lt=1)
+    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises from 0; then it falls along a cosine to 0."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to at most this norm."""
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     """Probability mass that the target spreads over all classes."""
-    ema: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay of a running average of the weights that is evaluated and kept; 0 switches it off."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: each class counts as much as every other in the loss."""
@@ -136,7 +136,7 @@ class LinearClassifierConfig(BaseConfig):
         return folds
 
     @property
-    def chosen_by(self) -> str:
+    def selection_metric(self) -> str:
         """The figure that decides."""
         return f"{self.folds}-fold accuracy" if self.folds else "val accuracy"
 
@@ -148,7 +148,7 @@ class ImageTrainingConfig(TrainingConfig):
     """A time budget that is turned into a whole number of epochs after timing a few steps; `epochs` limits it."""
     train_size: Pixels | Auto = "auto"
     """Side of the training crops in pixels; auto: that of the network, on a CPU 6/7 of it."""
-    min_crop: float = Field(default=0.5, gt=0, le=1)
+    min_crop_area: float = Field(default=0.5, gt=0, le=1)
     """Smallest share of the image's area that a training crop covers."""
     flip: Literal["none", "horizontal", "both"] = "horizontal"
     """Mirror half of the training images left to right; both: half of them top to bottom too, where no side is up."""
@@ -176,13 +176,13 @@ class Config(BaseConfig):
     """What is trained, in this order of the table."""
     seed: int = Field(default=0, ge=0)
     """Decides the split, all random weights, orders and augmentations."""
-    seeds: int = Field(default=1, ge=1)
+    n_seeds: int = Field(default=1, ge=1)
     """Trainings of each strategy, with the seeds `seed`, `seed + 1`, ... on the same split."""
     folds: int = Field(default=0, ge=0)
     """0: one split. 2 or more: cross-validation; every image is tested once."""
-    tune: int = Field(default=0, ge=0)
+    trials: int = Field(default=0, ge=0)
     """Settings that are tried for each strategy on val before it is trained; 0 searches nothing."""
-    curve: tuple[str, ...] = ()
+    learning_curve: tuple[str, ...] = ()
     """Strategies whose learning curve over labels is made besides those that train in seconds; none: of none."""
     settings: dict[str, dict[str, Any]] = {}
     """Per strategy, what its own Config class allows."""
@@ -191,7 +191,7 @@ class Config(BaseConfig):
     def _one_kind_of_repeat(self) -> Config:
         if self.folds == 1:
             raise ValueError("folds = 1 leaves nothing to train on; allowed are 0 and 2 or more")
-        if self.folds and self.seeds > 1:
+        if self.folds and self.n_seeds > 1:
             raise ValueError("seeds and folds are two ways to repeat; use one of them")
         return self
 

@@ -84,7 +84,7 @@ def manifest_of(
 ) -> Manifest:
     """``build_manifest`` of a configuration's images; ``listed`` hears of shards as ``progress`` does of images."""
     reading = _reading(data, listed)
-    near = data.duplicates == "near"
+    near = data.near_duplicates
     return build_manifest(
         data.source, data.path, cache, reading=reading, near=near, trainable=trainable, found=found, progress=progress
     )
@@ -96,7 +96,16 @@ def listing_of(data: DataConfig) -> Listing:
 
 
 def _reading(data: DataConfig, tell: Callable[[int, int], None] | None = None) -> Reading:
-    return Reading(data.nested, data.crop, data.group, data.splits, data.leave_out, data.label, data.class_names, tell)
+    return Reading(
+        data.labels_from_path,
+        data.crop_to_box,
+        data.group_by,
+        data.splits,
+        data.exclude,
+        data.label_key,
+        data.class_names,
+        tell,
+    )
 
 
 class _Progress:

@@ -139,7 +139,7 @@ def refuse_small(units: Units, counts: Mapping[str, int], need: int) -> None:
     grouped = any(row.group for unit in units.values() for row in unit)
     what = "groups" if grouped else "different usable images"
     near = any(row.duplicates for unit in units.values() for row in unit if row.label in counts)
-    copies = "; copies and near duplicates count once (data.duplicates = 'exact' counts these)" if near else ""
+    copies = "; copies and near duplicates count once (data.near_duplicates = false counts these)" if near else ""
     raise DataError(
         f"Too few {what} to split: {few(small)}; each class needs {need}{copies}. Add images or remove the folder."
     )

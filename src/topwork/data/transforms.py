@@ -38,7 +38,7 @@ class TrainTransform:
 
     def __init__(self, config: ImageTrainingConfig, spec: InputSpec, size: int, seed: int) -> None:
         self._config, self._size = config, size
-        self._crop = {"scale": (config.min_crop, 1.0), "interpolation": InterpolationMode(spec.interpolation)}
+        self._crop = {"scale": (config.min_crop_area, 1.0), "interpolation": InterpolationMode(spec.interpolation)}
         steps: list[torch.nn.Module] = [v2.Identity()]
         if config.flip != "none":
             steps.append(v2.RandomHorizontalFlip())
@@ -62,7 +62,7 @@ class TrainTransform:
 
     def least(self, epoch: int) -> int:
         """Side of an image in pixels from which the smallest crop is not blown up."""
-        return math.ceil(self.size(epoch) / math.sqrt(self._config.min_crop * 3 / 4))
+        return math.ceil(self.size(epoch) / math.sqrt(self._config.min_crop_area * 3 / 4))
 
     def __call__(self, image: Image.Image, epoch: int, image_id: str) -> torch.Tensor:
         """Augment an image; uint8 (3, size, size), channels last. Leaves torch's random state as it was."""

@@ -31,9 +31,9 @@ def compare(
     config: str | Path | None = None,
     sets: Sequence[str] = (),
     quiet: bool = False,
-    track: Sequence[str] = (),
+    log_to: Sequence[str] = (),
     callbacks: Sequence[Any] = (),
-    devices: int | None = None,
+    parallel: int | None = None,
     **flags: Any,
 ) -> Comparison:
     """Train several strategies on one backbone and one split, and put them side by side.
@@ -47,9 +47,9 @@ def compare(
         config: A TOML file of settings.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
         quiet: Print nothing.
-        track: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
+        log_to: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
         callbacks: Objects with some of the methods of ``topwork.Callback``, which are told too.
-        devices: Trainings at the same time, one a GPU or a share of the cores; one if None.
+        parallel: Trainings at the same time, one a GPU or a share of the cores; one if None.
         **flags: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
 
     Returns:
@@ -61,10 +61,11 @@ def compare(
     if launched():
         raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
     asked = configure.build(data, strategies, config, sets, **flags)
-    if (devices or 1) > 1 and callbacks:
-        raise UsageError("Callbacks cannot be given to other processes. Leave devices out.")
-    at_once = devices or 1
-    job = Job(asked, "comparison", _path(out), resume, overwrite, choose(quiet), track, callbacks, devices=at_once)
+    if (parallel or 1) > 1 and callbacks:
+        raise UsageError("Callbacks cannot be passed to other processes. Leave parallel out.")
+    job = Job(
+        asked, "comparison", _path(out), resume, overwrite, choose(quiet), log_to, callbacks, parallel=parallel or 1
+    )
     job.run()
     return Comparison(job.folder)
 
@@ -79,7 +80,7 @@ def train(
     config: str | Path | None = None,
     sets: Sequence[str] = (),
     quiet: bool = False,
-    track: Sequence[str] = (),
+    log_to: Sequence[str] = (),
     callbacks: Sequence[Any] = (),
     devices: int | None = None,
     max_restarts: int | None = None,
@@ -120,14 +121,14 @@ def train(
         )
         if len(asked.strategies) != 1:
             raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")
-    if asked.seeds > 1 or asked.folds:
-        raise UsageError("train makes one training; for --seeds and --folds use `topwork compare`.")
-    if world().size > 1 and asked.tune:
-        raise UsageError("--tune searches on one device. Leave it out, or tune first and give what it found.")
+    if asked.n_seeds > 1 or asked.folds:
+        raise UsageError("train makes one training; for --n-seeds and --folds use `topwork compare`.")
+    if world().size > 1 and asked.trials:
+        raise UsageError("--trials searches on one device. Leave it out, or tune first and give what it found.")
     several = (devices or 1) > 1 or bool(max_restarts)
     if several and callbacks:
         raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or use torchrun.")
-    job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), track, callbacks)
+    job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), log_to, callbacks)
     if several:
         from topwork.compute.launch import launch
 
@@ -140,7 +141,7 @@ def train(
 def _payload(job: Job, quiet: bool) -> str:
     """A job as JSON."""
     asked = job.asked.model_dump(mode="json")
-    return json.dumps([asked, str(job.folder), job.resume, quiet, job.track, job.command, os.getpid()])
+    return json.dumps([asked, str(job.folder), job.resume, quiet, job.log_to, job.command, os.getpid()])
 
 
 def work(payload: str) -> None:
@@ -149,7 +150,7 @@ def work(payload: str) -> None:
     Args:
         payload: The job as JSON.
     """
-    asked, folder, resume, quiet, track, command, parent = json.loads(payload)
+    asked, folder, resume, quiet, log_to, command, parent = json.loads(payload)
     end_with_parent(parent)
     if not world().main:
         from topwork.pipeline.worker import help_main
@@ -157,7 +158,7 @@ def work(payload: str) -> None:
         help_main()
         return
     checked = configuration.validate(configuration.Config, asked)
-    Job(checked, "run", Path(folder), resume, False, choose(quiet), track, command=command).run()
+    Job(checked, "run", Path(folder), resume, False, choose(quiet), log_to, command=command).run()
 
 
 def _path(out: str | Path | None) -> Path | None:

@@ -82,7 +82,7 @@ def check(
     *,
     quick: bool = False,
     out: str | Path | None = None,
-    fix_list: str | Path | None = None,
+    write_exclude: str | Path | None = None,
     quiet: bool = False,
     **flags: Any,
 ) -> Check:
@@ -92,9 +92,9 @@ def check(
         data: A folder of class folders, a table, or the name of a data set.
         quick: Do not look for labels that look wrong, which takes the features of all images.
         out: Folder for ``check.html`` and ``check.json``; ``runs/<data>-check`` if None.
-        fix_list: File to write what to leave out to, for ``--leave-out``.
+        write_exclude: File to write what to leave out to, for ``--exclude``.
         quiet: Print nothing.
-        **flags: Single settings by the names of the command line: ``source``, ``group``, ``crop``, ``model``, ...
+        **flags: Single settings by the names of the command line: ``source``, ``model``, ...
 
     Raises:
         TopworkError: See ``errors``.
@@ -119,8 +119,8 @@ def check(
     found = Check(folder, manifest, splits, tuple(findings), tuple(leave_out(manifest, splits)), tuple(notes))
     storage.write_json(folder / "check.json", found.as_dict())
     write_page(found.page, found.as_dict(), manifest)
-    if fix_list:
-        storage.write_csv(Path(fix_list), ("image", "reason"), found.out)
+    if write_exclude:
+        storage.write_csv(Path(write_exclude), ("image", "reason"), found.out)
     return found
 
 

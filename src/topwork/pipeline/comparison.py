@@ -43,8 +43,8 @@ class Surroundings:
         info: For the ``run.json`` of each run.
         splits: One, or all folds.
         signals: From people.
-        track: Programs that are told, by name.
-        devices: Trainings at the same time.
+        log_to: Programs that are told, by name.
+        parallel: Trainings at the same time.
         quiet: Whether these say nothing.
     """
 
@@ -52,8 +52,8 @@ class Surroundings:
     info: RunInfo
     folds: Sequence[Splits]
     signals: Signals
-    track: Sequence[str] = ()
-    devices: int = 1
+    log_to: Sequence[str] = ()
+    parallel: int = 1
     quiet: bool = False
 
 
@@ -79,7 +79,7 @@ class Part:
 
     def like(self, asked: Config, comparison: Path) -> Path | None:
         """The run whose settings it takes; none if it searches its own: those of another fold have seen its test."""
-        return comparison / self.name if self.label and not (asked.folds and asked.tune) else None
+        return comparison / self.name if self.label and not (asked.folds and asked.trials) else None
 
 
 def compare(setup: Setup, around: Surroundings) -> None:
@@ -90,7 +90,7 @@ def compare(setup: Setup, around: Surroundings) -> None:
     setups = dict([("", setup), *preparing.repeats(setup, around.folds, around.signals)])
     for labels in [""], [label for label in setups if label]:  # repeats take the settings of the first
         parts = [Part(label, name) for label in labels for name in asked.strategies]
-        if around.devices > 1 and len(parts) > 1:
+        if around.parallel > 1 and len(parts) > 1:
             _at_once(parts, setup, around)
         else:
             _in_turn(parts, setups, around)
@@ -122,17 +122,17 @@ def _at_once(parts: Sequence[Part], setup: Setup, around: Surroundings) -> None:
             "folder": str(around.folder),
             "part": [part.label, part.name],
             "info": asdict(around.info),
-            "track": list(around.track),
+            "log_to": list(around.log_to),
             "paid": setup.features.seconds if part == hungry and not part.label else 0.0,
             "quiet": around.quiet,
             "parent": os.getpid(),
         }
 
     def words(title: str, place: int) -> list[str]:
-        asked = _share(around.info.details["asked"], setup, place, around.devices)
+        asked = _share(around.info.details["asked"], setup, place, around.parallel)
         return [sys.executable, "-m", "topwork", "part", json.dumps({**payloads[title], "asked": asked})]
 
-    process_pool.run(list(payloads), words, around.devices, around.signals, setup.progress.log)
+    process_pool.run(list(payloads), words, around.parallel, around.signals, setup.progress.log)
 
 
 def _share(asked: dict[str, Any], setup: Setup, place: int, devices: int) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def train_part(payload: str) -> None:
             setup = preparing.prepare(asked, manifest, folds[0], devices.resolve(asked.compute), silent, signals)
             setup.progress, setup.tracking = (
                 progress,
-                Notifier(make_callbacks(given["track"], ()), progress.log, folder),
+                Notifier(make_callbacks(given["log_to"], ()), progress.log, folder),
             )
             setup.paid = given["paid"]
             own = {"": setup, **dict(preparing.repeats(setup, folds, signals))}[part.label]
@@ -182,6 +182,6 @@ def train_part(payload: str) -> None:
 
 def curve_names(asked: Config) -> list[str]:
     """Strategies whose learning curve over labels is made: those that are quick, and those that were asked for."""
-    if asked.folds or "none" in asked.curve:
+    if asked.folds or "none" in asked.learning_curve:
         return []
-    return [name for name in asked.strategies if STRATEGIES[name].quick or name in asked.curve]
+    return [name for name in asked.strategies if STRATEGIES[name].quick or name in asked.learning_curve]

@@ -16,11 +16,11 @@ from topwork.strategies import DEFAULT_STRATEGIES, STRATEGIES
 # flag -> place in the configuration
 PLACES = {
     "source": "data.source",
-    "nested": "data.nested",
-    "crop": "data.crop",
-    "group": "data.group",
-    "leave_out": "data.leave_out",
-    "label": "data.label",
+    "labels_from_path": "data.labels_from_path",
+    "crop_to_box": "data.crop_to_box",
+    "group_by": "data.group_by",
+    "exclude": "data.exclude",
+    "label_key": "data.label_key",
     "class_names": "data.class_names",
     "val_fraction": "data.val_fraction",
     "test_fraction": "data.test_fraction",
@@ -32,15 +32,15 @@ PLACES = {
     "workers": "compute.workers",
     "threads": "compute.threads",
     "seed": "seed",
-    "seeds": "seeds",
+    "n_seeds": "n_seeds",
     "folds": "folds",
-    "tune": "tune",
-    "curve": "curve",
+    "trials": "trials",
+    "learning_curve": "learning_curve",
 }
 # flags of the training; in a comparison they go to the strategies that train on images
 TRAINING = ("epochs", "minutes", "batch_size", "lr", "weight_decay", "patience")
 # flags that name a file of settings
-FILES = ("leave_out", "class_names")
+FILES = ("exclude", "class_names")
 # flags that one strategy alone has
 OWN = {"freeze_stages": "finetune"}
 
@@ -88,9 +88,11 @@ def build(
         put(tree, f"settings.{name}" if name.split(".")[0] in STRATEGIES else name, value)
     if "weights" in tree.get("backbone", {}) and Path(tree["backbone"]["weights"]).is_file():
         tree["backbone"]["weights"] = str(Path(tree["backbone"]["weights"]).resolve())
-    missing = sorted(set(tree.get("curve", ())) - set(tree["strategies"]) - {"none"})
+    missing = sorted(set(tree.get("learning_curve", ())) - set(tree["strategies"]) - {"none"})
     if missing:
-        raise UsageError(f"--curve {missing[0]} is not among the strategies: {', '.join(tree['strategies'])}, or none.")
+        raise UsageError(
+            f"--learning-curve {missing[0]} is not among the strategies: {', '.join(tree['strategies'])}, or none."
+        )
     unknown = set(tree.get("settings", {})) - set(STRATEGIES)
     if unknown:
         raise UnknownName("strategy", sorted(unknown)[0], STRATEGIES)

@@ -41,9 +41,9 @@ class Job:
         kind: ``"run"`` or ``"comparison"``.
         out, resume, overwrite: See ``folders.choose``; a training that torchrun starts again resumes what it finds.
         progress: To people.
-        track, callbacks: See ``tracking.make_callbacks``.
+        log_to, callbacks: See ``tracking.make_callbacks``.
         command: What was typed, for ``run.json``; empty for the words of this process.
-        devices: Trainings of a comparison at the same time.
+        parallel: Trainings of a comparison at the same time.
 
     """
 
@@ -55,24 +55,24 @@ class Job:
         resume: bool,
         overwrite: bool,
         progress: PlainProgress | RichProgress,
-        track: Sequence[str] = (),
+        log_to: Sequence[str] = (),
         callbacks: Sequence[Any] = (),
         command: str = "",
-        devices: int = 1,
+        parallel: int = 1,
     ) -> None:
-        self.track = tuple(track)
-        self.callbacks = make_callbacks(track, callbacks)  # refused before anything is emptied
+        self.log_to = tuple(log_to)
+        self.callbacks = make_callbacks(log_to, callbacks)  # refused before anything is emptied
         self.asked, self.kind, self.progress, self.command = asked, kind, progress, command or _words()
         if out is not None and (out / "run.json").is_file():
             resume |= restarted(read_run_info(out).details.get("launch", ""))
-        self.resume, self.devices = resume, devices
+        self.resume, self.parallel = resume, parallel
         self.loading = threading.Thread(target=_load_torch, daemon=True)
         self.folds: list[Splits] = []
         self.device: Any = None  # resolved when the images are found, for torch is not loaded before
         self.folder = run_folders.choose(self._name(), out, resume, overwrite and not resume)
-        if self.resume and not track:  # those that it was begun with go on
-            self.track = tuple(read_run_info(self.folder).details.get("track", ()))
-            self.callbacks = make_callbacks(self.track, callbacks)
+        if self.resume and not log_to:  # those that it was begun with go on
+            self.log_to = tuple(read_run_info(self.folder).details.get("log_to", ()))
+            self.callbacks = make_callbacks(self.log_to, callbacks)
 
     def _name(self) -> str:
         what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
@@ -130,7 +130,7 @@ class Job:
 
             compare(
                 setup,
-                Surroundings(self.folder, info, self.folds, signals, self.track, self.devices, self.progress.quiet),
+                Surroundings(self.folder, info, self.folds, signals, self.log_to, self.parallel, self.progress.quiet),
             )
         self.progress.log(f"All files are in {self.folder}")
 
@@ -182,7 +182,7 @@ class Job:
             "asked": self.asked.model_dump(mode="json", exclude_none=True),
             "command": self.command,
             "topwork": version,
-            **({"track": list(self.track)} if self.track else {}),
+            **({"log_to": list(self.log_to)} if self.log_to else {}),
             **({"launch": launch_id()} if launch_id() else {}),
             **details,
         }

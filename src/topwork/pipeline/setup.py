@@ -76,7 +76,7 @@ def repeats(setup: Setup, folds: Sequence[Splits], signals: Signals) -> Iterator
             setup.progress, signals,
         )  # fmt: skip
         yield f"fold-{number}", replace(setup, splits=splits, features=store)
-    for seed in range(asked.seed + 1, asked.seed + asked.seeds):
+    for seed in range(asked.seed + 1, asked.seed + asked.n_seeds):
         yield f"seed-{seed}", replace(setup, config=asked.model_copy(update={"seed": seed}))
 
 
@@ -109,12 +109,12 @@ def _sharded(
 ) -> tuple[devices.DeviceContext, config.ComputeConfig]:
     """Decide whether networks that are trained whole are cut over the devices; all processes must call it."""
     compute, resolved = device
-    shard = resolved.shard
+    shard = resolved.fsdp
     if shard == "auto":
         room = devices.memory(compute)
         shard = bool(collectives.largest(int(room is not None and parameters * TRAINED_BYTES > room * FULL)))
     shard &= world().size > 1
-    return replace(compute, shard=shard), resolved.model_copy(update={"shard": shard})
+    return replace(compute, fsdp=shard), resolved.model_copy(update={"fsdp": shard})
 
 
 def prepare(

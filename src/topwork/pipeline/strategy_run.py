@@ -131,8 +131,8 @@ def _settings(name: str, strategy: Any, context: Context, setup: Setup, like: Pa
         given = setup.config.settings.get(name, {})
         settings = strategy.resolve(config.validate(strategy.Config, given, name), context)
         _check_devices(name, settings, context)
-        if setup.config.tune:
-            settings = tune(strategy, settings, set(given), context, setup.config.tune)
+        if setup.config.trials:
+            settings = tune(strategy, settings, set(given), context, setup.config.trials)
     own = {name: settings.model_dump(mode="json", exclude_none=True)}
     config.write(setup.config.model_copy(update={"strategies": (name,), "settings": own}), path)
     return settings
@@ -143,10 +143,10 @@ def _check_devices(name: str, settings: Any, context: Context) -> None:
     size, compute = world().size, context.compute
     if size == 1 or not STRATEGIES[name].trains_network:
         return
-    if compute.shard and (compute.precision == "float16" or settings.compile is True):
+    if compute.fsdp and (compute.precision == "float16" or settings.compile is True):
         raise UsageError(
             f"{name}: a network that is cut over devices trains in float32 or bfloat16 and not compiled. Leave out "
-            "--precision float16 and compile, or give --set compute.shard=false."
+            "--precision float16 and compile, or give --set compute.fsdp=false."
         )
     if getattr(settings, "freeze_stages", 0):
         raise UsageError("freeze_stages keeps what one process computes. Leave it out, or use one device.")
@@ -162,7 +162,7 @@ def _say_batches(name: str, settings: Any, setup: Setup) -> None:
     if place.size > 1:
         least, most = batch // place.size, -(-batch // place.size)
         each = str(least) if least == most else f"{least} or {most}"
-        cut = "; weights, gradients and optimizer are cut over them" if setup.compute.shard else ""
+        cut = "; weights, gradients and optimizer are cut over them" if setup.compute.fsdp else ""
         setup.progress.log(f"  {name}: {batch} images a step, {each} on each of {place.size} devices{cut}")
 
 
@@ -171,7 +171,7 @@ def _device_notes(name: str, settings: Any, setup: Setup) -> list[str]:
     size = world().size
     if size == 1 or not STRATEGIES[name].trains_network:
         return []
-    cut = " and of weights, gradients and optimizer (FSDP2)" if setup.compute.shard else ""
+    cut = " and of weights, gradients and optimizer (FSDP2)" if setup.compute.fsdp else ""
     notes = [f"{name} was trained on {size} devices, each with its share of every batch{cut}."]
     if settings.batch_norm == "update" and setup.compute.device.type != "cuda":
         notes.append(

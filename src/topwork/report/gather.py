@@ -133,7 +133,7 @@ class ReportData:
     """All that a report says, before any of it is turned into text.
 
     Attributes:
-        asked: What the command asked for; keys as in ``config.toml``, and ``seeds``, ``folds``, ``tune``.
+        asked: What the command asked for; keys as in ``config.toml``, and ``n_seeds``, ``folds``, ``trials``.
         split_hash: SHA-256 of ``split.csv``, or empty.
         predictions: Those on test, by strategy: of the first seed, or of all folds together.
         curves: Over labels.

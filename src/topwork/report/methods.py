@@ -69,13 +69,13 @@ def _training(data: ReportData) -> list[str]:
         cite = " (Wightman 2019)" if data.environment.get("timm") else ""
         verb = "uses" if len(names) == 1 else "use"
         lines.append(f"{listed(names)} {verb} the network {b.get('model')}{f' ({known})' if known else ''}{cite}.")
-    tune = data.asked.get("tune")
+    tune = data.asked.get("trials")
     tried = f" Of each strategy {tune} settings were tried." if tune else ""
     lines.append(
         "Epochs and all hyperparameters were chosen on the validation part; the test part was predicted once, at the "
         f"end.{tried}"
     )
-    seed, seeds = data.asked.get("seed", 0), int(data.asked.get("seeds") or 1)
+    seed, seeds = data.asked.get("seed", 0), int(data.asked.get("n_seeds") or 1)
     many = (
         f"Each strategy was trained with {seeds} seeds, beginning with {seed}." if seeds > 1 else f"The seed is {seed}."
     )

@@ -92,7 +92,7 @@ class Context:
             "train": len(self.splits.ids["train"]),
             **config.model_dump(mode="json"),
         }
-        stores = ShardStore if self.compute.shard and not quiet else CheckpointStore
+        stores = ShardStore if self.compute.fsdp and not quiet else CheckpointStore
         store = stores(self.folder / "checkpoints", plan, self.progress.log, shared=not quiet)
         seconds = SAVE_SECONDS if quiet else 0.0
         asked = self.signals.stop_requested if quiet else partial(wished, self.signals)
@@ -139,7 +139,7 @@ class Strategy(Protocol):
 
     name: str
     Config: type[Any]
-    search: Space  # what ``--tune`` tries
+    search: Space  # what ``--trials`` tries
 
     def resolve(self, config: Any, context: Context) -> Any:
         """The settings with every ``auto`` turned into a number; may time a few steps."""

@@ -38,7 +38,7 @@ class FinetuneConfig(ImageTrainingConfig):
     """Start from a linear head fitted on the frozen features (LP-FT), or from a random one."""
     batch_norm: Literal["update", "frozen"] = "frozen"
     """frozen: the fitted head keeps seeing the features it was fitted on."""
-    ema: float = Field(default=0.98, ge=0, lt=1)
+    ema_decay: float = Field(default=0.98, ge=0, lt=1)
     freeze_stages: int = Field(default=0, ge=0)
     """Stages of the backbone, beside its stem, that stay as pretrained; what they compute is kept on disk."""
     views: int = Field(default=4, ge=0)
@@ -66,7 +66,7 @@ class Finetune(LogitScores):
         lr=LogRange(1e-4, 2e-3),
         weight_decay=LogRange(1e-3, 0.3),
         label_smoothing=Options((0.0, 0.05, 0.1)),
-        min_crop=Options((0.3, 0.5, 0.8)),
+        min_crop_area=Options((0.3, 0.5, 0.8)),
         layer_decay=Options((0.7, 0.8, 0.85, 0.9, 1.0)),
     )
 
@@ -102,7 +102,7 @@ class Finetune(LogitScores):
         images, compute = context.images, context.compute
         transform = TrainTransform(config, images.spec, config.train_size, context.seed)
         front = compute.images(lower(fuse_batchnorm(backbone.module, images.spec.size), compute.dtype))
-        augmentation = config.model_dump(include={"train_size", "min_crop", "flip", "randaugment"})
+        augmentation = config.model_dump(include={"train_size", "min_crop_area", "flip", "randaugment"})
         settings = {"stages": config.freeze_stages, "seed": context.seed, **augmentation}
         key = feature_key(backbone, compute, "folded", EVAL_BATCH) | settings
         cache = FeatureCache(context.folder / STAGES, key, context.progress.log)
@@ -128,7 +128,7 @@ def _notes(config: FinetuneConfig) -> list[str]:
     follow = config.batch_norm == "update"
     statistics = "follow the training images" if follow else "keep their pretrained statistics"
     notes = [f"finetune: BatchNorm layers {statistics}"]
-    if config.ema:
+    if config.ema_decay:
         notes[0] += "; the figures are those of the averaged weights"
     if config.freeze_stages:
         seen = f"{config.views} augmented views of each image" if config.views else "the images without augmentation"

@@ -65,7 +65,7 @@ class Linear(LogitScores):
             tensors=tensors,
             whole=False,
             trained=(2, weight.size + bias.size),
-            selection={"C": choice.c, config.chosen_by: choice.accuracy},
+            selection={"C": choice.c, config.selection_metric: choice.accuracy},
             seconds=seconds,
         )
 

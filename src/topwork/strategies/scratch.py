@@ -30,7 +30,7 @@ class Scratch(LogitScores):
         lr=LogRange(3e-4, 1e-2),
         weight_decay=LogRange(1e-3, 0.3),
         label_smoothing=Options((0.0, 0.05, 0.1)),
-        min_crop=Options((0.3, 0.5, 0.8)),
+        min_crop_area=Options((0.3, 0.5, 0.8)),
     )
 
     def resolve(self, config: ScratchConfig, context: Context) -> ScratchConfig:

@@ -92,7 +92,7 @@ class SVM:
             tensors=tensors,
             whole=False,
             trained=(sum(name in ("weight", "bias", "dual") for name in tensors), size),
-            selection={"C": choice.c, "kernel": config.kernel, config.chosen_by: choice.accuracy},
+            selection={"C": choice.c, "kernel": config.kernel, config.selection_metric: choice.accuracy},
             seconds=seconds,
             notes=["svm scores are margins; its probabilities come from a calibration fitted on val."],
         )

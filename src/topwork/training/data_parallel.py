@@ -84,7 +84,7 @@ class Replicas:
         if self.world.size > 1:
             raise TopworkError(
                 "A device has run out of memory. Go on with a smaller --batch-size or more pieces of a batch "
-                "(--set finetune.accumulate=2) in a new run, or on more devices."
+                "(--set finetune.micro_batches=2) in a new run, or on more devices."
             )
 
     def whole(self, tensors: Tensors) -> Tensors:

@@ -122,8 +122,8 @@ class _Training:
         self.total = config.epochs * len(task.batches)
         self.replicas = _replicas(task, session.compute)
         self.optimizer = make_optimizer(task.groups, config)
-        self.averages = Averages(task.model, config.ema)
-        self.position = Position(pieces=config.accumulate)
+        self.averages = Averages(task.model, config.ema_decay)
+        self.position = Position(pieces=config.micro_batches)
         self.best: Tensors = {}
         self.scaler = torch.amp.GradScaler(session.compute.device.type, enabled=session.compute.precision == "float16")
         self._unread: list[torch.Tensor] = []  # losses of steps that a GPU may still be at
@@ -202,7 +202,7 @@ class _Training:
 
     def _set_rates(self, step: int) -> None:
         """The learning rates of a step, which counts from 0."""
-        rate = self.config.lr * schedule.factor(step, self.total, self.config.warmup)
+        rate = self.config.lr * schedule.factor(step, self.total, self.config.warmup_fraction)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
 
@@ -303,7 +303,7 @@ class _Training:
 
 
 def _replicas(task: Task, compute: DeviceContext) -> Replicas:
-    if not (task.shared and compute.shard):
+    if not (task.shared and compute.fsdp):
         return Replicas(task.model, task.forward, task.shared)
     from topwork.training.fully_sharded import Sharded  # half a second to load, and seldom needed
 

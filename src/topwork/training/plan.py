@@ -47,7 +47,7 @@ def resolve(
     compiling = config.compile
     if compiling == "auto":
         long = epochs * len(data.splits.ids["train"]) >= COMPILED_VISITS
-        compiling = on_cpu and not data.compute.shard and has_compiler() and long
+        compiling = on_cpu and not data.compute.fsdp and has_compiler() and long
     return config.model_copy(update={"epochs": epochs, "compile": compiling})
 
 
@@ -75,7 +75,7 @@ def _epochs(
     default = schedule.auto_epochs(len(data.splits.ids["train"]), *limits)
     if minutes is None:
         return asked or default
-    if data.compute.shard and data.compute.device.type != "cpu":
+    if data.compute.fsdp and data.compute.device.type != "cpu":
         raise UsageError("minutes are timed on one device, which does not hold this network. Give --epochs instead.")
     start = time.monotonic()
     seconds = seconds_per_epoch(new_task(config), config, data)

@@ -62,9 +62,11 @@ def list_images(kind: str, data: str, reading: Reading) -> Listing:
         MissingExtra: It needs an optional package.
     """
     source = find_source(kind, data)
-    for option in ("nested", "crop", "label", "class_names"):
+    for option in ("labels_from_path", "crop_to_box", "label_key", "class_names"):
         if getattr(reading, option) and option not in source.knows:
             able = ", ".join(other.name for other in SOURCES.values() if option in other.knows)
             name = option.replace("_", "-")
-            raise UsageError(f"--{name} is not for {data}, which is read as {source.name}; it is for: {able}.")
+            raise UsageError(
+                f"--{name.replace('_', '-')} is not for {data}, which is read as {source.name}; it is for: {able}."
+            )
     return adjust(source.list(Path(data), reading), reading)

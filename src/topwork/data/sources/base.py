@@ -38,24 +38,24 @@ class Reading:
     """How a source is read, beyond its usual way. A source refuses what it does not know.
 
     Attributes:
-        nested: Class names are paths of folders: ``dogs/terrier`` and ``cats/terrier`` are two classes.
-        crop: Of each photograph only the part in its bounding box.
-        group: A column of a table; ``"folder"``, the folder that an image lies in; or a regular expression searched in
-            the path of each image, whose first parenthesis, or all that it matches, is the group.
-        parts: ``"given"``: parts that the data come with are kept; ``"new"``: they are not.
-        leave_out: A file that names images to leave out, as ``topwork check --fix-list`` writes it; empty: none.
-        label: Of shards: what holds the label of a sample: ``cls``, ``txt``, ``json`` or ``json:KEY``; empty: the first
-            of them that a sample has.
+        labels_from_path: Class names are paths of folders: ``dogs/terrier`` and ``cats/terrier`` are two classes.
+        crop_to_box: Of each photograph only the part in its bounding box.
+        group_by: A column of a table; ``"folder"``, that of the image; or a regular expression searched in the path of
+            each image, whose first parenthesis, or all that it matches, is the group.
+        splits: ``"given"``: splits that the data come with are kept; ``"new"``: they are not.
+        exclude: A file that names images to exclude, as ``topwork check --write-exclude`` writes it; empty: none.
+        label_key: Of shards: what holds the label of a sample: ``cls``, ``txt``, ``json`` or ``json:KEY``; empty: the
+            first of them that a sample has.
         class_names: A file with a class name a line, for labels that are numbers; empty: none.
         tell: Called with (shards read, shards in all), for reading the headers of large ones can take long.
     """
 
-    nested: bool = False
-    crop: bool = False
-    group: str = ""
+    labels_from_path: bool = False
+    crop_to_box: bool = False
+    group_by: str = ""
     splits: str = "given"
-    leave_out: str = ""
-    label: str = ""
+    exclude: str = ""
+    label_key: str = ""
     class_names: str = ""
     tell: Callable[[int, int], None] | None = field(default=None, repr=False, compare=False)
 

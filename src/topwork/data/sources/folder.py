@@ -105,7 +105,7 @@ class FolderSource:
     """A folder of class folders; ids are paths below it, the label is the class folder's name."""
 
     name = "folder"
-    knows = frozenset({"nested"})
+    knows = frozenset({"labels_from_path"})
 
     def recognises(self, path: Path) -> bool:
         """Any folder."""
@@ -122,7 +122,7 @@ class FolderSource:
         top = _Folder(root, "")
         walk.enters(top)
         classes = [folder for folder in _class_folders(walk, top) if walk.enters(folder)]
-        _collect(walk, classes, reading.nested)
+        _collect(walk, classes, reading.labels_from_path)
         filled = {(image.split, image.label.split("/")[0]) for image in walk.images}
         for folder in classes:
             if (folder.split, folder.label) not in filled:

@@ -21,14 +21,14 @@ def adjust(listing: Listing, reading: Reading) -> Listing:
         UsageError: A pattern or a file that does not fit; the message names it.
     """
     images, ignored = list(listing.images), listing.ignored
-    if reading.leave_out:
-        out = _read_list(Path(reading.leave_out))
+    if reading.exclude:
+        out = _read_list(Path(reading.exclude))
         ignored = ignored | {image.id: "left out" for image in images if image.id in out}
         images = [image for image in images if image.id not in out]
     if reading.splits == "new":
         images = [replace(image, split="") for image in images]
-    if reading.group and not listing.grouped:
-        images = _grouped(images, reading.group)
+    if reading.group_by and not listing.grouped:
+        images = _grouped(images, reading.group_by)
     return replace(listing, images=tuple(images), ignored=ignored)
 
 
@@ -37,7 +37,7 @@ def _grouped(images: list[FoundImage], pattern: str) -> list[FoundImage]:
     grouped = [replace(image, group=find(image.id)) for image in images]
     if images and not any(image.group for image in grouped):
         raise UsageError(
-            f"--group {pattern!r} matches none of the paths, of which the first is {images[0].id!r}. Give a regular "
+            f"--group-by {pattern!r} matches none of the paths, of which the first is {images[0].id!r}. Give a regular "
             f"expression such as '(patient\\d+)', {FOLDER!r}, or a column of a table."
         )
     return grouped
@@ -51,7 +51,7 @@ def _searched(pattern: str) -> Callable[[str], str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"--group {pattern!r} is no regular expression: {error}.") from error
+        raise UsageError(f"--group-by {pattern!r} is no regular expression: {error}.") from error
 
     def find(image: str) -> str:
         match = compiled.search(image)
@@ -67,6 +67,6 @@ def _read_list(path: Path) -> set[str]:
             rows = [row for row in csv.reader(file) if row and row[0]]
     except (OSError, csv.Error) as error:
         raise UsageError(
-            f"{path} cannot be read: {error}. Give a list as `topwork check --fix-list` writes it."
+            f"{path} cannot be read: {error}. Give a list as `topwork check --write-exclude` writes it."
         ) from error
     return {row[0] for row in rows} - {"image"}

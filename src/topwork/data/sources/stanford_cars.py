@@ -19,7 +19,7 @@ class StanfordCarsSource:
     """A folder with the devkit; the label is the class name. It comes with a split if the labels of test are there."""
 
     name = "stanford-cars"
-    knows = frozenset({"crop"})
+    knows = frozenset({"crop_to_box"})
 
     def recognises(self, path: Path) -> bool:
         """A folder with ``cars_train/`` and ``devkit/cars_meta.mat``."""
@@ -36,9 +36,9 @@ class StanfordCarsSource:
         names = [str(name) for name in _read(root / _META, "class_names")]
         tests = next((root / test for test in _TEST if (root / test).is_file()), None)
         tests = tests if (root / "cars_test").is_dir() else None
-        images = [*_images(root, names, root / _TRAIN, "train" if tests else "", reading.crop)]
+        images = [*_images(root, names, root / _TRAIN, "train" if tests else "", reading.crop_to_box)]
         if tests:
-            images += _images(root, names, tests, "test", reading.crop)
+            images += _images(root, names, tests, "test", reading.crop_to_box)
         return Listing(root, self.name, tuple(images), _ignored(root, images))
 
 

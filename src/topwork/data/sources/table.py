@@ -33,7 +33,7 @@ class TableSource:
     """
 
     name = "table"
-    knows = frozenset({"crop"})
+    knows = frozenset({"crop_to_box"})
 
     def recognises(self, path: Path) -> bool:
         """A file with a suffix of such tables."""
@@ -79,18 +79,20 @@ class _Columns:
             return next((names[name] for name in allowed if name in names), None)
 
         self._path, self._label, self._split = find(PATH), find(LABEL), find(SPLIT)
-        self._weight, self._box = find(("weight",)), find(BOX) if reading.crop else None
-        asked = names.get(reading.group.lower()) if reading.group else None
+        self._weight, self._box = find(("weight",)), find(BOX) if reading.crop_to_box else None
+        asked = names.get(reading.group_by.lower()) if reading.group_by else None
         self._group = asked or find(("group",))
-        self.grouped = bool(asked) or (not reading.group and bool(self._group))
+        self.grouped = bool(asked) or (not reading.group_by and bool(self._group))
         for column, what in ((self._path, PATH), (self._label, LABEL)):
             if column is None:
                 raise DataError(
                     f"{table} has no column {what[0]!r} (or {', '.join(what[1:5])}), but {', '.join(first)}. "
                     "Rename one."
                 )
-        if reading.crop and self._box is None:
-            raise UsageError(f"{table} has no column 'box' (left, top, width, height) to crop by. Leave --crop out.")
+        if reading.crop_to_box and self._box is None:
+            raise UsageError(
+                f"{table} has no column 'box' (left, top, width, height) to crop by. Leave --crop-to-box out."
+            )
 
     def image(self, line: int, row: Row, root: Path) -> FoundImage:
         """The image of a row."""

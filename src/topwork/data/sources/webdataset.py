@@ -56,7 +56,7 @@ class WebDatasetSource:
     """
 
     name = "webdataset"
-    knows = frozenset({"label", "class_names"})
+    knows = frozenset({"label_key", "class_names"})
 
     def recognises(self, path: Path) -> bool:
         """An address, a pattern of shards, a shard, or a folder that holds shards and no other folders."""
@@ -183,14 +183,16 @@ class _Wish:
     """Where labels are, and what they are called."""
 
     def __init__(self, reading: Reading) -> None:
-        kind, _, self._key = reading.label.partition(":")
+        kind, _, self._key = reading.label_key.partition(":")
         if kind not in ("", *LABELS) or (self._key and kind != "json"):
-            raise UsageError(f"--label {reading.label!r} is unknown; allowed are {', '.join(LABELS)} and json:KEY.")
+            raise UsageError(
+                f"--label-key {reading.label_key!r} is unknown; allowed are {', '.join(LABELS)} and json:KEY."
+            )
         self._kinds = (kind,) if kind else LABELS
         self._names = _class_names(reading.class_names)
         self._file = reading.class_names
         self.advice = (
-            f"Labels are looked for in files .{', .'.join(self._kinds)}; --label names one, e.g. json:species."
+            f"Labels are looked for in files .{', .'.join(self._kinds)}; --label-key names one, e.g. json:species."
         )
 
     def label(self, found: dict[str, bytes], place: str) -> str:
@@ -213,7 +215,7 @@ class _Wish:
         try:
             value: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"The .json of {place} cannot be read: {error}. Use another --label.") from error
+            raise DataError(f"The .json of {place} cannot be read: {error}. Use another --label-key.") from error
         if isinstance(value, dict):
             keys = self._key.split(".") if self._key else [next((key for key in _KEYS if key in value), "")]
             for key in keys:

@@ -1,4 +1,4 @@
-"""Telling other programs about trainings, never unless asked: ``--track NAME``, or callbacks from Python.
+"""Telling other programs about trainings, never unless asked: ``--log-to NAME``, or callbacks from Python.
 
 A kind of tracker is one file here and one line in ``TRACKERS``; what is not in it is a ``Callback`` of the user's own.
 """

@@ -25,7 +25,7 @@ class TensorBoard(Callback):
 
     def __init__(self) -> None:
         if importlib.util.find_spec("tensorboard") is None:
-            raise MissingDependency("--track tensorboard", "tensorboard")
+            raise MissingDependency("--log-to tensorboard", "tensorboard")
         self._writers: dict[Path, Any] = {}
 
     def on_start(self, run: TrainingRun) -> None:
