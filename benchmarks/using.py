@@ -42,7 +42,9 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
     write_bundle(
         folder, tensors | {f"head.{name}": tensor for name, tensor in head.items()}, strategy="linear", model=MODEL,
         classes=tuple(f"class {i}" for i in range(classes)), spec=backbone.spec, neighbours=neighbours,
-        details={"decision": {"temperature": 1.0, "unsure_below": 0.5, "unlike": {"threshold": 0.5, "neighbours": 10}}},
+        details={"decision": {
+            "temperature": 1.0, "confidence_threshold": 0.5, "ood": {"threshold": 0.5, "neighbours": 10},
+        }},
     )  # fmt: skip
 
 

@@ -20,9 +20,9 @@ DETAILS = {
     "weights_license": "apache-2.0", "data_license": "", "topwork": "0", "scores": "logit", "pixels": 1,
     "data": {"name": "photos", "note": "", "images": {"train": 1000, "val": 100, "test": 200}},
     "decision": {
-        "temperature": 1.5, "images": 100, "unsure_below": 0.6,
-        "unsure": {"test": {"coverage": 0.9, "accuracy": None, "of_all": 0.9}},
-        "unlike": {"threshold": 0.3, "neighbours": 5, "false_alarm_test": FIGURE},
+        "temperature": 1.5, "images": 100, "confidence_threshold": 0.6,
+        "abstain": {"test": {"coverage": 0.9, "accuracy": None, "overall_accuracy": 0.9}},
+        "ood": {"threshold": 0.3, "neighbours": 5, "test_false_positive_rate": FIGURE},
     },
 }  # fmt: skip
 FACTS = Facts(

@@ -94,7 +94,7 @@ class TestEveryStrategy:
         assert bundle.temperature == 1 if name == "svm" else bundle.temperature > 0
         sure = calibrated(load(name), run.predictions.scores, bundle.head, bundle.temperature)
         np.testing.assert_allclose(sure, run.predictions.probabilities, atol=1e-12)
-        below, facts = bundle.decision["unsure_below"], bundle.decision["unsure"]["test"]
+        below, facts = bundle.decision["confidence_threshold"], bundle.decision["abstain"]["test"]
         assert facts["coverage"] == (sure.max(axis=1) >= below).mean()
 
     def test_the_bundle_knows_training_images_from_foreign_ones(
@@ -112,10 +112,10 @@ class TestEveryStrategy:
             noise = network.backbone(subject.inputs([Image.effect_noise((48, 48), 120).convert("RGB")])).numpy()
         distances = bundle.neighbours.distances(features)
         np.testing.assert_allclose(distances[:3], 0, atol=2e-3)  # they are among them, and k is 1 here
-        unlike = bundle.decision["unlike"]
-        assert (distances[3:] > unlike["threshold"]).mean() == unlike["false_alarm_test"]["value"]
+        ood = bundle.decision["ood"]
+        assert (distances[3:] > ood["threshold"]).mean() == ood["test_false_positive_rate"]["value"]
         if name != "scratch":  # nearly random weights see little
-            assert bundle.neighbours.distances(noise)[0] > unlike["threshold"]
+            assert bundle.neighbours.distances(noise)[0] > ood["threshold"]
 
     def test_it_says_what_it_costs(self, comparison: topwork.Comparison, name: str) -> None:
         costs = comparison[name].metrics["costs"]
@@ -226,8 +226,8 @@ def test_no_figure_of_test_chooses_anything(photos: Path, tmp_path: Path, compar
         assert weights[0] == weights[1], name
         assert a.metrics["val"] == b.metrics["val"]
         one, other = (run.metrics["decision"] for run in (a, b))
-        assert [one[key] for key in ("temperature", "unsure_below")] == [
-            other[key] for key in ("temperature", "unsure_below")
+        assert [one[key] for key in ("temperature", "confidence_threshold")] == [
+            other[key] for key in ("temperature", "confidence_threshold")
         ]
-        assert one["unlike"]["threshold"] == other["unlike"]["threshold"]
+        assert one["ood"]["threshold"] == other["ood"]["threshold"]
     assert runs[0]["mlp"].metrics["test"] != runs[1]["mlp"].metrics["test"]

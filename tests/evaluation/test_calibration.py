@@ -104,7 +104,7 @@ def test_the_curve_says_what_counting_says(images: int, classes: int, seed: int)
 def test_unsure_halves_the_errors_where_that_leaves_half_of_the_images() -> None:
     logits, labels = drawn(5000, 3, 1.0, np.random.default_rng(0))
     probabilities = softmax(logits, axis=1)
-    below = calibration.unsure_threshold(probabilities, labels)
+    below = calibration.choose_confidence_threshold(probabilities, labels)
     whole = calibration.answered(probabilities, labels, 0.0)
     left = calibration.answered(probabilities, labels, below)
     assert whole.accuracy is not None
@@ -118,6 +118,6 @@ def test_unsure_halves_the_errors_where_that_leaves_half_of_the_images() -> None
 
 def test_a_prediction_more_likely_wrong_than_right_is_always_unsure() -> None:
     probabilities = np.array([[0.4, 0.3, 0.3], [0.45, 0.3, 0.25]])
-    assert calibration.unsure_threshold(probabilities, np.array([0, 0])) == 0.5
-    assert calibration.unsure_threshold(np.full((4, 2), np.nan), np.zeros(4, int)) == 0.5
+    assert calibration.choose_confidence_threshold(probabilities, np.array([0, 0])) == 0.5
+    assert calibration.choose_confidence_threshold(np.full((4, 2), np.nan), np.zeros(4, int)) == 0.5
     assert calibration.answered(probabilities, np.array([0, 0]), 0.5).accuracy is None

@@ -27,23 +27,23 @@ def test_what_is_in_it_is_json_and_true() -> None:
     assert json.loads(json.dumps(value)) == value
     assert value["images"] == 200
     assert value["temperature"] > 1
-    assert value["unlike"]["neighbours"] == 4
-    assert value["unlike"]["false_alarm"] <= 0.05
-    assert value["unlike"]["false_alarm_test"]["low"] <= 0.05 <= value["unlike"]["false_alarm_test"]["high"]
+    assert value["ood"]["neighbours"] == 4
+    assert value["ood"]["false_positive_rate"] <= 0.05
+    assert value["ood"]["test_false_positive_rate"]["low"] <= 0.05 <= value["ood"]["test_false_positive_rate"]["high"]
     for split in ("val", "test"):
-        facts = value["unsure"][split]
-        assert facts["accuracy"] > facts["of_all"]
+        facts = value["abstain"][split]
+        assert facts["accuracy"] > facts["overall_accuracy"]
         assert 0.4 < facts["coverage"] < 1
 
 
 def test_test_decides_nothing() -> None:
     one, other = decided(), decided(flip_test=True)
-    for key in ("temperature", "unsure_below", "images"):
+    for key in ("temperature", "confidence_threshold", "images"):
         assert one[key] == other[key]
-    assert one["unsure"]["val"] == other["unsure"]["val"]
-    assert one["unlike"]["threshold"] == other["unlike"]["threshold"]
-    assert other["unlike"]["false_alarm_test"]["value"] == 1
-    assert one["unsure"]["test"] != other["unsure"]["test"]
+    assert one["abstain"]["val"] == other["abstain"]["val"]
+    assert one["ood"]["threshold"] == other["ood"]["threshold"]
+    assert other["ood"]["test_false_positive_rate"]["value"] == 1
+    assert one["abstain"]["test"] != other["abstain"]["test"]
 
 
 def test_margins_are_left_to_their_own_calibration() -> None:

@@ -1,4 +1,4 @@
-"""Distances to training images against scikit-learn; the share of false alarms by simulation."""
+"""Distances to training images against scikit-learn; the false-positive rate by simulation."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def test_images_of_length_zero_are_at_a_right_angle_to_all() -> None:
 
 
 @pytest.mark.parametrize("images", [19, 100, 333])
-def test_false_alarms_are_as_many_as_were_chosen(images: int) -> None:
+def test_the_false_positive_rate_is_the_chosen_one(images: int) -> None:
     """The mean over thousands of val sets of the share of new images, drawn as val was, above the threshold."""
     rng = np.random.default_rng(0)
     limits = np.array([ood.threshold(rng.random(images)) for _ in range(4000)])
     shares = 1 - limits  # of images with uniform distances
     rank = int(np.ceil((images + 1) * 0.95))
     assert shares.mean() == pytest.approx(1 - rank / (images + 1), abs=0.003)
-    assert shares.mean() <= ood.FALSE_ALARMS + 0.003
+    assert shares.mean() <= ood.FALSE_POSITIVE_RATE + 0.003
 
 
 def test_few_images_give_their_largest_distance() -> None:

@@ -73,7 +73,7 @@ def test_images_set_aside_are_read_from_the_manifest_if_run_json_does_not_have_t
     del info["details"]["data"]["set_aside"]
     storage.write_json(folder / "run.json", info)
     rows = [["a/bad.png", "a", "set aside", "the file is empty", "", 0, 0, "", ""]]
-    columns = ["id", "label", "status", "reason", "sha256", "width", "height", "part", "stratum"]
+    columns = ["id", "label", "status", "reason", "sha256", "width", "height", "split", "stratum"]
     storage.write_csv(folder / "manifest.csv", columns, rows)
     assert gather(folder).data.set_aside == (("a/bad.png", "the file is empty"),)
 

@@ -80,8 +80,8 @@ def test_a_photo_is_dropped_looked_at_and_downloaded(page: Page, mlp: Predictor,
     expect(page.locator(".answer")).to_have_text(said.label)
     guesses = page.locator(".guess .name").all_text_contents()
     assert guesses == [guess.label for guess in said.top]
-    assert (page.locator(".alert", has_text="Unsure").count() == 1) == said.unsure
-    assert (page.locator(".alert", has_text="Unlike").count() == 1) == said.unlike
+    assert (page.locator(".alert", has_text="Unsure").count() == 1) == said.abstain
+    assert (page.locator(".alert", has_text="Unlike").count() == 1) == said.out_of_distribution
     expect(page.locator(f'.frame[data-shown="{said.label}"]')).to_be_visible()
     first = page.locator(".frame canvas").screenshot()
     page.get_by_role("radio", name=guesses[1]).check(force=True)
@@ -138,7 +138,7 @@ def test_many_photos_in_a_table_by_keyboard_and_as_csv(
         assert row["label"] == prediction.label
         if not prediction.error:
             assert float(row["probability"]) == prediction.probability
-            assert row["unsure"] == ("yes" if prediction.unsure else "no")
+            assert row["abstain"] == ("yes" if prediction.abstain else "no")
             assert float(row["probability_3"]) == prediction.top[2].probability
     page.click("#clear")
     expect(page.locator("#results")).to_be_hidden()

@@ -143,8 +143,8 @@ def _figures(facts: Facts) -> str:
 
 def _answers(facts: Facts) -> str:
     decision = facts.details["decision"]
-    test, unlike = decision["unsure"]["test"], decision["unlike"]
-    alarm = unlike["false_alarm_test"]
+    test, ood = decision["abstain"]["test"], decision["ood"]
+    false_positives = ood["test_false_positive_rate"]
     answered = "" if test["accuracy"] is None else f", of which {test['accuracy']:.1%} were right"
     way = (
         f"scores are divided by the temperature {decision['temperature']:.3g}"
@@ -154,12 +154,12 @@ def _answers(facts: Facts) -> str:
     return (
         "## What its answers mean\n\n"
         f"- **Probability**: calibrated on {decision['images']:,} val images ({way}).\n"
-        f"- **unsure**: the highest probability is below {decision['unsure_below']:.3g}. On test "
-        f"{test['coverage']:.1%} of the images were answered{answered} (of all: {test['of_all']:.1%}).\n"
-        f"- **unlike training**: the image is farther than {unlike['threshold']:.3g} (1 - cosine) from its "
-        f"{unlike['neighbours']} nearest stored training images. {alarm['value']:.1%} "
-        f"[{100 * alarm['low']:.1f}, {100 * alarm['high']:.1f}] of the test images, which are like training, were "
-        "called so; how many foreign images it misses was not measured."
+        f"- **unsure**: the highest probability is below {decision['confidence_threshold']:.3g}. On test "
+        f"{test['coverage']:.1%} of the images were answered{answered} (of all: {test['overall_accuracy']:.1%}).\n"
+        f"- **unlike training**: the image is farther than {ood['threshold']:.3g} (1 - cosine) from its "
+        f"{ood['neighbours']} nearest stored training images. {false_positives['value']:.1%} "
+        f"[{100 * false_positives['low']:.1f}, {100 * false_positives['high']:.1f}] of the test images, which "
+        "are like training, were called so; how many foreign images it misses was not measured."
     )
 
 

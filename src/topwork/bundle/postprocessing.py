@@ -42,8 +42,8 @@ class Prediction:
     Attributes:
         image: Its name as it was given.
         top: The most probable classes, the best first; empty if the image cannot be used.
-        unsure: Whether the probability of the best is below the threshold that val gave; None if there is none.
-        unlike: Whether the image is farther from the training images than those of val are; None if not known.
+        abstain: Whether the probability of the best is below the threshold that val gave; None if there is none.
+        out_of_distribution: Whether the image is unlike the training images; None if not known.
         distance: To the k-th nearest training image, 1 - cosine similarity; None if not known.
         error: Why the image cannot be used; empty for one that can.
         neighbours: The nearest training images, if they were asked for.
@@ -51,8 +51,8 @@ class Prediction:
 
     image: str
     top: tuple[Guess, ...] = ()
-    unsure: bool | None = None
-    unlike: bool | None = None
+    abstain: bool | None = None
+    out_of_distribution: bool | None = None
     distance: float | None = None
     error: str = ""
     neighbours: tuple[Neighbour, ...] = ()
@@ -93,20 +93,20 @@ class Decision:
 
     Attributes:
         temperature: Scores are divided by it.
-        unsure_below: Probability below which a prediction is unsure; None if the bundle has no such threshold.
-        unlike_above: Distance above which an image is unlike training; None if not known.
+        confidence_threshold: Probability below which a prediction is unsure; None if the bundle has no such threshold.
+        ood_threshold: Distance above which an image is unlike training; None if not known.
         k: The distance to which of the nearest training images counts.
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        stored, unlike = bundle.decision, bundle.decision.get("unlike") or {}
+        stored, ood = bundle.decision, bundle.decision.get("ood") or {}
         self._strategy, self._tensors, self._classes = load(bundle.strategy), bundle.head, bundle.classes
         bank = bundle.neighbours  # in float32 from here on, not anew for each batch
         self._bank = bank and replace(bank, features=bank.features.astype(np.float32))
         self.temperature = bundle.temperature
-        self.unsure_below: float | None = stored.get("unsure_below")
-        self.unlike_above: float | None = unlike.get("threshold") if self._bank else None
-        self.k = int(unlike.get("neighbours", 1))
+        self.confidence_threshold: float | None = stored.get("confidence_threshold")
+        self.ood_threshold: float | None = ood.get("threshold") if self._bank else None
+        self.k = int(ood.get("neighbours", 1))
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """float64 (N, K) of scores float64 (N, K)."""
@@ -138,14 +138,14 @@ class Decision:
         best = int(scores.argmax())  # as in evaluation: the score decides, of equals the first
         order = sorted(range(len(scores)), key=lambda i: (i != best, -probabilities[i]))
         guesses = tuple(Guess(self._classes[i], float(probabilities[i])) for i in order[: top or None])
-        unsure = None if self.unsure_below is None else bool(probabilities.max() < self.unsure_below)
-        distance = unlike = None
+        abstain = None if self.confidence_threshold is None else bool(probabilities.max() < self.confidence_threshold)
+        distance = out_of_distribution = None
         near: tuple[Neighbour, ...] = ()
         if answers.distances is not None and answers.nearest is not None and self._bank is not None:
             distance = float(answers.distances[row][min(self.k, answers.distances.shape[1]) - 1])
-            unlike = None if self.unlike_above is None else distance > self.unlike_above
+            out_of_distribution = None if self.ood_threshold is None else distance > self.ood_threshold
             near = tuple(
                 Neighbour(self._bank.ids[i], self._classes[self._bank.labels[i]], float(d))
                 for i, d in zip(answers.nearest[row][:neighbours], answers.distances[row], strict=False)
             )
-        return Prediction(name, guesses, unsure, unlike, distance, neighbours=near)
+        return Prediction(name, guesses, abstain, out_of_distribution, distance, neighbours=near)

@@ -174,7 +174,7 @@ def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.nd
     return confidence[order][last], kept / len(labels), right[last] / kept
 
 
-def unsure_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
+def choose_confidence_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The confidence below which a prediction is called unsure, chosen on val.
 
     The lowest that halves the error rate of what is still answered; if that would leave less than half of the images,

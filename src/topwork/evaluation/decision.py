@@ -35,34 +35,35 @@ def fit_decision(
         neighbours: k.
 
     Returns:
-        ``temperature``; ``unsure_below``, a confidence; ``unsure``: on ``val`` and ``test`` the ``coverage`` (share
-        that is answered), the ``accuracy`` of what is answered and ``of_all``; ``unlike``: ``threshold``, a distance,
-        above which the share ``false_alarm`` of val lies by choice and ``false_alarm_test`` of test was found.
+        ``temperature``; ``confidence_threshold``, below which the model abstains; ``abstain``: for ``val`` and ``test``
+        the ``coverage`` (share of images that are not abstained on), their ``accuracy`` and the ``overall_accuracy``;
+        ``ood``: ``threshold``, the distance above which an image is flagged as out of distribution, with the
+        ``false_positive_rate`` on the validation set and the ``test_false_positive_rate``.
     """
     temperature = calibration.fit_temperature(scores["val"], labels["val"]) if logits else 1.0
     sure = {split: probabilities(scores[split], temperature) for split in ("val", "test")}
-    below = calibration.unsure_threshold(sure["val"], labels["val"])
+    below = calibration.choose_confidence_threshold(sure["val"], labels["val"])
     limit = ood.threshold(distances["val"])
-    alarms = {split: int((distances[split] > limit).sum()) for split in ("val", "test")}
+    false_positives = {split: int((distances[split] > limit).sum()) for split in ("val", "test")}
     images = len(labels["test"])
-    low, high = wilson(alarms["test"], images)
+    low, high = wilson(false_positives["test"], images)
     return {
         "temperature": temperature,
         "calibrated_on": "val",
         "images": len(labels["val"]),
-        "unsure_below": below,
-        "unsure": {split: _unsure(sure[split], labels[split], below) for split in ("val", "test")},
-        "unlike": {
+        "confidence_threshold": below,
+        "abstain": {split: _selective(sure[split], labels[split], below) for split in ("val", "test")},
+        "ood": {
             "threshold": limit,
             "neighbours": neighbours,
-            "false_alarm": alarms["val"] / len(labels["val"]),
-            "false_alarm_wanted": ood.FALSE_ALARMS,
-            "false_alarm_test": {"value": alarms["test"] / images, "low": low, "high": high},
+            "false_positive_rate": false_positives["val"] / len(labels["val"]),
+            "target_false_positive_rate": ood.FALSE_POSITIVE_RATE,
+            "test_false_positive_rate": {"value": false_positives["test"] / images, "low": low, "high": high},
         },
     }
 
 
-def _unsure(probabilities: np.ndarray, labels: np.ndarray, below: float) -> dict[str, float | None]:
+def _selective(probabilities: np.ndarray, labels: np.ndarray, below: float) -> dict[str, float | None]:
     left = calibration.answered(probabilities, labels, below)
     of_all = float((probabilities.argmax(axis=1) == labels).mean())
-    return {"coverage": left.coverage, "accuracy": left.accuracy, "of_all": of_all}
+    return {"coverage": left.coverage, "accuracy": left.accuracy, "overall_accuracy": of_all}

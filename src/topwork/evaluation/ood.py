@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MOST = 5000  # training images that are kept for comparison
-FALSE_ALARMS = 0.05  # share of images like those of training that may be called unlike them
+FALSE_POSITIVE_RATE = 0.05  # share of images like those of training that may be called unlike them
 _BLOCK = 16  # images compared at once, always so many: the last bits of a product depend on its shape
 
 
@@ -87,11 +87,11 @@ def chosen_rows(labels: np.ndarray, seed: int, most: int = MOST) -> np.ndarray:
     return np.sort(by_class[np.argsort(rank / size, kind="stable")[:most]])
 
 
-def threshold(distances: np.ndarray, false_alarms: float = FALSE_ALARMS) -> float:
+def threshold(distances: np.ndarray, false_positive_rate: float = FALSE_POSITIVE_RATE) -> float:
     """The distance above which an image is called unlike training, from those of N >= 1 images that are like it.
 
-    The smallest of the distances that a new image like these exceeds with a probability of at most ``false_alarms``
-    (the conformal quantile: Vovk et al. 2005); the largest if there are too few for that.
+    The smallest of the distances that a new image like these exceeds with a probability of at most
+    ``false_positive_rate`` (the conformal quantile: Vovk et al. 2005); the largest if there are too few for that.
     """
-    rank = int(np.ceil((len(distances) + 1) * (1 - false_alarms)))
+    rank = int(np.ceil((len(distances) + 1) * (1 - false_positive_rate)))
     return float(np.sort(distances)[min(rank, len(distances)) - 1])

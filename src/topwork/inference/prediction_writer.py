@@ -24,8 +24,8 @@ def as_dict(prediction: Prediction) -> dict[str, Any]:
         "image": prediction.image,
         "label": prediction.label or None,
         "probability": prediction.probability,
-        "unsure": prediction.unsure,
-        "unlike_training": prediction.unlike,
+        "abstain": prediction.abstain,
+        "out_of_distribution": prediction.out_of_distribution,
         "distance": prediction.distance,
         "error": prediction.error or None,
         "top": [{"label": guess.label, "probability": guess.probability} for guess in prediction.top],
@@ -39,7 +39,7 @@ def as_dict(prediction: Prediction) -> dict[str, Any]:
 def header(top: int) -> list[str]:
     """The columns of the CSV: the best class, what is said about it, then the next ones."""
     rest = [f"{name}_{place}" for place in range(2, top + 1) for name in ("label", "probability")]
-    return ["image", "label", "probability", "unsure", "unlike_training", "distance", "error", *rest]
+    return ["image", "label", "probability", "abstain", "out_of_distribution", "distance", "error", *rest]
 
 
 def cells(prediction: Prediction, top: int) -> list[str]:
@@ -49,7 +49,7 @@ def cells(prediction: Prediction, top: int) -> list[str]:
         return "" if value is None else ("yes" if value else "no") if isinstance(value, bool) else repr(value)
 
     row = [prediction.image, prediction.label, text(prediction.probability)]
-    row += [text(prediction.unsure), text(prediction.unlike), text(prediction.distance), prediction.error]
+    row += [text(prediction.abstain), text(prediction.out_of_distribution), text(prediction.distance), prediction.error]
     rest = [cell for guess in prediction.top[1:] for cell in (guess.label, repr(guess.probability))]
     return row + rest + [""] * (2 * (top - 1) - len(rest))
 

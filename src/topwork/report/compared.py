@@ -28,10 +28,10 @@ class Calibrated:
         bins: Confidence against accuracy.
         error: Expected calibration error with its interval.
         coverage, accuracy: Of the surest images, float (P,), coverage rising.
-        unsure_below: Confidence, chosen on val, or None.
+        confidence_threshold: Confidence, chosen on val, or None.
         at: Coverage and accuracy on test at that threshold, or None.
         temperature: Fitted on val, or None.
-        alarm: Share of test images that were called unlike training; ``alarm_wanted`` was asked for on val.
+        false_positive_rate: Share of test images that were flagged as out of distribution; ``target_...`` on val.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Calibrated:
     error: Figure
     coverage: np.ndarray
     accuracy: np.ndarray
-    unsure_below: float | None
+    confidence_threshold: float | None
     at: tuple[float, float] | None
     temperature: float | None
-    alarm: Figure
-    alarm_wanted: float | None
+    false_positive_rate: Figure
+    target_false_positive_rate: float | None
 
 
 def calibrated(data: ReportData) -> list[Calibrated]:
@@ -56,11 +56,11 @@ def calibrated(data: ReportData) -> list[Calibrated]:
             continue
         sure, labels = predictions.probabilities, predictions.labels
         decision = strategy.decision
-        below = decision.get("unsure_below")
+        below = decision.get("confidence_threshold")
         left = calibration.answered(sure, labels, below) if below is not None else None
         at = (left.coverage, left.accuracy) if left and left.accuracy is not None else None
-        unlike: Mapping[str, Any] = decision.get("unlike") or {}
-        alarm: Mapping[str, Any] = unlike.get("false_alarm_test") or {}
+        ood: Mapping[str, Any] = decision.get("ood") or {}
+        false_positives: Mapping[str, Any] = ood.get("test_false_positive_rate") or {}
         bins = calibration.reliability(sure, labels)
         known = strategy.test.figures.get("ece")
         error = known if known and abs((known.value or 0) - bins.error) < 1e-9 else Figure(bins.error)
@@ -68,7 +68,8 @@ def calibrated(data: ReportData) -> list[Calibrated]:
         found.append(
             Calibrated(
                 strategy.name, series, bins, error, coverage, accuracy, below, at, decision.get("temperature"),
-                Figure(alarm.get("value"), alarm.get("low"), alarm.get("high")), unlike.get("false_alarm_wanted"),
+                Figure(*(false_positives.get(key) for key in ("value", "low", "high"))),
+                ood.get("target_false_positive_rate"),
             )
         )  # fmt: skip
     return found

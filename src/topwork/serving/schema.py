@@ -29,8 +29,8 @@ class Prediction(BaseModel):
     image: str = Field(description="The file's name as it was sent")
     label: str | None
     probability: float | None
-    unsure: bool | None = Field(description="Whether the probability is below the threshold that val gave")
-    unlike_training: bool | None = Field(description="Whether it is farther from the training images than those of val")
+    abstain: bool | None = Field(description="Whether the probability is below the confidence threshold")
+    out_of_distribution: bool | None = Field(description="Whether it is unlike the training images")
     distance: float | None
     error: str | None = Field(description="Why the image cannot be used; everything else is empty then")
     top: list[Guess]

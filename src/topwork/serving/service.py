@@ -147,8 +147,8 @@ class Service:
             "classes": list(model.classes),
             "input": {"size": model.spec.size, "resize": model.spec.resize, "view": self.region},
             "decision": {
-                "unsure_below": model.decision.unsure_below,
-                "unlike_above": model.decision.unlike_above,
+                "confidence_threshold": model.decision.confidence_threshold,
+                "ood_threshold": model.decision.ood_threshold,
                 "temperature": model.decision.temperature,
             },
             "test": test,

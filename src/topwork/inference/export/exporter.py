@@ -202,7 +202,7 @@ class _Making:
             "classes": list(bundle.classes),
             "input": "images: uint8 (N, H, W, 3), RGB, upright, any size",
             "outputs": "probabilities: float32 (N, K), calibrated; scores: float32 (N, K)",
-            "unsure_below": decision.unsure_below,
+            "confidence_threshold": decision.confidence_threshold,
             "weights_license": bundle.details.get("weights_license", ""),
             "data_license": bundle.details.get("data_license", ""),
         }

@@ -1,10 +1,10 @@
 // The answers as CSV, with the columns of `topwork predict`.
 export function csv(rows, top) {
-  const columns = ["image", "label", "probability", "unsure", "unlike_training", "distance", "error"];
+  const columns = ["image", "label", "probability", "abstain", "out_of_distribution", "distance", "error"];
   for (let place = 2; place <= top; place++) columns.push(`label_${place}`, `probability_${place}`);
   const lines = rows.map((row) => {
     const rest = row.top.slice(1, top).flatMap((guess) => [guess.label, guess.probability]);
-    const cells = [row.image, row.label, row.probability, row.unsure, row.unlike_training, row.distance, row.error];
+    const cells = [row.image, row.label, row.probability, row.abstain, row.out_of_distribution, row.distance, row.error];
     return [...cells, ...rest, ...Array(columns.length - cells.length - rest.length).fill(null)];
   });
   return [columns, ...lines].map((line) => `${line.map(cell).join(",")}\n`).join("");

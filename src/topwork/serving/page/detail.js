@@ -60,10 +60,10 @@ function warnings(row) {
   const found = [];
   const say = (title, text) => found.push(el("p", { class: "alert" }, el("b", {}, title), ` ${text}`));
   if (row.error) say("Why:", `${row.error}.`);
-  if (row.unlike_training)
+  if (row.out_of_distribution)
     say("Unlike the training photos.", "Nothing like it was among them, so the class may well be wrong.");
-  if (row.unsure) {
-    const below = percent(facts.decision.unsure_below);
+  if (row.abstain) {
+    const below = percent(facts.decision.confidence_threshold);
     say("Unsure.", `Its best guess has ${percent(row.probability)}; below ${below} it was wrong too often on held-out photos.`);
   }
   return found;
@@ -88,11 +88,11 @@ function guesses(photo, update) {
         guess.label,
         el("bdi", { class: "name" }, guess.label),
         el("span", { class: "value" }, percent(guess.probability)),
-        level(guess.probability, i === 0 ? facts.decision.unsure_below : null),
+        level(guess.probability, i === 0 ? facts.decision.confidence_threshold : null),
       ),
     ),
   );
-  const below = facts.decision.unsure_below;
+  const below = facts.decision.confidence_threshold;
   const line = below === null ? "" : ` Left of the line (${percent(below)}) it counts as unsure.`;
   const words = `Calibrated probabilities.${line} Choose a class to see where it shows.`;
   const legend = el("legend", { class: "fine" }, words);

@@ -45,8 +45,8 @@ export function again() {
 export function kind(photo) {
   if (photo.status !== "done") return photo.status === "failed" ? "failed" : "waiting";
   if (photo.row.error) return "bad";
-  if (photo.row.unlike_training) return "unlike";
-  return photo.row.unsure ? "unsure" : "fine";
+  if (photo.row.out_of_distribution) return "unlike";
+  return photo.row.abstain ? "unsure" : "fine";
 }
 
 function next() {
@@ -97,6 +97,6 @@ function answered(photo, row) {
 }
 
 function refused(photo, error) {
-  const nothing = { label: null, probability: null, unsure: null, unlike_training: null, distance: null };
+  const nothing = { label: null, probability: null, abstain: null, out_of_distribution: null, distance: null };
   return { image: photo.name, ...nothing, error, top: [] };
 }

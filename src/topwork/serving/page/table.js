@@ -5,8 +5,8 @@ import { kind, photos } from "./photos.js";
 const PAGE = 200; // rows that are added at a time
 const KINDS = {
   all: () => true,
-  unsure: (photo) => Boolean(photo.row?.unsure),
-  unlike: (photo) => Boolean(photo.row?.unlike_training),
+  unsure: (photo) => Boolean(photo.row?.abstain),
+  unlike: (photo) => Boolean(photo.row?.out_of_distribution),
   bad: (photo) => kind(photo) === "bad" || kind(photo) === "failed",
 };
 const WORDS = { all: "All", unsure: "Unsure", unlike: "Unlike training", bad: "Not usable" };
@@ -91,7 +91,7 @@ function fill(row) {
   else if (state === "failed") what.replaceChildren(mark("not sent"));
   else if (state === "bad") what.replaceChildren(mark("not usable"), " ", el("small", {}, photo.row.error));
   else {
-    const marks = [photo.row.unlike_training && mark("unlike training"), photo.row.unsure && mark("unsure")];
+    const marks = [photo.row.out_of_distribution && mark("unlike training"), photo.row.abstain && mark("unsure")];
     const said = marks.filter(Boolean);
     what.replaceChildren(el("bdi", {}, photo.row.label), ...(said.length ? [el("br"), ...said] : []));
     sure.replaceChildren(percent(photo.row.probability), level(photo.row.probability));
