@@ -24,7 +24,7 @@ from topwork.core.progress import PlainProgress
 from topwork.core.signals import Signals
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_split
-from topwork.features import FeatureStore, alone
+from topwork.features import FeatureStore, on_main_process
 
 ROUNDS = 5
 MODEL = "tf_efficientnet_lite0"
@@ -32,7 +32,7 @@ MODEL = "tf_efficientnet_lite0"
 
 def extract(data: str, place: Path) -> None:
     """One process: extract all features and say what it took."""
-    world = collectives.join()
+    world = collectives.init_process_group()
     compute, _ = resolve(ComputeConfig(device="cpu", threads=1, workers=0, engine="folded"))
     manifest = build_manifest("auto", data, place)
     splits = make_split(manifest, 0)
@@ -44,13 +44,13 @@ def extract(data: str, place: Path) -> None:
         store.part("train")
         return {}
 
-    collectives.mean(collectives.torch.zeros(1))  # all begin together
+    collectives.all_reduce_mean(collectives.torch.zeros(1))  # all begin together
     clock, cores = time.monotonic(), time.process_time()
-    alone(store, work)
+    on_main_process(store, work)
     took = {"clock": time.monotonic() - clock, "cores": time.process_time() - cores, "images": len(manifest.used)}
     print(json.dumps(took), flush=True)
     if world.size > 1:
-        collectives.leave()
+        collectives.destroy_process_group()
 
 
 def run(data: str, place: Path, processes: int) -> tuple[float, float]:

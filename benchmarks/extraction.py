@@ -73,7 +73,7 @@ def forward_alone(model: str, engine: str) -> float:
 
     compute, _ = devices.resolve(ComputeConfig())
     backbone = create(model, None)
-    forward = engines.start(engine, backbone, compute, 32)
+    forward = engines.build_engine(engine, backbone, compute, 32)
     x = torch.randn(32, 3, backbone.spec.size, backbone.spec.size).to(memory_format=torch.channels_last)
     with torch.inference_mode(), compute.autocast():
         for step in count():
@@ -109,7 +109,7 @@ def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, fl
     """Images a second from files to cache with and without the start of the engine, and which one it was."""
     from topwork.features import engines
 
-    starting, real = 0.0, engines.start
+    starting, real = 0.0, engines.build_engine
 
     def timed(*given):
         nonlocal starting
@@ -118,7 +118,7 @@ def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, fl
         starting = time.perf_counter() - begun
         return made
 
-    engines.start = timed
+    engines.build_engine = timed
     with tempfile.TemporaryDirectory() as cache:
         store = feature_store(model, files, engine, Path(cache))
         start = time.perf_counter()

@@ -50,7 +50,7 @@ def main(count: int) -> None:
     names = [field.name for field in fields(ImageRow)]
     manifest = Manifest(Path("/data"), timed("rows in memory", count, lambda: rows(count)), "large")
     timed("split", count, lambda: make_split(manifest, 0, 0.01, 0.01))
-    timed("order of an epoch", count, lambda: seeds.order(0, 1, count))
+    timed("order of an epoch", count, lambda: seeds.epoch_permutation(0, 1, count))
     told = timed(
         "message to the others, written", count,
         lambda: json.dumps([[getattr(row, name) for name in names] for row in manifest.rows]).encode(),

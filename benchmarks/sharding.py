@@ -35,15 +35,15 @@ BATCH, STEPS = 2, 6  # of a process
 
 def train(model: str, kind: str) -> None:
     """One process: take the steps, and say what they took."""
-    collectives.join()
+    collectives.init_process_group()
     torch.set_num_threads(1)
     compute = devices.DeviceContext(torch.device("cpu"), "float32", 0, 1, "CPU")
     backbone = backbones.create(model, None, None, 1)
-    network = Classifier(backbone.module, nn.Linear(backbone.features, 10))
+    network = Classifier(backbone.module, nn.Linear(backbone.feature_dim, 10))
     groups = network_groups(network, 0.05, 1.0)
     size = backbone.spec.size
     images, labels = torch.randn(BATCH, 3, size, size), torch.zeros(BATCH, dtype=torch.long)
-    devices.forget_peak(compute)
+    devices.reset_peak_memory(compute)
     before = devices.peak_memory(compute)["memory"]
     replicas = Sharded(network, groups, compute) if kind == "cut" else Replicas(network, None, True)
     optimizer = make_optimizer(groups, TrainingConfig(epochs=1))
@@ -51,7 +51,7 @@ def train(model: str, kind: str) -> None:
     took = []
     for step in range(STEPS):
         if step == 1:  # what is made once is made
-            devices.forget_peak(compute)
+            devices.reset_peak_memory(compute)
         start = time.monotonic()
         optimizer.zero_grad()
         functional.cross_entropy(replicas(images), labels).backward()
@@ -62,7 +62,7 @@ def train(model: str, kind: str) -> None:
     held = devices.peak_memory(compute)["memory"] - before
     said = {"bytes": held, "seconds": statistics.median(took[1:]), "parameters": backbone.parameters}
     print(json.dumps(said), flush=True)
-    collectives.leave()
+    collectives.destroy_process_group()
 
 
 def run(model: str, kind: str) -> dict[str, float]:

@@ -22,12 +22,12 @@ def measure(way: str) -> float:
 
     precision = "float32" if way == "float32" else "bfloat16"
     if "kept" not in way:
-        devices.keep_freed_memory = lambda: None
+        devices.tune_malloc = lambda: None
     compute, _ = devices.resolve(ComputeConfig(device="cpu", precision=precision))
     backbone = backbones.create("tf_efficientnet_lite0", None)
-    model = compute.images(Classifier(backbone.module, torch.nn.Linear(backbone.features, 2))).train()
+    model = compute.to_channels_last(Classifier(backbone.module, torch.nn.Linear(backbone.feature_dim, 2))).train()
     if "depthwise" in way or "kept" in way:
-        devices.speed_up_training(model, compute)
+        devices.keep_depthwise_in_float32(model, compute)
     optimizer = torch.optim.AdamW(model.parameters())
     x = torch.randn(BATCH, 3, SIZE, SIZE).to(memory_format=torch.channels_last)
     target = torch.zeros(BATCH, dtype=torch.long)

@@ -31,9 +31,9 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
 
     backbone = backbones.create(MODEL, None)
     rng = np.random.default_rng(0)
-    bank = unit(rng.random((known, backbone.features))).astype(np.float16)
+    bank = unit(rng.random((known, backbone.feature_dim))).astype(np.float16)
     neighbours = Neighbours(bank, rng.integers(0, classes, known), tuple(f"{i}.jpg" for i in range(known)))
-    width = backbone.features
+    width = backbone.feature_dim
     head = {
         "weight": torch.randn(classes, width).double() / width, "bias": torch.zeros(classes).double(),
         "mean": torch.zeros(width), "scale": torch.tensor(1.0),

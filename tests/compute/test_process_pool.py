@@ -46,7 +46,7 @@ def test_the_failure_of_one_ends_all(end: str, status: int) -> None:
         process_pool.run(["deaf", "bad", "never"], words, 2, Signals("topwork again"), lambda line: None)
     assert time.monotonic() - start < 30
     assert caught.value.exit_status == status
-    assert ("SIGKILL. Go on with: topwork again" in str(caught.value)) == (status == 1)
+    assert ("SIGKILL. Resume with: topwork again" in str(caught.value)) == (status == 1)
     assert started == ["deaf", "bad"]
 
 

@@ -14,13 +14,13 @@ from tests.drawings import write_folder
 from torch.utils.data._utils import signal_handling
 
 from topwork.core.artifacts import InputSpec
-from topwork.core.signals import STOP
+from topwork.core.signals import STOP_SIGNALS
 from topwork.data.batches import eval_batches
 
 SPEC = InputSpec(32, 36, "bilinear", (0.5,) * 3, (0.5,) * 3)
 
 
-@pytest.fixture(params=STOP, ids=lambda number: number.name)
+@pytest.fixture(params=STOP_SIGNALS, ids=lambda number: number.name)
 def signalled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """A worker gets the signal at the worst moment: torch has set its handlers, and nothing of ours has run."""
     set_handlers: Callable[[], None] = signal_handling._set_worker_signal_handlers

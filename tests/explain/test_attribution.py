@@ -61,7 +61,7 @@ def _network(model: str, size: int) -> tuple[nn.Module, int]:
         for parameter in made.module.parameters():
             if parameter.ndim == 1 and parameter.abs().max() < 1e-3:
                 parameter.normal_(0, 0.3, generator=generator)
-    return made.module, made.features
+    return made.module, made.feature_dim
 
 
 def _linear(features: int, classes: int) -> nn.Linear:

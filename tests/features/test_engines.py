@@ -85,7 +85,7 @@ def test_every_engine_agrees_with_the_plain_network(engine: str, precision: str)
     with torch.inference_mode():
         expected = backbone.module(x)
     compute = _compute(precision)
-    forward = engines.start(engine, backbone, compute, batch=4)
+    forward = engines.build_engine(engine, backbone, compute, batch=4)
     with torch.inference_mode(), compute.autocast():
         got = forward(x).float()
     scale = float(expected.abs().max())
@@ -97,11 +97,11 @@ def test_an_engine_gives_its_memory_back_after_many_images_and_starts_again(
 ) -> None:
     weights = tmp_path / "weights.safetensors"
     save_file(timm.create_model("test_efficientnet").state_dict(), weights)
-    started, start = [], engines.start
-    monkeypatch.setattr(engines, "start", lambda *given: started.append(given) or start(*given))
+    started, start = [], engines.build_engine
+    monkeypatch.setattr(engines, "build_engine", lambda *given: started.append(given) or start(*given))
     found = {}
     for many in (5, 1000):
-        monkeypatch.setattr(extract, "MANY", many)
+        monkeypatch.setattr(extract, "RELEASE_MIN_IMAGES", many)
         monkeypatch.setenv("TOPWORK_CACHE", str(tmp_path / str(many)))
         fast = {"precision": "float32", "workers": 0, "model": "test_efficientnet", "epochs": 1, "quiet": True}
         found[many] = topwork.train(photos, "mlp", out=tmp_path / f"run-{many}", weights=str(weights), **fast)
@@ -117,9 +117,9 @@ def test_compiling_is_for_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "available", lambda compute: ["compiled", "folded", "plain"])
     small, large = create("test_efficientnet", None), create("resnet18", None)
     compute = _compute("float32")
-    assert engines.choose(small, compute, 2000) == engines.choose(large, compute, 2000) == "folded"
-    assert engines.choose(small, compute, 50_000) == "folded"
-    assert engines.choose(large, compute, 50_000) == "compiled"
+    assert engines.choose_engine(small, compute, 2000) == engines.choose(large, compute, 2000) == "folded"
+    assert engines.choose_engine(small, compute, 50_000) == "folded"
+    assert engines.choose_engine(large, compute, 50_000) == "compiled"
 
 
 def test_images_added_later_cost_only_themselves_whatever_is_the_fastest_then(

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from topwork.features.prefetch import AHEAD, ahead
+from topwork.features.prefetch import MAX_WAITING, prefetch
 
 
 def test_results_come_in_order_and_few_things_are_taken_before_they_are_needed() -> None:
@@ -24,9 +24,9 @@ def test_results_come_in_order_and_few_things_are_taken_before_they_are_needed()
         time.sleep(0.02 if number % 3 == 0 else 0)
         return number * number
 
-    for place, (number, made) in enumerate(ahead(slow, things(), threads=2)):
+    for place, (number, made) in enumerate(prefetch(slow, things(), threads=2)):
         assert (number, made) == (place, place * place)
-        assert taken <= place + AHEAD + 1
+        assert taken <= place + MAX_WAITING + 1
     assert taken == 20
 
 
@@ -36,7 +36,7 @@ def test_what_the_work_raises_is_raised_at_its_place() -> None:
             raise ValueError("five")
         return number
 
-    results = ahead(work, range(20), threads=1)
+    results = prefetch(work, range(20), threads=1)
     assert [made for _, made in islice(results, 5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="five"):
         next(results)

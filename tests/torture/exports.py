@@ -55,7 +55,7 @@ def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Pa
     pixels = torch.stack([eval_pixels(load_image(path), backbone.spec) for path in images])
     with torch.inference_mode():
         features = backbone.module(normalise(pixels, backbone.spec, torch.device("cpu")))
-        weight = torch.randn(5, backbone.features, generator=generator)
+        weight = torch.randn(5, backbone.feature_dim, generator=generator)
         scores = features @ weight.T
         weight = 2 * weight / scores.std()
         bias = -(features @ weight.T).mean(0)

@@ -26,7 +26,7 @@ from topwork.core.signals import Signals
 from topwork.data import batches
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_split
-from topwork.features import FeatureStore, alone
+from topwork.features import FeatureStore, on_main_process
 from topwork.strategies.base import network_groups
 from topwork.training import checkpoint
 from topwork.training.checkpoint import CheckpointStore, ShardStore
@@ -72,7 +72,7 @@ class Small:
         """
         backbone = backbones.create("test_resnet", None, 32, 1)
         torch.manual_seed(1)
-        model = Classifier(backbone.module, nn.Linear(backbone.features, len(self.splits.classes)))
+        model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, len(self.splits.classes)))
         known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
         config = ImageTrainingConfig(**{"epochs": 10, "compile": False, **known, **settings})
         data = ImageData(self.manifest, self.splits, backbone.spec, self.compute, 0)
@@ -86,7 +86,7 @@ class Small:
             done += 1
             if done == stop and world().rank == world().size - 1:
                 signals.received = 15
-            return collectives.wished(signals)
+            return collectives.any_stop_requested(signals)
 
         session = Session(self.compute, store, self.progress, signals.check, asked, quiet_epochs=True)
         position = fit(task, config, 0, session, name)
@@ -114,7 +114,7 @@ class Small:
                 store.load("train", mirrored)
             return {"said": b"done"}
 
-        assert alone(store, ask) == {"said": b"done"}
+        assert on_main_process(store, ask) == {"said": b"done"}
 
 
 def note_images(log: list[tuple[int, int]]) -> None:
@@ -137,7 +137,9 @@ def cannot_save(place: Path) -> list[str]:
             if world().rank and fault == "full":
                 patch.setattr(dcp.HuggingFaceStorageWriter, "write_data", _full)
             if world().rank and fault == "blind":
-                patch.setattr(checkpoint, "receive", lambda: [collectives.receive()[0] + "-elsewhere"])
+                patch.setattr(
+                    checkpoint, "receive_broadcast", lambda: [collectives.receive_broadcast()[0] + "-elsewhere"]
+                )
             store = ShardStore(place / fault, {}, said.append)
             with pytest.raises(StorageError) as error:
                 store.save({"model.x": torch.zeros(2)}, Position(step=1), {}, 0)
@@ -151,7 +153,7 @@ def _full(*_: object) -> None:
 
 def main(photos: str, place: str) -> None:
     """All that two processes do in the tests, in one start of them."""
-    rank, out = collectives.join().rank, Path(place)
+    rank, out = collectives.init_process_group().rank, Path(place)
     small = Small(Path(photos), out)
     losses = {}
     for name, settings in SETTINGS.items():
@@ -173,7 +175,7 @@ def main(photos: str, place: str) -> None:
     note_images(log)
     small.stopped("logged", 11, **LOGGED)
     (out / f"said-{rank}.json").write_text(json.dumps({"losses": losses, "log": log, "cannot": cannot_save(out)}))
-    collectives.leave()
+    collectives.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 import topwork
-from topwork.backbones import Cut
+from topwork.backbones import StageSplit
 from topwork.backbones.stage_split import stage_parameters
 from topwork.core import storage
 from topwork.strategies import finetune
@@ -37,12 +37,12 @@ def test_behind_the_cut_the_network_gives_what_the_whole_gives(name: str) -> Non
     x = torch.randn(3, 3, size, size)
     expected = module(x)
     stages = (len(stage_parameters(module)) - 2) // 2 + 1
-    cut = Cut(module, stages, size)
-    z = cut.front(module, x)
+    cut = StageSplit(module, stages, size)
+    z = cut.forward_frozen(module, x)
     assert tuple(z.shape[1:]) == cut.shape
-    torch.testing.assert_close(cut.back(z), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(cut.forward_rest(z), expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(module(x), expected)  # it is whole again
-    cut.back(z).sum().backward()
+    cut.forward_rest(z).sum().backward()
     trains = {n for n, p in module.named_parameters() if p.grad is not None}
     fixed = {n for names in stage_parameters(module)[: stages + 1] for n in names}
     assert trains
@@ -53,13 +53,13 @@ def test_behind_the_cut_the_network_gives_what_the_whole_gives(name: str) -> Non
 def test_a_network_with_several_ways_through_is_refused() -> None:
     module = timm.create_model("hrnet_w18_small", num_classes=0)
     with pytest.raises(topwork.TopworkError, match="something goes round the cut"):
-        Cut(module, 2, 64)
+        StageSplit(module, 2, 64)
 
 
 @pytest.mark.parametrize("stages", [4, 9])
 def test_too_many_stages_are_refused_with_the_number_there_is(stages: int) -> None:
     with pytest.raises(topwork.TopworkError, match="allowed are 1 to 3"):
-        Cut(timm.create_model("resnet18", num_classes=0), stages, 64)
+        StageSplit(timm.create_model("resnet18", num_classes=0), stages, 64)
 
 
 @pytest.fixture

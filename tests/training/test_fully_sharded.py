@@ -47,7 +47,7 @@ def _trained(model: nn.Module, parameters: list[torch.Tensor], images: torch.Ten
 def test_a_network_that_is_cut_trains_as_it_is(name: str, compute: DeviceContext) -> None:
     backbone = backbones.create(name, None, None, 1)
     torch.manual_seed(1)
-    model = Classifier(backbone.module, nn.Linear(backbone.features, 3)).eval()  # no dropout, no stochastic depth
+    model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, 3)).eval()  # no dropout, no stochastic depth
     size, default = backbone.spec.size, copy.deepcopy(model)
     images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(2))
     expected = _trained(default, list(default.parameters()), images)

@@ -29,7 +29,7 @@ class _Batches:
         return 3
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        order = seeds.order(0, epoch, 24)
+        order = seeds.epoch_permutation(0, epoch, 24)
         for step in range(first, 3):
             chunk = order[step * 8 : step * 8 + 8]
             yield X[chunk], Y[chunk]

@@ -19,11 +19,11 @@ from topwork.training import plan
 from topwork.training.image_task import ImageData
 
 
-def _data(images: int, size: int = 224, any_size: bool = True) -> ImageData:
+def _data(images: int, size: int = 224, dynamic_size: bool = True) -> ImageData:
     spec = InputSpec(size, size, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     splits = Splits(("a",), {"train": tuple(map(str, range(images)))}, {})
     compute, _ = devices.resolve(ComputeConfig(device="cpu", threads=1))
-    return ImageData(Manifest(Path(), (), ""), splits, spec, compute, 0, any_size)
+    return ImageData(Manifest(Path(), (), ""), splits, spec, compute, 0, dynamic_size)
 
 
 def _resolve(data: ImageData, **settings: Any) -> ImageTrainingConfig:
@@ -35,13 +35,13 @@ def _resolve(data: ImageData, **settings: Any) -> ImageTrainingConfig:
 
 def test_crops_on_a_cpu_are_smaller_where_the_network_allows_it() -> None:
     assert _resolve(_data(10)).train_size == 192
-    assert _resolve(_data(10, any_size=False)).train_size == 224
+    assert _resolve(_data(10, dynamic_size=False)).train_size == 224
 
 
 @pytest.mark.parametrize("settings", [{"train_size": 192}, {"resize_from": 128}])
 def test_a_network_of_one_size_refuses_others(settings: dict[str, int]) -> None:
     with pytest.raises(topwork.TopworkError, match="takes images of 224 px only"):
-        _resolve(_data(10, any_size=False), **settings)
+        _resolve(_data(10, dynamic_size=False), **settings)
 
 
 def test_crops_cannot_grow_downwards() -> None:

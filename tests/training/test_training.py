@@ -13,7 +13,7 @@ from PIL import Image
 from tests.drawings import draw
 
 from topwork import backbones
-from topwork.compute.devices import resolve, speed_up_training
+from topwork.compute.devices import keep_depthwise_in_float32, resolve
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec
 from topwork.core.config import ComputeConfig, ImageTrainingConfig
@@ -63,11 +63,11 @@ def test_averages_are_a_running_mean_at_first_and_then_forget() -> None:
 
 @given(st.integers(0, 2**31), st.integers(0, 100), st.integers(1, 300))
 def test_an_order_is_a_permutation_and_a_function_of_seed_and_epoch(seed: int, epoch: int, count: int) -> None:
-    order = seeds.order(seed, epoch, count)
+    order = seeds.epoch_permutation(seed, epoch, count)
     assert sorted(order) == list(range(count))
-    assert (order == seeds.order(seed, epoch, count)).all()
+    assert (order == seeds.epoch_permutation(seed, epoch, count)).all()
     if count > 20:
-        assert (order != seeds.order(seed, epoch + 1, count)).any()
+        assert (order != seeds.epoch_permutation(seed, epoch + 1, count)).any()
 
 
 def _folder(tmp_path: Path, count: int) -> list[str]:
@@ -156,7 +156,7 @@ def test_faster_training_computes_the_same_gradients() -> None:
     def gradients(autocast: bool, fast: bool) -> tuple[list[str], torch.Tensor]:
         module = backbones.create("tf_efficientnet_lite0", None, 32, seed=1).module
         if fast:
-            speed_up_training(module, compute)
+            keep_depthwise_in_float32(module, compute)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             module(x).float().square().mean().backward()
         return list(module.state_dict()), torch.cat([p.grad.flatten() for p in module.parameters()])

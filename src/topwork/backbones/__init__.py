@@ -9,19 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from topwork.backbones.batchnorm_fusion import fuse_batchnorm, lower
+    from topwork.backbones.batchnorm_fusion import cast_weights, fuse_batchnorm
     from topwork.backbones.block_lists import blocks
     from topwork.backbones.build import Backbone, check_name, create, input_spec, list_models, parameter_tensors
     from topwork.backbones.param_groups import layer_groups
-    from topwork.backbones.pretrained_classifier import own_classifier
-    from topwork.backbones.stage_split import Cut
+    from topwork.backbones.pretrained_classifier import load_pretrained_classifier
+    from topwork.backbones.stage_split import StageSplit
     from topwork.backbones.weights import WeightsSource, find_weights
 
 __all__ = [
     "Backbone",
-    "Cut",
+    "StageSplit",
     "WeightsSource",
     "blocks",
+    "cast_weights",
     "check_name",
     "convert_sync_batchnorm",
     "create",
@@ -30,17 +31,16 @@ __all__ = [
     "input_spec",
     "layer_groups",
     "list_models",
-    "lower",
-    "own_classifier",
+    "load_pretrained_classifier",
     "parameter_tensors",
 ]
 _HOMES = {
-    "Cut": "stage_split",
+    "StageSplit": "stage_split",
     "blocks": "block_lists",
     "fuse_batchnorm": "batchnorm_fusion",
-    "lower": "batchnorm_fusion",
+    "cast_weights": "batchnorm_fusion",
     "layer_groups": "param_groups",
-    "own_classifier": "pretrained_classifier",
+    "load_pretrained_classifier": "pretrained_classifier",
     "WeightsSource": "weights",
     "find_weights": "weights",
 }

@@ -60,7 +60,7 @@ def _pairs(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, str]], t
     return [(conv, norm) for conv, norm in pairs if conv in once], y
 
 
-def lower(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+def cast_weights(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Keep the weights of convolutions and linear layers in what autocast would cast them to at each pass; in place."""
     for layer in module.modules():
         if type(layer).__name__ in (*FOLDABLE, "Linear"):

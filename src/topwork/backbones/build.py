@@ -26,24 +26,24 @@ class Backbone:
     Attributes:
         module: Maps float images (B, 3, S, S) to features (B, D).
         model: timm name.
-        features: D.
+        feature_dim: D.
         spec: What it is fed.
         parameters: Number of parameters.
-        digest: SHA-256 of all parameters and buffers; empty for random weights.
-        account: Where the weights come from, with their licence.
+        weights_hash: SHA-256 of all parameters and buffers; empty for random weights.
+        summary: Where the weights come from, with their licence.
         license: Of the weights.
         any_size: Whether it also takes images of other sizes than ``spec`` says.
     """
 
     module: nn.Module
     model: str
-    features: int
+    feature_dim: int
     spec: InputSpec
     parameters: int
-    digest: str
-    account: str
+    weights_hash: str
+    summary: str
     license: str
-    any_size: bool = True
+    dynamic_size: bool = True
 
 
 def list_models(pattern: str = "*") -> list[tuple[str, str]]:
@@ -94,17 +94,17 @@ def create(
         torch.manual_seed(seed)
         module = _build(model, img_size)
     spec = input_spec(model, img_size, crop_pct)
-    account, license = "random", "none"
+    summary, license = "random", "none"
     if source is not None:
-        _weights.fit(module, source.load(), source.packaged, source.account)
-        account, license = source.account, source.license
+        _weights.load_into(module, source.load(), source.packaged, source.summary)
+        summary, license = source.summary, source.license
     module.eval()
-    features = _width(module, model, spec.size)
+    feature_dim = _feature_dim(module, model, spec.size)
     parameters = sum(p.numel() for p in module.parameters())
-    digest = _weights.digest(module) if source else ""
+    weights_hash = _weights.hash_weights(module) if source else ""
     cfg = timm.get_pretrained_cfg(model)
-    any_size = not (cfg and cfg.fixed_input_size)
-    return Backbone(module, model, features, spec, parameters, digest, account, license, any_size)
+    dynamic_size = not (cfg and cfg.fixed_input_size)
+    return Backbone(module, model, feature_dim, spec, parameters, weights_hash, summary, license, dynamic_size)
 
 
 def _build(model: str, img_size: int | None) -> nn.Module:
@@ -122,7 +122,7 @@ def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
     return timm.layers.convert_sync_batchnorm(module)
 
 
-def _width(module: nn.Module, model: str, size: int) -> int:
+def _feature_dim(module: nn.Module, model: str, size: int) -> int:
     try:
         with torch.inference_mode():
             shape = module(torch.zeros(1, 3, size, size)).shape

@@ -22,7 +22,7 @@ class Packaged:
     license: str
 
     @property
-    def account(self) -> str:
+    def summary(self) -> str:
         """One line for people."""
         return f"ImageNet-1k, from the package {self.package.replace('_', '-')}, licence {self.license}"
 

@@ -15,7 +15,9 @@ from topwork.core.errors import WeightsError
 Classes = tuple[str, ...]
 
 
-def own_classifier(backbone: Backbone, source: _weights.WeightsSource | None) -> tuple[nn.Linear, Classes] | None:
+def load_pretrained_classifier(
+    backbone: Backbone, source: _weights.WeightsSource | None
+) -> tuple[nn.Linear, Classes] | None:
     """The last layer of the pretrained network, which ``create`` leaves out.
 
     Args:
@@ -30,10 +32,10 @@ def own_classifier(backbone: Backbone, source: _weights.WeightsSource | None) ->
         return None
     whole: Any = timm.create_model(backbone.model)
     head = whole.get_classifier() if hasattr(whole, "get_classifier") else None
-    if not isinstance(head, nn.Linear) or head.in_features != backbone.features:
+    if not isinstance(head, nn.Linear) or head.in_features != backbone.feature_dim:
         return None
     try:
-        _weights.fit(whole, source.load(), source.packaged, source.account)
+        _weights.load_into(whole, source.load(), source.packaged, source.summary)
     except WeightsError:  # a file of a backbone alone
         return None
     return head.eval(), _names(backbone.model, head.out_features)

@@ -16,7 +16,7 @@ from torch import nn
 from topwork.core.errors import UsageError
 
 
-class _Reached(Exception):
+class _EarlyExit(Exception):
     """Ends a pass at the cut; carries what comes out there."""
 
     def __init__(self, value: torch.Tensor) -> None:
@@ -32,7 +32,7 @@ def stage_parameters(module: nn.Module) -> list[list[str]]:
     return [list(groups[place]) for place in sorted(groups)]
 
 
-class Cut:
+class StageSplit:
     """A network whose stem and first stages are frozen and need not be run again.
 
     Args:
@@ -76,8 +76,8 @@ class Cut:
     def _check(self, x: torch.Tensor, stages: int) -> tuple[int, ...]:
         expected = self._module(x)
         try:
-            z = self.front(self._module, x)
-            if (self.back(z) - expected).abs().max() <= 1e-4 * expected.abs().max():
+            z = self.forward_frozen(self._module, x)
+            if (self.forward_rest(z) - expected).abs().max() <= 1e-4 * expected.abs().max():
                 return tuple(z.shape[1:])
         except (RuntimeError, TypeError, KeyError, IndexError, AssertionError):
             pass
@@ -86,7 +86,7 @@ class Cut:
             "--freeze-stages out, or choose another number."
         )
 
-    def front(self, module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    def forward_frozen(self, module: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """What comes out at the cut for normalised images (B, 3, S, S): (B, ...).
 
         Args:
@@ -95,25 +95,25 @@ class Cut:
         """
 
         def stop(_: nn.Module, __: Any, output: torch.Tensor) -> None:
-            raise _Reached(output)
+            raise _EarlyExit(output)
 
         handle = module.get_submodule(self._end).register_forward_hook(stop)
         try:
             module(x)
-        except _Reached as reached:
+        except _EarlyExit as reached:
             return reached.value
         finally:
             handle.remove()
         raise AssertionError("the cut was not reached")
 
-    def back(self, z: torch.Tensor) -> torch.Tensor:
+    def forward_rest(self, z: torch.Tensor) -> torch.Tensor:
         """Features (B, D) from what came out at the cut; nothing in front of it is computed."""
         x = z.new_zeros(()).expand(len(z), 3, 8, 8)
-        with self._bridged(z):
+        with self._skip_frozen(z):
             return self._module(x)
 
     @contextmanager
-    def _bridged(self, z: torch.Tensor) -> Iterator[None]:
+    def _skip_frozen(self, z: torch.Tensor) -> Iterator[None]:
         """The modules in front of the cut give zeros without memory, the last of them gives ``z``."""
         forwards: dict[str, Callable[..., torch.Tensor]] = {self._end: lambda *_, **__: z}
         for name, shape in self._stubs.items():

@@ -44,7 +44,7 @@ def load(path: Path) -> Tensors:
     return {name.removeprefix("module."): tensor for name, tensor in value.items()}
 
 
-def load_apart(path: Path) -> Tensors:
+def load_sandboxed(path: Path) -> Tensors:
     """The same, opened in a limited process; only safetensors come back from it.
 
     Raises:

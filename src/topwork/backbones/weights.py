@@ -26,14 +26,14 @@ class WeightsSource:
     """Where the weights of a backbone come from, said to people before they are used.
 
     Attributes:
-        account: One line: origin, size where known, licence.
+        summary: One line: origin, size where known, licence.
         license: Licence of the weights, or ``"unknown"``.
         load: Returns the tensors by timm's names; may download.
         packaged: The tensors come in timm's order under other names.
         hub: Repository on the Hugging Face hub that they come from, ``owner/name``; empty if from elsewhere.
     """
 
-    account: str
+    summary: str
     license: str
     load: Callable[[], Tensors]
     packaged: bool = False
@@ -62,7 +62,7 @@ def find_weights(model: str, weights: str) -> WeightsSource:
     packaged = find(model, weights)
     if packaged:
         path = packaged.path() or Path()
-        return WeightsSource(packaged.account, packaged.license, lambda: read(path, torch_files.load), packaged=True)
+        return WeightsSource(packaged.summary, packaged.license, lambda: read(path, torch_files.load), packaged=True)
     return _hub(model)
 
 
@@ -72,12 +72,12 @@ def _hub(model: str) -> WeightsSource:
         raise WeightsError(f"There are no pretrained weights for {model}; use --weights FILE or another --model.")
     license = cfg.license or "unknown"
     origin = cfg.hf_hub_id or cfg.url
-    parameters = sum(p.numel() for p in _skeleton(model).parameters())
-    account = f"{cfg.tag or 'pretrained'}, {origin} (about {parameters * 4 / 1e6:.0f} MB), licence {license}"
+    parameters = sum(p.numel() for p in _meta_model(model).parameters())
+    summary = f"{cfg.tag or 'pretrained'}, {origin} (about {parameters * 4 / 1e6:.0f} MB), licence {license}"
 
     def load() -> Tensors:
         try:
-            _reach(cfg)
+            _check_reachable(cfg)
             return timm.create_model(model, pretrained=True).state_dict()
         except Exception as error:  # hub, network and file errors have no common base
             raise WeightsError(
@@ -85,10 +85,10 @@ def _hub(model: str) -> WeightsSource:
                 f"does not give it ({type(error).__name__}). Fetch that file elsewhere and pass it as --weights FILE."
             ) from error
 
-    return WeightsSource(account, license, load, hub=cfg.hf_hub_id or "")
+    return WeightsSource(summary, license, load, hub=cfg.hf_hub_id or "")
 
 
-def _reach(cfg: Any) -> None:
+def _check_reachable(cfg: Any) -> None:
     """Fail within seconds where timm's own retries would take minutes: is the file cached, or the hub there at all?"""
     if not cfg.hf_hub_id:
         return
@@ -104,12 +104,12 @@ def _what_is_missing(cfg: Any) -> str:
     return f"{file} of {cfg.hf_hub_id} on the Hugging Face hub" if cfg.hf_hub_id else f"{cfg.url}"
 
 
-def _skeleton(model: str) -> nn.Module:
+def _meta_model(model: str) -> nn.Module:
     with torch.device("meta"):
         return timm.create_model(model)
 
 
-def read(path: Path, opened_by: Callable[[Path], Tensors] = torch_files.load_apart) -> Tensors:
+def read(path: Path, opened_by: Callable[[Path], Tensors] = torch_files.load_sandboxed) -> Tensors:
     """The tensors of a ``.safetensors`` or ``.pth`` file; a ``.pth`` is opened in a limited process, without fallback.
 
     Args:
@@ -126,7 +126,7 @@ def read(path: Path, opened_by: Callable[[Path], Tensors] = torch_files.load_apa
         raise WeightsError(f"{path} is not a readable file of tensors ({reason}). Save it as .safetensors.") from error
 
 
-def fit(module: nn.Module, tensors: Tensors, packaged: bool, account: str) -> None:
+def load_into(module: nn.Module, tensors: Tensors, packaged: bool, summary: str) -> None:
     """Load tensors into a network.
 
     A file may hold a classifier that the network has no more; that part is left out. Anything else must match.
@@ -137,7 +137,7 @@ def fit(module: nn.Module, tensors: Tensors, packaged: bool, account: str) -> No
     own = module.state_dict()
     if packaged:  # the same tensors in the same order under the names of another code base
         if [t.shape for t in tensors.values()][: len(own)] != [t.shape for t in own.values()]:
-            raise WeightsError(f"{account}: its tensors are not those of this model. Reinstall the package.")
+            raise WeightsError(f"{summary}: its tensors are not those of this model. Reinstall the package.")
         tensors = dict(zip(own, tensors.values(), strict=False))
     missing = sorted(set(own) - set(tensors))
     wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
@@ -145,13 +145,13 @@ def fit(module: nn.Module, tensors: Tensors, packaged: bool, account: str) -> No
         name = (missing + wrong)[0]
         got = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
         raise WeightsError(
-            f"{account}: does not fit the model; {len(missing) + len(wrong)} tensors are off, e.g. {name} {got}, "
+            f"{summary}: does not fit the model; {len(missing) + len(wrong)} tensors are off, e.g. {name} {got}, "
             f"expected {tuple(own[name].shape)}. Choose the --model that the file was made with."
         )
     module.load_state_dict({name: tensors[name] for name in own})
 
 
-def digest(module: nn.Module) -> str:
+def hash_weights(module: nn.Module) -> str:
     """SHA-256 over every parameter and buffer of a network, BatchNorm statistics included."""
     sums = {
         name: storage.sha256_bytes(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

@@ -27,7 +27,7 @@ def milliseconds_per_image(folder: Path, compute: DeviceContext) -> float:
         The median of at most five batches, and no more than a second or so of them, after one that warms up.
     """
     network, bundle = load_network(folder)
-    network = compute.images(network).eval()
+    network = compute.to_channels_last(network).eval()
     images = torch.zeros(BATCH, 3, bundle.spec.size, bundle.spec.size, device=compute.device)
     images = images.contiguous(memory_format=torch.channels_last)
     taken: list[float] = []

@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from topwork.cli.app import app
-from topwork.compute.ranks import launched, world
+from topwork.compute.ranks import under_torchrun, world
 from topwork.core.errors import DataError, Interrupted, PeerLost, TopworkError, UsageError
 
 _HINTS = {
@@ -18,7 +18,7 @@ _HINTS = {
 
 def main() -> NoReturn:
     """Run the command that was typed; ``--debug`` shows the traceback of an error."""
-    if launched():
+    if under_torchrun():
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else every process repeats notes about its arrangement
     debug = "--debug" in sys.argv
     if debug:  # allowed anywhere on the line
@@ -50,10 +50,10 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
         import traceback
 
         traceback.print_exc()
-    if not world().main and isinstance(error, UsageError | Interrupted | PeerLost):
+    if not world().is_main and isinstance(error, UsageError | Interrupted | PeerLost):
         sys.exit(error.exit_status)  # rank 0 says the same, or why
     line = " ".join(str(error).split()).encode("utf-8", "replace").decode()
     if line:
-        place = f" in process {world().rank} of {world().size}" if not world().main else ""
+        place = f" in process {world().rank} of {world().size}" if not world().is_main else ""
         print(f"Error{place}: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)
     sys.exit(error.exit_status)

@@ -139,7 +139,7 @@ def train(
     result = api.train(
         data, strategy, resume=resume, devices=devices, max_restarts=max_restarts, **_handling(shared), **flags
     )
-    if world().main:
+    if world().is_main:
         _print_result(result, shared["json"])
 
 
@@ -171,12 +171,12 @@ def _handling(shared: Options) -> dict[str, Any]:
 
 def _dry(data: str | None, strategies: list[str] | None, shared: Options, flags: dict[str, Any]) -> None:
     from topwork.core import config as configuration
-    from topwork.core.progress import choose
+    from topwork.core.progress import make_progress
     from topwork.pipeline import configure
     from topwork.pipeline.setup import check
 
     asked = configure.build(data, strategies, shared["config"], shared["sets"] or [], **flags)
-    check(asked, choose(quiet=True))
+    check(asked, make_progress(quiet=True))
     print(configuration.to_toml(asked), end="")
 
 

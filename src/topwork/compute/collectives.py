@@ -18,30 +18,32 @@ import torch
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from topwork.compute.devices import keep_freed_memory
+from topwork.compute.devices import tune_malloc
 from topwork.compute.ranks import World, restarts, world
 from topwork.core.errors import PeerLost
-from topwork.core.signals import Signals, end_with_parent
+from topwork.core.signals import Signals, exit_with_parent
 
 TIMEOUT = timedelta(hours=1)  # rank 0 may look at many images, or fit a head, while the others wait
 Files = dict[str, bytes]
 
 
-def join() -> World:
+def init_process_group() -> World:
     """Meet the other processes: gloo for what lies on the CPU, and NCCL for GPUs where there are any."""
     place = world()
     if place.size > 1 and not dist.is_initialized():
-        keep_freed_memory()  # before the threads that exchange begin
-        end_with_parent(os.getppid())
+        tune_malloc()  # before the threads that exchange begin
+        exit_with_parent(os.getppid())
         gpu = torch.cuda.is_available()
         if gpu:
             torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-        dist.init_process_group(backend, timeout=TIMEOUT, store=_meeting(), rank=place.rank, world_size=place.size)
+        dist.init_process_group(
+            backend, timeout=TIMEOUT, store=_rendezvous_store(), rank=place.rank, world_size=place.size
+        )
     return place
 
 
-def _meeting() -> dist.Store:
+def _rendezvous_store() -> dist.Store:
     """Where the processes exchange their addresses: those of an earlier start must not be found there.
 
     The agents' store outlives starts. Without it rank 0 opens one of its own, when it is ready to; then a machine may
@@ -53,7 +55,7 @@ def _meeting() -> dist.Store:
     return dist.PrefixStore(f"topwork/{restarts()}/{size}", store) if there else store
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """Part from the other processes once all have come here."""
     if dist.is_initialized():
         dist.barrier()
@@ -61,7 +63,7 @@ def leave() -> None:
 
 
 @contextlib.contextmanager
-def lost_plainly(signals: Signals) -> Iterator[None]:
+def translate_lost_peer(signals: Signals) -> Iterator[None]:
     """Turn the break of a connection, or the wish to stop that explains it, into an error of one line."""
     try:
         yield
@@ -69,10 +71,10 @@ def lost_plainly(signals: Signals) -> Iterator[None]:
         if not dist.is_initialized() or (not isinstance(error, dist.DistError) and "gloo" not in str(error)):
             raise
         signals.raise_if_stopped()
-        raise PeerLost(signals.advice) from error
+        raise PeerLost(signals.resume_command) from error
 
 
-def send(value: Any, files: Files | None = None) -> None:
+def broadcast(value: Any, files: Files | None = None) -> None:
     """Tell the other processes a JSON value and files; they wait in ``receive``. Rank 0 calls it."""
     if world().size == 1:
         return
@@ -83,7 +85,7 @@ def send(value: Any, files: Files | None = None) -> None:
         _broadcast(torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0))
 
 
-def receive() -> tuple[Any, Files]:
+def receive_broadcast() -> tuple[Any, Files]:
     """What rank 0 sends next."""
     size = torch.tensor(0)
     dist.broadcast(size, 0)
@@ -94,21 +96,21 @@ def receive() -> tuple[Any, Files]:
 def _broadcast(data: torch.Tensor, most: int = 1 << 30) -> bytes:
     for piece in data.split(most) if len(data) else ():
         dist.broadcast(piece, 0)
-    return b"" if world().main else data.numpy().tobytes()
+    return b"" if world().is_main else data.numpy().tobytes()
 
 
-def from_main(compute: Callable[[], Files]) -> Files:
+def broadcast_from_main(compute: Callable[[], Files]) -> Files:
     """The files that a function gives in rank 0, in every process; the others do not call it."""
     if world().size == 1:
         return compute()
-    if not world().main:
-        return receive()[1]
+    if not world().is_main:
+        return receive_broadcast()[1]
     files = compute()
-    send(None, files)
+    broadcast(None, files)
     return files
 
 
-def mean(value: torch.Tensor) -> torch.Tensor:
+def all_reduce_mean(value: torch.Tensor) -> torch.Tensor:
     """The mean over all processes of a floating-point tensor of one shape."""
     if world().size == 1:
         return value
@@ -117,7 +119,7 @@ def mean(value: torch.Tensor) -> torch.Tensor:
     return total / world().size
 
 
-def largest(number: int) -> int:
+def all_reduce_max(number: int) -> int:
     """The largest of the numbers of all processes."""
     if world().size == 1:
         return number
@@ -126,25 +128,25 @@ def largest(number: int) -> int:
     return int(found)
 
 
-def wished(signals: Signals) -> bool:
+def any_stop_requested(signals: Signals) -> bool:
     """Whether a signal has come to any process; then all leave at the same step."""
-    signals.received = largest(signals.received)
+    signals.received = all_reduce_max(signals.received)
     return signals.stop_requested()
 
 
-def gathered(tensor: torch.Tensor) -> torch.Tensor:
+def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor, or the pieces of one that all processes have, whole and on the CPU; all must call it."""
     whole: Any = getattr(tensor, "full_tensor", None)
     return (whole() if whole else tensor).detach().cpu().contiguous()
 
 
-def local(tensor: torch.Tensor) -> torch.Tensor:
+def to_local(tensor: torch.Tensor) -> torch.Tensor:
     """The piece of a tensor that this process has, in its memory; of one that is not cut, all of it."""
     own: Any = getattr(tensor, "to_local", None)
     return own() if own else tensor
 
 
-def spread(tensors: Iterable[torch.Tensor]) -> None:
+def broadcast_tensors(tensors: Iterable[torch.Tensor]) -> None:
     """Fill tensors on the CPU with those of rank 0."""
     for tensor in tensors:
         values = tensor.contiguous()
@@ -152,7 +154,7 @@ def spread(tensors: Iterable[torch.Tensor]) -> None:
         tensor.copy_(values)
 
 
-def in_batches(
+def map_batches(
     items: Sequence[str], batch: int, compute: Callable[[Sequence[str]], list[torch.Tensor]]
 ) -> list[torch.Tensor]:
     """What a function makes of items, each computed once, by whole batches: so an item has the bits of one process.
@@ -168,7 +170,7 @@ def in_batches(
     place, batches = world(), -(-len(items) // batch)
     if place.size == 1:
         return compute(items)
-    first, last = (number * batch for number in place.cut(batches))
+    first, last = (number * batch for number in place.shard_bounds(batches))
     share, longest = [*items[first:last]], -(-batches // place.size) * batch
     # every process computes as many batches: a model that is cut over them needs all at once, and one without a share
     # still learns the shapes
@@ -179,12 +181,14 @@ def in_batches(
         mine[: min(len(rows), last - first)] = rows[: last - first]
         shares = [torch.empty_like(mine) for _ in range(place.size)]
         dist.all_gather(shares, mine)
-        bounds = [World(rank, place.size).cut(batches) for rank in range(place.size)]
+        bounds = [World(rank, place.size).shard_bounds(batches) for rank in range(place.size)]
         found.append(torch.cat([s[: (b - a) * batch] for s, (a, b) in zip(shares, bounds, strict=True)])[: len(items)])
     return found
 
 
-def in_turn(own: Iterator[np.ndarray], counts: Sequence[int], width: int, signals: Signals) -> Iterator[np.ndarray]:
+def gather_round_robin(
+    own: Iterator[np.ndarray], counts: Sequence[int], width: int, signals: Signals
+) -> Iterator[np.ndarray]:
     """Batches that the processes compute in turn, in their order, in rank 0; the others must go through it too.
 
     Args:
@@ -201,9 +205,9 @@ def in_turn(own: Iterator[np.ndarray], counts: Sequence[int], width: int, signal
         else:
             room = torch.zeros(counts[0], width)
             room[: len(mine)] = torch.from_numpy(mine)
-            shares = [torch.empty_like(room) for _ in range(place.size)] if place.main else None
+            shares = [torch.empty_like(room) for _ in range(place.size)] if place.is_main else None
             dist.gather(room, shares)
             for share, count in zip(shares or (), counts[first : first + place.size], strict=False):
                 yield share[:count].numpy()
-        if wished(signals):
+        if any_stop_requested(signals):
             return

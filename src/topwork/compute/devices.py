@@ -55,7 +55,7 @@ class DeviceContext:
         """The context in which forward passes run."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
-    def images(self, module: nn.Module) -> nn.Module:
+    def to_channels_last(self, module: nn.Module) -> nn.Module:
         """Move an image network to the device, in the memory layout that convolutions like."""
         return module.to(self.device, memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
 
@@ -84,7 +84,7 @@ def resolve(config: ComputeConfig) -> tuple[DeviceContext, ComputeConfig]:
     threads = most if config.threads == "auto" else config.threads
     workers = (min(cores, 8) if device.type != "cpu" else cores // 2) if config.workers == "auto" else config.workers
     torch.set_num_threads(threads)
-    keep_freed_memory()
+    tune_malloc()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
@@ -146,7 +146,7 @@ def _name(device: torch.device) -> str:
     return "Apple GPU (mps)" if device.type == "mps" else f"CPU ({torch.backends.cpu.get_cpu_capability()})"
 
 
-def keep_freed_memory() -> None:
+def tune_malloc() -> None:
     """Let glibc reuse freed activations instead of returning them: a training step on a CPU gets 1.4 to 1.8x faster.
 
     Without it, every large buffer is unmapped and page-faulted in again at each step; so it is in other threads than
@@ -162,14 +162,14 @@ def keep_freed_memory() -> None:
     libc.mallopt(arenas, 1)
 
 
-def memory(compute: DeviceContext) -> int | None:
+def total_memory(compute: DeviceContext) -> int | None:
     """Bytes that a GPU has; None where it is not for topwork to say."""
     if compute.device.type != "cuda":
         return None
     return torch.cuda.get_device_properties(compute.device).total_memory
 
 
-def forget_peak(compute: DeviceContext) -> None:
+def reset_peak_memory(compute: DeviceContext) -> None:
     """Begin to measure the peak memory anew where that is possible (Linux, CUDA)."""
     if compute.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(compute.device)
@@ -178,7 +178,7 @@ def forget_peak(compute: DeviceContext) -> None:
 
 
 def peak_memory(compute: DeviceContext) -> dict[str, int]:
-    """Most bytes held since ``forget_peak``, or since the process began: ``memory`` and, with CUDA, ``gpu_memory``.
+    """Peak bytes since ``reset_peak_memory``, or since the process began: ``memory`` and, with CUDA, ``gpu_memory``.
 
     Memory is that of the main process, features and libraries included; processes that decode images come on top.
     """
@@ -206,7 +206,7 @@ def has_compiler() -> bool:
     return bool(shutil.which("g++") or shutil.which("clang++"))
 
 
-def compiled(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+def compile_quietly(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
     """A module through ``torch.compile``; it has the same parameters."""
     fast = torch.compile(module)
 
@@ -226,7 +226,7 @@ class _Float32Forward:
             return super().forward(x.float())  # pyrefly: ignore[missing-attribute]
 
 
-def speed_up_training(model: nn.Module, compute: DeviceContext) -> None:
+def keep_depthwise_in_float32(model: nn.Module, compute: DeviceContext) -> None:
     """Keep depthwise convolutions in float32 on a CPU, where their bfloat16 backward is many times slower.
 
     Changes the class of these modules in place; parameters and their names stay.

@@ -12,12 +12,12 @@ import uuid
 from topwork.core.errors import Interrupted, ProcessFailed
 
 
-def launch(payload: str, advice: str, processes: int, restarts: int) -> None:
+def launch(payload: str, resume_command: str, processes: int, restarts: int) -> None:
     """Run ``topwork worker PAYLOAD`` in several processes, until all have ended well.
 
     Args:
         payload: What they do, for ``workflow.work``.
-        advice: The command that goes on with it.
+        resume_command: The command that goes on with it.
         processes: How many.
         restarts: How often all start again, from the last checkpoint, when one has ended badly.
 
@@ -42,4 +42,4 @@ def launch(payload: str, advice: str, processes: int, restarts: int) -> None:
         raise Interrupted("", error.sigval) from error
     except ChildFailedError as error:
         rank, failure = min(error.failures.items(), key=lambda item: (item[1].timestamp, item[1].exitcode))
-        raise ProcessFailed(f"Process {rank} of {processes}", failure.exitcode, advice) from error
+        raise ProcessFailed(f"Process {rank} of {processes}", failure.exitcode, resume_command) from error

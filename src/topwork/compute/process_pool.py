@@ -57,4 +57,4 @@ def run(
             process.wait()
     signals.raise_if_stopped()
     if failed:
-        raise ProcessFailed(*failed, signals.advice)
+        raise ProcessFailed(*failed, signals.resume_command)

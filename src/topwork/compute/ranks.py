@@ -23,23 +23,23 @@ class World:
     local_size: int = 1
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process is the one that decides, writes and speaks."""
         return self.rank == 0
 
-    def cut(self, count: int) -> tuple[int, int]:
+    def shard_bounds(self, count: int) -> tuple[int, int]:
         """Where the share of this process in ``count`` things begins and ends; together the shares are all, once."""
         return count * self.rank // self.size, count * (self.rank + 1) // self.size
 
 
-def launched() -> bool:
+def under_torchrun() -> bool:
     """Whether this process was started by torchrun, or by topwork for one of several devices."""
     return all(name in os.environ for name in _NAMES)
 
 
 def world() -> World:
     """The place of this process; that of a single one outside torchrun."""
-    return World(*(int(os.environ[name]) for name in _NAMES)) if launched() else World()
+    return World(*(int(os.environ[name]) for name in _NAMES)) if under_torchrun() else World()
 
 
 def restarts() -> int:
@@ -53,7 +53,7 @@ def launch_id() -> str:
     return "" if name == "none" else name
 
 
-def restarted(before: str) -> bool:
+def is_restart(before: str) -> bool:
     """Whether torchrun has started this training before.
 
     Args:

@@ -55,7 +55,7 @@ class CheckpointFiles:
             files: Name to content.
             best_step: Of the best state so far.
             best: Its files; empty if there is none yet. Written only if it is not there.
-            staged: From ``storage.stage`` of the folder: more files of the state.
+            staged: From ``storage.create_staging_folder`` of the folder: more files of the state.
 
         Raises:
             StorageError: It could not be written; all earlier states are still there.

@@ -100,7 +100,7 @@ class PeerLost(TopworkError):
     def __init__(self, advice: str = "") -> None:
         super().__init__(
             "Another process of this training has ended. What was reported as saved is saved"
-            + (f"; go on with: {advice}" if advice else ".")
+            + (f"; resume with: {advice}" if advice else ".")
         )
 
 
@@ -114,11 +114,11 @@ class ProcessFailed(TopworkError):
     """
 
     def __init__(self, title: str, status: int, advice: str) -> None:
-        super().__init__(f"{title} was ended by {end_of(status)}. Go on with: {advice}" if status < 0 else "")
+        super().__init__(f"{title} was ended by {describe_exit(status)}. Resume with: {advice}" if status < 0 else "")
         self.exit_status = max(status, 1)
 
 
-def end_of(status: int) -> str:
+def describe_exit(status: int) -> str:
     """How a process ended, by its exit status as ``subprocess`` gives it: ``SIGKILL``, ``exit status 3``."""
     try:
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"

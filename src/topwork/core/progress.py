@@ -23,7 +23,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-class Step(Protocol):
+class Tracker(Protocol):
     """A piece of work with a known length."""
 
     def advance(self, count: int = 1) -> None:
@@ -36,9 +36,9 @@ class Progress(Protocol):
     def log(self, line: str) -> None:
         """One line that stays."""
 
-    def step(
+    def track(
         self, title: str, total: int, unit: str = "images", done: int = 0
-    ) -> contextlib.AbstractContextManager[Step]:
+    ) -> contextlib.AbstractContextManager[Tracker]:
         """Open a piece of work of ``total`` units, ``done`` of them earlier; it shows progress and the time left."""
         ...
 
@@ -97,7 +97,7 @@ class PlainProgress:
             print(line.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
-    def step(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Step]:
+    def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
         """Count a piece of work."""
         yield _Counter(self, title, total, unit, done)
 
@@ -121,7 +121,7 @@ class RichProgress:
         self._console.print(text, markup=False)
 
     @contextlib.contextmanager
-    def step(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Step]:
+    def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
         """Show a bar."""
         if self._live is None:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -148,7 +148,7 @@ class RichProgress:
                 self._live = None
 
 
-def choose(quiet: bool = False) -> PlainProgress | RichProgress:
+def make_progress(quiet: bool = False) -> PlainProgress | RichProgress:
     """Bars if stderr is a capable terminal, else plain lines."""
     import os
 

@@ -29,7 +29,7 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
-def choose(name: str, out: Path | None, resume: bool, overwrite: bool) -> Path:
+def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: bool) -> Path:
     """The folder to write to.
 
     Args:
@@ -49,7 +49,7 @@ def choose(name: str, out: Path | None, resume: bool, overwrite: bool) -> Path:
                 raise UsageError(f"There is nothing to resume: no {RUNS / name}. Leave --resume out, or give --out.")
             return taken[-1]
         if overwrite:
-            return _emptied(RUNS / name)
+            return _clear(RUNS / name)
         return next(path for path in _numbered(name) if not path.exists())
     if resume:
         if not (out / "run.json").is_file():
@@ -57,10 +57,10 @@ def choose(name: str, out: Path | None, resume: bool, overwrite: bool) -> Path:
         return out
     if out.is_file():
         raise StorageError(f"{out} is a file. Choose another --out.")
-    if out.is_dir() and not _barren(out):
+    if out.is_dir() and not _is_empty_run(out):
         if not overwrite:
             raise StorageError(f"{out} is not empty. Use --resume, --overwrite, or another --out.")
-        return _emptied(out)
+        return _clear(out)
     return out
 
 
@@ -81,7 +81,7 @@ def _named(name: str) -> list[Path]:
     return found
 
 
-def _emptied(path: Path) -> Path:
+def _clear(path: Path) -> Path:
     """Empty the folder of an earlier run. Nothing else is ever removed."""
     if not path.is_dir():
         return path
@@ -96,13 +96,13 @@ def _emptied(path: Path) -> Path:
     return path
 
 
-def remove_barren(path: Path) -> None:
+def remove_empty_run(path: Path) -> None:
     """Remove a folder in which a command failed before it wrote anything but its log."""
-    if path.is_dir() and _barren(path) and (path / "train.log").exists():  # without it, another process may hold it
+    if path.is_dir() and _is_empty_run(path) and (path / "train.log").exists():  # else another process may hold it
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _barren(path: Path) -> bool:
+def _is_empty_run(path: Path) -> bool:
     """Whether nothing is in a folder but what a command leaves that was killed before it began its work."""
     names = {entry.name for entry in path.iterdir() if not storage.is_temporary(entry)}
     return names <= {".lock", "train.log"}

@@ -17,6 +17,6 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def order(seed: int, epoch: int, count: int) -> np.ndarray:
+def epoch_permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     """The order in which an epoch visits its items: a permutation of ``range(count)``, int64 (count,)."""
     return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(count)

@@ -11,26 +11,26 @@ from typing import Any
 
 from topwork.core.errors import Interrupted
 
-LEAVE_SECONDS = 30
+GRACE_SECONDS = 30
 # A scheduler announces the end of a job by SIGTERM or, if it is told so, by SIGUSR1; Windows has no such signal
-STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 
 class Signals:
-    """While open, the first of ``STOP`` is noted; a second SIGINT leaves at once.
+    """While open, the first of ``STOP_SIGNALS`` is noted; a second SIGINT leaves at once.
 
     Args:
-        advice: The command that goes on, for the message; empty as long as there is nothing to go on with.
+        resume_command: The command that goes on, for the message; empty as long as there is nothing to go on with.
     """
 
-    def __init__(self, advice: str = "") -> None:
-        self.advice = advice
+    def __init__(self, resume_command: str = "") -> None:
+        self.resume_command = resume_command
         self.received = 0  # the number of the signal
         self._old: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            for number in STOP:
+            for number in STOP_SIGNALS:
                 self._old[number] = signal.signal(number, self._note)
         return self
 
@@ -54,11 +54,12 @@ class Signals:
             Interrupted: With the exit status 128 + signal.
         """
         if self.received:
-            saved = f"Everything is saved; go on with: {self.advice}" if self.advice else "Nothing had begun yet."
+            command = self.resume_command
+            saved = f"Everything is saved; resume with: {command}" if command else "Nothing was saved yet."
             raise Interrupted(f"Stopped. {saved}", self.received)
 
 
-def end_with_parent(parent: int) -> None:
+def exit_with_parent(parent: int) -> None:
     """Stop as if asked to when the process that has started this one is gone; at once if that is not heard.
 
     Args:
@@ -69,7 +70,7 @@ def end_with_parent(parent: int) -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(LEAVE_SECONDS)
+        time.sleep(GRACE_SECONDS)
         os._exit(128 + signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()

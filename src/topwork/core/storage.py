@@ -26,7 +26,7 @@ from topwork.core.errors import CorruptFile, StorageError
 MANIFEST = "manifest.json"
 FORMAT = 2  # of manifests
 _TEMPORARY = ".tmp-"
-_SPARE = 1 << 20  # bytes that a save leaves free, for the small files that follow it
+RESERVED_BYTES = 1 << 20  # bytes that a save leaves free, for the small files that follow it
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -66,7 +66,7 @@ def make_folder(path: Path) -> None:
 def _check_space(path: Path, needed: int) -> None:
     """Refuse a save that cannot fit before it fills the disk for everybody."""
     free = _free_bytes(path)
-    if free is not None and free < needed + _SPARE:
+    if free is not None and free < needed + RESERVED_BYTES:
         raise OSError(errno.ENOSPC, f"{needed / 1e6:.1f} MB are needed")
 
 
@@ -79,7 +79,7 @@ def _write_durably(path: Path, data: bytes) -> None:
         raise OSError(errno.EIO, f"{path.name} came back different from what was written")
 
 
-def _made_durable(path: Path) -> dict[str, Any]:
+def _fsync_and_hash(path: Path) -> dict[str, Any]:
     """What the manifest says of a file that others have written."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
@@ -164,7 +164,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def stage(parent: Path, needed: int) -> Path:
+def create_staging_folder(parent: Path, needed: int) -> Path:
     """A folder for files that others write, which ``write_folder`` then finishes; its name says that it is temporary.
 
     Args:
@@ -199,7 +199,7 @@ def write_folder(target: Path, files: Mapping[str, bytes], staged: Path | None =
             _check_space(target, sum(map(len, files.values())))
             make_folder(target.parent)
             temporary.mkdir(exist_ok=staged is not None)
-            sums = {path.name: _made_durable(path) for path in sorted(temporary.iterdir())}
+            sums = {path.name: _fsync_and_hash(path) for path in sorted(temporary.iterdir())}
             for name, data in files.items():
                 _write_durably(temporary / name, data)
                 sums[name] = {"bytes": len(data), "sha256": sha256_bytes(data)}

@@ -171,7 +171,7 @@ class TrainBatches:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches ``first``, ``first + 1``, ... of an epoch: uint8 (B, 3, S, S) and ``Targets``."""
-        order = seeds.order(self._seed, epoch, len(self._targets))
+        order = seeds.epoch_permutation(self._seed, epoch, len(self._targets))
         size = self._batch_size
         chunks = [self._share(order[step * size : (step + 1) * size]) for step in range(first, len(self))]
         self._plan.batches = [[(epoch, int(i)) for i in chunk] for chunk in chunks]

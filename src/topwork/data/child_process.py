@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from topwork.core.signals import STOP
+from topwork.core.signals import STOP_SIGNALS
 
 MEMORY = 1 << 30  # bytes that a process may add
 
@@ -25,7 +25,7 @@ def begin() -> BinaryIO:
     Returns:
         Where answers go: what was standard output. What a library prints goes to standard error from here on.
     """
-    _ignore(STOP)
+    _ignore(STOP_SIGNALS)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit_memory()
@@ -34,14 +34,14 @@ def begin() -> BinaryIO:
 
 @contextlib.contextmanager
 def sheltered() -> Iterator[None]:
-    """Processes that are started inside hear no signal of ``STOP`` until ``begin`` or ``serve_parent`` has been called.
+    """Processes that are started inside ignore ``STOP_SIGNALS`` until ``begin`` or ``serve_parent`` has been called.
 
     This process hears them at the end.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
@@ -50,7 +50,7 @@ def sheltered() -> Iterator[None]:
 
 def serve_parent() -> None:
     """Leave signals to the parent, in a process that it ends by SIGTERM: of those only its own counts."""
-    _ignore(set(STOP) - {signal.SIGTERM})
+    _ignore(set(STOP_SIGNALS) - {signal.SIGTERM})
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # of threads to come, too
         threading.Thread(target=_wait_for_parent, name="topwork-end", daemon=True).start()

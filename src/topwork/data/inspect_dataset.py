@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from topwork.core import run_folders
 from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
-from topwork.core.progress import Progress, Step
+from topwork.core.progress import Progress, Tracker
 from topwork.data.manifest import manifest_of
 from topwork.data.sources import Listing
 
@@ -28,13 +28,13 @@ class _Bar(ExitStack):
     def __init__(self, progress: Progress, title: str, unit: str) -> None:
         super().__init__()
         self._progress, self._title, self._unit = progress, title, unit
-        self._step: Step | None = None
+        self._step: Tracker | None = None
         self._done = 0
 
     def tell(self, done: int, total: int) -> None:
         """How many are done."""
         if self._step is None:
-            self._step = self.enter_context(self._progress.step(self._title, total, self._unit))
+            self._step = self.enter_context(self._progress.track(self._title, total, self._unit))
         self._step.advance(done - self._done)
         self._done = done
         if done == total:

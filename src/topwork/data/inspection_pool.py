@@ -18,7 +18,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from topwork.core.errors import TopworkError, end_of
+from topwork.core.errors import TopworkError, describe_exit
 from topwork.data.child_process import sheltered
 from topwork.data.images import Box
 from topwork.data.inspection import Verdict, refused
@@ -190,7 +190,9 @@ class _Looker(threading.Thread):
         code = self._end()
         again = [*self._asked]
         if late or number in self._died:
-            reason = f"took longer than {SECONDS:g} s to decode" if late else f"its decoder died ({end_of(code)})"
+            reason = (
+                f"took longer than {SECONDS:g} s to decode" if late else f"its decoder died ({describe_exit(code)})"
+            )
             self._answers.put((number, Answer("", refused(reason), lasting=False)))
         else:
             self._died.add(number)

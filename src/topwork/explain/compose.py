@@ -155,7 +155,7 @@ def _with_dreams(scene: Scene, networks: tuple[Network, ...], seen: dict[str, Se
     if not layers:
         return networks
     made = []
-    with scene.progress.step("dreams", len(layers) * len(networks), "layers") as step:
+    with scene.progress.track("dreams", len(layers) * len(networks), "layers") as step:
         for network, subject in zip(networks, scene.networks.values(), strict=True):
             dreams = []
             for layer in layers:

@@ -93,7 +93,7 @@ def look(scene: Scene, sample: Sample) -> dict[str, Seen]:
     seen = {}
     stages = {layer.name for layer in scene.stages}
     placed = [layer for layer in scene.layers if layer.has_place]
-    with scene.progress.step("images through the networks", len(sample) * len(scene.networks)) as step:
+    with scene.progress.track("images through the networks", len(sample) * len(scene.networks)) as step:
         for name, subject in scene.networks.items():
             silence, pooled = Silence(), Pooled()
             patches = TopPatches(scene.stages, classes=len(scene.classes))

@@ -71,7 +71,7 @@ def show_probes(scene: Scene, seen: dict[str, Seen], sample: Sample) -> tuple[tu
     """How well a linear classifier tells the classes apart at each stage of each network."""
     rows = []
     cut_at = len(sample.train)
-    with scene.progress.step("linear probes", len(seen), "networks") as step:
+    with scene.progress.track("linear probes", len(seen), "networks") as step:
         for one in seen.values():
             pooled = {layer.name: one.pooled.features(layer.name) for layer in scene.stages}
             probes = linear_probes(
@@ -92,7 +92,7 @@ def show_changes(scene: Scene, sample: Sample) -> tuple[tuple[Change, ...], str]
         return (), ""
     few = Sample((), sample.test[:COMPARED], sample.train_labels[:0], sample.test_labels[:COMPARED])
     placed = [layer for layer in scene.layers if layer.arrangement != "other"]
-    with scene.progress.step("what fine-tuning changed", len(few)) as step:
+    with scene.progress.track("what fine-tuning changed", len(few)) as step:
         inputs = (x for x, _, _ in batches(scene, trained, few, step.advance))
         found = changes(before, trained.backbone, placed, inputs)
     rounded = tuple(Change(c.layer, round(c.cka, 4), None if c.weight is None else round(c.weight, 4)) for c in found)
@@ -106,7 +106,7 @@ def show_image_map(scene: Scene, seen: dict[str, Seen], sample: Sample, method: 
     assert dataset.root is not None
     cut_at = len(sample.train)
     points, neighbours, words = [], [], ""
-    with scene.progress.step("maps of the images", len(seen), "networks") as step:
+    with scene.progress.track("maps of the images", len(seen), "networks") as step:
         for one in seen.values():
             embedding = embed(one.features[cut_at:], method)
             words = embedding.words

@@ -64,7 +64,7 @@ def show_walk(scene: Scene) -> tuple[WalkPicture, ...]:
     if side >= SMALLEST:
         groups.append(([layer for layer in placed if layer.name not in large], side, FEWER))
     pictures = []
-    with scene.progress.step("layers of the photos", len(scene.networks), "networks") as step:
+    with scene.progress.track("layers of the photos", len(scene.networks), "networks") as step:
         for number, subject in enumerate(scene.networks.values()):
             for layers, rows, most in groups:
                 views = walk(subject.backbone, scene.x, layers, {layer.name: rows for layer in layers}, most)
@@ -113,7 +113,7 @@ def show_class_maps(scene: Scene, asked: Sequence[int], methods: Sequence[str]) 
     """
     shown = []
     chosen = [_classes(scene, i, asked) for i in range(len(scene.photos))]
-    with scene.progress.step("class maps", len(scene.photos) * len(scene.subjects), "photos x strategies") as step:
+    with scene.progress.track("class maps", len(scene.photos) * len(scene.subjects), "photos x strategies") as step:
         for photo, classes in enumerate(chosen):
             x = scene.x[photo : photo + 1]
             for number, subject in enumerate(scene.subjects):

@@ -109,7 +109,7 @@ class Scene:
             made = backbones.create(wish.model, source, self.subjects[0].spec.size)
         except TopworkError:
             return None
-        return self.compute.images(made.module)
+        return self.compute.to_channels_last(made.module)
 
 
 def open_runs(folder: Path, device: torch.device) -> tuple[list[Subject], Dataset]:
@@ -146,7 +146,7 @@ def make_scene(
         UsageError: The network has no layers that can be looked at.
     """
     for subject in subjects:
-        compute.images(subject.backbone)
+        compute.to_channels_last(subject.backbone)
     first = subjects[0]
     size = first.spec.size
     blank = torch.zeros(1, 3, size, size, device=compute.device)
@@ -159,7 +159,7 @@ def make_scene(
     stages = map_stages(first.backbone, layers)
     weights = ", ".join(dict.fromkeys(subject.network for subject in subjects))
     progress.log(f"Looking into {first.model}: {len(layers)} layers, {len(stages)} stages; weights: {weights}")
-    with progress.step("receptive fields", 1, "network") as step:
+    with progress.track("receptive fields", 1, "network") as step:
         fields = receptive_fields(first.backbone, layers, size)
         step.advance()
     return Scene(subjects, compute, layers, stages, asked, fields, progress, dataset)

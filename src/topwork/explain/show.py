@@ -14,7 +14,7 @@ from topwork.compute import devices
 from topwork.core import config as configuration
 from topwork.core import run_folders, storage
 from topwork.core.errors import UnknownName, UsageError
-from topwork.core.progress import choose
+from topwork.core.progress import make_progress
 from topwork.explain.attribution import METHODS
 from topwork.explain.compose import Wishes, compose
 from topwork.explain.embedding import METHODS as EMBEDDINGS
@@ -111,7 +111,7 @@ def show(
         subjects, dataset = open_runs(home, compute.device)
         title, account, folder = dataset.name, dataset.account, Path(out or home / "explain")
     asked = _classes(wishes.classes, subjects[0])
-    scene = make_scene(subjects, compute, wishes.layers, choose(quiet), dataset)
+    scene = make_scene(subjects, compute, wishes.layers, make_progress(quiet), dataset)
     take_photos(scene, _photos(scene, pictures, photos))
     data = compose(scene, wishes, asked, title, _facts(scene, account))
     storage.write_json(folder / "show.json", asdict(data))

@@ -113,9 +113,9 @@ def bare_subject(
     backbones.check_name(model)
     source = None if weights == "random" else backbones.find_weights(model, weights)
     backbone = backbones.create(model, source, img_size)
-    head, classes = backbones.own_classifier(backbone, source) or (None, ())
+    head, classes = backbones.load_pretrained_classifier(backbone, source) or (None, ())
     name = "random weights" if source is None else PRETRAINED
     if head is not None:
         head.to(device)
     module = backbone.module.to(device)
-    return Subject(name, name, module, head, classes, backbone.spec, model, "logit", softmax), backbone.account
+    return Subject(name, name, module, head, classes, backbone.spec, model, "logit", softmax), backbone.summary

@@ -1,7 +1,7 @@
 """Features of a frozen backbone: computed once per image, cached on disk, shared by all strategies and later runs."""
 
 from topwork.features.cache import FeatureCache
-from topwork.features.extract import FeatureStore, alone, feature_key
+from topwork.features.extract import FeatureStore, feature_key, on_main_process
 from topwork.features.normalise import Normaliser, NormaliserModule, fit_normaliser
 from topwork.features.subset import Features
 
@@ -11,7 +11,7 @@ __all__ = [
     "Features",
     "Normaliser",
     "NormaliserModule",
-    "alone",
     "feature_key",
     "fit_normaliser",
+    "on_main_process",
 ]

@@ -32,7 +32,7 @@ class FeatureCache:
         if not (self.folder / "key.json").is_file():
             storage.write_json(self.folder / "key.json", key)
         self._say = log
-        self._places: dict[bytes, tuple[Path, int]] | None = None
+        self._index: dict[bytes, tuple[Path, int]] | None = None
         self._open: dict[Path, Any] = {}
 
     def _find(self) -> dict[bytes, tuple[Path, int]]:
@@ -47,18 +47,18 @@ class FeatureCache:
         return places
 
     @property
-    def places(self) -> dict[bytes, tuple[Path, int]]:
+    def index(self) -> dict[bytes, tuple[Path, int]]:
         """Content hash of an image (32 bytes) to its shard and row; the features themselves stay on disk."""
-        if self._places is None:
-            self._places = self._find()
-        return self._places
+        if self._index is None:
+            self._index = self._find()
+        return self._index
 
     def missing(self, images: Sequence[bytes]) -> list[int]:
         """Positions of the images that are not cached; of equal images only the first."""
         seen: set[bytes] = set()
         fresh = []
         for i, image in enumerate(images):
-            if image not in self.places and image not in seen:
+            if image not in self.index and image not in seen:
                 seen.add(image)
                 fresh.append(i)
         return fresh
@@ -69,13 +69,13 @@ class FeatureCache:
         data = safetensors.numpy.save({"features": np.ascontiguousarray(features), "images": table})
         path = self.folder / f"{storage.sha256_bytes(data)}.safetensors"
         storage.write_bytes(path, data)
-        self.places.update((image, (path, row)) for row, image in enumerate(images))
+        self.index.update((image, (path, row)) for row, image in enumerate(images))
 
     def get(self, images: Sequence[bytes]) -> np.ndarray:
         """Features of cached images, float32 (N, D); one shard at a time is in memory beside them."""
         wanted: dict[Path, tuple[list[int], list[int]]] = {}
         for i, image in enumerate(images):
-            path, row = self.places[image]
+            path, row = self.index[image]
             positions, rows = wanted.setdefault(path, ([], []))
             positions.append(i)
             rows.append(row)
@@ -91,7 +91,7 @@ class FeatureCache:
         """Like ``get`` for a few of many large features (N, ...): only their rows are read from the mapped shards."""
         found = []
         for image in images:
-            path, row = self.places[image]
+            path, row = self.index[image]
             if path not in self._open:
                 self._open[path] = safetensors.safe_open(path, "np")
             found.append(self._open[path].get_slice("features")[row : row + 1])

@@ -16,12 +16,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from topwork.backbones import Backbone, fuse_batchnorm, lower
-from topwork.compute.devices import DeviceContext, compiled, has_compiler
+from topwork.backbones import Backbone, cast_weights, fuse_batchnorm
+from topwork.compute.devices import DeviceContext, compile_quietly, has_compiler
 from topwork.core.errors import MissingDependency
 
 Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised float32 (B, 3, S, S), channels last, to (B, D)
-COMPILING = 4e13  # floating point operations from which compiling pays: it takes some 15 s and saves a sixth
+COMPILE_MIN_FLOPS = 4e13  # floating point operations from which compiling pays: it takes some 15 s and saves a sixth
 
 
 def version(engine: str) -> str:
@@ -41,7 +41,7 @@ def available(compute: DeviceContext) -> list[str]:
     return [*found, *(["compiled"] if has_compiler() else []), "folded", "plain"]
 
 
-def choose(backbone: Backbone, compute: DeviceContext, images: int) -> str:
+def choose_engine(backbone: Backbone, compute: DeviceContext, images: int) -> str:
     """The engine that has a number of images done first, its start included; the same for the same work."""
     found = available(compute)
     best = next(name for name in found if name != "compiled")
@@ -50,10 +50,10 @@ def choose(backbone: Backbone, compute: DeviceContext, images: int) -> str:
     x = torch.zeros(1, 3, backbone.spec.size, backbone.spec.size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         backbone.module.cpu().eval()(x)
-    return "compiled" if images * counter.get_total_flops() > COMPILING else best
+    return "compiled" if images * counter.get_total_flops() > COMPILE_MIN_FLOPS else best
 
 
-def start(engine: str, backbone: Backbone, compute: DeviceContext, batch: int) -> Forward:
+def build_engine(engine: str, backbone: Backbone, compute: DeviceContext, batch: int) -> Forward:
     """Make an engine ready.
 
     Raises:
@@ -62,22 +62,24 @@ def start(engine: str, backbone: Backbone, compute: DeviceContext, batch: int) -
     if engine == "openvino":
         return _compiled(_converted(backbone), compute, (batch, 3, *[backbone.spec.size] * 2))
     if engine == "plain":
-        return compute.images(backbone.module).eval()
+        return compute.to_channels_last(backbone.module).eval()
     module: nn.Module = fuse_batchnorm(backbone.module, backbone.spec.size)
     if engine == "compiled":
         torch._inductor.config.freezing = True  # weights are constants: laid out once, as the kernels want them
-        return compiled(compute.images(module))
-    return compute.images(lower(module, compute.dtype))
+        return compile_quietly(compute.to_channels_last(module))
+    return compute.to_channels_last(cast_weights(module, compute.dtype))
 
 
-def start_shapes(engine: str, backbone: Backbone, compute: DeviceContext, batches: Sequence[int]) -> dict[int, Forward]:
-    """``start`` for several numbers of images at once; what they can share is made once.
+def build_engines(
+    engine: str, backbone: Backbone, compute: DeviceContext, batches: Sequence[int]
+) -> dict[int, Forward]:
+    """``build_engine`` for several batch sizes; what they can share is built once.
 
     Raises:
         MissingExtra: OpenVINO is not installed.
     """
     if engine != "openvino":
-        return dict.fromkeys(batches, start(engine, backbone, compute, max(batches)))
+        return dict.fromkeys(batches, build_engine(engine, backbone, compute, max(batches)))
     model = _converted(backbone)
     return {n: _compiled(model.clone(), compute, (n, 3, *[backbone.spec.size] * 2)) for n in batches}
 

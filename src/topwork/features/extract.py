@@ -13,7 +13,7 @@ import PIL
 import torch
 
 from topwork.backbones import Backbone
-from topwork.compute.collectives import Files, from_main, in_turn, receive, send
+from topwork.compute.collectives import Files, broadcast, broadcast_from_main, gather_round_robin, receive_broadcast
 from topwork.compute.devices import DeviceContext
 from topwork.compute.ranks import world
 from topwork.core.artifacts import Manifest, Splits
@@ -23,12 +23,12 @@ from topwork.data import images, transforms
 from topwork.data.batches import eval_batches
 from topwork.features import engines
 from topwork.features.cache import FeatureCache
-from topwork.features.prefetch import AHEAD, ahead
+from topwork.features.prefetch import MAX_WAITING, prefetch
 from topwork.features.subset import Features
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
 SHARD = 2048
-MANY = 20_000  # images from which the features take more memory than what computes them
+RELEASE_MIN_IMAGES = 20_000  # images from which the features take more memory than what computes them
 
 
 def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: int) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: 
     return {
         "format": 2,
         "model": backbone.model,
-        "weights": backbone.digest,
+        "weights": backbone.weights_hash,
         "input": str(backbone.spec),
         "mean": backbone.spec.mean,
         "std": backbone.spec.std,
@@ -119,7 +119,7 @@ class FeatureStore:
         name = min(missing, key=lambda name: missing[name])  # of equals the first, which is the fastest
         if missing[name] <= len(set(content)) / 2:
             return name
-        return engines.choose(self._backbone, self._compute, missing[name])
+        return engines.choose_engine(self._backbone, self._compute, missing[name])
 
     def _compute_missing(self, cache: FeatureCache, ids: list[str], mirrored: bool) -> None:
         fresh = [ids[i] for i in cache.missing([self._content[i] for i in ids])]
@@ -127,15 +127,15 @@ class FeatureStore:
             return
         title = "features (mirrored)" if mirrored else "features"
         start = time.monotonic()
-        send({"extract": fresh, "mirrored": mirrored, "engine": self.engine})
+        broadcast({"extract": fresh, "mirrored": mirrored, "engine": self.engine})
         self._start()
         done = 0
-        with self._progress.step(title, len(fresh)) as step:
+        with self._progress.track(title, len(fresh)) as step:
             for features in self._extract(fresh, mirrored, step.advance):
                 cache.add([self._content[i] for i in fresh[done : done + len(features)]], features)
                 done += len(features)
             self._signals.raise_if_stopped()
-        if len(fresh) >= MANY:
+        if len(fresh) >= RELEASE_MIN_IMAGES:
             self._forward = None  # whoever asked needs its memory for the features; starting it anew takes seconds
         seconds = time.monotonic() - start
         self.seconds += seconds
@@ -146,12 +146,12 @@ class FeatureStore:
 
     def _start(self) -> None:
         if self._forward is None:
-            self._forward = engines.start(self.engine, self._backbone, self._compute, BATCH)
+            self._forward = engines.build_engine(self.engine, self._backbone, self._compute, BATCH)
 
-    def serve(self) -> Files:
-        """Extract with rank 0, which calls ``alone``, until that is done; what it gave."""
+    def extract_as_worker(self) -> Files:
+        """Extract with rank 0, which calls ``on_main_process``, until that is done; what it gave."""
         while True:
-            message, files = receive()
+            message, files = receive_broadcast()
             if message is None:
                 return files
             self.engine = message["engine"]
@@ -169,9 +169,11 @@ class FeatureStore:
         place = world()
         own = [i for batch in batches[place.rank :: place.size] for i in batch]
         pixels = eval_batches(self._manifest.root, own, self._backbone.spec, BATCH, self._compute.workers)
-        width = self._backbone.features
+        width = self._backbone.feature_dim
         shard, filled = np.empty((SHARD, width), dtype=np.float32), 0  # small pieces split the heap
-        for features in in_turn(self._ahead(pixels, mirrored), [*map(len, batches)], width, self._signals):
+        for features in gather_round_robin(
+            self._prefetch(pixels, mirrored), [*map(len, batches)], width, self._signals
+        ):
             shard[filled : filled + len(features)] = features
             filled += len(features)
             advance(len(features))
@@ -181,15 +183,15 @@ class FeatureStore:
         if filled:
             yield shard[:filled]
 
-    def _ahead(self, batches: Iterator[tuple[torch.Tensor, int]], mirrored: bool) -> Iterator[np.ndarray]:
+    def _prefetch(self, batches: Iterator[tuple[torch.Tensor, int]], mirrored: bool) -> Iterator[np.ndarray]:
         """Features of the batches in order; while one is computed the next are fetched and the last are written."""
         compute, spec = self._compute, self._backbone.spec
-        rooms = _rooms(spec.size) if compute.device.type == "cpu" else repeat(None)
+        rooms = _buffers(spec.size) if compute.device.type == "cpu" else repeat(None)
         given = (
             (transforms.normalise(pixels.flip(3) if mirrored else pixels, spec, compute.device, room), count)
             for (pixels, count), room in zip(batches, rooms, strict=False)
         )
-        for _, features in ahead(self._features, given, compute.threads):
+        for _, features in prefetch(self._features, given, compute.threads):
             yield features
 
     def _features(self, batch: tuple[torch.Tensor, int]) -> np.ndarray:
@@ -200,15 +202,15 @@ class FeatureStore:
             return self._forward(x)[:count].float().cpu().numpy()
 
 
-def alone(features: Features, compute: Callable[[], Files]) -> Files:
+def on_main_process(features: Features, compute: Callable[[], Files]) -> Files:
     """What rank 0 makes of features, in every process; the others help to extract what it asks for meanwhile."""
-    if not world().main:
+    if not world().is_main:
         assert isinstance(features, FeatureStore)
-        return features.serve()
-    return from_main(compute)
+        return features.extract_as_worker()
+    return broadcast_from_main(compute)
 
 
-def _rooms(size: int) -> Iterator[torch.Tensor]:
+def _buffers(size: int) -> Iterator[torch.Tensor]:
     """Room for normalised batches, in turn: made anew for each batch, it would split the heap and pile up."""
     shape = (BATCH, 3, size, size)
-    return cycle([torch.empty(shape, memory_format=torch.channels_last) for _ in range(AHEAD + 1)])
+    return cycle([torch.empty(shape, memory_format=torch.channels_last) for _ in range(MAX_WAITING + 1)])

@@ -9,14 +9,14 @@ from typing import TypeVar
 
 import torch
 
-AHEAD = 2  # things that wait for the thread
+MAX_WAITING = 2  # things that wait for the thread
 
-Thing = TypeVar("Thing")
-Made = TypeVar("Made")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
-def ahead(work: Callable[[Thing], Made], things: Iterable[Thing], threads: int) -> Generator[tuple[Thing, Made]]:
-    """Each thing and what ``work`` makes of it, in order; at most ``AHEAD + 1`` things are held.
+def prefetch(work: Callable[[T], R], things: Iterable[T], threads: int) -> Generator[tuple[T, R]]:
+    """Each thing and what ``work`` makes of it, in order; at most ``MAX_WAITING + 1`` things are held.
 
     Args:
         work: Called in a thread of its own, one thing at a time; what it raises is raised here.
@@ -24,11 +24,11 @@ def ahead(work: Callable[[Thing], Made], things: Iterable[Thing], threads: int) 
         threads: Of torch, for the work.
     """
     with ThreadPoolExecutor(1, "topwork-ahead", torch.set_num_threads, (threads,)) as pool:
-        waiting = deque[tuple[Thing, Future[Made]]]()
+        waiting = deque[tuple[T, Future[R]]]()
         try:
             for thing in things:
                 waiting.append((thing, pool.submit(work, thing)))
-                if len(waiting) > AHEAD:
+                if len(waiting) > MAX_WAITING:
                     yield _done(waiting)
             while waiting:
                 yield _done(waiting)
@@ -37,6 +37,6 @@ def ahead(work: Callable[[Thing], Made], things: Iterable[Thing], threads: int) 
                 future.cancel()
 
 
-def _done(waiting: deque[tuple[Thing, Future[Made]]]) -> tuple[Thing, Made]:
+def _done(waiting: deque[tuple[T, Future[R]]]) -> tuple[T, R]:
     thing, future = waiting.popleft()
     return thing, future.result()

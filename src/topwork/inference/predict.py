@@ -17,7 +17,7 @@ from topwork.core.errors import SettingsChanged, UsageError
 from topwork.core.progress import duration
 from topwork.core.signals import Signals
 from topwork.features.extract import BATCH
-from topwork.features.prefetch import ahead
+from topwork.features.prefetch import prefetch
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import Batch, Item, decoded
 from topwork.inference.prediction_writer import Output, Writer, format_of
@@ -46,7 +46,7 @@ def stream(
     def answers(batch: Batch) -> Answers:
         return model.answers(batch.pixels, neighbours)
 
-    with closing(batches), closing(ahead(answers, batches, model.compute.threads)) as answered:
+    with closing(batches), closing(prefetch(answers, batches, model.compute.threads)) as answered:
         for batch, found in answered:
             yield batch, _predictions(model, batch, found, top, neighbours)
 
@@ -162,7 +162,7 @@ def predict_to(
             log(f"{out}: {output.rows:,} rows are there already.")
         else:
             writer.begin()
-        signals.advice = f"the same command with --resume ({out})" if out else ""
+        signals.resume_command = f"the same command with --resume ({out})" if out else ""
         maps = None
         if explain is not None:
             from topwork.inference.class_maps import MapFolder

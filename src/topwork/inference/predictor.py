@@ -119,8 +119,8 @@ class Predictor:
         if self.engine != "plain":
             return None
         network = Classifier(self._backbone.module, self._head)
-        self.compute.images(network)
-        devices.speed_up_training(network, self.compute)  # evaluation ran the network so
+        self.compute.to_channels_last(network)
+        devices.keep_depthwise_in_float32(network, self.compute)  # evaluation ran the network so
         return network.eval()
 
     def prepare(self, shapes: Sequence[int] = (BATCH,)) -> None:
@@ -132,7 +132,7 @@ class Predictor:
         if self._network is not None:
             self._forwards |= dict.fromkeys(missing, self._network.backbone)
         else:
-            self._forwards |= engines.start_shapes(self.engine, self._backbone, self.compute, missing)
+            self._forwards |= engines.build_engines(self.engine, self._backbone, self.compute, missing)
 
     def outputs(self, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Scores float64 (N, K) and features float32 (N, D) of images uint8 (N, 3, S, S)."""
@@ -146,7 +146,7 @@ class Predictor:
             features.append(f)
             start += shape
         if not scores:
-            return np.zeros((0, len(self.classes))), np.zeros((0, self._backbone.features), np.float32)
+            return np.zeros((0, len(self.classes))), np.zeros((0, self._backbone.feature_dim), np.float32)
         return np.concatenate(scores), np.concatenate(features)
 
     def run(self, pixels: torch.Tensor, shape: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from topwork.compute.ranks import launched, world
+from topwork.compute.ranks import under_torchrun, world
 from topwork.core import config as configuration
 from topwork.core.errors import UsageError
-from topwork.core.progress import choose
-from topwork.core.signals import end_with_parent
+from topwork.core.progress import make_progress
+from topwork.core.signals import exit_with_parent
 from topwork.pipeline import configure
 from topwork.pipeline.job import Job
 from topwork.pipeline.resume import asked_of, only_given, refuse_changes
@@ -58,13 +58,21 @@ def compare(
     Raises:
         TopworkError: See ``errors``; every message is one line with a way out.
     """
-    if launched():
+    if under_torchrun():
         raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
     asked = configure.build(data, strategies, config, sets, **flags)
     if (parallel or 1) > 1 and callbacks:
         raise UsageError("Callbacks cannot be passed to other processes. Leave parallel out.")
     job = Job(
-        asked, "comparison", _path(out), resume, overwrite, choose(quiet), log_to, callbacks, parallel=parallel or 1
+        asked,
+        "comparison",
+        _path(out),
+        resume,
+        overwrite,
+        make_progress(quiet),
+        log_to,
+        callbacks,
+        parallel=parallel or 1,
     )
     job.run()
     return Comparison(job.folder)
@@ -96,12 +104,12 @@ def train(
             None. Under torchrun leave it out.
         max_restarts: How often a process that dies is started again, with all others, from the last checkpoint.
     """
-    if launched():
+    if under_torchrun():
         if devices or max_restarts:
             raise UsageError("torchrun says how many processes there are; leave --devices and --max-restarts out.")
         if out is None and resume is None:
             raise UsageError("Under torchrun give --out, so that a restart finds the run.")
-        if not world().main:
+        if not world().is_main:
             from topwork.pipeline.worker import help_main
 
             help_main()
@@ -128,11 +136,11 @@ def train(
     several = (devices or 1) > 1 or bool(max_restarts)
     if several and callbacks:
         raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or use torchrun.")
-    job = Job(asked, "run", _path(out), resume is not None, overwrite, choose(quiet), log_to, callbacks)
+    job = Job(asked, "run", _path(out), resume is not None, overwrite, make_progress(quiet), log_to, callbacks)
     if several:
         from topwork.compute.launch import launch
 
-        launch(_payload(job, quiet), job.advice(), devices or 1, max_restarts or 0)
+        launch(_payload(job, quiet), job.resume_command(), devices or 1, max_restarts or 0)
     else:
         job.run()
     return Run(job.folder)
@@ -151,14 +159,14 @@ def work(payload: str) -> None:
         payload: The job as JSON.
     """
     asked, folder, resume, quiet, log_to, command, parent = json.loads(payload)
-    end_with_parent(parent)
-    if not world().main:
+    exit_with_parent(parent)
+    if not world().is_main:
         from topwork.pipeline.worker import help_main
 
         help_main()
         return
     checked = configuration.validate(configuration.Config, asked)
-    Job(checked, "run", Path(folder), resume, False, choose(quiet), log_to, command=command).run()
+    Job(checked, "run", Path(folder), resume, False, make_progress(quiet), log_to, command=command).run()
 
 
 def _path(out: str | Path | None) -> Path | None:

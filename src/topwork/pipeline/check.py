@@ -14,7 +14,7 @@ from typing import Any
 
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import Manifest, Splits
-from topwork.core.progress import choose
+from topwork.core.progress import make_progress
 from topwork.core.signals import Signals
 from topwork.data.findings import Finding, find, leave_out
 from topwork.data.inspect_dataset import look_at_images
@@ -100,7 +100,7 @@ def check(
         TopworkError: See ``errors``.
     """
     asked = configure.build(str(data), ["linear"], **flags)
-    progress = choose(quiet)
+    progress = make_progress(quiet)
     with Signals() as signals:
         manifest = look_at_images(asked.data, progress, trainable=False)
         splits = given_split(manifest)

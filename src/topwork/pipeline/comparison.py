@@ -19,8 +19,8 @@ from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, Splits
 from topwork.core.config import Config
 from topwork.core.errors import Interrupted
-from topwork.core.progress import PlainProgress, choose
-from topwork.core.signals import Signals, end_with_parent
+from topwork.core.progress import PlainProgress, make_progress
+from topwork.core.signals import Signals, exit_with_parent
 from topwork.data import images
 from topwork.data.inspect_dataset import look_at_images
 from topwork.data.splits import splits_of
@@ -156,8 +156,8 @@ def train_part(payload: str) -> None:
     """
     given = json.loads(payload)
     asked, folder, part = config.validate(Config, given["asked"]), Path(given["folder"]), Part(*given["part"])
-    end_with_parent(given["parent"])
-    progress, silent = PlainProgress(given["quiet"]), choose(quiet=True)
+    exit_with_parent(given["parent"])
+    progress, silent = PlainProgress(given["quiet"]), make_progress(quiet=True)
     progress.log_file.attach(folder / "train.log")
     known: dict[str, Any] = given["info"]
     info = RunInfo(**(known | {"name": part.name, "strategies": tuple(known["strategies"])}))

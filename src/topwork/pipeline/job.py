@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from topwork.backbones.packaged import find
-from topwork.compute.ranks import launch_id, restarted, restarts, world
+from topwork.compute.ranks import is_restart, launch_id, restarts, world
 from topwork.core import config as configuration
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
@@ -64,12 +64,12 @@ class Job:
         self.callbacks = make_callbacks(log_to, callbacks)  # refused before anything is emptied
         self.asked, self.kind, self.progress, self.command = asked, kind, progress, command or _words()
         if out is not None and (out / "run.json").is_file():
-            resume |= restarted(read_run_info(out).details.get("launch", ""))
+            resume |= is_restart(read_run_info(out).details.get("launch", ""))
         self.resume, self.parallel = resume, parallel
         self.loading = threading.Thread(target=_load_torch, daemon=True)
         self.folds: list[Splits] = []
         self.device: Any = None  # resolved when the images are found, for torch is not loaded before
-        self.folder = run_folders.choose(self._name(), out, resume, overwrite and not resume)
+        self.folder = run_folders.resolve_output_folder(self._name(), out, resume, overwrite and not resume)
         if self.resume and not log_to:  # those that it was begun with go on
             self.log_to = tuple(read_run_info(self.folder).details.get("log_to", ()))
             self.callbacks = make_callbacks(self.log_to, callbacks)
@@ -78,7 +78,7 @@ class Job:
         what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
         return "-".join(map(storage.slug, (Path(self.asked.data.path).name, what, self.asked.backbone.model)))
 
-    def advice(self) -> str:
+    def resume_command(self) -> str:
         """The command that goes on with it."""
         if self.kind == "run":
             return f"topwork train --resume {shlex.quote(str(self.folder))}"
@@ -90,14 +90,14 @@ class Job:
             with storage.FolderLock(self.folder), Signals() as signals, _joined(signals):
                 storage.sweep_temporary(self.folder)
                 if self.resume:
-                    signals.advice = self.advice()
+                    signals.resume_command = self.resume_command()
                     old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
                     refuse_changes(self.asked, old, self.folder)  # under the lock, for good
                     extend(self.asked, self.folder)
                 self.progress.log_file.attach(self.folder / "train.log")
                 self._stages(signals)
         except BaseException:
-            run_folders.remove_barren(self.folder)
+            run_folders.remove_empty_run(self.folder)
             raise
         finally:
             self.progress.log_file.attach(None)
@@ -121,7 +121,7 @@ class Job:
 
         setup = preparing.prepare(self.asked, manifest, splits, self.device, self.progress, signals)
         setup.tracking = Notifier(self.callbacks, self.progress.log, self.folder)
-        signals.advice = self.advice()
+        signals.resume_command = self.resume_command()
         info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, splits)})
         if self.kind == "run":
             strategy_run.run_strategy(self.asked.strategies[0], setup, self.folder, info, signals)
@@ -148,7 +148,7 @@ class Job:
         backbone = self.asked.backbone
         packaged = find(backbone.model, backbone.weights)
         if packaged:
-            self.progress.log(f"Backbone  {backbone.model}; weights: {packaged.account}")
+            self.progress.log(f"Backbone  {backbone.model}; weights: {packaged.summary}")
         if not packaged or self.asked.settings:
             from topwork.pipeline import setup as preparing
 
@@ -202,10 +202,10 @@ def _joined(signals: Signals) -> Iterator[None]:
         return
     from topwork.compute import collectives
 
-    collectives.join()
-    with collectives.lost_plainly(signals):
+    collectives.init_process_group()
+    with collectives.translate_lost_peer(signals):
         yield
-        collectives.leave()
+        collectives.destroy_process_group()
 
 
 def _words() -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from topwork.core import config, storage
 from topwork.core.artifacts import Splits
-from topwork.core.progress import choose
+from topwork.core.progress import make_progress
 from topwork.core.seeds import derive_seed
 from topwork.evaluation import learning_curve
 from topwork.features.subset import Held, Subset
@@ -42,7 +42,7 @@ def learn(name: str, context: Context, run: Path, folder: Path) -> None:
     draws = 1 if STRATEGIES[name].trains_network else DRAWS
     settings = config.validate(strategy.Config, config.read(run / "config.toml").settings[name], name)
     held = Held(context.features)
-    with context.progress.step(f"{name}: learning curve", draws * len(steps), "trainings") as bar:
+    with context.progress.track(f"{name}: learning curve", draws * len(steps), "trainings") as bar:
         for draw in range(draws):
             path = folder / FOLDER / f"{name}-{draw}.json"
             done: dict[str, Any] = storage.read_json(path)["wrong"] if path.is_file() else {}
@@ -53,7 +53,7 @@ def learn(name: str, context: Context, run: Path, folder: Path) -> None:
                     own = folder / FOLDER / f"{name}-{draw}-{size}"
                     inside = replace(
                         context, splits=_part(splits, rows), features=Subset(held, rows), folder=own,
-                        progress=choose(quiet=True),
+                        progress=make_progress(quiet=True),
                     )  # fmt: skip
                     fitted = strategy.fit(strategy.resolve(settings, inside), inside)
                     wrong = fitted.scores("test").argmax(axis=1) != splits.labels["test"]

@@ -164,7 +164,7 @@ def _card(run: FinishedTraining, details: dict[str, Any], test: dict[str, Any]) 
             test,
             setup.splits.note,
             storage.sha256_file(run.folder / "split.csv"),
-            setup.backbone.account,
+            setup.backbone.summary,
             setup.source.hub if pretrained and setup.source else "",
         )
     )

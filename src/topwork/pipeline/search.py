@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from topwork.core import config, storage
-from topwork.core.progress import choose
+from topwork.core.progress import make_progress
 from topwork.evaluation import metrics
 from topwork.strategies.base import Context, Strategy
 from topwork.training.search_space import draw
@@ -37,7 +37,7 @@ def tune(strategy: Strategy, base: Any, given: set[str], context: Context, trial
     space = {name: where for name, where in strategy.search.items() if name not in given}
     folder = context.folder / "tune"
     results = []
-    with context.progress.step(f"{strategy.name}: tune", trials, "trials") as bar:
+    with context.progress.track(f"{strategy.name}: tune", trials, "trials") as bar:
         for number in range(trials if space else 1):
             changed = draw(space, context.seed, strategy.name, number) if number else {}
             wanted = {**base.model_dump(), **changed}
@@ -59,7 +59,7 @@ def _trial(strategy: Strategy, wanted: dict[str, Any], context: Context, folder:
     if path.is_file():
         return storage.read_json(path)
     start = time.monotonic()
-    inside = replace(context, folder=folder, progress=choose(quiet=True))
+    inside = replace(context, folder=folder, progress=make_progress(quiet=True))
     settings = strategy.resolve(config.validate(strategy.Config, wanted, strategy.name), inside)
     fitted = strategy.fit(settings, inside)
     labels, scores = context.splits.labels["val"], np.asarray(fitted.scores("val"), dtype=np.float64)

@@ -45,12 +45,12 @@ class Setup:
         return {
             "backbone": {
                 "model": backbone.model,
-                "weights": backbone.account,
+                "weights": backbone.summary,
                 "license": backbone.license,
                 "parameters": backbone.parameters,
-                "features": backbone.features,
+                "features": backbone.feature_dim,
                 "input": str(backbone.spec),
-                "digest": backbone.digest,
+                "digest": backbone.weights_hash,
                 "account": f"{whole} parameter tensors, {classifier} of them in its own classifier",
             },
             "device": {
@@ -93,7 +93,7 @@ def check(asked: config.Config, progress: Progress) -> None:
     backbones.check_name(name)
     source = backbones.find_weights(name, weights)
     if not source.packaged:  # else it was said before timm was loaded
-        progress.log(f"Backbone  {name}; weights: {source.account}")
+        progress.log(f"Backbone  {name}; weights: {source.summary}")
     faults = []
     for name in asked.strategies:
         try:
@@ -111,8 +111,8 @@ def _sharded(
     compute, resolved = device
     shard = resolved.fsdp
     if shard == "auto":
-        room = devices.memory(compute)
-        shard = bool(collectives.largest(int(room is not None and parameters * TRAINED_BYTES > room * FULL)))
+        room = devices.total_memory(compute)
+        shard = bool(collectives.all_reduce_max(int(room is not None and parameters * TRAINED_BYTES > room * FULL)))
     shard &= world().size > 1
     return replace(compute, fsdp=shard), resolved.model_copy(update={"fsdp": shard})
 
@@ -142,7 +142,8 @@ def prepare(
     backbone = backbones.create(wish.model, source, size, crop_pct=kept)
     compute, resolved_compute = _sharded(device, backbone.parameters)
     progress.log(
-        f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.features:,} features; input {backbone.spec}"
+        f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; "
+        f"input {backbone.spec}"
     )
     spec = backbone.spec
     data: dict[str, Any] = {"source": find_source(asked.data.source, asked.data.path).name}

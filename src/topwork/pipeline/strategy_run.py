@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from topwork import backbones
-from topwork.backbones.weights import digest
+from topwork.backbones.weights import hash_weights
 from topwork.compute import devices
-from topwork.compute.collectives import send
+from topwork.compute.collectives import broadcast
 from topwork.compute.ranks import world
 from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, write_history
@@ -42,7 +42,7 @@ def run_strategy(
         storage.sweep_temporary(place)
     if (folder / "metrics.json").is_file() and (folder / "model").is_dir():
         setup.progress.log(f"  {name}: already done")
-        send(None)
+        broadcast(None)
         return
     _name_changes(name, folder, setup)
     write_inputs(folder, setup, replace(info, strategies=(name,), kind="run", status="running"))
@@ -50,10 +50,10 @@ def run_strategy(
     context = context_of(setup, folder, signals)
     settings = _settings(name, strategy, context, setup, like)
     if STRATEGIES[name].trains_network:
-        send(settings.model_dump(mode="json"))
+        broadcast(settings.model_dump(mode="json"))
         _say_batches(name, settings, setup)
     before = setup.features.seconds
-    devices.forget_peak(setup.compute)
+    devices.reset_peak_memory(setup.compute)
     told = setup.tracking.begin(name, folder, config.read(folder / "config.toml").model_dump(mode="json"))
     fitted = strategy.fit(settings, replace(context, epoch_done=told.epoch))
     _check_frozen(setup)
@@ -62,7 +62,7 @@ def run_strategy(
         write_history(folder / "history.jsonl", fitted.history)
     finish(FinishedTraining(name, fitted, setup, folder, setup.features.seconds - before + setup.paid))
     if not STRATEGIES[name].trains_network:
-        send(None)  # the others have helped to extract features until now
+        broadcast(None)  # the others have helped to extract features until now
     replace(info, strategies=(name,), kind="run", status="done").write(folder)
     from topwork.report.render import write_report  # matplotlib is not needed before the end
 
@@ -182,5 +182,5 @@ def _device_notes(name: str, settings: Any, setup: Setup) -> list[str]:
 
 
 def _check_frozen(setup: Setup) -> None:
-    if digest(setup.backbone.module) != setup.backbone.digest:
+    if hash_weights(setup.backbone.module) != setup.backbone.weights_hash:
         raise TopworkError("The frozen backbone has changed. This is a fault in topwork: please report it.")

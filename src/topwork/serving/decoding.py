@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from topwork.core.artifacts import InputSpec
-from topwork.core.errors import TopworkError, end_of
+from topwork.core.errors import TopworkError, describe_exit
 from topwork.data.images import UnreadableImage
 from topwork.serving.decoder import BAD, HEAD, READY, VIEW
 
@@ -118,7 +118,7 @@ class Decoders:
                         if isinstance(error, _Late):
                             _fail(job, UnreadableImage(f"took longer than {self._seconds:g} s to decode"))
                         elif attempt == 2:
-                            _fail(job, UnreadableImage(f"its decoder died ({end_of(code)})"))
+                            _fail(job, UnreadableImage(f"its decoder died ({describe_exit(code)})"))
         finally:
             if process:
                 await asyncio.shield(_end(process))

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.backbones import Backbone, layer_groups
-from topwork.compute.collectives import wished
+from topwork.compute.collectives import any_stop_requested
 from topwork.compute.devices import DeviceContext
 from topwork.core.artifacts import EpochRecord, Manifest, Splits
 from topwork.core.config import BaseConfig
@@ -74,7 +74,7 @@ class Context:
     def images(self) -> ImageData:
         """The images as the training core wants them."""
         backbone = self.backbone
-        return ImageData(self.manifest, self.splits, backbone.spec, self.compute, self.seed, backbone.any_size)
+        return ImageData(self.manifest, self.splits, backbone.spec, self.compute, self.seed, backbone.dynamic_size)
 
     def session(self, name: str, config: BaseConfig, quiet: bool = False) -> Session:
         """Surroundings of ``loop.fit`` whose checkpoints belong to these resolved settings.
@@ -88,14 +88,14 @@ class Context:
             "strategy": name,
             "seed": self.seed,
             "model": self.backbone.model,
-            "weights": self.backbone.digest,
+            "weights": self.backbone.weights_hash,
             "train": len(self.splits.ids["train"]),
             **config.model_dump(mode="json"),
         }
         stores = ShardStore if self.compute.fsdp and not quiet else CheckpointStore
         store = stores(self.folder / "checkpoints", plan, self.progress.log, shared=not quiet)
         seconds = SAVE_SECONDS if quiet else 0.0
-        asked = self.signals.stop_requested if quiet else partial(wished, self.signals)
+        asked = self.signals.stop_requested if quiet else partial(any_stop_requested, self.signals)
         return Session(
             self.compute, store, self.progress, self.signals.raise_if_stopped, asked, quiet, seconds, self.epoch_done
         )

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from topwork.backbones import Backbone, Cut, fuse_batchnorm, lower
+from topwork.backbones import Backbone, StageSplit, cast_weights, fuse_batchnorm
 from topwork.core import storage
 from topwork.core.config import ImageTrainingConfig
 from topwork.data.transforms import TrainTransform
@@ -79,8 +79,8 @@ class Finetune(LogitScores):
 
     def _task(self, config: FinetuneConfig, context: Context, fitted: bool) -> Task:
         backbone = context.new_backbone(True)
-        cut = Cut(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
-        head = nn.Linear(backbone.features, context.classes)
+        cut = StageSplit(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
+        head = nn.Linear(backbone.feature_dim, context.classes)
         if fitted:
             weight, bias = fit_linear_head(
                 context.features, context.splits, str(context.compute.device), context.weights
@@ -90,18 +90,18 @@ class Finetune(LogitScores):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         model = Classifier(backbone.module, head)
-        context.compute.images(model)
+        context.compute.to_channels_last(model)
         groups = network_groups(model, config.weight_decay, config.layer_decay)
         if cut:
             return stage_task(model, groups, config, config.views, self._store(cut, backbone, config, context))
         return image_task(model, groups, config, context.images)
 
-    def _store(self, cut: Cut, backbone: Backbone, config: FinetuneConfig, context: Context) -> StageStore:
+    def _store(self, cut: StageSplit, backbone: Backbone, config: FinetuneConfig, context: Context) -> StageStore:
         """In the run folder, for it can be large; with everything in its key that decides a view."""
         assert isinstance(config.train_size, int)
         images, compute = context.images, context.compute
         transform = TrainTransform(config, images.spec, config.train_size, context.seed)
-        front = compute.images(lower(fuse_batchnorm(backbone.module, images.spec.size), compute.dtype))
+        front = compute.to_channels_last(cast_weights(fuse_batchnorm(backbone.module, images.spec.size), compute.dtype))
         augmentation = config.model_dump(include={"train_size", "min_crop_area", "flip", "randaugment"})
         settings = {"stages": config.freeze_stages, "seed": context.seed, **augmentation}
         key = feature_key(backbone, compute, "folded", EVAL_BATCH) | settings

@@ -42,7 +42,7 @@ class Linear(LogitScores):
         labels = context.splits.labels
         data = {split: (normalise(context.features.load(split)), labels[split]) for split in ("train", "val")}
         start = time.monotonic()
-        with context.progress.step(self.name, len(config.grid), "values of C") as bar:
+        with context.progress.track(self.name, len(config.grid), "values of C") as bar:
 
             def tick() -> None:
                 bar.advance()

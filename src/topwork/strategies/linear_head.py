@@ -7,7 +7,7 @@ import safetensors.numpy
 
 from topwork.core.artifacts import Splits
 from topwork.core.config import LinearClassifierConfig
-from topwork.features import Features, alone, fit_normaliser
+from topwork.features import Features, fit_normaliser, on_main_process
 from topwork.linear.selection import choose
 
 GRID = LinearClassifierConfig(grid=(1e-3, 1e-2, 1e-1))
@@ -28,7 +28,7 @@ def fit_linear_head(
         weight, bias = _fit(features, splits, device, weights)
         return {"head": safetensors.numpy.save({"weight": np.ascontiguousarray(weight), "bias": bias})}
 
-    head = safetensors.numpy.load(alone(features, fit)["head"])
+    head = safetensors.numpy.load(on_main_process(features, fit)["head"])
     return head["weight"].copy(), head["bias"].copy()
 
 

@@ -43,7 +43,7 @@ class _FeatureBatches:
         return len(self._targets) // self._size
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        order = seeds.order(self._seed, epoch, len(self._targets))
+        order = seeds.epoch_permutation(self._seed, epoch, len(self._targets))
         mirrored = np.random.default_rng(seeds.derive_seed(self._seed, "mirror", epoch)).integers(0, 2, len(order))
         for step in range(first, len(self)):
             chunk = order[step * self._size : (step + 1) * self._size]

@@ -41,8 +41,8 @@ class Scratch(LogitScores):
     def _task(self, config: ScratchConfig, context: Context) -> Task:
         backbone = context.new_backbone(False)
         torch.manual_seed(seeds.derive_seed(context.seed, "head"))
-        model = Classifier(backbone.module, nn.Linear(backbone.features, context.classes))
-        context.compute.images(model)
+        model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, context.classes))
+        context.compute.to_channels_last(model)
         groups = network_groups(model, config.weight_decay, 1.0)
         return image_task(model, groups, config, context.images)
 

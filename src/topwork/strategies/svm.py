@@ -63,7 +63,7 @@ class SVM:
         normalise = fit_normaliser(context.features.load("train"))
         data = {split: (normalise(context.features.load(split)), labels[split]) for split in ("train", "val")}
         start, device = time.monotonic(), str(context.compute.device)
-        with context.progress.step(self.name, len(config.grid), "values of C") as bar:
+        with context.progress.track(self.name, len(config.grid), "values of C") as bar:
 
             def tick() -> None:
                 bar.advance()

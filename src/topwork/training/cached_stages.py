@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from topwork.backbones import Cut
+from topwork.backbones import StageSplit
 from topwork.core import seeds
 from topwork.core.config import ImageTrainingConfig
 from topwork.core.progress import Progress
@@ -43,7 +43,7 @@ class StageStore:
         progress, signals: To and from people.
     """
 
-    cut: Cut
+    cut: StageSplit
     front: nn.Module
     data: ImageData
     transform: TrainTransform
@@ -77,7 +77,7 @@ class StageStore:
         )
         waiting: list[np.ndarray] = []
         done = held = 0
-        with self.progress.step("frozen stages", len(missing)) as step:
+        with self.progress.track("frozen stages", len(missing)) as step:
             for z in self._computed(missing):
                 waiting.append(z)
                 held += len(z)
@@ -106,7 +106,7 @@ class StageStore:
         compute = self.data.compute
         for pixels, count in batches:
             with torch.inference_mode(), compute.autocast():
-                z = self.cut.front(self.front, normalise(pixels, self.data.spec, compute.device))
+                z = self.cut.forward_frozen(self.front, normalise(pixels, self.data.spec, compute.device))
             z = z[:count].to(compute.dtype).contiguous().cpu()
             yield (z.view(torch.int16) if z.dtype == torch.bfloat16 else z).numpy()
 
@@ -140,7 +140,7 @@ class StageBatches:
             self._store.fill(range(1, self._views + 1) if self._views else [0], self._images)
             self._filled = True
         view = 1 + (epoch - 1) % self._views if self._views else 0
-        order = seeds.order(self._seed, epoch, len(self._images))
+        order = seeds.epoch_permutation(self._seed, epoch, len(self._images))
         for step in range(first, len(self)):
             chunk = order[step * self._size : (step + 1) * self._size]
             yield self._store.read(view, [self._images[i] for i in chunk]), self._targets[chunk]
@@ -162,7 +162,7 @@ def stage_task(
     splits = data.splits
 
     def forward(z: torch.Tensor) -> torch.Tensor:
-        return model.head(cut.back(z))
+        return model.head(cut.forward_rest(z))
 
     def prepare(batch: Batch, _: int) -> Batch:
         return batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)

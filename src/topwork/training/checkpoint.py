@@ -15,7 +15,7 @@ from typing import Any
 
 import safetensors.torch
 
-from topwork.compute.collectives import from_main, largest, receive, send
+from topwork.compute.collectives import all_reduce_max, broadcast, broadcast_from_main, receive_broadcast
 from topwork.compute.ranks import world
 from topwork.core import storage
 from topwork.core.checkpoint_files import CheckpointFiles, Files, State
@@ -48,7 +48,7 @@ class CheckpointStore:
     def __init__(self, folder: Path, plan: dict[str, Any], log: Callable[[str], None], shared: bool = False) -> None:
         self._shared = shared
         self._folder, self._plan = folder, json.loads(json.dumps(plan))
-        self._generations = CheckpointFiles(folder, log) if world().main else None
+        self._generations = CheckpointFiles(folder, log) if world().is_main else None
 
     def save(self, tensors: Tensors, position: Position, best: Tensors, best_step: int) -> None:
         """Write a checkpoint durably, then remove what it makes superfluous; processes but rank 0 do nothing.
@@ -74,7 +74,7 @@ class CheckpointStore:
         Raises:
             ChangedSettings: It belongs to a training with another plan; the message names each difference.
         """
-        files = from_main(self._newest) if self._shared else self._newest()
+        files = broadcast_from_main(self._newest) if self._shared else self._newest()
         if not files:
             return None
         best = safetensors.torch.load(files[BEST]) if BEST in files else {}
@@ -132,7 +132,7 @@ class ShardStore(CheckpointStore):
             if self._generations is not None:
                 self._write({}, position, best, best_step, staged)
         except StorageError:
-            if world().main:
+            if world().is_main:
                 shutil.rmtree(staged, ignore_errors=True)
             raise
 
@@ -143,15 +143,15 @@ class ShardStore(CheckpointStore):
             StorageError: There is none; in all of them.
         """
         failed: StorageError | None = None
-        if world().main:
+        if world().is_main:
             try:
-                path = storage.stage(self._folder, needed)
+                path = storage.create_staging_folder(self._folder, needed)
             except StorageError as error:
                 path, failed = self._folder / "none", error
-            send(str(path))
+            broadcast(str(path))
         else:
-            path = Path(receive()[0])
-        if largest(int(not path.is_dir())):
+            path = Path(receive_broadcast()[0])
+        if all_reduce_max(int(not path.is_dir())):
             shutil.rmtree(path, ignore_errors=True)
             raise failed or StorageError(
                 f"{self._folder} is not seen by all processes. Put the run folder on a file system that the machines "
@@ -164,7 +164,9 @@ class ShardStore(CheckpointStore):
         from topwork.training import sharded_checkpoint
 
         state = self._state() if self._generations is not None else None
-        files = from_main(lambda: {STATE: state.files[STATE], FOLDER: os.fsencode(state.folder)} if state else {})
+        files = broadcast_from_main(
+            lambda: {STATE: state.files[STATE], FOLDER: os.fsencode(state.folder)} if state else {}
+        )
         if not files:
             return None
         position = self._position(files)

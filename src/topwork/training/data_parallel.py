@@ -69,11 +69,11 @@ class Replicas:
 
     def mean(self, value: torch.Tensor) -> torch.Tensor:
         """Over the processes; a floating-point tensor of one shape."""
-        return collectives.mean(value) if self.world.size > 1 else value
+        return collectives.all_reduce_mean(value) if self.world.size > 1 else value
 
     def any(self, flag: bool) -> bool:
         """Whether it is true in any process."""
-        return bool(collectives.largest(int(flag))) if self.world.size > 1 else flag
+        return bool(collectives.all_reduce_max(int(flag))) if self.world.size > 1 else flag
 
     def refuse_short_memory(self) -> None:
         """Several processes cannot take a step in more pieces that one of them alone has run out of memory in.
@@ -99,7 +99,7 @@ class Replicas:
         """Running statistics become the mean of what each process saw, where BatchNorm itself is not synchronised."""
         if self.world.size == 1 or not self._statistics:
             return
-        together = collectives.mean(torch.cat(self._statistics))
+        together = collectives.all_reduce_mean(torch.cat(self._statistics))
         for own, common in zip(self._statistics, together.split([len(s) for s in self._statistics]), strict=True):
             own.copy_(common)
 

@@ -56,8 +56,8 @@ class Sharded(Replicas):
         """Tensors of this model brought together on the CPU, in rank 0; the others must call it too."""
         found = {}
         for name, tensor in tensors.items():
-            value = collectives.gathered(tensor)
-            if self.world.main:
+            value = collectives.full_tensor(tensor)
+            if self.world.is_main:
                 found[name] = value
         return found
 
@@ -65,7 +65,7 @@ class Sharded(Replicas):
         """Put the parts that were replaced back, with these weights of rank 0."""
         for name, part in self._whole.items():
             setattr(self._model, name, part)
-        if self.world.main:
+        if self.world.is_main:
             self._model.load_state_dict(best)
-        collectives.spread(self._model.state_dict().values())
+        collectives.broadcast_tensors(self._model.state_dict().values())
         self._model.to(self._device)

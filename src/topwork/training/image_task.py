@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from topwork.backbones import convert_sync_batchnorm
 from topwork.compute import collectives
-from topwork.compute.devices import DeviceContext, compiled, speed_up_training
+from topwork.compute.devices import DeviceContext, compile_quietly, keep_depthwise_in_float32
 from topwork.compute.ranks import world
 from topwork.core.artifacts import InputSpec, Manifest, Splits
 from topwork.core.config import ImageTrainingConfig, TrainingConfig
@@ -54,7 +54,7 @@ class ImageData:
     spec: InputSpec
     compute: DeviceContext
     seed: int
-    any_size: bool = True
+    dynamic_size: bool = True
 
     @property
     def targets(self) -> Targets:
@@ -69,7 +69,7 @@ class ImageData:
         """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``."""
         assert isinstance(model, Classifier)
         model.eval()
-        logits, features = collectives.in_batches(ids, EVAL_BATCH, lambda share: self._outputs(model, share))
+        logits, features = collectives.map_batches(ids, EVAL_BATCH, lambda share: self._outputs(model, share))
         return logits.numpy(), features.numpy()
 
     def _outputs(self, model: Classifier, ids: Sequence[str]) -> list[torch.Tensor]:
@@ -155,7 +155,7 @@ def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTra
     assert isinstance(config.train_size, int)
     if world().size > 1 and config.batch_norm == "update" and data.compute.device.type == "cuda":
         model.backbone = convert_sync_batchnorm(model.backbone)
-    speed_up_training(model, data.compute)
+    keep_depthwise_in_float32(model, data.compute)
     splits, spec, device = data.splits, data.spec, data.compute.device
     train, labels = splits.ids["train"], splits.labels["train"]
     transform = TrainTransform(config, spec, config.train_size, data.seed)
@@ -179,13 +179,13 @@ def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTra
             config.batch_size,
             data.seed,
             data.compute.workers,
-            place.cut,
+            place.shard_bounds,
             neighbour=bool(extra),
         ),
         prepare,
         lambda: val_score(torch.from_numpy(data.logits(model, "val")), splits.labels["val"]),
         class_weights(config, labels, len(splits.classes), device),
         training_mode(model, config),
-        compiled(model) if config.compile is True else None,
+        compile_quietly(model) if config.compile is True else None,
         shared=True,
     )

@@ -16,13 +16,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.compute.collectives import local
+from topwork.compute.collectives import to_local
 from topwork.compute.devices import DeviceContext
 from topwork.core import seeds
 from topwork.core.artifacts import EpochRecord
 from topwork.core.config import TrainingConfig
 from topwork.core.errors import StorageError, TopworkError
-from topwork.core.progress import Progress, Step, duration
+from topwork.core.progress import Progress, Tracker, duration
 from topwork.training import schedule
 from topwork.training.checkpoint import CheckpointStore
 from topwork.training.data_parallel import Replicas
@@ -133,7 +133,7 @@ class _Training:
         self._restore()
         steps = len(self.task.batches)
         self._start -= self.position.seconds
-        with self.session.progress.step(self.name, self.total, "steps", self.position.step) as bar:
+        with self.session.progress.track(self.name, self.total, "steps", self.position.step) as bar:
             while len(self.position.history) < self.total // steps and not self.position.stopped_early:
                 epoch = len(self.position.history) + 1
                 self._train_epoch(epoch, self.position.step - (epoch - 1) * steps, bar)
@@ -150,7 +150,7 @@ class _Training:
                 self.scaler.load_state_dict(self.position.scaler)
             self.session.progress.log(f"  {self.name}: goes on from step {self.position.step} of {self.total}")
 
-    def _train_epoch(self, epoch: int, first: int, bar: Step) -> None:
+    def _train_epoch(self, epoch: int, first: int, bar: Tracker) -> None:
         (self.task.train_mode or self.task.model.train)()
         for batch in self.task.batches.epoch(epoch, first):
             self._step(batch)
@@ -314,5 +314,5 @@ def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> torc
     """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum; ``lr_scale`` of a group stays with it."""
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999), fused=True)
-    whole = all(local(p) is p for group in groups for p in group["params"])  # torch has no fused SGD for pieces
+    whole = all(to_local(p) is p for group in groups for p in group["params"])  # torch has no fused SGD for pieces
     return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=whole)

@@ -54,10 +54,10 @@ def resolve(
 def _train_size(config: ImageTrainingConfig, data: ImageData) -> int:
     size, own = config.train_size, data.spec.size
     if size == "auto":  # objects look larger in crops than in evaluation anyway: Touvron et al. 2019, 1906.06423
-        smaller = data.compute.device.type == "cpu" and data.any_size
+        smaller = data.compute.device.type == "cpu" and data.dynamic_size
         size = max(32, round(own * 6 / 7 / 32) * 32) if smaller else own
     first = config.resize_from or size
-    if not data.any_size and {size, first} != {own}:
+    if not data.dynamic_size and {size, first} != {own}:
         raise UsageError(
             f"This network takes images of {own} px only; train_size = {size} and resize_from = {config.resize_from} "
             "do not suit it. Leave both out, or give --img-size."

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from topwork.compute.collectives import local
+from topwork.compute.collectives import to_local
 from topwork.core.artifacts import EpochRecord
 from topwork.core.errors import CorruptFile
 
@@ -81,7 +81,7 @@ class Averages:
         average = get_ema_multi_avg_fn(min(self._decay, step / (step + 9)))
         state = self._model.state_dict()
         smooth = [name for name, tensor in state.items() if tensor.is_floating_point()]
-        average([local(self.tensors[name]) for name in smooth], [local(state[name]) for name in smooth], step)
+        average([to_local(self.tensors[name]) for name in smooth], [to_local(state[name]) for name in smooth], step)
         for name in state.keys() - set(smooth):
             self.tensors[name].copy_(state[name])
 
