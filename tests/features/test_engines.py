@@ -117,7 +117,7 @@ def test_compiling_is_for_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "available", lambda compute: ["compiled", "folded", "plain"])
     small, large = create("test_efficientnet", None), create("resnet18", None)
     compute = _compute("float32")
-    assert engines.choose_engine(small, compute, 2000) == engines.choose(large, compute, 2000) == "folded"
+    assert engines.choose_engine(small, compute, 2000) == engines.choose_engine(large, compute, 2000) == "folded"
     assert engines.choose_engine(small, compute, 50_000) == "folded"
     assert engines.choose_engine(large, compute, 50_000) == "compiled"
 

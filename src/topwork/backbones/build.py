@@ -32,7 +32,7 @@ class Backbone:
         weights_hash: SHA-256 of all parameters and buffers; empty for random weights.
         summary: Where the weights come from, with their licence.
         license: Of the weights.
-        any_size: Whether it also takes images of other sizes than ``spec`` says.
+        dynamic_size: Whether it also takes images of other sizes than ``spec`` says.
     """
 
     module: nn.Module

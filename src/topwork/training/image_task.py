@@ -46,7 +46,7 @@ class ImageData:
         spec: What the network is fed.
         compute: Device and precision.
         seed: Of the run.
-        any_size: Whether the network also takes other sizes.
+        dynamic_size: Whether the network also takes other sizes.
     """
 
     manifest: Manifest
