@@ -23,9 +23,9 @@ from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import listing_of
 from topwork.data.transforms import eval_pixels
 from topwork.features.extract import BATCH
-from topwork.inference.export import FORMATS, format_named
+from topwork.inference.export import FORMATS, get_format
 from topwork.inference.export.exporter import export
-from topwork.inference.export.format import Run
+from topwork.inference.export.format import InferenceFn
 
 INT8 = ("onnx", "openvino")
 
@@ -38,21 +38,23 @@ def main() -> None:
     asked = parser.parse_args()
     model = topwork.load(asked.run, device="cpu", precision="float32", engine="plain", workers=0)
     images = listing_of(DataConfig(path=asked.data)).images
-    ways: dict[str, Run] = {}
+    ways: dict[str, InferenceFn] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in asked.formats:
             kind, rounded = name.removesuffix("-int8"), name.endswith("-int8")
             out = Path(folder) / name
             export(asked.run, kind, out=out, quantize="int8" if rounded else None)
-            ways[name] = format_named(kind).open(out)
+            ways[name] = get_format(kind).open(out)
         labels, expected, found, seconds = [], [], {name: [] for name in ways}, dict.fromkeys(ways, 0.0)
         for start in range(0, len(images), BATCH):
             pictures = []
             for image in images[start : start + BATCH]:
                 with contextlib.suppress(UnreadableImage):
-                    pictures.append(load_image(image.path, model.spec.resize))
+                    pictures.append(load_image(image.path, model.input_spec.resize_size))
                     labels.append(image.label)
-            expected.append(model.answers(torch.stack([eval_pixels(p, model.spec) for p in pictures])).probabilities)
+            expected.append(
+                model.predict_batch(torch.stack([eval_pixels(p, model.input_spec) for p in pictures])).probabilities
+            )
             for name, run in ways.items():
                 begun = time.perf_counter()
                 found[name] += [run(np.array(picture)[None])[0] for picture in pictures]

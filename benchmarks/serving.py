@@ -40,7 +40,7 @@ from topwork.bundle.network import load_network
 from topwork.inference.locate import find_bundle
 
 network, bundle = load_network(find_bundle(sys.argv[1]).bundle)
-spec, app, one = bundle.spec, FastAPI(), threading.Lock()
+spec, app, one = bundle.input_spec, FastAPI(), threading.Lock()
 mean, std = (torch.tensor(v)[:, None, None] for v in (spec.mean, spec.std))
 
 @app.post("/predict")

@@ -26,7 +26,7 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
     import torch
 
     from topwork import backbones
-    from topwork.bundle.format import write_bundle
+    from topwork.bundle.format import Bundle, write_bundle
     from topwork.evaluation.ood import Neighbours, unit
 
     backbone = backbones.create(MODEL, None)
@@ -38,14 +38,11 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
         "weight": torch.randn(classes, width).double() / width, "bias": torch.zeros(classes).double(),
         "mean": torch.zeros(width), "scale": torch.tensor(1.0),
     }  # fmt: skip
-    tensors = {f"backbone.{name}": tensor for name, tensor in backbone.module.state_dict().items()}
-    write_bundle(
-        folder, tensors | {f"head.{name}": tensor for name, tensor in head.items()}, strategy="linear", model=MODEL,
-        classes=tuple(f"class {i}" for i in range(classes)), spec=backbone.spec, neighbours=neighbours,
-        details={"decision": {
-            "temperature": 1.0, "confidence_threshold": 0.5, "ood": {"threshold": 0.5, "neighbours": 10},
-        }},
-    )  # fmt: skip
+    names = tuple(f"class {i}" for i in range(classes))
+    ood = {"threshold": 0.5, "neighbours": 10}
+    metadata = {"decision": {"temperature": 1.0, "confidence_threshold": 0.5, "ood": ood}}
+    network = backbone.module.state_dict()
+    write_bundle(folder, Bundle("linear", MODEL, names, backbone.spec, metadata, network, head, neighbours))
 
 
 class Memory(threading.Thread):
@@ -78,7 +75,7 @@ def predicting(bundle: Path, files: Path, out: Path) -> tuple[float, list[float]
     memory = Memory()
     memory.start()
     start = time.perf_counter()
-    rows, errors = predict.predict_to(bundle, [str(files)], out, quiet=True)
+    rows, errors = predict.predict_to_file(bundle, [str(files)], out, quiet=True)
     seconds = time.perf_counter() - start
     assert not errors
     return rows / seconds, memory.quarters()

@@ -15,8 +15,8 @@ sides = st.one_of(st.integers(1, 700), st.sampled_from([32, 48, 63, 64, 65, 128,
 
 def whole_then_centre(image: Image.Image, spec: InputSpec) -> Image.Image:
     resample = Image.Resampling[spec.interpolation.upper()]
-    square = image.resize((spec.resize, spec.resize), resample, reducing_gap=3.0)
-    edge = (spec.resize - spec.size) // 2
+    square = image.resize((spec.resize_size, spec.resize_size), resample, reducing_gap=3.0)
+    edge = (spec.resize_size - spec.size) // 2
     return square.crop((edge, edge, edge + spec.size, edge + spec.size))
 
 

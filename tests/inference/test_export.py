@@ -22,11 +22,11 @@ from topwork.core.artifacts import InputSpec
 from topwork.core.errors import StorageError, UnknownName, UsageError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_pixels
-from topwork.inference.export import FORMATS, format_named
-from topwork.inference.export.exporter import export, trace
+from topwork.inference.export import FORMATS, get_format
+from topwork.inference.export.exporter import export, trace_program
 from topwork.inference.export.pillow_resize import Resize
 from topwork.inference.export.resize_weights import FILTERS
-from topwork.inference.export.validation import ExportFailed, check_file, sample
+from topwork.inference.export.validation import ExportFailed, check_file, compute_reference
 from topwork.inference.locate import locate_bundle
 from topwork.strategies import STRATEGIES, load
 
@@ -83,9 +83,9 @@ class Resized(torch.nn.Module):
 def test_the_resize_in_the_file_is_pillows(name: str, interpolation: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     spec = InputSpec(121, 217, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    program, _ = trace(Resized(spec), rng.integers(0, 256, (331, 397, 3), dtype=np.uint8))
-    format_named(name).write(program, tmp_path, {"topwork": ""})
-    run, off = format_named(name).open(tmp_path), 0
+    program, _ = trace_program(Resized(spec), rng.integers(0, 256, (331, 397, 3), dtype=np.uint8))
+    get_format(name).write(program, tmp_path, {"topwork": ""})
+    run, off = get_format(name).open(tmp_path), 0
     for _ in range(60):
         height, width = np.exp(rng.uniform(0, np.log(900), 2)).astype(int)
         array = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -104,26 +104,26 @@ def test_the_probability_layer_is_the_strategys(comparison: topwork.Comparison, 
 
 @pytest.mark.parametrize(("name", "kind"), [*zip(STRATEGIES, cycle(FORMATS), strict=False)])
 def test_every_strategy_is_exported_and_agrees(tiny: topwork.Comparison, name: str, kind: str, tmp_path: Path) -> None:
-    made = export(tiny[name].path, kind, out=tmp_path / "out", quiet=True)
-    assert made.agreement.good
-    assert made.facts["classes"] == ["class0", "class1", "class2"]
-    assert made.facts["check"]["pixels_unlike_pillow"] == 0
+    result = export(tiny[name].path, kind, out=tmp_path / "out", quiet=True)
+    assert result.agreement.within_tolerance
+    assert result.metadata["classes"] == ["class0", "class1", "class2"]
+    assert result.metadata["check"]["resize_mismatch_share"] == 0
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_predicts_images_of_any_size(
     tiny: topwork.Comparison, photos: Path, name: str, tmp_path: Path
 ) -> None:
-    made = export(tiny["svm"].path, name, out=tmp_path / "out", quiet=True)
-    assert made.agreement.good
-    run = format_named(name).open(tmp_path / "out")
+    result = export(tiny["svm"].path, name, out=tmp_path / "out", quiet=True)
+    assert result.agreement.within_tolerance
+    run = get_format(name).open(tmp_path / "out")
     model = topwork.Predictor(
         locate_bundle(tiny["svm"].path), device="cpu", precision="float32", engine="plain", workers=0
     )
     picture = load_image(photos / "class1" / "003.png")
     for size in ((48, 48), (331, 77), (50, 700)):
         image = picture.resize(size)
-        expected = model.answers(eval_pixels(image, model.spec)[None]).probabilities
+        expected = model.predict_batch(eval_pixels(image, model.input_spec)[None]).probabilities
         found, _ = run(np.array(image)[None])
         np.testing.assert_allclose(found, expected, atol=1e-4)
     with pytest.raises(StorageError, match="--overwrite"):
@@ -134,10 +134,12 @@ def test_every_format_predicts_images_of_any_size(
     ("name", "files"), [("onnx", ["model.onnx"]), ("openvino", ["model.bin", "model.xml"])], ids=["onnx", "openvino"]
 )
 def test_int8_tells_what_it_costs(tiny: topwork.Comparison, name: str, files: list[str], tmp_path: Path) -> None:
-    made = export(tiny["mlp"].path, name, out=tmp_path / "out", quantize="int8", quiet=True)
+    result = export(tiny["mlp"].path, name, out=tmp_path / "out", quantize="int8", quiet=True)
     if name == "onnx":  # the other file is mostly words for a network of a few layers
-        assert made.facts["bytes"] < made.facts["bytes_float32"]
-    assert {"equal", "difference", "accuracy", "accuracy_float32"} <= set(made.facts["loss"])
+        assert result.metadata["bytes"] < result.metadata["bytes_float32"]
+    assert {"same_class_share", "difference", "accuracy", "accuracy_float32"} <= set(
+        result.metadata["quantization_error"]
+    )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", *files]
 
 
@@ -152,14 +154,14 @@ def test_networks_of_six_families_are_exported_and_agree(pair: tuple[str, str]) 
 def test_a_file_that_disagrees_is_refused(comparison: topwork.Comparison, photos: Path) -> None:
     model = topwork.Predictor(locate_bundle(comparison["mlp"].path), device="cpu", precision="float32", workers=0)
     images = {str(p): np.asarray(load_image(p)) for p in sorted(photos.rglob("00*.png"))}
-    wanted = sample(model, images)
+    reference = compute_reference(model, images)
 
     def wrong(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p = np.full((1, 3), 1 / 3)
         return p, p
 
     with pytest.raises(ExportFailed, match=r"worst: .*\.png"):
-        check_file("onnx", wrong, wanted)
+        check_file("onnx", wrong, reference)
 
 
 def test_what_cannot_be_exported_is_said(comparison: topwork.Comparison, tmp_path: Path) -> None:

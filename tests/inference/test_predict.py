@@ -22,8 +22,8 @@ from topwork.core.errors import DataError, SettingsChanged, StorageError, UsageE
 from topwork.inference import predict as predict_module
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import decoded
-from topwork.inference.predict import predict_to, stream
-from topwork.inference.prediction_writer import Writer, cells, header
+from topwork.inference.predict import predict_batches, predict_to_file
+from topwork.inference.prediction_writer import PredictionWriter, csv_header, csv_row
 from topwork.inference.predictor import Predictor
 from topwork.strategies import STRATEGIES
 
@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_the_number_of_images(mlp: Predictor, photos: 
             taken += 1
             yield str(photos / "class0" / "000.png")
 
-    batches = decoded(endless(), mlp.spec, 32, workers=1)
+    batches = decoded(endless(), mlp.input_spec, 32, workers=1)
     for number, batch in enumerate(batches, 1):
         assert len(batch.pixels) == 32
         assert taken <= 32 * (number + 3)
@@ -173,9 +173,9 @@ def test_rows_read_back_as_what_was_said(
     mlp: Predictor, comparison: topwork.Comparison, photos: Path, odd: dict[str, str], tmp_path: Path
 ) -> None:
     files = [*map(str, sorted(photos.rglob("01*.png"))), *[name for name in odd if "\0" not in name]]
-    said = [p for _, split in stream(mlp, files, top=2) for p in split]
+    said = [p for _, split in predict_batches(mlp, files, top=2) for p in split]
     for kind in ("csv", "jsonl"):
-        predict_to(comparison["mlp"].path, files, tmp_path / f"out.{kind}", top=2, quiet=True, workers=0)
+        predict_to_file(comparison["mlp"].path, files, tmp_path / f"out.{kind}", top=2, quiet=True, workers=0)
     with open(tmp_path / "out.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -195,38 +195,38 @@ def test_an_interrupted_file_goes_on_where_it_was(
 ) -> None:
     files = [str(path) for path in sorted(photos.rglob("*.png"))] * 3
     run, whole, out = comparison["mlp"].path, tmp_path / "whole.csv", tmp_path / "out.csv"
-    predict_to(run, files, whole, quiet=True, workers=0)
+    predict_to_file(run, files, whole, quiet=True, workers=0)
     monkeypatch.setattr(predict_module, "SAVED_EVERY", 0.0)
-    write, calls = Writer.write, 0
+    write, calls = PredictionWriter.write, 0
 
-    def dying(self: Writer, predictions: list[topwork.Prediction]) -> None:
+    def dying(self: PredictionWriter, predictions: list[topwork.Prediction]) -> None:
         nonlocal calls
         calls += 1
         write(self, predictions[:10] if calls == 3 else predictions)
         if calls == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Writer, "write", dying)
+    monkeypatch.setattr(PredictionWriter, "write", dying)
     with pytest.raises(KeyboardInterrupt):
-        predict_to(run, files, out, quiet=True, workers=0)
-    monkeypatch.setattr(Writer, "write", write)
+        predict_to_file(run, files, out, quiet=True, workers=0)
+    monkeypatch.setattr(PredictionWriter, "write", write)
     assert out.read_bytes() != whole.read_bytes()
     with pytest.raises(StorageError, match="--resume"):
-        predict_to(run, files, out, quiet=True, workers=0)
-    with pytest.raises(SettingsChanged, match="other settings"):
-        predict_to(run, files, out, quiet=True, workers=0, top=1, resume=True)
-    with pytest.raises(SettingsChanged, match="not those"):
-        predict_to(run, files[1:], out, quiet=True, workers=0, resume=True)
-    predict_to(run, files, out, quiet=True, workers=0, resume=True)
+        predict_to_file(run, files, out, quiet=True, workers=0)
+    with pytest.raises(SettingsChanged, match="different settings"):
+        predict_to_file(run, files, out, quiet=True, workers=0, top=1, resume=True)
+    with pytest.raises(SettingsChanged, match="has changed"):
+        predict_to_file(run, files[1:], out, quiet=True, workers=0, resume=True)
+    predict_to_file(run, files, out, quiet=True, workers=0, resume=True)
     assert out.read_bytes() == whole.read_bytes()
-    assert not list(tmp_path.glob("*.unfinished"))
+    assert not list(tmp_path.glob("*.partial"))
     with pytest.raises(StorageError, match="--overwrite"):
-        predict_to(run, files, out, quiet=True, workers=0, resume=True)
+        predict_to_file(run, files, out, quiet=True, workers=0, resume=True)
 
 
 def test_explain_writes_a_picture_an_image(comparison: topwork.Comparison, photos: Path, tmp_path: Path) -> None:
     files = [str(photos / "class0" / "000.png"), str(tmp_path / "gone.png"), str(photos / "class2" / "001.png")]
-    predict_to(comparison["mlp"].path, files, tmp_path / "o.csv", explain=tmp_path / "maps", quiet=True, workers=0)
+    predict_to_file(comparison["mlp"].path, files, tmp_path / "o.csv", explain=tmp_path / "maps", quiet=True, workers=0)
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
     assert [name[:11] for name in names] == ["000001-000-", "000003-001-"]
     with Image.open(tmp_path / "maps" / names[0]) as picture:
@@ -236,7 +236,7 @@ def test_explain_writes_a_picture_an_image(comparison: topwork.Comparison, photo
 def test_header_and_cells_agree() -> None:
     bad = topwork.Prediction("x", error="gone")
     for top in (1, 2, 5):
-        assert len(header(top)) == len(cells(bad, top))
+        assert len(csv_header(top)) == len(csv_row(bad, top))
 
 
 def test_predictions_on_shards_are_those_on_the_folder(mlp: Predictor, photos: Path, tmp_path: Path) -> None:

@@ -114,4 +114,4 @@ def test_a_network_that_is_trained_is_fed_what_the_frozen_one_is_fed(
     sets = ("backbone.crop_pct=1", "scratch.epochs=1")
     topwork.train(photos, "scratch", out=tmp_path / "out", sets=sets, **FAST)
     assert len(made) > 1
-    assert {(network.spec.size, network.spec.resize) for network in made[:2]} == {(32, 32)}
+    assert {(network.spec.size, network.spec.resize_size) for network in made[:2]} == {(32, 32)}

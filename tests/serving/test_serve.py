@@ -89,12 +89,8 @@ def test_server_says_what_predict_says_to_the_last_bit(
 def large(mlp: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundle of ``mlp`` for images of the usual size."""
     old, folder = mlp.bundle, tmp_path_factory.mktemp("large") / "model"
-    tensors = {f"{part}.{k}": v for part in ("backbone", "head") for k, v in getattr(old, part).items()}
-    spec = replace(old.spec, size=224, resize=256)
-    write_bundle(
-        folder, tensors, strategy=old.strategy, model=old.model, classes=old.classes, spec=spec, details=old.details,
-        neighbours=old.neighbours,
-    )  # fmt: skip
+    spec = replace(old.input_spec, size=224, resize_size=256)
+    write_bundle(folder, replace(old, input_spec=spec))
     return folder
 
 
@@ -112,7 +108,7 @@ def test_whatever_waits_together_gets_the_same_bits(
         assert network.shapes == ((1, 4, 32) if which == "large" and model.engine == "openvino" else (32,))
 
         async def ask(waves: list[list[str]]) -> list[topwork.Prediction]:
-            views = {f: eval_pixels(decode_image(Path(f).read_bytes()), model.spec)[None] for f in files}
+            views = {f: eval_pixels(decode_image(Path(f).read_bytes()), model.input_spec)[None] for f in files}
             found: list[topwork.Prediction] = []
             for wave in waves:
                 found += await asyncio.gather(*(network.predict(f, views[f], 0, 2) for f in wave))
@@ -133,11 +129,11 @@ def test_layers_that_see_few_places_of_an_image_are_found(name: str, size: int, 
 
 
 def test_a_shape_with_other_bits_is_not_used(mlp: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(pixels: Any, shape: int) -> tuple[np.ndarray, np.ndarray]:
+    def forward(pixels: Any, shape: int) -> tuple[np.ndarray, np.ndarray]:
         scores = pixels.double().mean((1, 2, 3)).numpy()[:, None]
         return scores, scores + (1e-12 if shape in (2, 8) else 0)
 
-    monkeypatch.setattr(mlp, "run", run)
+    monkeypatch.setattr(mlp, "forward", forward)
     assert same_shapes(mlp, (1, 2, 4, 8, 16, 32)) == (1, 4, 16, 32)
 
 
@@ -164,10 +160,11 @@ def test_explain_maps_the_classes_that_are_named(server: Server, photos: Path, m
     answer = server.post("/explain", file, fields).json
     assert [found["label"] for found in answer["maps"]] == ["class2", "class0"]
     assert np.isfinite(np.array(answer["maps"][0]["values"])).all()
-    edge = (mlp.spec.resize - mlp.spec.size) // 2 / mlp.spec.resize
-    assert answer["region"] == [edge, edge, mlp.spec.size / mlp.spec.resize, mlp.spec.size / mlp.spec.resize]
+    spec = mlp.input_spec
+    edge = (spec.resize_size - spec.size) // 2 / spec.resize_size
+    assert answer["region"] == [edge, edge, spec.size / spec.resize_size, spec.size / spec.resize_size]
     drawn = server.post("/explain", file, fields, Accept="image/png")
-    assert decode_image(drawn.body).size == (mlp.spec.size, mlp.spec.size)
+    assert decode_image(drawn.body).size == (mlp.input_spec.size, mlp.input_spec.size)
     assert server.post("/explain", file, [("class", "nothing")]).status == 404
     assert server.post("/explain", file * 2).status == 400
 
@@ -176,7 +173,7 @@ def test_facts_and_training_photographs(server: Server, photos: Path, comparison
     model = server.ask("GET", "/model").json
     assert (model["strategy"], model["classes"]) == ("mlp", ["class0", "class1", "class2"])
     assert model["test"]["accuracy"] == comparison["mlp"].metrics["test"]["accuracy"]
-    assert model["arithmetic"]["shapes"] == [32]
+    assert model["inference"]["shapes"] == [32]
     file = [("x.png", (photos / "class1" / "001.png").read_bytes())]
     near = server.post("/predict?neighbours=3", file).json["predictions"][0]["neighbours"]
     for neighbour in near:

@@ -15,7 +15,7 @@ from torch import nn
 from tests.drawings import draw
 from tests.torture.calls import Tally
 from topwork import backbones
-from topwork.bundle.format import write_bundle
+from topwork.bundle.format import Bundle, write_bundle
 from topwork.core.errors import TopworkError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_pixels, normalise
@@ -59,11 +59,10 @@ def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Pa
         scores = features @ weight.T
         weight = 2 * weight / scores.std()
         bias = -(features @ weight.T).mean(0)
-    tensors = {f"backbone.{name}": tensor for name, tensor in backbone.module.state_dict().items()}
-    write_bundle(
-        folder, tensors | {"head.weight": weight, "head.bias": bias}, strategy="finetune", model=model,
-        classes=tuple("abcde"), spec=backbone.spec, details={"decision": {"temperature": 1.5}},
-    )  # fmt: skip
+    head = {"weight": weight, "bias": bias}
+    metadata = {"decision": {"temperature": 1.5}}
+    network = backbone.module.state_dict()
+    write_bundle(folder, Bundle("finetune", model, tuple("abcde"), backbone.spec, metadata, network, head))
     return folder
 
 
@@ -73,7 +72,7 @@ def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], log: bool = F
     Args:
         pairs: A model and a format each.
         sides: Of the models' inputs.
-        say: Print a row for each.
+        log: Print a row for each.
     """
     tally = Tally()
     with tempfile.TemporaryDirectory() as place:
@@ -85,14 +84,14 @@ def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], log: bool = F
                 write_random_bundle(bundle, model, sides[model], images)
             tally.tried += 1
             try:
-                made = export(bundle, kind, out=root / f"{model}-{kind}", images=images, quiet=True)
+                result = export(bundle, kind, out=root / f"{model}-{kind}", images=images, quiet=True)
             except TopworkError as error:
                 tally.wrong.append(f"{model} {kind}: {error}")
                 continue
             tally.hit += 1
             if log:
-                found = made.facts["check"]
-                print(f"| {model} | {kind} | {found['equal']:.1%} | {found['difference']:.1e} |", flush=True)
+                found = result.metadata["check"]
+                print(f"| {model} | {kind} | {found['same_class_share']:.1%} | {found['difference']:.1e} |", flush=True)
     return tally
 
 

@@ -1,4 +1,4 @@
-"""The model bundle ``RUN/model/``: weights as safetensors, ``model.json``, a card. Opening it never runs code."""
+"""The model bundle ``RUN/model/``: weights as safetensors, ``model.json``, a card. Loading it executes no code."""
 
 from __future__ import annotations
 
@@ -16,118 +16,118 @@ from topwork.core.artifacts import InputSpec
 from topwork.core.errors import DataError
 from topwork.evaluation.ood import Neighbours
 
-FORMAT = 1
-CARD = "README.md"
+FORMAT_VERSION = 2
+CARD_FILE = "README.md"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What ``write_bundle`` wrote.
+    """The content of a bundle.
 
     Attributes:
-        strategy, model, classes, spec: See there.
-        details: The other facts of ``model.json``.
+        strategy: Name of the strategy that made the head.
+        model: timm name of the backbone.
+        classes: Names in the order of the scores.
+        input_spec: What the network is fed.
+        metadata: The other entries of ``model.json``: decision, versions, licences, data summary.
         backbone: Tensors of the backbone by timm's names.
         head: Tensors of the head.
-        neighbours: Training images that tell whether a new one is like them; None in a bundle without.
+        neighbours: Training images that new images are compared with; None in a bundle without.
     """
 
     strategy: str
     model: str
     classes: tuple[str, ...]
-    spec: InputSpec
-    details: dict[str, Any]
+    input_spec: InputSpec
+    metadata: dict[str, Any]
     backbone: dict[str, torch.Tensor]
     head: dict[str, torch.Tensor]
     neighbours: Neighbours | None = None
 
     @property
     def decision(self) -> dict[str, Any]:
-        """How scores become an answer (``evaluation.decision``); empty in a bundle without."""
-        return self.details.get("decision") or {}
+        """Calibration and thresholds (``evaluation.decision``); empty in a bundle without."""
+        return self.metadata.get("decision") or {}
 
     @property
     def temperature(self) -> float:
-        """What scores are divided by before they become probabilities; 1 in a bundle without."""
+        """What scores are divided by before they become probabilities; 1 in a bundle without a decision."""
         return float(self.decision.get("temperature", 1.0))
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """Open a bundle.
+    """Read a bundle and check the hashes of its files.
 
     Raises:
-        DataError: There is none, or it is of a newer format.
-        DamagedFile: A file in it is not what was written.
+        DataError: The folder does not exist, or another version of topwork wrote it.
+        CorruptFile: A file has changed since it was written.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not there: its run has not finished. Go on with `topwork train --resume RUN`.")
+        raise DataError(
+            f"{folder} does not exist: the run has not finished. Resume it with `topwork train --resume RUN`."
+        )
     files = storage.read_folder(folder)
-    facts: dict[str, Any] = json.loads(files["model.json"].decode("utf-8", "surrogateescape"))
-    if facts.pop("format", 0) > FORMAT:
+    model_json = _from_json(files["model.json"])
+    version = model_json.pop("format", 0)
+    if version > FORMAT_VERSION:
         raise DataError(f"{folder} was written by a newer topwork. Update topwork.")
-    parts: dict[str, dict[str, torch.Tensor]] = {"backbone": {}, "head": {}}
-    for name, tensor in safetensors.torch.load(files["weights.safetensors"]).items():
-        part, _, rest = name.partition(".")
-        parts[part][rest] = tensor
-    stored: dict[str, Any] = facts.pop("input")
-    stored |= {name: tuple(stored[name]) for name in ("mean", "std")}  # JSON knows lists only
-    spec = InputSpec(**stored)
-    strategy, model, classes = facts.pop("strategy"), facts.pop("model"), tuple(facts.pop("classes"))
-    return Bundle(strategy, model, classes, spec, facts, parts["backbone"], parts["head"], _neighbours(files))
+    if version < FORMAT_VERSION:
+        raise DataError(f"{folder} was written by an older topwork and cannot be read. Train the model again.")
+    stored: dict[str, Any] = model_json.pop("input")
+    stored |= {name: tuple(stored[name]) for name in ("mean", "std")}  # JSON has lists only
+    neighbours = None
+    if "neighbours.safetensors" in files:
+        arrays = safetensors.numpy.load(files["neighbours.safetensors"])
+        neighbours = Neighbours(arrays["features"], arrays["labels"], tuple(_from_json(files["neighbours.json"])))
+    return Bundle(
+        strategy=model_json.pop("strategy"), model=model_json.pop("model"), classes=tuple(model_json.pop("classes")),
+        input_spec=InputSpec(**stored), metadata=model_json, neighbours=neighbours,
+        **split_tensors(safetensors.torch.load(files["weights.safetensors"])),
+    )  # fmt: skip
 
 
-def _neighbours(files: dict[str, bytes]) -> Neighbours | None:
-    if "neighbours.safetensors" not in files:
-        return None
-    arrays = safetensors.numpy.load(files["neighbours.safetensors"])
-    ids = json.loads(files["neighbours.json"].decode("utf-8", "surrogateescape"))
-    return Neighbours(arrays["features"], arrays["labels"], tuple(ids))
+def split_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+    """Tensors called ``backbone.*`` and ``head.*`` as ``backbone`` and ``head``, without the prefix."""
+    by_prefix: dict[str, dict[str, torch.Tensor]] = {"backbone": {}, "head": {}}
+    for name, tensor in tensors.items():
+        prefix, _, rest = name.partition(".")
+        by_prefix[prefix][rest] = tensor
+    return by_prefix
 
 
-def write_bundle(
-    folder: Path,
-    tensors: dict[str, torch.Tensor],
-    *,
-    strategy: str,
-    model: str,
-    classes: tuple[str, ...],
-    spec: InputSpec,
-    details: dict[str, Any],
-    neighbours: Neighbours | None = None,
-    card: bytes = b"",
-) -> None:
+def write_bundle(folder: Path, bundle: Bundle, card: bytes = b"") -> None:
     """Write a bundle durably; an older one in its place is replaced.
 
     Args:
         folder: ``RUN/model``.
-        tensors: Everything a prediction needs, the frozen backbone included as ``backbone.*``.
-        strategy: Which way from features to scores.
-        model: timm name of the backbone.
-        classes: Names in the order of the scores.
-        spec: What the network is fed.
-        details: Pixel policy, kind of scores, how they become an answer, licences, versions; plain JSON.
-        neighbours: Training images to compare new ones with: ``neighbours.safetensors`` and ``neighbours.json``.
-        card: ``README.md``, from ``model_card``; none if empty.
+        bundle: Its content; the metadata must be plain JSON.
+        card: Content of ``README.md``, from ``model_card``; empty for none.
     """
-    facts = {
-        "format": FORMAT,
-        "strategy": strategy,
-        "model": model,
-        "classes": list(classes),
-        "input": asdict(spec),
-        **details,
+    model_json = {
+        "format": FORMAT_VERSION,
+        "strategy": bundle.strategy,
+        "model": bundle.model,
+        "classes": list(bundle.classes),
+        "input": asdict(bundle.input_spec),
+        **bundle.metadata,
     }
-    data = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
-    files = {"weights.safetensors": data, "model.json": _json(facts)}
-    if neighbours is not None:
-        arrays = {"features": neighbours.features, "labels": neighbours.labels}
+    tensors = {f"backbone.{name}": tensor for name, tensor in bundle.backbone.items()}
+    tensors |= {f"head.{name}": tensor for name, tensor in bundle.head.items()}
+    weights = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    files = {"weights.safetensors": weights, "model.json": _to_json(model_json)}
+    if bundle.neighbours is not None:
+        arrays = {"features": bundle.neighbours.features, "labels": bundle.neighbours.labels}
         files["neighbours.safetensors"] = safetensors.numpy.save(arrays)
-        files["neighbours.json"] = _json(neighbours.ids)
+        files["neighbours.json"] = _to_json(bundle.neighbours.ids)
     if card:
-        files[CARD] = card
+        files[CARD_FILE] = card
     storage.remove_folder(folder)
     storage.write_folder(folder, files)
 
 
-def _json(value: Any) -> bytes:
+def _to_json(value: Any) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape")
+
+
+def _from_json(content: bytes) -> Any:
+    return json.loads(content.decode("utf-8", "surrogateescape"))

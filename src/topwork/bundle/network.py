@@ -13,27 +13,23 @@ from topwork.strategies import load
 from topwork.training.image_task import Classifier
 
 
-def build(bundle: Bundle) -> tuple[backbones.Backbone, nn.Module]:
+def build_network(bundle: Bundle) -> tuple[backbones.Backbone, nn.Module]:
     """The networks of a bundle, in eval mode on the CPU.
 
     Returns:
         The backbone, normalised images (B, 3, S, S) to features (B, D), and the head, features to scores (B, K).
     """
-    backbone = backbones.create(bundle.model, None, bundle.spec.size)
+    backbone = backbones.create(bundle.model, None, bundle.input_spec.size)
     backbone.module.load_state_dict(bundle.backbone)
-    return replace(backbone, spec=bundle.spec), load(bundle.strategy).head(bundle.head).eval()
+    return replace(backbone, spec=bundle.input_spec), load(bundle.strategy).head(bundle.head).eval()
 
 
 def load_network(folder: Path) -> tuple[Classifier, Bundle]:
-    """Open ``RUN/model``.
-
-    Returns:
-        The network in eval mode on the CPU, normalised images (B, 3, S, S) to scores (B, K), and what it came from.
+    """Read ``RUN/model`` as one network in eval mode on the CPU, normalised images (B, 3, S, S) to scores (B, K).
 
     Raises:
-        DataError: There is no bundle.
-        DamagedFile: It is not what was written.
+        DataError, CorruptFile: As for ``read_bundle``.
     """
     bundle = read_bundle(folder)
-    backbone, head = build(bundle)
+    backbone, head = build_network(bundle)
     return Classifier(backbone.module, head).eval(), bundle

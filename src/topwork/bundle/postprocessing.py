@@ -1,4 +1,4 @@
-"""From scores to what is said about an image: calibrated probabilities, 'unsure', 'unlike training'."""
+"""From scores to a prediction: calibrated probabilities, 'unsure', and 'unlike the training images'."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from topwork.strategies.base import calibrated
 
 
 @dataclass(frozen=True)
-class Guess:
+class ClassProbability:
     """A class and its probability."""
 
     label: str
@@ -22,7 +22,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training image that the network sees nearly alike.
+    """A training image with similar features.
 
     Attributes:
         image: Its id.
@@ -37,20 +37,21 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said about one image.
+    """The prediction for one image.
 
     Attributes:
-        image: Its name as it was given.
-        top: The most probable classes, the best first; empty if the image cannot be used.
-        abstain: Whether the probability of the best is below the threshold that val gave; None if there is none.
-        out_of_distribution: Whether the image is unlike the training images; None if not known.
-        distance: To the k-th nearest training image, 1 - cosine similarity; None if not known.
-        error: Why the image cannot be used; empty for one that can.
-        neighbours: The nearest training images, if they were asked for.
+        image: Its path, or its number if it came from memory.
+        top: The most probable classes, the most probable first; empty if the image cannot be used.
+        abstain: Whether the highest probability is below the confidence threshold; None if there is no threshold.
+        out_of_distribution: Whether the image is unlike the training images, by the distance threshold; None if
+            unknown.
+        distance: To the k-th nearest training image, 1 - cosine similarity; None if unknown.
+        error: Why the image cannot be used; empty if it can.
+        neighbours: The nearest training images, if requested.
     """
 
     image: str
-    top: tuple[Guess, ...] = ()
+    top: tuple[ClassProbability, ...] = ()
     abstain: bool | None = None
     out_of_distribution: bool | None = None
     distance: float | None = None
@@ -64,19 +65,19 @@ class Prediction:
 
     @property
     def probability(self) -> float | None:
-        """Of the most probable class; None if the image cannot be used."""
+        """Probability of the most probable class; None if the image cannot be used."""
         return self.top[0].probability if self.top else None
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a network says about N images.
+class BatchOutputs:
+    """Outputs for N images.
 
     Attributes:
-        scores: float64 (N, K): what the decision is made on.
+        scores: float64 (N, K); the highest decides the class.
         probabilities: float64 (N, K), calibrated; rows sum to 1.
-        distances: float32 (N, C) to the C nearest training images, rising; None if the bundle holds none.
-        nearest: int64 (N, C): which ones.
+        distances: float32 (N, C) to the C nearest training images, ascending; None if the bundle holds none.
+        nearest: int64 (N, C), their row numbers.
     """
 
     scores: np.ndarray
@@ -85,67 +86,65 @@ class Answers:
     nearest: np.ndarray | None = None
 
 
-class Decision:
-    """The thresholds and the calibration of a bundle. One that is older than they are has none.
-
-    Args:
-        bundle: From ``read_bundle``.
+class DecisionRule:
+    """Applies the calibration and the thresholds of a bundle, which ``evaluation.decision`` fitted.
 
     Attributes:
-        temperature: Scores are divided by it.
-        confidence_threshold: Probability below which a prediction is unsure; None if the bundle has no such threshold.
-        ood_threshold: Distance above which an image is unlike training; None if not known.
-        k: The distance to which of the nearest training images counts.
+        temperature: What scores are divided by.
+        confidence_threshold: Probability below which the model abstains; None in a bundle without.
+        ood_threshold: Distance above which an image is out of distribution; None in a bundle without.
+        k: Which nearest training image the distance is measured to.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         stored, ood = bundle.decision, bundle.decision.get("ood") or {}
         self._strategy, self._tensors, self._classes = load(bundle.strategy), bundle.head, bundle.classes
-        bank = bundle.neighbours  # in float32 from here on, not anew for each batch
-        self._bank = bank and replace(bank, features=bank.features.astype(np.float32))
+        reference = bundle.neighbours  # converted to float32 once, not for each batch
+        self._reference = reference and replace(reference, features=reference.features.astype(np.float32))
         self.temperature = bundle.temperature
         self.confidence_threshold: float | None = stored.get("confidence_threshold")
-        self.ood_threshold: float | None = ood.get("threshold") if self._bank else None
+        self.ood_threshold: float | None = ood.get("threshold") if self._reference else None
         self.k = int(ood.get("neighbours", 1))
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """float64 (N, K) of scores float64 (N, K)."""
+        """Calibrated probabilities float64 (N, K) of scores float64 (N, K)."""
         return calibrated(self._strategy, scores, self._tensors, self.temperature)
 
-    def answers(self, scores: np.ndarray, features: np.ndarray, neighbours: int = 0) -> Answers:
-        """Everything that follows from scores float64 (N, K) and features float32 (N, D)."""
+    def postprocess(self, scores: np.ndarray, features: np.ndarray, neighbours: int = 0) -> BatchOutputs:
+        """Probabilities and N or more nearest training images, of scores (N, K) and features float32 (N, D)."""
         probabilities = self.probabilities(scores)
-        if self._bank is None:
-            return Answers(scores, probabilities)
-        count = min(max(self.k, neighbours), len(self._bank.labels))
-        return Answers(scores, probabilities, *self._bank.nearest(features, count))
+        if self._reference is None:
+            return BatchOutputs(scores, probabilities)
+        count = min(max(self.k, neighbours), len(self._reference.labels))
+        return BatchOutputs(scores, probabilities, *self._reference.nearest(features, count))
 
-    def predictions(
-        self, names: Sequence[str], answers: Answers, top: int = 3, neighbours: int = 0
+    def to_predictions(
+        self, names: Sequence[str], outputs: BatchOutputs, top: int = 3, neighbours: int = 0
     ) -> list[Prediction]:
-        """One for each image.
+        """One prediction per image.
 
         Args:
             names: Of the images, (N,).
-            answers: From ``answers``.
-            top: Classes to tell; 0 for all.
-            neighbours: Training images to tell, at most.
+            outputs: From ``postprocess``.
+            top: Number of classes, the most probable first; 0 for all.
+            neighbours: Number of nearest training images.
         """
-        return [self._one(name, answers, row, top, neighbours) for row, name in enumerate(names)]
+        return [self._to_prediction(name, outputs, row, top, neighbours) for row, name in enumerate(names)]
 
-    def _one(self, name: str, answers: Answers, row: int, top: int, neighbours: int) -> Prediction:
-        probabilities, scores = answers.probabilities[row], answers.scores[row]
-        best = int(scores.argmax())  # as in evaluation: the score decides, of equals the first
+    def _to_prediction(self, name: str, outputs: BatchOutputs, row: int, top: int, neighbours: int) -> Prediction:
+        probabilities, scores = outputs.probabilities[row], outputs.scores[row]
+        best = int(scores.argmax())  # as in evaluation: the highest score decides, the first of equals
         order = sorted(range(len(scores)), key=lambda i: (i != best, -probabilities[i]))
-        guesses = tuple(Guess(self._classes[i], float(probabilities[i])) for i in order[: top or None])
-        abstain = None if self.confidence_threshold is None else bool(probabilities.max() < self.confidence_threshold)
-        distance = out_of_distribution = None
-        near: tuple[Neighbour, ...] = ()
-        if answers.distances is not None and answers.nearest is not None and self._bank is not None:
-            distance = float(answers.distances[row][min(self.k, answers.distances.shape[1]) - 1])
-            out_of_distribution = None if self.ood_threshold is None else distance > self.ood_threshold
-            near = tuple(
-                Neighbour(self._bank.ids[i], self._classes[self._bank.labels[i]], float(d))
-                for i, d in zip(answers.nearest[row][:neighbours], answers.distances[row], strict=False)
-            )
-        return Prediction(name, guesses, abstain, out_of_distribution, distance, neighbours=near)
+        classes = tuple(ClassProbability(self._classes[i], float(probabilities[i])) for i in order[: top or None])
+        threshold = self.confidence_threshold
+        abstain = None if threshold is None else bool(probabilities.max() < threshold)
+        if outputs.distances is None or outputs.nearest is None or self._reference is None:
+            return Prediction(name, classes, abstain)
+        distance = float(outputs.distances[row][min(self.k, outputs.distances.shape[1]) - 1])
+        ood = None if self.ood_threshold is None else distance > self.ood_threshold
+        ids, labels = self._reference.ids, self._reference.labels
+        nearest = tuple(
+            Neighbour(ids[i], self._classes[labels[i]], float(d))
+            for i, d in zip(outputs.nearest[row][:neighbours], outputs.distances[row], strict=False)
+        )
+        return Prediction(name, classes, abstain, ood, distance, neighbours=nearest)

@@ -44,10 +44,10 @@ def predict(
 
     A file that cannot be used is a row with its reason. Example: topwork predict runs/photos-compare new/ --out new.csv
     """
-    from topwork.inference.predict import predict_to
+    from topwork.inference.predict import predict_to_file
 
-    predict_to(
-        run, paths, out, kind=format, top=top, neighbours=neighbours, explain=explain, resume=resume,
+    predict_to_file(
+        run, paths, out, format=format, top=top, neighbours=neighbours, explain=explain, resume=resume,
         overwrite=overwrite, **_given(running),
     )  # fmt: skip
 
@@ -69,8 +69,8 @@ def export(
     """
     from topwork.inference.export.exporter import export as write
 
-    made = write(run, format, out=out, quantize=quantize, images=images or (), overwrite=overwrite, quiet=quiet)
-    print(f"Exported: {made.path}")
+    result = write(run, format, out=out, quantize=quantize, images=images or (), overwrite=overwrite, quiet=quiet)
+    print(f"Exported: {result.path}")
 
 
 @unpacked

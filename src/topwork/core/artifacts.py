@@ -25,13 +25,13 @@ class InputSpec:
 
     Attributes:
         size: Side of the square input in pixels.
-        resize: Side of the square that the whole image is squeezed into before the centre is cut out, in pixels.
+        resize_size: Side of the square that the whole image is squeezed into before the centre is cut out, in pixels.
         interpolation: ``"bilinear"``, ``"bicubic"``, ``"lanczos"`` or ``"nearest"``, with antialiasing.
         mean, std: Per channel R, G, B on the scale [0, 1]; the network gets (x - mean) / std.
     """
 
     size: int
-    resize: int
+    resize_size: int
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -39,12 +39,12 @@ class InputSpec:
     @property
     def crop_pct(self) -> float:
         """Share of the sides that is kept, in (0, 1]."""
-        return self.size / self.resize
+        return self.size / self.resize_size
 
     def __str__(self) -> str:
-        if self.size == self.resize:
+        if self.size == self.resize_size:
             return f"{self.size} x {self.size} RGB, {self.interpolation}, the whole image"
-        return f"{self.size} x {self.size} RGB, from the centre of a {self.resize} px {self.interpolation} resize"
+        return f"{self.size} x {self.size} RGB, from the centre of a {self.resize_size} px {self.interpolation} resize"
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ class _Images(Dataset[torch.Tensor]):
         epoch, number = index
         path = self._root / self._ids[number]
         if self._transform is None:
-            return eval_pixels(load_image(path, self._spec.resize), self._spec)
+            return eval_pixels(load_image(path, self._spec.resize_size), self._spec)
         return self._transform(load_image(path, self._transform.least(epoch)), epoch, self._ids[number])
 
 

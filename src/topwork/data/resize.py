@@ -13,15 +13,15 @@ _PILLOW = {name: Image.Resampling[name.upper()] for name in ("nearest", "bilinea
 def network_view(image: Image.Image, spec: InputSpec) -> Image.Image:
     """The part of an RGB image that evaluation, prediction and feature extraction look at, ``spec.size`` square.
 
-    The whole image is squeezed into a square of ``spec.resize`` pixels, of which the central ``spec.size`` are kept:
+    The whole image is squeezed into a square of ``spec.resize_size`` pixels; the central ``spec.size`` are kept, so
     nothing at the ends of a wide photograph is cut off. Measured against cutting them off in docs/lab-log.md.
     """
-    resample, edge = _PILLOW[spec.interpolation], (spec.resize - spec.size) // 2
-    if _is_exact(image, spec.resize):  # the same pixels, those alone
-        x, y = image.width / spec.resize, image.height / spec.resize
+    resample, edge = _PILLOW[spec.interpolation], (spec.resize_size - spec.size) // 2
+    if _is_exact(image, spec.resize_size):  # the same pixels, those alone
+        x, y = image.width / spec.resize_size, image.height / spec.resize_size
         box = (edge * x, edge * y, (edge + spec.size) * x, (edge + spec.size) * y)
         return image.resize((spec.size, spec.size), resample, box)
-    square = image.resize((spec.resize, spec.resize), resample, reducing_gap=GAP)
+    square = image.resize((spec.resize_size, spec.resize_size), resample, reducing_gap=GAP)
     return square.crop((edge, edge, edge + spec.size, edge + spec.size))
 
 

@@ -59,7 +59,7 @@ def activations(
 
 def _prepared(model: nn.Module | Subject, module: nn.Module, image: Image.Image | str | Path) -> torch.Tensor:
     spec = model.spec if isinstance(model, Subject) else _spec(module)
-    photo = image.convert("RGB") if isinstance(image, Image.Image) else load_image(Path(image), spec.resize)
+    photo = image.convert("RGB") if isinstance(image, Image.Image) else load_image(Path(image), spec.resize_size)
     return normalise(eval_pixels(photo, spec)[None], spec, next(module.parameters()).device)
 
 

@@ -36,7 +36,7 @@ def pixels_of(scene: Scene) -> Pixels:
 
     @lru_cache(maxsize=256)
     def pixels(image_id: str) -> np.ndarray:
-        return eval_pixels(load_image(root / image_id, spec.resize), spec).permute(1, 2, 0).numpy()
+        return eval_pixels(load_image(root / image_id, spec.resize_size), spec).permute(1, 2, 0).numpy()
 
     return pixels
 

@@ -137,7 +137,7 @@ def _classes(names: Sequence[str], subject: Subject) -> list[int]:
 
 
 def _photos(scene: Scene, given: list[Path | Image.Image], count: int) -> list[Photograph]:
-    dataset, least = scene.dataset, scene.subjects[0].spec.resize
+    dataset, least = scene.dataset, scene.subjects[0].spec.resize_size
     if given or dataset is None:
         return given_photos(given, dataset.root if dataset else None, dataset.splits if dataset else None, least)
     predictions = list(dataset.predictions.values())

@@ -85,9 +85,9 @@ def run_subject(run: str | Path, device: torch.device | str = "cpu") -> Subject:
         network.backbone,
         network.head,
         bundle.classes,
-        bundle.spec,
+        bundle.input_spec,
         bundle.model,
-        str(bundle.details["scores"]),
+        str(bundle.metadata["score_type"]),
         lambda scores: calibrated(strategy, scores, bundle.head, bundle.temperature),
     )
 

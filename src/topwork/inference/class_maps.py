@@ -49,10 +49,10 @@ class Mapper:
     """
 
     def __init__(self, model: Predictor) -> None:
-        bundle, backbone, self._busy = model.bundle, model.backbone, model.busy
+        bundle, backbone, self._busy = model.bundle, model.backbone, model.lock
         self._subject = Subject(
-            bundle.strategy, bundle.strategy, backbone.module, model.head, bundle.classes, bundle.spec, bundle.model,
-            str(bundle.details["scores"]), model.decision.probabilities,
+            bundle.strategy, bundle.strategy, backbone.module, model.head, bundle.classes, bundle.input_spec,
+            bundle.model, str(bundle.metadata["score_type"]), model.decision.probabilities,
         )  # fmt: skip
         self._stages: list[Layer] | None = None
 

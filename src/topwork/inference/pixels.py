@@ -75,7 +75,7 @@ class _Decoded(Dataset[Any]):
 
     def __getitem__(self, index: Item) -> torch.Tensor | str:  # the item itself: there is no list of all
         try:
-            return eval_pixels(picture(index, self._spec.resize), self._spec)
+            return eval_pixels(picture(index, self._spec.resize_size), self._spec)
         except UnreadableImage as error:
             return error.reason
 

@@ -1,4 +1,4 @@
-"""``topwork predict``: images in, rows out, in input order and in constant memory."""
+"""``topwork predict``: one prediction per image, in input order and in constant memory."""
 
 from __future__ import annotations
 
@@ -9,60 +9,58 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Unpack
 
-from topwork.bundle.postprocessing import Answers, Prediction
+from topwork.bundle.postprocessing import BatchOutputs, Prediction
 from topwork.core import storage
 from topwork.core.errors import SettingsChanged, UsageError
 from topwork.core.progress import duration
 from topwork.core.signals import Signals
 from topwork.features.extract import BATCH
 from topwork.features.prefetch import prefetch
+from topwork.inference import InferenceOptions
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import Batch, Item, decoded
-from topwork.inference.prediction_writer import Output, Writer, format_of
+from topwork.inference.prediction_writer import PredictionWriter, ResumableFile, choose_format
 from topwork.inference.predictor import Predictor, load
 
-SAVED_EVERY = 2.0  # seconds between two notes of how far the file is
-FEW = 64  # images for which starting worker processes does not pay
+SAVE_INTERVAL = 2.0  # seconds
+MIN_IMAGES_FOR_WORKERS = 64  # up to this number starting worker processes takes longer than it saves
 
 
-def stream(
+def predict_batches(
     model: Predictor, items: Iterable[Item], *, top: int = 3, neighbours: int = 0
 ) -> Generator[tuple[Batch, list[Prediction]]]:
-    """Predict images batch by batch, in order; a bad one is a prediction with its reason.
+    """Predict images batch by batch, in order; an image that cannot be used is a prediction with an error.
 
     Args:
         model: From ``load``.
         items: Paths, bytes of files, PIL images or arrays; may be endless.
-        top: Classes to tell; 0 for all.
-        neighbours: Nearest training images to tell.
+        top, neighbours: As for ``predict``.
     """
     rest = iter(items)
-    first = list(islice(rest, FEW + 1))
-    workers = model.compute.workers if len(first) > FEW else 0
-    batches = decoded(chain(first, rest), model.spec, BATCH, workers)
+    first = list(islice(rest, MIN_IMAGES_FOR_WORKERS + 1))
+    workers = model.compute.workers if len(first) > MIN_IMAGES_FOR_WORKERS else 0
+    batches = decoded(chain(first, rest), model.input_spec, BATCH, workers)
 
-    def answers(batch: Batch) -> Answers:
-        return model.answers(batch.pixels, neighbours)
+    def outputs_of(batch: Batch) -> BatchOutputs:
+        return model.predict_batch(batch.pixels, neighbours)
 
-    with closing(batches), closing(prefetch(answers, batches, model.compute.threads)) as answered:
-        for batch, found in answered:
-            yield batch, _predictions(model, batch, found, top, neighbours)
-
-
-def _predictions(model: Predictor, batch: Batch, answers: Answers, top: int, neighbours: int) -> list[Prediction]:
-    names = [_name(item, i) for i, item in enumerate(batch.items)]
-    good = [name for name, reason in zip(names, batch.reasons, strict=True) if not reason]
-    found = iter(model.decision.predictions(good, answers, top, neighbours))
-    return [
-        Prediction(name, error=reason) if reason else next(found)
-        for name, reason in zip(names, batch.reasons, strict=True)
-    ]
-
-
-def _name(item: Any, number: int) -> str:
-    return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {number + 1}"
+    with closing(batches), closing(prefetch(outputs_of, batches, model.compute.threads)) as results:
+        for batch, outputs in results:
+            names = [
+                os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {number}"
+                for number, item in enumerate(batch.items, 1)
+            ]
+            usable = [name for name, reason in zip(names, batch.reasons, strict=True) if not reason]
+            predictions = iter(model.decision.to_predictions(usable, outputs, top, neighbours))
+            yield (
+                batch,
+                [
+                    Prediction(name, error=reason) if reason else next(predictions)
+                    for name, reason in zip(names, batch.reasons, strict=True)
+                ],
+            )
 
 
 def predict(
@@ -71,73 +69,78 @@ def predict(
     *,
     top: int = 3,
     neighbours: int = 0,
-    **options: Any,
+    **options: Unpack[InferenceOptions],
 ) -> Iterator[Prediction]:
-    """Predict images with the model of a run; one prediction an image, in order, as they are ready.
+    """Predict images; yields one prediction per image, in order.
 
     Args:
-        run: A run, a comparison (the best on val), a bundle, or what ``topwork.load`` gave.
+        run: A run, a comparison (the model with the best validation accuracy), a bundle, or a loaded model.
         images: Paths of files, folders, patterns or CSVs; or PIL images, uint8 arrays (H, W, 3), bytes of files.
-        top: Classes to tell; 0 for all.
-        neighbours: Nearest training images to tell, if the bundle holds them.
+        top: Number of classes per prediction, the most probable first; 0 for all.
+        neighbours: Number of nearest training images per prediction, if the bundle holds them.
         **options: ``device``, ``precision``, ``engine``, ``workers`` as for ``topwork.load``.
 
     Raises:
-        TopworkError: See ``errors``. An image that cannot be used raises nothing: it is a prediction with ``error``.
+        TopworkError: The model cannot be loaded, or the images cannot be listed. An image that cannot be used raises
+            nothing: it is a prediction with ``error``.
+
+    >>> first, *rest = predict(run, photos)
+    >>> first.label in load(run).classes
+    True
     """
     model = run if isinstance(run, Predictor) else load(run, **options)
-    given = _listed(images)
-    named = all(isinstance(item, str | os.PathLike) for item in given)
-    items: Iterable[Any] = list_images(given) if named else given
-    with closing(stream(model, items, top=top, neighbours=neighbours)) as batches:
+    items = _as_list(images)
+    if all(isinstance(item, str | os.PathLike) for item in items):
+        items = list_images(items)
+    with closing(predict_batches(model, items, top=top, neighbours=neighbours)) as batches:
         for _, predictions in batches:
             yield from predictions
 
 
-def _listed(images: Any) -> list[Any]:
-    """Several images, or a list of one: a name, bytes, a picture, or an array of at most three dimensions."""
+def _as_list(images: Any) -> Any:
+    """Several images, or a list of one: a name, bytes, a PIL image, or an array of two or three dimensions."""
     array = hasattr(images, "dtype") and images.ndim in (2, 3) and images.dtype != object
     one = array or hasattr(images, "getexif") or isinstance(images, str | os.PathLike | bytes)
     return [images] if one else list(images)
 
 
-def predict_to(
+def predict_to_file(
     run: str | os.PathLike[str],
     paths: list[str],
     out: Path | None = None,
     *,
-    kind: str | None = None,
+    format: str | None = None,
     top: int = 3,
     neighbours: int = 0,
     explain: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
-    **options: Any,
+    **options: Unpack[InferenceOptions],
 ) -> tuple[int, int]:
-    """Predict into a file, or to stdout; what the command does.
+    """Predict images into a file or to stdout, as the command does.
 
     Args:
         run: A run, a comparison or a bundle.
         paths: See ``list_images``.
         out: The file; None for stdout.
-        kind: ``"csv"`` or ``"jsonl"``; None: by the suffix of the file.
+        format: ``"csv"`` or ``"jsonl"``; None: by the suffix of the file.
         top, neighbours: As for ``predict``.
-        explain: A folder for class maps, one picture an image.
-        resume: Go on with an interrupted file.
+        explain: A folder for class activation maps, one PNG file per image.
+        resume: Continue an interrupted file.
         overwrite: Replace the file.
-        quiet: Say nothing on stderr.
+        quiet: Print nothing to stderr.
         **options: As for ``topwork.load``.
 
     Returns:
-        Rows written, and how many of them have an error.
+        Rows in the file, and how many of the new ones have an error.
 
     Raises:
-        Interrupted: After a signal; with a file, the same command with ``--resume`` goes on.
+        Interrupted: After a signal; with a file, the same command with ``--resume`` continues.
     """
-    kind = format_of(out, kind)
+    format = choose_format(out, format)
     if out is None and resume:
-        raise UsageError("--resume goes on with a file: give its name with --out.")
+        raise UsageError("--resume continues an output file; name it with --out.")
 
     def log(line: str) -> None:
         if not quiet:
@@ -146,93 +149,71 @@ def predict_to(
     with Signals() as signals, ExitStack() as stack:
         model = load(run, log=log, **options)
         top = min(top or len(model.classes), len(model.classes))
-        key = {
-            "bundle": storage.sha256_file(model.place.bundle / storage.MANIFEST),
-            "arithmetic": [model.engine, model.compute.precision, model.compute.device.type],
-            "rows": [kind, top, neighbours],
-        }
-        output = Output(out, key) if out else None
-        file: IO[str] = output.open(resume, overwrite) if output else _stdout()
-        if output:
-            stack.enter_context(file)
-        writer = Writer(file, kind, top)
-        names = list_images(paths)
-        if output and output.rows:
-            _skip(names, output)
-            log(f"{out}: {output.rows:,} rows are there already.")
+        output = None
+        if out is not None:
+            fingerprint = {
+                "bundle": storage.sha256_file(model.location.bundle / storage.MANIFEST),
+                "inference": [model.engine, model.compute.precision, model.compute.device.type],
+                "rows": [format, top, neighbours],
+            }
+            output = stack.enter_context(ResumableFile(out, fingerprint, resume, overwrite))
+            signals.resume_command = f"the same command with --resume ({out})"
         else:
-            writer.begin()
-        signals.resume_command = f"the same command with --resume ({out})" if out else ""
+            sys.stdout.reconfigure(errors="surrogateescape", newline="")  # pyrefly: ignore[missing-attribute]
+        writer = PredictionWriter(output.file if output else sys.stdout, format, top)
+        names, start = list_images(paths), output.rows if output else 0
+        if output and start:
+            _skip_written_rows(names, output)
+            log(f"{out} already has {start:,} rows.")
+        else:
+            writer.write_header()
         maps = None
         if explain is not None:
             from topwork.inference.class_maps import MapFolder
 
             maps = MapFolder(explain, model)
-        work = _Work(model, writer, output, file, signals, maps, top, neighbours)
-        rows, errors = work.run(names)
-    log(work.summary)
+        began = time.monotonic()
+        batches = predict_batches(model, names, top=top, neighbours=neighbours)
+        rows, errors = _write_rows(batches, writer, output, maps, signals)
+        seconds, done = time.monotonic() - began, rows - start
+    log(
+        f"{done:,} images in {duration(seconds)} ({done / max(seconds, 1e-9):.0f} per second; {model.engine}, "
+        f"{model.compute.precision}){f'; {errors:,} could not be used' if errors else ''}"
+    )
     return rows, errors
 
 
-def _skip(names: Iterator[str], output: Output) -> None:
+def _write_rows(
+    batches: Generator[tuple[Batch, list[Prediction]]],
+    writer: PredictionWriter,
+    output: ResumableFile | None,
+    maps: Any,
+    signals: Signals,
+) -> tuple[int, int]:
+    rows, errors, saved = output.rows if output else 0, 0, time.monotonic()
+    with closing(batches):
+        for batch, predictions in batches:
+            writer.write(predictions)
+            if maps is not None:
+                maps.write(batch, predictions, rows)
+            rows += len(predictions)
+            errors += sum(bool(prediction.error) for prediction in predictions)
+            now = time.monotonic()
+            if output and (now - saved > SAVE_INTERVAL or signals.stop_requested()):
+                output.save_progress(rows, predictions[-1].image)
+                saved = now
+            signals.raise_if_stopped()
+    if output:
+        output.complete()
+    return rows, errors
+
+
+def _skip_written_rows(names: Iterator[str], output: ResumableFile) -> None:
     last = None
-    for last in islice(names, output.rows):  # noqa: B007 - the last one counts
+    for last in islice(names, output.rows):  # noqa: B007 - only the last one counts
         pass
     if last != output.last:
         raise SettingsChanged(
-            f"The images are not those that {output.path} was begun with: row {output.rows} was {output.last}, now "
-            f"{last}. Name the same images, or use --overwrite."
+            f"The list of images has changed since {output.path} was started (row {output.rows} was {output.last}, is "
+            f"now {last}). Pass the same images, or use --overwrite."
         )
-
-
-def _stdout() -> IO[str]:
-    sys.stdout.reconfigure(errors="surrogateescape", newline="")  # pyrefly: ignore[missing-attribute]
-    return sys.stdout
-
-
-class _Work:
-    """The loop of the command, and its figures."""
-
-    def __init__(
-        self,
-        model: Predictor,
-        writer: Writer,
-        output: Output | None,
-        file: IO[str],
-        signals: Signals,
-        maps: Any,
-        top: int,
-        neighbours: int,
-    ) -> None:
-        self._model, self._writer, self._output, self._file = model, writer, output, file
-        self._signals, self._maps, self._top, self._neighbours = signals, maps, top, neighbours
-        self.summary = ""
-
-    def run(self, names: Iterator[str]) -> tuple[int, int]:
-        begun = self._output.rows if self._output else 0
-        rows, errors, last = begun, 0, ""
-        start = saved = time.monotonic()
-        batches = stream(self._model, names, top=self._top, neighbours=self._neighbours)
-        with closing(batches):
-            for batch, predictions in batches:
-                self._writer.write(predictions)
-                if self._maps is not None:
-                    self._maps.write(batch, predictions, rows)
-                rows += len(predictions)
-                errors += sum(bool(p.error) for p in predictions)
-                last = predictions[-1].image
-                now = time.monotonic()
-                if self._output and (now - saved > SAVED_EVERY or self._signals.stop_requested()):
-                    self._output.keep(self._file, rows, last)
-                    saved = now
-                self._signals.raise_if_stopped()
-        if self._output:
-            self._output.finish(self._file)
-        seconds = time.monotonic() - start
-        done = rows - begun
-        wrong = f", {errors:,} of them could not be used" if errors else ""
-        self.summary = (
-            f"{done:,} images{wrong}; {duration(seconds)}, {done / max(seconds, 1e-9):.0f} a second "
-            f"({self._model.engine}, {self._model.compute.precision})"
-        )
-        return rows, errors

@@ -1,13 +1,11 @@
-"""Predictions as rows of a file: CSV or JSON Lines, and where an interrupted file goes on."""
+"""Files of predictions: rows of CSV or JSON Lines, and a file that can be resumed after an interruption."""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,8 +17,8 @@ FORMATS = ("csv", "jsonl")
 
 
 def as_dict(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as plain JSON; what is not known is None."""
-    return {
+    """A prediction as plain JSON; unknown values are None."""
+    row: dict[str, Any] = {
         "image": prediction.image,
         "label": prediction.label or None,
         "probability": prediction.probability,
@@ -28,132 +26,133 @@ def as_dict(prediction: Prediction) -> dict[str, Any]:
         "out_of_distribution": prediction.out_of_distribution,
         "distance": prediction.distance,
         "error": prediction.error or None,
-        "top": [{"label": guess.label, "probability": guess.probability} for guess in prediction.top],
-    } | (
-        {"neighbours": [{"image": n.image, "label": n.label, "distance": n.distance} for n in prediction.neighbours]}
-        if prediction.neighbours
-        else {}
-    )
+        "top": [{"label": one.label, "probability": one.probability} for one in prediction.top],
+    }
+    if prediction.neighbours:
+        row["neighbours"] = [
+            {"image": n.image, "label": n.label, "distance": n.distance} for n in prediction.neighbours
+        ]
+    return row
 
 
-def header(top: int) -> list[str]:
-    """The columns of the CSV: the best class, what is said about it, then the next ones."""
-    rest = [f"{name}_{place}" for place in range(2, top + 1) for name in ("label", "probability")]
+def csv_header(top: int) -> list[str]:
+    """Column names: the most probable class, what is known about it, then the next classes."""
+    rest = [f"{name}_{rank}" for rank in range(2, top + 1) for name in ("label", "probability")]
     return ["image", "label", "probability", "abstain", "out_of_distribution", "distance", "error", *rest]
 
 
-def cells(prediction: Prediction, top: int) -> list[str]:
-    """The cells of a row of the CSV; numbers with all their digits, so that reading gives the same number."""
+def csv_row(prediction: Prediction, top: int) -> list[str]:
+    """The cells of a row; numbers have all their digits, so that reading gives the same number."""
 
     def text(value: bool | float | None) -> str:
         return "" if value is None else ("yes" if value else "no") if isinstance(value, bool) else repr(value)
 
-    row = [prediction.image, prediction.label, text(prediction.probability)]
-    row += [text(prediction.abstain), text(prediction.out_of_distribution), text(prediction.distance), prediction.error]
-    rest = [cell for guess in prediction.top[1:] for cell in (guess.label, repr(guess.probability))]
+    row = [prediction.image, prediction.label, text(prediction.probability), text(prediction.abstain)]
+    row += [text(prediction.out_of_distribution), text(prediction.distance), prediction.error]
+    rest = [cell for one in prediction.top[1:] for cell in (one.label, repr(one.probability))]
     return row + rest + [""] * (2 * (top - 1) - len(rest))
 
 
-class Writer:
-    """Writes predictions in one of the formats.
+class PredictionWriter:
+    """Writes predictions to a file in format ``"csv"`` or ``"jsonl"``, with ``top`` classes per row."""
 
-    Args:
-        file: Text goes here.
-        kind: ``"csv"`` or ``"jsonl"``.
-        top: Classes in a row.
-    """
+    def __init__(self, file: IO[str], format: str, top: int) -> None:
+        self._file, self._top = file, top
+        self._csv = csv.writer(file, lineterminator="\n") if format == "csv" else None
 
-    def __init__(self, file: IO[str], kind: str, top: int) -> None:
-        self._file, self._kind, self._top = file, kind, top
-
-    def begin(self) -> None:
+    def write_header(self) -> None:
         """Write the header, if the format has one."""
-        if self._kind == "csv":
-            self._lines([header(self._top)])
+        if self._csv:
+            self._csv.writerow(csv_header(self._top))
 
     def write(self, predictions: Iterable[Prediction]) -> None:
-        """Write some rows and hand them on to the file."""
-        if self._kind == "csv":
-            self._lines(cells(prediction, self._top) for prediction in predictions)
-        else:
-            for prediction in predictions:
+        """Write rows and flush the file."""
+        for prediction in predictions:
+            if self._csv:
+                self._csv.writerow(csv_row(prediction, self._top))
+            else:
                 self._file.write(json.dumps(as_dict(prediction), ensure_ascii=False) + "\n")
         self._file.flush()
 
-    def _lines(self, rows: Iterable[Sequence[str]]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self._file.write(text.getvalue())
 
-
-def format_of(out: Path | None, asked: str | None) -> str:
-    """The format: what was asked for, else by the suffix, else CSV.
+def choose_format(out: Path | None, requested: str | None) -> str:
+    """The requested format, else by the file's suffix, else CSV.
 
     Raises:
-        UsageError: There is no such format.
+        UsageError: The format is unknown.
     """
-    kind = asked or ("jsonl" if out and out.suffix.lower() in (".jsonl", ".ndjson", ".json") else "csv")
-    if kind not in FORMATS:
-        raise UsageError(f"--format {kind} is not known; there are {', '.join(FORMATS)}.")
-    return kind
+    format = requested or ("jsonl" if out and out.suffix.lower() in (".jsonl", ".ndjson", ".json") else "csv")
+    if format not in FORMATS:
+        raise UsageError(f"Unknown --format {format}; choose {' or '.join(FORMATS)}.")
+    return format
 
 
-@dataclass
-class Output:
-    """A file of predictions that survives an interruption: beside it lies, until it is whole, how far it is.
+class ResumableFile:
+    """A text file that can be continued after an interruption; until it is complete, a second file notes the progress.
 
     Args:
         path: The file.
-        key: What its rows depend on; a resume with another key is refused.
+        fingerprint: What its rows depend on; a resume with another fingerprint is refused.
+        resume: Continue an interrupted file.
+        overwrite: Replace an existing file.
+
+    Attributes:
+        file: Opened for writing, after the last row that was saved.
+        rows: Number of saved rows.
+        last: Image of the last saved row.
+
+    Raises:
+        StorageError: The file exists, and neither resume nor overwrite applies.
+        SettingsChanged: It was started with another fingerprint.
     """
 
-    path: Path
-    key: dict[str, Any]
-    rows: int = 0
-    last: str = ""
+    def __init__(self, path: Path, fingerprint: dict[str, Any], resume: bool, overwrite: bool) -> None:
+        self.path, self._fingerprint = path, fingerprint
+        self.rows, self.last = 0, ""
+        self._progress = path.with_name(f"{path.name}.partial")
+        if resume and self._progress.is_file() and path.is_file():
+            self._resume()
+        elif path.exists() and not overwrite:
+            if self._progress.is_file():
+                raise StorageError(f"{path} exists. Use --resume, --overwrite or another --out.")
+            raise StorageError(f"{path} exists and is complete. Use --overwrite or another --out.")
+        with storage.wrap_os_errors(path):
+            storage.make_folder(path.parent)
+            mode = "a" if self.rows else "w"
+            self.file: IO[str] = path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
 
-    @property
-    def state(self) -> Path:
-        """The file that says how far it is."""
-        return self.path.with_name(f"{self.path.name}.unfinished")
-
-    def open(self, resume: bool, overwrite: bool) -> IO[str]:
-        """Open it for writing, at its start or where it was interrupted.
-
-        Raises:
-            StorageError: It exists, and neither resume nor overwrite was asked for.
-            ChangedSettings: It was begun with another model or other settings.
-        """
-        if resume and self.state.is_file() and self.path.is_file():
-            state = storage.read_json(self.state)
-            if state["key"] != self.key:
-                raise SettingsChanged(
-                    f"{self.path} was begun with another model or other settings. Use those, or --overwrite."
-                )
-            self.rows, self.last = state["rows"], state["last"]
-            with storage.wrap_os_errors(self.path):
-                os.truncate(self.path, state["bytes"])  # what came after may be half a row
-        elif self.path.exists() and not overwrite:
-            whole = not self.state.is_file()
-            hint = "it is whole: use --overwrite" if whole else "use --resume, --overwrite"
-            raise StorageError(f"{self.path} exists; {hint}, or another --out.")
+    def _resume(self) -> None:
+        saved = storage.read_json(self._progress)
+        if saved["fingerprint"] != self._fingerprint:
+            raise SettingsChanged(
+                f"{self.path} was started with a different model or different settings. Use the same, or --overwrite."
+            )
+        self.rows, self.last = saved["rows"], saved["last"]
         with storage.wrap_os_errors(self.path):
-            storage.make_folder(self.path.parent)
-            return open(self.path, "a" if self.rows else "w", encoding="utf-8", errors="surrogateescape", newline="")
+            os.truncate(self.path, saved["bytes"])  # what follows may be half a row
 
-    def keep(self, file: IO[str], rows: int, last: str) -> None:
-        """Note durably that so many rows are written, the last for this image."""
-        with storage.wrap_os_errors(self.path):
-            file.flush()
-            os.fsync(file.fileno())
-            self.rows, self.last = rows, last
-            size = os.fstat(file.fileno()).st_size
-        storage.write_json(self.state, {"key": self.key, "rows": rows, "bytes": size, "last": last})
+    def __enter__(self) -> ResumableFile:
+        return self
 
-    def finish(self, file: IO[str]) -> None:
-        """Say that it is whole."""
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def save_progress(self, rows: int, last: str) -> None:
+        """Note durably that the file has ``rows`` rows, the last one for image ``last``."""
+        self.rows, self.last = rows, last
+        saved = {"fingerprint": self._fingerprint, "rows": rows, "bytes": self._sync(), "last": last}
+        storage.write_json(self._progress, saved)
+
+    def complete(self) -> None:
+        """Close the file and remove the note beside it."""
         with storage.wrap_os_errors(self.path):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            self.state.unlink(missing_ok=True)
+            self._sync()
+            self.file.close()
+            self._progress.unlink(missing_ok=True)
+
+    def _sync(self) -> int:
+        """Write the file to disk; its size in bytes."""
+        with storage.wrap_os_errors(self.path):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            return os.fstat(self.file.fileno()).st_size

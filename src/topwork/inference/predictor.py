@@ -1,4 +1,4 @@
-"""A model bundle at work: pixels in, scores out, by the same arithmetic as the evaluation of its training."""
+"""A trained model that predicts batches of decoded images, with the arithmetic of the evaluation after training."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
-from torch import nn
 
-from topwork.backbones import Backbone
 from topwork.bundle.format import read_bundle
-from topwork.bundle.network import build
-from topwork.bundle.postprocessing import Answers, Decision
+from topwork.bundle.network import build_network
+from topwork.bundle.postprocessing import BatchOutputs, DecisionRule
 from topwork.compute import devices
 from topwork.core import config
 from topwork.core.artifacts import InputSpec
 from topwork.data.transforms import normalise
 from topwork.features import engines
 from topwork.features.extract import BATCH
+from topwork.inference import InferenceOptions
 from topwork.inference.locate import ModelLocation, locate_bundle
 from topwork.strategies import STRATEGIES
 from topwork.strategies.base import head_scores
@@ -31,50 +30,59 @@ AUTO = "auto"
 
 
 class Predictor:
-    """What ``topwork.load`` gives: a trained model that answers.
+    """A trained model, as returned by ``topwork.load``.
 
     Args:
-        place: Where its bundle lies.
+        location: Of its bundle.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
-        precision: ``"auto"`` for that of the evaluation where the hardware has it, or ``"float32"``, ``"bfloat16"``,
-            ``"float16"``.
-        engine: ``"auto"`` for that of the evaluation where it is installed, or a name in ``compute.engine``.
-        workers: Processes that decode; ``"auto"`` by the number of cores.
-        log: Where it is told what differs from the evaluation.
+        precision: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: as in the evaluation where the hardware
+            supports it.
+        engine: A value of ``compute.engine``, or ``"auto"``: as in the evaluation where it is installed.
+        workers: Number of decoding processes; ``"auto"`` chooses by the number of cores.
+        log: Gets a message if results may differ from those of the evaluation.
 
     Attributes:
-        bundle, place, compute, engine: What works.
+        location, bundle: Where the model is from.
+        compute, engine: Device, precision and engine in use.
+        backbone: Normalised images (B, 3, S, S) to features (B, D).
+        head: Features float32 (B, D) to scores (B, K), on the CPU.
         decision: Calibration and thresholds.
-        shapes: Numbers of images that are run at once, rising; fewer are filled up.
-        busy: Held while the network runs, so that threads can share a model.
+        batch_sizes: Numbers of images that the network is run on, ascending; smaller batches are padded.
+        lock: Held while the network runs, so that threads can share a model.
 
     Raises:
-        DataError, DamagedFile: There is no such bundle.
-        UsageError: No such device or engine.
+        DataError, CorruptFile: As for ``read_bundle``.
+        UsageError: The device or the engine is not available.
     """
 
     def __init__(
         self,
-        place: ModelLocation,
+        location: ModelLocation,
+        *,
         device: str = AUTO,
         precision: str = AUTO,
         engine: str = AUTO,
         workers: int | str = AUTO,
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.place, self.bundle = place, read_bundle(place.bundle)
-        self.decision = Decision(self.bundle)
-        self._say = log
-        recorded: dict[str, Any] = self.bundle.details.get("arithmetic", {})
-        self.compute = _compute(recorded, device, precision, workers)
-        self._whole = STRATEGIES[self.bundle.strategy].trains_network
-        self._backbone, self._head = build(self.bundle)
-        self.engine = self._choose(engine, recorded)
-        self._tell(recorded, asked=(device, precision, engine))
-        self._network: Classifier | None = self._trained_network() if self._whole else None
+        self.location, self.bundle = location, read_bundle(location.bundle)
+        self.decision = DecisionRule(self.bundle)
+        recorded: dict[str, Any] = self.bundle.metadata.get("inference", {})
+        self.compute = _resolve_compute(recorded, device, precision, workers)
+        self.backbone, self.head = build_network(self.bundle)
+        end_to_end = STRATEGIES[self.bundle.strategy].trains_network
+        self.engine = _choose_engine(engine, recorded, self.compute, end_to_end)
+        for message in self._differences(recorded, device=device, precision=precision, engine=engine):
+            log(message)
+        self._network: Classifier | None = None
+        if end_to_end and self.engine == "plain":
+            network = Classifier(self.backbone.module, self.head)
+            self.compute.to_channels_last(network)
+            devices.keep_depthwise_in_float32(network, self.compute)  # evaluation ran the network in this form
+            self._network = network.eval()
         self._forwards: dict[int, engines.Forward] = {}
-        self.shapes: tuple[int, ...] = (BATCH,)
-        self.busy = threading.RLock()
+        self.batch_sizes: tuple[int, ...] = (BATCH,)
+        self.lock = threading.RLock()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -82,23 +90,12 @@ class Predictor:
         return self.bundle.classes
 
     @property
-    def spec(self) -> InputSpec:
+    def input_spec(self) -> InputSpec:
         """What the network is fed."""
-        return self.bundle.spec
+        return self.bundle.input_spec
 
-    def _choose(self, asked: str, recorded: dict[str, Any]) -> str:
-        there = [*engines.available(self.compute), "plain"]
-        if asked != AUTO:
-            wanted = there[0] if asked == "best" else asked
-            return config.validate(config.ComputeConfig, {"engine": wanted}, "compute").engine
-        if "engine" not in recorded:
-            return "plain" if self._whole else next(name for name in there if name != "compiled")
-        if recorded["engine"] in there:
-            return recorded["engine"]
-        return next(name for name in there if name != "compiled")
-
-    def _tell(self, recorded: dict[str, Any], asked: tuple[str, str, str]) -> None:
-        """Say what is not as it was in evaluation, where nobody asked for that."""
+    def _differences(self, recorded: dict[str, Any], **requested: str) -> list[str]:
+        """Messages on what differs from the evaluation without having been requested."""
         now = {
             "device": self.compute.device.type,
             "precision": self.compute.precision,
@@ -107,100 +104,104 @@ class Predictor:
         then = {"engine": recorded.get("engine_version"), **{k: recorded.get(k) for k in ("device", "precision")}}
         changed = [
             f"{key} {now[key]} instead of {then[key]}"
-            for key, wish in zip(now, asked, strict=True)
-            if wish == AUTO and then[key] not in (None, now[key])
+            for key, value in requested.items()
+            if value == AUTO and then[key] not in (None, now[key])
         ]
+        messages = []
         if changed:
-            self._say(f"Not as in the evaluation of training: {'; '.join(changed)}. The last bits may differ.")
+            messages.append(
+                f"Differs from the evaluation after training: {'; '.join(changed)}. "
+                "Results may differ in the last digits."
+            )
         if self.engine == "compiled":
-            self._say("The network is compiled first, which takes some 15 s; --engine folded starts at once.")
+            messages.append("Compiling the network, about 15 s; --engine folded starts immediately.")
+        return messages
 
-    def _trained_network(self) -> Classifier | None:
-        if self.engine != "plain":
-            return None
-        network = Classifier(self._backbone.module, self._head)
-        self.compute.to_channels_last(network)
-        devices.keep_depthwise_in_float32(network, self.compute)  # evaluation ran the network so
-        return network.eval()
-
-    def prepare(self, shapes: Sequence[int] = (BATCH,)) -> None:
-        """Make the network ready for some numbers of images at once; the largest is always ready."""
-        self.shapes = tuple(sorted({*shapes}))
-        missing = [shape for shape in self.shapes if shape not in self._forwards]
-        if not missing:
-            return
-        if self._network is not None:
+    def prepare(self, batch_sizes: Sequence[int] = (BATCH,)) -> None:
+        """Make the network ready for these batch sizes; the largest is always ready."""
+        self.batch_sizes = tuple(sorted({*batch_sizes}))
+        missing = [size for size in self.batch_sizes if size not in self._forwards]
+        if missing and self._network is not None:
             self._forwards |= dict.fromkeys(missing, self._network.backbone)
-        else:
-            self._forwards |= engines.build_engines(self.engine, self._backbone, self.compute, missing)
+        elif missing:
+            self._forwards |= engines.build_engines(self.engine, self.backbone, self.compute, missing)
 
-    def outputs(self, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def forward_all(self, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Scores float64 (N, K) and features float32 (N, D) of images uint8 (N, 3, S, S)."""
-        scores, features = [], []
+        scores = [np.zeros((0, len(self.classes)))]
+        features = [np.zeros((0, self.backbone.feature_dim), np.float32)]
         start = 0
         while start < len(pixels):
             left = len(pixels) - start
-            shape = next((s for s in self.shapes if s >= left), self.shapes[-1])
-            s, f = self.run(pixels[start : start + shape], shape)
-            scores.append(s)
-            features.append(f)
-            start += shape
-        if not scores:
-            return np.zeros((0, len(self.classes))), np.zeros((0, self._backbone.feature_dim), np.float32)
+            size = next((s for s in self.batch_sizes if s >= left), self.batch_sizes[-1])
+            batch_scores, batch_features = self.forward(pixels[start : start + size], size)
+            scores.append(batch_scores)
+            features.append(batch_features)
+            start += size
         return np.concatenate(scores), np.concatenate(features)
 
-    def run(self, pixels: torch.Tensor, shape: int) -> tuple[np.ndarray, np.ndarray]:
-        """``outputs`` of at most ``shape`` images, filled up to so many; ``shape`` was prepared."""
+    def forward(self, pixels: torch.Tensor, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """``forward_all`` of up to ``batch_size`` images in one pass; see ``prepare``."""
         count = len(pixels)
-        if count < shape:  # with one fixed shape an image's scores do not depend on how many others there are
-            pixels = torch.cat([pixels, pixels[-1:].expand(shape - count, -1, -1, -1)])
-        if shape not in self._forwards:
-            self.prepare(self.shapes)
-        forward = self._forwards[shape]
-        with self.busy, torch.inference_mode(), self.compute.autocast():
-            y = forward(normalise(pixels, self.spec, self.compute.device))
+        if count < batch_size:  # with one fixed shape an image's scores do not depend on the number of other images
+            pixels = torch.cat([pixels, pixels[-1:].expand(batch_size - count, -1, -1, -1)])
+        if batch_size not in self._forwards:
+            self.prepare(self.batch_sizes)
+        forward = self._forwards[batch_size]
+        with self.lock, torch.inference_mode(), self.compute.autocast():
+            y = forward(normalise(pixels, self.input_spec, self.compute.device))
             features = y[:count].float().cpu().numpy()
             if self._network is not None:
                 return self._network.head(y)[:count].float().cpu().numpy().astype(np.float64), features
-        return head_scores(self._head, features), features
+        return head_scores(self.head, features), features
 
-    def answers(self, pixels: torch.Tensor, neighbours: int = 0) -> Answers:
-        """What it says about images uint8 (N, 3, S, S), with so many nearest training images at least."""
-        return self.decision.answers(*self.outputs(pixels), neighbours)
-
-    @property
-    def head(self) -> nn.Module:
-        """Features float32 (B, D) to scores (B, K), on the CPU."""
-        return self._head
-
-    @property
-    def backbone(self) -> Backbone:
-        """The network without its head."""
-        return self._backbone
+    def predict_batch(self, pixels: torch.Tensor, neighbours: int = 0) -> BatchOutputs:
+        """Outputs for images uint8 (N, 3, S, S), with at least ``neighbours`` nearest training images."""
+        return self.decision.postprocess(*self.forward_all(pixels), neighbours)
 
 
 def load(
     run: str | os.PathLike[str],
     *,
-    device: str = AUTO,
-    precision: str = AUTO,
-    engine: str = AUTO,
-    workers: int | str = AUTO,
     log: Callable[[str], None] = lambda line: None,
+    **options: Unpack[InferenceOptions],
 ) -> Predictor:
-    """Open a run, a comparison (the best on val) or a bundle for use; see ``Predictor``."""
-    place = locate_bundle(run)
-    if place.note:
-        log(f"Model     {place.note}")
-    return Predictor(place, device, precision, engine, workers, log)
+    """Load the model of a run, of a comparison (the best validation accuracy), or of a bundle.
+
+    Args:
+        run: Its folder.
+        log: Gets messages, for instance which model of a comparison was chosen.
+        **options: ``device``, ``precision``, ``engine``, ``workers``; see ``Predictor``.
+
+    >>> model = load(run, device="cpu")
+    >>> len(model.classes)
+    3
+    """
+    location = locate_bundle(run)
+    if location.note:
+        log(f"Model     {location.note}")
+    return Predictor(location, log=log, **options)
 
 
-def _compute(recorded: dict[str, Any], device: str, precision: str, workers: int | str) -> devices.DeviceContext:
-    """That of the evaluation, as far as this machine has it."""
-    wish = config.validate(
-        config.ComputeConfig, {"device": device, "precision": precision, "workers": workers}, "compute"
-    )
-    compute, _ = devices.resolve(wish)
-    if precision == AUTO and recorded.get("precision") == "float32":  # possible everywhere
+def _resolve_compute(
+    recorded: dict[str, Any], device: str, precision: str, workers: int | str
+) -> devices.DeviceContext:
+    """Device and precision of the evaluation, as far as this machine has them."""
+    requested = {"device": device, "precision": precision, "workers": workers}
+    compute, _ = devices.resolve(config.validate(config.ComputeConfig, requested, "compute"))
+    if precision == AUTO and recorded.get("precision") == "float32":  # available everywhere
         return replace(compute, precision="float32")
     return compute
+
+
+def _choose_engine(requested: str, recorded: dict[str, Any], compute: devices.DeviceContext, end_to_end: bool) -> str:
+    """The requested engine, or that of the evaluation where it is installed, or the fastest without compilation."""
+    available = [*engines.available(compute), "plain"]
+    if requested != AUTO:
+        name = available[0] if requested == "best" else requested
+        return config.validate(config.ComputeConfig, {"engine": name}, "compute").engine
+    if "engine" not in recorded and end_to_end:
+        return "plain"
+    if recorded.get("engine") in available:
+        return recorded["engine"]
+    return next(name for name in available if name != "compiled")

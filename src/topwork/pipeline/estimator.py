@@ -29,7 +29,7 @@ from topwork.data.inspection_cache import forget
 from topwork.features.extract import BATCH
 from topwork.inference.locate import BUNDLE
 from topwork.inference.pixels import decoded, picture
-from topwork.inference.predict import FEW
+from topwork.inference.predict import MIN_IMAGES_FOR_WORKERS
 from topwork.inference.predictor import Predictor, load
 from topwork.pipeline.api import train
 
@@ -164,12 +164,14 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         images = _images(X)
         model = self._opened()
         start = 0
-        for batch in decoded(images, model.spec, BATCH, model.compute.workers if len(images) > FEW else 0):
+        for batch in decoded(
+            images, model.input_spec, BATCH, model.compute.workers if len(images) > MIN_IMAGES_FOR_WORKERS else 0
+        ):
             for number, reason in enumerate(batch.reasons, start):
                 if reason:
                     raise DataError(f"{_said(images[number], number)} cannot be used: {reason}. Leave it out.")
             start += len(batch.reasons)
-            yield model.answers(batch.pixels)
+            yield model.predict_batch(batch.pixels)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_predictor"}

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from topwork import backbones
-from topwork.bundle.format import write_bundle
-from topwork.bundle.model_card import Facts, write_card
+from topwork.bundle.format import Bundle, split_tensors, write_bundle
+from topwork.bundle.model_card import CardData, write_card
 from topwork.bundle.timing import milliseconds_per_image
 from topwork.compute import devices
 from topwork.core import storage
@@ -125,52 +125,28 @@ def _write_bundle(
     run: FinishedTraining, decision: dict[str, Any], neighbours: ood.Neighbours, test: dict[str, Any]
 ) -> None:
     fitted, setup = run.fitted, run.setup
-    tensors = dict(fitted.tensors)
-    if not fitted.whole:
-        tensors = {f"head.{key}": tensor for key, tensor in tensors.items()}
-        tensors |= {f"backbone.{key}": tensor for key, tensor in setup.backbone.module.state_dict().items()}
-    details = {
-        "pixels": images.POLICY,
-        "scores": fitted.kind,
+    metadata = {
+        "preprocessing_version": images.POLICY,
+        "score_type": fitted.kind,
         "decision": decision,
         "weights_license": setup.backbone.license if run.name != "scratch" else "none",
         "data_license": setup.manifest.license,
         "topwork": devices.environment(setup.compute)["topwork"],
         "data": {"name": setup.manifest.name, "note": setup.manifest.note, "images": _counts(setup.splits)},
-        "arithmetic": _arithmetic(fitted, setup),
+        "inference": _inference(fitted, setup),
     }
-    write_bundle(
-        run.folder / "model",
-        tensors,
-        strategy=run.name,
-        model=setup.backbone.model,
-        classes=setup.splits.classes,
-        spec=setup.backbone.spec,
-        details=details,
-        neighbours=neighbours,
-        card=_card(run, details, test),
-    )
+    tensors = {"backbone": setup.backbone.module.state_dict(), "head": fitted.tensors}
+    bundle = Bundle(
+        run.name, setup.backbone.model, setup.splits.classes, setup.backbone.spec, metadata, neighbours=neighbours,
+        **(split_tensors(fitted.tensors) if fitted.whole else tensors),
+    )  # fmt: skip
+    hub = setup.source.hub if run.name != "scratch" and setup.source else ""
+    split_sha256 = storage.sha256_file(run.folder / "split.csv")
+    card = CardData(bundle, test, setup.splits.note, split_sha256, setup.backbone.summary, hub)
+    write_bundle(run.folder / "model", bundle, write_card(card))
 
 
-def _card(run: FinishedTraining, details: dict[str, Any], test: dict[str, Any]) -> bytes:
-    setup = run.setup
-    pretrained = run.name != "scratch"
-    return write_card(
-        Facts(
-            run.name,
-            setup.backbone.model,
-            setup.splits.classes,
-            details,
-            test,
-            setup.splits.note,
-            storage.sha256_file(run.folder / "split.csv"),
-            setup.backbone.summary,
-            setup.source.hub if pretrained and setup.source else "",
-        )
-    )
-
-
-def _arithmetic(fitted: TrainedStrategy, setup: Setup) -> dict[str, Any]:
+def _inference(fitted: TrainedStrategy, setup: Setup) -> dict[str, Any]:
     """What a prediction needs to give the same bits as the evaluation."""
     engine = "plain" if fitted.whole else setup.features.engine
     versions = devices.environment(setup.compute)

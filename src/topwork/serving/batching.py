@@ -68,15 +68,15 @@ def same_shapes(model: Predictor, shapes: Sequence[int]) -> tuple[int, ...]:
         shapes: Numbers of images, each a divisor of the largest.
     """
     rng = np.random.default_rng(0)
-    size, largest = model.spec.size, max(shapes)
+    size, largest = model.input_spec.size, max(shapes)
     coarse = rng.integers(0, 256, (largest, 3, size // 8 + 1, size // 8 + 1), dtype=np.uint8)
     smooth = coarse.repeat(8, axis=2).repeat(8, axis=3)[..., :size, :size]
     noise = rng.integers(0, 256, smooth.shape, dtype=np.uint8)
     pixels = torch.from_numpy(np.where(np.arange(largest)[:, None, None, None] % 2, noise, smooth))
-    wanted = model.run(pixels, largest)
+    wanted = model.forward(pixels, largest)
 
     def agrees(shape: int) -> bool:
-        parts = [model.run(part, shape) for part in pixels.split(shape)]
+        parts = [model.forward(part, shape) for part in pixels.split(shape)]
         return all(
             np.array_equal(np.concatenate(found), there)
             for found, there in zip(zip(*parts, strict=True), wanted, strict=True)
@@ -187,14 +187,14 @@ class Network:
 
     def _predictions(self, jobs: list[_Job]) -> list[Prediction]:
         start = time.monotonic()
-        scores, features = self._model.outputs(torch.cat([job.pixels for job in jobs]))
+        scores, features = self._model.forward_all(torch.cat([job.pixels for job in jobs]))
         self._ran(len(jobs), time.monotonic() - start)
         decision = self._model.decision
         found: dict[int, Prediction] = {}
         for top, near in sorted({(job.top, job.neighbours) for job in jobs}):
             rows = [i for i, job in enumerate(jobs) if (job.top, job.neighbours) == (top, near)]
-            answers = decision.answers(scores[rows], features[rows], near)
-            found |= zip(rows, decision.predictions([jobs[i].name for i in rows], answers, top, near), strict=True)
+            answers = decision.postprocess(scores[rows], features[rows], near)
+            found |= zip(rows, decision.to_predictions([jobs[i].name for i in rows], answers, top, near), strict=True)
         return [found[i] for i in range(len(jobs))]
 
     def _class_maps(self, jobs: list[_Job]) -> list[list[ClassMap]]:

@@ -34,7 +34,7 @@ def answer(kind: int, data: bytes, spec: InputSpec, most: int) -> bytes:
     if not data:
         raise UnreadableImage("empty file")
     if kind == VIEW:
-        return network_view(decode_image(data, least=spec.resize, most=most), spec).tobytes()
+        return network_view(decode_image(data, least=spec.resize_size, most=most), spec).tobytes()
     picture = decode_image(data, least=SIDE, most=most)
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     file = io.BytesIO()

@@ -74,7 +74,7 @@ class Model(BaseModel):
     test: dict[str, Any] | None = Field(description="Accuracy on the test part, with its interval, if the run is there")
     data: dict[str, Any]
     licenses: dict[str, str]
-    arithmetic: dict[str, Any]
+    inference: dict[str, Any]
     shows_training: bool = Field(description="Whether training photographs can be shown")
     limits: dict[str, float]
     topwork: str

@@ -52,10 +52,12 @@ class Service:
         self.metrics = Metrics(self.places, {**facts, "topwork": version("topwork")})
         number = max(2, model.compute.workers)  # with one, a slow image would hold up all others
         self.decoders = Decoders(
-            model.spec, limits.pixels, limits.decode, number, self.metrics.decoded, self.metrics.lost
+            model.input_spec, limits.pixels, limits.decode, number, self.metrics.decoded, self.metrics.lost
         )
         self.network = Network(model, self.metrics.ran)
-        self.originals = Originals(model, None if _is_remote(model.place) else origin_of(model.place), self.decoders)
+        self.originals = Originals(
+            model, None if _is_remote(model.location) else origin_of(model.location), self.decoders
+        )
 
     async def predict(self, uploads: Sequence[Upload], top: int, neighbours: int) -> list[dict[str, Any]]:
         """The rows that ``topwork predict`` writes, and where neighbours can be seen.
@@ -91,7 +93,7 @@ class Service:
         Raises:
             UnreadableImage: It cannot be used.
         """
-        size = self.model.spec.size
+        size = self.model.input_spec.size
         data = await self.decoders.decode(upload.data)
         pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         return pixels.view(1, size, size, 3).permute(0, 3, 1, 2)  # channels last in memory, as networks like it
@@ -132,29 +134,29 @@ class Service:
     @property
     def region(self) -> list[float]:
         """Left, top, width and height of what the network sees, as shares of a photograph."""
-        spec = self.model.spec
-        edge = (spec.resize - spec.size) // 2 / spec.resize
+        spec = self.model.input_spec
+        edge = (spec.resize_size - spec.size) // 2 / spec.resize_size
         return [edge, edge, spec.crop_pct, spec.crop_pct]
 
     def about(self) -> dict[str, Any]:
         """What ``/model`` says."""
         model, bundle, limits = self.model, self.model.bundle, self.limits
-        test = _test_of(model.place)
+        test = _test_of(model.location)
         return {
-            "name": _name_of(model.place),
+            "name": _name_of(model.location),
             "strategy": bundle.strategy,
             "model": bundle.model,
             "classes": list(model.classes),
-            "input": {"size": model.spec.size, "resize": model.spec.resize, "view": self.region},
+            "input": {"size": model.input_spec.size, "resize": model.input_spec.resize_size, "view": self.region},
             "decision": {
                 "confidence_threshold": model.decision.confidence_threshold,
                 "ood_threshold": model.decision.ood_threshold,
                 "temperature": model.decision.temperature,
             },
             "test": test,
-            "data": bundle.details.get("data") or {},
-            "licenses": {name: str(bundle.details.get(f"{name}_license", "")) for name in ("weights", "data")},
-            "arithmetic": {
+            "data": bundle.metadata.get("data") or {},
+            "licenses": {name: str(bundle.metadata.get(f"{name}_license", "")) for name in ("weights", "data")},
+            "inference": {
                 "engine": engines.version(model.engine),
                 "precision": model.compute.precision,
                 "device": model.compute.device.type,

@@ -1,6 +1,7 @@
-"""Export: a model bundle as one graph of another runtime, checked on real images before it is handed over.
+"""Export: a bundle as a model file of another runtime, checked on real images before it is kept.
 
-Adding a format is a file that follows ``base.Format`` and a line in the dict here.
+Enters: a run and images to check on. Leaves: a folder with the model file and ``export.json``. A new format is a module
+with a class that follows ``format.ExportFormat``, and an entry in ``FORMATS``.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from typing import TYPE_CHECKING
 from topwork.core.errors import UnknownName
 
 if TYPE_CHECKING:
-    from topwork.inference.export.format import Format
+    from topwork.inference.export.format import ExportFormat
 
 FORMATS = {"onnx": "to_onnx.ONNX", "torch-export": "to_torch.TorchExport", "openvino": "to_openvino.OpenVINO"}
 
 
-def format_named(name: str) -> Format:
-    """The format of a name in ``FORMATS``.
+def get_format(name: str) -> ExportFormat:
+    """The format of this name.
 
     Raises:
-        UnknownName: There is none.
+        UnknownName: ``FORMATS`` has no such name.
     """
     if name not in FORMATS:
         raise UnknownName("format", name, FORMATS)

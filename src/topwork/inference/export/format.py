@@ -1,8 +1,9 @@
-"""What a format of export does."""
+"""The interface of an export format."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,62 +13,59 @@ import torch
 
 from topwork.core.errors import MissingDependency
 
-Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # uint8 (N, H, W, 3) to probabilities, scores (N, K)
+InferenceFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Images uint8 (N, H, W, 3) to probabilities and scores, (N, K) each."""
 
 
-class Format(Protocol):
+class ExportFormat(Protocol):
     """A runtime's file format."""
 
     name: str
     file: str
-    """Name of the file that is opened; others may lie beside it."""
+    """Name of the file that a user opens; it may need other files beside it."""
     extra: str
-    """Of topwork, that installs what is needed; empty if nothing is."""
-    float64: bool
-    """Whether its runtimes have float64, which the weights of the resize are computed in."""
+    """The extra of topwork that installs its packages; empty if none is needed."""
+    supports_float64: bool
+    """Whether its runtimes support float64, in which the weights of the resize are computed."""
 
-    def require(self, quantized: bool) -> None:
-        """Refuse if a package is missing, or if the format has no int8.
+    def check_dependencies(self, quantized: bool) -> None:
+        """Refuse if a package is missing, or if the format does not support int8.
 
         Raises:
-            MissingExtra, UsageError: Saying which.
+            MissingDependency, UsageError: With the name of the extra, or the supported formats.
         """
         ...
 
-    def write(self, program: torch.export.ExportedProgram, folder: Path, facts: dict[str, str]) -> None:
-        """Write the graph into a folder, with facts in the file's own metadata where it has some."""
+    def write(self, program: torch.export.ExportedProgram, folder: Path, metadata: dict[str, str]) -> None:
+        """Write the program into a folder, with the metadata in the file where the format has a place for them."""
         ...
 
-    def open(self, folder: Path) -> Run:
-        """What a user of the file runs."""
+    def open(self, folder: Path) -> InferenceFn:
+        """The function that runs the file on the CPU in float32."""
         ...
 
-    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], facts: dict[str, str]) -> None:
-        """Write the graph of ``source`` into another folder with int8 weights and activations.
+    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], metadata: dict[str, str]) -> None:
+        """Write the model of ``source`` into another folder with int8 weights and activations.
 
         Args:
-            source: What ``write`` wrote.
-            folder: Where to.
+            source: Folder that ``ONNX.write`` wrote.
+            folder: Folder to write to.
             images: uint8 (H, W, 3) on which the ranges of activations are measured.
-            facts: As for ``write``.
+            metadata: As for ``write``.
         """
         ...
 
 
-def require(what: str, extra: str, *modules: str) -> None:
+def check_dependencies(feature: str, extra: str, *modules: str) -> None:
     """Refuse if one of the modules is not installed.
 
     Raises:
-        MissingExtra: Naming the extra that brings it.
+        MissingDependency: With the name of the extra that installs it.
     """
     if any(importlib.util.find_spec(module) is None for module in modules):
-        raise MissingDependency(what, extra)
+        raise MissingDependency(feature, extra)
 
 
-def plain_facts(facts: dict[str, Any]) -> dict[str, str]:
-    """Facts as the strings that metadata of a file can hold."""
-    import json
-
-    return {
-        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for key, value in facts.items()
-    }
+def stringify_metadata(metadata: dict[str, Any]) -> dict[str, str]:
+    """Values as strings, which is all that the metadata of a file can hold."""
+    return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in metadata.items()}

@@ -1,4 +1,4 @@
-"""``onnx``: by torch's exporter; int8 by onnxruntime."""
+"""Format ``onnx``: written by torch's exporter; int8 by onnxruntime."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from typing import Any
 import numpy as np
 import torch
 
-from topwork.inference.export.export_module import INPUT, OUTPUTS
-from topwork.inference.export.format import Run, require
+from topwork.inference.export.export_module import INPUT_NAME, OUTPUT_NAMES
+from topwork.inference.export.format import InferenceFn, check_dependencies
 
 OPSET = 20
-QUANTIZED = ["Conv", "Gemm", "MatMul"]
+QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]
 
 
 class ONNX:
     """Open Neural Network Exchange."""
 
-    name, file, extra, float64 = "onnx", "model.onnx", "onnx", True
+    name, file, extra, supports_float64 = "onnx", "model.onnx", "onnx", True
 
-    def require(self, quantized: bool) -> None:
+    def check_dependencies(self, quantized: bool) -> None:
         """onnx, onnxscript (torch's exporter) and onnxruntime (the check)."""
-        require("--format onnx", self.extra, "onnx", "onnxscript", "onnxruntime")
+        check_dependencies("--format onnx", self.extra, "onnx", "onnxscript", "onnxruntime")
 
-    def write(self, program: torch.export.ExportedProgram, folder: Path, facts: dict[str, str]) -> None:
-        """Write ``model.onnx``; weights of more than 2 GB lie beside it."""
-        with quiet():
+    def write(self, program: torch.export.ExportedProgram, folder: Path, metadata: dict[str, str]) -> None:
+        """Write ``model.onnx``; weights of more than 2 GB become a file beside it."""
+        with silence_output():
             graph: Any = torch.onnx.export(
-                program, dynamo=True, opset_version=OPSET, input_names=[INPUT], output_names=list(OUTPUTS),
+                program, dynamo=True, opset_version=OPSET, input_names=[INPUT_NAME], output_names=list(OUTPUT_NAMES),
                 verbose=False,
             )  # fmt: skip
             graph.save(str(folder / self.file))
-        _describe(folder / self.file, facts)
+        _set_metadata(folder / self.file, metadata)
 
-    def open(self, folder: Path) -> Run:
+    def open(self, folder: Path) -> InferenceFn:
         """By onnxruntime on the CPU."""
         import onnxruntime
 
@@ -49,49 +49,49 @@ class ONNX:
         session = onnxruntime.InferenceSession(str(folder / self.file), options, providers=["CPUExecutionProvider"])
 
         def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            probabilities, scores = session.run(list(OUTPUTS), {INPUT: images})
+            probabilities, scores = session.run(list(OUTPUT_NAMES), {INPUT_NAME: images})
             return np.asarray(probabilities), np.asarray(scores)
 
         return run
 
-    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], facts: dict[str, str]) -> None:
-        """Static quantisation of the backbone: weights per channel, activations by their range on the images.
+    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], metadata: dict[str, str]) -> None:
+        """Static quantization of the backbone: weights per channel, activations by their range on the images.
 
-        The preprocessing and the head stay in float32.
+        Preprocessing and head stay in float32.
         """
-        with quiet():
+        with silence_output():
             import onnx
             from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
             class Reader(CalibrationDataReader):
                 def __init__(self) -> None:
-                    self._left = iter(images)
+                    self._images = iter(images)
 
                 def get_next(self) -> Any:
-                    image = next(self._left, None)
-                    return None if image is None else {INPUT: image[None]}
+                    image = next(self._images, None)
+                    return None if image is None else {INPUT_NAME: image[None]}
 
             model = onnx.load(str(source / self.file))
-            kept = [node.name for node in model.graph.node if not _in_backbone(node)]
+            excluded_nodes = [node.name for node in model.graph.node if not _in_backbone(node)]
             quantize_static(
                 str(source / self.file), str(folder / self.file), Reader(), quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=QUANTIZED, per_channel=True, activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8, nodes_to_exclude=kept,
+                op_types_to_quantize=QUANTIZED_OPS, per_channel=True, activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8, nodes_to_exclude=excluded_nodes,
             )  # fmt: skip
-        _describe(folder / self.file, facts)
+        _set_metadata(folder / self.file, metadata)
 
 
 def _in_backbone(node: Any) -> bool:
     return any(p.key == "namespace" and "network.backbone" in p.value for p in node.metadata_props)
 
 
-def _describe(path: Path, facts: dict[str, str]) -> None:
-    """Put facts into the file, and take out what the exporter noted about the machine's source files."""
+def _set_metadata(path: Path, metadata: dict[str, str]) -> None:
+    """Write metadata into the file, and remove what the exporter noted about source files of this machine."""
     import onnx
 
     model = onnx.load(str(path), load_external_data=False)
-    onnx.helper.set_model_props(model, facts)
-    model.producer_name, model.producer_version = "topwork", facts["topwork"]
+    onnx.helper.set_model_props(model, metadata)
+    model.producer_name, model.producer_version = "topwork", metadata["topwork"]
     graphs = [
         model.graph,
         *(a.g for node in model.graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH),
@@ -106,8 +106,8 @@ def _describe(path: Path, facts: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the chatter of exporters; what they raise goes through."""
+def silence_output() -> Iterator[None]:
+    """Suppress warnings, log lines and printed lines of exporters; exceptions pass."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""``openvino``: the ONNX graph in OpenVINO's own format, weights as float32; int8 from the quantised ONNX graph."""
+"""Format ``openvino``: converted from ONNX, float32 weights; int8 from the quantized ONNX model."""
 
 from __future__ import annotations
 
@@ -10,80 +10,80 @@ import numpy as np
 import torch
 
 from topwork.features.engines import import_openvino
-from topwork.inference.export.export_module import INPUT
-from topwork.inference.export.format import Run, require
-from topwork.inference.export.to_onnx import ONNX, quiet
+from topwork.inference.export.export_module import INPUT_NAME
+from topwork.inference.export.format import InferenceFn, check_dependencies
+from topwork.inference.export.to_onnx import ONNX, silence_output
 
-ALL = 2**31 - 1  # as the end of a slice
+SLICE_END = 2**31 - 1
 
 
 class OpenVINO:
     """OpenVINO's intermediate representation: ``model.xml`` and ``model.bin``."""
 
-    name, file, extra, float64 = "openvino", "model.xml", "openvino", False
+    name, file, extra, supports_float64 = "openvino", "model.xml", "openvino", False
 
-    def require(self, quantized: bool) -> None:
-        """openvino, and what the way through ONNX needs."""
-        require("--format openvino", self.extra, "openvino")
-        ONNX().require(quantized)
+    def check_dependencies(self, quantized: bool) -> None:
+        """openvino, and the packages of ONNX, from which it is converted."""
+        check_dependencies("--format openvino", self.extra, "openvino")
+        ONNX().check_dependencies(quantized)
 
-    def write(self, program: torch.export.ExportedProgram, folder: Path, facts: dict[str, str]) -> None:
+    def write(self, program: torch.export.ExportedProgram, folder: Path, metadata: dict[str, str]) -> None:
         """Write ``model.xml`` and ``model.bin``."""
-        with tempfile.TemporaryDirectory() as between:
-            ONNX().write(program, Path(between), facts)
-            _convert(Path(between), folder / self.file, facts)
+        with tempfile.TemporaryDirectory() as onnx_folder:
+            ONNX().write(program, Path(onnx_folder), metadata)
+            _convert(Path(onnx_folder), folder / self.file, metadata)
 
-    def open(self, folder: Path) -> Run:
-        """On the CPU in float32; without that wish OpenVINO takes bfloat16 where the machine has it."""
+    def open(self, folder: Path) -> InferenceFn:
+        """On the CPU in float32; without this hint OpenVINO uses bfloat16 where the machine has it."""
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         compiled: Any = import_openvino().Core().compile_model(str(folder / self.file), "CPU", settings)
 
         def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            found = compiled({INPUT: images})
-            return np.array(found[0]), np.array(found[1])
+            outputs = compiled({INPUT_NAME: images})
+            return np.array(outputs[0]), np.array(outputs[1])
 
         return run
 
-    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], facts: dict[str, str]) -> None:
-        """By onnxruntime: ``source`` is what ``ONNX.write`` wrote."""
-        with tempfile.TemporaryDirectory() as between:
-            ONNX().quantize(source, Path(between), images, facts)
-            _convert(Path(between), folder / self.file, facts)
+    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], metadata: dict[str, str]) -> None:
+        """By onnxruntime, then converted."""
+        with tempfile.TemporaryDirectory() as onnx_folder:
+            ONNX().quantize(source, Path(onnx_folder), images, metadata)
+            _convert(Path(onnx_folder), folder / self.file, metadata)
 
 
-def _convert(source: Path, file: Path, facts: dict[str, str]) -> None:
+def _convert(source: Path, file: Path, metadata: dict[str, str]) -> None:
     openvino = import_openvino()
     model = openvino.Core().read_model(str(source / ONNX.file))
-    _without_branches(model)
-    for key, text in facts.items():
+    _replace_if_nodes(model)
+    for key, text in metadata.items():
         model.set_rt_info(text, ["topwork", key])
-    with quiet():
+    with silence_output():
         openvino.save_model(model, str(file), compress_to_fp16=False)
 
 
-def _without_branches(model: Any) -> None:
-    """In place of a choice between two ways both stand, one over all images and the other over none.
+def _replace_if_nodes(model: Any) -> None:
+    """Replace each ``If`` by both of its branches, one run on all images and the other on none.
 
-    OpenVINO's first answer behind an ``If`` was wrong (2026.4): what follows read memory that was not filled yet.
+    OpenVINO's first result behind an ``If`` was wrong (2026.4): the next operation read uninitialized memory.
     """
     ops: Any = import_openvino().opset13
-    for choice in [node for node in model.get_ordered_ops() if node.get_type_name() == "If"]:
-        yes = ops.convert(choice.input_value(0), "i64")
-        ways = []
-        for number, taken in enumerate((yes, ops.subtract(np.int64(1), yes))):
-            body = choice.get_function(number)
-            end = ops.unsqueeze(ops.multiply(taken, np.int64(ALL)), np.int64(0))
-            for link in choice.get_input_descriptions(number):
-                given = choice.input_value(link.input_index)
-                if given.get_partial_shape().rank.get_length() == 4:  # images; the others are weights
-                    given = ops.slice(given, np.array([0]), end, np.array([1]), np.array([0])).output(0)
-                _lead(body.get_parameters()[link.body_parameter_index].output(0), given)
-            ways.append(body.get_results()[0].input_value(0))
-        _lead(choice.output(0), ops.concat(ways, 0).output(0))
+    for if_node in [node for node in model.get_ordered_ops() if node.get_type_name() == "If"]:
+        condition = ops.convert(if_node.input_value(0), "i64")
+        branches = []
+        for number, is_selected in enumerate((condition, ops.subtract(np.int64(1), condition))):
+            body = if_node.get_function(number)
+            end = ops.unsqueeze(ops.multiply(is_selected, np.int64(SLICE_END)), np.int64(0))
+            for link in if_node.get_input_descriptions(number):
+                value = if_node.input_value(link.input_index)
+                if value.get_partial_shape().rank.get_length() == 4:  # images; the others are weights
+                    value = ops.slice(value, np.array([0]), end, np.array([1]), np.array([0])).output(0)
+                _rewire(body.get_parameters()[link.body_parameter_index].output(0), value)
+            branches.append(body.get_results()[0].input_value(0))
+        _rewire(if_node.output(0), ops.concat(branches, 0).output(0))
     model.validate_nodes_and_infer_types()
 
 
-def _lead(old: Any, new: Any) -> None:
-    """Let all that reads the one output read the other."""
+def _rewire(old: Any, new: Any) -> None:
+    """Connect all readers of one output to another."""
     for reader in old.get_target_inputs():
         reader.replace_source_output(new)

@@ -1,4 +1,4 @@
-"""``torch-export``: a ``.pt2`` archive, which torch opens without this package. Holds tensors and JSON, no pickle."""
+"""Format ``torch-export``: a ``.pt2`` archive of tensors and JSON, without pickle; torch loads it without topwork."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import numpy as np
 import torch
 
 from topwork.core.errors import TopworkError, UsageError
-from topwork.inference.export.format import Run
+from topwork.inference.export.format import InferenceFn
 
 
 class TorchExport:
     """PyTorch's exported program."""
 
-    name, file, extra, float64 = "torch-export", "model.pt2", "", True
+    name, file, extra, supports_float64 = "torch-export", "model.pt2", "", True
 
-    def require(self, quantized: bool) -> None:
-        """Nothing but torch is needed; int8 is not offered."""
+    def check_dependencies(self, quantized: bool) -> None:
+        """Only torch is needed; int8 is not supported."""
         if quantized:
-            raise UsageError("--quantize int8 is for the formats onnx and openvino; torch has no int8 in its export.")
+            raise UsageError("--quantize int8 is supported by the formats onnx and openvino only.")
 
-    def write(self, program: torch.export.ExportedProgram, folder: Path, facts: dict[str, str]) -> None:
-        """Write ``model.pt2``; what its example inputs would need pickle for is left out."""
+    def write(self, program: torch.export.ExportedProgram, folder: Path, metadata: dict[str, str]) -> None:
+        """Write ``model.pt2`` without example inputs, which torch would pickle."""
         program._example_inputs = None
-        torch.export.save(program, folder / self.file, extra_files={f"{key}.txt": text for key, text in facts.items()})
+        torch.export.save(
+            program, folder / self.file, extra_files={f"{key}.txt": text for key, text in metadata.items()}
+        )
         with zipfile.ZipFile(folder / self.file) as archive:
             config = b"".join(archive.read(name) for name in archive.namelist() if name.endswith("_config.json"))
         if b'"use_pickle": true' in config:
-            raise TopworkError("torch would need pickle to open this graph; choose --format onnx.")
+            raise TopworkError("torch needs pickle to load this model, which is unsafe. Choose --format onnx.")
 
-    def open(self, folder: Path) -> Run:
-        """By ``torch.export.load``; only a file that was just written comes here."""
+    def open(self, folder: Path) -> InferenceFn:
+        """By ``torch.export.load``; used only on a file that was just written."""
         module = torch.export.load(folder / self.file).module()
 
         def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,6 +44,6 @@ class TorchExport:
 
         return run
 
-    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], facts: dict[str, str]) -> None:
-        """Is not offered."""
-        self.require(quantized=True)
+    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], metadata: dict[str, str]) -> None:
+        """Not supported."""
+        self.check_dependencies(quantized=True)

@@ -1,67 +1,70 @@
-"""Whether an exported graph says what the bundle says, on real images, and if not, where they part."""
+"""Whether an exported model agrees with the bundle on real images, and if not, in which part it differs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from topwork.core.errors import TopworkError
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.transforms import eval_pixels
-from topwork.inference.export.export_module import Graph
-from topwork.inference.export.format import Run
+from topwork.inference.export.export_module import ExportModule
+from topwork.inference.export.format import InferenceFn
 from topwork.inference.predictor import Predictor
 
-DIFFERENCE = 1e-4  # of a probability, in float32
-EQUAL = 0.999  # share of images with the same class
+MAX_PROBABILITY_DIFFERENCE = 1e-4  # in float32
+MIN_AGREEMENT = 0.999  # share of images with the same class
+MAX_RESIZE_MISMATCH = 0.001  # share of pixels
 
 
 class ExportFailed(TopworkError):
-    """The exported graph does not say what the bundle says."""
+    """The exported model does not agree with the bundle."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two ways of predicting agree.
+    """How far an exported model agrees with the bundle.
 
     Attributes:
-        images: On how many.
-        equal: Share with the same best class; of two classes nearer than the tolerance either is right.
+        images: Number of images compared.
+        same_class_share: Share with the same class; classes whose probabilities differ by less than the tolerance count
+            as the same.
         difference: Largest difference of a probability.
-        mean_difference: Mean over images of the largest.
-        worst: The image with the largest difference.
+        mean_difference: Mean over the images of their largest difference.
+        worst_image: Name of the image with the largest difference.
     """
 
     images: int
-    equal: float
+    same_class_share: float
     difference: float
     mean_difference: float
-    worst: str
+    worst_image: str
 
     @property
-    def good(self) -> bool:
-        """Whether it is within the tolerances."""
-        return self.equal >= EQUAL and self.difference <= DIFFERENCE
+    def within_tolerance(self) -> bool:
+        """Whether the export may be kept."""
+        return self.same_class_share >= MIN_AGREEMENT and self.difference <= MAX_PROBABILITY_DIFFERENCE
 
     def __str__(self) -> str:
         return (
-            f"{self.equal:.2%} of {self.images} images the same class, probabilities within {self.difference:.1e} "
-            f"(mean {self.mean_difference:.1e})"
+            f"{self.images} images: same class for {self.same_class_share:.2%}, largest difference of a probability "
+            f"{self.difference:.1e} (mean {self.mean_difference:.1e})"
         )
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Decoded images and what the bundle says about them.
+class ReferenceOutputs:
+    """Decoded images and what the bundle predicts for them.
 
     Attributes:
-        names: (N,).
+        names: Of the images, (N,).
         images: uint8 (H, W, 3) each.
-        pixels: uint8 (N, 3, S, S): what evaluation makes of them.
+        pixels: uint8 (N, 3, S, S), resized as in evaluation.
         probabilities: float64 (N, K), by the bundle in float32.
     """
 
@@ -71,76 +74,81 @@ class Sample:
     probabilities: np.ndarray
 
 
-def read_images(paths: Sequence[Path], least: int) -> dict[str, np.ndarray]:
-    """Those that can be used, as uint8 (H, W, 3)."""
-    found = {}
+def read_images(paths: Sequence[Path], min_side: int) -> dict[str, np.ndarray]:
+    """The images that can be read, uint8 (H, W, 3) each, by path."""
+    images = {}
     for path in paths:
         try:
-            found[str(path)] = np.array(load_image(path, least))
+            images[str(path)] = np.array(load_image(path, min_side))
         except UnreadableImage:
             continue
-    return found
+    return images
 
 
-def sample(model: Predictor, images: dict[str, np.ndarray]) -> Sample:
+def compute_reference(model: Predictor, images: dict[str, np.ndarray]) -> ReferenceOutputs:
     """Run the bundle on images; the model must be in float32."""
-    from PIL import Image
-
-    pixels = torch.stack([eval_pixels(Image.fromarray(image), model.spec) for image in images.values()])
-    return Sample(list(images), list(images.values()), pixels, model.answers(pixels).probabilities)
+    pixels = torch.stack([eval_pixels(Image.fromarray(image), model.input_spec) for image in images.values()])
+    return ReferenceOutputs(list(images), list(images.values()), pixels, model.predict_batch(pixels).probabilities)
 
 
-def compare(run: Run | Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], wanted: Sample) -> Agreement:
-    """Run a graph on the images, one by one, and compare."""
-    return agreement(np.concatenate([run(image[None])[0] for image in wanted.images]), wanted)
+def compare_file(run: InferenceFn, reference: ReferenceOutputs) -> Agreement:
+    """Run an exported model on the images, one at a time, and compare."""
+    return agreement(np.concatenate([run(image[None])[0] for image in reference.images]), reference)
 
 
-def agreement(found: np.ndarray, wanted: Sample) -> Agreement:
-    """Compare probabilities float (N, K) with what the bundle says."""
-    expected = wanted.probabilities
-    differences = np.abs(found - expected).max(axis=1)
+def agreement(probabilities: np.ndarray, reference: ReferenceOutputs) -> Agreement:
+    """Compare probabilities float (N, K) with those of the bundle."""
+    expected = reference.probabilities
+    differences = np.abs(probabilities - expected).max(axis=1)
     rows = np.arange(len(expected))
-    lead = expected.max(axis=1) - expected[rows, found.argmax(axis=1)]
-    equal = lead <= DIFFERENCE
+    margin = expected.max(axis=1) - expected[rows, probabilities.argmax(axis=1)]
+    same_class = margin <= MAX_PROBABILITY_DIFFERENCE
     worst = int(np.argmax(np.where(np.isfinite(differences), differences, np.inf)))
     return Agreement(
-        len(expected), float(equal.mean()), float(differences[worst]), float(differences.mean()), wanted.names[worst]
-    )
+        len(expected), float(same_class.mean()), float(differences[worst]), float(differences.mean()),
+        reference.names[worst],
+    )  # fmt: skip
 
 
-def check_graph(graph: Graph, wanted: Sample) -> float:
-    """Check the graph in torch, part by part.
+def check_module(module: ExportModule, reference: ReferenceOutputs) -> float:
+    """Check the module in torch, the resize and the rest separately.
 
     Returns:
-        Share of the pixels of the resize that are not Pillow's.
+        Share of the resized pixels that differ from Pillow's.
 
     Raises:
-        ExportFailed: Saying in which part it differs from the bundle.
+        ExportFailed: With the part that differs from the bundle.
     """
-    off = 0
+    mismatched_pixels = 0
     with torch.inference_mode():
-        for image, pixels in zip(wanted.images, wanted.pixels, strict=True):
-            off += int((graph.resize(torch.from_numpy(image)[None])[0] != pixels).sum())
-        parts = [graph.network(block.float())[0] for block in wanted.pixels.split(32)]
-    share = off / wanted.pixels.numel()
-    found = agreement(torch.cat(parts).numpy(), wanted)
-    if not found.good:
-        raise ExportFailed(f"The graph in torch differs from the bundle after the resize: {found}; {found.worst}.")
-    if share > 0.001:
-        raise ExportFailed(f"The graph's resize differs from Pillow's in {share:.2%} of the pixels; is Pillow another?")
+        for image, pixels in zip(reference.images, reference.pixels, strict=True):
+            mismatched_pixels += int((module.resize(torch.from_numpy(image)[None])[0] != pixels).sum())
+        probabilities = torch.cat([module.network(block.float())[0] for block in reference.pixels.split(32)])
+    share = mismatched_pixels / reference.pixels.numel()
+    found = agreement(probabilities.numpy(), reference)
+    if not found.within_tolerance:
+        raise ExportFailed(
+            f"The model in torch differs from the bundle after the resize. {found}; worst: {found.worst_image}."
+        )
+    if share > MAX_RESIZE_MISMATCH:
+        raise ExportFailed(
+            f"The exported resize differs from Pillow's in {share:.2%} of the pixels. Is a different Pillow version "
+            "installed?"
+        )
     return share
 
 
-def check_file(name: str, run: Run, wanted: Sample) -> Agreement:
-    """Check what was written.
+def check_file(name: str, run: InferenceFn, reference: ReferenceOutputs) -> Agreement:
+    """Check a written file, whose model has been checked in torch before.
 
     Raises:
-        ExportFailed: Naming the worst image. The graph itself has been checked before.
+        ExportFailed: With the worst image.
     """
-    found = compare(run, wanted)
-    if not found.good:
+    found = compare_file(run, reference)
+    if not found.within_tolerance:
         raise ExportFailed(
-            f"The {name} file differs from the bundle, though its graph agrees in torch: {found}; allowed are "
-            f"{EQUAL:.1%} and {DIFFERENCE:.0e}; worst: {found.worst}. Nothing was written; choose another --format."
+            f"The {name} file differs from the bundle, although the model agrees in torch. {found}; allowed: "
+            f"{MIN_AGREEMENT:.1%} and {MAX_PROBABILITY_DIFFERENCE:.0e}; worst: {found.worst_image}. Nothing was "
+            "written. Choose another --format."
         )
     return found
