@@ -196,7 +196,7 @@ def test_an_interrupted_file_goes_on_where_it_was(
     files = [str(path) for path in sorted(photos.rglob("*.png"))] * 3
     run, whole, out = comparison["mlp"].path, tmp_path / "whole.csv", tmp_path / "out.csv"
     predict_to_file(run, files, whole, quiet=True, workers=0)
-    monkeypatch.setattr(predict_module, "SAVED_EVERY", 0.0)
+    monkeypatch.setattr(predict_module, "SAVE_INTERVAL", 0.0)
     write, calls = PredictionWriter.write, 0
 
     def dying(self: PredictionWriter, predictions: list[topwork.Prediction]) -> None:
