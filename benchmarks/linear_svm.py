@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from sklearn.svm import LinearSVC
 
-from topwork.linear.classifiers import Problem, cross_validate
-from topwork.linear.selection import stratified
+from topwork.linear.problem import LinearProblem
+from topwork.linear.selection import cross_validate, stratified_folds
 
 IMAGES, FEATURES, CLASSES = 6500, 1280, 196
 GRID = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
@@ -42,17 +42,17 @@ def main() -> None:
     features, labels = made_up()
     x, y, new, truth = features[:IMAGES], labels[:IMAGES], features[IMAGES:], labels[IMAGES:]
     start = time.perf_counter()
-    problem = Problem(x, y, CLASSES, "hinge")
-    folds = stratified(y, FOLDS, 0)
-    found = [(c, *result) for c, result in zip(GRID, cross_validate(problem, y, GRID, folds), strict=True)]
-    chosen, accuracy, near = max(found, key=lambda trial: trial[1])
-    machine = problem.model(problem.fit(chosen, near))
+    problem = LinearProblem(x, y, CLASSES, "hinge")
+    folds = stratified_folds(y, FOLDS, 0)
+    best = max(cross_validate(problem, y, GRID, folds), key=lambda trial: trial.accuracy)
+    chosen, accuracy = best.c, best.accuracy
+    machine = problem.model(problem.fit(chosen, best.model))
     ours = time.perf_counter() - start
     print(f"topwork: {ours:.1f} s; chosen C {chosen:g} with {accuracy:.4f} right in {FOLDS} folds", flush=True)
 
     rest = np.setdiff1d(np.arange(IMAGES), folds[0])
     theirs = 0.0
-    for c, fold in zip(GRID, Problem(x[rest], y[rest], CLASSES, "hinge").path(GRID), strict=True):
+    for c, fold in zip(GRID, LinearProblem(x[rest], y[rest], CLASSES, "hinge").path(GRID), strict=True):
         start = time.perf_counter()
         fits = [LinearSVC(C=c, dual="auto").fit(x[rest], y[rest] == k) for k in range(SOME)]
         seconds = (time.perf_counter() - start) * CLASSES / SOME * FOLDS

@@ -18,7 +18,7 @@ from topwork.explain.attribution import METHODS, ClassMaps, class_maps
 from topwork.explain.layers import Layer, list_layers, map_stages
 from topwork.explain.subject import Subject
 from topwork.features import NormaliserModule
-from topwork.linear.svm_head import SVMHead
+from topwork.linear.heads import LinearHead, RBFHead
 from topwork.strategies.base import softmax
 
 FAMILIES = [  # and whether Recipro-CAM is tried as well
@@ -72,18 +72,24 @@ def _linear(features: int, classes: int) -> nn.Linear:
     return head
 
 
-def _machine(features: int, classes: int, radial: bool = False) -> SVMHead:
-    """A support vector machine with random numbers; one row of weights for two classes, as it is fitted."""
+def _svm(features: int, classes: int) -> LinearHead:
+    """A linear SVM with random numbers; one row of weights for two classes, as it is fitted."""
     rng = np.random.default_rng(4)
     rows = 1 if classes == 2 else classes
     tensors = {"mean": rng.normal(size=features).astype(np.float32), "scale": np.array(0.7)}
-    if radial:
-        counts = np.full(classes, 3)
-        tensors |= {"support": rng.normal(size=(3 * classes, features)), "dual": rng.normal(size=(rows, 3 * classes))}
-        tensors |= {"bias": rng.normal(size=rows), "counts": counts, "gamma": np.array(0.1 / features)}
-    else:
-        tensors |= {"weight": rng.normal(size=(rows, features)), "bias": rng.normal(size=rows)}
-    return SVMHead({name: torch.from_numpy(np.asarray(a)) for name, a in tensors.items()})
+    tensors |= {"weight": rng.normal(size=(rows, features)), "bias": rng.normal(size=rows)}
+    return LinearHead({name: torch.from_numpy(np.asarray(a)) for name, a in tensors.items()})
+
+
+def _rbf(features: int, classes: int) -> RBFHead:
+    """An SVM with the RBF kernel and random numbers, three support vectors of each class."""
+    rng = np.random.default_rng(4)
+    pairs = classes * (classes - 1) // 2
+    tensors = {"mean": rng.normal(size=features).astype(np.float32), "scale": np.array(0.7)}
+    tensors |= {"support": rng.normal(size=(3 * classes, features)), "gamma": np.array(0.1 / features)}
+    tensors |= {"dual": rng.normal(size=(classes - 1, 3 * classes)), "bias": rng.normal(size=pairs)}
+    tensors |= {"counts": np.full(classes, 3)}
+    return RBFHead({name: torch.from_numpy(np.asarray(a)) for name, a in tensors.items()})
 
 
 def _layer(subject: Subject, name: str, size: int) -> Layer:
@@ -161,7 +167,7 @@ def _output(subject: Subject, name: str, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("name", ["layer3", "layer4"])
 @pytest.mark.parametrize("head", ["linear", "machine", "radial"])
 def test_gradcam_is_that_of_a_network_cut_by_hand(name: str, head: str) -> None:
-    make = {"linear": _linear, "machine": _machine, "radial": lambda d, k: _machine(d, k, radial=True)}[head]
+    make = {"linear": _linear, "machine": _svm, "radial": _rbf}[head]
     classes = 2 if head == "radial" else 3
     subject, x = _resnet(lambda d: make(d, classes), classes), _images(96)
     found = class_maps(subject, x, range(classes), _layer(subject, name, 96), "gradcam")
@@ -176,7 +182,7 @@ def test_gradcam_is_that_of_a_network_cut_by_hand(name: str, head: str) -> None:
     assert found.values.min() < 0 < found.values.max()
 
 
-@pytest.mark.parametrize(("make", "factor"), [(_linear, 1), (_machine, 2)], ids=["linear", "machine"])
+@pytest.mark.parametrize(("make", "factor"), [(_linear, 1), (_svm, 2)], ids=["linear", "svm"])
 @pytest.mark.parametrize("classes", [2, 3])
 def test_exact_maps_are_gradient_times_activation_and_sum_to_the_score(
     make: Callable[[int, int], nn.Module], factor: int, classes: int
@@ -192,7 +198,7 @@ def test_exact_maps_are_gradient_times_activation_and_sum_to_the_score(
         scores = subject.score(x).double()
     _close(found.scores, scores)
     _close(found.values.sum((2, 3), dtype=np.float64) + found.offset, scores)
-    if make is _machine and classes == 2:
+    if make is _svm and classes == 2:
         _close(found.values[:, 0], -found.values[:, 1])
 
 
@@ -208,15 +214,14 @@ class _Pool(nn.Module):
         return self.scale(x).mean((2, 3))
 
 
-def test_exact_map_of_a_machine_is_its_formula_also_at_features_of_zero() -> None:
-    head = _machine(3, 3)
+def test_exact_map_of_an_svm_is_its_formula_also_at_features_of_zero() -> None:
+    head = _svm(3, 3)
     subject = _subject(_Pool(), head, 3, 4)
     x = _images(4)
     x[:, 1] = 0
     x[:, 1, 0, 0], x[:, 1, 2, 3] = 5, -5  # cancel out: a feature of exactly 0
     found = class_maps(subject, x, (2, 1), _layer(subject, "scale", 4), "exact")
     mean, scale = head.normalise.mean.double(), head.normalise.scale.double()
-    assert head.weight is not None
     feature = x.double().mean((2, 3))
     for row, k in enumerate((2, 1)):
         per_channel = head.weight[k] / scale / feature.abs().sqrt() / 16
@@ -230,7 +235,7 @@ def test_exact_map_of_a_machine_is_its_formula_also_at_features_of_zero() -> Non
 )
 def test_exact_maps_of_other_arrangements_sum_to_the_score(model: str, layer: str) -> None:
     module, features = _network(model, 64)
-    subject, x = _subject(module, _machine(features, 3), 3, 64, model), _images(64)
+    subject, x = _subject(module, _svm(features, 3), 3, 64, model), _images(64)
     stage = map_stages(module, list_layers(module, x[:1]))[-1] if not layer else _layer(subject, layer, 64)
     found = class_maps(subject, x, (0, 1, 2), stage)
     assert found.exact
@@ -252,7 +257,7 @@ def test_exact_says_why_it_does_not_apply(head: str, layer: str, words: str) -> 
         if head == "linear":
             return _linear(features, 2)
         if head == "radial":
-            return _machine(features, 2, radial=True)
+            return _rbf(features, 2)
         normalise = NormaliserModule(torch.zeros(features), torch.tensor(1.0))
         return nn.Sequential(normalise, nn.Linear(features, 8), nn.ReLU(), nn.Linear(8, 2))
 
@@ -402,7 +407,7 @@ def test_hooks_go_when_the_network_fails(method: str) -> None:
 
 @pytest.mark.parametrize("guard", [torch.no_grad, torch.enable_grad, torch.inference_mode])
 def test_maps_do_not_depend_on_the_mode_of_the_caller(guard: Callable[[], Any]) -> None:
-    subject = _resnet(lambda d: _machine(d, 2), 2, 64)
+    subject = _resnet(lambda d: _svm(d, 2), 2, 64)
     layer = _layer(subject, "layer4", 64)
     expected = [class_maps(subject, _images(64), (1,), layer, method).values for method in ("exact", "gradcam")]
     with guard():
@@ -453,7 +458,7 @@ class _Corner(nn.Module):
         return self.scale(x)[:, :, : x.shape[2] // 2, x.shape[3] // 2 :].square().mean((2, 3))
 
 
-@pytest.mark.parametrize("make", [_linear, _machine])
+@pytest.mark.parametrize("make", [_linear, _svm])
 def test_integrated_gradients_sum_to_the_difference_of_the_scores(make: Callable[[int, int], nn.Module]) -> None:
     pytest.importorskip("captum")
     subject, x = _subject(_Corner(), make(3, 3), 3, 56), _images(56)

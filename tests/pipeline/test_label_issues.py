@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from topwork.evaluation import label_errors
-from topwork.linear.out_of_fold import GRID, out_of_fold
+from topwork.linear.selection import DEFAULT_CS, out_of_fold_probabilities
 
 
 def blobs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -26,9 +26,9 @@ def blobs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_out_of_fold_predictions_are_those_of_scikit_learn() -> None:
     features, labels, _ = blobs()
     folds = [np.arange(180)[k::5] for k in range(5)]
-    found = out_of_fold(features, labels, 3, folds)
+    found = out_of_fold_probabilities(features, labels, 3, folds)
     best = None
-    for c in GRID:
+    for c in DEFAULT_CS:
         expected = np.empty((180, 3))
         for fold in folds:
             rest = np.setdiff1d(np.arange(180), fold)
@@ -49,7 +49,7 @@ def test_wrong_labels_come_first(monkeypatch: pytest.MonkeyPatch, extra: bool) -
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     features, labels, wrong = blobs()
     found, how = label_errors.suspects(
-        labels, out_of_fold(features, labels, 3, [np.arange(180)[k::5] for k in range(5)])
+        labels, out_of_fold_probabilities(features, labels, 3, [np.arange(180)[k::5] for k in range(5)])
     )
     assert ("cleanlab" in how) == extra
     assert len(set(found[:9]) & set(wrong)) >= 7

@@ -24,7 +24,7 @@ from topwork.core.errors import UnknownName, UsageError
 from topwork.explain import captum_methods
 from topwork.explain.layers import Layer, as_map, first_tensor, plain, watching
 from topwork.explain.subject import Subject
-from topwork.linear.svm_head import SVMHead
+from topwork.linear.heads import LinearHead
 
 AUTO, INPUT = "auto", "input"
 REGIONS = 7  # rows and columns of places that Recipro-CAM tells apart
@@ -166,7 +166,7 @@ def _degree(head: nn.Module) -> float | None:
     """Of homogeneity of a head less its constant: f . gradient is degree times the score (Euler); None if none."""
     if isinstance(head, nn.Linear):
         return 1.0
-    return 0.5 if isinstance(head, SVMHead) and head.weight is not None else None
+    return 0.5 if isinstance(head, LinearHead) else None
 
 
 def _is_mean(features: torch.Tensor, places: torch.Tensor) -> bool:

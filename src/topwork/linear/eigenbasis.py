@@ -1,7 +1,7 @@
-"""Features as seen from the eigenvectors of X'X, which all problems on them share.
+"""Features in the basis of the eigenvectors of X'X, which all problems on the same features share.
 
-There the second derivatives of a linear model's loss are nearly diagonal, so that their diagonal is a preconditioner
-that costs one product. Legend: N images, D features, the constant one included, R = min(N, D) directions, K columns.
+In this basis the Hessian of a linear classifier is nearly diagonal, so its diagonal is a good and cheap preconditioner.
+Shapes: N images, D features including the constant one, R = min(N, D) eigenvectors, K columns (classes).
 """
 
 from __future__ import annotations
@@ -13,63 +13,64 @@ from functools import reduce
 import numpy as np
 import torch
 
-ROWS = 8192  # read at a time where float64 would double the memory
+CHUNK_ROWS = 8192  # images converted to float64 at a time
 
 
 @dataclass(frozen=True)
 class Eigenbasis:
-    """N images in R directions.
+    """N images and R orthonormal directions.
 
     Attributes:
-        features: (N, D) as given, with the constant as last column.
-        rotation: float64 (D, R), orthonormal columns: the eigenvectors.
-        rotated: float32 (N, R), ``features @ rotation``, for products that need not be exact.
+        features: (N, D) in the dtype of the input; the last column is constant.
+        rotation: float64 (D, R), the eigenvectors as columns.
+        coordinates: float32 (N, R), ``features @ rotation``, for the products that need not be exact.
     """
 
     features: torch.Tensor
     rotation: torch.Tensor
-    rotated: torch.Tensor
+    coordinates: torch.Tensor
 
-    def rows(self, index: torch.Tensor) -> Eigenbasis:
+    def select(self, index: torch.Tensor) -> Eigenbasis:
         """Some of the images, in the same directions."""
-        return replace(self, features=self.features[index], rotated=self.rotated[index])
+        return replace(self, features=self.features[index], coordinates=self.coordinates[index])
 
     def scores(self, w: torch.Tensor) -> torch.Tensor:
-        """float64 (N, K) of weights float64 (R, K)."""
+        """Scores float64 (N, K) of weights float64 (R, K)."""
         weight = self.rotation @ w
-        return torch.cat([chunk.double() @ weight for chunk in self.features.split(ROWS)])
+        return torch.cat([chunk.double() @ weight for chunk in self.features.split(CHUNK_ROWS)])
 
-    def pull(self, slope: torch.Tensor) -> torch.Tensor:
-        """From slopes float64 (N, K) by the scores to slopes (R, K) by the weights."""
-        parts = zip(self.features.split(ROWS), slope.split(ROWS), strict=True)
-        return self.rotation.T @ _sum(chunk.double().T @ part for chunk, part in parts)
+    def weight_gradient(self, score_gradient: torch.Tensor) -> torch.Tensor:
+        """Gradient by the weights float64 (R, K), from the gradient by the scores float64 (N, K)."""
+        chunks = zip(self.features.split(CHUNK_ROWS), score_gradient.split(CHUNK_ROWS), strict=True)
+        return self.rotation.T @ _sum(x.double().T @ gradient for x, gradient in chunks)
 
-    def diagonal(self, bend: torch.Tensor) -> torch.Tensor:
-        """float32 (R, K): squared features of all images, weighted by ``bend`` float32 (N, K)."""
-        parts = zip(self.rotated.split(ROWS), bend.split(ROWS), strict=True)
-        return _sum(chunk.square().T @ part for chunk, part in parts)
+    def weighted_gram_diagonal(self, weights: torch.Tensor) -> torch.Tensor:
+        """Diagonals of Z' diag(weights) Z for the coordinates Z: float32 (R, K) of weights float32 (N, K)."""
+        chunks = zip(self.coordinates.split(CHUNK_ROWS), weights.split(CHUNK_ROWS), strict=True)
+        return _sum(z.square().T @ weight for z, weight in chunks)
 
-    def weights(self, w: torch.Tensor) -> np.ndarray:
-        """float64 (K, D) on the features as given, the constant one last."""
+    def feature_weights(self, w: torch.Tensor) -> np.ndarray:
+        """Weights float64 (K, D) on the features, the constant one last, of weights (R, K) in the basis."""
         return (self.rotation @ w).T.cpu().numpy().copy()
 
 
 def eigenbasis(features: np.ndarray, constant: float, device: str = "cpu") -> Eigenbasis:
-    """Append a constant feature and rotate.
+    """Append a constant feature and compute the basis.
 
     Args:
         features: float (N, D - 1).
         constant: Value of the feature that carries the bias; the larger, the less the bias is penalised.
-        device: Where to compute; it must know float64.
+        device: Where to compute; it must support float64.
     """
     x = torch.from_numpy(np.pad(features, ((0, 0), (0, 1)), constant_values=constant)).to(device)
     if len(x) >= x.shape[1]:
-        rotation = torch.linalg.eigh(_sum(chunk.T @ chunk for chunk in map(torch.Tensor.double, x.split(ROWS))))[1]
-    else:  # the directions that some image has; QR keeps them at right angles to the last digit
+        gram = _sum(chunk.T @ chunk for chunk in map(torch.Tensor.double, x.split(CHUNK_ROWS)))
+        rotation = torch.linalg.eigh(gram).eigenvectors
+    else:  # only the directions that the images span; QR keeps them orthogonal to the last digit
         q, r = torch.linalg.qr(x.double().T)
-        rotation = q @ torch.linalg.eigh(r @ r.T)[1]
-    rotated = torch.cat([(chunk.double() @ rotation).float() for chunk in x.split(ROWS)])
-    return Eigenbasis(x, rotation, rotated)
+        rotation = q @ torch.linalg.eigh(r @ r.T).eigenvectors
+    coordinates = torch.cat([(chunk.double() @ rotation).float() for chunk in x.split(CHUNK_ROWS)])
+    return Eigenbasis(x, rotation, coordinates)
 
 
 def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:

@@ -1,94 +1,121 @@
-"""The losses of linear classifiers, as ``newton.minimise`` wants them.
+"""Convex losses of linear classifiers with their derivatives, as ``newton.minimise`` needs them.
 
-C is one number, or one for each image: float64 (N, 1).
+Shapes: N images, K scores per image, G problems: K if each column is a problem of its own, else 1.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 
-Strength = float | torch.Tensor
+SampleWeight = float | torch.Tensor  # C, or C times the weight of each image: float64 (N, 1)
 
 
-def _single(c: Strength) -> Strength:
+def _as_float32(c: SampleWeight) -> SampleWeight:
     return c.float() if isinstance(c, torch.Tensor) else c
 
 
 @dataclass(frozen=True)
-class SquaredHinge:
-    """C sum max(0, 1 - y s)^2, y = +1 where ``positive``, bool (N, K), else -1; each class is a problem of its own."""
+class Loss(ABC):
+    """A loss of scores (N, K), summed over the images.
+
+    Attributes:
+        positive: bool (N, K), true where the image belongs to the class.
+        c: Weight of the loss against the L2 penalty.
+    """
 
     positive: torch.Tensor
-    c: Strength
+    c: SampleWeight
+
+    @abstractmethod
+    def sum_per_problem(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums (G,) over each problem of values (any, K)."""
+
+    @abstractmethod
+    def value(self, scores: torch.Tensor) -> torch.Tensor:
+        """The loss float64 (G,)."""
+
+    @abstractmethod
+    def score_gradient(self, scores: torch.Tensor) -> torch.Tensor:
+        """Gradient by the scores, float64 (N, K)."""
+
+    @abstractmethod
+    def curvature(self, scores: torch.Tensor) -> torch.Tensor:
+        """What ``hessian_diagonal`` and ``hvp`` need of the scores, float32 (N, K)."""
+
+    @abstractmethod
+    def hessian_diagonal(self, curvature: torch.Tensor) -> torch.Tensor:
+        """Second derivative by each score, float32 (N, K)."""
+
+    @abstractmethod
+    def hvp(self, curvature: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        """Hessian by the scores times a direction, float32 (N, K)."""
+
+    def select(self, columns: torch.Tensor) -> Self:
+        """The loss of some columns only, bool (K,)."""
+        return replace(self, positive=self.positive[:, columns])
+
+
+class SquaredHinge(Loss):
+    """C sum max(0, 1 - y s)^2 with y = +1 for the class, else -1: each class against the rest is its own problem."""
 
     def _violation(self, scores: torch.Tensor) -> torch.Tensor:
         return (1 - torch.where(self.positive, scores, -scores)).clamp_(min=0)
 
-    def total(self, values: torch.Tensor) -> torch.Tensor:
-        """Sums (K,)."""
+    def sum_per_problem(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums of the columns, (K,)."""
         return values.sum(dim=0)
 
     def value(self, scores: torch.Tensor) -> torch.Tensor:
-        """float64 (K,)."""
+        """C violation^2, summed over the images: (K,)."""
         return (self.c * self._violation(scores).square_()).sum(dim=0)
 
-    def slope(self, scores: torch.Tensor) -> torch.Tensor:
+    def score_gradient(self, scores: torch.Tensor) -> torch.Tensor:
         """-2 C y violation."""
         violation = self._violation(scores).mul_(2 * self.c)
         return torch.where(self.positive, -violation, violation)
 
     def curvature(self, scores: torch.Tensor) -> torch.Tensor:
         """2 C where the margin is violated, else 0."""
-        return 2 * _single(self.c) * (self._violation(scores) > 0).float()
+        return 2 * _as_float32(self.c) * (self._violation(scores) > 0).float()
 
-    def bend(self, curvature: torch.Tensor) -> torch.Tensor:
-        """The curvature itself."""
+    def hessian_diagonal(self, curvature: torch.Tensor) -> torch.Tensor:
+        """The curvature: the Hessian is diagonal."""
         return curvature
 
-    def product(self, curvature: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
-        """Element by element."""
-        return curvature * change
-
-    def columns(self, keep: torch.Tensor) -> SquaredHinge:
-        """The problems of some classes."""
-        return replace(self, positive=self.positive[:, keep])
+    def hvp(self, curvature: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        """Curvature times direction, element by element."""
+        return curvature * direction
 
 
-@dataclass(frozen=True)
-class Softmax:
-    """C sum -log softmax(s)[label], one problem over all classes; ``positive``, bool (N, K), marks the labels."""
+class Softmax(Loss):
+    """C sum -log softmax(s)[label]: one problem over all classes."""
 
-    positive: torch.Tensor
-    c: Strength
-
-    def total(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum (1,)."""
+    def sum_per_problem(self, values: torch.Tensor) -> torch.Tensor:
+        """The sum over all columns, (1,)."""
         return values.sum().reshape(1)
 
     def value(self, scores: torch.Tensor) -> torch.Tensor:
-        """float64 (1,)."""
+        """C (logsumexp - score of the label), summed over the images: (1,)."""
         own = torch.where(self.positive, scores, 0.0).sum(dim=1, keepdim=True)
         return (self.c * (scores.logsumexp(dim=1, keepdim=True) - own)).sum().reshape(1)
 
-    def slope(self, scores: torch.Tensor) -> torch.Tensor:
-        """C (probability - label)."""
+    def score_gradient(self, scores: torch.Tensor) -> torch.Tensor:
+        """C (probabilities - one-hot labels)."""
         return self.c * (scores.softmax(dim=1) - self.positive.double())
 
     def curvature(self, scores: torch.Tensor) -> torch.Tensor:
         """The probabilities P."""
         return scores.softmax(dim=1).float()
 
-    def bend(self, curvature: torch.Tensor) -> torch.Tensor:
+    def hessian_diagonal(self, curvature: torch.Tensor) -> torch.Tensor:
         """C P (1 - P)."""
-        return _single(self.c) * curvature * (1 - curvature)
+        return _as_float32(self.c) * curvature * (1 - curvature)
 
-    def product(self, curvature: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
-        """C (diag(P) - P P') of each image times its change."""
-        weighted = curvature * change
-        return _single(self.c) * (weighted - curvature * weighted.sum(dim=1, keepdim=True))
-
-    def columns(self, keep: torch.Tensor) -> Softmax:
-        """All or nothing."""
-        return replace(self, positive=self.positive[:, keep])
+    def hvp(self, curvature: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        """C (diag(P) - P P') of each image times its direction."""
+        weighted = curvature * direction
+        return _as_float32(self.c) * (weighted - curvature * weighted.sum(dim=1, keepdim=True))

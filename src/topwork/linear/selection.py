@@ -1,60 +1,56 @@
-"""Choose C: on val, or by cross-validation within train."""
+"""Select C by the validation set, or by cross-validation within the training set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import torch
 
 from topwork.core.config import LinearClassifierConfig
-from topwork.linear.classifiers import Kind, LinearModel, Problem, cross_validate
+from topwork.linear.problem import Kind, LinearModel, LinearProblem
 
-Fit = TypeVar("Fit")
-WORSE = 2  # larger C that do worse, in a row, end the search: the largest cost most
+Model = TypeVar("Model")
+DEFAULT_CS = (1e-3, 1e-2, 1e-1)  # where the strategy has no setting for it
+MAX_WORSE = 2  # larger C in a row that do worse end the search: the largest take longest
 
 
 @dataclass(frozen=True)
-class Choice(Generic[Fit]):
-    """What was chosen, and the share of images, not fitted on, that it got right."""
+class Selected(Generic[Model]):
+    """A model with its C and its accuracy on images that it was not fitted on."""
 
     accuracy: float
     c: float
-    fit: Fit
+    model: Model
 
 
-def first_best(tried: Iterable[Choice[Fit]]) -> Choice[Fit]:
-    """The first of the best of a rising grid of C, tried until two larger C in a row are worse than it."""
-    best: Choice[Fit] | None = None
+def select_first_best(trials: Iterable[Selected[Model]]) -> Selected[Model]:
+    """The smallest C of the highest accuracy; ``trials``, of rising C, ends after two in a row that are worse."""
+    best: Selected[Model] | None = None
     worse = 0
-    for trial in tried:
+    for trial in trials:
         if best is None or trial.accuracy > best.accuracy:
             best = trial
         worse = worse + 1 if trial.accuracy < best.accuracy else 0
-        if worse == WORSE:
+        if worse == MAX_WORSE:
             break
-    assert best is not None, "an empty grid"
+    assert best is not None, "no C to try"
     return best
 
 
-def first_best_of(accuracies: Mapping[int, float]) -> tuple[int, float]:
-    """The first key with the highest accuracy, and that accuracy."""
-    best = max(accuracies, key=lambda key: accuracies[key])
-    return best, accuracies[best]
-
-
-def choose(
+def select_c(
     kind: Kind,
     config: LinearClassifierConfig,
     data: dict[str, tuple[np.ndarray, np.ndarray]],
     classes: int,
     device: str,
     seed: int,
-    tick: Callable[[], Any] = lambda: None,
+    on_step: Callable[[], Any] = lambda: None,
     weights: np.ndarray | None = None,
-) -> Choice[LinearModel]:
-    """Fit a linear classifier on train for the C that is best on val, or over held-out folds of train.
+) -> Selected[LinearModel]:
+    """Fit a linear classifier on the training set, with the best C on the validation set or over held-out folds.
 
     Args:
         kind: The loss.
@@ -62,42 +58,81 @@ def choose(
         data: ``train`` and ``val``: features float (N, D) on a common scale, and class indices int64 (N,).
         classes: K.
         device: Where to compute.
-        seed: Which image falls into which fold.
-        tick: Called after each value of C.
-        weights: What each image of train counts in the loss, float64 (N,); None: 1.
+        seed: Decides which image is in which fold.
+        on_step: Called after each value of C.
+        weights: Weight of each training image in the loss, float64 (N,); None: 1.
     """
     x, labels = data["train"]
-    problem, grid = Problem(x, labels, classes, kind, device, weights=weights), sorted(config.grid)
+    problem, Cs = LinearProblem(x, labels, classes, kind, device, weights=weights), sorted(config.grid)
     if config.folds:
-        return _by_folds(problem, labels, grid, stratified(labels, config.folds, seed), tick)
-    return _on_val(problem, grid, data["val"], tick)
+        folds = stratified_folds(labels, config.folds, seed)
+        best = select_first_best(cross_validate(problem, labels, Cs, folds, on_step))
+        return Selected(best.accuracy, best.c, problem.model(problem.fit(best.c, best.model)))
+
+    def trials() -> Iterable[Selected[LinearModel]]:
+        x_val, labels_val = data["val"]
+        for c, model in zip(Cs, problem.path(Cs), strict=True):
+            on_step()
+            yield Selected(float((model.scores(x_val).argmax(axis=1) == labels_val).mean()), c, model)
+
+    return select_first_best(trials())
 
 
-def _on_val(
-    problem: Problem, grid: Sequence[float], val: tuple[np.ndarray, np.ndarray], tick: Callable[[], Any]
-) -> Choice[LinearModel]:
-    def tried() -> Iterable[Choice[LinearModel]]:
-        for c, model in zip(grid, problem.path(grid), strict=True):
-            tick()
-            yield Choice(float((model.scores(val[0]).argmax(axis=1) == val[1]).mean()), c, model)
+def cross_validate(
+    problem: LinearProblem,
+    labels: np.ndarray,
+    Cs: Sequence[float],
+    folds: Sequence[np.ndarray],
+    on_step: Callable[[], Any] = lambda: None,
+) -> Iterable[Selected[torch.Tensor]]:
+    """Accuracy over all held-out images for each of rising C, with the mean of the folds' weights.
 
-    return first_best(tried())
+    Args:
+        problem: On all images.
+        labels: Class indices int64 (N,).
+        Cs: Rising values of C.
+        folds: Row numbers that are held out in turn; together every row once.
+        on_step: Called after each value of C.
+    """
+    for c, fitted in zip(Cs, problem.fold_path(Cs, folds), strict=True):
+        on_step()
+        correct = sum(
+            int((problem.predict(w, fold) == labels[fold]).sum()) for w, fold in zip(fitted, folds, strict=True)
+        )
+        yield Selected(correct / len(labels), c, sum(fitted[1:], fitted[0]) / len(folds))
 
 
-def _by_folds(
-    problem: Problem, labels: np.ndarray, grid: Sequence[float], folds: list[np.ndarray], tick: Callable[[], Any]
-) -> Choice[LinearModel]:
-    def tried() -> Iterable[Choice[Any]]:
-        for c, (accuracy, near) in zip(grid, cross_validate(problem, labels, grid, folds), strict=True):
-            tick()
-            yield Choice(accuracy, c, near)
+def out_of_fold_probabilities(
+    features: np.ndarray, labels: np.ndarray, classes: int, folds: Sequence[np.ndarray], device: str = "cpu"
+) -> np.ndarray:
+    """Probabilities float64 (N, K) by softmax classifiers fitted without the image, with the best of ``DEFAULT_CS``.
 
-    best = first_best(tried())
-    return Choice(best.accuracy, best.c, problem.model(problem.fit(best.c, best.fit)))
+    Args:
+        features: float (N, D), on a common scale.
+        labels: Class indices int64 (N,).
+        classes: K.
+        folds: Row numbers that are held out in turn; together every row once.
+        device: Where to compute.
+    """
+    problem = LinearProblem(features, labels, classes, "softmax", device)
+
+    def trials() -> Iterable[Selected[np.ndarray]]:
+        for c, fitted in zip(DEFAULT_CS, problem.fold_path(DEFAULT_CS, folds), strict=True):
+            probabilities = np.empty((len(labels), classes))
+            for w, fold in zip(fitted, folds, strict=True):
+                scores = torch.from_numpy(problem.model(w).scores(features[fold].astype(np.float64)))
+                probabilities[fold] = torch.softmax(scores, dim=1).numpy()
+            yield Selected(float((probabilities.argmax(axis=1) == labels).mean()), c, probabilities)
+
+    return select_first_best(trials()).model
 
 
-def stratified(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
-    """Row numbers of each fold; the members of a class are dealt out in turn, the rest of a round to the next class."""
+def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
+    """Row numbers of each fold; of each class, the folds have the same number of images or one more.
+
+    >>> [len(fold) for fold in stratified_folds(np.array([0, 0, 0, 1, 1, 1, 1]), 2, seed=0)]
+    [4, 3]
+    """
     order = np.random.default_rng(seed).permutation(len(labels))
-    dealt = order[np.argsort(labels[order], kind="stable")]
-    return [np.sort(dealt[fold::folds]) for fold in range(folds)]
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    return [np.sort(by_class[fold::folds]) for fold in range(folds)]

@@ -62,7 +62,7 @@ def _probabilities(
     """Of the classes, by classifiers that were fitted without the image: float64 (N, K)."""
     from topwork.compute import devices
     from topwork.features import fit_normaliser
-    from topwork.linear.out_of_fold import out_of_fold
+    from topwork.linear.selection import out_of_fold_probabilities
     from topwork.pipeline import setup as preparing
 
     nothing = np.array([], dtype=np.int64)
@@ -75,7 +75,7 @@ def _probabilities(
     setup = preparing.prepare(asked, manifest, whole, devices.resolve(asked.compute), progress, signals)
     features = setup.features.load("train")
     features, folds = fit_normaliser(features)(features), _folds(manifest, asked.seed)
-    return out_of_fold(features, labels, len(manifest.classes), folds, str(setup.compute.device))
+    return out_of_fold_probabilities(features, labels, len(manifest.classes), folds, str(setup.compute.device))
 
 
 def _examined(manifest: Manifest, notes: list[str]) -> Manifest:

@@ -162,16 +162,40 @@ class Strategy(Protocol):
         ...
 
 
-class LogitScores:
-    """For strategies whose scores are logits."""
+class CalibratedScores:
+    """For strategies whose scores are logits, or become logits by a linear calibration."""
+
+    def calibration(self, tensors: dict[str, torch.Tensor]) -> tuple[float, float]:
+        """Slope and offset of ``scaled_softmax`` that make probabilities of scores."""
+        return 1.0, 0.0
 
     def probabilities(self, scores: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
-        """Their softmax."""
-        return softmax(scores)
+        """The calibrated softmax."""
+        return scaled_softmax(scores, *self.calibration(tensors))
 
     def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
-        """Their softmax."""
-        return nn.Softmax(dim=1)
+        """The calibrated softmax."""
+        return _ScaledSoftmax(*self.calibration(tensors))
+
+
+class _ScaledSoftmax(nn.Module):
+    """``scaled_softmax`` of scores (B, K) as a layer."""
+
+    def __init__(self, slope: float, offset: float) -> None:
+        super().__init__()
+        self.slope, self.offset = slope, offset
+
+    def forward(self, scores: torch.Tensor) -> torch.Tensor:
+        logits = self.slope * scores
+        if self.offset and logits.shape[1] == 2:
+            logits = torch.stack([logits[:, 0], logits[:, 1] + self.offset], dim=1)
+        return logits.softmax(dim=1)
+
+
+def scaled_softmax(scores: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    """Probabilities float64 (N, K): softmax of slope * scores, with the offset added to the second of two classes."""
+    logits = slope * scores
+    return softmax(logits + np.array([0.0, offset]) if logits.shape[1] == 2 else logits)
 
 
 def calibrated(

@@ -18,7 +18,14 @@ from topwork.core import storage
 from topwork.core.config import ImageTrainingConfig
 from topwork.data.transforms import TrainTransform
 from topwork.features import FeatureCache, feature_key
-from topwork.strategies.base import Context, LogitScores, TrainedStrategy, linear_head, network_groups, whole_network
+from topwork.strategies.base import (
+    CalibratedScores,
+    Context,
+    TrainedStrategy,
+    linear_head,
+    network_groups,
+    whole_network,
+)
 from topwork.strategies.linear_head import fit_linear_head
 from topwork.training.cached_stages import StageStore, stage_task
 from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
@@ -57,7 +64,7 @@ class FinetuneConfig(ImageTrainingConfig):
         return self
 
 
-class Finetune(LogitScores):
+class Finetune(CalibratedScores):
     """Train every layer from pretrained weights."""
 
     name = "finetune"

@@ -1,7 +1,7 @@
 """``knn``: the classes of the most similar training images, by cosine similarity of the frozen backbone's features.
 
-Nothing is trained; k is chosen on val. Votes are weighted by exp(similarity / 0.07) (Wu et al. 2018, arXiv 1805.01978).
-The scores are logarithms of the shares of votes, so that a temperature calibrates them like logits.
+Nothing is trained; the validation set chooses k. Votes are weighted by exp(similarity / 0.07) (Wu et al. 2018, arXiv
+1805.01978). The scores are logarithms of the shares of votes, so that a temperature calibrates them like logits.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torch.nn import functional
 
 from topwork.core.config import BaseConfig
 from topwork.features import NormaliserModule, fit_normaliser
-from topwork.linear.selection import first_best_of
-from topwork.strategies.base import Context, LogitScores, TrainedStrategy, head_scores
+from topwork.strategies.base import CalibratedScores, Context, TrainedStrategy, head_scores
+from topwork.strategies.linear_head import head_tensors
 from topwork.training.search_space import Options, space
 
-SHARPNESS = 0.07
-FLOOR = 1e-3  # share of votes that a class without any is given, so that its logarithm is finite
+TEMPERATURE = 0.07
+SMOOTHING = 1e-3  # added to each class's share of votes, so that its logarithm is finite
 
 
 class KNNConfig(BaseConfig):
     """Settings of ``knn``."""
 
     neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20, 50), min_length=1)
-    """Values of k to choose from on val."""
+    """Values of k to choose from on the validation set."""
 
 
-class _Votes(nn.Module):
+class _KNNHead(nn.Module):
     """Features (B, D) to logarithms of weighted shares of votes (B, K).
 
     Args:
@@ -40,27 +40,27 @@ class _Votes(nn.Module):
     """
 
     bank: torch.Tensor
-    members: torch.Tensor
+    one_hot: torch.Tensor
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         super().__init__()
         self.normalise = NormaliserModule(tensors["mean"], tensors["scale"].float())
         self.k = int(tensors["k"])
         self.register_buffer("bank", tensors["bank"].float())
-        members = functional.one_hot(tensors["labels"], int(tensors["classes"])).float()
-        if "weights" in tensors:  # what the vote of each image counts
-            members *= tensors["weights"][:, None]
-        self.register_buffer("members", members)
+        one_hot = functional.one_hot(tensors["labels"], int(tensors["classes"])).float()
+        if "weights" in tensors:  # of the vote of each image
+            one_hot *= tensors["weights"][:, None]
+        self.register_buffer("one_hot", one_hot)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        likeness = functional.normalize(self.normalise(x.float()), dim=1) @ self.bank.T
-        nearest = likeness.topk(self.k, dim=1).values[:, -1:]
-        weights = ((likeness - 1) / SHARPNESS).exp() * (likeness >= nearest)
-        votes = weights @ self.members
-        return (votes / votes.sum(dim=1, keepdim=True) + FLOOR).log()
+        similarity = functional.normalize(self.normalise(x.float()), dim=1) @ self.bank.T
+        nearest = similarity.topk(self.k, dim=1).values[:, -1:]
+        weights = ((similarity - 1) / TEMPERATURE).exp() * (similarity >= nearest)
+        votes = weights @ self.one_hot
+        return (votes / votes.sum(dim=1, keepdim=True) + SMOOTHING).log()
 
 
-class KNN(LogitScores):
+class KNN(CalibratedScores):
     """k nearest neighbours on normalised features."""
 
     name = "knn"
@@ -68,24 +68,18 @@ class KNN(LogitScores):
     search = space(neighbours=Options(tuple((k,) for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100))))
 
     def resolve(self, config: KNNConfig, context: Context) -> KNNConfig:
-        """No more neighbours than there are training images."""
+        """At most as many neighbours as training images."""
         images = len(context.splits.ids["train"])
         allowed = tuple(sorted({min(k, images) for k in config.neighbours}))
         return config.model_copy(update={"neighbours": allowed})
 
     def fit(self, config: KNNConfig, context: Context) -> TrainedStrategy:
-        """Remember the training images, choose k on val."""
+        """Store the training features, choose k on the validation set."""
         start = time.monotonic()
         features, labels = context.features.load("train"), context.splits.labels
         normalise = fit_normaliser(features)
-        bank = functional.normalize(torch.from_numpy(normalise(features)), dim=1).half()
-        tensors = {
-            "mean": torch.from_numpy(normalise.mean),
-            "scale": torch.tensor(normalise.scale),
-            "bank": bank,
-            "labels": torch.from_numpy(labels["train"]),
-            "classes": torch.tensor(context.classes),
-        }
+        tensors = head_tensors(normalise, {"labels": labels["train"], "classes": np.array(context.classes)})
+        tensors["bank"] = functional.normalize(torch.from_numpy(normalise(features)), dim=1).half()
         if context.weights is not None:
             tensors["weights"] = torch.from_numpy(context.weights).float()
         val = context.features.load("val")
@@ -94,7 +88,8 @@ class KNN(LogitScores):
             scores = head_scores(self.head(tensors | {"k": torch.tensor(k)}), val)
             return float((scores.argmax(axis=1) == labels["val"]).mean())
 
-        k, best = first_best_of({k: accuracy(k) for k in config.neighbours})
+        accuracies = {k: accuracy(k) for k in config.neighbours}
+        k = max(accuracies, key=accuracies.__getitem__)  # of equals the smallest
         tensors["k"] = torch.tensor(k)
         head = self.head(tensors)
 
@@ -107,10 +102,10 @@ class KNN(LogitScores):
             tensors=tensors,
             whole=False,
             trained=(0, 0),
-            selection={"k": k, "val accuracy": best},
+            selection={"k": k, "val accuracy": accuracies[k]},
             seconds=time.monotonic() - start,
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """Normalisation and the votes of the nearest training images."""
-        return _Votes(tensors)
+        return _KNNHead(tensors)

@@ -12,10 +12,10 @@ from pydantic import Field
 from torch import nn
 
 from topwork.core.config import LinearClassifierConfig
-from topwork.features import fit_normaliser
-from topwork.linear.selection import choose
-from topwork.linear.svm_head import SVMHead
-from topwork.strategies.base import Context, LogitScores, TrainedStrategy, head_scores
+from topwork.linear.heads import LinearHead
+from topwork.linear.selection import select_c
+from topwork.strategies.base import CalibratedScores, Context, TrainedStrategy, head_scores
+from topwork.strategies.linear_head import head_tensors, normalised_splits
 from topwork.training.search_space import LogRange, space
 
 
@@ -25,7 +25,7 @@ class LinearConfig(LinearClassifierConfig):
     grid: tuple[float, ...] = Field(default=(1e-3, 1e-2, 1e-1, 1.0), min_length=1)
 
 
-class Linear(LogitScores):
+class Linear(CalibratedScores):
     """Softmax regression on normalised features."""
 
     name = "linear"
@@ -33,31 +33,24 @@ class Linear(LogitScores):
     search = space(grid=LogRange(1e-4, 10.0, single=True))
 
     def resolve(self, config: LinearConfig, context: Context) -> LinearConfig:
-        """There is nothing to resolve."""
+        """As it is: no setting is ``auto``."""
         return config
 
     def fit(self, config: LinearConfig, context: Context) -> TrainedStrategy:
-        """Fit one classifier per C, keep the one that is best on val, or over the held-out folds."""
-        normalise = fit_normaliser(context.features.load("train"))
-        labels = context.splits.labels
-        data = {split: (normalise(context.features.load(split)), labels[split]) for split in ("train", "val")}
+        """Fit one classifier per C, keep the one that is best on the validation set or over the held-out folds."""
+        normalise, data = normalised_splits(context.features, context.splits)
         start = time.monotonic()
         with context.progress.track(self.name, len(config.grid), "values of C") as bar:
 
-            def tick() -> None:
+            def on_step() -> None:
                 bar.advance()
                 context.signals.raise_if_stopped()
 
             device, weights = str(context.compute.device), context.weights
-            choice = choose("softmax", config, data, context.classes, device, context.seed, tick, weights)
+            found = select_c("softmax", config, data, context.classes, device, context.seed, on_step, weights)
         seconds = time.monotonic() - start
-        weight, bias = choice.fit.weight, choice.fit.bias
-        tensors = {
-            "mean": torch.from_numpy(normalise.mean),
-            "scale": torch.tensor(normalise.scale),
-            "weight": torch.from_numpy(weight),
-            "bias": torch.from_numpy(bias),
-        }
+        weight, bias = found.model.weight, found.model.bias
+        tensors = head_tensors(normalise, {"weight": weight, "bias": bias})
         head = self.head(tensors)
         return TrainedStrategy(
             scores=lambda split: head_scores(head, context.features.load(split)),
@@ -65,10 +58,10 @@ class Linear(LogitScores):
             tensors=tensors,
             whole=False,
             trained=(2, weight.size + bias.size),
-            selection={"C": choice.c, config.selection_metric: choice.accuracy},
+            selection={"C": found.c, config.selection_metric: found.accuracy},
             seconds=seconds,
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """Normalisation and a linear layer, in float64 as it was fitted."""
-        return SVMHead(tensors)
+        return LinearHead(tensors)

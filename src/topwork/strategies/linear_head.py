@@ -1,22 +1,37 @@
-"""A linear softmax head on frozen features, fitted to the optimum: where fine-tuning starts."""
+"""What the linear strategies share, and the linear softmax head that fine-tuning starts from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import safetensors.numpy
+import torch
 
 from topwork.core.artifacts import Splits
 from topwork.core.config import LinearClassifierConfig
-from topwork.features import Features, fit_normaliser, on_main_process
-from topwork.linear.selection import choose
+from topwork.features import Features, Normaliser, fit_normaliser, on_main_process
+from topwork.linear.selection import DEFAULT_CS, select_c
 
-GRID = LinearClassifierConfig(grid=(1e-3, 1e-2, 1e-1))
+Data = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def normalised_splits(features: Features, splits: Splits, power: bool = True) -> tuple[Normaliser, Data]:
+    """A normaliser fitted on the training set, and of ``train`` and ``val`` the normalised features and the labels."""
+    normalise = fit_normaliser(features.load("train"), power)
+    return normalise, {split: (normalise(features.load(split)), splits.labels[split]) for split in ("train", "val")}
+
+
+def head_tensors(normalise: Normaliser, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """The tensors of a head in a bundle: the normaliser's and those of a classifier."""
+    arrays = {"mean": normalise.mean, "scale": np.float32(normalise.scale), **arrays}
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 def fit_linear_head(
     features: Features, splits: Splits, device: str, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax regression on the features, its L2 strength chosen on val, as a layer on the raw features.
+    """Softmax regression on the features, with the best C on the validation set, as a layer on the raw features.
 
     Of several processes rank 0 fits it, and all get the same bits.
 
@@ -25,16 +40,14 @@ def fit_linear_head(
     """
 
     def fit() -> dict[str, bytes]:
-        weight, bias = _fit(features, splits, device, weights)
-        return {"head": safetensors.numpy.save({"weight": np.ascontiguousarray(weight), "bias": bias})}
+        # without the power: a linear layer can absorb only a shift and a scale
+        normalise, data = normalised_splits(features, splits, power=False)
+        config = LinearClassifierConfig(grid=DEFAULT_CS)
+        model = select_c("softmax", config, data, len(splits.classes), device, seed=0, weights=weights).model
+        weight = model.weight / normalise.scale
+        bias = model.bias - weight @ normalise.mean
+        layer = {"weight": np.ascontiguousarray(weight, np.float32), "bias": bias.astype(np.float32)}
+        return {"head": safetensors.numpy.save(layer)}
 
     head = safetensors.numpy.load(on_main_process(features, fit)["head"])
     return head["weight"].copy(), head["bias"].copy()
-
-
-def _fit(features: Features, splits: Splits, device: str, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    normalise = fit_normaliser(features.load("train"), power=False)  # a linear layer can hold a shift and a scale only
-    data = {split: (normalise(features.load(split)), splits.labels[split]) for split in ("train", "val")}
-    model = choose("softmax", GRID, data, len(splits.classes), device, seed=0, weights=weights).fit
-    weight = model.weight / normalise.scale
-    return weight.astype(np.float32), (model.bias - weight @ normalise.mean).astype(np.float32)

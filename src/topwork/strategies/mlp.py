@@ -14,7 +14,7 @@ from topwork.core import seeds
 from topwork.core.config import TrainingConfig
 from topwork.data.batches import Targets
 from topwork.features import NormaliserModule, fit_normaliser
-from topwork.strategies.base import Context, LogitScores, TrainedStrategy, head_scores, tensor_count
+from topwork.strategies.base import CalibratedScores, Context, TrainedStrategy, head_scores, tensor_count
 from topwork.training.image_task import class_weights
 from topwork.training.loop import Batch, Task, fit
 from topwork.training.search_space import LogRange, Options, space
@@ -60,7 +60,7 @@ def _layers(mean: torch.Tensor, scale: torch.Tensor, hidden: int, classes: int, 
     )
 
 
-class MLP(LogitScores):
+class MLP(CalibratedScores):
     """Linear(D, hidden) - ReLU - Dropout - Linear(hidden, K) on normalised features."""
 
     name = "mlp"

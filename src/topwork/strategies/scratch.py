@@ -8,7 +8,14 @@ from torch import nn
 
 from topwork.core import seeds
 from topwork.core.config import ImageTrainingConfig
-from topwork.strategies.base import Context, LogitScores, TrainedStrategy, linear_head, network_groups, whole_network
+from topwork.strategies.base import (
+    CalibratedScores,
+    Context,
+    TrainedStrategy,
+    linear_head,
+    network_groups,
+    whole_network,
+)
 from topwork.training.image_task import Classifier, image_task
 from topwork.training.loop import Task, fit
 from topwork.training.plan import resolve
@@ -21,7 +28,7 @@ class ScratchConfig(ImageTrainingConfig):
     lr: float = Field(default=2e-3, gt=0)
 
 
-class Scratch(LogitScores):
+class Scratch(CalibratedScores):
     """Train every layer from random weights."""
 
     name = "scratch"

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from topwork.core.config import LinearClassifierConfig
-from topwork.linear.classifiers import LinearModel, Problem, cross_validate
 from topwork.linear.losses import Softmax, SquaredHinge
-from topwork.linear.selection import choose, stratified
+from topwork.linear.problem import LinearModel, LinearProblem
+from topwork.linear.selection import cross_validate, select_c, stratified_folds
 
 
 def _data(seed: int, images: int, features: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +26,7 @@ def _data(seed: int, images: int, features: int, classes: int) -> tuple[np.ndarr
 def _fit(
     x: np.ndarray, labels: np.ndarray, grid: tuple[float, ...], kind: str = "hinge", tolerance: float = 1e-6
 ) -> list[LinearModel]:
-    return list(Problem(x, labels, int(labels.max()) + 1, kind, tolerance=tolerance).path(grid))  # type: ignore[arg-type]
+    return list(LinearProblem(x, labels, int(labels.max()) + 1, kind, tolerance=tolerance).path(grid))  # type: ignore[arg-type]
 
 
 def _hinge_objective(weight: np.ndarray, bias: np.ndarray, x: np.ndarray, labels: np.ndarray, c: float) -> float:
@@ -99,11 +99,11 @@ def test_slopes_and_curvatures_are_autograds(loss: type, c: float | torch.Tensor
 
     slope = torch.autograd.functional.jacobian(value, scores)
     product = torch.autograd.functional.hvp(value, scores, change)[1]
-    torch.testing.assert_close(mine.slope(scores), slope)
+    torch.testing.assert_close(mine.score_gradient(scores), slope)
     curvature = mine.curvature(scores)
-    torch.testing.assert_close(mine.product(curvature, change.float()), product.float(), atol=1e-6, rtol=1e-5)
-    full = torch.autograd.functional.hessian(value, scores).reshape(28, 28)
-    torch.testing.assert_close(mine.bend(curvature), full.diagonal().reshape(7, 4).float(), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(mine.hvp(curvature, change.float()), product.float(), atol=1e-6, rtol=1e-5)
+    diagonal = torch.autograd.functional.hessian(value, scores).reshape(28, 28).diagonal().reshape(7, 4)
+    torch.testing.assert_close(mine.hessian_diagonal(curvature), diagonal.float(), atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["hinge", "softmax"])
@@ -135,31 +135,31 @@ def test_two_classes_have_one_plane_with_two_signs() -> None:
 @pytest.mark.parametrize(("classes", "features"), [(2, 20), (4, 20), (4, 300)])
 def test_folds_are_fitted_without_what_they_are_judged_on(classes: int, features: int) -> None:
     x, labels = _data(3, 120, features, classes)
-    folds = stratified(labels, 5, seed=1)
+    folds = stratified_folds(labels, 5, seed=1)
     grid = (1e-3, 1e-1)
-    problem = Problem(x, labels, classes, "hinge", tolerance=1e-10)
-    for c, (accuracy, _) in zip(grid, cross_validate(problem, labels, grid, folds), strict=True):
+    problem = LinearProblem(x, labels, classes, "hinge", tolerance=1e-10)
+    for trial in cross_validate(problem, labels, grid, folds):
         right = 0
         for fold in folds:
             rest = np.setdiff1d(np.arange(len(labels)), fold)
-            reference = LinearSVC(C=c, tol=1e-9, max_iter=100_000, dual=False)
+            reference = LinearSVC(C=trial.c, tol=1e-9, max_iter=100_000, dual=False)
             reference.fit(x[rest].astype(np.float64), labels[rest])
             right += (reference.predict(x[fold]) == labels[fold]).sum()
-        assert accuracy == right / len(labels)
+        assert trial.accuracy == right / len(labels)
 
 
 def test_the_chosen_c_is_fitted_on_all_of_train() -> None:
     x, labels = _data(4, 150, 30, 3)
     splits = {"train": (x, labels)}  # val is not even asked for
-    choice = choose("hinge", LinearClassifierConfig(grid=(0.1, 1e-3), folds=3), splits, 3, "cpu", seed=0)
+    choice = select_c("hinge", LinearClassifierConfig(grid=(0.1, 1e-3), folds=3), splits, 3, "cpu", seed=0)
     (alone,) = _fit(x, labels, (choice.c,), tolerance=1e-10)
-    np.testing.assert_allclose(choice.fit.scores(x), alone.scores(x), atol=0.02)
+    np.testing.assert_allclose(choice.model.scores(x), alone.scores(x), atol=0.02)
 
 
 @given(st.integers(0, 1000), st.integers(2, 7), st.integers(2, 5))
 def test_folds_hold_each_image_once_and_each_class_in_shares(seed: int, folds: int, classes: int) -> None:
     _, labels = _data(seed, 60, 1, classes)
-    splits = stratified(labels, folds, seed)
+    splits = stratified_folds(labels, folds, seed)
     np.testing.assert_array_equal(np.sort(np.concatenate(splits)), np.arange(60))
     counts = np.stack([np.bincount(labels[split], minlength=classes) for split in splits])
     assert (counts.max(axis=0) - counts.min(axis=0)).max() <= 1
@@ -175,7 +175,7 @@ def test_a_single_fold_is_refused() -> None:
 def test_weights_are_scikit_learns_sample_weight(seed: int, classes: int, c: float) -> None:
     x, labels = _data(seed, 90, 12, classes)
     weights = np.random.default_rng(seed).choice([1e-3, 0.5, 1.0, 4.0], 90)
-    (machine,) = Problem(x, labels, classes, "hinge", tolerance=1e-12, weights=weights).path((c,))
+    (machine,) = LinearProblem(x, labels, classes, "hinge", tolerance=1e-12, weights=weights).path((c,))
     reference = LinearSVC(C=c, tol=1e-10, max_iter=200_000, dual=False)
     reference.fit(x.astype(np.float64), labels, sample_weight=weights)
     theirs = reference.decision_function(x)
@@ -185,7 +185,7 @@ def test_weights_are_scikit_learns_sample_weight(seed: int, classes: int, c: flo
     strength = 2 * c if classes == 2 else c
     logistic = LogisticRegression(C=strength, fit_intercept=False, tol=1e-10, max_iter=20_000)
     probabilities = logistic.fit(full, labels, sample_weight=weights).predict_proba(full)
-    (model,) = Problem(x, labels, classes, "softmax", tolerance=1e-12, weights=weights).path((c,))
+    (model,) = LinearProblem(x, labels, classes, "softmax", tolerance=1e-12, weights=weights).path((c,))
     found = torch.from_numpy(model.scores(x)).softmax(dim=1).numpy()
     np.testing.assert_allclose(found, probabilities, atol=1e-4)
 
@@ -194,8 +194,8 @@ def test_a_whole_weight_is_so_many_copies_also_in_folds() -> None:
     x, labels = _data(5, 60, 8, 3)
     weights = np.random.default_rng(5).integers(1, 4, 60)
     rows = np.arange(10, 60)
-    weighed = Problem(x, labels, 3, "softmax", tolerance=1e-12, weights=weights.astype(np.float64))
-    copied = Problem(np.repeat(x, weights, 0), np.repeat(labels, weights), 3, "softmax", tolerance=1e-12)
-    ours = weighed.model(weighed.fit(0.1, weighed.start(), rows))
-    theirs = copied.model(copied.fit(0.1, copied.start(), np.flatnonzero(np.repeat(np.arange(60), weights) >= 10)))
+    weighed = LinearProblem(x, labels, 3, "softmax", tolerance=1e-12, weights=weights.astype(np.float64))
+    copied = LinearProblem(np.repeat(x, weights, 0), np.repeat(labels, weights), 3, "softmax", tolerance=1e-12)
+    ours = weighed.model(weighed.fit(0.1, weighed.zeros(), rows))
+    theirs = copied.model(copied.fit(0.1, copied.zeros(), np.flatnonzero(np.repeat(np.arange(60), weights) >= 10)))
     np.testing.assert_allclose(ours.weight, theirs.weight, atol=1e-5)
