@@ -24,7 +24,7 @@ def normalised_splits(features: Features, splits: Splits, power: bool = True) ->
 
 def head_tensors(normalise: Normaliser, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """The tensors of a head in a bundle: the normaliser's and those of a classifier."""
-    arrays = {"mean": normalise.mean, "scale": np.float32(normalise.scale), **arrays}
+    arrays = {"mean": normalise.mean, "scale": np.array(normalise.scale, np.float32), **arrays}
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
