@@ -48,7 +48,7 @@ def server(comparison: topwork.Comparison) -> Iterator[Server]:
 def small(comparison: topwork.Comparison) -> Iterator[Server]:
     """One with narrow bounds, a token, and all addresses of this machine."""
     bounds = {"body": 1 << 16, "queue": 4, "files": 4, "decode": 3.0, "silence": 1.5, "stop": 30.0, "connections": 40}
-    with serving(comparison["mlp"].path, host="0.0.0.0", limits=bounds, engine="torch", quiet=True) as running:
+    with serving(comparison["mlp"].path, host="0.0.0.0", limits=bounds, engine="folded", quiet=True) as running:
         yield running
 
 

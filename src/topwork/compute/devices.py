@@ -34,7 +34,7 @@ class DeviceContext:
         workers: Processes that decode images.
         threads: CPU threads of torch.
         name: For people.
-        engine: What computes features: ``auto``, ``torch`` or ``openvino``.
+        engine: What is to compute features.
         fsdp: Whether a network that is trained whole is cut over the devices.
     """
 
@@ -43,7 +43,7 @@ class DeviceContext:
     workers: int
     threads: int
     name: str
-    engine: str = "auto"
+    engine: str = "best"
     fsdp: bool = False
 
     @property

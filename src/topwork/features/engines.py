@@ -34,19 +34,10 @@ def version(engine: str) -> str:
 
 
 def available(compute: DeviceContext) -> list[str]:
-    """Engines of the requested kind that work here, the fastest first.
-
-    Raises:
-        MissingDependency: OpenVINO is requested and not installed.
-    """
-    installed = importlib.util.find_spec("openvino") is not None
-    if compute.engine == "openvino":
-        if not installed:
-            raise MissingDependency("engine openvino", "openvino")
-        return ["openvino"]
+    """Engines that work here, the fastest first."""
     if compute.device.type != "cpu":
         return ["plain"]
-    found = ["openvino"] if installed and compute.engine == "auto" else []
+    found = ["openvino"] if importlib.util.find_spec("openvino") else []
     return [*found, *(["compiled"] if has_compiler() else []), "folded", "plain"]
 
 

@@ -88,7 +88,7 @@ class FeatureStore:
         self._compute, self._folder, self._progress, self._signals = compute, folder, progress, signals
         self._content = {row.id: bytes.fromhex(row.sha256) for row in manifest.used}
         self._caches: dict[tuple[str, bool], FeatureCache] = {}
-        self.engine = ""
+        self.engine = "" if compute.engine == "best" else compute.engine
         self._forward: engines.Forward | None = None
         self.seconds = 0.0
 
