@@ -7,14 +7,15 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from topwork.core.artifacts import read_manifest_rows
 from topwork.core.errors import DataError, UsageError
-from topwork.data import inspection_cache, inspection_pool, locations
+from topwork.data import decoder_pool, inspection_cache, locations
 from topwork.data import manifest as module
-from topwork.data.inspection_pool import Answer
+from topwork.data.decoder_pool import InspectedFile
 from topwork.data.manifest import build_manifest
 
 Draw = Callable[..., Path]
@@ -29,14 +30,14 @@ def cache(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each image that is decoded."""
     count: list[int] = []
-    look = module.look_at_all
+    inspect_files = module.inspect_files
 
-    def counted(*given: object) -> Iterator[tuple[int, Answer]]:
-        for number, answer in look(*given):
-            count.extend([1] if answer.verdict else [])
-            yield number, answer
+    def counted(*args: Any) -> Iterator[InspectedFile]:
+        for result in inspect_files(*args):
+            count.extend([1] if result.inspection else [])
+            yield result
 
-    monkeypatch.setattr(module, "look_at_all", counted)
+    monkeypatch.setattr(module, "inspect_files", counted)
     return count
 
 
@@ -81,7 +82,7 @@ def test_a_second_look_decodes_nothing(class_folders: Path, cache: Path, decoded
 def test_old_files_are_not_even_read_again(class_folders: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locations, "_SETTLED_NS", -1)
     first = build_manifest("folder", str(class_folders), cache)
-    monkeypatch.setattr(inspection_pool, "COMMAND", ["false"])  # no process could start
+    monkeypatch.setattr(decoder_pool, "COMMAND", ["false"])  # no process could start
     assert build_manifest("folder", str(class_folders), cache) == first
 
 

@@ -63,20 +63,20 @@ def test_each_becomes_what_the_policy_says(animals: tuple[dict[str, ImageRow], d
     assert wrong == []
 
 
-LOOK = """
+INSPECT = """
 import resource, sys
-from topwork.data import inspection_pool as lookers
-lookers.SECONDS = 100  # memory is asked for, not speed: the machine may be busy
+from topwork.data.decoder import INSPECT, Request
+from topwork.data.decoder_pool import inspect_files
 if __name__ == "__main__":
-    (verdict,) = [answer.verdict for _, answer in lookers.look_at_all([lookers.Request(sys.argv[1], ".png")])]
-    print(verdict.usable, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, verdict.reason)
+    (found,) = [result.inspection for result in inspect_files([Request(INSPECT, sys.argv[1])])]
+    print(found.usable, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, found.reason)
 """
 
 
 def test_memory_stays_small_for_the_largest_images(tmp_path: Path) -> None:
     Image.new("RGBA", (8900, 8900), (1, 2, 3, 90)).save(tmp_path / "a.png", compress_level=1)
-    (tmp_path / "look.py").write_text(LOOK)  # a process of its own: what children took is never given back
-    command = [sys.executable, str(tmp_path / "look.py"), str(tmp_path / "a.png")]
+    (tmp_path / "inspect_one.py").write_text(INSPECT)  # a process of its own: what children took is never given back
+    command = [sys.executable, str(tmp_path / "inspect_one.py"), str(tmp_path / "a.png")]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.split(maxsplit=2)
     assert said[0] == "True", said
     assert int(said[1]) < 1024 * 1024

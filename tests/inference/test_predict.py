@@ -21,7 +21,7 @@ import topwork
 from topwork.core.errors import DataError, SettingsChanged, StorageError, UsageError
 from topwork.inference import predict as predict_module
 from topwork.inference.inputs import list_images
-from topwork.inference.pixels import decoded
+from topwork.inference.pixels import decode_batches
 from topwork.inference.predict import predict_batches, predict_to_file
 from topwork.inference.prediction_writer import PredictionWriter, csv_header, csv_row
 from topwork.inference.predictor import Predictor
@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_the_number_of_images(mlp: Predictor, photos: 
             taken += 1
             yield str(photos / "class0" / "000.png")
 
-    batches = decoded(endless(), mlp.input_spec, 32, workers=1)
+    batches = decode_batches(endless(), mlp.input_spec, 32, workers=1)
     for number, batch in enumerate(batches, 1):
         assert len(batch.pixels) == 32
         assert taken <= 32 * (number + 3)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.data import zoo
 from tests.torture.calls import Tally
-from topwork.data.inspection_pool import Request, look_at_all
+from topwork.data.decoder import INSPECT, Request
+from topwork.data.decoder_pool import inspect_files
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -45,11 +46,11 @@ def look(seeds: Iterable[int], each: int) -> Tally:
                 name, data = rng.choice(kinds)
                 path = Path(place) / f"{number}{Path(name).suffix}"
                 path.write_bytes(mutate(data, rng))
-                requests.append(Request(str(path), path.suffix))
+                requests.append(Request(INSPECT, str(path)))
             tally.tried += each
-            for number, answer in look_at_all(requests):
+            for number, result in enumerate(inspect_files(requests)):
                 tally.hit += 1
-                verdict = answer.verdict
-                if verdict is None or (not verdict.usable and not 0 < len(verdict.reason) <= 160):
-                    tally.wrong.append(f"seed {seed}, file {number}: {verdict}")
+                found = result.inspection
+                if found is None or (not found.usable and not 0 < len(found.reason) <= 160):
+                    tally.wrong.append(f"seed {seed}, file {number}: {found}")
     return tally

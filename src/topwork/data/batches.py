@@ -11,10 +11,10 @@ from torch.utils.data import Dataset
 
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec, Manifest, Splits
-from topwork.data.child_process import serve_parent
+from topwork.data.child_process import exit_with_parent
 from topwork.data.images import load_image
 from topwork.data.transforms import TrainTransform, eval_pixels, in_a_batch
-from topwork.data.worker_loader import Loader
+from topwork.data.worker_loader import SignalSafeDataLoader
 
 
 class _Images(Dataset[torch.Tensor]):
@@ -45,11 +45,11 @@ class _Plan:
 
 
 def _in_worker(_: int) -> None:
-    serve_parent()
+    exit_with_parent()
 
 
-def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> Loader[torch.Tensor]:
-    return Loader(
+def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> SignalSafeDataLoader[torch.Tensor]:
+    return SignalSafeDataLoader(
         images,
         batch_sampler=plan,  # pyrefly: ignore[bad-argument-type]
         num_workers=workers,

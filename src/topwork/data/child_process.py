@@ -1,7 +1,7 @@
-"""What a process that decodes for another one does first: it limits itself, and leaves signals to its parent.
+"""Memory limit and signal handling of processes that decode images for their parent.
 
-A terminal, a service manager or a scheduler signals all processes of a group; it is the parent that finishes its step
-and saves, and it needs the images of that step.
+A terminal, a service manager or a scheduler signals all processes of a group. The parent alone reacts: it finishes its
+step and saves, and it needs the images of that step.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from typing import BinaryIO
 
 from topwork.core.signals import STOP_SIGNALS
 
-MEMORY = 1 << 30  # bytes that a process may add
+MAX_EXTRA_MEMORY = 1 << 30  # bytes that a process may allocate after its start
 
 
-def begin() -> BinaryIO:
-    """Leave signals to the parent, which closes the pipe, and limit the memory.
+def init_child() -> BinaryIO:
+    """Ignore signals, since the parent ends this process by closing its pipe, and limit the memory.
 
     Returns:
-        Where answers go: what was standard output. What a library prints goes to standard error from here on.
+        The former standard output, for responses. From now on, libraries that print write to standard error.
     """
     _ignore(STOP_SIGNALS)
-    answers = os.fdopen(os.dup(1), "wb")
+    output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _limit_memory()
-    return answers
+    return output
 
 
 @contextlib.contextmanager
-def sheltered() -> Iterator[None]:
-    """Processes that are started inside ignore ``STOP_SIGNALS`` until ``begin`` or ``serve_parent`` has been called.
+def signals_blocked() -> Iterator[None]:
+    """Block ``STOP_SIGNALS``, also in processes that are started inside, until they set their own handling.
 
-    This process hears them at the end.
+    They do so in ``init_child`` or ``exit_with_parent``. This process receives the signals at the end.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -48,13 +48,13 @@ def sheltered() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def serve_parent() -> None:
-    """Leave signals to the parent, in a process that it ends by SIGTERM: of those only its own counts."""
+def exit_with_parent() -> None:
+    """Ignore signals except SIGTERM, and SIGTERM unless the parent sends it."""
     _ignore(set(STOP_SIGNALS) - {signal.SIGTERM})
     if hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # of threads to come, too
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # also in later threads
         threading.Thread(target=_wait_for_parent, name="topwork-end", daemon=True).start()
-    else:  # macOS and Windows do not say who sent one
+    else:  # macOS and Windows do not tell the sender
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -70,11 +70,11 @@ def _ignore(numbers: Iterable[int]) -> None:
 
 
 def _limit_memory() -> None:
-    """A picture that would take more memory than there should be ends in a MemoryError."""
+    """An image that needs more memory than allowed ends in a MemoryError."""
     with contextlib.suppress(ImportError, OSError, ValueError):  # not every system has such limits
         import resource
 
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        room = pages * resource.getpagesize() + MEMORY
+        room = pages * resource.getpagesize() + MAX_EXTRA_MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (room, room))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

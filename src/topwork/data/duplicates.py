@@ -8,17 +8,17 @@ from dataclasses import replace
 from topwork.core import storage
 from topwork.core.artifacts import ImageRow
 from topwork.data.fingerprints import SEARCH, near_pairs
-from topwork.data.inspection import Verdict
+from topwork.data.inspection import Inspection
 from topwork.data.split_units import Sets
 
 Pairs = list[tuple[str, str]]
 
 
-def find_pairs(seen: Mapping[str, Verdict], known: tuple[str, Pairs]) -> tuple[str, Pairs]:
+def find_pairs(seen: Mapping[str, Inspection], known: tuple[str, Pairs]) -> tuple[str, Pairs]:
     """Pairs of contents that show the same picture, and a hash of what was asked; ``known`` is the last answer.
 
     Args:
-        seen: Verdict by content.
+        seen: Inspections by content.
         known: What this gave before.
     """
     contents = sorted(content for content, verdict in seen.items() if verdict.fingerprint)

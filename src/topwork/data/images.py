@@ -191,6 +191,8 @@ def decode(
         box: The part that is the image (left, top, width, height), in pixels of the upright picture.
         most: Pixels that are allowed.
     """
+    if not data:
+        raise UnreadableImage("empty file", where)
     try:
         rgb, facts = _decode(data, least, box, most)
         said = _about_file(data, facts.kind, suffix.lower())

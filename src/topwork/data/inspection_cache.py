@@ -13,7 +13,7 @@ import PIL
 from topwork.core import storage
 from topwork.core.errors import CorruptFile, StorageError
 from topwork.data.fingerprints import VERSION
-from topwork.data.inspection import Verdict
+from topwork.data.inspection import Inspection
 from topwork.data.locations import Stamp
 from topwork.data.remote import is_address
 
@@ -59,7 +59,7 @@ class Memory:
     """
 
     path: Path
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    verdicts: dict[str, Inspection] = field(default_factory=dict)
     contents: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
     pairs: tuple[str, list[tuple[str, str]]] = ("", [])
 
@@ -73,7 +73,7 @@ class Memory:
         with suppress(OSError, CorruptFile, AttributeError, KeyError, TypeError, ValueError):
             value = storage.read_json(self.path)
             if value["key"] == self.key:
-                verdicts = {name: Verdict(*entry) for name, entry in value["verdicts"].items()}
+                verdicts = {name: Inspection(*entry) for name, entry in value["verdicts"].items()}
                 contents = {
                     name: ([int(n) for n in stamp], str(sha)) for name, (stamp, sha) in value["contents"].items()
                 }

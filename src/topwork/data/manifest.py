@@ -11,11 +11,12 @@ from typing import Any
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError
+from topwork.data.decoder import INSPECT, Request
+from topwork.data.decoder_pool import InspectedFile, inspect_files
 from topwork.data.duplicates import find_pairs, name_sets
-from topwork.data.images import SUFFIXES, file_of, split_box
-from topwork.data.inspection import Verdict
+from topwork.data.images import SUFFIXES, file_of
+from topwork.data.inspection import Inspection
 from topwork.data.inspection_cache import Memory, memory_file
-from topwork.data.inspection_pool import Answer, Request, look_at_all
 from topwork.data.locations import is_settled, stamp_of
 from topwork.data.sources import FoundImage, Listing, Reading, list_images
 
@@ -135,24 +136,23 @@ def _check_all(
         stamp, content = known.contents.get(image.id, ([], ""))
         verdict = known.verdicts.get(content + _suffix(image))
         if verdict and stamp and stamp == stamps[image.id]:
-            rows[image.id] = _keep(memory, image, stamp, Answer(content, verdict))
+            rows[image.id] = _keep(memory, image, stamp, InspectedFile(content, verdict))
         else:
             fresh.append(image)
     progress.advance(len(rows))
     whole = False
-    answers = look_at_all([_request(image, known) for image in fresh], workers)
+    results = inspect_files([_request(image, known) for image in fresh], workers)
     try:
-        for number, answer in answers:
-            image = fresh[number]
-            if answer.verdict is None:
-                answer = replace(answer, verdict=known.verdicts[answer.content + _suffix(image)])
+        for image, result in zip(fresh, results, strict=True):
+            if result.inspection is None:
+                result = replace(result, inspection=known.verdicts[result.content + _suffix(image)])
             again = stamp_of(_file(image))  # a file that changes meanwhile is not remembered by its old stamp
             stamp = again if again == stamps[image.id] and is_settled(again) else []
-            rows[image.id] = _keep(memory, image, stamp, answer)
+            rows[image.id] = _keep(memory, image, stamp, result)
             progress.advance()
         whole = True
     finally:
-        answers.close()
+        results.close()
         if not whole:  # what was known about the rest still holds
             memory.verdicts = known.verdicts | memory.verdicts
             memory.contents = known.contents | memory.contents
@@ -160,23 +160,22 @@ def _check_all(
     return tuple(rows[image.id] for image in images), memory
 
 
-def _keep(memory: Memory, image: FoundImage, stamp: list[int], answer: Answer) -> ImageRow:
-    """Remember an answer; the row that follows from it."""
-    assert answer.verdict
-    if answer.content and answer.lasting:
-        memory.verdicts[answer.content + _suffix(image)] = answer.verdict
-        memory.contents[image.id] = (stamp, answer.content)
-    return _row(image, answer.content, answer.verdict)
+def _keep(memory: Memory, image: FoundImage, stamp: list[int], result: InspectedFile) -> ImageRow:
+    """Store a result in the cache; returns the row of the image."""
+    assert result.inspection
+    if result.content and result.deterministic:
+        memory.verdicts[result.content + _suffix(image)] = result.inspection
+        memory.contents[image.id] = (stamp, result.content)
+    return _row(image, result.content, result.inspection)
 
 
 def _request(image: FoundImage, known: Memory) -> Request:
-    path, box = split_box(str(image.path))
     _, content = known.contents.get(image.id, ([], ""))
     candidate = content if content + _suffix(image) in known.verdicts else ""
-    return Request(path, _suffix(image), box, candidate)
+    return Request(INSPECT, str(image.path), known=candidate)
 
 
-def _row(image: FoundImage, content: str, verdict: Verdict) -> ImageRow:
+def _row(image: FoundImage, content: str, verdict: Inspection) -> ImageRow:
     facts: Mapping[str, Any] = {
         "status": "used" if verdict.usable else "set aside",
         "reason": verdict.reason,

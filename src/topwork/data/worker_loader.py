@@ -1,4 +1,4 @@
-"""torch's data loader, whose worker processes leave signals to this one from their first moment on."""
+"""PyTorch's data loader with worker processes that never react to signals themselves."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
 
-from topwork.data.child_process import sheltered
+from topwork.data.child_process import signals_blocked
 
-Made = TypeVar("Made", covariant=True)
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Loader(DataLoader[Made]):
-    """As torch's; what ``worker_init_fn`` does must include ``child.serve_parent``."""
+class SignalSafeDataLoader(DataLoader[T_co]):
+    """A ``DataLoader`` whose ``worker_init_fn`` must call ``child_process.exit_with_parent``."""
 
     def __iter__(self) -> Any:
-        """Start the processes. A signal to all of the group must not kill one before it can leave it to its parent."""
-        with sheltered():
+        """Start the processes with signals blocked: one that arrives before ``worker_init_fn`` would kill them."""
+        with signals_blocked():
             return super().__iter__()

@@ -1,10 +1,10 @@
-"""Decoding for use: whatever names or holds an image becomes pixels or a reason, in worker processes and in order."""
+"""Decoding for predictions: paths, uploads, PIL images and arrays become batches of network inputs, in order."""
 
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,38 +12,37 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
 
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
-from topwork.data.child_process import serve_parent
+from topwork.data.decoder import NETWORK_INPUT, Request
+from topwork.data.decoder_pool import in_order, shared_pool
 from topwork.data.images import UnreadableImage, decode_image, load_image, upright_rgb
-from topwork.data.transforms import eval_pixels, in_a_batch
-from topwork.data.worker_loader import Loader
+from topwork.data.resize import network_view
 
-Item = str | os.PathLike[str] | bytes | Image.Image | np.ndarray  # what can be taken for an image
+ImageInput = str | os.PathLike[str] | bytes | Image.Image | np.ndarray  # what can be taken for an image
 
 
-def picture(item: Item, least: int = 0) -> Image.Image:
-    """An image by path, by the bytes of a file, as a picture, or as an array: mode RGB, upright.
+def to_rgb_image(item: ImageInput, min_side: int = 0) -> Image.Image:
+    """An image by its path, the content of its file, a PIL image or an array, as an upright image of mode RGB.
 
     Args:
         item: An array is uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
-        least: Sides in pixels that are enough.
+        min_side: Pixels that suffice; a much larger JPEG is decoded at a reduced size. 0: full size.
 
     Raises:
-        UnreadableImage: It cannot be used.
-        UsageError: It is none of these.
+        UnreadableImage: It cannot be decoded.
+        UsageError: It is none of these types.
     """
     if isinstance(item, bytes):
-        return decode_image(item, least=least)
+        return decode_image(item, least=min_side)
     if isinstance(item, Image.Image):
         return upright_rgb(item)
     if isinstance(item, np.ndarray):
         return upright_rgb(Image.fromarray(_checked(item)))
     if isinstance(item, str | os.PathLike):
-        return load_image(os.fspath(item), least)  # pyrefly: ignore[bad-argument-type]
-    raise UsageError(f"{type(item).__name__} is no image; give a path, bytes, a PIL image or a uint8 array (H, W, 3).")
+        return load_image(os.fspath(item), min_side)  # pyrefly: ignore[bad-argument-type]
+    raise UsageError(f"{type(item).__name__} is not an image; pass a path, bytes, a PIL image or uint8 (H, W, 3).")
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
@@ -56,12 +55,12 @@ def _checked(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some images in order.
+    """Consecutive images.
 
     Attributes:
-        items: As they were given, (N,).
-        pixels: uint8 (M, 3, S, S) of those that can be used.
-        reasons: Why an image cannot be used, (N,); empty for the M that can.
+        items: As they were passed, (N,).
+        pixels: uint8 (M, 3, S, S), channels last, of the usable images.
+        reasons: Why an image cannot be used, (N,); empty for the M usable images.
     """
 
     items: list[Any]
@@ -69,63 +68,44 @@ class Batch:
     reasons: list[str]
 
 
-class _Decoded(Dataset[Any]):
-    def __init__(self, spec: InputSpec) -> None:
-        self._spec = spec
-
-    def __getitem__(self, index: Item) -> torch.Tensor | str:  # the item itself: there is no list of all
-        try:
-            return eval_pixels(picture(index, self._spec.resize_size), self._spec)
-        except UnreadableImage as error:
-            return error.reason
-
-
-class _Collate:
-    """Of one size whatever is bad, so that worker processes can reuse the memory of a batch."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def __call__(self, found: list[torch.Tensor | str]) -> tuple[torch.Tensor, list[str]]:
-        good = [pixels for pixels in found if isinstance(pixels, torch.Tensor)]
-        empty = torch.zeros(0, 3, self._size, self._size, dtype=torch.uint8)
-        return in_a_batch(good) if good else empty, [one if isinstance(one, str) else "" for one in found]
-
-
-class _Lists:
-    """Lists of items, taken from the source when a worker is free; each waits until its batch comes back."""
-
-    def __init__(self, items: Iterable[Item], size: int) -> None:
-        self._items, self._size = iter(items), size
-        self.waiting: deque[list[Item]] = deque()
-
-    def __iter__(self) -> Iterator[list[Item]]:
-        while chunk := list(islice(self._items, self._size)):
-            self.waiting.append(chunk)
-            yield chunk
-
-
-def _in_worker(_: int) -> None:
-    torch.set_num_threads(1)
-    serve_parent()
-
-
-def decoded(items: Iterable[Item], spec: InputSpec, size: int, workers: int) -> Generator[Batch]:
+def decode_batches(items: Iterable[ImageInput], spec: InputSpec, batch_size: int, workers: int) -> Generator[Batch]:
     """Decode images in order; memory does not grow with their number.
 
     Args:
         items: May be endless.
-        spec: What the network is fed.
-        size: Images a batch.
-        workers: Processes; 0 decodes here.
+        spec: Input of the network.
+        batch_size: Images per batch.
+        workers: Processes that decode files (PIL images and arrays are resized in as many threads); 0 decodes here.
     """
-    lists = _Lists(items, size)
-    loader = Loader(
-        _Decoded(spec),
-        batch_sampler=lists,  # pyrefly: ignore[bad-argument-type]
-        num_workers=workers,
-        collate_fn=_Collate(spec.size),
-        worker_init_fn=_in_worker,
-    )
-    for pixels, reasons in loader:
-        yield Batch(lists.waiting.popleft(), pixels, reasons)
+    with ThreadPoolExecutor(max(1, workers), "topwork-resize") as threads:
+        results = in_order(_submitter(spec, workers, threads), items, 2 * (batch_size + workers))
+        while chunk := list(islice(results, batch_size)):
+            yield _batch(chunk, spec)
+
+
+def _submitter(spec: InputSpec, workers: int, threads: ThreadPoolExecutor) -> Callable[[ImageInput], Future[Any]]:
+    def submit(item: ImageInput) -> Future[Any]:
+        if workers and isinstance(item, bytes):
+            return shared_pool(workers).submit(Request(NETWORK_INPUT, data=item, spec=spec))
+        if workers and isinstance(item, str | os.PathLike):
+            return shared_pool(workers).submit(Request(NETWORK_INPUT, os.fspath(item), spec=spec))
+        return threads.submit(_network_input, item, spec)
+
+    return submit
+
+
+def _network_input(item: ImageInput, spec: InputSpec) -> tuple[None, bytes]:
+    return None, network_view(to_rgb_image(item, spec.resize_size), spec).tobytes()
+
+
+def _batch(results: list[tuple[ImageInput, Future[Any]]], spec: InputSpec) -> Batch:
+    pixels, reasons = [], []
+    for _, future in results:
+        try:
+            pixels.append(np.frombuffer(future.result()[1], np.uint8))
+            reasons.append("")
+        except UnreadableImage as error:
+            reasons.append(error.reason)
+    shape = (len(pixels), spec.size, spec.size, 3)
+    array = np.stack(pixels).reshape(shape) if pixels else np.zeros(shape, np.uint8)
+    return Batch([item for item, _ in results], torch.from_numpy(array).permute(0, 3, 1, 2), reasons)

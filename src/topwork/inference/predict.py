@@ -20,16 +20,16 @@ from topwork.features.extract import BATCH
 from topwork.features.prefetch import prefetch
 from topwork.inference import InferenceOptions
 from topwork.inference.inputs import list_images
-from topwork.inference.pixels import Batch, Item, decoded
+from topwork.inference.pixels import Batch, ImageInput, decode_batches
 from topwork.inference.prediction_writer import PredictionWriter, ResumableFile, choose_format
 from topwork.inference.predictor import Predictor, load
 
 SAVE_INTERVAL = 2.0  # seconds
-MIN_IMAGES_FOR_WORKERS = 64  # up to this number starting worker processes takes longer than it saves
+MIN_IMAGES_FOR_WORKERS = 64  # up to this number one decoder process is enough
 
 
 def predict_batches(
-    model: Predictor, items: Iterable[Item], *, top: int = 3, neighbours: int = 0
+    model: Predictor, items: Iterable[ImageInput], *, top: int = 3, neighbours: int = 0
 ) -> Generator[tuple[Batch, list[Prediction]]]:
     """Predict images batch by batch, in order; an image that cannot be used is a prediction with an error.
 
@@ -40,8 +40,8 @@ def predict_batches(
     """
     rest = iter(items)
     first = list(islice(rest, MIN_IMAGES_FOR_WORKERS + 1))
-    workers = model.compute.workers if len(first) > MIN_IMAGES_FOR_WORKERS else 0
-    batches = decoded(chain(first, rest), model.input_spec, BATCH, workers)
+    workers = model.compute.workers if len(first) > MIN_IMAGES_FOR_WORKERS else min(1, model.compute.workers)
+    batches = decode_batches(chain(first, rest), model.input_spec, BATCH, workers)
 
     def outputs_of(batch: Batch) -> BatchOutputs:
         return model.predict_batch(batch.pixels, neighbours)
@@ -65,7 +65,7 @@ def predict_batches(
 
 def predict(
     run: str | os.PathLike[str] | Predictor,
-    images: Iterable[Item] | Item,
+    images: Iterable[ImageInput] | ImageInput,
     *,
     top: int = 3,
     neighbours: int = 0,

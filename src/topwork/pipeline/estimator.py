@@ -28,7 +28,7 @@ from topwork.data.images import UnreadableImage
 from topwork.data.inspection_cache import forget
 from topwork.features.extract import BATCH
 from topwork.inference.locate import BUNDLE
-from topwork.inference.pixels import decoded, picture
+from topwork.inference.pixels import decode_batches, to_rgb_image
 from topwork.inference.predict import MIN_IMAGES_FOR_WORKERS
 from topwork.inference.predictor import Predictor, load
 from topwork.pipeline.api import train
@@ -164,7 +164,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         images = _images(X)
         model = self._opened()
         start = 0
-        for batch in decoded(
+        for batch in decode_batches(
             images, model.input_spec, BATCH, model.compute.workers if len(images) > MIN_IMAGES_FOR_WORKERS else 0
         ):
             for number, reason in enumerate(batch.reasons, start):
@@ -249,7 +249,7 @@ def _write_table(table: Path, images: list[Any], labels: list[str], weights: np.
             if path is None:
                 path = f"{number:06d}.png"
                 try:
-                    picture(image).save(table.parent / path, compress_level=1)
+                    to_rgb_image(image).save(table.parent / path, compress_level=1)
                 except UnreadableImage as error:
                     raise ValueError(f"{_said(image, number)} cannot be used: {error.reason}") from error
             file.write(json.dumps({"path": path, "label": label, "weight": float(weight)}) + "\n")

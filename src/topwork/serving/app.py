@@ -50,9 +50,9 @@ def make_app(service: Service, access: Access) -> App:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await service.decoders.start()
+        await asyncio.to_thread(service.decoders.start)
         yield
-        await service.decoders.stop()
+        await asyncio.to_thread(service.decoders.close)
 
     app = FastAPI(
         title="topwork serve", version=version("topwork"), summary="An image classifier that was trained by topwork.",

@@ -8,11 +8,11 @@ from collections import OrderedDict
 from http import HTTPStatus
 from pathlib import Path
 
-from topwork.data.images import UnreadableImage, read_image_bytes, split_box
+from topwork.data.decoder import THUMBNAIL, Request
+from topwork.data.decoder_pool import DecoderPool
+from topwork.data.images import UnreadableImage, split_box
 from topwork.inference.predictor import Predictor
 from topwork.inference.training_data import Origin
-from topwork.serving.decoder import SMALL
-from topwork.serving.decoding import Decoders
 from topwork.serving.refusals import Refused
 
 KEPT = 512  # small pictures, of some 10 kB
@@ -29,7 +29,7 @@ class Originals:
         decoders: What decodes them.
     """
 
-    def __init__(self, model: Predictor, origin: Origin | None, decoders: Decoders) -> None:
+    def __init__(self, model: Predictor, origin: Origin | None, decoders: DecoderPool) -> None:
         self._decoders = decoders
         self._numbers: dict[str, int] = {}
         self._files: list[Path] = []
@@ -63,10 +63,9 @@ class Originals:
         if not 0 <= number < len(self._files):
             raise Refused("There is no such training image.", HTTPStatus.NOT_FOUND)
         if number not in self._kept:
-            path, _ = split_box(str(self._files[number]))
+            request = Request(THUMBNAIL, str(self._files[number]))
             try:
-                data = await asyncio.to_thread(read_image_bytes, Path(path))
-                self._kept[number] = await self._decoders.decode(data, SMALL)
+                _, self._kept[number] = await asyncio.wrap_future(self._decoders.submit(request))
             except UnreadableImage as error:
                 raise Refused(
                     f"The training image cannot be used any more: {error.reason}.", HTTPStatus.NOT_FOUND

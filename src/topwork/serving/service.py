@@ -15,6 +15,8 @@ import torch
 from topwork.bundle.postprocessing import Prediction
 from topwork.core import config
 from topwork.core.errors import TopworkError
+from topwork.data.decoder import NETWORK_INPUT, DecoderLimits, Request
+from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
 from topwork.features import engines
 from topwork.inference.class_maps import ClassMap, overlay
@@ -25,7 +27,6 @@ from topwork.inference.training_data import origin_of
 from topwork.report.results import Run
 from topwork.serving.batching import Network
 from topwork.serving.bodies import Upload
-from topwork.serving.decoding import Decoders
 from topwork.serving.metrics import Metrics
 from topwork.serving.originals import Originals
 from topwork.serving.places import Places
@@ -51,9 +52,8 @@ class Service:
         facts = {"strategy": bundle.strategy, "model": bundle.model, "engine": model.engine}
         self.metrics = Metrics(self.places, {**facts, "topwork": version("topwork")})
         number = max(2, model.compute.workers)  # with one, a slow image would hold up all others
-        self.decoders = Decoders(
-            model.input_spec, limits.pixels, limits.decode, number, self.metrics.decoded, self.metrics.lost
-        )
+        decoder_limits = DecoderLimits(limits.pixels, limits.decode)
+        self.decoders = DecoderPool(number, decoder_limits, self.metrics.decoded, self.metrics.lost)
         self.network = Network(model, self.metrics.ran)
         self.originals = Originals(
             model, None if _is_remote(model.location) else origin_of(model.location), self.decoders
@@ -94,7 +94,8 @@ class Service:
             UnreadableImage: It cannot be used.
         """
         size = self.model.input_spec.size
-        data = await self.decoders.decode(upload.data)
+        request = Request(NETWORK_INPUT, data=upload.data, spec=self.model.input_spec)
+        _, data = await asyncio.wrap_future(self.decoders.submit(request))
         pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         return pixels.view(1, size, size, 3).permute(0, 3, 1, 2)  # channels last in memory, as networks like it
 

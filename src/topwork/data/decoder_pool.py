@@ -1,0 +1,289 @@
+"""A pool of decoder processes: one that crashes or exceeds a limit loses its image, and the next one starts."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from topwork.core.errors import TopworkError, describe_exit
+from topwork.data.child_process import signals_blocked
+from topwork.data.decoder import DecoderLimits, Request, read_message
+from topwork.data.images import UnreadableImage
+from topwork.data.inspection import Inspection, rejected
+
+COMMAND = [sys.executable, "-P", "-m", "topwork.data.decoder"]
+IMAGES_PER_PROCESS = 24  # images that make another process worth its start
+IMAGES_AHEAD = 64  # images per process that are in progress, so that a slow one does not keep the others waiting
+
+DEFAULT_LIMITS = DecoderLimits()
+Response = tuple[Any, bytes]
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class DecoderFailed(UnreadableImage):
+    """The decoder crashed or exceeded a limit; on another attempt it may not."""
+
+
+class DecoderPool:
+    """Processes that decode images, each one image at a time.
+
+    Args:
+        processes: Their number; it does not change the responses.
+        limits: What one image may cost; None: ``DEFAULT_LIMITS``.
+        on_done: Called with the seconds that each image took, in any thread.
+        on_crash: Called for each process that crashed or exceeded a limit, in any thread.
+
+    Example:
+        >>> with DecoderPool(2) as pool:
+        ...     _, jpeg = pool.submit(Request(THUMBNAIL, "photos/ant.png")).result()
+    """
+
+    def __init__(
+        self,
+        processes: int,
+        limits: DecoderLimits | None = None,
+        on_done: Callable[[float], None] = lambda seconds: None,
+        on_crash: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Request, Future[Response]] | None] = queue.SimpleQueue()
+        self._workers = [_Worker(self._jobs, limits or DEFAULT_LIMITS, on_done, on_crash) for _ in range(processes)]
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the processes.
+
+        Raises:
+            TopworkError: A process does not start.
+        """
+        try:
+            for worker in self._workers:
+                worker.spawn()
+            for worker in self._workers:
+                worker.wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+        for worker in self._workers:
+            worker.start()
+
+    def submit(self, request: Request) -> Future[Response]:
+        """Queue a request. A cancelled one is not handled if its turn has not come.
+
+        Returns:
+            What ``decoder.handle`` returns; its exception is ``UnreadableImage``, or ``DecoderFailed`` if the image
+            exceeded a limit or crashed its decoder twice.
+        """
+        if self._closed:
+            raise TopworkError("The decoder pool is closed.")
+        future: Future[Response] = Future()
+        self._jobs.put((request, future))
+        return future
+
+    def close(self) -> None:
+        """End the processes; requests in the queue are cancelled."""
+        self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while job := self._jobs.get_nowait():
+                job[1].cancel()
+        for worker in self._workers:
+            self._jobs.put(None)
+            worker.close()
+        for worker in self._workers:
+            if worker.ident:
+                worker.join()
+
+    def __enter__(self) -> DecoderPool:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class _Worker(threading.Thread):
+    """The thread that keeps one process busy."""
+
+    def __init__(
+        self,
+        jobs: queue.SimpleQueue[tuple[Request, Future[Response]] | None],
+        limits: DecoderLimits,
+        on_done: Callable[[float], None],
+        on_crash: Callable[[], None],
+    ) -> None:
+        super().__init__(name="topwork-decoder", daemon=True)
+        self._jobs, self._limits, self._on_done, self._on_crash = jobs, limits, on_done, on_crash
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def spawn(self) -> None:
+        """Start the process, which takes a while to be ready."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+        environment["PYTHONPATH"] = os.pathsep.join([path for path in sys.path if path])
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with signals_blocked():
+            command = [*COMMAND, json.dumps(asdict(self._limits))]
+            self._process = subprocess.Popen(command, env=environment, **pipes)
+
+    def wait_until_ready(self) -> None:
+        """Wait until the process reads requests.
+
+        Raises:
+            TopworkError: It has ended.
+        """
+        assert self._process
+        assert self._process.stdout
+        if read_message(self._process.stdout) is None and not self._closed:
+            raise TopworkError(f"The image decoder process could not be started. Try: {' '.join(COMMAND)} '{{}}'")
+
+    def close(self) -> None:
+        """End the process, and the thread after it."""
+        self._closed = True
+        if process := self._process:
+            process.kill()
+        if not self.ident:
+            self._end_process()
+
+    def run(self) -> None:
+        """Handle requests until the pool is closed."""
+        try:
+            while job := self._jobs.get():
+                request, future = job
+                if future.set_running_or_notify_cancel():
+                    try:
+                        future.set_result(self._respond(request))
+                    except Exception as error:
+                        future.set_exception(error)
+        finally:
+            self._end_process()
+
+    def _respond(self, request: Request) -> Response:
+        """Send a request to the process and read its response; a crash is tried a second time in a new process."""
+        reason = ""
+        for _ in range(2):
+            start = time.monotonic()
+            response = self._exchange(request)
+            if response is not None:
+                self._on_done(time.monotonic() - start)
+                value, data = response
+                if isinstance(value, dict):
+                    raise UnreadableImage(value["error"])
+                return value, data
+            status = self._end_process()
+            if self._closed:
+                raise TopworkError("The decoder pool is closed.")
+            self._on_crash()
+            if status == -getattr(signal, "SIGPROF", 0):
+                raise DecoderFailed(f"took longer than {self._limits.cpu_seconds:g} s to decode")
+            if status == -getattr(signal, "SIGALRM", 0):
+                raise DecoderFailed(f"was not read within {self._limits.wall_seconds:g} s")
+            reason = f"its decoder died ({describe_exit(status)})"
+        raise DecoderFailed(reason)
+
+    def _exchange(self, request: Request) -> Response | None:
+        if self._process is None:
+            self.spawn()
+            self.wait_until_ready()
+        assert self._process
+        assert self._process.stdin
+        assert self._process.stdout
+        try:
+            request.write(self._process.stdin)
+            return read_message(self._process.stdout)
+        except OSError:  # it has died
+            return None
+
+    def _end_process(self) -> int:
+        """End the process; returns its exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=2)
+        process.kill()
+        return process.wait()
+
+
+@functools.cache
+def shared_pool(processes: int) -> DecoderPool:
+    """A pool that lives as long as this process, so that single predictions do not wait for a start."""
+    pool = DecoderPool(processes)
+    pool.start()
+    return pool
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has no threads that would serve the pool
+    os.register_at_fork(after_in_child=shared_pool.cache_clear)
+
+
+def in_order(submit: Callable[[T], Future[R]], items: Iterable[T], window: int) -> Generator[tuple[T, Future[R]]]:
+    """Submit items and yield each with its future, in order.
+
+    Args:
+        submit: Starts the work on an item.
+        items: May be endless; at most ``window`` are submitted ahead.
+        window: Items in progress.
+    """
+    pending = deque[tuple[T, Future[R]]]()
+    try:
+        for item in items:
+            pending.append((item, submit(item)))
+            if len(pending) >= window:
+                yield pending.popleft()
+        while pending:
+            yield pending.popleft()
+    finally:
+        for _, future in pending:
+            future.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedFile:
+    """Result of a request to inspect a file.
+
+    Attributes:
+        content: SHA-256 of the bytes and the box; empty if they could not be read.
+        inspection: None if the content is the known one.
+        deterministic: Whether another attempt would give the same; not so if the decoder failed.
+    """
+
+    content: str
+    inspection: Inspection | None
+    deterministic: bool = True
+
+
+def inspect_files(requests: Sequence[Request], workers: int = 0) -> Generator[InspectedFile]:
+    """Inspect files in processes of their own, in order.
+
+    Args:
+        requests: Of the task ``INSPECT``.
+        workers: Processes; 0 means one per core, fewer for few files. Their number does not change the results.
+
+    Raises:
+        TopworkError: A process does not start.
+    """
+    processes = min(workers or os.cpu_count() or 1, -(-len(requests) // IMAGES_PER_PROCESS))
+    with DecoderPool(processes) as pool:
+        for _, future in in_order(pool.submit, requests, IMAGES_AHEAD * processes):
+            try:
+                (content, inspection), _ = future.result()
+            except DecoderFailed as error:
+                yield InspectedFile("", rejected(error.reason), deterministic=False)
+            else:
+                yield InspectedFile(content, Inspection(*inspection) if inspection else None)
