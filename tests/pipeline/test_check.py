@@ -80,7 +80,7 @@ def test_everything_that_was_planted_is_found_and_nothing_else(dirty: Path, tmp_
     assert page.count("data:image/jpeg") >= 10
     assert "<script" not in page
     assert topwork.check(dirty, out=tmp_path / "out", quiet=True, quick=True).notes == (
-        "Labels were not examined (--quick).",
+        "Labels were not checked (--quick).",
     )
 
 
@@ -90,14 +90,14 @@ def test_a_class_that_is_too_small_keeps_no_other_from_being_examined(dirty: Pat
     for number in range(3):
         draw(3, number, 96).save(root / f"train/rare/{number}.png")
     found = topwork.check(root, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
-    assert found.notes == ("Labels of rare were not examined: fewer than 4 different images of a class.",)
+    assert found.notes == ("Labels of rare were not checked: fewer than 4 different images of a class.",)
     suspects = {image for finding in found.findings if finding.kind == "label" for (image,) in finding.sets}
     assert suspects >= SWAPPED
     for label in (1, 2):
         shutil.rmtree(root / f"train/class{label}")
         shutil.rmtree(root / f"test/class{label}")
     alone = topwork.check(root, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
-    assert alone.notes == ("Labels were not examined: fewer than 4 different images of a class.",)
+    assert alone.notes == ("Labels were not checked: fewer than 4 different images of a class.",)
 
 
 def test_labels_that_say_nothing_about_the_pictures_are_not_held_against_them(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_labels_that_say_nothing_about_the_pictures_are_not_held_against_them(tm
     found = topwork.check(tmp_path / "set", out=tmp_path / "out", quiet=True, img_size=64, workers=0)
     assert not [finding for finding in found.findings if finding.kind == "label"]
     (note,) = found.notes
-    assert "no more than by chance from the commonest label (33%)" in note
+    assert "not significantly more than the largest class would give (33%)" in note
 
 
 def test_status_json_and_the_list_that_heals(dirty: Path, photos: Path, tmp_path: Path) -> None:
@@ -117,14 +117,14 @@ def test_status_json_and_the_list_that_heals(dirty: Path, photos: Path, tmp_path
     assert done.returncode == 4, done.stderr
     value = json.loads(done.stdout)
     assert value == json.loads((tmp_path / "a" / "check.json").read_text())
-    assert value["parts"]["test"] == 32
+    assert value["splits"]["test"] == 32
     with fixes.open() as file:
         out = {row["image"] for row in csv.DictReader(file)}
     assert "train/class0/005.png" in out  # what judges is kept
     assert "test/class0/equal.bmp" not in out
     healed = command(dirty, "--quick", "--exclude", fixes, "--out", tmp_path / "b")
     assert healed.returncode == 0, healed.stdout
-    assert "Nothing ought to be done" in healed.stdout
+    assert "No problems found" in healed.stdout
     assert command(photos, "--quick", "--out", tmp_path / "c").returncode == 0
     assert command(tmp_path / "none").returncode == 2
 

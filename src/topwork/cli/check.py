@@ -53,10 +53,10 @@ def check(
 
     Example: topwork check photos/ --write-exclude leave-out.csv
     """
-    from topwork.pipeline.check import FOUND, lines
-    from topwork.pipeline.check import check as look
+    from topwork.pipeline.check import EXIT_PROBLEMS, format_check
+    from topwork.pipeline.check import check as run_check
 
-    found = look(
+    result = run_check(
         data, quick=quick, out=out, write_exclude=write_exclude, quiet=quiet, source=source, group_by=group_by,
         labels_from_path=labels_from_path or None, crop_to_box=crop_to_box or None, exclude=exclude, model=model,
         weights=weights, seed=seed, device=device, workers=workers, label_key=label_key, class_names=class_names,
@@ -64,11 +64,11 @@ def check(
     if json:
         import json as format
 
-        print(format.dumps(found.as_dict(), indent=1))
+        print(format.dumps(result.as_dict(), indent=1))
     else:
-        text = "\n".join([*lines(found), "", f"Page: {found.page}"])
+        text = "\n".join([*format_check(result), "", f"Page: {result.page}"])
         print(text.encode("utf-8", "replace").decode())
         if write_exclude:
-            print(f"What to leave out ({len(found.out):,} images): {write_exclude}")
-    if found.problems:
-        raise typer.Exit(FOUND)
+            print(f"Images to exclude ({len(result.excluded):,}): {write_exclude}")
+    if result.problems:
+        raise typer.Exit(EXIT_PROBLEMS)

@@ -91,9 +91,9 @@ def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pat
 
 def doctor() -> None:
     """Print what this machine has and what is wrong with it."""
-    from topwork.pipeline.doctor import examine
+    from topwork.pipeline.doctor import check_installation
 
-    lines, sound = examine()
+    lines, works = check_installation()
     print("\n".join(lines))
-    if not sound:
+    if not works:
         raise typer.Exit(1)

@@ -1,8 +1,6 @@
-"""``check``: look at a set of images before anything is trained, and say what is wrong with it.
+"""``check``: inspect a data set before training and report its problems; the user's files are not changed.
 
-    images -> manifest -> findings -> (features -> labels that look wrong) -> check.json, check.html
-
-Nothing of the user's is changed.
+images -> manifest -> findings -> (features -> labels that look wrong) -> check.json, check.html
 """
 
 from __future__ import annotations
@@ -20,35 +18,36 @@ from topwork.data.findings import Finding, find, leave_out
 from topwork.data.inspect_dataset import look_at_images
 from topwork.data.splits import given_split
 from topwork.pipeline import configure
-from topwork.pipeline.label_issues import wrong_labels
+from topwork.pipeline.label_issues import find_label_issues
 from topwork.report.check_page import write_page
 
-FOUND = 4  # exit status if something ought to be done
+EXIT_PROBLEMS = 4
+MAX_PRINTED_GROUPS, MAX_PRINTED_IMAGES = 3, 4
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found about a set of images.
+    """The result of ``topwork.check``.
 
     Attributes:
         path: Folder with ``check.json`` and ``check.html``.
         manifest: All images.
-        split: The parts that the data come with, if they do.
-        findings: The worst first.
-        out: Image and reason, for what should be left out.
-        notes: What was not looked at, and why.
+        splits: The splits that the data come with; None if they come without.
+        findings: The most serious first.
+        excluded: Image and reason, for each image that should be excluded from training.
+        notes: What was not checked, and why.
     """
 
     path: Path
     manifest: Manifest
     splits: Splits | None
     findings: tuple[Finding, ...]
-    out: tuple[tuple[str, str], ...]
+    excluded: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """The findings that something ought to be done about."""
+        """The findings that need action."""
         return tuple(finding for finding in self.findings if finding.problem)
 
     @property
@@ -57,22 +56,21 @@ class Check:
         return self.path / "check.html"
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The content of ``check.json``."""
         rows = self.manifest.used
         sides = sorted(min(row.width, row.height) for row in rows) or [0]
-        splits = {split: len(ids) for split, ids in self.splits.ids.items()} if self.splits else {}
         return {
-            "format": 1,
+            "format": 2,
             "data": self.manifest.name,
             "images": len(self.manifest.rows),
             "used": len(rows),
             "classes": dict(sorted(Counter(row.label for row in rows).items())),
-            "parts": splits,
-            "shorter_side": {"least": sides[0], "median": sides[len(sides) // 2], "most": sides[-1]},
+            "splits": {split: len(ids) for split, ids in self.splits.ids.items()} if self.splits else {},
+            "shorter_side": {"min": sides[0], "median": sides[len(sides) // 2], "max": sides[-1]},
             "license": self.manifest.license,
             "problems": len(self.problems),
             "findings": [asdict(finding) for finding in self.findings],
-            "leave_out": [list(pair) for pair in self.out],
+            "exclude": [list(pair) for pair in self.excluded],
             "notes": list(self.notes),
         }
 
@@ -86,65 +84,70 @@ def check(
     quiet: bool = False,
     **flags: Any,
 ) -> Check:
-    """Look at all images and say what is wrong: unreadable files, duplicates, leaks, odd labels, small classes.
+    """Inspect all images for problems: unreadable files, duplicates, leaks, wrong labels, small classes.
 
     Args:
         data: A folder of class folders, a table, or the name of a data set.
-        quick: Do not look for labels that look wrong, which takes the features of all images.
+        quick: Skip the search for wrong labels, which needs the features of all images.
         out: Folder for ``check.html`` and ``check.json``; ``runs/<data>-check`` if None.
-        write_exclude: File to write what to leave out to, for ``--exclude``.
+        write_exclude: File to write a list of images to exclude to, for ``--exclude``.
         quiet: Print nothing.
         **flags: Single settings by the names of the command line: ``source``, ``model``, ...
 
     Raises:
-        TopworkError: See ``errors``.
+        TopworkError: The data cannot be read, or the result cannot be written.
+
+    >>> result = check(photos, quick=True, quiet=True)
+    >>> len(result.manifest.classes)
+    3
     """
-    asked = configure.build(str(data), ["linear"], **flags)
+    config = configure.build(str(data), ["linear"], **flags)
     progress = make_progress(quiet)
     with Signals() as signals:
-        manifest = look_at_images(asked.data, progress, trainable=False)
+        manifest = look_at_images(config.data, progress, trainable=False)
         splits = given_split(manifest)
         findings = find(manifest, splits)
         notes: list[str] = []
         if quick:
-            notes.append("Labels were not examined (--quick).")
+            notes.append("Labels were not checked (--quick).")
         elif len(manifest.classes) < 2:
-            notes.append("Labels were not examined: there are no two classes.")
+            notes.append("Labels were not checked: there are fewer than two classes.")
         else:
-            wrong = wrong_labels(asked, manifest, notes, progress, signals)
+            issues = find_label_issues(config, manifest, notes, progress, signals)
             first = [f for f in findings if f.kind.startswith("leak") or f.kind == "two-labels"]
-            findings = [*first, *wrong, *(f for f in findings if f not in first)]
+            findings = [*first, *issues, *(f for f in findings if f not in first)]
         signals.raise_if_stopped()
-    folder = Path(out) if out else run_folders.RUNS / f"{storage.slug(Path(asked.data.path).name)}-check"
-    found = Check(folder, manifest, splits, tuple(findings), tuple(leave_out(manifest, splits)), tuple(notes))
-    storage.write_json(folder / "check.json", found.as_dict())
-    write_page(found.page, found.as_dict(), manifest)
+    folder = Path(out) if out else run_folders.RUNS / f"{storage.slug(Path(config.data.path).name)}-check"
+    result = Check(folder, manifest, splits, tuple(findings), tuple(leave_out(manifest, splits)), tuple(notes))
+    storage.write_json(folder / "check.json", result.as_dict())
+    write_page(result.page, result.as_dict(), manifest)
     if write_exclude:
-        storage.write_csv(Path(write_exclude), ("image", "reason"), found.out)
-    return found
+        storage.write_csv(Path(write_exclude), ("image", "reason"), result.excluded)
+    return result
 
 
-def lines(found: Check) -> list[str]:
-    """What a terminal says."""
-    value = found.as_dict()
-    counts = value["classes"].values()
-    said = [f"{value['data']}: {value['used']:,} of {value['images']:,} images can be used"]
+def format_check(result: Check) -> list[str]:
+    """The lines that the command prints."""
+    summary = result.as_dict()
+    counts, side = summary["classes"].values(), summary["shorter_side"]
+    lines = [f"{summary['data']}: {summary['used']:,} of {summary['images']:,} images can be used"]
     if counts:
         classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
-        said[0] += (
-            f"; {classes} of {min(counts):,} to {max(counts):,}; shorter sides {value['shorter_side']['least']:,} to "
-            f"{value['shorter_side']['most']:,} pixels"
+        lines[0] += (
+            f"; {classes} of {min(counts):,} to {max(counts):,} images; shorter side {side['min']:,} to "
+            f"{side['max']:,} pixels"
         )
-    if value["parts"]:
-        said.append("parts: " + " / ".join(f"{split} {count:,}" for split, count in value["parts"].items()))
-    for finding in found.findings:
-        said.append(f"{'!' if finding.problem else '-'} {finding.text}")
-        shown = zip(finding.sets, finding.notes or [""] * len(finding.sets), strict=True)
-        for same, note in [*shown][: 3 if finding.problem else 0]:
-            said.append(f"    {' = '.join(same[:4])}{' = ...' if len(same) > 4 else ''}{f': {note}' if note else ''}")
-        if finding.problem and len(finding.sets) > 3:
-            said.append(f"    ... and {len(finding.sets) - 3:,} more")
-    said += [f"- {note}" for note in found.notes]
-    if not found.problems:
-        said.append("Nothing ought to be done about these images.")
-    return said
+    if summary["splits"]:
+        lines.append("splits: " + " / ".join(f"{split} {count:,}" for split, count in summary["splits"].items()))
+    for finding in result.findings:
+        lines.append(f"{'!' if finding.problem else '-'} {finding.text}")
+        if not finding.problem:
+            continue
+        groups = list(zip(finding.sets, finding.notes or [""] * len(finding.sets), strict=True))
+        for images, note in groups[:MAX_PRINTED_GROUPS]:
+            names = " = ".join(images[:MAX_PRINTED_IMAGES]) + (" = ..." if len(images) > MAX_PRINTED_IMAGES else "")
+            lines.append(f"    {names}: {note}" if note else f"    {names}")
+        if len(groups) > MAX_PRINTED_GROUPS:
+            lines.append(f"    ... and {len(groups) - MAX_PRINTED_GROUPS:,} more")
+    lines += [f"- {note}" for note in result.notes]
+    return lines if result.problems else [*lines, "No problems found."]

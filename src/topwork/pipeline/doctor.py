@@ -1,64 +1,64 @@
-"""What this machine has, and what is wrong with it."""
+"""The installation: versions of packages, devices, extras and the cache, and what is missing."""
 
 from __future__ import annotations
 
-import importlib.util
 import platform
+import re
 import shutil
-from importlib.metadata import PackageNotFoundError, version
+from collections import defaultdict
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from topwork.core.run_folders import cache_folder
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pillow",
-    "safetensors",
-    "huggingface-hub",
-)
-EXTRAS = {"demo": "elpv_dataset"}
 
-
-def examine() -> tuple[list[str], bool]:
-    """Lines for people, and whether everything that is needed works."""
+def check_installation() -> tuple[list[str], bool]:
+    """Lines to print, and whether everything that is needed works."""
     lines = [f"topwork {version('topwork')}, Python {platform.python_version()} on {platform.platform()}"]
-    sound = True
-    for name in PACKAGES:
-        try:
-            lines.append(f"  {name:16} {version(name)}")
-        except PackageNotFoundError:
-            lines.append(f"  {name:16} MISSING: pip install {name}")
-            sound = False
-    fault = _import_fault()
-    if fault:
-        lines.append(fault)
-        sound = False
-    else:
-        lines += _devices()
-    for extra, module in EXTRAS.items():
-        state = "installed" if importlib.util.find_spec(module) else f"not installed: pip install 'topwork[{extra}]'"
-        lines.append(f"  extra {extra:10} {state}")
+    packages_by_extra = _requirements()
+    required = packages_by_extra.pop("")
+    for name in required:
+        lines.append(f"  {name:33} {_version(name) or f'MISSING: pip install {name}'}")
+    error = _import_error()
+    lines += [error] if error else _devices()
+    for extra, packages in sorted(packages_by_extra.items()):
+        installed = all(map(_version, packages))
+        state = "installed" if installed else f"not installed: pip install 'topwork[{extra}]'"
+        lines.append(f"  extra {extra:11} {state}")
     cache = cache_folder()
-    files = [f for f in cache.rglob("*") if f.is_file()] if cache.is_dir() else []
-    size = sum(f.stat().st_size for f in files) / 1e6
+    sizes = [file.stat().st_size for file in cache.rglob("*") if file.is_file()]
     free = shutil.disk_usage(next(p for p in (cache, *cache.parents) if p.exists())).free / 1e9
-    lines.append(f"Cache   {cache}: {len(files)} files, {size:.0f} MB; {free:.1f} GB free")
-    return lines, sound
+    lines.append(f"Cache   {cache}: {len(sizes)} files, {sum(sizes) / 1e6:.0f} MB; {free:.1f} GB free")
+    return lines, not error and all(map(_version, required))
 
 
-def _import_fault() -> str:
+def _requirements() -> dict[str, list[str]]:
+    """Packages that topwork needs, by the extra that they belong to; the empty name for the required ones."""
+    packages = defaultdict(list)
+    for requirement in requires("topwork") or []:
+        name = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"extra == ['\"]([\w-]+)", requirement)
+        if name and not (extra and extra[1] == "dev"):
+            packages[extra[1] if extra else ""].append(name[0])
+    return packages
+
+
+def _version(package: str) -> str:
+    """The installed version; empty if there is none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _import_error() -> str:
     try:
         import torch  # noqa: F401
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         if "nms" in reason:
-            reason += "; torch and torchvision are not a pair: reinstall both together, pip install torch torchvision"
-        return f"  torch and torchvision do not load: {reason}"
+            reason += "; their versions do not match: reinstall both together, pip install torch torchvision"
+        return f"  torch and torchvision cannot be imported: {reason}"
     return ""
 
 
@@ -68,8 +68,7 @@ def _devices() -> list[str]:
     from topwork.compute import devices
     from topwork.core.config import ComputeConfig
 
-    compute, _ = devices.resolve(ComputeConfig())
-    lines = [f"Device  {compute}"]
+    lines = [f"Device  {devices.resolve(ComputeConfig())[0]}"]
     for number in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(number)
         lines.append(f"  cuda:{number}  {properties.name}, {properties.total_memory / 1e9:.0f} GB")

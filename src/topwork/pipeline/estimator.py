@@ -7,8 +7,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,11 @@ from topwork.pipeline.api import train
 
 @dataclass(eq=False, repr=False)  # scikit-learn reads the settings from the signature that this writes
 class TransferClassifier(ClassifierMixin, BaseEstimator):
-    """Transfer learning on images as a classifier of scikit-learn.
+    """Transfer learning on images as a scikit-learn classifier.
 
     ``X`` is a list or an object array of paths, PIL images or arrays uint8 (H, W), (H, W, 3) or (H, W, 4), or one array
-    uint8 (N, H, W) or (N, H, W, C). ``fit`` is ``topwork.train``: of the images it is given, shares choose (val) and
-    judge once (test) as in any run. Features of frozen strategies are kept in topwork's cache by an image's content, so
-    that the folds of a cross-validation compute none twice.
+    uint8 (N, H, W) or (N, H, W, C). ``fit`` is ``topwork.train`` on a random split of its images. Features of frozen
+    strategies are cached by the content of the image, so that a cross-validation computes each only once.
 
     Args:
         strategy: ``"svm"``, ``"linear"``, ``"knn"``, ``"mlp"``, ``"finetune"`` or ``"scratch"``.
@@ -49,16 +47,22 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         weights: ``"pretrained"``, or a local ``.safetensors`` or ``.pth`` file.
         img_size: Side of the network's input in pixels, or ``"auto"``.
         sets: Settings as on the command line, e.g. ``("svm.folds=3",)``.
-        val_fraction: Share of the training images that chooses epochs, C and calibration, in (0, 1).
-        test_fraction: Share of all images given to ``fit`` that is held out for ``metrics_``, in (0, 1).
+        val_fraction: Share of the training images for model selection and calibration, in (0, 1).
+        test_fraction: Share of all images that is held out for ``metrics_``, in (0, 1).
         device, precision, workers, threads: As for ``topwork.train``.
-        random_state: A whole number is the run's seed; None or a generator draws one.
-        verbose: Whether ``fit`` tells how far it is.
+        random_state: An integer is the seed of the run; None or a generator draws one.
+        verbose: Whether ``fit`` prints its progress.
 
     Attributes:
-        classes_: The labels, sorted, (K,); of the type that ``fit`` was given.
-        bundle_: Folder of the model, as ``RUN/model`` of a run; it goes with the estimator: copy it to keep it.
-        metrics_: What ``metrics.json`` of the run says.
+        classes_: The labels, sorted, (K,), of the type passed to ``fit``.
+        bundle_: Folder of the model, as ``RUN/model`` of a run. It is deleted with the estimator: copy it to keep it.
+        metrics_: The content of ``metrics.json`` of the run.
+
+    >>> paths = sorted(photos.rglob("*.png"))
+    >>> labels = [path.parent.name for path in paths]
+    >>> classifier = TransferClassifier("knn", img_size=32, workers=0).fit(paths, labels)
+    >>> classifier.predict_proba(paths[:2]).shape
+    (2, 3)
     """
 
     strategy: str = "svm"
@@ -82,13 +86,13 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         Args:
             X: Images, (N,).
             y: Labels of any one type, (N,).
-            sample_weight: How much an image counts in training, above 0, (N,).
+            sample_weight: Weight of each image in training, above 0, (N,).
 
         Raises:
-            ValueError: These are no images or no labels of classes, or their numbers differ.
-            TopworkError: The images cannot be trained on; see ``errors``.
+            ValueError: ``X`` or ``y`` has the wrong type, or their lengths differ.
+            TopworkError: These images cannot be trained on.
         """
-        images = _images(X)
+        images = _to_list(X)
         check_classification_targets(y)
         labels = column_or_1d(y)
         weights = np.ones(len(images)) if sample_weight is None else column_or_1d(sample_weight)
@@ -96,82 +100,83 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         classes, numbers = np.unique(labels, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"Classifier can't train when only one class is present: {classes.tolist()}")
-        names = _names(classes)
+        names = _class_names(classes)
         seed = self.random_state
         if seed is None or not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31 - 1)
-        flags = {name: getattr(self, name) for name in
-                 ("model", "weights", "img_size", "val_fraction", "test_fraction", "device", "precision", "workers",
-                  "threads")}  # fmt: skip
-        with tempfile.TemporaryDirectory(prefix="topwork-") as folder, ExitStack() as stack:
-            stack.callback(forget, cache_folder(), Path(folder))
+        with tempfile.TemporaryDirectory(prefix="topwork-") as folder:
             table = Path(folder) / "images.jsonl"
             _write_table(table, images, [names[i] for i in numbers], weights)
-            run = train(
-                table, self.strategy, out=Path(folder) / "run", source="table", sets=tuple(self.sets), seed=int(seed),
-                quiet=not self.verbose, **flags,
-            )  # fmt: skip
+            try:
+                run = train(
+                    table, self.strategy, out=Path(folder) / "run", source="table", sets=tuple(self.sets),
+                    seed=int(seed), quiet=not self.verbose, model=self.model, weights=self.weights,
+                    img_size=self.img_size, val_fraction=self.val_fraction, test_fraction=self.test_fraction,
+                    device=self.device, precision=self.precision, workers=self.workers, threads=self.threads,
+                )  # fmt: skip
+            finally:
+                forget(cache_folder(), Path(folder))
             self.metrics_ = run.metrics
-            self._kept = _Kept.of(run.path / BUNDLE)
+            self._bundle = _BundleFolder(_read_files(run.path / BUNDLE))
         self._predictor = None
         self.classes_ = classes
-        position = {name: i for i, name in enumerate(names)}
-        self._columns = np.array([position[name] for name in self._opened().classes])
+        self._columns = np.array([names.index(name) for name in self._load().classes])
         return self
 
     @property
     def bundle_(self) -> Path:
         """Folder of the model."""
         check_is_fitted(self)
-        return self._kept.folder
+        return self._bundle.folder
 
     def predict(self, X: Any) -> np.ndarray:
-        """The class of each image, (N,): what ``topwork predict`` of the bundle says.
+        """The class of each image, (N,), as by ``topwork predict`` of the bundle.
 
         Raises:
-            ValueError: These are no images.
-            DataError: One of them cannot be used; the message says which and why.
+            ValueError: ``X`` has the wrong type.
+            DataError: An image cannot be used; with its position and the reason.
         """
         check_is_fitted(self)
-        best = [block.scores.argmax(axis=1) for block in self._answers(X)]
-        return self.classes_[self._columns[np.concatenate(best)]]
+        return self.classes_[self._columns[self._outputs(X)[0].argmax(axis=1)]]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Calibrated probabilities float64 (N, K) in the order of ``classes_``."""
         check_is_fitted(self)
-        return self._ordered(np.concatenate([block.probabilities for block in self._answers(X)]), 0.0)
+        return self._align_columns(self._outputs(X)[1], 0.0)
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Scores float64 (N, K) in the order of ``classes_``; of two classes (N,), above 0 for the second."""
         check_is_fitted(self)
-        scores = self._ordered(np.concatenate([block.scores for block in self._answers(X)]), -np.inf)
+        scores = self._align_columns(self._outputs(X)[0], -np.inf)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 
-    def _ordered(self, values: np.ndarray, missing: float) -> np.ndarray:
-        """Columns in the order of ``classes_``; a class of which no image could be used is missing from the bundle."""
-        whole = np.full((len(values), len(self.classes_)), missing)
-        whole[:, self._columns] = values
-        return whole
+    def _align_columns(self, values: np.ndarray, fill_value: float) -> np.ndarray:
+        """Columns in the order of ``classes_``; the bundle lacks a class of which no image could be used."""
+        aligned = np.full((len(values), len(self.classes_)), fill_value)
+        aligned[:, self._columns] = values
+        return aligned
 
-    def _opened(self) -> Predictor:
+    def _load(self) -> Predictor:
         if self._predictor is None:
             self._predictor = load(
-                self._kept.folder, device=self.device, precision=self.precision, workers=self.workers
+                self._bundle.folder, device=self.device, precision=self.precision, workers=self.workers
             )
         return self._predictor
 
-    def _answers(self, X: Any) -> Iterator[Any]:
-        images = _images(X)
-        model = self._opened()
-        start = 0
-        for batch in decode_batches(
-            images, model.input_spec, BATCH, model.compute.workers if len(images) > MIN_IMAGES_FOR_WORKERS else 0
-        ):
+    def _outputs(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and probabilities float64 (N, K), in the column order of the bundle."""
+        images, model = _to_list(X), self._load()
+        scores, probabilities, start = [], [], 0
+        workers = model.compute.workers if len(images) > MIN_IMAGES_FOR_WORKERS else 0
+        for batch in decode_batches(images, model.input_spec, BATCH, workers):
             for number, reason in enumerate(batch.reasons, start):
                 if reason:
-                    raise DataError(f"{_said(images[number], number)} cannot be used: {reason}. Leave it out.")
+                    raise DataError(f"{_describe(images[number], number)} cannot be used: {reason}. Remove it.")
             start += len(batch.reasons)
-            yield model.predict_batch(batch.pixels)
+            outputs = model.predict_batch(batch.pixels)
+            scores.append(outputs.scores)
+            probabilities.append(outputs.probabilities)
+        return np.concatenate(scores), np.concatenate(probabilities)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_predictor"}
@@ -186,74 +191,72 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-class _Kept:
-    """A folder of files that lives as long as this object, and goes with its copies."""
+class _BundleFolder:
+    """A temporary folder of files, deleted with this object and copied with its copies."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
-        place = tempfile.mkdtemp(prefix="topwork-model-")
-        weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
-        self.folder = Path(place) / BUNDLE
+        root = tempfile.mkdtemp(prefix="topwork-model-")
+        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+        self.folder = Path(root) / BUNDLE
         self.folder.mkdir()
         for name, content in files.items():
             (self.folder / name).write_bytes(content)
 
-    @classmethod
-    def of(cls, folder: Path) -> _Kept:
-        kept = cls({})
-        shutil.copytree(folder, kept.folder, dirs_exist_ok=True)
-        return kept
-
     def __reduce__(self) -> Any:
-        return _Kept, ({path.name: path.read_bytes() for path in sorted(self.folder.iterdir())},)
+        return _BundleFolder, (_read_files(self.folder),)
 
 
-def _images(X: Any) -> list[Any]:
-    """One item an image.
+def _read_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def _to_list(X: Any) -> list[Any]:
+    """One item per image.
 
     Raises:
-        ValueError: These are no images.
+        ValueError: ``X`` has the wrong type.
     """
-    wanted = "give a list of paths, PIL images or uint8 arrays, or an array uint8 (N, H, W) or (N, H, W, 3)"
+    expected = "pass a list of paths, PIL images or uint8 arrays, or an array uint8 (N, H, W) or (N, H, W, 3)"
     if isinstance(X, str | bytes | os.PathLike | Image.Image) or not hasattr(X, "__len__"):
-        raise ValueError(f"X is one {type(X).__name__}, not several images; {wanted}.")
+        raise ValueError(f"X is one {type(X).__name__}, not several images; {expected}.")
     if hasattr(X, "to_numpy"):  # a column of a table
         X = X.to_numpy()
     if isinstance(X, np.ndarray):
-        if X.dtype.kind in "OUT" and X.ndim == 2 and X.shape[1] == 1:
+        is_list = X.dtype.kind in "OUT"
+        if is_list and X.ndim == 2 and X.shape[1] == 1:
             X = X[:, 0]
-        if X.dtype.kind not in "OUT" and (X.dtype != np.uint8 or X.ndim not in (3, 4)):
-            raise ValueError(f"X is an array of {X.dtype} {X.shape}; {wanted}.")
-        if X.dtype.kind in "OUT" and X.ndim != 1:
-            raise ValueError(f"X is an array of {X.dtype} {X.shape}; {wanted}.")
+        if X.ndim != 1 if is_list else X.dtype != np.uint8 or X.ndim not in (3, 4):
+            raise ValueError(f"X is an array of {X.dtype} {X.shape}; {expected}.")
     images = list(X)
     if not images:
-        raise ValueError(f"Found array with 0 sample(s) while a minimum of 1 is required; {wanted}.")
+        raise ValueError(f"Found array with 0 sample(s) while a minimum of 1 is required; {expected}.")
     for number, image in enumerate(images):
         if not isinstance(image, str | bytes | os.PathLike | Image.Image | np.ndarray):
-            raise ValueError(f"X[{number}] is of type {type(image).__name__}, no image; {wanted}.")
+            raise ValueError(f"X[{number}] is not an image but {type(image).__name__}; {expected}.")
     return images
 
 
-def _names(classes: np.ndarray) -> list[str]:
-    """Class names for the run: the labels as text, with a number before them where that would not tell them apart."""
+def _class_names(classes: np.ndarray) -> list[str]:
+    """The labels as class names of the run, with a number before them where the text alone is not unique or valid."""
     names = [str(label) for label in classes]
-    plain = len(set(names)) == len(names) and all(n and n == n.strip() and n.isprintable() for n in names)
-    return names if plain else [f"{i} {storage.slug(name)}" for i, name in enumerate(names)]
+    valid = len(set(names)) == len(names) and all(n and n == n.strip() and n.isprintable() for n in names)
+    return names if valid else [f"{i} {storage.slug(name)}" for i, name in enumerate(names)]
 
 
 def _write_table(table: Path, images: list[Any], labels: list[str], weights: np.ndarray) -> None:
-    """A table of the images for ``topwork.train``; those in memory become PNG files beside it."""
+    """A table of the images for ``topwork.train``; images in memory become PNG files beside it."""
     with table.open("w", encoding="utf-8") as file:
         for number, (image, label, weight) in enumerate(zip(images, labels, weights, strict=True)):
-            path = os.path.abspath(image) if isinstance(image, str | os.PathLike) else None
-            if path is None:
+            if isinstance(image, str | os.PathLike):
+                path = os.path.abspath(image)
+            else:
                 path = f"{number:06d}.png"
                 try:
                     to_rgb_image(image).save(table.parent / path, compress_level=1)
                 except UnreadableImage as error:
-                    raise ValueError(f"{_said(image, number)} cannot be used: {error.reason}") from error
+                    raise ValueError(f"{_describe(image, number)} cannot be used: {error.reason}") from error
             file.write(json.dumps({"path": path, "label": label, "weight": float(weight)}) + "\n")
 
 
-def _said(image: Any, number: int) -> str:
+def _describe(image: Any, number: int) -> str:
     return f"X[{number}] ({os.fspath(image)})" if isinstance(image, str | os.PathLike) else f"X[{number}]"
