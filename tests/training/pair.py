@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import safetensors.torch
@@ -19,7 +19,7 @@ from topwork import backbones
 from topwork.compute import collectives
 from topwork.compute.devices import resolve
 from topwork.compute.ranks import world
-from topwork.core.config import ComputeConfig, ImageTrainingConfig
+from topwork.core.config import ComputeConfig, Config, DataConfig, ImageTrainingConfig
 from topwork.core.errors import Interrupted, StorageError
 from topwork.core.progress import PlainProgress
 from topwork.core.signals import Signals
@@ -28,10 +28,10 @@ from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_split
 from topwork.features import FeatureStore, on_main_process
 from topwork.strategies.base import network_groups
-from topwork.training import checkpoint
-from topwork.training.checkpoint import CheckpointStore, ShardStore
-from topwork.training.image_task import Classifier, ImageData, image_task
-from topwork.training.loop import Session, fit
+from topwork.training import checkpoint, loop
+from topwork.training.checkpoint import ShardStore
+from topwork.training.context import RunContext
+from topwork.training.image_task import Classifier, image_task, outputs
 from topwork.training.state import Position
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -75,22 +75,23 @@ class Small:
         model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, len(self.splits.classes)))
         known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
         config = ImageTrainingConfig(**{"epochs": 10, "compile": False, **known, **settings})
-        data = ImageData(self.manifest, self.splits, backbone.spec, self.compute, 0)
-        stores = ShardStore if self.compute.fsdp else CheckpointStore
-        store = stores(self.place / name, {}, self.progress.log, shared=True)
-        task, signals = image_task(model, network_groups(model, 0.0, 1.0), config, data), Signals()
-        done = 0
+        context = RunContext(
+            Config(data=DataConfig(path=str(self.photos)), strategies=("scratch",)), self.manifest, self.splits,
+            self.compute, backbone, cast(Any, None), cast(Any, None), self.place / name, self.progress, Signals(),
+        )  # fmt: skip
+        task, done = image_task(model, network_groups(model, 0.0, 1.0), config, context), 0
 
-        def asked() -> bool:
+        def stop_requested(signals: Signals) -> bool:
             nonlocal done
             done += 1
             if done == stop and world().rank == world().size - 1:
                 signals.received = 15
             return collectives.any_stop_requested(signals)
 
-        session = Session(self.compute, store, self.progress, signals.check, asked, quiet_epochs=True)
-        position = fit(task, config, 0, session, name)
-        logits = torch.from_numpy(data.logits(model, "test"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(loop, "any_stop_requested", stop_requested)
+            position = loop.fit(task, config, context, "small")
+        logits = torch.from_numpy(outputs(model, self.splits.ids["test"], context)[0])
         return position, {**model.state_dict(), "test logits": logits}
 
     def stopped(self, name: str, stop: int, **settings: Any) -> None:

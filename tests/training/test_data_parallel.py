@@ -114,7 +114,7 @@ def test_a_model_that_is_cut_resumes_bit_for_bit(done: Done) -> None:
 
 def test_one_process_goes_on_with_what_was_cut_over_two(done: Done) -> None:
     _, expected = done.one.train("adamw", **pair.ADAMW)
-    assert {path.name[:12] for path in (done.place / "cut-left").glob("last-*/*.safetensors")} == {
+    assert {path.name[:12] for path in (done.place / "cut-left" / "checkpoints").glob("last-*/*.safetensors")} == {
         "shard-00001-",
         "shard-00002-",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from topwork.core import seeds
 from topwork.core.config import ComputeConfig, TrainingConfig
 from topwork.core.errors import StorageError, TopworkError
 from topwork.core.progress import PlainProgress
+from topwork.core.signals import Signals
+from topwork.training import loop
 from topwork.training.checkpoint import CheckpointStore
-from topwork.training.loop import Session, Task, fit
+from topwork.training.loop import Task, fit
 from topwork.training.state import Position
 
 X = torch.randn(24, 5, generator=torch.Generator().manual_seed(0))
@@ -63,10 +66,15 @@ def _train(
         evaluate,
         class_weights,
     )
-    session = Session(
-        compute, store or CheckpointStore(folder, {}, progress.log), progress, lambda: None, lambda: False
-    )
-    return model, fit(task, config, 0, session, "tiny")
+    context: Any = SimpleNamespace(
+        compute=compute, folder=folder, progress=progress, signals=Signals(), seed=0,
+        backbone=SimpleNamespace(model="tiny", digest=""), splits=SimpleNamespace(ids={"train": range(24)}),
+        on_epoch=lambda _: None,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        if store is not None:
+            patch.setattr(loop, "open_store", lambda *_, **__: store)
+        return model, fit(task, config, context, "tiny")
 
 
 def _weights(model: nn.Module) -> torch.Tensor:
@@ -129,4 +137,4 @@ def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
     again, second = _train(tmp_path)
     assert second.history == position.history
     assert torch.equal(_weights(again), _weights(model))
-    assert len(list(tmp_path.glob("last-*"))) == 2
+    assert len(list(tmp_path.glob("checkpoints/last-*"))) == 2

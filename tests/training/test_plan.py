@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import timm
@@ -13,20 +14,23 @@ from safetensors.torch import save_file
 import topwork
 from topwork.compute import devices
 from topwork.core import config as configuration
-from topwork.core.artifacts import InputSpec, Manifest, Splits
+from topwork.core.artifacts import InputSpec, Splits
 from topwork.core.config import ComputeConfig, ImageTrainingConfig
 from topwork.training import plan
-from topwork.training.image_task import ImageData
+from topwork.training.context import RunContext
 
 
-def _data(images: int, size: int = 224, dynamic_size: bool = True) -> ImageData:
+def _data(images: int, size: int = 224, dynamic_size: bool = True) -> RunContext:
     spec = InputSpec(size, size, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     splits = Splits(("a",), {"train": tuple(map(str, range(images)))}, {})
     compute, _ = devices.resolve(ComputeConfig(device="cpu", threads=1))
-    return ImageData(Manifest(Path(), (), ""), splits, spec, compute, 0, dynamic_size)
+    return cast(
+        RunContext,
+        SimpleNamespace(splits=splits, spec=spec, compute=compute, backbone=SimpleNamespace(dynamic_size=dynamic_size)),
+    )
 
 
-def _resolve(data: ImageData, **settings: Any) -> ImageTrainingConfig:
+def _resolve(data: RunContext, **settings: Any) -> ImageTrainingConfig:
     def never(_: ImageTrainingConfig) -> Any:
         raise AssertionError("nothing is timed when the epochs are given")
 

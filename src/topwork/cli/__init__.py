@@ -25,5 +25,5 @@ COMMANDS = (
 )  # in the order of --help
 for command in COMMANDS:
     app.command()(command)
-for command in (train.worker, train.part):  # what topwork starts itself
+for command in (train.worker,):  # what topwork starts itself
     app.command(hidden=True)(command)

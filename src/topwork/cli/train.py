@@ -143,18 +143,11 @@ def train(
         _print_result(result, shared["json"])
 
 
-def worker(payload: str) -> None:
-    """One of the processes that `topwork train --devices N` starts."""
-    from topwork.pipeline.api import work
+def worker(file: Path) -> None:
+    """One of the processes that `train --devices N` and `compare --parallel N` start."""
+    from topwork.pipeline.worker import run_worker
 
-    work(payload)
-
-
-def part(payload: str) -> None:
-    """One of the trainings of `topwork compare --parallel N`."""
-    from topwork.pipeline.comparison import train_part
-
-    train_part(payload)
+    run_worker(file)
 
 
 def _settings(shared: Options, **own: Any) -> dict[str, Any]:

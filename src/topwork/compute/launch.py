@@ -1,4 +1,4 @@
-"""``--devices N``: several processes of this machine that train together, started and watched by torch's elastic agent.
+"""``--devices N``: processes of this machine that train together, started and restarted by torch's elastic agent.
 
 ``torchrun -m topwork train ...`` starts the same processes, also on several machines.
 """
@@ -12,32 +12,32 @@ import uuid
 from topwork.core.errors import Interrupted, ProcessFailed
 
 
-def launch(payload: str, resume_command: str, processes: int, restarts: int) -> None:
-    """Run ``topwork worker PAYLOAD`` in several processes, until all have ended well.
+def launch(arguments: list[str], resume_command: str, processes: int, max_restarts: int) -> None:
+    """Run Python in several processes of this machine until all have finished.
 
     Args:
-        payload: What they do, for ``workflow.work``.
-        resume_command: The command that goes on with it.
+        arguments: Of Python.
+        resume_command: Named in the error.
         processes: How many.
-        restarts: How often all start again, from the last checkpoint, when one has ended badly.
+        max_restarts: How often all are restarted, from the last checkpoint, when one has died.
 
     Raises:
-        Ended: One ended badly, and there was no restart left.
+        ProcessFailed: One died, and no restart was left.
         Interrupted: A signal came to this process, which passed it on.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for name in list(logging.root.manager.loggerDict):  # each has a level of its own; they say what is said below
+    for name in list(logging.root.manager.loggerDict):  # each has its own level; the error below says the same
         if name.startswith("torch.distributed.elastic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
     settings = LaunchConfig(
-        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, max_restarts=restarts,
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, run_id=uuid.uuid4().hex, max_restarts=max_restarts,
         rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", local_addr="127.0.0.1",
     )  # fmt: skip
     try:
-        elastic_launch(settings, sys.executable)("-m", "topwork", "worker", payload)
+        elastic_launch(settings, sys.executable)(*arguments)
     except SignalException as error:
         raise Interrupted("", error.sigval) from error
     except ChildFailedError as error:

@@ -33,6 +33,8 @@ class Tracker(Protocol):
 class Progress(Protocol):
     """Where the stages report to."""
 
+    quiet: bool
+
     def log(self, line: str) -> None:
         """One line that stays."""
 

@@ -8,7 +8,15 @@ import numpy as np
 
 
 class Features(Protocol):
-    """What strategies need of a store of features."""
+    """What strategies need of a store of features.
+
+    Attributes:
+        engine: What runs the backbone; empty until it is chosen.
+        seconds: Spent in computing features.
+    """
+
+    engine: str
+    seconds: float
 
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """Features of a part in the order of the split, float32 (N, D)."""
@@ -17,6 +25,8 @@ class Features(Protocol):
 
 class Held:
     """Another store, read once."""
+
+    engine, seconds = "", 0.0
 
     def __init__(self, store: Features) -> None:
         self._store = store
@@ -36,6 +46,8 @@ class Subset:
         store: With all.
         rows: Which ones, int64 (n,).
     """
+
+    engine, seconds = "", 0.0
 
     def __init__(self, store: Features, rows: np.ndarray) -> None:
         self._store, self._rows = store, rows

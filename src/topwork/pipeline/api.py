@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +11,6 @@ from topwork.compute.ranks import under_torchrun, world
 from topwork.core import config as configuration
 from topwork.core.errors import UsageError
 from topwork.core.progress import make_progress
-from topwork.core.signals import exit_with_parent
 from topwork.pipeline import configure
 from topwork.pipeline.job import Job
 from topwork.pipeline.resume import asked_of, only_given, refuse_changes
@@ -110,9 +107,9 @@ def train(
         if out is None and resume is None:
             raise UsageError("Under torchrun give --out, so that a restart finds the run.")
         if not world().is_main:
-            from topwork.pipeline.worker import help_main
+            from topwork.pipeline.worker import train_with_rank_0
 
-            help_main()
+            train_with_rank_0()
             return Run(Path(str(resume or out)))
     if resume is not None:
         asked = asked_of(Path(resume))
@@ -138,35 +135,10 @@ def train(
         raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or use torchrun.")
     job = Job(asked, "run", _path(out), resume is not None, overwrite, make_progress(quiet), log_to, callbacks)
     if several:
-        from topwork.compute.launch import launch
-
-        launch(_payload(job, quiet), job.resume_command(), devices or 1, max_restarts or 0)
+        job.launch(devices or 1, max_restarts or 0)
     else:
         job.run()
     return Run(job.folder)
-
-
-def _payload(job: Job, quiet: bool) -> str:
-    """A job as JSON."""
-    asked = job.asked.model_dump(mode="json")
-    return json.dumps([asked, str(job.folder), job.resume, quiet, job.log_to, job.command, os.getpid()])
-
-
-def work(payload: str) -> None:
-    """What each of the processes does that ``train(devices=N)`` starts.
-
-    Args:
-        payload: The job as JSON.
-    """
-    asked, folder, resume, quiet, log_to, command, parent = json.loads(payload)
-    exit_with_parent(parent)
-    if not world().is_main:
-        from topwork.pipeline.worker import help_main
-
-        help_main()
-        return
-    checked = configuration.validate(configuration.Config, asked)
-    Job(checked, "run", Path(folder), resume, False, make_progress(quiet), log_to, command=command).run()
 
 
 def _path(out: str | Path | None) -> Path | None:

@@ -5,183 +5,146 @@ Needs torch; ``job`` calls it when torch is loaded.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from topwork.compute import devices, process_pool
+from topwork.compute import process_pool
 from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, Splits
 from topwork.core.config import Config
-from topwork.core.errors import Interrupted
-from topwork.core.progress import PlainProgress, make_progress
-from topwork.core.signals import Signals, exit_with_parent
 from topwork.data import images
-from topwork.data.inspect_dataset import look_at_images
-from topwork.data.splits import splits_of
-from topwork.pipeline import setup as preparing
-from topwork.pipeline import strategy_run
-from topwork.pipeline.setup import Setup
+from topwork.pipeline.learning_curve import run_learning_curve
+from topwork.pipeline.setup import repeat_contexts
+from topwork.pipeline.strategy_run import run_strategy, write_inputs
 from topwork.report.judge import REPEATS
 from topwork.report.render import write_report
 from topwork.report.thumbnails import write_disagreements
 from topwork.strategies import STRATEGIES
-from topwork.training.callbacks import Notifier, make_callbacks
+from topwork.training.context import RunContext
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Where a comparison stands.
-
-    Attributes:
-        folder: Of the comparison.
-        info: For the ``run.json`` of each run.
-        splits: One, or all folds.
-        signals: From people.
-        log_to: Programs that are told, by name.
-        parallel: Trainings at the same time.
-        quiet: Whether these say nothing.
-    """
-
-    folder: Path
-    info: RunInfo
-    folds: Sequence[Splits]
-    signals: Signals
-    log_to: Sequence[str] = ()
-    parallel: int = 1
-    quiet: bool = False
-
-
-@dataclass(frozen=True)
-class Part:
+class TrainingJob:
     """One training of a comparison.
 
     Attributes:
-        label: Of the seed or fold; empty for the first.
-        name: Of the strategy.
+        repeat: ``"seed-1"``, ``"fold-2"``; empty for the first.
+        strategy: Name of the strategy.
     """
 
-    label: str
-    name: str
+    repeat: str
+    strategy: str
 
-    def title(self, number: int, parts: int) -> str:
+    def title(self, number: int, total: int) -> str:
         """``[2/4] svm``, ``[seed 1] svm``."""
-        return f"[{self.label.replace('-', ' ') or f'{number}/{parts}'}] {self.name}"
+        return f"[{self.repeat.replace('-', ' ') or f'{number}/{total}'}] {self.strategy}"
 
     def folder(self, comparison: Path) -> Path:
         """Its run folder."""
-        return comparison / REPEATS / self.label / self.name if self.label else comparison / self.name
+        return comparison / REPEATS / self.repeat / self.strategy if self.repeat else comparison / self.strategy
 
-    def like(self, asked: Config, comparison: Path) -> Path | None:
-        """The run whose settings it takes; none if it searches its own: those of another fold have seen its test."""
-        return comparison / self.name if self.label and not (asked.folds and asked.trials) else None
+    def run(self, context: RunContext, info: RunInfo, feature_seconds: float = 0.0) -> None:
+        """Train it, in a repeat with the settings of the first.
+
+        With folds each searches its own settings: those of another fold have seen its test images.
+
+        Args:
+            context: Of the comparison or of the repeat; its folder is that of the comparison.
+            info: Of the comparison.
+            feature_seconds: Time in which another process computed features for it.
+        """
+        comparison, request = context.folder, context.config
+        searches = not self.repeat or (request.folds and request.trials)
+        run_strategy(
+            self.strategy,
+            replace(context, folder=self.folder(comparison)),
+            replace(info, name=self.strategy),
+            None if searches else comparison / self.strategy,
+            feature_seconds,
+        )
 
 
-def compare(setup: Setup, around: Surroundings) -> None:
-    """Train all, or what is not done yet, and put them side by side."""
-    folder, info, asked = around.folder, around.info, setup.config
-    strategy_run.write_inputs(folder, setup, info)
+def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], parallel: int) -> None:
+    """Train all strategies, or those that are not done yet, and write the comparison.
+
+    Args:
+        context: Of the comparison.
+        info: Its ``run.json``.
+        folds: One assignment to splits, or all folds.
+        parallel: Trainings at the same time.
+    """
+    folder, request = context.folder, context.config
+    write_inputs(context, info)
     start = time.monotonic()
-    setups = dict([("", setup), *preparing.repeats(setup, around.folds, around.signals)])
-    for labels in [""], [label for label in setups if label]:  # repeats take the settings of the first
-        parts = [Part(label, name) for label in labels for name in asked.strategies]
-        if around.parallel > 1 and len(parts) > 1:
-            _at_once(parts, setup, around)
+    contexts = {"": context, **dict(repeat_contexts(context, folds))}
+    for repeats in [""], [repeat for repeat in contexts if repeat]:  # repeats take the settings of the first
+        jobs = [TrainingJob(repeat, name) for repeat in repeats for name in request.strategies]
+        if parallel > 1 and len(jobs) > 1:
+            _run_in_parallel(jobs, context, info, parallel)
         else:
-            _in_turn(parts, setups, around)
-    strategy_run.learn_curves(curve_names(asked), setup, folder, around.signals)
+            _run_sequentially(jobs, contexts, info)
+    for name in _with_learning_curve(request):
+        run_learning_curve(name, context)
     settings = {name: config.read(folder / name / "config.toml").settings[name] for name in info.strategies}
-    config.write(asked.model_copy(update={"settings": settings}), folder / "config.toml")
+    config.write(request.model_copy(update={"settings": settings}), folder / "config.toml")
     replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(folder)
-    write_disagreements(folder, lambda image: images.load_image(setup.manifest.root / image))
+    write_disagreements(folder, lambda image: images.load_image(context.manifest.root / image))
     write_report(folder)
 
 
-def _in_turn(parts: Sequence[Part], setups: dict[str, Setup], around: Surroundings) -> None:
-    for number, part in enumerate(parts, 1):
-        setup, folder = setups[part.label], around.folder
-        setup.progress.log(part.title(number, len(parts)))
-        like, info = part.like(setup.config, folder), replace(around.info, name=part.name)
-        strategy_run.run_strategy(part.name, setup, part.folder(folder), info, around.signals, like)
-        around.signals.raise_if_stopped()
+def _run_sequentially(jobs: Sequence[TrainingJob], contexts: dict[str, RunContext], info: RunInfo) -> None:
+    for number, job in enumerate(jobs, 1):
+        context = contexts[job.repeat]
+        context.progress.log(job.title(number, len(jobs)))
+        job.run(context, info)
+        context.signals.raise_if_stopped()
 
 
-def _at_once(parts: Sequence[Part], setup: Setup, around: Surroundings) -> None:
-    """Features first, by this process; then each training in a process of its own."""
-    hungry = next((part for part in parts if STRATEGIES[part.name].features), None)
-    if hungry and not (hungry.folder(around.folder) / "metrics.json").is_file():
-        setup.features.load("train")
-    payloads = {}
-    for number, part in enumerate(parts, 1):
-        payloads[part.title(number, len(parts))] = {
-            "folder": str(around.folder),
-            "part": [part.label, part.name],
-            "info": asdict(around.info),
-            "log_to": list(around.log_to),
-            "paid": setup.features.seconds if part == hungry and not part.label else 0.0,
-            "quiet": around.quiet,
-            "parent": os.getpid(),
-        }
+def _run_in_parallel(jobs: Sequence[TrainingJob], context: RunContext, info: RunInfo, parallel: int) -> None:
+    """Compute the features in this process, then run each training in a process of its own."""
+    first = next((job for job in jobs if STRATEGIES[job.strategy].features), None)
+    if first and not (first.folder(context.folder) / "metrics.json").is_file():
+        context.features.load("train")
+    requested = info.details["asked"].get("compute", {})
+    titles = {job.title(number, len(jobs)): job for number, job in enumerate(jobs, 1)}
 
-    def words(title: str, place: int) -> list[str]:
-        asked = _share(around.info.details["asked"], setup, place, around.parallel)
-        return [sys.executable, "-m", "topwork", "part", json.dumps({**payloads[title], "asked": asked})]
+    with tempfile.TemporaryDirectory() as payloads:
 
-    process_pool.run(list(payloads), words, around.parallel, around.signals, setup.progress.log)
+        def command(title: str, slot: int) -> list[str]:
+            job = titles[title]
+            payload = {
+                "kind": "comparison",
+                "parent": os.getpid(),
+                "folder": str(context.folder.absolute()),
+                "repeat": job.repeat,
+                "strategy": job.strategy,
+                "compute": _device_share(requested, context.compute.device.type, slot, parallel),
+                "feature_seconds": context.features.seconds if job == first and not job.repeat else 0.0,
+                "quiet": context.progress.quiet,
+            }
+            file = Path(payloads) / f"{len(os.listdir(payloads))}.json"
+            storage.write_json(file, payload)
+            return [sys.executable, "-m", "topwork", "worker", str(file)]
 
-
-def _share(asked: dict[str, Any], setup: Setup, place: int, devices: int) -> dict[str, Any]:
-    """What was asked, with the device of one of several places, or with its share of the cores."""
-    compute = dict(asked.get("compute", {}))
-    cores = max(1, len(os.sched_getaffinity(0)) // devices) if hasattr(os, "sched_getaffinity") else 1
-    if compute.get("threads", "auto") == "auto":
-        compute["threads"] = cores
-    if compute.get("workers", "auto") == "auto":
-        compute["workers"] = cores if setup.compute.device.type != "cpu" else cores // 2
-    if setup.compute.device.type == "cuda":
-        compute["device"] = f"cuda:{place}"
-    return {**asked, "compute": compute}
+        process_pool.run(list(titles), command, parallel, context.signals, context.progress.log)
 
 
-def train_part(payload: str) -> None:
-    """What one of these processes does.
-
-    Args:
-        payload: From ``_at_once``, as JSON.
-    """
-    given = json.loads(payload)
-    asked, folder, part = config.validate(Config, given["asked"]), Path(given["folder"]), Part(*given["part"])
-    exit_with_parent(given["parent"])
-    progress, silent = PlainProgress(given["quiet"]), make_progress(quiet=True)
-    progress.log_file.attach(folder / "train.log")
-    known: dict[str, Any] = given["info"]
-    info = RunInfo(**(known | {"name": part.name, "strategies": tuple(known["strategies"])}))
-    try:
-        with Signals("the comparison") as signals:
-            manifest = look_at_images(asked.data, silent)
-            folds = splits_of(asked, manifest)
-            setup = preparing.prepare(asked, manifest, folds[0], devices.resolve(asked.compute), silent, signals)
-            setup.progress, setup.tracking = (
-                progress,
-                Notifier(make_callbacks(given["log_to"], ()), progress.log, folder),
-            )
-            setup.paid = given["paid"]
-            own = {"": setup, **dict(preparing.repeats(setup, folds, signals))}[part.label]
-            with storage.FolderLock(part.folder(folder)):
-                strategy_run.run_strategy(
-                    part.name, own, part.folder(folder), info, signals, part.like(setup.config, folder)
-                )
-    except Interrupted as error:  # the comparison says so
-        sys.exit(error.exit_status)
+def _device_share(requested: dict[str, Any], device_type: str, slot: int, parallel: int) -> dict[str, Any]:
+    """The requested ``compute`` settings for one of several trainings: its own GPU, or its share of the cores."""
+    cores = max(1, len(os.sched_getaffinity(0)) // parallel) if hasattr(os, "sched_getaffinity") else 1
+    auto = {"threads": cores, "workers": cores // 2 if device_type == "cpu" else cores}
+    share = {name: value for name, value in auto.items() if requested.get(name, "auto") == "auto"}
+    return requested | share | ({"device": f"cuda:{slot}"} if device_type == "cuda" else {})
 
 
-def curve_names(asked: Config) -> list[str]:
-    """Strategies whose learning curve over labels is made: those that are quick, and those that were asked for."""
-    if asked.folds or "none" in asked.learning_curve:
+def _with_learning_curve(request: Config) -> list[str]:
+    """Strategies whose learning curve is computed: quick ones, and those in ``learning_curve``."""
+    if request.folds or "none" in request.learning_curve:
         return []
-    return [name for name in asked.strategies if STRATEGIES[name].quick or name in asked.learning_curve]
+    return [name for name in request.strategies if STRATEGIES[name].quick or name in request.learning_curve]

@@ -1,27 +1,28 @@
-"""One command: the stages in order. What needs torch lies in ``execution`` and is imported when needed.
+"""One command: its stages in order. Modules that need torch are imported when their stage begins.
 
-    images -> manifest -> split -> (device, backbone) -> strategy after strategy -> report
+    images -> manifest -> splits -> (device, backbone) -> strategy after strategy -> report
 
-Each stage writes its own files atomically and is skipped when they are there: that is how an interrupted comparison
-goes on.
+Each stage writes its files atomically and is skipped when they exist: that is how an interrupted command resumes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from topwork.backbones.packaged import find
 from topwork.compute.ranks import is_restart, launch_id, restarts, world
-from topwork.core import config as configuration
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
-from topwork.core.config import Config
+from topwork.core.config import Config, validate
 from topwork.core.errors import SettingsChanged
 from topwork.core.progress import PlainProgress, RichProgress
 from topwork.core.signals import Signals
@@ -37,19 +38,18 @@ class Job:
     """One command: a folder, a configuration, and the stages.
 
     Args:
-        asked: The configuration, with its wishes.
+        config: As requested, with its ``auto`` values.
         kind: ``"run"`` or ``"comparison"``.
-        out, resume, overwrite: See ``folders.choose``; a training that torchrun starts again resumes what it finds.
-        progress: To people.
-        log_to, callbacks: See ``tracking.make_callbacks``.
-        command: What was typed, for ``run.json``; empty for the words of this process.
+        out, resume, overwrite: See ``resolve_output_folder``; a training that torchrun restarts resumes what it finds.
+        progress: Messages to the user.
+        log_to, callbacks: See ``make_callbacks``.
+        command: The command line, for ``run.json``; empty for that of this process.
         parallel: Trainings of a comparison at the same time.
-
     """
 
     def __init__(
         self,
-        asked: Config,
+        config: Config,
         kind: str,
         out: Path | None,
         resume: bool,
@@ -61,39 +61,54 @@ class Job:
         parallel: int = 1,
     ) -> None:
         self.log_to = tuple(log_to)
-        self.callbacks = make_callbacks(log_to, callbacks)  # refused before anything is emptied
-        self.asked, self.kind, self.progress, self.command = asked, kind, progress, command or _words()
+        self.callbacks = make_callbacks(log_to, callbacks)  # refused before a folder is emptied
+        self.config, self.kind, self.progress, self.command = config, kind, progress, command or _command_line()
         if out is not None and (out / "run.json").is_file():
             resume |= is_restart(read_run_info(out).details.get("launch", ""))
         self.resume, self.parallel = resume, parallel
-        self.loading = threading.Thread(target=_load_torch, daemon=True)
-        self.folds: list[Splits] = []
-        self.device: Any = None  # resolved when the images are found, for torch is not loaded before
+        self.torch_import = threading.Thread(target=_import_torch, daemon=True)
         self.folder = run_folders.resolve_output_folder(self._name(), out, resume, overwrite and not resume)
-        if self.resume and not log_to:  # those that it was begun with go on
+        if self.resume and not log_to:  # those of the first start
             self.log_to = tuple(read_run_info(self.folder).details.get("log_to", ()))
             self.callbacks = make_callbacks(self.log_to, callbacks)
 
     def _name(self) -> str:
-        what = "compare" if self.kind == "comparison" else self.asked.strategies[0]
-        return "-".join(map(storage.slug, (Path(self.asked.data.path).name, what, self.asked.backbone.model)))
+        what = "compare" if self.kind == "comparison" else self.config.strategies[0]
+        return "-".join(map(storage.slug, (Path(self.config.data.path).name, what, self.config.backbone.model)))
 
     def resume_command(self) -> str:
-        """The command that goes on with it."""
+        """The command that resumes it."""
         if self.kind == "run":
             return f"topwork train --resume {shlex.quote(str(self.folder))}"
-        return f"topwork compare {shlex.quote(self.asked.data.path)} --out {shlex.quote(str(self.folder))} --resume"
+        return f"topwork compare {shlex.quote(self.config.data.path)} --out {shlex.quote(str(self.folder))} --resume"
+
+    def launch(self, processes: int, max_restarts: int) -> None:
+        """Run it in several processes of this machine."""
+        from topwork.compute.launch import launch
+
+        job = {
+            "config": self.config.model_dump(mode="json"),
+            "out": str(self.folder),
+            "resume": self.resume,
+            "quiet": self.progress.quiet,
+            "log_to": self.log_to,
+            "command": self.command,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "worker.json"
+            storage.write_json(file, {"kind": "train", "parent": os.getpid(), "job": job})
+            launch(["-m", "topwork", "worker", str(file)], self.resume_command(), processes, max_restarts)
 
     def run(self) -> None:
-        """All stages."""
+        """Run all stages."""
         try:
-            with storage.FolderLock(self.folder), Signals() as signals, _joined(signals):
+            with storage.FolderLock(self.folder), Signals() as signals, _process_group(signals):
                 storage.sweep_temporary(self.folder)
                 if self.resume:
                     signals.resume_command = self.resume_command()
-                    old = configuration.validate(Config, read_run_info(self.folder).details["asked"])
-                    refuse_changes(self.asked, old, self.folder)  # under the lock, for good
-                    extend(self.asked, self.folder)
+                    old = validate(Config, read_run_info(self.folder).details["asked"])
+                    refuse_changes(self.config, old, self.folder)  # again, under the lock
+                    extend(self.config, self.folder)
                 self.progress.log_file.attach(self.folder / "train.log")
                 self._stages(signals)
         except BaseException:
@@ -101,102 +116,91 @@ class Job:
             raise
         finally:
             self.progress.log_file.attach(None)
-            if self.loading.ident:
-                self.loading.join()  # an end in the middle of loading native code can crash
+            if self.torch_import.ident:
+                self.torch_import.join()  # an exit while native code is loaded can crash
 
     def _stages(self, signals: Signals) -> None:
-        from importlib.metadata import version
-
         self.progress.log(f"topwork {version('topwork')}; output goes to {self.folder}")
         if restarts():
-            self.progress.log(f"Started again, because a process has ended (restart {restarts()})")
-        manifest, splits = self._data()
+            self.progress.log(f"Restarted because a process died (restart {restarts()})")
+        manifest = look_at_images(self.config.data, self.progress, self._on_listing)
+        folds = splits_of(self.config, manifest)
+        for line in split_lines(manifest, folds[0]):
+            self.progress.log(line)
+        self._refuse_changed_images(manifest, folds[0])
         signals.raise_if_stopped()
+        from topwork.compute import devices
+        from topwork.pipeline.setup import make_context, run_details
+
+        config, device = self.config, devices.resolve(self.config.compute)
         if world().size > 1:
-            from topwork.pipeline.worker import tell_manifest
+            from topwork.pipeline.worker import broadcast_manifest
 
-            tell_manifest(self._exact(), manifest)
-        from topwork.pipeline import setup as preparing
-        from topwork.pipeline import strategy_run
-
-        setup = preparing.prepare(self.asked, manifest, splits, self.device, self.progress, signals)
-        setup.tracking = Notifier(self.callbacks, self.progress.log, self.folder)
+            compute = config.compute.model_copy(update={"precision": device[0].precision})  # the same in all processes
+            broadcast_manifest(config.model_copy(update={"compute": compute}), manifest)
+        notifier = Notifier(self.callbacks, self.progress.log, self.folder)
+        context = make_context(config, manifest, folds[0], device, self.folder, self.progress, signals, notifier)
         signals.resume_command = self.resume_command()
-        info = self._info(version("topwork"), {**setup.details(), "data": data_account(manifest, splits)})
+        info = self._info({**run_details(context), "data": data_account(manifest, folds[0])})
         if self.kind == "run":
-            strategy_run.run_strategy(self.asked.strategies[0], setup, self.folder, info, signals)
-        else:
-            from topwork.pipeline.comparison import Surroundings, compare
+            from topwork.pipeline.strategy_run import run_strategy
 
-            compare(
-                setup,
-                Surroundings(self.folder, info, self.folds, signals, self.log_to, self.parallel, self.progress.quiet),
-            )
+            run_strategy(config.strategies[0], context, info)
+        else:
+            from topwork.pipeline.comparison import compare
+
+            compare(context, info, folds, self.parallel)
         self.progress.log(f"All files are in {self.folder}")
 
-    def _found(self, listing: Listing) -> None:
-        """What can be said, and refused, before the images are decoded and timm is loaded: both may take long."""
-        self.loading.start()
+    def _on_listing(self, listing: Listing) -> None:
+        """Log, and refuse, what is known before the images are decoded and timm is loaded: both may take long."""
+        self.torch_import.start()
         classes = len({image.label for image in listing.images})
         self.progress.log(f"Data      {listing.name}: {len(listing.images):,} images found, {classes} classes")
         if listing.license:
-            self.progress.log(f"          licence of the images: {listing.license}")
+            self.progress.log(f"          license of the images: {listing.license}")
         from topwork.compute import devices
 
-        self.device = devices.resolve(self.asked.compute)
-        self.progress.log(f"Device    {self.device[0]}")
-        backbone = self.asked.backbone
+        self.progress.log(f"Device    {devices.resolve(self.config.compute)[0]}")
+        backbone = self.config.backbone
         packaged = find(backbone.model, backbone.weights)
         if packaged:
             self.progress.log(f"Backbone  {backbone.model}; weights: {packaged.summary}")
-        if not packaged or self.asked.settings:
-            from topwork.pipeline import setup as preparing
+        if not packaged or self.config.settings:
+            from topwork.pipeline.setup import check
 
-            preparing.check(self.asked, self.progress)
+            check(self.config, self.progress)
 
-    def _data(self) -> tuple[Manifest, Splits]:
-        manifest = look_at_images(self.asked.data, self.progress, self._found)
-        self.folds = splits_of(self.asked, manifest)
-        splits = self.folds[0]
-        for line in split_lines(manifest, splits):
-            self.progress.log(line)
+    def _refuse_changed_images(self, manifest: Manifest, splits: Splits) -> None:
         stored = self.folder / "split.csv"
-        if self.resume and stored.is_file() and (read_split(stored).ids != splits.ids or self._reweighed(manifest)):
+        if not self.resume or not stored.is_file():
+            return
+        file = self.folder / "manifest.csv"
+        weights = {row.id: row.weight for row in read_manifest_rows(file)} if file.is_file() else {}
+        reweighted = any(weights.get(row.id, row.weight) != row.weight for row in manifest.used)
+        if reweighted or read_split(stored).ids != splits.ids:
             raise SettingsChanged(
-                f"The images in {self.asked.data.path} are not those that {self.folder} was started with. Restore "
+                f"The images in {self.config.data.path} are not those that {self.folder} was started with. Restore "
                 "them, or choose another --out for a new run."
             )
-        return manifest, splits
 
-    def _reweighed(self, manifest: Manifest) -> bool:
-        """Whether an image counts for something else than when the run was started."""
-        stored = self.folder / "manifest.csv"
-        before = {row.id: row.weight for row in read_manifest_rows(stored)} if stored.is_file() else {}
-        return any(before.get(row.id, row.weight) != row.weight for row in manifest.used)
-
-    def _info(self, version: str, details: dict[str, Any]) -> RunInfo:
-        created = run_folders.now()
-        if (self.folder / "run.json").is_file():
-            created = read_run_info(self.folder).created
+    def _info(self, details: dict[str, Any]) -> RunInfo:
+        file = self.folder / "run.json"
+        created = read_run_info(self.folder).created if file.is_file() else run_folders.now()
         details = {
-            "asked": self.asked.model_dump(mode="json", exclude_none=True),
+            "asked": self.config.model_dump(mode="json", exclude_none=True),
             "command": self.command,
-            "topwork": version,
+            "topwork": version("topwork"),
             **({"log_to": list(self.log_to)} if self.log_to else {}),
             **({"launch": launch_id()} if launch_id() else {}),
             **details,
         }
-        return RunInfo(self.kind, self.folder.name, created, "running", self.asked.strategies, details)
-
-    def _exact(self) -> Config:
-        """What was asked, with the precision that all processes must share."""
-        compute = self.asked.compute.model_copy(update={"precision": self.device[0].precision})
-        return self.asked.model_copy(update={"compute": compute})
+        return RunInfo(self.kind, self.folder.name, created, "running", self.config.strategies, details)
 
 
 @contextlib.contextmanager
-def _joined(signals: Signals) -> Iterator[None]:
-    """Meet the other processes if there are any, and part from them at the end."""
+def _process_group(signals: Signals) -> Iterator[None]:
+    """Join the other processes if there are any, and leave them at the end."""
     if world().size == 1:
         yield
         return
@@ -208,11 +212,11 @@ def _joined(signals: Signals) -> Iterator[None]:
         collectives.destroy_process_group()
 
 
-def _words() -> str:
+def _command_line() -> str:
     program = Path(sys.argv[0])
     typed = "topwork" in program.name or program.parts[-2:] == ("topwork", "__main__.py")
     return shlex.join(["topwork", *sys.argv[1:]]) if typed else "from Python"
 
 
-def _load_torch() -> None:
-    from topwork.pipeline import strategy_run  # noqa: F401 - only to have torch and timm in memory while images are decoded
+def _import_torch() -> None:
+    from topwork.pipeline import strategy_run  # noqa: F401 - torch and timm load while images are decoded

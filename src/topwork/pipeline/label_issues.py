@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -64,7 +65,8 @@ def _out_of_fold_probabilities(
     from topwork.compute import devices
     from topwork.features import fit_normaliser
     from topwork.linear.selection import out_of_fold_probabilities
-    from topwork.pipeline import setup as preparing
+    from topwork.pipeline.setup import check, make_context
+    from topwork.training.callbacks import Notifier
 
     nothing = np.array([], dtype=np.int64)
     whole = Splits(
@@ -72,11 +74,12 @@ def _out_of_fold_probabilities(
         {"train": tuple(row.id for row in manifest.used), "val": (), "test": ()},
         {"train": labels, "val": nothing, "test": nothing},
     )
-    preparing.check(config, progress)
-    setup = preparing.prepare(config, manifest, whole, devices.resolve(config.compute), progress, signals)
-    features = setup.features.load("train")
+    check(config, progress)
+    device = devices.resolve(config.compute)
+    context = make_context(config, manifest, whole, device, Path(), progress, signals, Notifier())
+    features = context.features.load("train")
     features, folds = fit_normaliser(features)(features), _folds(manifest, config.seed)
-    return out_of_fold_probabilities(features, labels, len(manifest.classes), folds, str(setup.compute.device))
+    return out_of_fold_probabilities(features, labels, len(manifest.classes), folds, str(context.compute.device))
 
 
 def _without_small_classes(manifest: Manifest, notes: list[str]) -> Manifest:

@@ -2,14 +2,13 @@
 
 Each fit is written to ``labels/STRATEGY-DRAW.json`` when it is done, and not made again: that is how an
 interrupted curve goes on.
-Test judges every fit and chooses nothing: C, k and epochs are chosen on val as ever.
+Test judges every fit and make_progresss nothing: C, k and epochs are chosen on val as ever.
 """
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,50 +20,48 @@ from topwork.core.seeds import derive_seed
 from topwork.evaluation import learning_curve
 from topwork.features.subset import Held, Subset
 from topwork.strategies import STRATEGIES, load
-from topwork.strategies.base import Context
+from topwork.training.context import RunContext
 
 FOLDER = "labels"
 DRAWS = 3  # of the subsets, for what trains in seconds; one for what trains on images
 
 
-def learn(name: str, context: Context, run: Path, folder: Path) -> None:
-    """Train one strategy on every subset of every draw that is not there yet.
+def run_learning_curve(name: str, context: RunContext) -> None:
+    """Train one strategy on every subset of every draw that is not done yet, with the settings of its run.
 
     Args:
         name: Of the strategy.
-        context: Of its run.
-        run: Its finished run folder, for the settings.
-        folder: Of the comparison.
+        context: Of the comparison.
     """
-    splits, strategy = context.splits, load(name)
+    splits, strategy, comparison = context.splits, load(name), context.folder
     labels = splits.labels["train"]
-    steps = learning_curve.sizes(len(labels), context.classes)
+    sizes = learning_curve.sizes(len(labels), context.num_classes)
     draws = 1 if STRATEGIES[name].trains_network else DRAWS
-    settings = config.validate(strategy.Config, config.read(run / "config.toml").settings[name], name)
-    held = Held(context.features)
-    with context.progress.track(f"{name}: learning curve", draws * len(steps), "trainings") as bar:
+    settings = config.validate(strategy.Config, config.read(comparison / name / "config.toml").settings[name], name)
+    features = Held(context.features)
+    with context.progress.track(f"{name}: learning curve", draws * len(sizes), "trainings") as bar:
         for draw in range(draws):
-            path = folder / FOLDER / f"{name}-{draw}.json"
+            path = comparison / FOLDER / f"{name}-{draw}.json"
             done: dict[str, Any] = storage.read_json(path)["wrong"] if path.is_file() else {}
             order = learning_curve.nested(labels, derive_seed(context.seed, "labels", draw))
-            for size in steps:
+            for size in sizes:
                 if str(size) not in done:
                     rows = np.sort(order[:size])
-                    own = folder / FOLDER / f"{name}-{draw}-{size}"
-                    inside = replace(
-                        context, splits=_part(splits, rows), features=Subset(held, rows), folder=own,
+                    folder = comparison / FOLDER / f"{name}-{draw}-{size}"
+                    subset = replace(
+                        context, splits=_subset(splits, rows), features=Subset(features, rows), folder=folder,
                         progress=make_progress(quiet=True),
                     )  # fmt: skip
-                    fitted = strategy.fit(strategy.resolve(settings, inside), inside)
-                    wrong = fitted.scores("test").argmax(axis=1) != splits.labels["test"]
+                    trained = strategy.fit(strategy.resolve(settings, subset), subset)
+                    wrong = trained.scores("test").argmax(axis=1) != splits.labels["test"]
                     done[str(size)] = np.flatnonzero(wrong).tolist()
                     storage.write_json(path, {"strategy": name, "draw": draw, "wrong": done})
-                    shutil.rmtree(own, ignore_errors=True)
+                    shutil.rmtree(folder, ignore_errors=True)
                 bar.advance()
                 context.signals.raise_if_stopped()
 
 
-def _part(splits: Splits, rows: np.ndarray) -> Splits:
+def _subset(splits: Splits, rows: np.ndarray) -> Splits:
     ids, labels = splits.ids["train"], splits.labels["train"]
     return replace(
         splits,

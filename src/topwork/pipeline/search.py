@@ -17,11 +17,12 @@ import numpy as np
 from topwork.core import config, storage
 from topwork.core.progress import make_progress
 from topwork.evaluation import metrics
-from topwork.strategies.base import Context, Strategy
+from topwork.strategies.base import Strategy
+from topwork.training.context import RunContext
 from topwork.training.search_space import draw
 
 
-def tune(strategy: Strategy, base: Any, given: set[str], context: Context, trials: int) -> Any:
+def tune(strategy: Strategy, base: Any, given: set[str], context: RunContext, trials: int) -> Any:
     """The settings that do best on val.
 
     Args:
@@ -54,7 +55,7 @@ def tune(strategy: Strategy, base: Any, given: set[str], context: Context, trial
     return config.validate(strategy.Config, results[best]["settings"], strategy.name)
 
 
-def _trial(strategy: Strategy, wanted: dict[str, Any], context: Context, folder: Path) -> dict[str, Any]:
+def _trial(strategy: Strategy, wanted: dict[str, Any], context: RunContext, folder: Path) -> dict[str, Any]:
     path = folder / "trial.json"
     if path.is_file():
         return storage.read_json(path)

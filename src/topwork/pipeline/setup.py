@@ -1,16 +1,18 @@
-"""What all runs of a command share: device, backbone, features. Needs torch; ``job`` calls it when torch is loaded."""
+"""The context that all trainings of a command share: device, backbone, features. Needs torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from topwork import backbones
 from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
-from topwork.core import config, run_folders
+from topwork.core import run_folders
 from topwork.core.artifacts import Manifest, Splits
+from topwork.core.config import ComputeConfig, Config, validate
 from topwork.core.errors import ConfigError
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
@@ -18,70 +20,113 @@ from topwork.data.sources import find_source
 from topwork.features import FeatureStore
 from topwork.strategies import load
 from topwork.training.callbacks import Notifier
+from topwork.training.context import RunContext
 
-TRAINED_BYTES = 20  # of a parameter: itself, gradient, two moments, average, each float32
-FULL = 0.8  # of a GPU's memory; activations take the rest
-
-
-@dataclass
-class Setup:
-    """What all runs of a command share."""
-
-    config: config.Config
-    manifest: Manifest
-    splits: Splits
-    compute: devices.DeviceContext
-    backbone: backbones.Backbone
-    source: backbones.WeightsSource
-    features: FeatureStore
-    progress: Progress
-    tracking: Notifier = field(default_factory=Notifier)
-    paid: float = 0.0  # seconds in which another process computed features for it
-
-    def details(self) -> dict[str, Any]:
-        """Facts for ``run.json`` and the report."""
-        backbone = self.backbone
-        whole, classifier = backbones.parameter_tensors(backbone.model)
-        return {
-            "backbone": {
-                "model": backbone.model,
-                "weights": backbone.summary,
-                "license": backbone.license,
-                "parameters": backbone.parameters,
-                "features": backbone.feature_dim,
-                "input": str(backbone.spec),
-                "digest": backbone.weights_hash,
-                "account": f"{whole} parameter tensors, {classifier} of them in its own classifier",
-            },
-            "device": {
-                "device": self.compute.name,
-                "precision": self.compute.precision,
-                "threads": self.compute.threads,
-            },
-        }
+BYTES_PER_PARAMETER = 20  # trained in float32: the parameter, its gradient, two moments, its average
+MAX_MEMORY_SHARE = 0.8  # of a GPU; activations need the rest
 
 
-def repeats(setup: Setup, folds: Sequence[Splits], signals: Signals) -> Iterator[tuple[str, Setup]]:
-    """What further trainings of the same strategies get, each with a name: further folds, or further seeds.
+def make_context(
+    config: Config,
+    manifest: Manifest,
+    splits: Splits,
+    device: tuple[devices.DeviceContext, ComputeConfig],
+    folder: Path,
+    progress: Progress,
+    signals: Signals,
+    notifier: Notifier,
+) -> RunContext:
+    """Create the backbone and log its size; the context of all trainings of a command.
 
     Args:
-        setup: Of the first.
-        splits: All folds, the first included; empty without folds.
-        signals: From people.
+        config: As requested, with its ``auto`` values.
+        manifest, splits: The images.
+        device: From ``devices.resolve``.
+        folder: Of the run or comparison.
+        progress, signals, notifier: See ``RunContext``.
     """
-    asked = setup.config
+    requested = config.backbone
+    source = backbones.find_weights(requested.model, requested.weights)
+    size = None if requested.img_size == "auto" else requested.img_size
+    crop_pct = None if requested.crop_pct == "auto" else requested.crop_pct
+    backbone = backbones.create(requested.model, source, size, crop_pct=crop_pct)
+    compute, resolved_compute = _decide_sharding(device, backbone.parameters)
+    spec = backbone.spec
+    progress.log(
+        f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; input {spec}"
+    )
+    data: dict[str, str | float] = {"source": find_source(config.data.source, config.data.path).name}
+    if config.data.test_fraction == "auto":
+        data["test_fraction"] = manifest.test_fraction
+    resolved = config.model_copy(
+        update={
+            "compute": resolved_compute,
+            "backbone": requested.model_copy(update={"img_size": spec.size, "crop_pct": crop_pct or spec.crop_pct}),
+            "data": config.data.model_copy(update=data),
+        }
+    )
+    features = FeatureStore(backbone, manifest, splits, compute, _feature_cache(), progress, signals)
+    return RunContext(
+        resolved, manifest, splits, compute, backbone, source, features, folder, progress, signals, notifier
+    )
+
+
+def repeat_contexts(context: RunContext, folds: Sequence[Splits]) -> Iterator[tuple[str, RunContext]]:
+    """Names and contexts of the repeats of a comparison: the other folds, or the other seeds.
+
+    Args:
+        context: Of the first.
+        folds: All folds, the first included; only the first without cross-validation.
+    """
+    config = context.config
     for number, splits in enumerate(folds[1:], 2):
-        store = FeatureStore(
-            setup.backbone, setup.manifest, splits, setup.compute, run_folders.cache_folder() / "features",
-            setup.progress, signals,
+        features = FeatureStore(
+            context.backbone, context.manifest, splits, context.compute, _feature_cache(), context.progress,
+            context.signals,
         )  # fmt: skip
-        yield f"fold-{number}", replace(setup, splits=splits, features=store)
-    for seed in range(asked.seed + 1, asked.seed + asked.n_seeds):
-        yield f"seed-{seed}", replace(setup, config=asked.model_copy(update={"seed": seed}))
+        yield f"fold-{number}", replace(context, splits=splits, features=features)
+    for seed in range(config.seed + 1, config.seed + config.n_seeds):
+        yield f"seed-{seed}", replace(context, config=config.model_copy(update={"seed": seed}))
 
 
-def check(asked: config.Config, progress: Progress) -> None:
-    """Refuse a backbone that is not there and settings that a strategy does not allow; say where weights come from.
+def _feature_cache() -> Path:
+    return run_folders.cache_folder() / "features"
+
+
+def _decide_sharding(
+    device: tuple[devices.DeviceContext, ComputeConfig], parameters: int
+) -> tuple[devices.DeviceContext, ComputeConfig]:
+    """Decide whether trained networks are sharded over the devices; all processes must call it."""
+    compute, resolved = device
+    shard = resolved.fsdp
+    if shard == "auto":
+        memory, needed = devices.total_memory(compute), parameters * BYTES_PER_PARAMETER
+        shard = bool(collectives.all_reduce_max(int(memory is not None and needed > memory * MAX_MEMORY_SHARE)))
+    shard &= world().size > 1
+    return replace(compute, fsdp=shard), resolved.model_copy(update={"fsdp": shard})
+
+
+def run_details(context: RunContext) -> dict[str, Any]:
+    """Facts about backbone and device, for ``run.json`` and the report."""
+    backbone, compute = context.backbone, context.compute
+    tensors, in_classifier = backbones.parameter_tensors(backbone.model)
+    return {
+        "backbone": {
+            "model": backbone.model,
+            "weights": backbone.summary,
+            "license": backbone.license,
+            "parameters": backbone.parameters,
+            "features": backbone.feature_dim,
+            "input": str(backbone.spec),
+            "digest": backbone.weights_hash,
+            "account": f"{tensors} parameter tensors, {in_classifier} of them in its own classifier",
+        },
+        "device": {"device": compute.name, "precision": compute.precision, "threads": compute.threads},
+    }
+
+
+def check(config: Config, progress: Progress) -> None:
+    """Refuse an unknown backbone and invalid settings of strategies; log where the weights come from.
 
     Raises:
         ConfigError: Naming each setting.
@@ -89,74 +134,16 @@ def check(asked: config.Config, progress: Progress) -> None:
         WeightsError: It has no pretrained weights.
         UsageError: The file of weights does not exist.
     """
-    name, weights = asked.backbone.model, asked.backbone.weights
-    backbones.check_name(name)
-    source = backbones.find_weights(name, weights)
-    if not source.packaged:  # else it was said before timm was loaded
-        progress.log(f"Backbone  {name}; weights: {source.summary}")
-    faults = []
-    for name in asked.strategies:
+    model = config.backbone.model
+    backbones.check_name(model)
+    source = backbones.find_weights(model, config.backbone.weights)
+    if not source.packaged:  # else it was logged before timm was loaded
+        progress.log(f"Backbone  {model}; weights: {source.summary}")
+    errors = []
+    for name in config.strategies:
         try:
-            config.validate(load(name).Config, asked.settings.get(name, {}), name)
+            validate(load(name).Config, config.settings.get(name, {}), name)
         except ConfigError as error:
-            faults.append(str(error))
-    if faults:
-        raise ConfigError(" ".join(faults))
-
-
-def _sharded(
-    device: tuple[devices.DeviceContext, config.ComputeConfig], parameters: int
-) -> tuple[devices.DeviceContext, config.ComputeConfig]:
-    """Decide whether networks that are trained whole are cut over the devices; all processes must call it."""
-    compute, resolved = device
-    shard = resolved.fsdp
-    if shard == "auto":
-        room = devices.total_memory(compute)
-        shard = bool(collectives.all_reduce_max(int(room is not None and parameters * TRAINED_BYTES > room * FULL)))
-    shard &= world().size > 1
-    return replace(compute, fsdp=shard), resolved.model_copy(update={"fsdp": shard})
-
-
-def prepare(
-    asked: config.Config,
-    manifest: Manifest,
-    splits: Splits,
-    device: tuple[devices.DeviceContext, config.ComputeConfig],
-    progress: Progress,
-    signals: Signals,
-) -> Setup:
-    """Make the backbone, and say what it is.
-
-    Args:
-        asked: With its wishes.
-        manifest: The images.
-        split: Their parts.
-        device: What ``devices.resolve`` gave.
-        progress: To people.
-        signals: From people.
-    """
-    wish = asked.backbone
-    source = backbones.find_weights(wish.model, wish.weights)
-    size = None if wish.img_size == "auto" else wish.img_size
-    kept = None if wish.crop_pct == "auto" else wish.crop_pct
-    backbone = backbones.create(wish.model, source, size, crop_pct=kept)
-    compute, resolved_compute = _sharded(device, backbone.parameters)
-    progress.log(
-        f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; "
-        f"input {backbone.spec}"
-    )
-    spec = backbone.spec
-    data: dict[str, Any] = {"source": find_source(asked.data.source, asked.data.path).name}
-    if asked.data.test_fraction == "auto":
-        data["test_fraction"] = manifest.test_fraction
-    resolved = asked.model_copy(
-        update={
-            "compute": resolved_compute,
-            "backbone": wish.model_copy(update={"img_size": spec.size, "crop_pct": kept or spec.crop_pct}),
-            "data": asked.data.model_copy(update=data),
-        }
-    )
-    features = FeatureStore(
-        backbone, manifest, splits, compute, run_folders.cache_folder() / "features", progress, signals
-    )
-    return Setup(resolved, manifest, splits, compute, backbone, source, features, progress)
+            errors.append(str(error))
+    if errors:
+        raise ConfigError(" ".join(errors))

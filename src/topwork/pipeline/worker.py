@@ -1,66 +1,122 @@
-"""What all processes of a training but rank 0 do: they get what they need from it, train with it and write nothing."""
+"""The processes that topwork starts itself: ``topwork worker FILE``, whose JSON payload says what to do.
+
+``train``: one of the processes of ``topwork train --devices N``. Rank 0 runs the job; the others, here and under
+torchrun, train with it and write nothing. ``comparison``: one training of ``topwork compare --devices N``.
+"""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import uuid
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from topwork.compute import collectives, devices
-from topwork.core import config
-from topwork.core.artifacts import ImageRow, Manifest
-from topwork.core.progress import make_progress
-from topwork.core.signals import Signals
+from topwork.compute.ranks import world
+from topwork.core import storage
+from topwork.core.artifacts import ImageRow, Manifest, read_run_info
+from topwork.core.config import Config, validate
+from topwork.core.errors import Interrupted
+from topwork.core.progress import PlainProgress, make_progress
+from topwork.core.signals import Signals, exit_with_parent
+from topwork.data.inspect_dataset import look_at_images
 from topwork.data.splits import splits_of
-from topwork.pipeline import setup as preparing
-from topwork.pipeline import strategy_run
-from topwork.pipeline.outputs import take_part
+from topwork.features import FeatureStore
+from topwork.pipeline.comparison import TrainingJob
+from topwork.pipeline.job import Job
+from topwork.pipeline.outputs import evaluate_as_worker
+from topwork.pipeline.setup import make_context, repeat_contexts
 from topwork.strategies import STRATEGIES, load
+from topwork.training.callbacks import Notifier, make_callbacks
+from topwork.training.context import RunContext
 
 _ROW = [field.name for field in fields(ImageRow)]
 _MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows"}]
 
 
-def tell_manifest(asked: config.Config, manifest: Manifest) -> None:
-    """Rank 0: say what is trained on what."""
+def run_worker(file: Path) -> None:
+    """Do what a payload says.
+
+    Args:
+        file: JSON: ``kind``, ``parent`` (a process id), and the fields that ``Job.launch`` or ``comparison`` writes.
+    """
+    payload: dict[str, Any] = storage.read_json(file)
+    exit_with_parent(payload["parent"])
+    if payload["kind"] == "comparison":
+        _train_job(payload)
+    elif world().is_main:
+        job: dict[str, Any] = payload["job"]
+        config, folder, progress = (
+            validate(Config, job.pop("config")),
+            Path(job.pop("out")),
+            make_progress(job.pop("quiet")),
+        )
+        Job(config, "run", folder, overwrite=False, progress=progress, **job).run()
+    else:
+        train_with_rank_0()
+
+
+def _train_job(payload: dict[str, Any]) -> None:
+    folder, job = Path(payload["folder"]), TrainingJob(payload["repeat"], payload["strategy"])
+    info = read_run_info(folder)
+    config = validate(Config, {**info.details["asked"], "compute": payload["compute"]})
+    progress, silent = PlainProgress(payload["quiet"]), make_progress(quiet=True)
+    progress.log_file.attach(folder / "train.log")
+    notifier = Notifier(make_callbacks(info.details.get("log_to", ()), ()), progress.log, folder)
+    try:
+        with Signals("the comparison") as signals:
+            manifest = look_at_images(config.data, silent)
+            folds, device = splits_of(config, manifest), devices.resolve(config.compute)
+            context = make_context(config, manifest, folds[0], device, folder, silent, signals, notifier)
+            context = replace(context, progress=progress)
+            context = {"": context, **dict(repeat_contexts(context, folds))}[job.repeat]
+            with storage.FolderLock(job.folder(folder)):
+                job.run(context, info, payload["feature_seconds"])
+    except Interrupted as error:  # the comparison says so
+        sys.exit(error.exit_status)
+
+
+def broadcast_manifest(config: Config, manifest: Manifest) -> None:
+    """Rank 0: send the configuration and the images to the other processes."""
     rows = [[getattr(row, name) for name in _ROW] for row in manifest.rows]
     facts = {name: getattr(manifest, name) for name in _MANIFEST}
     collectives.broadcast(
-        {"asked": asked.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "manifest": facts}
+        {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "manifest": facts}
     )
 
 
-def help_main() -> None:
-    """The others: take part in one training until rank 0 has finished it.
+def train_with_rank_0() -> None:
+    """The other processes: train together with rank 0 until it has finished the run.
 
     Raises:
-        LostProcess: Rank 0, or another, has ended before.
+        PeerLost: Rank 0, or another process, has died.
         Interrupted: A signal came to any process.
     """
     with Signals() as signals:
         collectives.init_process_group()
         with collectives.translate_lost_peer(signals):
-            told: dict[str, Any] = collectives.receive_broadcast()[0]
-            asked = config.validate(config.Config, told["asked"])
-            rows = tuple(ImageRow(**dict(zip(_ROW, row, strict=True))) for row in told["rows"])
-            manifest = Manifest(Path(told["root"]), rows, **told["manifest"])
-            (splits,) = splits_of(asked, manifest)
-            device, progress = devices.resolve(asked.compute), make_progress(quiet=True)
-            setup = preparing.prepare(asked, manifest, splits, device, progress, signals)
-            _help(asked.strategies[0], setup, signals)
+            message: dict[str, Any] = collectives.receive_broadcast()[0]
+            config = validate(Config, message["config"])
+            rows = tuple(ImageRow(**dict(zip(_ROW, row, strict=True))) for row in message["rows"])
+            manifest = Manifest(Path(message["root"]), rows, **message["manifest"])
+            (splits,) = splits_of(config, manifest)
+            device, progress = devices.resolve(config.compute), make_progress(quiet=True)
+            folder = Path(tempfile.gettempdir()) / uuid.uuid4().hex  # never created
+            context = make_context(config, manifest, splits, device, folder, progress, signals, Notifier())
+            _train_strategy(config.strategies[0], context)
             collectives.destroy_process_group()
 
 
-def _help(name: str, setup: preparing.Setup, signals: Signals) -> None:
+def _train_strategy(name: str, context: RunContext) -> None:
     if not STRATEGIES[name].trains_network:
-        setup.features.extract_as_worker()
+        assert isinstance(context.features, FeatureStore)
+        context.features.extract_as_worker()
         return
     strategy = load(name)
     settings = collectives.receive_broadcast()[0]
-    if settings is None:  # it was done before
+    if settings is None:  # the run is already done
         return
-    context = strategy_run.context_of(setup, Path(tempfile.gettempdir()) / uuid.uuid4().hex, signals)  # never made
-    fitted = strategy.fit(config.validate(strategy.Config, settings, name), context)
-    take_part(fitted, setup.splits, setup.config.seed)
+    trained = strategy.fit(validate(strategy.Config, settings, name), context)
+    evaluate_as_worker(trained, context.splits, context.seed)

@@ -1,11 +1,9 @@
-"""What a strategy is given, and what it gives back."""
+"""The protocol of a strategy, and what it returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,92 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.backbones import Backbone, layer_groups
-from topwork.compute.collectives import any_stop_requested
-from topwork.compute.devices import DeviceContext
-from topwork.core.artifacts import EpochRecord, Manifest, Splits
-from topwork.core.config import BaseConfig
-from topwork.core.progress import Progress
-from topwork.core.signals import Signals
-from topwork.data.batches import train_weights
-from topwork.features import Features
-from topwork.training.checkpoint import CheckpointStore, ShardStore
-from topwork.training.image_task import Answers, Classifier, ImageData
-from topwork.training.loop import Session
+from topwork.backbones import layer_groups
+from topwork.core.artifacts import EpochRecord
+from topwork.training.context import RunContext
+from topwork.training.image_task import Classifier, NetworkOutputs
 from topwork.training.search_space import Space
 from topwork.training.state import Position
 
-SAVE_SECONDS = 30.0  # a head on cached features trains in less; an image epoch takes longer
 BLOCK = 32  # rows that a head is given at once: the last bits of a product depend on how many there are
-
-
-@dataclass
-class Context:
-    """The surroundings of one run.
-
-    Attributes:
-        manifest, split: The images.
-        backbone: The pretrained network, frozen and shared; a strategy that changes weights asks ``new_backbone``.
-        new_backbone: Makes a network of its own; pretrained or, with a seed, random.
-        features: Features of the frozen backbone.
-        compute: Device and precision.
-        seed: Of the run.
-        folder: The run folder.
-        progress, signals: To and from people.
-        epoch_done: Called with each epoch of a training with epochs.
-    """
-
-    manifest: Manifest
-    splits: Splits
-    backbone: Backbone
-    new_backbone: Callable[[bool], Backbone]
-    features: Features
-    compute: DeviceContext
-    seed: int
-    folder: Path
-    progress: Progress
-    signals: Signals
-    epoch_done: Callable[[EpochRecord], None] = lambda _: None
-
-    @property
-    def classes(self) -> int:
-        """K."""
-        return len(self.splits.classes)
-
-    @cached_property
-    def weights(self) -> np.ndarray | None:
-        """What each image of train counts in the loss; see ``train_weights``."""
-        return train_weights(self.manifest, self.splits)
-
-    @cached_property
-    def images(self) -> ImageData:
-        """The images as the training core wants them."""
-        backbone = self.backbone
-        return ImageData(self.manifest, self.splits, backbone.spec, self.compute, self.seed, backbone.dynamic_size)
-
-    def session(self, name: str, config: BaseConfig, quiet: bool = False) -> Session:
-        """Surroundings of ``loop.fit`` whose checkpoints belong to these resolved settings.
-
-        Args:
-            name: Of the strategy.
-            config: Resolved.
-            quiet: For trainings of seconds, which of several processes rank 0 does alone.
-        """
-        plan = {
-            "strategy": name,
-            "seed": self.seed,
-            "model": self.backbone.model,
-            "weights": self.backbone.weights_hash,
-            "train": len(self.splits.ids["train"]),
-            **config.model_dump(mode="json"),
-        }
-        stores = ShardStore if self.compute.fsdp and not quiet else CheckpointStore
-        store = stores(self.folder / "checkpoints", plan, self.progress.log, shared=not quiet)
-        seconds = SAVE_SECONDS if quiet else 0.0
-        asked = self.signals.stop_requested if quiet else partial(any_stop_requested, self.signals)
-        return Session(
-            self.compute, store, self.progress, self.signals.raise_if_stopped, asked, quiet, seconds, self.epoch_done
-        )
 
 
 @dataclass(frozen=True)
@@ -141,11 +61,11 @@ class Strategy(Protocol):
     Config: type[Any]
     search: Space  # what ``--trials`` tries
 
-    def resolve(self, config: Any, context: Context) -> Any:
+    def resolve(self, config: Any, context: RunContext) -> Any:
         """The settings with every ``auto`` turned into a number; may time a few steps."""
         ...
 
-    def fit(self, config: Any, context: Context) -> TrainedStrategy:
+    def fit(self, config: Any, context: RunContext) -> TrainedStrategy:
         """Train on the train part, choose on the val part, or go on where a killed training was."""
         ...
 
@@ -227,9 +147,9 @@ def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:
         return torch.cat([head(block).double() for block in filled.split(BLOCK)])[: len(rows)].numpy()
 
 
-def whole_network(model: nn.Module, position: Position, context: Context, notes: list[str]) -> TrainedStrategy:
+def whole_network(model: nn.Module, position: Position, context: RunContext, notes: list[str]) -> TrainedStrategy:
     """What a strategy gives back that trained a ``Classifier`` on images, with the weights of the best epoch on val."""
-    answers, epochs = Answers(model, context.images), len(position.history)
+    answers, epochs = NetworkOutputs(model, context), len(position.history)
     return TrainedStrategy(
         scores=answers.scores,
         kind="logit",

@@ -20,7 +20,6 @@ from topwork.data.transforms import TrainTransform
 from topwork.features import FeatureCache, feature_key
 from topwork.strategies.base import (
     CalibratedScores,
-    Context,
     TrainedStrategy,
     linear_head,
     network_groups,
@@ -28,6 +27,7 @@ from topwork.strategies.base import (
 )
 from topwork.strategies.linear_head import fit_linear_head
 from topwork.training.cached_stages import StageStore, stage_task
+from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
 from topwork.training.loop import Task, fit
 from topwork.training.plan import resolve
@@ -77,20 +77,20 @@ class Finetune(CalibratedScores):
         layer_decay=Options((0.7, 0.8, 0.85, 0.9, 1.0)),
     )
 
-    def resolve(self, config: FinetuneConfig, context: Context) -> FinetuneConfig:
+    def resolve(self, config: FinetuneConfig, context: RunContext) -> FinetuneConfig:
         """Epochs: 5 to 40 by the number of images, on a CPU what some five minutes allow."""
         new = lambda settings: self._task(settings, context, fitted=False)  # noqa: E731
         if config.freeze_stages:
             config = config.model_copy(update={"compile": False})
-        return resolve(config, context.images, new, limits=(5, 40), cpu_minutes=4.75)
+        return resolve(config, context, new, limits=(5, 40), cpu_minutes=4.75)
 
-    def _task(self, config: FinetuneConfig, context: Context, fitted: bool) -> Task:
+    def _task(self, config: FinetuneConfig, context: RunContext, fitted: bool) -> Task:
         backbone = context.new_backbone(True)
         cut = StageSplit(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
-        head = nn.Linear(backbone.feature_dim, context.classes)
+        head = nn.Linear(backbone.feature_dim, context.num_classes)
         if fitted:
             weight, bias = fit_linear_head(
-                context.features, context.splits, str(context.compute.device), context.weights
+                context.features, context.splits, str(context.compute.device), context.image_weights
             )
             head.weight.data, head.bias.data = torch.from_numpy(weight), torch.from_numpy(bias)
         else:
@@ -101,24 +101,25 @@ class Finetune(CalibratedScores):
         groups = network_groups(model, config.weight_decay, config.layer_decay)
         if cut:
             return stage_task(model, groups, config, config.views, self._store(cut, backbone, config, context))
-        return image_task(model, groups, config, context.images)
+        return image_task(model, groups, config, context)
 
-    def _store(self, cut: StageSplit, backbone: Backbone, config: FinetuneConfig, context: Context) -> StageStore:
+    def _store(self, cut: StageSplit, backbone: Backbone, config: FinetuneConfig, context: RunContext) -> StageStore:
         """In the run folder, for it can be large; with everything in its key that decides a view."""
         assert isinstance(config.train_size, int)
-        images, compute = context.images, context.compute
-        transform = TrainTransform(config, images.spec, config.train_size, context.seed)
-        front = compute.to_channels_last(cast_weights(fuse_batchnorm(backbone.module, images.spec.size), compute.dtype))
+        compute = context.compute
+        transform = TrainTransform(config, context.spec, config.train_size, context.seed)
+        fused = fuse_batchnorm(backbone.module, context.spec.size)
+        front = compute.to_channels_last(cast_weights(fused, compute.dtype))
         augmentation = config.model_dump(include={"train_size", "min_crop_area", "flip", "randaugment"})
         settings = {"stages": config.freeze_stages, "seed": context.seed, **augmentation}
         key = feature_key(backbone, compute, "folded", EVAL_BATCH) | settings
         cache = FeatureCache(context.folder / STAGES, key, context.progress.log)
-        return StageStore(cut, front, images, transform, cache, context.progress, context.signals)
+        return StageStore(cut, front, context, transform, cache)
 
-    def fit(self, config: FinetuneConfig, context: Context) -> TrainedStrategy:
+    def fit(self, config: FinetuneConfig, context: RunContext) -> TrainedStrategy:
         """Fit the head, train all layers, keep the best epoch on val."""
         task = self._task(config, context, fitted=config.head == "fitted")
-        position = fit(task, config, context.seed, context.session(self.name, config), self.name)
+        position = fit(task, config, context, self.name)
         fitted = whole_network(task.model, position, context, _notes(config))
         if not config.freeze_stages:
             return fitted

@@ -16,8 +16,9 @@ from torch.nn import functional
 
 from topwork.core.config import BaseConfig
 from topwork.features import NormaliserModule, fit_normaliser
-from topwork.strategies.base import CalibratedScores, Context, TrainedStrategy, head_scores
+from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores
 from topwork.strategies.linear_head import head_tensors
+from topwork.training.context import RunContext
 from topwork.training.search_space import Options, space
 
 TEMPERATURE = 0.07
@@ -67,21 +68,21 @@ class KNN(CalibratedScores):
     Config = KNNConfig
     search = space(neighbours=Options(tuple((k,) for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100))))
 
-    def resolve(self, config: KNNConfig, context: Context) -> KNNConfig:
+    def resolve(self, config: KNNConfig, context: RunContext) -> KNNConfig:
         """At most as many neighbours as training images."""
         images = len(context.splits.ids["train"])
         allowed = tuple(sorted({min(k, images) for k in config.neighbours}))
         return config.model_copy(update={"neighbours": allowed})
 
-    def fit(self, config: KNNConfig, context: Context) -> TrainedStrategy:
+    def fit(self, config: KNNConfig, context: RunContext) -> TrainedStrategy:
         """Store the training features, choose k on the validation set."""
         start = time.monotonic()
         features, labels = context.features.load("train"), context.splits.labels
         normalise = fit_normaliser(features)
-        tensors = head_tensors(normalise, {"labels": labels["train"], "classes": np.array(context.classes)})
+        tensors = head_tensors(normalise, {"labels": labels["train"], "classes": np.array(context.num_classes)})
         tensors["bank"] = functional.normalize(torch.from_numpy(normalise(features)), dim=1).half()
-        if context.weights is not None:
-            tensors["weights"] = torch.from_numpy(context.weights).float()
+        if context.image_weights is not None:
+            tensors["weights"] = torch.from_numpy(context.image_weights).float()
         val = context.features.load("val")
 
         def accuracy(k: int) -> float:

@@ -14,8 +14,9 @@ from torch import nn
 from topwork.core.config import LinearClassifierConfig
 from topwork.linear.heads import LinearHead
 from topwork.linear.selection import select_c
-from topwork.strategies.base import CalibratedScores, Context, TrainedStrategy, head_scores
+from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores
 from topwork.strategies.linear_head import head_tensors, normalised_splits
+from topwork.training.context import RunContext
 from topwork.training.search_space import LogRange, space
 
 
@@ -32,11 +33,11 @@ class Linear(CalibratedScores):
     Config = LinearConfig
     search = space(grid=LogRange(1e-4, 10.0, single=True))
 
-    def resolve(self, config: LinearConfig, context: Context) -> LinearConfig:
+    def resolve(self, config: LinearConfig, context: RunContext) -> LinearConfig:
         """As it is: no setting is ``auto``."""
         return config
 
-    def fit(self, config: LinearConfig, context: Context) -> TrainedStrategy:
+    def fit(self, config: LinearConfig, context: RunContext) -> TrainedStrategy:
         """Fit one classifier per C, keep the one that is best on the validation set or over the held-out folds."""
         normalise, data = normalised_splits(context.features, context.splits)
         start = time.monotonic()
@@ -46,8 +47,8 @@ class Linear(CalibratedScores):
                 bar.advance()
                 context.signals.raise_if_stopped()
 
-            device, weights = str(context.compute.device), context.weights
-            found = select_c("softmax", config, data, context.classes, device, context.seed, on_step, weights)
+            device, weights = str(context.compute.device), context.image_weights
+            found = select_c("softmax", config, data, context.num_classes, device, context.seed, on_step, weights)
         seconds = time.monotonic() - start
         weight, bias = found.model.weight, found.model.bias
         tensors = head_tensors(normalise, {"weight": weight, "bias": bias})

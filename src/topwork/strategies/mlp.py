@@ -14,7 +14,8 @@ from topwork.core import seeds
 from topwork.core.config import TrainingConfig
 from topwork.data.batches import Targets
 from topwork.features import NormaliserModule, fit_normaliser
-from topwork.strategies.base import CalibratedScores, Context, TrainedStrategy, head_scores, tensor_count
+from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores, tensor_count
+from topwork.training.context import RunContext
 from topwork.training.image_task import class_weights
 from topwork.training.loop import Batch, Task, fit
 from topwork.training.search_space import LogRange, Options, space
@@ -73,15 +74,15 @@ class MLP(CalibratedScores):
         label_smoothing=Options((0.0, 0.05, 0.1, 0.2)),
     )
 
-    def resolve(self, config: MLPConfig, context: Context) -> MLPConfig:
+    def resolve(self, config: MLPConfig, context: RunContext) -> MLPConfig:
         """There is nothing to resolve."""
         return config
 
-    def _head(self, config: MLPConfig, context: Context) -> nn.Sequential:
+    def _head(self, config: MLPConfig, context: RunContext) -> nn.Sequential:
         normaliser = fit_normaliser(context.features.load("train"))
         torch.manual_seed(seeds.derive_seed(context.seed, "head"))
         mean, scale = torch.from_numpy(normaliser.mean), torch.tensor(normaliser.scale)
-        return _layers(mean, scale, config.hidden, context.classes, config.dropout).to(context.compute.device)
+        return _layers(mean, scale, config.hidden, context.num_classes, config.dropout).to(context.compute.device)
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """Normalisation and the two layers."""
@@ -90,7 +91,7 @@ class MLP(CalibratedScores):
         head.load_state_dict(tensors)
         return head
 
-    def fit(self, config: MLPConfig, context: Context) -> TrainedStrategy:
+    def fit(self, config: MLPConfig, context: RunContext) -> TrainedStrategy:
         """Train the head, keep the best epoch on val."""
         device, labels = context.compute.device, context.splits.labels
         model = self._head(config, context)
@@ -115,15 +116,16 @@ class MLP(CalibratedScores):
             ],
             _FeatureBatches(
                 torch.from_numpy(views).to(device),
-                Targets(labels["train"], context.classes, context.weights),
+                context.targets,
                 config.batch_size,
                 context.seed,
             ),
             lambda batch, _: (batch[0], batch[1].to(device)),
             evaluate,
-            class_weights(config, labels["train"], context.classes, device),
+            class_weights(config, labels["train"], context.num_classes, device),
+            quick=True,
         )
-        position = fit(task, config, context.seed, context.session(self.name, config, quiet=True), self.name)
+        position = fit(task, config, context, self.name)
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
         head = self.head(tensors)
         return TrainedStrategy(

@@ -10,12 +10,12 @@ from topwork.core import seeds
 from topwork.core.config import ImageTrainingConfig
 from topwork.strategies.base import (
     CalibratedScores,
-    Context,
     TrainedStrategy,
     linear_head,
     network_groups,
     whole_network,
 )
+from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, image_task
 from topwork.training.loop import Task, fit
 from topwork.training.plan import resolve
@@ -40,23 +40,23 @@ class Scratch(CalibratedScores):
         min_crop_area=Options((0.3, 0.5, 0.8)),
     )
 
-    def resolve(self, config: ScratchConfig, context: Context) -> ScratchConfig:
+    def resolve(self, config: ScratchConfig, context: RunContext) -> ScratchConfig:
         """Epochs: 10 to 100 by the number of images, on a CPU what two minutes allow."""
         new = lambda settings: self._task(settings, context)  # noqa: E731
-        return resolve(config, context.images, new, limits=(10, 100), cpu_minutes=2.0)
+        return resolve(config, context, new, limits=(10, 100), cpu_minutes=2.0)
 
-    def _task(self, config: ScratchConfig, context: Context) -> Task:
+    def _task(self, config: ScratchConfig, context: RunContext) -> Task:
         backbone = context.new_backbone(False)
         torch.manual_seed(seeds.derive_seed(context.seed, "head"))
-        model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, context.classes))
+        model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, context.num_classes))
         context.compute.to_channels_last(model)
         groups = network_groups(model, config.weight_decay, 1.0)
-        return image_task(model, groups, config, context.images)
+        return image_task(model, groups, config, context)
 
-    def fit(self, config: ScratchConfig, context: Context) -> TrainedStrategy:
+    def fit(self, config: ScratchConfig, context: RunContext) -> TrainedStrategy:
         """Train, keep the best epoch on val."""
         task = self._task(config, context)
-        position = fit(task, config, context.seed, context.session(self.name, config), self.name)
+        position = fit(task, config, context, self.name)
         notes = [
             f"scratch saw {len(position.history)} epochs. Published trainings from random weights take hundreds to "
             "over a thousand; its figure says what this budget gives, not what the network could reach."

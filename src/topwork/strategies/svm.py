@@ -21,8 +21,9 @@ from topwork.core.config import LinearClassifierConfig
 from topwork.core.errors import ConfigError
 from topwork.linear.heads import LinearHead, RBFHead
 from topwork.linear.selection import Selected, select_c, select_first_best
-from topwork.strategies.base import CalibratedScores, Context, TrainedStrategy, head_scores, scaled_softmax
+from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores, scaled_softmax
 from topwork.strategies.linear_head import head_tensors, normalised_splits
+from topwork.training.context import RunContext
 from topwork.training.search_space import LogRange, space
 
 MAX_RBF_CLASSES = 200  # the kernel has a classifier for each pair of classes: 19,900
@@ -46,7 +47,7 @@ class SVM(CalibratedScores):
     Config = SVMConfig
     search = space(grid=LogRange(1e-5, 1.0, single=True))
 
-    def resolve(self, config: SVMConfig, context: Context) -> SVMConfig:
+    def resolve(self, config: SVMConfig, context: RunContext) -> SVMConfig:
         """The values of C that suit the kernel.
 
         Raises:
@@ -55,14 +56,14 @@ class SVM(CalibratedScores):
         rbf = config.kernel == "rbf"
         if rbf and config.folds:
             raise ConfigError("svm.folds needs the linear kernel. Set svm.folds = 0; the validation set chooses C.")
-        if rbf and context.classes > MAX_RBF_CLASSES:
+        if rbf and context.num_classes > MAX_RBF_CLASSES:
             raise ConfigError(
-                f"svm.kernel = 'rbf' supports at most {MAX_RBF_CLASSES} classes, and there are {context.classes:,}. "
-                "Use svm.kernel = 'linear'."
+                f"svm.kernel = 'rbf' supports at most {MAX_RBF_CLASSES} classes, and there are "
+                f"{context.num_classes:,}. Use svm.kernel = 'linear'."
             )
         return config.model_copy(update={"grid": config.grid or (RBF_CS if rbf else LINEAR_CS)})
 
-    def fit(self, config: SVMConfig, context: Context) -> TrainedStrategy:
+    def fit(self, config: SVMConfig, context: RunContext) -> TrainedStrategy:
         """Fit one SVM per C, keep the one that is best on the validation set or over the held-out folds."""
         normalise, data = normalised_splits(context.features, context.splits)
         start, device = time.monotonic(), str(context.compute.device)
@@ -73,12 +74,14 @@ class SVM(CalibratedScores):
                 context.signals.raise_if_stopped()
 
             if config.kernel == "linear":
-                found = select_c("hinge", config, data, context.classes, device, context.seed, on_step, context.weights)
+                found = select_c(
+                    "hinge", config, data, context.num_classes, device, context.seed, on_step, context.image_weights
+                )
                 c, accuracy = found.c, found.accuracy
                 trained = {"weight": found.model.weight, "bias": found.model.bias}
                 arrays = trained
             else:
-                c, accuracy, arrays = _fit_rbf(sorted(config.grid), data, on_step, context.weights)
+                c, accuracy, arrays = _fit_rbf(sorted(config.grid), data, on_step, context.image_weights)
                 trained = {name: arrays[name] for name in ("dual", "bias")}
         seconds = time.monotonic() - start
         tensors = head_tensors(normalise, {"scale": np.array(normalise.scale), **arrays})

@@ -18,12 +18,11 @@ from torch import nn
 from topwork.backbones import StageSplit
 from topwork.core import seeds
 from topwork.core.config import ImageTrainingConfig
-from topwork.core.progress import Progress
-from topwork.core.signals import Signals
 from topwork.data.batches import Targets, eval_batches, view_batches
 from topwork.data.transforms import TrainTransform, normalise
 from topwork.features import FeatureCache
-from topwork.training.image_task import EVAL_BATCH, Classifier, ImageData, class_weights, training_mode, val_score
+from topwork.training.context import RunContext
+from topwork.training.image_task import EVAL_BATCH, Classifier, class_weights, training_mode, val_score
 from topwork.training.loop import Batch, Task
 
 SHARD_BYTES = 64 * 2**20
@@ -37,22 +36,19 @@ class StageStore:
     Attributes:
         cut: Where the network is cut.
         front: The network up to the cut, as fast as can be; on its device.
-        data: The images.
+        context: Of the training.
         transform: Makes views 1, 2, ...
         cache: Where it is kept; its key holds everything but image and view.
-        progress, signals: To and from people.
     """
 
     cut: StageSplit
     front: nn.Module
-    data: ImageData
+    context: RunContext
     transform: TrainTransform
     cache: FeatureCache
-    progress: Progress
-    signals: Signals
 
     def __post_init__(self) -> None:
-        self._content = {row.id: bytes.fromhex(row.sha256) for row in self.data.manifest.used}
+        self._content = {row.id: bytes.fromhex(row.sha256) for row in self.context.manifest.used}
 
     def _key(self, view: int, image: str) -> bytes:
         return hashlib.sha256(
@@ -70,32 +66,32 @@ class StageStore:
         missing = [pairs[i] for i in self.cache.missing([self._key(*pair) for pair in pairs])]
         if not missing:
             return
-        size = int(np.prod(self.cut.shape)) * self.data.compute.dtype.itemsize
-        self.progress.log(
+        size = int(np.prod(self.cut.shape)) * self.context.compute.dtype.itemsize
+        self.context.progress.log(
             f"  Frozen stages: {len(missing):,} views of images are computed once; up to "
             f"{len(missing) * size / 1e9:.1f} GB on disk until the training is done"
         )
         waiting: list[np.ndarray] = []
         done = held = 0
-        with self.progress.track("frozen stages", len(missing)) as step:
+        with self.context.progress.track("frozen stages", len(missing)) as step:
             for z in self._computed(missing):
                 waiting.append(z)
                 held += len(z)
                 step.advance(len(z))
-                stop = self.signals.stop_requested()
+                stop = self.context.signals.stop_requested()
                 if held * z[0].nbytes >= SHARD_BYTES or done + held == len(missing) or stop:
                     keys = [self._key(*pair) for pair in missing[done : done + held]]
                     self.cache.add(keys, np.concatenate(waiting))
                     done, held, waiting = done + held, 0, []
                 if stop:
-                    self.signals.raise_if_stopped()
+                    self.context.signals.raise_if_stopped()
 
     def _computed(self, missing: Sequence[tuple[int, str]]) -> Iterator[np.ndarray]:
         """Pieces of at most a batch, in the order of ``missing``, in which view 0 comes first."""
         plain = [image for view, image in missing if view == 0]
         augmented = [(view, image) for view, image in missing if view]
         number = {image: i for i, image in enumerate(dict.fromkeys(image for _, image in augmented))}
-        root, spec, workers = self.data.manifest.root, self.data.spec, self.data.compute.workers
+        root, spec, workers = self.context.manifest.root, self.context.spec, self.context.compute.workers
         keys = [(view, number[image]) for view, image in augmented]
         if plain:
             yield from self._run(eval_batches(root, plain, spec, EVAL_BATCH, workers))
@@ -103,10 +99,10 @@ class StageStore:
             yield from self._run(view_batches(root, list(number), spec, self.transform, keys, EVAL_BATCH, workers))
 
     def _run(self, batches: Iterator[tuple[torch.Tensor, int]]) -> Iterator[np.ndarray]:
-        compute = self.data.compute
+        compute = self.context.compute
         for pixels, count in batches:
             with torch.inference_mode(), compute.autocast():
-                z = self.cut.forward_frozen(self.front, normalise(pixels, self.data.spec, compute.device))
+                z = self.cut.forward_frozen(self.front, normalise(pixels, self.context.spec, compute.device))
             z = z[:count].to(compute.dtype).contiguous().cpu()
             yield (z.view(torch.int16) if z.dtype == torch.bfloat16 else z).numpy()
 
@@ -158,8 +154,8 @@ def stage_task(
         views: Augmented views of each image.
         store: Of the frozen stages.
     """
-    data, cut, device = store.data, store.cut, store.data.compute.device
-    splits = data.splits
+    context, cut, device = store.context, store.cut, store.context.compute.device
+    splits = context.splits
 
     def forward(z: torch.Tensor) -> torch.Tensor:
         return model.head(cut.forward_rest(z))
@@ -170,11 +166,11 @@ def stage_task(
     def evaluate() -> tuple[float, float]:
         images, logits = splits.ids["val"], []
         store.fill([0], images)
-        with torch.inference_mode(), data.compute.autocast():
+        with torch.inference_mode(), context.compute.autocast():
             for start in range(0, len(images), EVAL_BATCH):
                 logits.append(forward(store.read(0, images[start : start + EVAL_BATCH]).to(device)).float().cpu())
         return val_score(torch.cat(logits), splits.labels["val"])
 
-    batches = StageBatches(store, splits.ids["train"], data.targets, config.batch_size, data.seed, views)
+    batches = StageBatches(store, splits.ids["train"], context.targets, config.batch_size, context.seed, views)
     weights = class_weights(config, splits.labels["train"], len(splits.classes), device)
     return Task(model, groups, batches, prepare, evaluate, weights, training_mode(model, config, cut.frozen), forward)

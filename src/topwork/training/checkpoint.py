@@ -19,7 +19,9 @@ from topwork.compute.collectives import all_reduce_max, broadcast, broadcast_fro
 from topwork.compute.ranks import world
 from topwork.core import storage
 from topwork.core.checkpoint_files import CheckpointFiles, Files, State
+from topwork.core.config import TrainingConfig
 from topwork.core.errors import SettingsChanged, StorageError
+from topwork.training.context import RunContext
 from topwork.training.state import Position, Room, Tensors
 
 STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
@@ -176,6 +178,27 @@ class ShardStore(CheckpointStore):
             raise StorageError(f"A process cannot read the checkpoint in {self._folder}: {error}.") from error
         best = safetensors.torch.load(state.best[BEST]) if state and state.best else {}
         return Checkpoint(tensors, position, best)
+
+
+def open_store(context: RunContext, name: str, config: TrainingConfig, shared: bool) -> CheckpointStore:
+    """The checkpoints of a training in its run folder; only a training with the same settings resumes from them.
+
+    Args:
+        context: Of the training.
+        name: Of the strategy.
+        config: Resolved settings.
+        shared: Whether all processes train together; if not, rank 0 trains alone.
+    """
+    plan = {
+        "strategy": name,
+        "seed": context.seed,
+        "model": context.backbone.model,
+        "weights": context.backbone.weights_hash,
+        "train": len(context.splits.ids["train"]),
+        **config.model_dump(mode="json"),
+    }
+    stores = ShardStore if context.compute.fsdp and shared else CheckpointStore
+    return stores(context.folder / "checkpoints", plan, context.progress.log, shared)
 
 
 def _bytes(tensors: Tensors) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from torch.nn import functional
 
 from topwork.backbones import convert_sync_batchnorm
 from topwork.compute import collectives
-from topwork.compute.devices import DeviceContext, compile_quietly, keep_depthwise_in_float32
+from topwork.compute.devices import compile_quietly, keep_depthwise_in_float32
 from topwork.compute.ranks import world
-from topwork.core.artifacts import InputSpec, Manifest, Splits
 from topwork.core.config import ImageTrainingConfig, TrainingConfig
-from topwork.data.batches import Targets, TrainBatches, eval_batches, train_weights
+from topwork.data.batches import TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, normalise
+from topwork.training.context import RunContext
 from topwork.training.loop import Batch, Task
 
 EVAL_BATCH = 32
@@ -37,79 +36,53 @@ class Classifier(nn.Module):
         return self.head(self.backbone(x))
 
 
-@dataclass(frozen=True)
-class ImageData:
-    """The images of a run and how they are fed.
-
-    Attributes:
-        manifest, split: The images.
-        spec: What the network is fed.
-        compute: Device and precision.
-        seed: Of the run.
-        dynamic_size: Whether the network also takes other sizes.
-    """
-
-    manifest: Manifest
-    splits: Splits
-    spec: InputSpec
-    compute: DeviceContext
-    seed: int
-    dynamic_size: bool = True
-
-    @property
-    def targets(self) -> Targets:
-        """Of the train part."""
-        return Targets(self.splits.labels["train"], len(self.splits.classes), train_weights(self.manifest, self.splits))
-
-    def logits(self, model: nn.Module, split: str) -> np.ndarray:
-        """Logits of a part in the order of the split, float32 (N, K)."""
-        return self.outputs(model, self.splits.ids[split])[0]
-
-    def outputs(self, model: nn.Module, ids: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``."""
-        assert isinstance(model, Classifier)
-        model.eval()
-        logits, features = collectives.map_batches(ids, EVAL_BATCH, lambda share: self._outputs(model, share))
-        return logits.numpy(), features.numpy()
-
-    def _outputs(self, model: Classifier, ids: Sequence[str]) -> list[torch.Tensor]:
-        compute, logits, features = self.compute, [], []
-        # not inference_mode: the weights of a model that is cut over devices, brought together in it, would never train
-        with torch.no_grad(), compute.autocast():
-            for pixels, count in eval_batches(self.manifest.root, ids, self.spec, EVAL_BATCH, compute.workers):
-                y = model.backbone(normalise(pixels, self.spec, compute.device))
-                logits.append(model.head(y)[:count].float().cpu())
-                features.append(y[:count].float().cpu())
-        return [torch.cat(logits), torch.cat(features)]
+def outputs(model: nn.Module, ids: Sequence[str], context: RunContext) -> tuple[np.ndarray, np.ndarray]:
+    """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``."""
+    assert isinstance(model, Classifier)
+    model.eval()
+    logits, features = collectives.map_batches(ids, EVAL_BATCH, lambda share: _outputs(model, share, context))
+    return logits.numpy(), features.numpy()
 
 
-class Answers:
-    """What a network that was trained whole says about the parts: each is run through it once.
+def _outputs(model: Classifier, ids: Sequence[str], context: RunContext) -> list[torch.Tensor]:
+    spec, compute, logits, features = context.spec, context.compute, [], []
+    # not inference_mode: the gathered weights of a sharded model would never train again
+    with torch.no_grad(), compute.autocast():
+        for pixels, count in eval_batches(context.manifest.root, ids, spec, EVAL_BATCH, compute.workers):
+            y = model.backbone(normalise(pixels, spec, compute.device))
+            logits.append(model.head(y)[:count].float().cpu())
+            features.append(y[:count].float().cpu())
+    return [torch.cat(logits), torch.cat(features)]
+
+
+class NetworkOutputs:
+    """Logits and features of a trained network for each split, computed once.
 
     Args:
-        model: With its final weights.
-        data: The images.
+        model: A ``Classifier`` with its final weights.
+        context: Of the training.
     """
 
-    def __init__(self, model: nn.Module, data: ImageData) -> None:
-        self._model, self._data = model, data
+    def __init__(self, model: nn.Module, context: RunContext) -> None:
+        self._model, self._context = model, context
         self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def _part(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+    def _load(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         if split not in self._known:
-            self._known[split] = self._data.outputs(self._model, self._data.splits.ids[split])
+            self._known[split] = outputs(self._model, self._context.splits.ids[split], self._context)
         return self._known[split]
 
     def scores(self, split: str) -> np.ndarray:
         """Logits float32 (N, K) in the order of the split."""
-        return self._part(split)[0]
+        return self._load(split)[0]
 
-    def features(self, split: str, rows: np.ndarray | None = None) -> np.ndarray:
-        """Features float32 (N, D) of a part, or of some rows of it."""
-        if rows is None or split in self._known:
-            return self._part(split)[1] if rows is None else self._part(split)[1][rows]
-        ids = self._data.splits.ids[split]
-        return self._data.outputs(self._model, [ids[i] for i in rows])[1]
+    def features(self, split: str, indices: np.ndarray | None = None) -> np.ndarray:
+        """Features float32 (N, D) of a split, or of some of its images."""
+        if indices is None or split in self._known:
+            features = self._load(split)[1]
+            return features if indices is None else features[indices]
+        ids = self._context.splits.ids[split]
+        return outputs(self._model, [ids[i] for i in indices], self._context)[1]
 
 
 def class_weights(
@@ -150,16 +123,18 @@ def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
-def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTrainingConfig, data: ImageData) -> Task:
-    """The task of training a classifier, already on its device, on the train part of the data."""
+def image_task(
+    model: Classifier, groups: list[dict[str, Any]], config: ImageTrainingConfig, context: RunContext
+) -> Task:
+    """The task of training a classifier, already on its device, on the training images."""
     assert isinstance(config.train_size, int)
-    if world().size > 1 and config.batch_norm == "update" and data.compute.device.type == "cuda":
+    if world().size > 1 and config.batch_norm == "update" and context.compute.device.type == "cuda":
         model.backbone = convert_sync_batchnorm(model.backbone)
-    keep_depthwise_in_float32(model, data.compute)
-    splits, spec, device = data.splits, data.spec, data.compute.device
+    keep_depthwise_in_float32(model, context.compute)
+    splits, spec, device = context.splits, context.spec, context.compute.device
     train, labels = splits.ids["train"], splits.labels["train"]
-    transform = TrainTransform(config, spec, config.train_size, data.seed)
-    mixer, place = Mixer(config, len(splits.classes), data.seed), world()
+    transform = TrainTransform(config, spec, config.train_size, context.seed)
+    mixer, place = Mixer(config, len(splits.classes), context.seed), world()
     extra = int(place.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of a share's first image
 
     def prepare(batch: Batch, step: int) -> Batch:
@@ -171,19 +146,19 @@ def image_task(model: Classifier, groups: list[dict[str, Any]], config: ImageTra
         model,
         groups,
         TrainBatches(
-            data.manifest.root,
+            context.manifest.root,
             train,
-            data.targets,
+            context.targets,
             spec,
             transform,
             config.batch_size,
-            data.seed,
-            data.compute.workers,
+            context.seed,
+            context.compute.workers,
             place.shard_bounds,
             neighbour=bool(extra),
         ),
         prepare,
-        lambda: val_score(torch.from_numpy(data.logits(model, "val")), splits.labels["val"]),
+        lambda: val_score(torch.from_numpy(outputs(model, splits.ids["val"], context)[0]), splits.labels["val"]),
         class_weights(config, labels, len(splits.classes), device),
         training_mode(model, config),
         compile_quietly(model) if config.compile is True else None,

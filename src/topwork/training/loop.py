@@ -16,21 +16,23 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.compute.collectives import to_local
+from topwork.compute.collectives import any_stop_requested, to_local
 from topwork.compute.devices import DeviceContext
 from topwork.core import seeds
 from topwork.core.artifacts import EpochRecord
 from topwork.core.config import TrainingConfig
 from topwork.core.errors import StorageError, TopworkError
-from topwork.core.progress import Progress, Tracker, duration
+from topwork.core.progress import Tracker, duration
 from topwork.training import schedule
-from topwork.training.checkpoint import CheckpointStore
+from topwork.training.checkpoint import open_store
+from topwork.training.context import RunContext
 from topwork.training.data_parallel import Replicas
 from topwork.training.state import Averages, Position, Tensors, pack, room, unpack
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 UNREAD = 64  # steps of a GPU between two looks at the loss
 SAVE_WITHIN = 300.0  # seconds of an epoch that a kill may cost
+SAVE_SECONDS = 30.0  # between two checkpoints of a quick training; the last epoch is always saved
 CLOCK = 16  # steps between two looks at the time, on which several processes must agree
 
 
@@ -60,6 +62,7 @@ class Task:
         train_mode: Puts the model into training mode; a strategy keeps layers out of it here.
         forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or a part of it.
         shared: Whether ``batches`` gives each of several processes its share of a batch.
+        quick: Whether rank 0 alone trains it, in seconds: no epoch is logged, and few are saved.
     """
 
     model: nn.Module
@@ -71,61 +74,37 @@ class Task:
     train_mode: Callable[[], None] | None = None
     forward: Callable[[torch.Tensor], torch.Tensor] | None = None
     shared: bool = False
+    quick: bool = False
 
 
-@dataclass
-class Session:
-    """The surroundings of a training: where it runs, saves and reports to.
-
-    Attributes:
-        compute: Device and precision.
-        store: Checkpoints.
-        progress: Reports to people.
-        interrupted: Raises ``Interrupted`` if a signal has come; called with nothing unsaved.
-        stop_asked: Whether a signal has come.
-        quiet_epochs: Say nothing about single epochs (for trainings of seconds).
-        save_seconds: Least time between two checkpoints; the last epoch is always saved.
-        epoch_done: Called with each epoch, once it is saved if that is due.
-    """
-
-    compute: DeviceContext
-    store: CheckpointStore
-    progress: Progress
-    interrupted: Callable[[], None]
-    stop_asked: Callable[[], bool]
-    quiet_epochs: bool = False
-    save_seconds: float = 0.0
-    epoch_done: Callable[[EpochRecord], None] = lambda _: None
-
-
-def fit(task: Task, config: TrainingConfig, seed: int, session: Session, name: str) -> Position:
+def fit(task: Task, config: TrainingConfig, context: RunContext, name: str) -> Position:
     """Train until the planned epochs are over or patience is; the model ends with the weights of the best epoch on val.
 
     Args:
         task: What is trained.
         config: Resolved settings; ``epochs`` is a number.
-        seed: Of the run.
-        session: Surroundings.
-        name: For people.
+        context: Of the training; its folder gets the checkpoints.
+        name: Of the strategy.
 
     Raises:
         Interrupted: A signal came; the step was finished and saved.
         TopworkError: The loss is not finite any more.
     """
-    return _Training(task, config, seed, session, name).run()
+    return _Training(task, config, context, name).run()
 
 
 class _Training:
-    def __init__(self, task: Task, config: TrainingConfig, seed: int, session: Session, name: str) -> None:
+    def __init__(self, task: Task, config: TrainingConfig, context: RunContext, name: str) -> None:
         assert isinstance(config.epochs, int)
-        self.task, self.config, self.seed, self.session, self.name = task, config, seed, session, name
+        self.task, self.config, self.context, self.name = task, config, context, name
+        self.store = open_store(context, name, config, shared=not task.quick)
         self.total = config.epochs * len(task.batches)
-        self.replicas = _replicas(task, session.compute)
+        self.replicas = _replicas(task, context.compute)
         self.optimizer = make_optimizer(task.groups, config)
         self.averages = Averages(task.model, config.ema_decay)
         self.position = Position(pieces=config.micro_batches)
         self.best: Tensors = {}
-        self.scaler = torch.amp.GradScaler(session.compute.device.type, enabled=session.compute.precision == "float16")
+        self.scaler = torch.amp.GradScaler(context.compute.device.type, enabled=context.compute.precision == "float16")
         self._unread: list[torch.Tensor] = []  # losses of steps that a GPU may still be at
         self._saved = self._start = time.monotonic()
 
@@ -133,7 +112,7 @@ class _Training:
         self._restore()
         steps = len(self.task.batches)
         self._start -= self.position.seconds
-        with self.session.progress.track(self.name, self.total, "steps", self.position.step) as bar:
+        with self.context.progress.track(self.name, self.total, "steps", self.position.step) as bar:
             while len(self.position.history) < self.total // steps and not self.position.stopped_early:
                 epoch = len(self.position.history) + 1
                 self._train_epoch(epoch, self.position.step - (epoch - 1) * steps, bar)
@@ -142,20 +121,20 @@ class _Training:
         return self.position
 
     def _restore(self) -> None:
-        checkpoint = self.session.store.load(partial(room, self.task.model, self.optimizer))
+        checkpoint = self.store.load(partial(room, self.task.model, self.optimizer))
         if checkpoint:
             unpack(checkpoint.tensors, self.task.model, self.optimizer, self.averages)
             self.position, self.best = checkpoint.position, checkpoint.best
             if self.position.scaler:
                 self.scaler.load_state_dict(self.position.scaler)
-            self.session.progress.log(f"  {self.name}: goes on from step {self.position.step} of {self.total}")
+            self.context.progress.log(f"  {self.name}: goes on from step {self.position.step} of {self.total}")
 
     def _train_epoch(self, epoch: int, first: int, bar: Tracker) -> None:
         (self.task.train_mode or self.task.model.train)()
         for batch in self.task.batches.epoch(epoch, first):
             self._step(batch)
             bar.advance()
-            if self.session.stop_asked():
+            if self._stop_requested():
                 self._stop()
             if self.position.step % CLOCK == 0 and self._is_due(SAVE_WITHIN):
                 self._save_if_possible()
@@ -167,7 +146,7 @@ class _Training:
         x, target = self.task.prepare(batch, position.step)
         while True:
             try:
-                torch.manual_seed(seeds.derive_seed(self.seed, "step", position.step, *self.replicas.salt))
+                torch.manual_seed(seeds.derive_seed(self.context.seed, "step", position.step, *self.replicas.salt))
                 loss = self._gradients(x, target)
                 break
             except torch.OutOfMemoryError:
@@ -175,7 +154,7 @@ class _Training:
                 if position.pieces >= len(x):
                     raise
                 position.pieces *= 2
-                self.session.progress.log(f"  {self.name}: memory is short; batches go in {position.pieces} pieces")
+                self.context.progress.log(f"  {self.name}: memory is short; batches go in {position.pieces} pieces")
         self._unread.append(loss)
         if loss.device.type == "cpu" or len(self._unread) == UNREAD:
             self._read_losses()
@@ -214,7 +193,7 @@ class _Training:
         parts = list(zip(x.chunk(self.position.pieces), target.chunk(self.position.pieces), strict=True))
         for number, (part, goal) in enumerate(parts, 1):
             with self.replicas.adding_up(number == len(parts)):
-                with self.session.compute.autocast():
+                with self.context.compute.autocast():
                     logits = self.replicas(part)
                 loss = self._loss(logits.float(), goal) * (self._weight(goal) / whole)
                 self.scaler.scale(loss).backward()
@@ -255,32 +234,36 @@ class _Training:
         position.history.append(record)
         position.loss_sum = 0.0
         position.stopped_early = 0 < self.config.patience <= epoch - position.best_epoch
-        stop = self.session.stop_asked()
+        stop = self._stop_requested()
         over = position.step >= self.total or position.stopped_early
         if stop:
             self._save()  # one that fails is an error here, for 'saved' must be true
-        elif over or self._is_due(self.session.save_seconds):
+        elif over or self._is_due(SAVE_SECONDS if self.task.quick else 0.0):
             self._save_if_possible()
         self._report(record)  # once it is saved: an epoch that was reported is never lost
         if stop:
-            self.session.interrupted()
+            self.context.signals.raise_if_stopped()
 
     def _report(self, record: EpochRecord) -> None:
-        self.session.epoch_done(record)
-        if self.session.quiet_epochs:
+        self.context.on_epoch(record)
+        if self.task.quick:
             return
         done = time.monotonic() - self._start
         left = done / record.step * (self.total - record.step)
-        self.session.progress.log(
+        self.context.progress.log(
             f"  {self.name}  epoch {record.epoch}/{self.config.epochs}  train loss {record.train_loss:.3f}  "
             f"val loss {record.val_loss:.3f}  val accuracy {record.val_accuracy:.1%}{' *' if record.best else '  '}  "
             f"{duration(done)}{f', about {duration(left)} left' if record.step < self.total else ''}"
         )
 
+    def _stop_requested(self) -> bool:
+        signals = self.context.signals
+        return signals.stop_requested() if self.task.quick else any_stop_requested(signals)
+
     def _stop(self) -> None:
         """Save and leave; a save that fails is an error here, for 'saved' must be true."""
         self._save()
-        self.session.interrupted()
+        self.context.signals.raise_if_stopped()
 
     def _is_due(self, seconds: float) -> bool:
         return self.replicas.any(time.monotonic() - self._saved >= seconds)
@@ -290,7 +273,7 @@ class _Training:
         try:
             self._save()
         except StorageError as error:
-            self.session.progress.log(f"  {self.name}: not saved: {error} Training goes on.")
+            self.context.progress.log(f"  {self.name}: not saved: {error} Training goes on.")
 
     def _save(self) -> None:
         self._read_losses()
@@ -299,7 +282,7 @@ class _Training:
         self.position.scaler = self.scaler.state_dict()
         tensors = pack(self.task.model, self.optimizer, self.averages)
         best_step = self.position.best_epoch * len(self.task.batches)
-        self.session.store.save(tensors, self.position, self.best, best_step)
+        self.store.save(tensors, self.position, self.best, best_step)
 
 
 def _replicas(task: Task, compute: DeviceContext) -> Replicas:

@@ -15,7 +15,8 @@ from topwork.core.config import ImageTrainingConfig
 from topwork.core.errors import UsageError
 from topwork.data.transforms import normalise
 from topwork.training import schedule
-from topwork.training.image_task import EVAL_BATCH, ImageData
+from topwork.training.context import RunContext
+from topwork.training.image_task import EVAL_BATCH
 from topwork.training.loop import Task, make_optimizer
 
 COMPILED_VISITS = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms an image: docs/speed.md
@@ -24,7 +25,7 @@ C = TypeVar("C", bound=ImageTrainingConfig)
 
 def resolve(
     config: C,
-    data: ImageData,
+    context: RunContext,
     new_task: Callable[[C], Task],
     limits: tuple[int, int],
     cpu_minutes: float,
@@ -33,7 +34,7 @@ def resolve(
 
     Args:
         config: Settings with wishes.
-        data: What is trained on.
+        context: Of the training.
         new_task: Builds a task that is used for timing and thrown away.
         limits: Least and most epochs that ``auto`` gives.
         cpu_minutes: The time budget on a CPU if neither epochs nor minutes were asked for.
@@ -41,23 +42,23 @@ def resolve(
     Raises:
         UsageError: The network does not take crops of the size that was asked for.
     """
-    on_cpu = data.compute.device.type == "cpu"
-    config = config.model_copy(update={"train_size": _train_size(config, data)})
-    epochs = _epochs(config, data, new_task, limits, cpu_minutes if on_cpu else None)
+    on_cpu = context.compute.device.type == "cpu"
+    config = config.model_copy(update={"train_size": _train_size(config, context)})
+    epochs = _epochs(config, context, new_task, limits, cpu_minutes if on_cpu else None)
     compiling = config.compile
     if compiling == "auto":
-        long = epochs * len(data.splits.ids["train"]) >= COMPILED_VISITS
-        compiling = on_cpu and not data.compute.fsdp and has_compiler() and long
+        long = epochs * len(context.splits.ids["train"]) >= COMPILED_VISITS
+        compiling = on_cpu and not context.compute.fsdp and has_compiler() and long
     return config.model_copy(update={"epochs": epochs, "compile": compiling})
 
 
-def _train_size(config: ImageTrainingConfig, data: ImageData) -> int:
-    size, own = config.train_size, data.spec.size
+def _train_size(config: ImageTrainingConfig, context: RunContext) -> int:
+    size, own = config.train_size, context.spec.size
     if size == "auto":  # objects look larger in crops than in evaluation anyway: Touvron et al. 2019, 1906.06423
-        smaller = data.compute.device.type == "cpu" and data.dynamic_size
+        smaller = context.compute.device.type == "cpu" and context.backbone.dynamic_size
         size = max(32, round(own * 6 / 7 / 32) * 32) if smaller else own
     first = config.resize_from or size
-    if not data.dynamic_size and {size, first} != {own}:
+    if not context.backbone.dynamic_size and {size, first} != {own}:
         raise UsageError(
             f"This network takes images of {own} px only; train_size = {size} and resize_from = {config.resize_from} "
             "do not suit it. Leave both out, or give --img-size."
@@ -68,29 +69,29 @@ def _train_size(config: ImageTrainingConfig, data: ImageData) -> int:
 
 
 def _epochs(
-    config: C, data: ImageData, new_task: Callable[[C], Task], limits: tuple[int, int], cpu_minutes: float | None
+    config: C, context: RunContext, new_task: Callable[[C], Task], limits: tuple[int, int], cpu_minutes: float | None
 ) -> int:
     asked = None if config.epochs == "auto" else config.epochs
     minutes = config.minutes or (cpu_minutes if asked is None else None)
-    default = schedule.auto_epochs(len(data.splits.ids["train"]), *limits)
+    default = schedule.auto_epochs(len(context.splits.ids["train"]), *limits)
     if minutes is None:
         return asked or default
-    if data.compute.fsdp and data.compute.device.type != "cpu":
+    if context.compute.fsdp and context.compute.device.type != "cpu":
         raise UsageError("minutes are timed on one device, which does not hold this network. Give --epochs instead.")
     start = time.monotonic()
-    seconds = seconds_per_epoch(new_task(config), config, data)
+    seconds = seconds_per_epoch(new_task(config), config, context)
     affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))
     return min(asked or (affordable if config.minutes else default), affordable)
 
 
-def seconds_per_epoch(task: Task, config: ImageTrainingConfig, data: ImageData, steps: int = 4) -> float:
+def seconds_per_epoch(task: Task, config: ImageTrainingConfig, context: RunContext, steps: int = 4) -> float:
     """Time a few training steps and evaluation batches of a throw-away task, in seconds for a whole epoch."""
     optimizer = make_optimizer(task.groups, config)
     (task.train_mode or task.model.train)()
     durations, start = [], time.monotonic()
     for step, batch in zip(range(steps + 1), task.batches.epoch(1), strict=False):
         x, target = task.prepare(batch, step)
-        with data.compute.autocast():
+        with context.compute.autocast():
             logits = (task.forward or task.model)(x)
         functional.cross_entropy(logits.float(), target).backward()
         optimizer.step()
@@ -99,12 +100,12 @@ def seconds_per_epoch(task: Task, config: ImageTrainingConfig, data: ImageData, 
         durations.append(now - start)
         start = now
     per_step = float(np.mean(durations[1:] or durations))  # the first step also warms up
-    pixels = torch.zeros(EVAL_BATCH, 3, data.spec.size, data.spec.size, dtype=torch.uint8)
+    pixels = torch.zeros(EVAL_BATCH, 3, context.spec.size, context.spec.size, dtype=torch.uint8)
     task.model.eval()
-    with torch.inference_mode(), data.compute.autocast():
-        x = normalise(pixels, data.spec, data.compute.device)
+    with torch.inference_mode(), context.compute.autocast():
+        x = normalise(pixels, context.spec, context.compute.device)
         task.model(x)
         start = time.monotonic()
         task.model(x)
     per_eval = time.monotonic() - start
-    return per_step * len(task.batches) + per_eval * len(data.splits.ids["val"]) / EVAL_BATCH
+    return per_step * len(task.batches) + per_eval * len(context.splits.ids["val"]) / EVAL_BATCH

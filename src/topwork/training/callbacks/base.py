@@ -12,7 +12,7 @@ from topwork.core import storage
 from topwork.core.artifacts import EpochRecord
 from topwork.core.errors import CorruptFile, StorageError
 
-NOTE = "tracked.json"  # in a run folder: how far its epochs have been told
+NOTE = "callbacks.json"  # in a run folder: how far its epochs have been told
 
 
 @dataclass(frozen=True)

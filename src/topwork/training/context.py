@@ -1,0 +1,84 @@
+"""The context of one training: what is trained on, where it runs, where it saves and whom it reports to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from topwork import backbones
+from topwork.backbones import Backbone, WeightsSource
+from topwork.compute.devices import DeviceContext
+from topwork.core.artifacts import EpochRecord, InputSpec, Manifest, Splits
+from topwork.core.config import Config
+from topwork.core.progress import Progress
+from topwork.core.seeds import derive_seed
+from topwork.core.signals import Signals
+from topwork.data.batches import Targets, train_weights
+from topwork.features import Features
+from topwork.training.callbacks import Notifier
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Made once per command; ``dataclasses.replace`` makes that of each strategy, seed, fold, trial and curve point.
+
+    Attributes:
+        config: The configuration; everything but the settings of strategies is resolved.
+        manifest, splits: The images.
+        compute: Device and precision.
+        backbone: The pretrained network, frozen and shared; ``new_backbone`` makes one to train.
+        weights_source: Where its weights come from.
+        features: Features of the frozen backbone.
+        folder: The run folder.
+        progress, signals: Messages to the user, and requests to stop.
+        notifier: Calls the callbacks.
+        on_epoch: Called with each finished epoch.
+    """
+
+    config: Config
+    manifest: Manifest
+    splits: Splits
+    compute: DeviceContext
+    backbone: Backbone
+    weights_source: WeightsSource
+    features: Features
+    folder: Path
+    progress: Progress
+    signals: Signals
+    notifier: Notifier = field(default_factory=Notifier)
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return self.config.seed
+
+    @property
+    def spec(self) -> InputSpec:
+        """Input of the backbone."""
+        return self.backbone.spec
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, K."""
+        return len(self.splits.classes)
+
+    @cached_property
+    def image_weights(self) -> np.ndarray | None:
+        """Weights of the training images in the loss; see ``train_weights``."""
+        return train_weights(self.manifest, self.splits)
+
+    @property
+    def targets(self) -> Targets:
+        """Targets of the training images."""
+        return Targets(self.splits.labels["train"], self.num_classes, self.image_weights)
+
+    def new_backbone(self, pretrained: bool) -> Backbone:
+        """A network of its own to train, with pretrained weights or with random ones from the seed."""
+        source = self.weights_source if pretrained else None
+        seed = derive_seed(self.seed, "backbone")
+        return backbones.create(self.backbone.model, source, self.spec.size, seed, self.spec.crop_pct)
