@@ -68,7 +68,7 @@ def _train(
     )
     context: Any = SimpleNamespace(
         compute=compute, folder=folder, progress=progress, signals=Signals(), seed=0,
-        backbone=SimpleNamespace(model="tiny", digest=""), splits=SimpleNamespace(ids={"train": range(24)}),
+        backbone=SimpleNamespace(model="tiny", weights_hash=""), splits=SimpleNamespace(ids={"train": range(24)}),
         on_epoch=lambda _: None,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
