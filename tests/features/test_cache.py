@@ -30,7 +30,7 @@ def test_another_key_finds_nothing(tmp_path: Path, change: dict[str, str]) -> No
     assert FeatureCache(tmp_path, change, print).missing(_images(2)) == [0, 1]
 
 
-def test_any_flipped_bit_is_noticed_and_said(tmp_path: Path) -> None:
+def test_any_flipped_bit_is_noticed_and_logged(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, {"model": "x"}, print)
     cache.add(_images(2), np.ones((2, 4), np.float32))
     (shard,) = cache.folder.glob("*.safetensors")
@@ -40,9 +40,9 @@ def test_any_flipped_bit_is_noticed_and_said(tmp_path: Path) -> None:
         bad = bytearray(good)
         bad[position] ^= 1 << int(rng.integers(8))
         shard.write_bytes(bad)
-        said: list[str] = []
-        assert FeatureCache(tmp_path, {"model": "x"}, said.append).missing(_images(2)) == [0, 1]
-        assert "damaged" in said[0]
+        lines: list[str] = []
+        assert FeatureCache(tmp_path, {"model": "x"}, lines.append).missing(_images(2)) == [0, 1]
+        assert "corrupt" in lines[0]
         assert not shard.exists()
 
 

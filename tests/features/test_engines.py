@@ -133,5 +133,5 @@ def test_images_added_later_cost_only_themselves_whatever_is_the_fastest_then(
     )
     assert "; plain)" in capsys.readouterr().err
     second = topwork.train(photos, "linear", out=tmp_path / "b", weights=str(weights), **fast)
-    assert "a second" not in capsys.readouterr().err  # all were found, computed by what was not the first choice
+    assert "per second" not in capsys.readouterr().err  # all were found, computed by what was not the first choice
     np.testing.assert_array_equal(first.predictions.scores, second.predictions.scores)

@@ -1,18 +1,18 @@
-"""Every error that topwork raises on purpose, each one line: what, where, and one way out.
+"""The errors of topwork. Each message is one line: what happened, what was expected, what to do.
 
-TopworkError            exit status 1
-+-- UsageError          2   a flag, a setting or a name that is not allowed
-|   +-- ConfigError     2   a configuration file or --set that does not fit
-|   +-- ChangedSettings 2   --resume with other settings than the run was started with
-|   `-- UnknownName     2   no such model, strategy or source; carries the nearest names
-+-- DataError           1   the images cannot be used: none, one class, a class too small
-+-- WeightsError        1   pretrained weights are missing, unreadable or of another shape
-+-- StorageError        1   the output cannot be written: full, read-only, in use
-|   `-- DamagedFile     1   a file's SHA-256 is not what was written
-+-- MissingExtra        3   an optional package is needed
-+-- LostProcess         1   another process of the same training has ended
-+-- Ended               1   a process that --devices started has ended; with its own exit status if it had one
-`-- Interrupted         130 (Ctrl-C), 143 (SIGTERM) or 138 (SIGUSR1); everything is saved
+TopworkError               exit status 1
++-- UsageError             2   a flag, a setting or a name that is not allowed
+|   +-- ConfigError        2   an invalid configuration file or --set
+|   +-- SettingsChanged    2   --resume with settings that differ from those of the run
+|   `-- UnknownName        2   no such model, strategy or source; suggests the nearest names
++-- DataError              1   the images cannot be used: none, one class, a class too small
++-- WeightsError           1   pretrained weights are missing, unreadable or do not match the model
++-- StorageError           1   the output cannot be written: disk full, read-only, in use
+|   `-- CorruptFile        1   the SHA-256 of a file is not the recorded one
++-- MissingDependency      3   an optional package is not installed
++-- PeerLost               1   another process of the same training has ended
++-- ProcessFailed          1   a process started by --devices has failed; its own exit status if it had one
+`-- Interrupted            130 (Ctrl-C), 143 (SIGTERM) or 138 (SIGUSR1); everything is saved
 """
 
 from __future__ import annotations
@@ -29,43 +29,43 @@ class TopworkError(Exception):
 
 
 class UsageError(TopworkError):
-    """Something was asked for that is not allowed."""
+    """A flag, a setting or an argument is not allowed."""
 
     exit_status = 2
 
 
 class ConfigError(UsageError):
-    """A configuration does not fit; the message names every field that is off."""
+    """A configuration is invalid; the message names every invalid field."""
 
 
 class SettingsChanged(UsageError):
-    """A resume asked for settings that differ from those the run was started with."""
+    """The settings of a resume differ from those the run was started with."""
 
 
 class UnknownName(UsageError):
-    """A name that is not in a list of allowed ones.
+    """A name that is not among the allowed ones.
 
     Args:
-        kind: What was looked for, e.g. ``"model"``.
-        name: What was given.
-        allowed: All names there are; the five nearest are put into the message.
-        advice: Where to see all names.
+        kind: What is named, e.g. ``"model"``.
+        name: The unknown name.
+        allowed: All names; the message has the five nearest.
+        hint: Where to see all names.
     """
 
-    def __init__(self, kind: str, name: str, allowed: Iterable[str], advice: str = "") -> None:
+    def __init__(self, kind: str, name: str, allowed: Iterable[str], hint: str = "") -> None:
         pool = sorted(allowed)
         self.nearest = difflib.get_close_matches(name, pool, n=5, cutoff=0.0)
         known = ", ".join(self.nearest) if len(pool) > 5 else ", ".join(pool)
         lead = "the nearest are" if len(pool) > 5 else "there are"
-        super().__init__(f"No {kind} is called {name!r}; {lead} {known}. {advice}".strip())
+        super().__init__(f"No {kind} is called {name!r}; {lead} {known}. {hint}".strip())
 
 
 class DataError(TopworkError):
-    """The images cannot be used for what was asked."""
+    """The images cannot be used for the command."""
 
 
 class WeightsError(TopworkError):
-    """Pretrained weights are missing, unreadable or do not fit the model."""
+    """Pretrained weights are missing, unreadable or do not match the model."""
 
 
 class StorageError(TopworkError):
@@ -73,53 +73,58 @@ class StorageError(TopworkError):
 
 
 class CorruptFile(StorageError):
-    """A stored file is not what was written."""
+    """A stored file is missing, truncated or changed."""
 
 
 class MissingDependency(TopworkError):
-    """An optional dependency is needed.
+    """An optional package is not installed.
 
     Args:
-        what: The thing that needs it.
+        what: The feature that needs it.
         extra: The name of the extra in ``pip install 'topwork[extra]'``.
     """
 
     exit_status = 3
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional package; pip install 'topwork[{extra}]'.")
+        super().__init__(f"{what} needs an optional package. Install it with: pip install 'topwork[{extra}]'.")
 
 
 class PeerLost(TopworkError):
-    """Another process of the same training has ended, and this one cannot go on alone.
+    """Another process of the same training has ended, and this one cannot continue without it.
 
     Args:
-        advice: The command that goes on; empty as long as there is nothing to go on with.
+        resume_command: Empty as long as nothing was saved.
     """
 
-    def __init__(self, advice: str = "") -> None:
+    def __init__(self, resume_command: str = "") -> None:
         super().__init__(
-            "Another process of this training has ended. What was reported as saved is saved"
-            + (f"; resume with: {advice}" if advice else ".")
+            "Another process of this training has ended. Everything that was reported as saved is saved"
+            + (f"; resume with: {resume_command}" if resume_command else ".")
         )
 
 
 class ProcessFailed(TopworkError):
-    """A process of a training on several devices has ended badly.
+    """A process of a training on several devices, or of a parallel comparison, has failed.
 
     Args:
-        title: Which.
-        status: Its exit status, which was told why; or less than 0, the number of the signal that it could not tell of.
-        advice: The command that goes on.
+        title: Names the process.
+        status: Its exit status, after it has printed why; or below 0, minus the signal that ended it.
+        resume_command: For the message.
     """
 
-    def __init__(self, title: str, status: int, advice: str) -> None:
-        super().__init__(f"{title} was ended by {describe_exit(status)}. Resume with: {advice}" if status < 0 else "")
+    def __init__(self, title: str, status: int, resume_command: str) -> None:
+        message = f"{title} was ended by {describe_exit(status)}. Resume with: {resume_command}"
+        super().__init__(message if status < 0 else "")
         self.exit_status = max(status, 1)
 
 
 def describe_exit(status: int) -> str:
-    """How a process ended, by its exit status as ``subprocess`` gives it: ``SIGKILL``, ``exit status 3``."""
+    """How a process ended, by its ``subprocess`` return code.
+
+    >>> describe_exit(-9), describe_exit(3)
+    ('SIGKILL', 'exit status 3')
+    """
     try:
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
     except ValueError:
@@ -130,8 +135,8 @@ class Interrupted(TopworkError):
     """Stopped by a signal after everything was saved.
 
     Args:
-        message: What was saved, and the command that goes on.
-        signal_number: The signal; the exit status is 128 + this.
+        message: What was saved, and the command to resume.
+        signal_number: The exit status is 128 + this number.
     """
 
     def __init__(self, message: str, signal_number: int = 2) -> None:

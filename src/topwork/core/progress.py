@@ -1,6 +1,6 @@
-"""What a person sees while work goes on: rich bars on a terminal, plain lines elsewhere. Imports no torch.
+"""Progress on stderr: rich bars on a terminal, plain lines elsewhere. Imports no torch.
 
-Progress goes to stderr and results to stdout, so that pipes and ``--json`` stay clean.
+Results go to stdout, so that pipes and ``--json`` stay clean.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from typing import Any, Protocol
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Seconds for people.
+
+    >>> duration(8), duration(200), duration(7500)
+    ('8 s', '3 min 20 s', '2 h 05 min')
+    """
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
@@ -24,38 +28,38 @@ def duration(seconds: float) -> str:
 
 
 class Tracker(Protocol):
-    """A piece of work with a known length."""
+    """A task of known length."""
 
     def advance(self, count: int = 1) -> None:
-        """Say that ``count`` more units are done."""
+        """Count ``count`` more units as done."""
 
 
 class Progress(Protocol):
-    """Where the stages report to."""
+    """Where log lines and progress go."""
 
     quiet: bool
 
     def log(self, line: str) -> None:
-        """One line that stays."""
+        """Print one line."""
 
     def track(
         self, title: str, total: int, unit: str = "images", done: int = 0
     ) -> contextlib.AbstractContextManager[Tracker]:
-        """Open a piece of work of ``total`` units, ``done`` of them earlier; it shows progress and the time left."""
+        """Show progress and remaining time of a task of ``total`` units, ``done`` of them finished before."""
         ...
 
 
 class _Log:
-    """Keeps a copy of every line in ``train.log`` once there is a run folder."""
+    """Copies every line to ``train.log`` once a run folder exists."""
 
     def __init__(self) -> None:
         self._path: Path | None = None
 
     def attach(self, path: Path | None) -> None:
-        """Also write lines to this file from now on; None stops it."""
+        """Write lines to this file from now on; None stops it."""
         self._path = path
 
-    def keep(self, line: str) -> None:
+    def write(self, line: str) -> None:
         if self._path:
             with open(self._path, "a", encoding="utf-8", errors="surrogateescape") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
@@ -80,12 +84,12 @@ class _Counter:
 
 
 class PlainProgress:
-    """Plain lines for logs, pipes and notebooks: an early estimate of a long piece of work, then few more.
+    """Plain lines for logs, pipes and notebooks: an early estimate of a long task, then few more.
 
     Args:
-        quiet: Say nothing; lines still go to the log file.
-        first: Seconds until the first line of a piece of work.
-        every: Seconds between two of its lines.
+        quiet: Print nothing; lines still go to the log file.
+        first: Seconds until the first line of a task.
+        every: Seconds between its lines.
     """
 
     def __init__(self, quiet: bool = False, first: float = 15.0, every: float = 300.0) -> None:
@@ -94,18 +98,18 @@ class PlainProgress:
 
     def log(self, line: str) -> None:
         """Print a line to stderr."""
-        self.log_file.keep(line)
+        self.log_file.write(line)
         if not self.quiet:
             print(line.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
-        """Count a piece of work."""
+        """Count a task."""
         yield _Counter(self, title, total, unit, done)
 
 
 class RichProgress:
-    """Bars on a terminal; they vanish when the piece of work is done, lines stay."""
+    """Bars on a terminal; they are removed when their task is done."""
 
     quiet = False
 
@@ -118,7 +122,7 @@ class RichProgress:
 
     def log(self, line: str) -> None:
         """Print a line above the bars."""
-        self.log_file.keep(line)
+        self.log_file.write(line)
         text = line.encode("utf-8", "replace").decode()
         self._console.print(text, markup=False)
 

@@ -1,7 +1,7 @@
-"""All randomness is a pure function of (seed, what it is for), so nothing about it ever needs to be saved.
+"""All randomness is a pure function of a seed and a purpose, so no state of a generator is ever saved.
 
 ``order = f(seed, epoch)``, ``augmentation = f(seed, epoch, image id)``, ``dropout = f(seed, step)``: the number of
-workers, the point of a resume and the presence of other images cannot change any of them.
+workers, the step of a resume and the presence of other images cannot change any of them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed from any parts, by SHA-256; equal parts give the equal seed on every machine."""
+    """A 63-bit seed from any parts, by SHA-256; equal parts give the same seed on every machine."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def epoch_permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order in which an epoch visits its items: a permutation of ``range(count)``, int64 (count,)."""
+    """The order of the items in an epoch: a permutation of ``range(count)``, int64 (count,)."""
     return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(count)

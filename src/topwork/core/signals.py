@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGUSR1 as a wish that the training loop looks at between steps. Imports no torch."""
+"""Ctrl-C, SIGTERM and SIGUSR1 as a request to stop, which is checked between steps. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 from topwork.core.errors import Interrupted
 
 GRACE_SECONDS = 30
-# A scheduler announces the end of a job by SIGTERM or, if it is told so, by SIGUSR1; Windows has no such signal
+# A scheduler announces the end of a job by SIGTERM or, if so configured, by SIGUSR1; Windows has no SIGUSR1
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 
 
 class Signals:
-    """While open, the first of ``STOP_SIGNALS`` is noted; a second SIGINT leaves at once.
+    """While open, the first of ``STOP_SIGNALS`` is remembered; a second SIGINT raises KeyboardInterrupt.
 
     Args:
-        resume_command: The command that goes on, for the message; empty as long as there is nothing to go on with.
+        resume_command: For the message; empty as long as nothing was saved.
     """
 
     def __init__(self, resume_command: str = "") -> None:
@@ -31,24 +31,24 @@ class Signals:
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             for number in STOP_SIGNALS:
-                self._old[number] = signal.signal(number, self._note)
+                self._old[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, _: FrameType | None) -> None:
+    def _handle(self, number: int, _: FrameType | None) -> None:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = number
 
     def stop_requested(self) -> bool:
-        """Whether a signal has come."""
+        """Whether a signal has been received."""
         return self.received != 0
 
     def raise_if_stopped(self) -> None:
-        """Leave if a signal has come; call it where nothing is unsaved.
+        """Raise if a signal has been received; call it where nothing is unsaved.
 
         Raises:
             Interrupted: With the exit status 128 + signal.
@@ -60,10 +60,10 @@ class Signals:
 
 
 def exit_with_parent(parent: int) -> None:
-    """Stop as if asked to when the process that has started this one is gone; at once if that is not heard.
+    """Send this process SIGTERM when its parent is gone, and end it if it is still running ``GRACE_SECONDS`` later.
 
     Args:
-        parent: Its process id.
+        parent: Process id of the parent.
     """
 
     def watch() -> None:

@@ -1,8 +1,8 @@
 """Features on disk, found by the content of the image and everything else that decides them.
 
-A cache folder belongs to one key (weights, input, pixels, precision, versions). In it lie shards, each a safetensors
-file of ``features`` (N, ...) and ``images`` uint8 (N, 32): the SHA-256 of the images' bytes. The name of a shard
-is the SHA-256 of its content, so damage is noticed; a damaged shard is removed and its images are computed again.
+A cache folder belongs to one key (weights, input, pixels, precision, versions). Its files are safetensors with
+``features`` (N, ...) and ``images`` uint8 (N, 32), the SHA-256 of the images' bytes. The name of a file is the SHA-256
+of its content, so corruption is detected: the file is removed and its images are computed again.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ class FeatureCache:
 
     Args:
         folder: Of all feature caches.
-        key: Everything but the image that decides a feature, as JSON; it is also written beside the shards.
-        log: Where a damaged shard is reported to.
+        key: Everything but the image that decides a feature, as JSON; it is also written to the cache folder.
+        log: Receives a line for each corrupt file.
     """
 
     def __init__(self, folder: Path, key: dict[str, Any], log: Callable[[str], None]) -> None:
         self.folder = folder / storage.sha256_json(key)[:32]
         if not (self.folder / "key.json").is_file():
             storage.write_json(self.folder / "key.json", key)
-        self._say = log
+        self._log = log
         self._index: dict[bytes, tuple[Path, int]] | None = None
         self._open: dict[Path, Any] = {}
 
     def _find(self) -> dict[bytes, tuple[Path, int]]:
-        places: dict[bytes, tuple[Path, int]] = {}
+        index: dict[bytes, tuple[Path, int]] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             if storage.sha256_file(path) != path.stem:
-                self._say(f"Feature cache: {path.name} is damaged; it is removed and its images are computed again.")
+                self._log(f"Feature cache: {path.name} is corrupt. It was removed; its images are computed again.")
                 path.unlink()
                 continue
-            with safetensors.safe_open(path, "np") as shard:
-                places.update((bytes(image), (path, row)) for row, image in enumerate(shard.get_tensor("images")))
-        return places
+            with safetensors.safe_open(path, "np") as file:
+                index.update((bytes(image), (path, row)) for row, image in enumerate(file.get_tensor("images")))
+        return index
 
     @property
     def index(self) -> dict[bytes, tuple[Path, int]]:
-        """Content hash of an image (32 bytes) to its shard and row; the features themselves stay on disk."""
+        """Content hash of an image (32 bytes) to its file and row; the features themselves stay on disk."""
         if self._index is None:
             self._index = self._find()
         return self._index
 
     def missing(self, images: Sequence[bytes]) -> list[int]:
-        """Positions of the images that are not cached; of equal images only the first."""
+        """Indices of the images that are not cached; of equal images only the first."""
         seen: set[bytes] = set()
         fresh = []
         for i, image in enumerate(images):
@@ -64,7 +64,7 @@ class FeatureCache:
         return fresh
 
     def add(self, images: Sequence[bytes], features: np.ndarray) -> None:
-        """Write a shard durably: features float32 (N, D) of images given by content hash."""
+        """Write a file durably: features float32 (N, D) of images given by content hash."""
         table = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(-1, 32)
         data = safetensors.numpy.save({"features": np.ascontiguousarray(features), "images": table})
         path = self.folder / f"{storage.sha256_bytes(data)}.safetensors"
@@ -72,15 +72,15 @@ class FeatureCache:
         self.index.update((image, (path, row)) for row, image in enumerate(images))
 
     def get(self, images: Sequence[bytes]) -> np.ndarray:
-        """Features of cached images, float32 (N, D); one shard at a time is in memory beside them."""
-        wanted: dict[Path, tuple[list[int], list[int]]] = {}
+        """Features of cached images, float32 (N, D); one file at a time is in memory beside them."""
+        by_file: dict[Path, tuple[list[int], list[int]]] = {}
         for i, image in enumerate(images):
             path, row = self.index[image]
-            positions, rows = wanted.setdefault(path, ([], []))
+            positions, rows = by_file.setdefault(path, ([], []))
             positions.append(i)
             rows.append(row)
         found = np.empty((len(images), 0), dtype=np.float32)
-        for path, (positions, rows) in wanted.items():
+        for path, (positions, rows) in by_file.items():
             features = safetensors.numpy.load_file(path)["features"]
             if not found.size:
                 found = np.empty((len(images), features.shape[1]), dtype=np.float32)
@@ -88,7 +88,7 @@ class FeatureCache:
         return found
 
     def rows(self, images: Sequence[bytes]) -> np.ndarray:
-        """Like ``get`` for a few of many large features (N, ...): only their rows are read from the mapped shards."""
+        """Like ``get`` for a few of many large features (N, ...): only their rows are read from the mapped files."""
         found = []
         for image in images:
             path, row = self.index[image]

@@ -1,7 +1,7 @@
-"""What runs a frozen backbone over batches: the network as it is, folded, compiled, or by OpenVINO.
+"""Engines that run a frozen backbone over batches: the plain network, with fused BatchNorm, compiled, or OpenVINO.
 
-All take normalised images of one fixed shape and give features that agree up to the rounding of the precision. Which
-one is part of the cache key: an image's features never depend on what other images there are.
+All take normalised images of one fixed shape and return features that agree up to the rounding of the precision. The
+engine is part of the cache key, so an image's features never depend on other images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from topwork.compute.devices import DeviceContext, compile_quietly, has_compiler
 from topwork.core.errors import MissingDependency
 
 Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised float32 (B, 3, S, S), channels last, to (B, D)
-COMPILE_MIN_FLOPS = 4e13  # floating point operations from which compiling pays: it takes some 15 s and saves a sixth
+COMPILE_MIN_FLOPS = 4e13  # floating-point operations from which compiling, some 15 s, pays: it saves a sixth
 
 
 def version(engine: str) -> str:
@@ -42,7 +42,7 @@ def available(compute: DeviceContext) -> list[str]:
 
 
 def choose_engine(backbone: Backbone, compute: DeviceContext, images: int) -> str:
-    """The engine that has a number of images done first, its start included; the same for the same work."""
+    """The engine that extracts a number of images soonest, start-up included; a function of the work alone."""
     found = available(compute)
     best = next(name for name in found if name != "compiled")
     if best != "folded" or "compiled" not in found:
@@ -54,10 +54,10 @@ def choose_engine(backbone: Backbone, compute: DeviceContext, images: int) -> st
 
 
 def build_engine(engine: str, backbone: Backbone, compute: DeviceContext, batch: int) -> Forward:
-    """Make an engine ready.
+    """Build an engine.
 
     Raises:
-        MissingExtra: OpenVINO is not installed.
+        MissingDependency: OpenVINO is not installed.
     """
     if engine == "openvino":
         return _compiled(_converted(backbone), compute, (batch, 3, *[backbone.spec.size] * 2))
@@ -76,7 +76,7 @@ def build_engines(
     """``build_engine`` for several batch sizes; what they can share is built once.
 
     Raises:
-        MissingExtra: OpenVINO is not installed.
+        MissingDependency: OpenVINO is not installed.
     """
     if engine != "openvino":
         return dict.fromkeys(batches, build_engine(engine, backbone, compute, max(batches)))
@@ -87,25 +87,25 @@ def build_engines(
 def import_openvino() -> Any:
     """The package, without its telemetry."""
     modules: dict[str, Any] = sys.modules
-    modules.setdefault("openvino_telemetry", None)  # cannot be imported then; else importing openvino phones home
+    modules.setdefault("openvino_telemetry", None)  # blocks its import: OpenVINO would send data
     import openvino
 
     return openvino
 
 
 def _converted(backbone: Backbone) -> Any:
-    """The network as OpenVINO knows it."""
+    """The network as an OpenVINO model."""
     if not importlib.util.find_spec("openvino"):
         raise MissingDependency("engine openvino", "openvino")
     openvino = import_openvino()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of its tracer
-        one = torch.zeros(1, 3, backbone.spec.size, backbone.spec.size)  # a whole batch takes a GiB more
+        one = torch.zeros(1, 3, backbone.spec.size, backbone.spec.size)  # a full batch would take a GiB more
         return openvino.convert_model(backbone.module.eval(), example_input=one)
 
 
 def _compiled(model: Any, compute: DeviceContext, shape: tuple[int, ...]) -> Forward:
-    """A converted network for batches of one shape, which ``model`` gets."""
+    """A converted network, compiled for batches of one shape; ``model`` is reshaped in place."""
     openvino = import_openvino()
     model.reshape([*shape])
     settings: dict[str, Any] = {
@@ -114,11 +114,11 @@ def _compiled(model: Any, compute: DeviceContext, shape: tuple[int, ...]) -> For
         "INFERENCE_PRECISION_HINT": "bf16" if compute.precision == "bfloat16" else "f32",
     }
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-    given = torch.empty(shape)  # one buffer for all batches: a copy made by each would pile up
-    request.set_input_tensor(openvino.Tensor(given.numpy(), shared_memory=True))
+    buffer = torch.empty(shape)  # one for all batches: a copy per batch would accumulate
+    request.set_input_tensor(openvino.Tensor(buffer.numpy(), shared_memory=True))
 
     def forward(x: torch.Tensor) -> torch.Tensor:
-        given.copy_(x)
+        buffer.copy_(x)
         request.infer()
         return torch.from_numpy(request.get_output_tensor().data.copy())
 

@@ -1,4 +1,4 @@
-"""Run the frozen backbone over the images that are not in the cache yet."""
+"""Features of the images of one split assignment: from the cache, or computed by the frozen backbone."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from topwork.features.prefetch import MAX_WAITING, prefetch
 from topwork.features.subset import Features
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
-SHARD = 2048
-RELEASE_MIN_IMAGES = 20_000  # images from which the features take more memory than what computes them
+CACHE_FILE_ROWS = 2048
+RELEASE_MIN_IMAGES = 20_000  # their features take more memory than the engine: it is released
 
 
 def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: int) -> dict[str, Any]:
-    """Everything but the image that decides what a backbone makes of it, as JSON.
+    """The key of a feature cache as JSON: everything but the image that decides the bits of its features.
 
     Args:
-        backbone: Its weights count, and what it is fed.
-        compute: Its precision and device count.
+        backbone: Its model, weights and input.
+        compute: Its precision and type of device.
         engine: What runs the backbone.
-        batch: Images a pass.
+        batch: Images per forward pass.
     """
     return {
         "format": 2,
@@ -58,16 +58,16 @@ def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: 
 
 
 class FeatureStore:
-    """Features of the parts of one split, from the cache or computed on demand.
+    """Features of the training, validation and test images, from the cache or computed on demand.
 
     Args:
         backbone: The frozen network; it is moved to the device.
         manifest: Where the images are.
-        split: Which images belong to which part.
+        splits: Which images are in which split.
         compute: Device and precision.
         folder: Of the feature cache.
-        progress: Reports to people.
-        signals: A wish to stop is heard between batches; what was computed is kept.
+        progress: Where the extraction is reported.
+        signals: A request to stop ends the extraction between batches; what was computed is kept.
 
     Attributes:
         engine: What runs the backbone; empty until it is chosen.
@@ -84,10 +84,11 @@ class FeatureStore:
         progress: Progress,
         signals: Signals,
     ) -> None:
-        self._backbone, self._manifest, self._split = backbone, manifest, splits
+        self._backbone, self._manifest, self._splits = backbone, manifest, splits
         self._compute, self._folder, self._progress, self._signals = compute, folder, progress, signals
         self._content = {row.id: bytes.fromhex(row.sha256) for row in manifest.used}
         self._caches: dict[tuple[str, bool], FeatureCache] = {}
+        self._loaded: dict[tuple[str, bool], np.ndarray] = {}
         self.engine = "" if compute.engine == "best" else compute.engine
         self._forward: engines.Forward | None = None
         self.seconds = 0.0
@@ -100,20 +101,23 @@ class FeatureStore:
         return self._caches[engine, mirrored]
 
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
-        """Features of a part in the order of the split, float32 (N, D).
+        """Features of a split in the order of its images, float32 (N, D); not to be changed, they are kept in memory.
 
-        The first call computes what is missing of all parts, or of train alone for the mirrored view.
+        The first call computes what is missing of all splits, for the mirrored view of the training set only.
         """
+        if (split, mirrored) in self._loaded:
+            return self._loaded[split, mirrored]
         splits = ("train",) if mirrored else ("train", "val", "test")
-        ids = [i for p in splits for i in self._split.ids[p]]
+        ids = [i for p in splits for i in self._splits.ids[p]]
         if not self.engine:
             self.engine = self._best_engine(ids, mirrored)
         cache = self._cache(self.engine, mirrored)
         self._compute_missing(cache, ids, mirrored)
-        return cache.get([self._content[i] for i in self._split.ids[split]])
+        self._loaded[split, mirrored] = cache.get([self._content[i] for i in self._splits.ids[split]])
+        return self._loaded[split, mirrored]
 
     def _best_engine(self, ids: list[str], mirrored: bool) -> str:
-        """The one that has computed at least half of these images before, else the fastest."""
+        """The engine that has computed at least half of these images before, else the fastest."""
         content = [self._content[i] for i in ids]
         missing = {name: len(self._cache(name, mirrored).missing(content)) for name in engines.available(self._compute)}
         name = min(missing, key=lambda name: missing[name])  # of equals the first, which is the fastest
@@ -128,7 +132,7 @@ class FeatureStore:
         title = "features (mirrored)" if mirrored else "features"
         start = time.monotonic()
         broadcast({"extract": fresh, "mirrored": mirrored, "engine": self.engine})
-        self._start()
+        self._build_engine()
         done = 0
         with self._progress.track(title, len(fresh)) as step:
             for features in self._extract(fresh, mirrored, step.advance):
@@ -136,62 +140,60 @@ class FeatureStore:
                 done += len(features)
             self._signals.raise_if_stopped()
         if len(fresh) >= RELEASE_MIN_IMAGES:
-            self._forward = None  # whoever asked needs its memory for the features; starting it anew takes seconds
+            self._forward = None  # the features need its memory; building it again takes seconds
         seconds = time.monotonic() - start
         self.seconds += seconds
-        rate = len(fresh) / seconds
-        self._progress.log(
-            f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({rate:.0f} a second; {self.engine})"
-        )
+        speed = f"{len(fresh) / seconds:.0f} per second; {self.engine}"
+        self._progress.log(f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({speed})")
 
-    def _start(self) -> None:
+    def _build_engine(self) -> None:
         if self._forward is None:
             self._forward = engines.build_engine(self.engine, self._backbone, self._compute, BATCH)
 
     def extract_as_worker(self) -> Files:
-        """Extract with rank 0, which calls ``on_main_process``, until that is done; what it gave."""
+        """Extract together with rank 0, which calls ``on_main_process``, until it has finished; its result."""
         while True:
             message, files = receive_broadcast()
             if message is None:
                 return files
             self.engine = message["engine"]
-            self._start()
+            self._build_engine()
             for _ in self._extract(message["extract"], message["mirrored"], lambda count: None):
                 pass
             self._signals.raise_if_stopped()
 
     def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
-        """Features of the images in order, float32 (at most SHARD, D) at a time; ends early if a signal came.
+        """Features of the images in order, float32 (at most CACHE_FILE_ROWS, D) at a time; ends early on a signal.
 
-        What is given is valid until the next is asked for.
+        Each array is valid until the next one is requested.
         """
         batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
         place = world()
         own = [i for batch in batches[place.rank :: place.size] for i in batch]
         pixels = eval_batches(self._manifest.root, own, self._backbone.spec, BATCH, self._compute.workers)
         width = self._backbone.feature_dim
-        shard, filled = np.empty((SHARD, width), dtype=np.float32), 0  # small pieces split the heap
+        rows, filled = np.empty((CACHE_FILE_ROWS, width), dtype=np.float32), 0  # small arrays would fragment the heap
         for features in gather_round_robin(
             self._prefetch(pixels, mirrored), [*map(len, batches)], width, self._signals
         ):
-            shard[filled : filled + len(features)] = features
+            rows[filled : filled + len(features)] = features
             filled += len(features)
             advance(len(features))
-            if filled == SHARD:
-                yield shard
+            if filled == CACHE_FILE_ROWS:
+                yield rows
                 filled = 0
         if filled:
-            yield shard[:filled]
+            yield rows[:filled]
 
     def _prefetch(self, batches: Iterator[tuple[torch.Tensor, int]], mirrored: bool) -> Iterator[np.ndarray]:
-        """Features of the batches in order; while one is computed the next are fetched and the last are written."""
+        """Features of the batches in order; while one is computed the next are loaded and the last are written."""
         compute, spec = self._compute, self._backbone.spec
-        rooms = _buffers(spec.size) if compute.device.type == "cpu" else repeat(None)
-        given = (
-            (transforms.normalise(pixels.flip(3) if mirrored else pixels, spec, compute.device, room), count)
-            for (pixels, count), room in zip(batches, rooms, strict=False)
+        buffers = _buffers(spec.size) if compute.device.type == "cpu" else repeat(None)
+        inputs = (
+            (transforms.normalise(pixels.flip(3) if mirrored else pixels, spec, compute.device, buffer), count)
+            for (pixels, count), buffer in zip(batches, buffers, strict=False)
         )
-        for _, features in prefetch(self._features, given, compute.threads):
+        for _, features in prefetch(self._features, inputs, compute.threads):
             yield features
 
     def _features(self, batch: tuple[torch.Tensor, int]) -> np.ndarray:
@@ -203,7 +205,7 @@ class FeatureStore:
 
 
 def on_main_process(features: Features, compute: Callable[[], Files]) -> Files:
-    """What rank 0 makes of features, in every process; the others help to extract what it asks for meanwhile."""
+    """The result of ``compute`` in rank 0, in every process; the others help to extract the features it loads."""
     if not world().is_main:
         assert isinstance(features, FeatureStore)
         return features.extract_as_worker()
@@ -211,6 +213,6 @@ def on_main_process(features: Features, compute: Callable[[], Files]) -> Files:
 
 
 def _buffers(size: int) -> Iterator[torch.Tensor]:
-    """Room for normalised batches, in turn: made anew for each batch, it would split the heap and pile up."""
+    """Buffers for normalised batches, in rotation: a new one per batch would fragment the heap."""
     shape = (BATCH, 3, size, size)
     return cycle([torch.empty(shape, memory_format=torch.channels_last) for _ in range(MAX_WAITING + 1)])

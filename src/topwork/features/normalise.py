@@ -1,8 +1,8 @@
 """Bring features to a scale on which a linear penalty is fair.
 
-Power normalisation (the signed square root; Perronnin et al. 2010) evens out how much a strong feature counts, then one
-common scale is taken out. A scale per feature would lift the noise of features that hardly vary. Measured against other
-ways in docs/lab-log.md.
+Power normalisation (the signed square root; Perronnin et al. 2010) compresses large features, then one common scale
+is divided out. A scale per feature would amplify the noise of features that hardly vary. docs/lab-log.md has the
+measurements.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-ROWS = 8192  # whose float64 is held at a time
+CHUNK_ROWS = 8192  # images converted to float64 at a time
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,25 @@ class Normaliser:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """float32 (N, D) to float32 (N, D)."""
-        values = _root(features, self.power)
+        values = _signed_sqrt(features, self.power)
         np.subtract(values, self.mean, out=values)
         return np.divide(values, np.float32(self.scale), out=values)
 
 
 def fit_normaliser(features: np.ndarray, power: bool = True) -> Normaliser:
     """The normaliser of training features float32 (N, D)."""
-    chunks = [features[start : start + ROWS] for start in range(0, len(features), ROWS)]
-    mean = np.sum([_root(chunk, power).sum(axis=0, dtype=np.float64) for chunk in chunks], axis=0) / len(features)
-    variance = np.sum([np.square(_root(chunk, power) - mean).sum(axis=0) for chunk in chunks], axis=0) / len(features)
+    chunks = [features[start : start + CHUNK_ROWS] for start in range(0, len(features), CHUNK_ROWS)]
+    mean = np.sum([_signed_sqrt(chunk, power).sum(axis=0, dtype=np.float64) for chunk in chunks], axis=0) / len(
+        features
+    )
+    variance = np.sum([np.square(_signed_sqrt(chunk, power) - mean).sum(axis=0) for chunk in chunks], axis=0) / len(
+        features
+    )
     return Normaliser(mean.astype(np.float32), float(np.sqrt(variance.mean())) or 1.0, power)
 
 
-def _root(features: np.ndarray, power: bool) -> np.ndarray:
-    """A copy, with the signed square root if it is wanted."""
+def _signed_sqrt(features: np.ndarray, power: bool) -> np.ndarray:
+    """A copy, with the signed square root if ``power``."""
     if not power:
         return features.copy()
     root = np.abs(features)
@@ -54,7 +58,7 @@ def _root(features: np.ndarray, power: bool) -> np.ndarray:
 
 
 class NormaliserModule(nn.Module):
-    """A ``Normaliser`` with root as the fixed first layer of a head; its gradient at a feature of 0 is taken as 0."""
+    """A ``Normaliser`` with ``power`` as the fixed first layer of a head; its gradient at 0 is 0."""
 
     mean: torch.Tensor
     scale: torch.Tensor

@@ -1,4 +1,4 @@
-"""One thread that computes while this one fetches what comes next and uses what came before."""
+"""A thread that computes one item while the caller loads the next and uses the previous one."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import TypeVar
 
 import torch
 
-MAX_WAITING = 2  # things that wait for the thread
+MAX_WAITING = 2  # items that wait for the thread
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def prefetch(work: Callable[[T], R], things: Iterable[T], threads: int) -> Generator[tuple[T, R]]:
-    """Each thing and what ``work`` makes of it, in order; at most ``MAX_WAITING + 1`` things are held.
+def prefetch(work: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[tuple[T, R]]:
+    """Each item with the result of ``work``, in order; at most ``MAX_WAITING + 1`` items are in memory.
 
     Args:
-        work: Called in a thread of its own, one thing at a time; what it raises is raised here.
-        things: Taken in this thread.
+        work: Called in a thread of its own, one item at a time; its exceptions are raised here.
+        items: Iterated in the calling thread.
         threads: Of torch, for the work.
     """
-    with ThreadPoolExecutor(1, "topwork-ahead", torch.set_num_threads, (threads,)) as pool:
+    with ThreadPoolExecutor(1, "topwork-prefetch", torch.set_num_threads, (threads,)) as pool:
         waiting = deque[tuple[T, Future[R]]]()
         try:
-            for thing in things:
-                waiting.append((thing, pool.submit(work, thing)))
+            for item in items:
+                waiting.append((item, pool.submit(work, item)))
                 if len(waiting) > MAX_WAITING:
                     yield _done(waiting)
             while waiting:
@@ -38,5 +38,5 @@ def prefetch(work: Callable[[T], R], things: Iterable[T], threads: int) -> Gener
 
 
 def _done(waiting: deque[tuple[T, Future[R]]]) -> tuple[T, R]:
-    thing, future = waiting.popleft()
-    return thing, future.result()
+    item, future = waiting.popleft()
+    return item, future.result()

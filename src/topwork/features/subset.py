@@ -1,4 +1,4 @@
-"""Features of a part of the training images, for learning curves: what is asked for again is kept in memory."""
+"""What strategies need of a store of features, and a store with a part of the training images for learning curves."""
 
 from __future__ import annotations
 
@@ -19,32 +19,16 @@ class Features(Protocol):
     seconds: float
 
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
-        """Features of a part in the order of the split, float32 (N, D)."""
+        """Features of a split in the order of its images, float32 (N, D)."""
         ...
 
 
-class Held:
-    """Another store, read once."""
-
-    engine, seconds = "", 0.0
-
-    def __init__(self, store: Features) -> None:
-        self._store = store
-        self._known: dict[tuple[str, bool], np.ndarray] = {}
-
-    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
-        """As in the store."""
-        if (split, mirrored) not in self._known:
-            self._known[split, mirrored] = self._store.load(split, mirrored)
-        return self._known[split, mirrored]
-
-
-class Subset:
+class TrainingSubset:
     """Another store with some of its training images.
 
     Args:
-        store: With all.
-        rows: Which ones, int64 (n,).
+        store: With all images.
+        rows: Row numbers of the training images, int64 (n,).
     """
 
     engine, seconds = "", 0.0
@@ -53,6 +37,6 @@ class Subset:
         self._store, self._rows = store, rows
 
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
-        """As in the store, of train only the chosen rows."""
+        """As the store gives them, of the training set only the chosen rows."""
         features = self._store.load(split, mirrored)
         return features[self._rows] if split == "train" else features

@@ -18,7 +18,7 @@ from topwork.core.artifacts import Splits
 from topwork.core.progress import make_progress
 from topwork.core.seeds import derive_seed
 from topwork.evaluation import learning_curve
-from topwork.features.subset import Held, Subset
+from topwork.features import TrainingSubset
 from topwork.strategies import STRATEGIES, load
 from topwork.training.context import RunContext
 
@@ -38,7 +38,6 @@ def run_learning_curve(name: str, context: RunContext) -> None:
     sizes = learning_curve.sizes(len(labels), context.num_classes)
     draws = 1 if STRATEGIES[name].trains_network else DRAWS
     settings = config.validate(strategy.Config, config.read(comparison / name / "config.toml").settings[name], name)
-    features = Held(context.features)
     with context.progress.track(f"{name}: learning curve", draws * len(sizes), "trainings") as bar:
         for draw in range(draws):
             path = comparison / FOLDER / f"{name}-{draw}.json"
@@ -49,8 +48,8 @@ def run_learning_curve(name: str, context: RunContext) -> None:
                     rows = np.sort(order[:size])
                     folder = comparison / FOLDER / f"{name}-{draw}-{size}"
                     subset = replace(
-                        context, splits=_subset(splits, rows), features=Subset(features, rows), folder=folder,
-                        progress=make_progress(quiet=True),
+                        context, splits=_subset(splits, rows), features=TrainingSubset(context.features, rows),
+                        folder=folder, progress=make_progress(quiet=True),
                     )  # fmt: skip
                     trained = strategy.fit(strategy.resolve(settings, subset), subset)
                     wrong = trained.scores("test").argmax(axis=1) != splits.labels["test"]
