@@ -22,12 +22,12 @@ from torch.nn import functional
 from topwork import backbones
 from topwork.compute import collectives, devices
 from topwork.core.config import TrainingConfig
-from topwork.strategies.base import network_groups
-from topwork.training.data_parallel import Replicas
-from topwork.training.fully_sharded import Sharded
+from topwork.strategies.base import param_groups
+from topwork.training.data_parallel import DataParallel
+from topwork.training.fully_sharded import FullySharded
 from topwork.training.image_task import Classifier
 from topwork.training.loop import make_optimizer
-from topwork.training.state import Averages
+from topwork.training.state import EMA
 
 MODEL = "vit_base_patch16_224"
 BATCH, STEPS = 2, 6  # of a process
@@ -40,14 +40,14 @@ def train(model: str, kind: str) -> None:
     compute = devices.DeviceContext(torch.device("cpu"), "float32", 0, 1, "CPU")
     backbone = backbones.create(model, None, None, 1)
     network = Classifier(backbone.module, nn.Linear(backbone.feature_dim, 10))
-    groups = network_groups(network, 0.05, 1.0)
+    groups = param_groups(network, 0.05, 1.0)
     size = backbone.spec.size
     images, labels = torch.randn(BATCH, 3, size, size), torch.zeros(BATCH, dtype=torch.long)
     devices.reset_peak_memory(compute)
     before = devices.peak_memory(compute)["memory"]
-    replicas = Sharded(network, groups, compute) if kind == "cut" else Replicas(network, None, True)
+    replicas = FullySharded(network, groups, compute) if kind == "cut" else DataParallel(network, None, True)
     optimizer = make_optimizer(groups, TrainingConfig(epochs=1))
-    averages = Averages(network, 0.98)
+    ema = EMA(network, 0.98)
     took = []
     for step in range(STEPS):
         if step == 1:  # what is made once is made
@@ -57,7 +57,7 @@ def train(model: str, kind: str) -> None:
         functional.cross_entropy(replicas(images), labels).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        averages.update(step + 1)
+        ema.update(step + 1)
         took.append(time.monotonic() - start)
     held = devices.peak_memory(compute)["memory"] - before
     said = {"bytes": held, "seconds": statistics.median(took[1:]), "parameters": backbone.parameters}

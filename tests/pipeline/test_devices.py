@@ -72,11 +72,11 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
     assert process.returncode == 143, said
-    assert "7 images a step, 3 or 4 on each of 2 devices" in said
+    assert "7 images per step, 3 or 4 on each of 2 devices" in said
     assert ("optimizer are cut over them" in said) == cut
     assert bool(list((out / "checkpoints").glob("last-*/shard-*"))) == cut
     assert re.search(r"Everything is saved; resume with: topwork train --resume", said)
-    assert "goes on from step" in said
+    assert "resuming from step" in said
     assert "Traceback" not in said
     epochs = re.findall(r"epoch (\d+)/40", said)
     assert len(epochs) == len(set(epochs)), "an epoch that was reported was trained again"

@@ -17,18 +17,18 @@ FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "t
 def test_quick_strategies_have_a_curve_and_a_resume_makes_only_what_is_missing(photos: Path, tmp_path: Path) -> None:
     flags = {"strategies": ["svm", "knn", "mlp"], "out": tmp_path / "out", "sets": ["mlp.epochs=2"], **FAST}
     comparison = topwork.compare(photos, **flags)
-    files = sorted(path.name for path in (comparison.path / "labels").iterdir())
+    files = sorted(path.name for path in (comparison.path / "learning_curves").iterdir())
     assert files == [f"{name}-{draw}.json" for name in ("knn", "svm") for draw in range(3)]
-    path = comparison.path / "labels" / "svm-1.json"
+    path = comparison.path / "learning_curves" / "svm-1.json"
     whole = storage.read_json(path)
     last = max(whole["wrong"], key=int)
     predictions = comparison["svm"].predictions
     assert len(whole["wrong"][last]) == (predictions.predicted != predictions.labels).sum()
     storage.write_json(path, whole | {"wrong": {k: v for k, v in whole["wrong"].items() if k != last}})
-    kept = (comparison.path / "labels" / "knn-0.json").stat().st_mtime_ns
+    kept = (comparison.path / "learning_curves" / "knn-0.json").stat().st_mtime_ns
     topwork.compare(photos, **flags, resume=True)
     assert storage.read_json(path) == whole
-    assert (comparison.path / "labels" / "knn-0.json").stat().st_mtime_ns == kept
+    assert (comparison.path / "learning_curves" / "knn-0.json").stat().st_mtime_ns == kept
     curves = judge_folder(comparison.path).curves
     assert {curve.name for curve in curves} == {"svm", "knn"}
     verdict = comparison.verdict
@@ -40,4 +40,4 @@ def test_a_curve_is_made_of_what_is_trained(photos: Path, tmp_path: Path) -> Non
     with pytest.raises(topwork.TopworkError, match="not among the strategies"):
         topwork.compare(photos, strategies=["svm"], out=tmp_path / "a", learning_curve=["finetune"], **FAST)
     comparison = topwork.compare(photos, strategies=["svm"], out=tmp_path / "b", learning_curve=["none"], **FAST)
-    assert not (comparison.path / "labels").exists()
+    assert not (comparison.path / "learning_curves").exists()

@@ -172,7 +172,7 @@ def test_more_epochs_go_on_where_a_finished_run_ended(photos: Path, tmp_path: Pa
     again = topwork.train(resume=run.path, quiet=True, epochs=4)
     assert [record.epoch for record in again.history] == [*first, 3, 4]
     assert [record.train_loss for record in again.history[:2]] == [record["train_loss"] for record in begun]
-    assert "goes on from step" in (run.path / "train.log").read_text()
+    assert "resuming from step" in (run.path / "train.log").read_text()
     assert topwork.train(resume=run.path, quiet=True).metrics == again.metrics
     with pytest.raises(topwork.TopworkError, match=r"scratch\.epochs: 4 -> 3"):
         topwork.train(resume=run.path, quiet=True, epochs=3)

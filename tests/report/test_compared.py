@@ -109,7 +109,7 @@ def test_disagreements_have_pictures(comparison: Comparison) -> None:
 def test_the_curve_over_labels_is_drawn_from_its_files(comparison: Comparison) -> None:
     folder = comparison()
     wrong = {str(n): list(range(30 - 2 * i)) for i, n in enumerate(sizes(180, 2))}
-    storage.write_json(folder / "labels" / "svm-0.json", {"strategy": "svm", "draw": 0, "wrong": wrong})
+    storage.write_json(folder / "learning_curves" / "svm-0.json", {"strategy": "svm", "draw": 0, "wrong": wrong})
     html = write_report(folder).read_text("utf-8")
     assert '<section id="labels">' in html
     rows = table(folder, "labels")

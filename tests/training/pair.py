@@ -27,12 +27,12 @@ from topwork.data import batches
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_split
 from topwork.features import FeatureStore, on_main_process
-from topwork.strategies.base import network_groups
+from topwork.strategies.base import param_groups
 from topwork.training import checkpoint, loop
-from topwork.training.checkpoint import ShardStore
+from topwork.training.checkpoint import ShardedCheckpointStore
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, image_task, outputs
-from topwork.training.state import Position
+from topwork.training.state import TrainState
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -64,7 +64,7 @@ class Small:
         self.splits = make_split(self.manifest, 0, 0.2, 0.2)
         self.progress = PlainProgress(quiet=True)
 
-    def train(self, name: str, stop: int | None = None, **settings: Any) -> tuple[Position, dict[str, torch.Tensor]]:
+    def train(self, name: str, stop: int | None = None, **settings: Any) -> tuple[TrainState, dict[str, torch.Tensor]]:
         """Train, or go on with, what has this name; a signal comes to the last process after a step.
 
         Returns:
@@ -79,7 +79,7 @@ class Small:
             Config(data=DataConfig(path=str(self.photos)), strategies=("scratch",)), self.manifest, self.splits,
             self.compute, backbone, cast(Any, None), cast(Any, None), self.place / name, self.progress, Signals(),
         )  # fmt: skip
-        task, done = image_task(model, network_groups(model, 0.0, 1.0), config, context), 0
+        task, done = image_task(model, param_groups(model, 0.0, 1.0), config, context), 0
 
         def stop_requested(signals: Signals) -> bool:
             nonlocal done
@@ -90,9 +90,9 @@ class Small:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(loop, "any_stop_requested", stop_requested)
-            position = loop.fit(task, config, context, "small")
+            state = loop.fit(task, config, context, "small")
         logits = torch.from_numpy(outputs(model, self.splits.ids["test"], context)[0])
-        return position, {**model.state_dict(), "test logits": logits}
+        return state, {**model.state_dict(), "test logits": logits}
 
     def stopped(self, name: str, stop: int, **settings: Any) -> None:
         """``train`` up to a signal."""
@@ -141,9 +141,9 @@ def cannot_save(place: Path) -> list[str]:
                 patch.setattr(
                     checkpoint, "receive_broadcast", lambda: [collectives.receive_broadcast()[0] + "-elsewhere"]
                 )
-            store = ShardStore(place / fault, {}, said.append)
+            store = ShardedCheckpointStore(place / fault, {}, said.append)
             with pytest.raises(StorageError) as error:
-                store.save({"model.x": torch.zeros(2)}, Position(step=1), {}, 0)
+                store.save({"model.x": torch.zeros(2)}, TrainState(step=1), {}, 0)
             said.append(str(error.value))
     return said
 
@@ -158,8 +158,8 @@ def main(photos: str, place: str) -> None:
     small = Small(Path(photos), out)
     losses = {}
     for name, settings in SETTINGS.items():
-        position, tensors = small.train(name, **settings)
-        losses[name] = [record.train_loss for record in position.history]
+        state, tensors = small.train(name, **settings)
+        losses[name] = [record.train_loss for record in state.history]
         safetensors.torch.save_file(tensors, out / f"{name}-{rank}.safetensors")
     small.stopped("broken", STOP)
     _, tensors = small.train("broken")
@@ -168,8 +168,8 @@ def main(photos: str, place: str) -> None:
     cut.stopped("cut-broken", STOP, **ADAMW)
     cut.stopped("cut-left", STOP, **ADAMW)
     for name, settings in CUT.items():
-        position, tensors = cut.train(name, **settings)
-        losses[name] = [record.train_loss for record in position.history]
+        state, tensors = cut.train(name, **settings)
+        losses[name] = [record.train_loss for record in state.history]
         safetensors.torch.save_file(tensors, out / f"{name}-{rank}.safetensors")
     small.extract()
     log: list[tuple[int, int]] = []

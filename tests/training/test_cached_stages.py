@@ -85,9 +85,9 @@ def test_kept_views_train_as_the_images_of_the_epochs_would(
 ) -> None:
     kept = _train(photos, tmp_path / "kept", weights, "views=2")
 
-    def live(model: Any, groups: Any, config: Any, views: int, store: cached_stages.StageStore) -> Any:
+    def live(model: Any, groups: Any, config: Any, views: int, store: cached_stages.StageCache) -> Any:
         task = finetune.image_task(model, groups, config, store.context)
-        task.train_mode = cached_stages.training_mode(model, config, store.cut.frozen)
+        task.train_mode = cached_stages.make_train_mode(model, config, store.cut.frozen)
         return task
 
     monkeypatch.setattr(finetune, "stage_task", live)

@@ -31,20 +31,20 @@ def test_the_loss_is_the_weighted_sum_of_the_images_losses(seed: int, smoothing:
     made = SimpleNamespace(
         task=SimpleNamespace(class_weights=classes), config=SimpleNamespace(label_smoothing=smoothing)
     )
-    goal = Targets(labels, 4, weights)[np.arange(9)].double()
+    target = Targets(labels, 4, weights)[np.arange(9)].double()
     single = functional.cross_entropy(
         logits, torch.from_numpy(labels), classes, label_smoothing=smoothing, reduction="none"
     )
     expected = (torch.from_numpy(weights) * single).sum() / 9
-    torch.testing.assert_close(_Training._loss(cast("Any", made), logits, goal), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(_Training._loss(cast("Any", made), logits, target), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_mixed_images_keep_their_weights() -> None:
     labels, weights = np.array([0, 1, 2, 0]), np.array([0.25, 0.75, 1.0, 2.0])
     mixer = Mixer(ImageTrainingConfig(mixup=1.0), 3, seed=0)
     x = torch.from_numpy(weights).float().view(4, 1, 1, 1).expand(4, 3, 8, 8)  # an image's grey is its weight
-    mixed, goal = mixer(x, Targets(labels, 3, weights)[np.arange(4)], 7)
-    torch.testing.assert_close(goal.sum(dim=1), mixed[:, 0, 0, 0])
+    mixed, target = mixer(x, Targets(labels, 3, weights)[np.arange(4)], 7)
+    torch.testing.assert_close(target.sum(dim=1), mixed[:, 0, 0, 0])
 
 
 @pytest.fixture(scope="module")

@@ -84,11 +84,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
 
 @pytest.mark.parametrize("name", pair.SETTINGS)
 def test_two_halves_of_a_batch_are_the_batch(done: Done, name: str) -> None:
-    position, expected = done.one.train(name, **pair.SETTINGS[name])
-    assert position.step >= (20 if name == "plain" else 8)
+    state, expected = done.one.train(name, **pair.SETTINGS[name])
+    assert state.step >= (20 if name == "plain" else 8)
     for rank in (0, 1):
         losses = done.said[rank]["losses"][name]
-        assert losses == pytest.approx([record.train_loss for record in position.history], abs=1e-5)
+        assert losses == pytest.approx([record.train_loss for record in state.history], abs=1e-5)
         torch.testing.assert_close(done.end(name, rank), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(done.end(name, 0), done.end(name, 1), atol=0, rtol=0)
 
@@ -100,9 +100,9 @@ def test_the_same_number_of_processes_resumes_bit_for_bit(done: Done) -> None:
 
 @pytest.mark.parametrize("name", pair.CUT)
 def test_a_model_that_is_cut_over_two_processes_is_the_model(done: Done, name: str) -> None:
-    position, expected = done.one.train(name.removeprefix("cut-"), **pair.CUT[name])
+    state, expected = done.one.train(name.removeprefix("cut-"), **pair.CUT[name])
     for rank in (0, 1):
-        assert done.said[rank]["losses"][name] == pytest.approx([r.train_loss for r in position.history], abs=1e-5)
+        assert done.said[rank]["losses"][name] == pytest.approx([r.train_loss for r in state.history], abs=1e-5)
         torch.testing.assert_close(done.end(name, rank), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(done.end(name, 0), done.end(name, 1), atol=0, rtol=0)
 
@@ -162,9 +162,9 @@ def test_one_then_two_then_one_process_see_every_image_once_an_epoch(done: Done)
         fresh = pair.Small(done.one.photos, done.one.place)
         fresh.stopped("before", 5, **pair.LOGGED)  # what 'logged' did before the two
         shutil.copytree(done.place / "logged", done.one.place / "after")
-        position, _ = fresh.train("after", **pair.LOGGED)
+        state, _ = fresh.train("after", **pair.LOGGED)
     everyone = Counter(log) + Counter(tuple(index) for said in done.said for index in said["log"])
     count = len(done.one.splits.ids["train"])
     assert everyone == {(epoch, image): 1 for epoch in (1, 2, 3) for image in range(count)}
-    assert position.step == 3 * count // 2
+    assert state.step == 3 * count // 2
     assert [len(said["log"]) for said in done.said] == [10, 10]

@@ -14,7 +14,7 @@ from torch.nn import functional
 from topwork import backbones
 from topwork.compute.devices import DeviceContext, resolve
 from topwork.core.config import ComputeConfig
-from topwork.training.fully_sharded import Sharded
+from topwork.training.fully_sharded import FullySharded
 from topwork.training.image_task import Classifier
 
 FAMILIES = (
@@ -53,9 +53,9 @@ def test_a_network_that_is_cut_trains_as_it_is(name: str, compute: DeviceContext
     expected = _trained(default, list(default.parameters()), images)
     groups = [{"params": list(model.parameters())}]
     kept = {key: value.clone() for key, value in model.state_dict().items()}
-    sharded = Sharded(model, groups, compute)
+    sharded = FullySharded(model, groups, compute)
     assert _trained(model, groups[0]["params"], images) == expected
-    best = sharded.whole(model.state_dict())
+    best = sharded.to_cpu(model.state_dict())
     torch.testing.assert_close(best, dict(default.state_dict()), atol=0, rtol=0)
     assert any(not torch.equal(best[key], value) for key, value in kept.items())
     sharded.finish(best)

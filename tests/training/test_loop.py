@@ -20,8 +20,8 @@ from topwork.core.progress import PlainProgress
 from topwork.core.signals import Signals
 from topwork.training import loop
 from topwork.training.checkpoint import CheckpointStore
-from topwork.training.loop import Task, fit
-from topwork.training.state import Position
+from topwork.training.loop import TrainingTask, fit
+from topwork.training.state import TrainState
 
 X = torch.randn(24, 5, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] + 0.3 * X[:, 1] > 0).long()
@@ -44,7 +44,7 @@ def _train(
     store: Any = None,
     class_weights: torch.Tensor | None = None,
     **settings: Any,
-) -> tuple[nn.Module, Position]:
+) -> tuple[nn.Module, TrainState]:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
     config = TrainingConfig(**{"epochs": 6, "lr": 0.05, "label_smoothing": 0.0, **settings})
@@ -58,7 +58,7 @@ def _train(
     progress = PlainProgress(quiet=True)
     if log is not None:
         progress.log = log.append  # pyrefly: ignore[bad-assignment]
-    task = Task(
+    task = TrainingTask(
         model,
         [{"params": list(model.parameters()), "weight_decay": 0.0, "lr_scale": 1.0}],
         _Batches(),
@@ -82,18 +82,18 @@ def _weights(model: nn.Module) -> torch.Tensor:
 
 
 def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
-    _, position = _train(tmp_path)
-    assert position.best_score[0] > 0.8
-    best = max(position.history, key=lambda record: (record.val_accuracy, -record.val_loss))
-    assert best.epoch == position.best_epoch
-    assert [record.best for record in position.history].count(True) >= 1
+    _, state = _train(tmp_path)
+    assert state.best_score[0] > 0.8
+    best = max(state.history, key=lambda record: (record.val_accuracy, -record.val_loss))
+    assert best.epoch == state.best_epoch
+    assert [record.best for record in state.history].count(True) >= 1
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.2, 3.0])])
 def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path: Path, weights: torch.Tensor | None) -> None:
     whole, _ = _train(tmp_path / "a", class_weights=weights)
-    pieces, _ = _train(tmp_path / "b", class_weights=weights, micro_batches=4)
-    torch.testing.assert_close(_weights(whole), _weights(pieces), atol=1e-5, rtol=1e-4)
+    micro_batches, _ = _train(tmp_path / "b", class_weights=weights, micro_batches=4)
+    torch.testing.assert_close(_weights(whole), _weights(micro_batches), atol=1e-5, rtol=1e-4)
 
 
 def test_the_optimizer_is_torchs_adamw(tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_the_optimizer_is_torchs_adamw(tmp_path: Path) -> None:
 
 
 def test_patience_ends_a_training_early(tmp_path: Path) -> None:
-    _, position = _train(tmp_path, epochs=200, patience=3, lr=0.2)
-    assert position.stopped_early
-    assert len(position.history) == position.best_epoch + 3
+    _, state = _train(tmp_path, epochs=200, patience=3, lr=0.2)
+    assert state.stopped_early
+    assert len(state.history) == state.best_epoch + 3
 
 
 def test_a_save_that_fails_warns_and_the_training_goes_on(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_a_save_that_fails_warns_and_the_training_goes_on(tmp_path: Path) -> Non
             raise StorageError("Cannot write: No space left on device.")
 
     said: list[str] = []
-    _, position = _train(tmp_path, said, Full(tmp_path, {}, said.append))
-    assert len(position.history) == 6
+    _, state = _train(tmp_path, said, Full(tmp_path, {}, said.append))
+    assert len(state.history) == 6
     assert sum("not saved" in line for line in said) == 6
 
 
@@ -133,8 +133,8 @@ def test_a_loss_that_is_not_finite_stops_and_says_what_to_do(tmp_path: Path) -> 
 
 
 def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
-    model, position = _train(tmp_path)
+    model, state = _train(tmp_path)
     again, second = _train(tmp_path)
-    assert second.history == position.history
+    assert second.history == state.history
     assert torch.equal(_weights(again), _weights(model))
     assert len(list(tmp_path.glob("checkpoints/last-*"))) == 2

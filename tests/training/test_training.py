@@ -20,15 +20,15 @@ from topwork.core.config import ComputeConfig, ImageTrainingConfig
 from topwork.data.batches import Targets, TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, eval_pixels, normalise
 from topwork.training import schedule
-from topwork.training.state import Averages
+from topwork.training.state import EMA
 
 SPEC = InputSpec(32, 36, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @given(st.integers(1, 500), st.floats(0, 0.9))
 def test_the_learning_rate_rises_then_falls(total: int, warmup: float) -> None:
-    factors = [schedule.factor(step, total, warmup) for step in range(total)]
-    assert all(0 < factor <= 1 for factor in factors)
+    factors = [schedule.lr_factor(step, total, warmup) for step in range(total)]
+    assert all(0 < lr_factor <= 1 for lr_factor in factors)
     top = int(np.argmax(factors))
     assert factors[: top + 1] == sorted(factors[: top + 1])
     assert factors[top:] == sorted(factors[top:], reverse=True)
@@ -39,7 +39,7 @@ def test_the_cosine_is_torchs() -> None:
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
     for step in range(50):
-        assert schedule.factor(step, 50, 0.0) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-6)
+        assert schedule.lr_factor(step, 50, 0.0) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-6)
         optimizer.step()
         reference.step()
 
@@ -51,14 +51,14 @@ def test_auto_epochs_stay_within_limits(images: int) -> None:
 
 def test_averages_are_a_running_mean_at_first_and_then_forget() -> None:
     layer = torch.nn.Linear(1, 1, bias=False)
-    averages = Averages(layer, 0.5)
+    ema = EMA(layer, 0.5)
     value = float(layer.weight.detach())
     for step, new in enumerate((1.0, 3.0, -2.0, 8.0), 1):
         layer.weight.data.fill_(new)
-        averages.update(step)
+        ema.update(step)
         decay = min(0.5, step / (step + 9))
         value = decay * value + (1 - decay) * new
-    assert float(averages.evaluated()["weight"]) == pytest.approx(value)
+    assert float(ema.evaluated()["weight"]) == pytest.approx(value)
 
 
 @given(st.integers(0, 2**31), st.integers(0, 100), st.integers(1, 300))
@@ -97,11 +97,11 @@ def test_batches_do_not_depend_on_workers_nor_on_where_an_epoch_is_entered(tmp_p
 
 def test_evaluation_batches_have_one_shape_and_every_image_once(tmp_path: Path) -> None:
     names = _folder(tmp_path, 7)
-    pieces = list(eval_batches(tmp_path, names, SPEC, 4, 0))
-    assert [tuple(pixels.shape) for pixels, _ in pieces] == [(4, 3, 32, 32)] * 2
-    assert [count for _, count in pieces] == [4, 3]
+    micro_batches = list(eval_batches(tmp_path, names, SPEC, 4, 0))
+    assert [tuple(pixels.shape) for pixels, _ in micro_batches] == [(4, 3, 32, 32)] * 2
+    assert [count for _, count in micro_batches] == [4, 3]
     alone = eval_pixels(Image.open(tmp_path / names[5]).convert("RGB"), SPEC)
-    assert torch.equal(pieces[1][0][1], alone)
+    assert torch.equal(micro_batches[1][0][1], alone)
 
 
 def test_augmentation_leaves_the_global_random_state_alone() -> None:

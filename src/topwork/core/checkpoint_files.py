@@ -17,7 +17,7 @@ from topwork.core import storage
 from topwork.core.errors import CorruptFile
 
 KEEP = 2
-REFERS = "refers.json"
+REFERS = "best.json"
 LARGE = "shard-"  # what names of files begin with that are not read into memory
 Files = dict[str, bytes]
 

@@ -1,6 +1,6 @@
 """Learning curves over labels: strategies trained anew on nested parts of the training images.
 
-Each fit is written to ``labels/STRATEGY-DRAW.json`` when it is done, and not made again: that is how an
+Each fit is written to ``learning_curves/STRATEGY-DRAW.json`` when it is done, and not made again: that is how an
 interrupted curve goes on.
 Test judges every fit and make_progresss nothing: C, k and epochs are chosen on val as ever.
 """
@@ -22,7 +22,7 @@ from topwork.features import TrainingSubset
 from topwork.strategies import STRATEGIES, load
 from topwork.training.context import RunContext
 
-FOLDER = "labels"
+FOLDER = "learning_curves"
 DRAWS = 3  # of the subsets, for what trains in seconds; one for what trains on images
 
 

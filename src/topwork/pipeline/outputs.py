@@ -135,7 +135,7 @@ def _write_bundle(
     tensors = {"backbone": context.backbone.module.state_dict(), "head": trained.tensors}
     bundle = Bundle(
         run.name, context.backbone.model, context.splits.classes, context.spec, metadata, neighbours=neighbours,
-        **(split_tensors(trained.tensors) if trained.whole else tensors),
+        **(split_tensors(trained.tensors) if trained.trains_network else tensors),
     )  # fmt: skip
     hub = context.weights_source.hub if run.name != "scratch" else ""
     split_sha256 = storage.sha256_file(run.context.folder / "split.csv")
@@ -145,7 +145,7 @@ def _write_bundle(
 
 def _inference(trained: TrainedStrategy, context: RunContext) -> dict[str, Any]:
     """What a prediction needs to give the same bits as the evaluation."""
-    engine = "plain" if trained.whole else context.features.engine
+    engine = "plain" if trained.trains_network else context.features.engine
     versions = devices.environment(context.compute)
     return {
         "engine": engine,
@@ -191,7 +191,7 @@ def _search_costs(run: FinishedTraining) -> dict[str, Any]:
 
 def _notes(run: FinishedTraining) -> list[str]:
     trained = run.trained
-    if trained.whole:
+    if trained.trains_network:
         return list(trained.notes)
     n_tensors, in_classifier = backbones.parameter_tensors(run.context.backbone.model)
     trained_tensors = trained.trained[0]

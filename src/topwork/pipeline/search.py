@@ -19,7 +19,7 @@ from topwork.core.progress import make_progress
 from topwork.evaluation import metrics
 from topwork.strategies.base import Strategy
 from topwork.training.context import RunContext
-from topwork.training.search_space import draw
+from topwork.training.search_space import sample
 
 
 def tune(strategy: Strategy, base: Any, given: set[str], context: RunContext, trials: int) -> Any:
@@ -40,7 +40,7 @@ def tune(strategy: Strategy, base: Any, given: set[str], context: RunContext, tr
     results = []
     with context.progress.track(f"{strategy.name}: tune", trials, "trials") as bar:
         for number in range(trials if space else 1):
-            changed = draw(space, context.seed, strategy.name, number) if number else {}
+            changed = sample(space, context.seed, strategy.name, number) if number else {}
             wanted = {**base.model_dump(), **changed}
             results.append(_trial(strategy, wanted, context, folder / f"{number:03d}"))
             bar.advance()

@@ -71,7 +71,7 @@ def judge_folder(folder: Path) -> Judged:
 
 
 def read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: int) -> tuple[Curve, ...]:
-    """The learning curves in ``labels/``, of the draws and sizes that are whole.
+    """The learning curves in ``learning_curves/``, of the draws and sizes that are complete.
 
     Args:
         folder: Of a comparison.
@@ -81,7 +81,9 @@ def read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: in
     """
     curves = []
     for name in names:
-        found = [storage.read_json(path)["wrong"] for path in sorted((folder / "labels").glob(f"{name}-*.json"))]
+        found = [
+            storage.read_json(path)["wrong"] for path in sorted((folder / "learning_curves").glob(f"{name}-*.json"))
+        ]
         longest = max((len(one) for one in found), default=0)
         whole = [one for one in found if len(one) == longest]
         if longest < 3:

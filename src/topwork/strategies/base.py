@@ -16,7 +16,7 @@ from topwork.core.artifacts import EpochRecord
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, NetworkOutputs
 from topwork.training.search_space import Space
-from topwork.training.state import Position
+from topwork.training.state import TrainState
 
 BLOCK = 32  # rows that a head is given at once: the last bits of a product depend on how many there are
 
@@ -43,7 +43,7 @@ class TrainedStrategy:
     scores: Callable[[str], np.ndarray]
     kind: str
     tensors: dict[str, torch.Tensor]
-    whole: bool
+    trains_network: bool
     trained: tuple[int, int]
     selection: dict[str, str | int | float]
     seconds: float
@@ -147,19 +147,19 @@ def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:
         return torch.cat([head(block).double() for block in filled.split(BLOCK)])[: len(rows)].numpy()
 
 
-def whole_network(model: nn.Module, position: Position, context: RunContext, notes: list[str]) -> TrainedStrategy:
+def trained_network(model: nn.Module, state: TrainState, context: RunContext, notes: list[str]) -> TrainedStrategy:
     """What a strategy gives back that trained a ``Classifier`` on images, with the weights of the best epoch on val."""
-    answers, epochs = NetworkOutputs(model, context), len(position.history)
+    answers, epochs = NetworkOutputs(model, context), len(state.history)
     return TrainedStrategy(
         scores=answers.scores,
         kind="logit",
         tensors=model.state_dict(),
-        whole=True,
-        trained=tensor_count([p for p in model.parameters() if p.requires_grad]),
-        parameters=tensor_count(list(model.parameters())),
-        selection={"epoch": position.best_epoch, "epochs trained": epochs},
-        seconds=position.seconds,
-        history=position.history,
+        trains_network=True,
+        trained=count_parameters([p for p in model.parameters() if p.requires_grad]),
+        parameters=count_parameters(list(model.parameters())),
+        selection={"epoch": state.best_epoch, "epochs trained": epochs},
+        seconds=state.seconds,
+        history=state.history,
         notes=notes,
         features=answers.features,
         passes=epochs * sum(len(context.splits.ids[split]) for split in ("train", "val")),
@@ -174,12 +174,12 @@ def linear_head(tensors: dict[str, torch.Tensor]) -> nn.Linear:
     return head
 
 
-def tensor_count(parameters: list[torch.nn.Parameter]) -> tuple[int, int]:
+def count_parameters(parameters: list[torch.nn.Parameter]) -> tuple[int, int]:
     """Number of tensors and of single parameters."""
     return len(parameters), sum(p.numel() for p in parameters)
 
 
-def network_groups(model: Classifier, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
+def param_groups(model: Classifier, weight_decay: float, layer_decay: float) -> list[dict[str, Any]]:
     """Parameter groups of a network with a linear head, which learns at the full rate."""
     head = [
         {"params": [model.head.weight], "weight_decay": weight_decay, "lr_scale": 1.0},

@@ -22,16 +22,16 @@ from topwork.strategies.base import (
     CalibratedScores,
     TrainedStrategy,
     linear_head,
-    network_groups,
-    whole_network,
+    param_groups,
+    trained_network,
 )
 from topwork.strategies.linear_head import fit_linear_head
-from topwork.training.cached_stages import StageStore, stage_task
+from topwork.training.cached_stages import StageCache, stage_task
 from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
-from topwork.training.loop import Task, fit
+from topwork.training.loop import TrainingTask, fit
 from topwork.training.plan import resolve
-from topwork.training.search_space import LogRange, Options, space
+from topwork.training.search_space import Categorical, LogUniform, space
 
 STAGES = "stages"  # folder in the run
 
@@ -70,11 +70,11 @@ class Finetune(CalibratedScores):
     name = "finetune"
     Config = FinetuneConfig
     search = space(
-        lr=LogRange(1e-4, 2e-3),
-        weight_decay=LogRange(1e-3, 0.3),
-        label_smoothing=Options((0.0, 0.05, 0.1)),
-        min_crop_area=Options((0.3, 0.5, 0.8)),
-        layer_decay=Options((0.7, 0.8, 0.85, 0.9, 1.0)),
+        lr=LogUniform(1e-4, 2e-3),
+        weight_decay=LogUniform(1e-3, 0.3),
+        label_smoothing=Categorical((0.0, 0.05, 0.1)),
+        min_crop_area=Categorical((0.3, 0.5, 0.8)),
+        layer_decay=Categorical((0.7, 0.8, 0.85, 0.9, 1.0)),
     )
 
     def resolve(self, config: FinetuneConfig, context: RunContext) -> FinetuneConfig:
@@ -84,7 +84,7 @@ class Finetune(CalibratedScores):
             config = config.model_copy(update={"compile": False})
         return resolve(config, context, new, limits=(5, 40), cpu_minutes=4.75)
 
-    def _task(self, config: FinetuneConfig, context: RunContext, fitted: bool) -> Task:
+    def _task(self, config: FinetuneConfig, context: RunContext, fitted: bool) -> TrainingTask:
         backbone = context.new_backbone(True)
         cut = StageSplit(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
         head = nn.Linear(backbone.feature_dim, context.num_classes)
@@ -98,12 +98,12 @@ class Finetune(CalibratedScores):
             nn.init.zeros_(head.bias)
         model = Classifier(backbone.module, head)
         context.compute.to_channels_last(model)
-        groups = network_groups(model, config.weight_decay, config.layer_decay)
+        groups = param_groups(model, config.weight_decay, config.layer_decay)
         if cut:
             return stage_task(model, groups, config, config.views, self._store(cut, backbone, config, context))
         return image_task(model, groups, config, context)
 
-    def _store(self, cut: StageSplit, backbone: Backbone, config: FinetuneConfig, context: RunContext) -> StageStore:
+    def _store(self, cut: StageSplit, backbone: Backbone, config: FinetuneConfig, context: RunContext) -> StageCache:
         """In the run folder, for it can be large; with everything in its key that decides a view."""
         assert isinstance(config.train_size, int)
         compute = context.compute
@@ -114,13 +114,13 @@ class Finetune(CalibratedScores):
         settings = {"stages": config.freeze_stages, "seed": context.seed, **augmentation}
         key = feature_key(backbone, compute, "folded", EVAL_BATCH) | settings
         cache = FeatureCache(context.folder / STAGES, key, context.progress.log)
-        return StageStore(cut, front, context, transform, cache)
+        return StageCache(cut, front, context, transform, cache)
 
     def fit(self, config: FinetuneConfig, context: RunContext) -> TrainedStrategy:
         """Fit the head, train all layers, keep the best epoch on val."""
         task = self._task(config, context, fitted=config.head == "fitted")
-        position = fit(task, config, context, self.name)
-        fitted = whole_network(task.model, position, context, _notes(config))
+        state = fit(task, config, context, self.name)
+        fitted = trained_network(task.model, state, context, _notes(config))
         if not config.freeze_stages:
             return fitted
         storage.remove_folder(context.folder / STAGES)

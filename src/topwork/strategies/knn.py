@@ -19,7 +19,7 @@ from topwork.features import NormaliserModule, fit_normaliser
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores
 from topwork.strategies.linear_head import head_tensors
 from topwork.training.context import RunContext
-from topwork.training.search_space import Options, space
+from topwork.training.search_space import Categorical, space
 
 TEMPERATURE = 0.07
 SMOOTHING = 1e-3  # added to each class's share of votes, so that its logarithm is finite
@@ -66,7 +66,7 @@ class KNN(CalibratedScores):
 
     name = "knn"
     Config = KNNConfig
-    search = space(neighbours=Options(tuple((k,) for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100))))
+    search = space(neighbours=Categorical(tuple((k,) for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100))))
 
     def resolve(self, config: KNNConfig, context: RunContext) -> KNNConfig:
         """At most as many neighbours as training images."""
@@ -101,7 +101,7 @@ class KNN(CalibratedScores):
             scores=scores,
             kind="logit",
             tensors=tensors,
-            whole=False,
+            trains_network=False,
             trained=(0, 0),
             selection={"k": k, "val accuracy": accuracies[k]},
             seconds=time.monotonic() - start,

@@ -17,7 +17,7 @@ from topwork.linear.selection import select_c
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores
 from topwork.strategies.linear_head import head_tensors, normalised_splits
 from topwork.training.context import RunContext
-from topwork.training.search_space import LogRange, space
+from topwork.training.search_space import LogUniform, space
 
 
 class LinearConfig(LinearClassifierConfig):
@@ -31,7 +31,7 @@ class Linear(CalibratedScores):
 
     name = "linear"
     Config = LinearConfig
-    search = space(grid=LogRange(1e-4, 10.0, single=True))
+    search = space(grid=LogUniform(1e-4, 10.0, as_grid=True))
 
     def resolve(self, config: LinearConfig, context: RunContext) -> LinearConfig:
         """As it is: no setting is ``auto``."""
@@ -57,7 +57,7 @@ class Linear(CalibratedScores):
             scores=lambda split: head_scores(head, context.features.load(split)),
             kind="logit",
             tensors=tensors,
-            whole=False,
+            trains_network=False,
             trained=(2, weight.size + bias.size),
             selection={"C": found.c, config.selection_metric: found.accuracy},
             seconds=seconds,

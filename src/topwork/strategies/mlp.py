@@ -14,11 +14,11 @@ from topwork.core import seeds
 from topwork.core.config import TrainingConfig
 from topwork.data.batches import Targets
 from topwork.features import NormaliserModule, fit_normaliser
-from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores, tensor_count
+from topwork.strategies.base import CalibratedScores, TrainedStrategy, count_parameters, head_scores
 from topwork.training.context import RunContext
 from topwork.training.image_task import class_weights
-from topwork.training.loop import Batch, Task, fit
-from topwork.training.search_space import LogRange, Options, space
+from topwork.training.loop import Batch, TrainingTask, fit
+from topwork.training.search_space import Categorical, LogUniform, space
 
 
 class MLPConfig(TrainingConfig):
@@ -67,11 +67,11 @@ class MLP(CalibratedScores):
     name = "mlp"
     Config = MLPConfig
     search = space(
-        lr=LogRange(1e-4, 3e-3),
-        weight_decay=LogRange(1e-3, 0.5),
-        dropout=Options((0.2, 0.35, 0.5, 0.65, 0.8)),
-        hidden=Options((256, 512, 1024, 2048)),
-        label_smoothing=Options((0.0, 0.05, 0.1, 0.2)),
+        lr=LogUniform(1e-4, 3e-3),
+        weight_decay=LogUniform(1e-3, 0.5),
+        dropout=Categorical((0.2, 0.35, 0.5, 0.65, 0.8)),
+        hidden=Categorical((256, 512, 1024, 2048)),
+        label_smoothing=Categorical((0.0, 0.05, 0.1, 0.2)),
     )
 
     def resolve(self, config: MLPConfig, context: RunContext) -> MLPConfig:
@@ -108,7 +108,7 @@ class MLP(CalibratedScores):
 
         weights = [p for p in model.parameters() if p.ndim > 1]
         biases = [p for p in model.parameters() if p.ndim == 1]
-        task = Task(
+        task = TrainingTask(
             model,
             [
                 {"params": weights, "weight_decay": config.weight_decay, "lr_scale": 1.0},
@@ -125,17 +125,17 @@ class MLP(CalibratedScores):
             class_weights(config, labels["train"], context.num_classes, device),
             quick=True,
         )
-        position = fit(task, config, context, self.name)
+        state = fit(task, config, context, self.name)
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
         head = self.head(tensors)
         return TrainedStrategy(
             scores=lambda split: head_scores(head, context.features.load(split)),
             kind="logit",
             tensors=tensors,
-            whole=False,
-            trained=tensor_count(list(model.parameters())),
-            selection={"epoch": position.best_epoch, "epochs trained": len(position.history)},
-            seconds=position.seconds,
-            history=position.history,
+            trains_network=False,
+            trained=count_parameters(list(model.parameters())),
+            selection={"epoch": state.best_epoch, "epochs trained": len(state.history)},
+            seconds=state.seconds,
+            history=state.history,
             passes=2 * len(labels["train"]) + len(labels["val"]),  # plain and mirrored
         )

@@ -12,14 +12,14 @@ from topwork.strategies.base import (
     CalibratedScores,
     TrainedStrategy,
     linear_head,
-    network_groups,
-    whole_network,
+    param_groups,
+    trained_network,
 )
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, image_task
-from topwork.training.loop import Task, fit
+from topwork.training.loop import TrainingTask, fit
 from topwork.training.plan import resolve
-from topwork.training.search_space import LogRange, Options, space
+from topwork.training.search_space import Categorical, LogUniform, space
 
 
 class ScratchConfig(ImageTrainingConfig):
@@ -34,10 +34,10 @@ class Scratch(CalibratedScores):
     name = "scratch"
     Config = ScratchConfig
     search = space(
-        lr=LogRange(3e-4, 1e-2),
-        weight_decay=LogRange(1e-3, 0.3),
-        label_smoothing=Options((0.0, 0.05, 0.1)),
-        min_crop_area=Options((0.3, 0.5, 0.8)),
+        lr=LogUniform(3e-4, 1e-2),
+        weight_decay=LogUniform(1e-3, 0.3),
+        label_smoothing=Categorical((0.0, 0.05, 0.1)),
+        min_crop_area=Categorical((0.3, 0.5, 0.8)),
     )
 
     def resolve(self, config: ScratchConfig, context: RunContext) -> ScratchConfig:
@@ -45,23 +45,23 @@ class Scratch(CalibratedScores):
         new = lambda settings: self._task(settings, context)  # noqa: E731
         return resolve(config, context, new, limits=(10, 100), cpu_minutes=2.0)
 
-    def _task(self, config: ScratchConfig, context: RunContext) -> Task:
+    def _task(self, config: ScratchConfig, context: RunContext) -> TrainingTask:
         backbone = context.new_backbone(False)
         torch.manual_seed(seeds.derive_seed(context.seed, "head"))
         model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, context.num_classes))
         context.compute.to_channels_last(model)
-        groups = network_groups(model, config.weight_decay, 1.0)
+        groups = param_groups(model, config.weight_decay, 1.0)
         return image_task(model, groups, config, context)
 
     def fit(self, config: ScratchConfig, context: RunContext) -> TrainedStrategy:
         """Train, keep the best epoch on val."""
         task = self._task(config, context)
-        position = fit(task, config, context, self.name)
+        state = fit(task, config, context, self.name)
         notes = [
-            f"scratch saw {len(position.history)} epochs. Published trainings from random weights take hundreds to "
+            f"scratch saw {len(state.history)} epochs. Published trainings from random weights take hundreds to "
             "over a thousand; its figure says what this budget gives, not what the network could reach."
         ]
-        return whole_network(task.model, position, context, notes)
+        return trained_network(task.model, state, context, notes)
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """A linear layer."""

@@ -24,7 +24,7 @@ from topwork.linear.selection import Selected, select_c, select_first_best
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores, scaled_softmax
 from topwork.strategies.linear_head import head_tensors, normalised_splits
 from topwork.training.context import RunContext
-from topwork.training.search_space import LogRange, space
+from topwork.training.search_space import LogUniform, space
 
 MAX_RBF_CLASSES = 200  # the kernel has a classifier for each pair of classes: 19,900
 LINEAR_CS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
@@ -45,7 +45,7 @@ class SVM(CalibratedScores):
 
     name = "svm"
     Config = SVMConfig
-    search = space(grid=LogRange(1e-5, 1.0, single=True))
+    search = space(grid=LogUniform(1e-5, 1.0, as_grid=True))
 
     def resolve(self, config: SVMConfig, context: RunContext) -> SVMConfig:
         """The values of C that suit the kernel.
@@ -95,7 +95,7 @@ class SVM(CalibratedScores):
             scores=scores,
             kind="margin",
             tensors=tensors,
-            whole=False,
+            trains_network=False,
             trained=(len(trained), sum(array.size for array in trained.values())),
             selection={"C": c, "kernel": config.kernel, config.selection_metric: accuracy},
             seconds=seconds,

@@ -22,15 +22,15 @@ from topwork.data.batches import Targets, eval_batches, view_batches
 from topwork.data.transforms import TrainTransform, normalise
 from topwork.features import FeatureCache
 from topwork.training.context import RunContext
-from topwork.training.image_task import EVAL_BATCH, Classifier, class_weights, training_mode, val_score
-from topwork.training.loop import Batch, Task
+from topwork.training.image_task import EVAL_BATCH, Classifier, class_weights, make_train_mode, val_metrics
+from topwork.training.loop import Batch, TrainingTask
 
 SHARD_BYTES = 64 * 2**20
 _STORED = {torch.bfloat16: np.int16, torch.float16: np.float16, torch.float32: np.float32}  # numpy has no bfloat16
 
 
 @dataclass
-class StageStore:
+class StageCache:
     """What the frozen stages make of images: computed when first asked for, kept in a cache with SHA-256 guards.
 
     Attributes:
@@ -60,7 +60,7 @@ class StageStore:
         rows = torch.from_numpy(self.cache.rows([self._key(view, image) for image in images]))
         return rows.view(torch.bfloat16) if rows.dtype == torch.int16 else rows
 
-    def fill(self, views: Sequence[int], images: Sequence[str]) -> None:
+    def ensure_cached(self, views: Sequence[int], images: Sequence[str]) -> None:
         """Compute what is missing of these views; a wish to stop is heard between batches, and what is done is kept."""
         pairs = [(view, image) for view in views for image in images]
         missing = [pairs[i] for i in self.cache.missing([self._key(*pair) for pair in pairs])]
@@ -120,7 +120,7 @@ class StageBatches:
     """
 
     def __init__(
-        self, store: StageStore, images: Sequence[str], targets: Targets, batch_size: int, seed: int, views: int
+        self, store: StageCache, images: Sequence[str], targets: Targets, batch_size: int, seed: int, views: int
     ) -> None:
         self._store, self._images, self._targets = store, images, targets
         self._size, self._seed, self._views = min(batch_size, len(images)), seed, views
@@ -133,7 +133,7 @@ class StageBatches:
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Batches ``first``, ``first + 1``, ... of an epoch: (B, ...) and ``Targets``."""
         if not self._filled:
-            self._store.fill(range(1, self._views + 1) if self._views else [0], self._images)
+            self._store.ensure_cached(range(1, self._views + 1) if self._views else [0], self._images)
             self._filled = True
         view = 1 + (epoch - 1) % self._views if self._views else 0
         order = seeds.epoch_permutation(self._seed, epoch, len(self._images))
@@ -143,8 +143,8 @@ class StageBatches:
 
 
 def stage_task(
-    model: Classifier, groups: list[dict[str, Any]], config: ImageTrainingConfig, views: int, store: StageStore
-) -> Task:
+    model: Classifier, groups: list[dict[str, Any]], config: ImageTrainingConfig, views: int, store: StageCache
+) -> TrainingTask:
     """The task of training what is behind a cut.
 
     Args:
@@ -165,12 +165,14 @@ def stage_task(
 
     def evaluate() -> tuple[float, float]:
         images, logits = splits.ids["val"], []
-        store.fill([0], images)
+        store.ensure_cached([0], images)
         with torch.inference_mode(), context.compute.autocast():
             for start in range(0, len(images), EVAL_BATCH):
                 logits.append(forward(store.read(0, images[start : start + EVAL_BATCH]).to(device)).float().cpu())
-        return val_score(torch.cat(logits), splits.labels["val"])
+        return val_metrics(torch.cat(logits), splits.labels["val"])
 
     batches = StageBatches(store, splits.ids["train"], context.targets, config.batch_size, context.seed, views)
     weights = class_weights(config, splits.labels["train"], len(splits.classes), device)
-    return Task(model, groups, batches, prepare, evaluate, weights, training_mode(model, config, cut.frozen), forward)
+    return TrainingTask(
+        model, groups, batches, prepare, evaluate, weights, make_train_mode(model, config, cut.frozen), forward
+    )

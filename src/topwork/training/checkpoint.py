@@ -1,4 +1,4 @@
-"""Checkpoints of a training: everything that it needs to go on, as tensors and JSON, in durable generations.
+"""Checkpoints of a training: everything that a resume needs, as tensors and JSON, in durable generations.
 
 Of several processes rank 0 has the folder: the others get from it what they need.
 """
@@ -22,7 +22,7 @@ from topwork.core.checkpoint_files import CheckpointFiles, Files, State
 from topwork.core.config import TrainingConfig
 from topwork.core.errors import SettingsChanged, StorageError
 from topwork.training.context import RunContext
-from topwork.training.state import Position, Room, Tensors
+from topwork.training.state import Allocate, Tensors, TrainState
 
 STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
 FOLDER = "folder"  # told to the other processes in place of the large files in it
@@ -33,7 +33,7 @@ class Checkpoint:
     """What a resume gets: the tensors, the position, and the weights of the best epoch so far."""
 
     tensors: Tensors
-    position: Position
+    train_state: TrainState
     best: Tensors
 
 
@@ -42,7 +42,7 @@ class CheckpointStore:
 
     Args:
         folder: ``RUN/checkpoints``.
-        plan: Everything that decides how the training goes on, as JSON; a resume with another plan is refused.
+        plan: Everything that decides how the training continues, as JSON; a resume with another is refused.
         log: Where damage is reported to.
         shared: Whether all processes train together; if not, only rank 0 calls it.
     """
@@ -52,35 +52,37 @@ class CheckpointStore:
         self._folder, self._plan = folder, json.loads(json.dumps(plan))
         self._generations = CheckpointFiles(folder, log) if world().is_main else None
 
-    def save(self, tensors: Tensors, position: Position, best: Tensors, best_step: int) -> None:
+    def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
         """Write a checkpoint durably, then remove what it makes superfluous; processes but rank 0 do nothing.
 
         Raises:
             StorageError: It could not be written; all earlier checkpoints are still there.
         """
         if self._generations is not None:
-            self._write({TENSORS: _bytes(tensors)}, position, best, best_step)
+            self._write({TENSORS: _bytes(tensors)}, train_state, best, best_step)
 
-    def _write(self, files: Files, position: Position, best: Tensors, step: int, staged: Path | None = None) -> None:
+    def _write(
+        self, files: Files, train_state: TrainState, best: Tensors, step: int, staged: Path | None = None
+    ) -> None:
         assert self._generations is not None
-        state = {"plan": self._plan, "position": position.to_json()}
+        state = {"plan": self._plan, "position": train_state.to_json()}
         files |= {STATE: json.dumps(state, indent=1).encode()}
-        self._generations.save(position.step, files, step, {BEST: _bytes(best)} if best else {}, staged)
+        self._generations.save(train_state.step, files, step, {BEST: _bytes(best)} if best else {}, staged)
 
-    def load(self, room: Room) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None if there is none.
+    def load(self, empty_tensor: Allocate) -> Checkpoint | None:
+        """The newest intact checkpoint, or None.
 
         Args:
-            room: Makes what a tensor of this name, whole shape and dtype goes into, where each process has its piece.
+            empty_tensor: Allocates the (sharded) tensor for a name, full shape and dtype.
 
         Raises:
-            ChangedSettings: It belongs to a training with another plan; the message names each difference.
+            SettingsChanged: It belongs to a training with other settings; the message names each difference.
         """
         files = broadcast_from_main(self._newest) if self._shared else self._newest()
         if not files:
             return None
         best = safetensors.torch.load(files[BEST]) if BEST in files else {}
-        return Checkpoint(safetensors.torch.load(files[TENSORS]), self._position(files), best)
+        return Checkpoint(safetensors.torch.load(files[TENSORS]), self._train_state(files), best)
 
     def _state(self) -> State | None:
         assert self._generations is not None
@@ -94,10 +96,10 @@ class CheckpointStore:
         if TENSORS not in files:
             from topwork.training import sharded_checkpoint
 
-            files[TENSORS] = safetensors.torch.save(sharded_checkpoint.read_whole(state.folder))
+            files[TENSORS] = safetensors.torch.save(sharded_checkpoint.read_full(state.folder))
         return files
 
-    def _position(self, files: Files) -> Position:
+    def _train_state(self, files: Files) -> TrainState:
         state = json.loads(files[STATE])
         old = state["plan"]
         changed = [
@@ -107,19 +109,19 @@ class CheckpointStore:
         ]
         if changed:
             raise SettingsChanged(
-                f"The training in {self._folder} was started otherwise ({'; '.join(changed)}). Use the "
-                "same settings, or --overwrite to start anew."
+                f"The training in {self._folder} was started with different settings ({'; '.join(changed)}). "
+                "Use the same settings, or --overwrite to start again."
             )
-        return Position.from_json(state["position"])
+        return TrainState.from_json(state["position"])
 
 
-class ShardStore(CheckpointStore):
-    """The checkpoints of a training that is cut over processes: each writes, and reads, its own pieces.
+class ShardedCheckpointStore(CheckpointStore):
+    """Checkpoints of a sharded training: each process writes, and reads, its own shards.
 
     Rank 0 alone has the weights of the best epoch. All processes must call ``save`` and ``load``.
     """
 
-    def save(self, tensors: Tensors, position: Position, best: Tensors, best_step: int) -> None:
+    def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
         """Write a checkpoint durably; rank 0 makes it whole when all have written.
 
         Raises:
@@ -132,7 +134,7 @@ class ShardStore(CheckpointStore):
             with storage.wrap_os_errors(self._folder):
                 sharded_checkpoint.write(staged, tensors)
             if self._generations is not None:
-                self._write({}, position, best, best_step, staged)
+                self._write({}, train_state, best, best_step, staged)
         except StorageError:
             if world().is_main:
                 shutil.rmtree(staged, ignore_errors=True)
@@ -156,13 +158,13 @@ class ShardStore(CheckpointStore):
         if all_reduce_max(int(not path.is_dir())):
             shutil.rmtree(path, ignore_errors=True)
             raise failed or StorageError(
-                f"{self._folder} is not seen by all processes. Put the run folder on a file system that the machines "
-                "share (--out)."
+                f"{self._folder} is not visible to all processes. Put the run folder on a file system that the "
+                "machines share (--out)."
             )
         return path
 
-    def load(self, room: Room) -> Checkpoint | None:
-        """The newest checkpoint that is whole, or None; see ``CheckpointStore.load``."""
+    def load(self, empty_tensor: Allocate) -> Checkpoint | None:
+        """The newest intact checkpoint, or None; see ``CheckpointStore.load``."""
         from topwork.training import sharded_checkpoint
 
         state = self._state() if self._generations is not None else None
@@ -171,13 +173,13 @@ class ShardStore(CheckpointStore):
         )
         if not files:
             return None
-        position = self._position(files)
+        train_state = self._train_state(files)
         try:
-            tensors = sharded_checkpoint.read(Path(os.fsdecode(files[FOLDER])), room)
+            tensors = sharded_checkpoint.read(Path(os.fsdecode(files[FOLDER])), empty_tensor)
         except OSError as error:
             raise StorageError(f"A process cannot read the checkpoint in {self._folder}: {error}.") from error
         best = safetensors.torch.load(state.best[BEST]) if state and state.best else {}
-        return Checkpoint(tensors, position, best)
+        return Checkpoint(tensors, train_state, best)
 
 
 def open_store(context: RunContext, name: str, config: TrainingConfig, shared: bool) -> CheckpointStore:
@@ -197,7 +199,7 @@ def open_store(context: RunContext, name: str, config: TrainingConfig, shared: b
         "train": len(context.splits.ids["train"]),
         **config.model_dump(mode="json"),
     }
-    stores = ShardStore if context.compute.fsdp and shared else CheckpointStore
+    stores = ShardedCheckpointStore if context.compute.fsdp and shared else CheckpointStore
     return stores(context.folder / "checkpoints", plan, context.progress.log, shared)
 
 

@@ -19,18 +19,18 @@ from topwork.training.state import Tensors
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Replicas:
-    """The copies of a model whose batches are cut by rank; with one process it is the model itself.
+class DataParallel:
+    """Data parallelism (DDP): replicas of a model on shards of each batch; with one process, the model itself.
 
     Args:
         model: On the device of this process.
         forward: What a step runs in place of it, with its parameters; None for the model itself.
-        shared: Whether batches are cut by rank; if not, every process trains the same model on the same batches.
+        shared: Whether batches are sharded by rank; if not, every process trains on the same batches.
     """
 
     def __init__(self, model: nn.Module, forward: Forward | None, shared: bool) -> None:
         self.world = world() if shared else World()
-        self._model, self.forward = model, self._over_devices(model, forward or model)
+        self._model, self.forward = model, self._wrap(model, forward or model)
         self._statistics = [
             value
             for module in model.modules()
@@ -39,8 +39,8 @@ class Replicas:
             if value is not None
         ]
 
-    def _over_devices(self, model: nn.Module, forward: Forward) -> Forward:
-        """What makes the gradients of all processes one."""
+    def _wrap(self, model: nn.Module, forward: Forward) -> Forward:
+        """The forward pass whose gradients are averaged over all processes."""
         if self.world.size == 1:
             return forward
         # unused parameters are looked for because that also keeps the order of the sums as it is in step 1: a
@@ -57,12 +57,12 @@ class Replicas:
             return self.forward(x)
 
     @property
-    def salt(self) -> tuple[int, ...]:
-        """What makes the randomness of this process its own; empty for rank 0, whose is that of a single process."""
+    def rank_seed(self) -> tuple[int, ...]:
+        """Added to the seed of a step; empty for rank 0, which draws as a single process does."""
         return (self.world.rank,) if self.world.rank else ()
 
-    def adding_up(self, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """The context of a piece of a batch: gradients are exchanged with the last one only."""
+    def gradient_sync(self, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """The context of a micro-batch: gradients are exchanged with the last one only."""
         if isinstance(self.forward, DistributedDataParallel) and not last:
             return self.forward.no_sync()
         return contextlib.nullcontext()
@@ -75,24 +75,24 @@ class Replicas:
         """Whether it is true in any process."""
         return bool(collectives.all_reduce_max(int(flag))) if self.world.size > 1 else flag
 
-    def refuse_short_memory(self) -> None:
-        """Several processes cannot take a step in more pieces that one of them alone has run out of memory in.
+    def raise_if_distributed(self) -> None:
+        """Several processes cannot repeat a step with more micro-batches: only one has run out of memory.
 
         Raises:
             TopworkError: There are several.
         """
         if self.world.size > 1:
             raise TopworkError(
-                "A device has run out of memory. Go on with a smaller --batch-size or more pieces of a batch "
-                "(--set finetune.micro_batches=2) in a new run, or on more devices."
+                "A device is out of memory. Start a new run with a smaller --batch-size or more micro-batches (--set "
+                "finetune.micro_batches=2), or use more devices."
             )
 
-    def whole(self, tensors: Tensors) -> Tensors:
+    def to_cpu(self, tensors: Tensors) -> Tensors:
         """Tensors of this model on the CPU."""
         return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
 
     def finish(self, best: Tensors) -> None:
-        """End the training with these weights."""
+        """Load the final weights."""
         self._model.load_state_dict(best)
 
     def after_step(self) -> None:
@@ -105,7 +105,7 @@ class Replicas:
 
 
 class _Run(nn.Module):
-    """A forward pass as the module that DistributedDataParallel asks for."""
+    """A forward pass as a module, which DistributedDataParallel needs."""
 
     def __init__(self, model: nn.Module, forward: Forward) -> None:
         super().__init__()

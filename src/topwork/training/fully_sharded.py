@@ -1,6 +1,6 @@
-"""One model cut over several devices: of weights, gradients, averages and optimizer each has its piece.
+"""One model sharded over several devices: weights, gradients, averages and optimizer state.
 
-FSDP2, torch's ``fully_shard``: before a block computes, its weights are brought together, and let go after it.
+FSDP2, torch's ``fully_shard``: the weights of a block are gathered before it computes and freed after it.
 Zhao et al. 2023, "PyTorch FSDP" (arXiv 2304.11277), after ZeRO, Rajbhandari et al. 2020 (arXiv 1910.02054).
 """
 
@@ -19,12 +19,12 @@ from topwork.backbones import blocks
 from topwork.compute import collectives
 from topwork.compute.devices import DeviceContext
 from topwork.compute.ranks import world
-from topwork.training.data_parallel import Forward, Replicas
+from topwork.training.data_parallel import DataParallel, Forward
 from topwork.training.state import Tensors
 
 
-class Sharded(Replicas):
-    """A model whose parts are replaced by sharded copies while it is trained.
+class FullySharded(DataParallel):
+    """A model whose children are replaced by sharded copies while it is trained.
 
     Args:
         model: Its parts (backbone, head) are called one by one. They come back with ``finish``.
@@ -34,10 +34,10 @@ class Sharded(Replicas):
 
     def __init__(self, model: nn.Module, groups: list[dict[str, Any]], compute: DeviceContext) -> None:
         self._device = compute.device
-        self._whole = {name: part.cpu() for name, part in model.named_children()}
+        self._originals = {name: part.cpu() for name, part in model.named_children()}
         names = {parameter: name for name, parameter in model.named_parameters()}
         mesh = init_device_mesh(compute.device.type, (world().size,))
-        for name, part in self._whole.items():
+        for name, part in self._originals.items():
             own = copy.deepcopy(part).to(memory_format=torch.contiguous_format)  # pieces are cut from rows
             for block in [*blocks(own), own]:
                 fully_shard(block, mesh=mesh, reshard_after_forward=True)
@@ -49,11 +49,11 @@ class Sharded(Replicas):
             group["params"] = [parameters[names[parameter]] for parameter in group["params"]]
         super().__init__(model, None, shared=True)
 
-    def _over_devices(self, model: nn.Module, forward: Forward) -> Forward:
+    def _wrap(self, model: nn.Module, forward: Forward) -> Forward:
         return forward  # the parts do it
 
-    def whole(self, tensors: Tensors) -> Tensors:
-        """Tensors of this model brought together on the CPU, in rank 0; the others must call it too."""
+    def to_cpu(self, tensors: Tensors) -> Tensors:
+        """Full tensors on the CPU in rank 0; all processes must call it."""
         found = {}
         for name, tensor in tensors.items():
             value = collectives.full_tensor(tensor)
@@ -62,8 +62,8 @@ class Sharded(Replicas):
         return found
 
     def finish(self, best: Tensors) -> None:
-        """Put the parts that were replaced back, with these weights of rank 0."""
-        for name, part in self._whole.items():
+        """Restore the original children with the weights of rank 0."""
+        for name, part in self._originals.items():
             setattr(self._model, name, part)
         if self.world.is_main:
             self._model.load_state_dict(best)

@@ -18,7 +18,7 @@ from topwork.core.config import ImageTrainingConfig, TrainingConfig
 from topwork.data.batches import TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, normalise
 from topwork.training.context import RunContext
-from topwork.training.loop import Batch, Task
+from topwork.training.loop import Batch, TrainingTask
 
 EVAL_BATCH = 32
 BN_MOMENTUM = 0.1
@@ -95,14 +95,14 @@ def class_weights(
     return torch.tensor(len(labels) / (classes * np.maximum(counts, 1)), dtype=torch.float32, device=device)
 
 
-def val_score(logits: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
+def val_metrics(logits: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
     """Cross-entropy and accuracy of logits float (N, K) of the val part."""
     target = torch.from_numpy(labels)
     accuracy = (logits.argmax(1) == target).double().mean()
     return float(functional.cross_entropy(logits.double(), target)), float(accuracy)
 
 
-def training_mode(
+def make_train_mode(
     model: nn.Module, config: ImageTrainingConfig, frozen: Sequence[nn.Module] = ()
 ) -> Callable[[], None]:
     """What puts a model into training mode, but for its BatchNorm layers as configured and for frozen modules."""
@@ -125,7 +125,7 @@ def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
 
 def image_task(
     model: Classifier, groups: list[dict[str, Any]], config: ImageTrainingConfig, context: RunContext
-) -> Task:
+) -> TrainingTask:
     """The task of training a classifier, already on its device, on the training images."""
     assert isinstance(config.train_size, int)
     if world().size > 1 and config.batch_norm == "update" and context.compute.device.type == "cuda":
@@ -142,7 +142,7 @@ def image_task(
         x, target = mixer(normalise(pixels, spec, device), target.to(device, non_blocking=True), step)
         return x[extra:], target[extra:]
 
-    return Task(
+    return TrainingTask(
         model,
         groups,
         TrainBatches(
@@ -158,9 +158,9 @@ def image_task(
             neighbour=bool(extra),
         ),
         prepare,
-        lambda: val_score(torch.from_numpy(outputs(model, splits.ids["val"], context)[0]), splits.labels["val"]),
+        lambda: val_metrics(torch.from_numpy(outputs(model, splits.ids["val"], context)[0]), splits.labels["val"]),
         class_weights(config, labels, len(splits.classes), device),
-        training_mode(model, config),
+        make_train_mode(model, config),
         compile_quietly(model) if config.compile is True else None,
         shared=True,
     )

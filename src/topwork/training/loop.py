@@ -26,14 +26,14 @@ from topwork.core.progress import Tracker, duration
 from topwork.training import schedule
 from topwork.training.checkpoint import open_store
 from topwork.training.context import RunContext
-from topwork.training.data_parallel import Replicas
-from topwork.training.state import Averages, Position, Tensors, pack, room, unpack
+from topwork.training.data_parallel import DataParallel
+from topwork.training.state import EMA, Tensors, TrainState, empty_tensor, load_state_tensors, state_tensors
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-UNREAD = 64  # steps of a GPU between two looks at the loss
-SAVE_WITHIN = 300.0  # seconds of an epoch that a kill may cost
-SAVE_SECONDS = 30.0  # between two checkpoints of a quick training; the last epoch is always saved
-CLOCK = 16  # steps between two looks at the time, on which several processes must agree
+LOSS_SYNC_STEPS = 64  # between two reads of the loss on a GPU
+MAX_SECONDS_UNSAVED = 300.0  # of an epoch, which a kill may cost
+MIN_SECONDS_BETWEEN_SAVES = 30.0  # between two checkpoints of a quick training; the last epoch is always saved
+TIME_CHECK_STEPS = 16  # between two checks of the time, on which several processes must agree
 
 
 class Batches(Protocol):
@@ -49,15 +49,15 @@ class Batches(Protocol):
 
 
 @dataclass
-class Task:
-    """What is trained on what.
+class TrainingTask:
+    """A model, its data and its parameter groups.
 
     Attributes:
         model: Maps a prepared input (B, ...) to logits (B, K); on its device.
         groups: Parameter groups with ``params``, ``weight_decay`` and ``lr_scale``.
         batches: Training data.
         prepare: Moves a batch to the device and augments it there; gets the step for its randomness.
-        evaluate: Loss and accuracy of ``model`` on val.
+        evaluate: Loss and accuracy of ``model`` on the validation set.
         class_weights: Of the loss, float32 (K,), or None.
         train_mode: Puts the model into training mode; a strategy keeps layers out of it here.
         forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or a part of it.
@@ -77,8 +77,8 @@ class Task:
     quick: bool = False
 
 
-def fit(task: Task, config: TrainingConfig, context: RunContext, name: str) -> Position:
-    """Train until the planned epochs are over or patience is; the model ends with the weights of the best epoch on val.
+def fit(task: TrainingTask, config: TrainingConfig, context: RunContext, name: str) -> TrainState:
+    """Train until the last epoch or until patience runs out; the model gets the weights of the best epoch.
 
     Args:
         task: What is trained.
@@ -94,40 +94,40 @@ def fit(task: Task, config: TrainingConfig, context: RunContext, name: str) -> P
 
 
 class _Training:
-    def __init__(self, task: Task, config: TrainingConfig, context: RunContext, name: str) -> None:
+    def __init__(self, task: TrainingTask, config: TrainingConfig, context: RunContext, name: str) -> None:
         assert isinstance(config.epochs, int)
         self.task, self.config, self.context, self.name = task, config, context, name
         self.store = open_store(context, name, config, shared=not task.quick)
         self.total = config.epochs * len(task.batches)
-        self.replicas = _replicas(task, context.compute)
+        self.parallel = _parallelize(task, context.compute)
         self.optimizer = make_optimizer(task.groups, config)
-        self.averages = Averages(task.model, config.ema_decay)
-        self.position = Position(pieces=config.micro_batches)
+        self.ema = EMA(task.model, config.ema_decay)
+        self.state = TrainState(micro_batches=config.micro_batches)
         self.best: Tensors = {}
         self.scaler = torch.amp.GradScaler(context.compute.device.type, enabled=context.compute.precision == "float16")
-        self._unread: list[torch.Tensor] = []  # losses of steps that a GPU may still be at
+        self._pending_losses: list[torch.Tensor] = []  # of steps that a GPU may not have finished
         self._saved = self._start = time.monotonic()
 
-    def run(self) -> Position:
+    def run(self) -> TrainState:
         self._restore()
         steps = len(self.task.batches)
-        self._start -= self.position.seconds
-        with self.context.progress.track(self.name, self.total, "steps", self.position.step) as bar:
-            while len(self.position.history) < self.total // steps and not self.position.stopped_early:
-                epoch = len(self.position.history) + 1
-                self._train_epoch(epoch, self.position.step - (epoch - 1) * steps, bar)
+        self._start -= self.state.seconds
+        with self.context.progress.track(self.name, self.total, "steps", self.state.step) as bar:
+            while len(self.state.history) < self.total // steps and not self.state.stopped_early:
+                epoch = len(self.state.history) + 1
+                self._train_epoch(epoch, self.state.step - (epoch - 1) * steps, bar)
                 self._finish_epoch(epoch)
-        self.replicas.finish(self.best)
-        return self.position
+        self.parallel.finish(self.best)
+        return self.state
 
     def _restore(self) -> None:
-        checkpoint = self.store.load(partial(room, self.task.model, self.optimizer))
+        checkpoint = self.store.load(partial(empty_tensor, self.task.model, self.optimizer))
         if checkpoint:
-            unpack(checkpoint.tensors, self.task.model, self.optimizer, self.averages)
-            self.position, self.best = checkpoint.position, checkpoint.best
-            if self.position.scaler:
-                self.scaler.load_state_dict(self.position.scaler)
-            self.context.progress.log(f"  {self.name}: goes on from step {self.position.step} of {self.total}")
+            load_state_tensors(checkpoint.tensors, self.task.model, self.optimizer, self.ema)
+            self.state, self.best = checkpoint.train_state, checkpoint.best
+            if self.state.scaler:
+                self.scaler.load_state_dict(self.state.scaler)
+            self.context.progress.log(f"  {self.name}: resuming from step {self.state.step} of {self.total}")
 
     def _train_epoch(self, epoch: int, first: int, bar: Tracker) -> None:
         (self.task.train_mode or self.task.model.train)()
@@ -136,111 +136,112 @@ class _Training:
             bar.advance()
             if self._stop_requested():
                 self._stop()
-            if self.position.step % CLOCK == 0 and self._is_due(SAVE_WITHIN):
+            if self.state.step % TIME_CHECK_STEPS == 0 and self._is_due(MAX_SECONDS_UNSAVED):
                 self._save_if_possible()
 
     def _step(self, batch: Batch) -> None:
-        """One optimizer step; a GPU that runs out of memory gets the batch in twice as many pieces, for good."""
-        position, config = self.position, self.config
-        self._set_rates(position.step)
-        x, target = self.task.prepare(batch, position.step)
+        """One optimizer step; a GPU that runs out of memory gets twice as many micro-batches from now on."""
+        state, config = self.state, self.config
+        self._set_lr(state.step)
+        x, target = self.task.prepare(batch, state.step)
         while True:
             try:
-                torch.manual_seed(seeds.derive_seed(self.context.seed, "step", position.step, *self.replicas.salt))
+                torch.manual_seed(seeds.derive_seed(self.context.seed, "step", state.step, *self.parallel.rank_seed))
                 loss = self._gradients(x, target)
                 break
             except torch.OutOfMemoryError:
-                self.replicas.refuse_short_memory()
-                if position.pieces >= len(x):
+                self.parallel.raise_if_distributed()
+                if state.micro_batches >= len(x):
                     raise
-                position.pieces *= 2
-                self.context.progress.log(f"  {self.name}: memory is short; batches go in {position.pieces} pieces")
-        self._unread.append(loss)
-        if loss.device.type == "cpu" or len(self._unread) == UNREAD:
+                state.micro_batches *= 2
+                self.context.progress.log(f"  {self.name}: out of memory: using {state.micro_batches} micro-batches")
+        self._pending_losses.append(loss)
+        if loss.device.type == "cpu" or len(self._pending_losses) == LOSS_SYNC_STEPS:
             self._read_losses()
         self.scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.task.model.parameters(), config.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.replicas.after_step()
-        position.step += 1
-        self.averages.update(position.step)
+        self.parallel.after_step()
+        state.step += 1
+        self.ema.update(state.step)
 
     def _read_losses(self) -> None:
-        """Add up the losses of the last steps; on a GPU this waits for them, so it is done seldom."""
-        if not self._unread:
+        """Add up the losses of the last steps; on a GPU this waits for them, so it is rare."""
+        if not self._pending_losses:
             return
-        losses, self._unread = self.replicas.mean(torch.stack(self._unread)).tolist(), []
+        losses, self._pending_losses = self.parallel.mean(torch.stack(self._pending_losses)).tolist(), []
         for loss in losses:
             if not loss < float("inf"):  # also catches NaN
                 raise TopworkError(
-                    f"{self.name}: the loss became {loss} after step {self.position.step}. Lower --lr (now "
+                    f"{self.name}: the loss became {loss} after step {self.state.step}. Lower --lr (now "
                     f"{self.config.lr:g}) or use --precision float32."
                 )
-            self.position.loss_sum += loss
+            self.state.loss_sum += loss
 
-    def _set_rates(self, step: int) -> None:
+    def _set_lr(self, step: int) -> None:
         """The learning rates of a step, which counts from 0."""
-        rate = self.config.lr * schedule.factor(step, self.total, self.config.warmup_fraction)
+        rate = self.config.lr * schedule.lr_factor(step, self.total, self.config.warmup_fraction)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
 
     def _gradients(self, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Fill the gradients; the loss as a scalar tensor on the device, which nobody waits for."""
+        """Compute the gradients; the loss as a scalar tensor on the device, without waiting for it."""
         self.optimizer.zero_grad()
         total = torch.zeros((), device=x.device)
-        whole = self.replicas.mean(self._weight(target))
-        parts = list(zip(x.chunk(self.position.pieces), target.chunk(self.position.pieces), strict=True))
-        for number, (part, goal) in enumerate(parts, 1):
-            with self.replicas.adding_up(number == len(parts)):
+        total_weight = self.parallel.mean(self._weight(target))
+        count = self.state.micro_batches
+        micro_batches = list(zip(x.chunk(count), target.chunk(count), strict=True))
+        for number, (inputs, targets) in enumerate(micro_batches, 1):
+            with self.parallel.gradient_sync(number == len(micro_batches)):
                 with self.context.compute.autocast():
-                    logits = self.replicas(part)
-                loss = self._loss(logits.float(), goal) * (self._weight(goal) / whole)
+                    logits = self.parallel(inputs)
+                loss = self._loss(logits.float(), targets) * (self._weight(targets) / total_weight)
                 self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
 
-    def _loss(self, logits: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy with class indices (B,), or with rows (B, K) that sum to what their image counts."""
+    def _loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy with class indices (B,), or probabilities (B, K) whose rows sum to the image weight."""
         weights, smoothing = self.task.class_weights, self.config.label_smoothing
-        if goal.ndim > 1:  # smoothed here: torch would take each row to sum to 1
-            goal = torch.lerp(goal, goal.mean(dim=1, keepdim=True), smoothing)
-            return functional.cross_entropy(logits, goal, weights)
-        return functional.cross_entropy(logits, goal, weights, label_smoothing=smoothing)
+        if target.ndim > 1:  # smoothed here: torch would take each row to sum to 1
+            target = torch.lerp(target, target.mean(dim=1, keepdim=True), smoothing)
+            return functional.cross_entropy(logits, target, weights)
+        return functional.cross_entropy(logits, target, weights, label_smoothing=smoothing)
 
-    def _weight(self, goal: torch.Tensor) -> torch.Tensor:
-        """What images count for in the batch's mean, which divides class indices by the sum of their weights."""
+    def _weight(self, target: torch.Tensor) -> torch.Tensor:
+        """Total weight of the images in the batch mean: their number, or the sum of their class weights."""
         weights = self.task.class_weights
-        if weights is None or goal.ndim > 1:
-            return torch.full((), float(len(goal)), device=goal.device)
-        return weights[goal].sum()
+        if weights is None or target.ndim > 1:
+            return torch.full((), float(len(target)), device=target.device)
+        return weights[target].sum()
 
     def _finish_epoch(self, epoch: int) -> None:
         self._read_losses()
-        position, steps = self.position, len(self.task.batches)
+        state, steps = self.state, len(self.task.batches)
         own = {k: v.detach().clone() for k, v in self.task.model.state_dict().items()}
-        kept = {k: v.detach().clone() for k, v in self.averages.evaluated().items()}
+        kept = {k: v.detach().clone() for k, v in self.ema.evaluated().items()}
         self.task.model.load_state_dict(kept)
         self.task.model.eval()
         loss, accuracy = self.task.evaluate()
         self.task.model.load_state_dict(own)
-        best = (accuracy, -loss) > position.best_score
+        best = (accuracy, -loss) > state.best_score
         if best:
-            position.best_epoch, position.best_score = epoch, (accuracy, -loss)
-            self.best = self.replicas.whole(kept)
-        self._set_rates(position.step - 1)  # a training that was stopped after its last step has not set them
+            state.best_epoch, state.best_score = epoch, (accuracy, -loss)
+            self.best = self.parallel.to_cpu(kept)
+        self._set_lr(state.step - 1)  # a training that was stopped after its last step has not set them
         rate = max(group["lr"] for group in self.optimizer.param_groups)
-        record = EpochRecord(epoch, position.step, position.loss_sum / steps, loss, accuracy, rate, best)
-        position.history.append(record)
-        position.loss_sum = 0.0
-        position.stopped_early = 0 < self.config.patience <= epoch - position.best_epoch
+        record = EpochRecord(epoch, state.step, state.loss_sum / steps, loss, accuracy, rate, best)
+        state.history.append(record)
+        state.loss_sum = 0.0
+        state.stopped_early = 0 < self.config.patience <= epoch - state.best_epoch
         stop = self._stop_requested()
-        over = position.step >= self.total or position.stopped_early
+        over = state.step >= self.total or state.stopped_early
         if stop:
-            self._save()  # one that fails is an error here, for 'saved' must be true
-        elif over or self._is_due(SAVE_SECONDS if self.task.quick else 0.0):
+            self._save()  # a failed save is an error here: the message says that everything is saved
+        elif over or self._is_due(MIN_SECONDS_BETWEEN_SAVES if self.task.quick else 0.0):
             self._save_if_possible()
-        self._report(record)  # once it is saved: an epoch that was reported is never lost
+        self._report(record)  # after the save: a reported epoch is never lost
         if stop:
             self.context.signals.raise_if_stopped()
 
@@ -261,41 +262,41 @@ class _Training:
         return signals.stop_requested() if self.task.quick else any_stop_requested(signals)
 
     def _stop(self) -> None:
-        """Save and leave; a save that fails is an error here, for 'saved' must be true."""
+        """Save and stop; a failed save is an error here: the message says that everything is saved."""
         self._save()
         self.context.signals.raise_if_stopped()
 
     def _is_due(self, seconds: float) -> bool:
-        return self.replicas.any(time.monotonic() - self._saved >= seconds)
+        return self.parallel.any(time.monotonic() - self._saved >= seconds)
 
     def _save_if_possible(self) -> None:
-        """A save that fails keeps the training alive: it warns and tries again at the next occasion."""
+        """A failed save is only a warning; the next save tries again."""
         try:
             self._save()
         except StorageError as error:
-            self.context.progress.log(f"  {self.name}: not saved: {error} Training goes on.")
+            self.context.progress.log(f"  {self.name}: not saved: {error} The training continues.")
 
     def _save(self) -> None:
         self._read_losses()
         self._saved = time.monotonic()
-        self.position.seconds = self._saved - self._start
-        self.position.scaler = self.scaler.state_dict()
-        tensors = pack(self.task.model, self.optimizer, self.averages)
-        best_step = self.position.best_epoch * len(self.task.batches)
-        self.store.save(tensors, self.position, self.best, best_step)
+        self.state.seconds = self._saved - self._start
+        self.state.scaler = self.scaler.state_dict()
+        tensors = state_tensors(self.task.model, self.optimizer, self.ema)
+        best_step = self.state.best_epoch * len(self.task.batches)
+        self.store.save(tensors, self.state, self.best, best_step)
 
 
-def _replicas(task: Task, compute: DeviceContext) -> Replicas:
+def _parallelize(task: TrainingTask, compute: DeviceContext) -> DataParallel:
     if not (task.shared and compute.fsdp):
-        return Replicas(task.model, task.forward, task.shared)
-    from topwork.training.fully_sharded import Sharded  # half a second to load, and seldom needed
+        return DataParallel(task.model, task.forward, task.shared)
+    from topwork.training.fully_sharded import FullySharded  # half a second to load, and seldom needed
 
-    return Sharded(task.model, task.groups, compute)
+    return FullySharded(task.model, task.groups, compute)
 
 
 def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019), or SGD with Nesterov momentum; ``lr_scale`` of a group stays with it."""
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999), fused=True)
-    whole = all(to_local(p) is p for group in groups for p in group["params"])  # torch has no fused SGD for pieces
-    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=whole)
+    fused = all(to_local(p) is p for group in groups for p in group["params"])  # torch has no fused SGD for DTensors
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True, fused=fused)

@@ -17,16 +17,16 @@ from topwork.data.transforms import normalise
 from topwork.training import schedule
 from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH
-from topwork.training.loop import Task, make_optimizer
+from topwork.training.loop import TrainingTask, make_optimizer
 
-COMPILED_VISITS = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms an image: docs/speed.md
+COMPILE_MIN_SAMPLES = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms an image: docs/speed.md
 C = TypeVar("C", bound=ImageTrainingConfig)
 
 
 def resolve(
     config: C,
     context: RunContext,
-    new_task: Callable[[C], Task],
+    new_task: Callable[[C], TrainingTask],
     limits: tuple[int, int],
     cpu_minutes: float,
 ) -> C:
@@ -47,7 +47,7 @@ def resolve(
     epochs = _epochs(config, context, new_task, limits, cpu_minutes if on_cpu else None)
     compiling = config.compile
     if compiling == "auto":
-        long = epochs * len(context.splits.ids["train"]) >= COMPILED_VISITS
+        long = epochs * len(context.splits.ids["train"]) >= COMPILE_MIN_SAMPLES
         compiling = on_cpu and not context.compute.fsdp and has_compiler() and long
     return config.model_copy(update={"epochs": epochs, "compile": compiling})
 
@@ -69,7 +69,11 @@ def _train_size(config: ImageTrainingConfig, context: RunContext) -> int:
 
 
 def _epochs(
-    config: C, context: RunContext, new_task: Callable[[C], Task], limits: tuple[int, int], cpu_minutes: float | None
+    config: C,
+    context: RunContext,
+    new_task: Callable[[C], TrainingTask],
+    limits: tuple[int, int],
+    cpu_minutes: float | None,
 ) -> int:
     asked = None if config.epochs == "auto" else config.epochs
     minutes = config.minutes or (cpu_minutes if asked is None else None)
@@ -84,7 +88,7 @@ def _epochs(
     return min(asked or (affordable if config.minutes else default), affordable)
 
 
-def seconds_per_epoch(task: Task, config: ImageTrainingConfig, context: RunContext, steps: int = 4) -> float:
+def seconds_per_epoch(task: TrainingTask, config: ImageTrainingConfig, context: RunContext, steps: int = 4) -> float:
     """Time a few training steps and evaluation batches of a throw-away task, in seconds for a whole epoch."""
     optimizer = make_optimizer(task.groups, config)
     (task.train_mode or task.model.train)()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def factor(step: int, total: int, warmup: float) -> float:
+def lr_factor(step: int, total: int, warmup: float) -> float:
     """Factor of the peak learning rate at a step: a linear rise, then half a cosine to 0 (Loshchilov & Hutter 2017).
 
     Args:
@@ -16,13 +16,13 @@ def factor(step: int, total: int, warmup: float) -> float:
     Returns:
         In (0, 1].
     """
-    rising = round(total * warmup)
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
+    warmup_steps = round(total * warmup)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total - warmup_steps)))
 
 
-def auto_epochs(images: int, least: int, most: int, visits: int = 60_000) -> int:
+def auto_epochs(images: int, min_epochs: int, max_epochs: int, samples_seen: int = 60_000) -> int:
     """Epochs for a training set: as many as show about ``visits`` images, within limits.
 
     Args:
@@ -30,4 +30,4 @@ def auto_epochs(images: int, least: int, most: int, visits: int = 60_000) -> int
         least, most: Limits of the result.
         visits: Images to show in all.
     """
-    return max(least, min(most, math.ceil(visits / max(1, images))))
+    return max(min_epochs, min(max_epochs, math.ceil(samples_seen / max(1, images))))

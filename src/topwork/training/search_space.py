@@ -12,39 +12,39 @@ from topwork.core.seeds import derive_seed
 
 
 @dataclass(frozen=True)
-class LogRange:
+class LogUniform:
     """A number between two ends, uniform on the scale of its logarithm; ``single`` makes it a grid of one value."""
 
     low: float
     high: float
-    single: bool = False
+    as_grid: bool = False
 
-    def draw(self, rng: np.random.Generator) -> Any:
+    def sample(self, rng: np.random.Generator) -> Any:
         """One value, to three digits."""
         value = float(f"{np.exp(rng.uniform(np.log(self.low), np.log(self.high))):.3g}")
-        return (value,) if self.single else value
+        return (value,) if self.as_grid else value
 
 
 @dataclass(frozen=True)
-class Options:
+class Categorical:
     """One of a few values."""
 
     values: tuple[Any, ...]
 
-    def draw(self, rng: np.random.Generator) -> Any:
+    def sample(self, rng: np.random.Generator) -> Any:
         """One of them."""
         return self.values[int(rng.integers(len(self.values)))]
 
 
-Space = Mapping[str, LogRange | Options]
+Space = Mapping[str, LogUniform | Categorical]
 
 
-def space(**settings: LogRange | Options) -> Space:
+def space(**settings: LogUniform | Categorical) -> Space:
     """Where to look, by the names of settings."""
     return settings
 
 
-def draw(where: Space, seed: int, strategy: str, trial: int) -> dict[str, Any]:
+def sample(where: Space, seed: int, strategy: str, trial: int) -> dict[str, Any]:
     """The settings of a trial that counts from 1; equal arguments give equal settings."""
     rng = np.random.default_rng(derive_seed(seed, "tune", strategy, trial))
-    return {name: kind.draw(rng) for name, kind in where.items()}
+    return {name: kind.sample(rng) for name, kind in where.items()}

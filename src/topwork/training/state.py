@@ -1,7 +1,7 @@
-"""Everything a training needs to go on, in one place, as named tensors and JSON.
+"""Everything that a resume needs, as named tensors and JSON.
 
-There is no random state in it: every random choice is a function of the seed and the position (see ``seeds``). There
-is no schedule in it either: the learning rate is a function of the step.
+No random state: every random choice is a function of seed and step (see ``seeds``). No schedule: the learning rate is a
+function of the step.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from topwork.core.artifacts import EpochRecord
 from topwork.core.errors import CorruptFile
 
 Tensors = dict[str, torch.Tensor]
-Room = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
+Allocate = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
 
 
 @dataclass
-class Position:
-    """Where a training is.
+class TrainState:
+    """Progress of a training.
 
     Attributes:
         step: Optimizer steps done since the start.
         loss_sum: Sum of the losses of this epoch's steps so far.
-        pieces: Pieces a batch is cut into at present.
+        micro_batches: Micro-batches per batch; doubled when a GPU runs out of memory.
         best_epoch: 0 before the first.
-        best_score: (accuracy, -loss) on val of the best epoch.
+        best_score: (accuracy, -loss) of the best epoch on the validation set.
         history: Finished epochs.
         seconds: Time spent in training; the only part that differs between equal trainings.
         stopped_early: Whether patience has run out.
@@ -40,7 +40,7 @@ class Position:
 
     step: int = 0
     loss_sum: float = 0.0
-    pieces: int = 1
+    micro_batches: int = 1
     best_epoch: int = 0
     best_score: tuple[float, float] = (-1.0, 0.0)
     history: list[EpochRecord] = field(default_factory=list)
@@ -53,16 +53,16 @@ class Position:
         return asdict(self)
 
     @staticmethod
-    def from_json(value: dict[str, Any]) -> Position:
+    def from_json(value: dict[str, Any]) -> TrainState:
         """The inverse of ``to_json``."""
         fields: dict[str, Any] = dict(value)
         fields["history"] = [EpochRecord(**record) for record in value["history"]]
         fields["best_score"] = tuple(value["best_score"])
-        return Position(**fields)
+        return TrainState(**fields)
 
 
-class Averages:
-    """A running average of weights and buffers (Polyak averaging) with a short memory at the start.
+class EMA:
+    """Exponential moving average of weights and buffers; the decay rises at the start.
 
     Args:
         model: What is averaged.
@@ -75,7 +75,7 @@ class Averages:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take the model in after a step, which counts from 1."""
+        """Update after a step, which counts from 1."""
         if not self._decay:
             return
         average = get_ema_multi_avg_fn(min(self._decay, step / (step + 9)))
@@ -90,22 +90,22 @@ class Averages:
         return self.tensors or self._model.state_dict()
 
 
-def pack(model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages) -> Tensors:
+def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA) -> Tensors:
     """All tensors of a training by name: ``model.*``, ``average.*`` and ``optimizer.<parameter>.*``."""
     tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
-    tensors |= {f"average.{name}": t for name, t in averages.tensors.items()}
+    tensors |= {f"average.{name}": t for name, t in ema.tensors.items()}
     for i, parameter in enumerate(_parameters(optimizer)):
         tensors |= {f"optimizer.{i}.{k}": v for k, v in optimizer.state.get(parameter, {}).items() if v is not None}
     return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
-def room(
+def empty_tensor(
     model: nn.Module, optimizer: torch.optim.Optimizer, name: str, shape: torch.Size, dtype: torch.dtype
 ) -> torch.Tensor:
-    """What a packed tensor of this name, whole shape and dtype goes into, in pieces where the model is in pieces.
+    """Allocate the tensor for a name, full shape and dtype; sharded where the model is.
 
     Raises:
-        DamagedFile: This model and optimizer have nothing of that name.
+        CorruptFile: This model and optimizer have nothing of that name.
     """
     kind, _, rest = name.partition(".")
     try:
@@ -114,21 +114,21 @@ def room(
             return torch.empty_like(like) if like.shape == shape else torch.empty(shape, dtype=dtype)
         return torch.empty_like(model.state_dict()[rest])
     except (KeyError, IndexError, ValueError) as error:
-        raise CorruptFile(f"The checkpoint does not fit the model: {name}. Use --overwrite to start anew.") from error
+        raise CorruptFile(f"The checkpoint does not fit the model: {name}. Use --overwrite to start again.") from error
 
 
-def unpack(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer, averages: Averages) -> None:
-    """Put packed tensors back where they came from.
+def load_state_tensors(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA) -> None:
+    """Restore the tensors of ``state_tensors``.
 
     Raises:
-        DamagedFile: Names differ from what this model and optimizer need.
+        CorruptFile: Names differ from what this model and optimizer need.
     """
     try:
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        for name, tensor in averages.tensors.items():
+        for name, tensor in ema.tensors.items():
             tensor.copy_(tensors[f"average.{name}"])
     except (KeyError, RuntimeError) as error:
-        raise CorruptFile(f"The checkpoint does not fit the model: {error}. Use --overwrite to start anew.") from error
+        raise CorruptFile(f"The checkpoint does not fit the model: {error}. Use --overwrite to start again.") from error
     for i, parameter in enumerate(_parameters(optimizer)):
         prefix = f"optimizer.{i}."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
