@@ -100,7 +100,7 @@ def test_a_file_that_needs_code_is_refused(tmp_path: Path) -> None:
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     safetensors.torch.save_file(backbones.create("resnet10t", None).module.state_dict(), path)
-    with pytest.raises(WeightsError, match="does not fit the model"):
+    with pytest.raises(WeightsError, match="does not match the model"):
         backbones.create(LITE0, backbones.find_weights(LITE0, str(path)))
     with pytest.raises(UsageError, match="no such file"):
         backbones.find_weights(LITE0, str(tmp_path / "none.pth"))

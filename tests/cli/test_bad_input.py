@@ -89,7 +89,7 @@ def test_a_folder_with_content_is_left_alone(photos: Path, tmp_path: Path) -> No
     out.mkdir()
     (out / "thesis.txt").write_text("precious")
     assert "--overwrite" in error(topwork("train", photos, "--strategy", "svm", "--out", out), 1)
-    assert "leaves it alone" in error(topwork("train", photos, "--strategy", "svm", "--out", out, "--overwrite"), 1)
+    assert "does not remove it" in error(topwork("train", photos, "--strategy", "svm", "--out", out, "--overwrite"), 1)
     assert (out / "thesis.txt").read_text() == "precious"
     assert error(topwork("train", photos, "--out", out / "thesis.txt"), 1)
 

@@ -52,7 +52,7 @@ def test_behind_the_cut_the_network_gives_what_the_whole_gives(name: str) -> Non
 
 def test_a_network_with_several_ways_through_is_refused() -> None:
     module = timm.create_model("hrnet_w18_small", num_classes=0)
-    with pytest.raises(topwork.TopworkError, match="something goes round the cut"):
+    with pytest.raises(topwork.TopworkError, match="a skip connection bypasses the split"):
         StageSplit(module, 2, 64)
 
 

@@ -1,6 +1,8 @@
-"""The pretrained networks. The only package that knows timm: what leaves it are plain torch modules and values.
+"""Pretrained networks, the only package that imports timm.
 
-timm is imported when a name from here is first used: ``packaged`` alone is ready at once.
+Enters: a model name and the source of its weights. Leaves: torch modules that map images (B, 3, S, S) to features
+(B, D), their input specification, parameter groups and stages. timm is imported when a name is first used;
+``packaged`` needs neither timm nor torch.
 """
 
 from __future__ import annotations

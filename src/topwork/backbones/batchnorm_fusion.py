@@ -1,4 +1,4 @@
-"""A network that only looks: BatchNorm folded into the convolutions before it, weights in the precision of the sums."""
+"""Faster inference: BatchNorm fused into the convolution before it, weights cast once to the compute precision."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-FOLDABLE = ("Conv2d", "Conv2dSame")  # others make their weights anew in each pass
-ROUNDING = 1e-3  # most that folding may change, as a share of the largest output
+FUSABLE = ("Conv2d", "Conv2dSame")  # others compute their weights in each pass
+MAX_CHANGE = 1e-3  # by fusing, as a share of the largest output
 
 
 def fuse_batchnorm(module: nn.Module, size: int) -> nn.Module:
-    """A copy in eval mode in which each convolution does the work of the BatchNorm after it; equal up to rounding.
+    """A copy in eval mode with each BatchNorm fused into the convolution before it; equal up to rounding.
 
-    Which BatchNorm follows which convolution is seen in a pass. A network that cannot be folded is copied as it is.
+    A forward pass shows which BatchNorm follows which convolution. A network that cannot be fused is copied unchanged.
 
     Args:
         module: On the CPU, float32, maps images (B, 3, size, size) to one tensor.
@@ -33,7 +33,7 @@ def fuse_batchnorm(module: nn.Module, size: int) -> nn.Module:
         changed.set_submodule(norm, nn.Sequential(*rest))  # timm's BatchNormAct2d brings its activation
     with torch.inference_mode():
         error = (changed(x) - expected).abs().max()
-    return changed if error <= ROUNDING * expected.abs().max() else plain
+    return changed if error <= MAX_CHANGE * expected.abs().max() else plain
 
 
 def _pairs(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, str]], torch.Tensor]:
@@ -42,7 +42,7 @@ def _pairs(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, str]], t
     pairs: list[tuple[str, str]] = []
     handles = []
     for name, layer in module.named_modules():
-        if type(layer).__name__ in FOLDABLE:
+        if type(layer).__name__ in FUSABLE:
             handles.append(layer.register_forward_hook(lambda _, __, y, name=name: made.update({id(y): (name, y)})))
         elif isinstance(layer, nn.BatchNorm2d):
 
@@ -63,6 +63,6 @@ def _pairs(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, str]], t
 def cast_weights(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Keep the weights of convolutions and linear layers in what autocast would cast them to at each pass; in place."""
     for layer in module.modules():
-        if type(layer).__name__ in (*FOLDABLE, "Linear"):
+        if type(layer).__name__ in (*FUSABLE, "Linear"):
             layer.to(dtype)
     return module

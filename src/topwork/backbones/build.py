@@ -1,4 +1,4 @@
-"""Create a network by its timm name, without its classifier, and say what it is fed."""
+"""Create a network by its timm name, without its classifier, with its input specification."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _build(model: str, img_size: int | None) -> nn.Module:
         try:
             return timm.create_model(model, num_classes=0, img_size=img_size)
         except (TypeError, AssertionError, ValueError) as error:
-            raise UsageError(f"--img-size {img_size} does not suit {model} ({error}).") from error
+            raise UsageError(f"--img-size {img_size} is not supported by {model} ({error}).") from error
     return timm.create_model(model, num_classes=0)
 
 
@@ -128,7 +128,7 @@ def _feature_dim(module: nn.Module, model: str, size: int) -> int:
             shape = module(torch.zeros(1, 3, size, size)).shape
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"--img-size {size} does not suit {model} ({reason}); leave --img-size out.") from error
+        raise UsageError(f"--img-size {size} is not supported by {model} ({reason}); leave --img-size out.") from error
     if len(shape) != 2:
         raise UsageError(f"{model} gives features of shape {tuple(shape[1:])}, not a vector; choose another --model.")
     return shape[1]

@@ -1,4 +1,4 @@
-"""A network cut behind its first stages, so that what these compute for an image can be kept and trained on.
+"""A network split after its first, frozen stages, so that their output for an image can be cached and trained on.
 
 Stages are timm's: the stem, then each stage of a convolutional network or each block of a transformer.
 """
@@ -17,7 +17,7 @@ from topwork.core.errors import UsageError
 
 
 class _EarlyExit(Exception):
-    """Ends a pass at the cut; carries what comes out there."""
+    """Ends a forward pass at the split; carries the activations there."""
 
     def __init__(self, value: torch.Tensor) -> None:
         self.value = value
@@ -36,16 +36,16 @@ class StageSplit:
     """A network whose stem and first stages are frozen and need not be run again.
 
     Args:
-        module: A backbone made by ``create``, on the CPU; its frozen parameters stop to require gradients.
+        module: A backbone made by ``create``, on the CPU; its frozen parameters no longer require gradients.
         stages: How many stages are frozen beside the stem, at least 1.
         size: Side of its input in pixels.
 
     Attributes:
-        frozen: The outermost modules in front of the cut.
-        shape: Of what comes out at the cut for one image, without the batch.
+        frozen: The outermost modules before the split.
+        shape: Of the activations at the split, without the batch.
 
     Raises:
-        UsageError: The network has fewer stages, or cannot be cut there because something goes round the cut.
+        UsageError: The network has fewer stages, or a skip connection bypasses the split.
     """
 
     def __init__(self, module: nn.Module, stages: int, size: int) -> None:
@@ -53,7 +53,7 @@ class StageSplit:
         most = len(groups) - 2  # beside the stem; at least one is left to train
         if not 1 <= stages <= most:
             allowed = f"1 to {most}" if most > 0 else "none: its stages are not known"
-            raise UsageError(f"--freeze-stages {stages} does not suit this network; allowed are {allowed}.")
+            raise UsageError(f"--freeze-stages {stages} is not supported by this network; allowed are {allowed}.")
         self._module = module
         frozen = {name for names in groups[: stages + 1] for name in names}
         x = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -82,12 +82,12 @@ class StageSplit:
         except (RuntimeError, TypeError, KeyError, IndexError, AssertionError):
             pass
         raise UsageError(
-            f"--freeze-stages {stages}: this network cannot be cut there, for something goes round the cut. Leave "
-            "--freeze-stages out, or choose another number."
+            f"--freeze-stages {stages}: this network cannot be split there, a skip connection bypasses the split. "
+            "Choose another number, or leave --freeze-stages out."
         )
 
     def forward_frozen(self, module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """What comes out at the cut for normalised images (B, 3, S, S): (B, ...).
+        """The activations (B, ...) at the split for normalised images (B, 3, S, S).
 
         Args:
             module: The network itself or a faster copy with the same modules.
@@ -104,17 +104,17 @@ class StageSplit:
             return reached.value
         finally:
             handle.remove()
-        raise AssertionError("the cut was not reached")
+        raise AssertionError("the split was not reached")
 
     def forward_rest(self, z: torch.Tensor) -> torch.Tensor:
-        """Features (B, D) from what came out at the cut; nothing in front of it is computed."""
+        """Features (B, D) from the activations at the split; nothing before it is computed."""
         x = z.new_zeros(()).expand(len(z), 3, 8, 8)
         with self._skip_frozen(z):
             return self._module(x)
 
     @contextmanager
     def _skip_frozen(self, z: torch.Tensor) -> Iterator[None]:
-        """The modules in front of the cut give zeros without memory, the last of them gives ``z``."""
+        """The modules before the split return zeros without memory, the last of them returns ``z``."""
         forwards: dict[str, Callable[..., torch.Tensor]] = {self._end: lambda *_, **__: z}
         for name, shape in self._stubs.items():
             forwards[name] = lambda *_, shape=shape, **__: z.new_zeros(()).expand(len(z), *shape)

@@ -23,7 +23,7 @@ from topwork.core.errors import UsageError, WeightsError
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Where the weights of a backbone come from, said to people before they are used.
+    """Where the weights of a backbone come from, logged before they are used.
 
     Attributes:
         summary: One line: origin, size where known, licence.
@@ -54,7 +54,7 @@ def find_weights(model: str, weights: str) -> WeightsSource:
     if weights != "pretrained":
         path = Path(weights)
         if not path.is_file():
-            raise UsageError(f"--weights {weights}: there is no such file. Give a .safetensors or .pth file.")
+            raise UsageError(f"--weights {weights}: the file does not exist. Give a .safetensors or .pth file.")
         size = path.stat().st_size / 1e6
         return WeightsSource(
             f"{path.name}, local file of {size:.0f} MB, licence unknown", "unknown", lambda: read(path)
@@ -81,8 +81,8 @@ def _hub(model: str) -> WeightsSource:
             return timm.create_model(model, pretrained=True).state_dict()
         except Exception as error:  # hub, network and file errors have no common base
             raise WeightsError(
-                f"The weights of {model} cannot be fetched: {_what_is_missing(cfg)} is not here and the network "
-                f"does not give it ({type(error).__name__}). Fetch that file elsewhere and pass it as --weights FILE."
+                f"The weights of {model} cannot be fetched: {_what_is_missing(cfg)} is not cached and could not "
+                f"be downloaded ({type(error).__name__}). Fetch that file elsewhere and pass it as --weights FILE."
             ) from error
 
     return WeightsSource(summary, license, load, hub=cfg.hf_hub_id or "")
@@ -114,7 +114,7 @@ def read(path: Path, opened_by: Callable[[Path], Tensors] = torch_files.load_san
 
     Args:
         path: The file.
-        opened_by: What opens a ``.pth``; ``foreign.load`` for one that an installed package brings.
+        opened_by: What opens a ``.pth``; ``torch_files.load`` for one that an installed package brings.
 
     Raises:
         WeightsError: The file is not such a file, would need code to be run, or memory out of proportion.
@@ -129,7 +129,7 @@ def read(path: Path, opened_by: Callable[[Path], Tensors] = torch_files.load_san
 def load_into(module: nn.Module, tensors: Tensors, packaged: bool, summary: str) -> None:
     """Load tensors into a network.
 
-    A file may hold a classifier that the network has no more; that part is left out. Anything else must match.
+    A classifier in the file that the network does not have is ignored. Everything else must match.
 
     Raises:
         WeightsError: Names and shapes differ; the first differences are named.
@@ -137,7 +137,7 @@ def load_into(module: nn.Module, tensors: Tensors, packaged: bool, summary: str)
     own = module.state_dict()
     if packaged:  # the same tensors in the same order under the names of another code base
         if [t.shape for t in tensors.values()][: len(own)] != [t.shape for t in own.values()]:
-            raise WeightsError(f"{summary}: its tensors are not those of this model. Reinstall the package.")
+            raise WeightsError(f"{summary}: its tensors do not match this model. Reinstall the package.")
         tensors = dict(zip(own, tensors.values(), strict=False))
     missing = sorted(set(own) - set(tensors))
     wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
@@ -145,7 +145,7 @@ def load_into(module: nn.Module, tensors: Tensors, packaged: bool, summary: str)
         name = (missing + wrong)[0]
         got = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
         raise WeightsError(
-            f"{summary}: does not fit the model; {len(missing) + len(wrong)} tensors are off, e.g. {name} {got}, "
+            f"{summary}: does not match the model; {len(missing) + len(wrong)} tensors differ, e.g. {name} {got}, "
             f"expected {tuple(own[name].shape)}. Choose the --model that the file was made with."
         )
     module.load_state_dict({name: tensors[name] for name in own})

@@ -1,6 +1,6 @@
-"""What the processes of one training tell each other, through torch.distributed.
+"""Communication between the processes of one training, through torch.distributed.
 
-Rank 0 runs the command as a single process would, and alone writes and speaks; ``helping`` is what the others do. With
+Rank 0 runs the command as a single process would, and alone writes and prints; the others run ``pipeline.worker``. With
 one process nothing here calls torch.distributed.
 """
 
@@ -56,7 +56,7 @@ def _rendezvous_store() -> dist.Store:
 
 
 def destroy_process_group() -> None:
-    """Part from the other processes once all have come here."""
+    """Leave the process group once all processes have arrived here."""
     if dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
@@ -86,7 +86,7 @@ def broadcast(value: Any, files: Files | None = None) -> None:
 
 
 def receive_broadcast() -> tuple[Any, Files]:
-    """What rank 0 sends next."""
+    """The next value and files that rank 0 sends."""
     size = torch.tensor(0)
     dist.broadcast(size, 0)
     value, sizes = json.loads(_broadcast(torch.empty(int(size), dtype=torch.uint8)).decode("utf-8", "surrogatepass"))
@@ -129,7 +129,7 @@ def all_reduce_max(number: int) -> int:
 
 
 def any_stop_requested(signals: Signals) -> bool:
-    """Whether a signal has come to any process; then all leave at the same step."""
+    """Whether any process has received a signal; then all stop at the same step."""
     signals.received = all_reduce_max(signals.received)
     return signals.stop_requested()
 

@@ -86,7 +86,9 @@ def _clear(path: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / "run.json").is_file():
-        raise StorageError(f"{path} was not written by topwork, so --overwrite leaves it alone. Choose another --out.")
+        raise StorageError(
+            f"{path} was not written by topwork, so --overwrite does not remove it. Choose another --out."
+        )
     with storage.FolderLock(path):
         for entry in path.iterdir():
             if entry.is_dir():
@@ -97,13 +99,13 @@ def _clear(path: Path) -> Path:
 
 
 def remove_empty_run(path: Path) -> None:
-    """Remove a folder in which a command failed before it wrote anything but its log."""
+    """Remove the folder of a command that failed before it wrote anything but its log."""
     if path.is_dir() and _is_empty_run(path) and (path / "train.log").exists():  # else another process may hold it
         shutil.rmtree(path, ignore_errors=True)
 
 
 def _is_empty_run(path: Path) -> bool:
-    """Whether nothing is in a folder but what a command leaves that was killed before it began its work."""
+    """Whether a folder has only what a command leaves that was killed before it began its work."""
     names = {entry.name for entry in path.iterdir() if not storage.is_temporary(entry)}
     return names <= {".lock", "train.log"}
 
