@@ -27,8 +27,8 @@ from checking import made_up
 
 OURS = "import sys, topwork; topwork.serve(sys.argv[1], port=int(sys.argv[2]), quiet=True)"
 SINGLE = (  # the same server and engine, but every pass has one image
-    "import os, sys, topwork\nfrom topwork.serving import PATIENT\nos.environ.update(PATIENT)\n"
-    "from topwork.serving import batching\nbatching.possible_shapes = lambda model: (1,)\n"
+    "import os, sys, topwork\nfrom topwork.serving import SLEEPING_THREADS\nos.environ.update(SLEEPING_THREADS)\n"
+    "from topwork.serving import inference_thread\ninference_thread.candidate_batch_sizes = lambda model: (1,)\n"
     "topwork.serve(sys.argv[1], port=int(sys.argv[2]), quiet=True)"
 )
 DEFAULT_STRATEGIES = """

@@ -114,7 +114,7 @@ def test_many_photos_in_a_table_by_keyboard_and_as_csv(
     given = [*files, odd, bad]
     page.set_input_files("#files", [*given, notes])
     expect(page.locator("#count")).to_have_text(f"{len(given)} photos")
-    expect(page.locator("#note")).to_contain_text("1 file that is no image")
+    expect(page.locator("#note")).to_contain_text("1 file is not an image")
     expect(page.locator("#rows tr")).to_have_count(len(given))
     assert page.locator("#rows th").nth(len(files)).inner_text() == odd.name
     page.locator("#rows button").first.focus()
@@ -124,7 +124,7 @@ def test_many_photos_in_a_table_by_keyboard_and_as_csv(
     expect(page.locator("#one .answer")).to_have_text(selected.locator("td").first.locator("bdi").inner_text())
     page.keyboard.press("End")
     expect(page.locator("#one .answer")).to_have_text("This file cannot be used")
-    page.get_by_role("radio", name="Not usable 1").check(force=True)
+    page.get_by_role("radio", name="Unreadable 1").check(force=True)
     expect(page.locator("#rows tr")).to_have_count(1)
     with page.expect_download() as download:
         page.click("#csv")
@@ -175,7 +175,7 @@ def test_the_token_is_asked_for(browser: Browser, server: Server) -> None:
     page.goto(server.url)
     page.fill("#token", "not the token")
     page.keyboard.press("Enter")
-    expect(page.locator("#wrong-token")).to_have_text("That is not the token.")
+    expect(page.locator("#wrong-token")).to_have_text("Wrong token.")
     page.fill("#token", server.token)
     page.keyboard.press("Enter")
     expect(page.locator("#use")).to_be_visible()

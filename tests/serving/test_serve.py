@@ -30,9 +30,9 @@ from topwork.data.images import decode_image
 from topwork.data.transforms import eval_pixels
 from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
-from topwork.serving.batching import Network, fewest_places, same_shapes
+from topwork.serving.inference_thread import InferenceThread, bit_exact_batch_sizes, min_spatial_positions
 from topwork.serving.server import bind
-from topwork.serving.settings import Access, choose_access
+from topwork.serving.settings import Access, access_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="its processes are watched through /proc")
 
@@ -47,7 +47,15 @@ def server(comparison: topwork.Comparison) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def small(comparison: topwork.Comparison) -> Iterator[Server]:
     """One with narrow bounds, a token, and all addresses of this machine."""
-    bounds = {"body": 1 << 16, "queue": 4, "files": 4, "decode": 3.0, "silence": 1.5, "stop": 30.0, "connections": 40}
+    bounds = {
+        "max_body_bytes": 1 << 16,
+        "max_images_in_progress": 4,
+        "max_files": 4,
+        "max_decode_seconds": 3.0,
+        "idle_timeout": 1.5,
+        "shutdown_timeout": 30.0,
+        "max_connections": 40,
+    }
     with serving(comparison["mlp"].path, host="0.0.0.0", limits=bounds, engine="folded", quiet=True) as running:
         yield running
 
@@ -69,7 +77,7 @@ def sent(photos: Path) -> list[tuple[str, bytes]]:
 
 
 def without_photos(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "neighbours": [{k: v for k, v in n.items() if k != "photo"} for n in row["neighbours"]]}
+    return {**row, "neighbours": [{k: v for k, v in n.items() if k != "thumbnail_url"} for n in row["neighbours"]]}
 
 
 def test_server_says_what_predict_says_to_the_last_bit(
@@ -102,7 +110,7 @@ def test_whatever_waits_together_gets_the_same_bits(
     model = topwork.load(place, workers=0)
     files = sorted(map(str, photos.rglob("*.png")))[:21]
     wanted = list(topwork.predict(model, files, top=0, neighbours=2))
-    network = Network(topwork.load(place, workers=0))
+    network = InferenceThread(topwork.load(place, workers=0))
     network.start()
     try:
         assert network.shapes == ((1, 4, 32) if which == "large" and model.engine == "openvino" else (32,))
@@ -125,7 +133,7 @@ def test_whatever_waits_together_gets_the_same_bits(
     [("resnet18", 224, 49), ("resnet18", 64, 4), ("vit_tiny_patch16_224", 224, 196), ("mobilenetv3_small_050", 224, 1)],
 )
 def test_layers_that_see_few_places_of_an_image_are_found(name: str, size: int, places: int) -> None:
-    assert fewest_places(create(name, None, size)) == places
+    assert min_spatial_positions(create(name, None, size)) == places
 
 
 def test_a_shape_with_other_bits_is_not_used(mlp: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +142,7 @@ def test_a_shape_with_other_bits_is_not_used(mlp: Predictor, monkeypatch: pytest
         return scores, scores + (1e-12 if shape in (2, 8) else 0)
 
     monkeypatch.setattr(mlp, "forward", forward)
-    assert same_shapes(mlp, (1, 2, 4, 8, 16, 32)) == (1, 4, 16, 32)
+    assert bit_exact_batch_sizes(mlp, (1, 2, 4, 8, 16, 32)) == (1, 4, 16, 32)
 
 
 def test_bad_files_are_rows_with_their_reason(server: Server, photos: Path) -> None:
@@ -173,11 +181,11 @@ def test_facts_and_training_photographs(server: Server, photos: Path, comparison
     model = server.ask("GET", "/model").json
     assert (model["strategy"], model["classes"]) == ("mlp", ["class0", "class1", "class2"])
     assert model["test"]["accuracy"] == comparison["mlp"].metrics["test"]["accuracy"]
-    assert model["inference"]["shapes"] == [32]
+    assert model["inference"]["batch_sizes"] == [32]
     file = [("x.png", (photos / "class1" / "001.png").read_bytes())]
     near = server.post("/predict?neighbours=3", file).json["predictions"][0]["neighbours"]
     for neighbour in near:
-        shown = server.ask("GET", neighbour["photo"])
+        shown = server.ask("GET", neighbour["thumbnail_url"])
         assert shown.headers["content-type"] == "image/jpeg"
         there = np.asarray(decode_image((photos / neighbour["image"]).read_bytes())).astype(float)
         assert np.abs(np.asarray(decode_image(shown.body)) - there).mean() < 25
@@ -190,7 +198,7 @@ def test_facts_and_training_photographs(server: Server, photos: Path, comparison
     families = {family.name: family for family in parsed(text)}
     counted = {sample.labels["path"] for sample in families["topwork_requests"].samples}
     assert {"/predict", "/model", "/training/{number}"} <= counted
-    assert families["topwork_images_waiting"].samples[0].value == 0
+    assert families["topwork_images_in_progress"].samples[0].value == 0
     paths = server.ask("GET", "/openapi.json").json["paths"]
     assert set(paths) == {"/predict", "/explain", "/model", "/training/{number}", "/healthz", "/metrics"}
 
@@ -296,7 +304,7 @@ def test_slow_clients_do_not_hurt_a_fast_one(server: Server, photos: Path) -> No
         wanted = server.post("/predict", files)
         assert wanted.status == 200
         assert all(server.post("/predict", files).body == wanted.body for _ in range(10))
-        assert b"\ntopwork_bytes_held 6000.0\n" in server.ask("GET", "/metrics").body
+        assert b"\ntopwork_request_bytes_in_progress 6000.0\n" in server.ask("GET", "/metrics").body
         slow[1].sendall(body[200:])
         assert wanted.body in received(slow[1], wanted.body)
         for line in slow[2:]:
@@ -306,7 +314,7 @@ def test_slow_clients_do_not_hurt_a_fast_one(server: Server, photos: Path) -> No
     finally:
         for line in slow:
             line.close()
-    wait_until(lambda: b"\ntopwork_bytes_held 0.0\n" in server.ask("GET", "/metrics").body)
+    wait_until(lambda: b"\ntopwork_request_bytes_in_progress 0.0\n" in server.ask("GET", "/metrics").body)
 
 
 def test_a_log_without_a_fault(server: Server) -> None:
@@ -387,13 +395,16 @@ def test_a_decoder_that_hangs_or_dies_takes_its_image_and_nothing_else(small: Se
     assert len(killed) == len(stopped) == 2
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
-    late = small.post("/predict", files, **headers).json["predictions"][0]
-    assert late["error"] == "took longer than 3 s to decode"
-    for pid in stopped:
-        if pid in small.children():
+    with ThreadPoolExecutor() as pool:
+        late = pool.submit(small.post, "/predict", files, **headers)
+        wait_until(lambda: b"topwork_images_in_progress 1.0" in small.ask("GET", "/metrics", headers=headers).body)
+        time.sleep(0.5)  # until the request has reached a decoder
+        for pid in stopped:  # what its timer of processor time sends
+            os.kill(pid, signal.SIGPROF)
             os.kill(pid, signal.SIGCONT)
+    assert late.result().json["predictions"][0]["error"] == "took longer than 3 s to decode"
     assert small.post("/predict", files, **headers).body == alone
-    assert b"topwork_decoders_lost_total" in small.ask("GET", "/metrics", headers=headers).body
+    assert b"topwork_decoder_crashes_total" in small.ask("GET", "/metrics", headers=headers).body
 
 
 def test_who_does_not_send_is_sent_away(small: Server) -> None:
@@ -453,20 +464,20 @@ def test_a_short_answer_does_not_wait_for_the_one_before() -> None:
 
 def test_who_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOPWORK_TOKEN", raising=False)
-    assert not choose_access("127.0.0.1").token
-    assert not choose_access("localhost").token
-    assert choose_access("0.0.0.0").token
-    assert choose_access("127.0.0.1", token=True).token
-    behind = choose_access("127.0.0.1", ["My.Example."])
+    assert not access_for("127.0.0.1").token
+    assert not access_for("localhost").token
+    assert access_for("0.0.0.0").token
+    assert access_for("127.0.0.1", token=True).token
+    behind = access_for("127.0.0.1", ["My.Example."])
     assert behind.token
-    assert behind.right_host("my.example")
-    assert not behind.right_host("my.example.evil")
+    assert behind.accepts_host("my.example")
+    assert not behind.accepts_host("my.example.evil")
     monkeypatch.setenv("TOPWORK_TOKEN", "a-token-of-my-own")
-    assert choose_access("127.0.0.1").token == "a-token-of-my-own"
+    assert access_for("127.0.0.1").token == "a-token-of-my-own"
     monkeypatch.setenv("TOPWORK_TOKEN", "short")
     with pytest.raises(UsageError, match="16"):
-        choose_access("127.0.0.1")
-    assert Access(frozenset()).right_token("")
+        access_for("127.0.0.1")
+    assert Access(frozenset()).accepts_token("")
 
 
 def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -476,4 +487,4 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_threads_are_ended(server: Server) -> None:
-    assert not [thread for thread in threading.enumerate() if thread.name == "topwork-network"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "topwork-inference"]

@@ -60,7 +60,7 @@ def torment(photos: Path, place: Path, count: int, seed: int = 0, watched: bool 
     strace = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-e", f"trace={TRACED}", "-o", str(log)] if watched else []
     images = [data for name, data, what in zoo.files() if what is not zoo.ASIDE and not name.startswith("huge")]
     tally = Tally(tried=count)
-    limits = {"silence": 5.0, "body": 4 << 20}
+    limits = {"idle_timeout": 5.0, "max_body_bytes": 4 << 20}
     wished = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}  # in vain
     with serving(
         run.path, wished, under=strace, before=FAULT if fault else "", engine="folded", quiet=True, limits=limits

@@ -76,18 +76,18 @@ def export(
 @unpacked
 def serve(
     run: Run,
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond this machine a token is demanded.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen on; other than 127.0.0.1 requires a token.")] = (
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")] = 8000,
     token: Annotated[
-        bool, typer.Option("--token", help="Demand a token: that in TOPWORK_TOKEN, else a new one, which is printed.")
+        bool, typer.Option("--token", help="Require a token: that in TOPWORK_TOKEN, else a new one, which is printed.")
     ] = False,
     host_name: Annotated[
-        list[str] | None, typer.Option(help="Name that it is reached by, as behind a proxy; may be repeated.")
+        list[str] | None, typer.Option(help="Host name of the server, for instance behind a proxy; may be repeated.")
     ] = None,
-    max_body: Annotated[int, typer.Option(min=1, max=4096, help="MiB of a request.")] = 64,
-    queue: Annotated[int, typer.Option(min=1, help="Images under way; beyond them requests get a 503.")] = 256,
+    max_body: Annotated[int, typer.Option(min=1, max=4096, help="Maximum size of a request, in MiB.")] = 64,
+    queue: Annotated[int, typer.Option(min=1, help="Maximum number of images in progress.")] = 256,
     **running: Unpack[Running],
 ) -> None:
     """Serve a model: a page for photos at /, and /predict, /explain, /model, /healthz, /metrics, /openapi.json.
@@ -96,9 +96,14 @@ def serve(
     """
     from topwork.serving import serve as start
 
-    bounds = {"body": max_body << 20, "memory": max(512, 2 * max_body) << 20, "queue": queue, "files": min(128, queue)}
+    bounds = {
+        "max_body_bytes": max_body << 20,
+        "max_request_bytes": max(512, 2 * max_body) << 20,
+        "max_images_in_progress": queue,
+        "max_files": min(128, queue),
+    }
     start(
-        run, host=host, port=port, names=host_name or (), token=token, limits=bounds, **_given(running),
+        run, host=host, port=port, host_names=host_name or (), token=token, limits=bounds, **_given(running),
     )  # fmt: skip
 
 

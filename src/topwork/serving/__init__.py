@@ -1,9 +1,8 @@
-"""``topwork serve``: a trained model behind HTTP; everything in one process but the decoding of images.
+"""``topwork serve``: a trained model behind HTTP, in one process and the processes that decode images for it.
 
-server.py (sockets, signals, with protocol.py) runs app.py (the endpoints), behind guard.py (who may ask) and over
-bodies.py (what is sent), service.py (what is answered), decoding.py (processes that decode; decoder.py is the other
-end), batching.py (the thread of the network), originals.py (training photographs), places.py and metrics.py; pages.py
-reads page/, the static files of the page.
+server.py (sockets and signals, with protocol.py) runs app.py (the endpoints) behind guard.py (access control). They use
+uploads.py (request bodies), service.py (predictions as JSON), inference_thread.py (the network), capacity.py (admission
+control), training_thumbnails.py and metrics.py. static_files.py reads the page from page/.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Any
 
 from topwork.core.errors import MissingDependency
 
-# Threads of numpy and torch that wait for work sleep; else they spin, on the cores that decode meanwhile.
-PATIENT = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
-NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+# Idle threads of numpy and torch sleep; otherwise they spin on the cores that decode images.
+SLEEPING_THREADS = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
+REQUIRED_MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 
 def serve(
@@ -26,36 +25,39 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    names: Sequence[str] = (),
+    host_names: Sequence[str] = (),
     token: bool = False,
     quiet: bool = False,
     limits: dict[str, Any] | None = None,
     **options: Any,
 ) -> int:
-    """Serve a model over HTTP until SIGINT (Ctrl-C) or SIGTERM; what has begun by then is finished.
+    """Serve a model over HTTP until SIGINT (Ctrl-C) or SIGTERM; requests in progress are finished.
 
     Args:
-        run: A run, a comparison (the best on val) or a bundle.
-        host: Where to listen. Beyond this machine a token is demanded: that of the environment variable
+        run: A run, a comparison (its strategy with the best validation accuracy) or a bundle.
+        host: Address to listen on. Any other than 127.0.0.1 requires a token: that of the environment variable
             ``TOPWORK_TOKEN``, else a new one, which is printed.
-        port: 0 takes a free one.
-        names: Further host names under which it is reached, for instance behind a proxy; with any, a token is demanded.
-        token: Demand a token in any case.
-        quiet: Print nothing but the address.
-        limits: Bounds that differ from those of ``topwork.serving.settings.Limits``, by name.
+        port: 0 chooses a free one.
+        host_names: Additional host names of the server, for instance behind a proxy; they require a token.
+        token: Require a token also on 127.0.0.1.
+        quiet: Print only the address.
+        limits: Fields of ``topwork.serving.settings.Limits`` with other values than the defaults.
         **options: ``device``, ``precision``, ``engine``, ``workers`` as for ``topwork.load``.
 
     Returns:
-        How many requests were answered.
+        Number of requests.
 
     Raises:
-        MissingExtra: The extra ``serve`` is not installed.
-        UsageError: The address is not to be had.
+        MissingDependency: The extra ``serve`` is not installed.
+        UsageError: The address is not available.
         TopworkError: See ``topwork.load``.
     """
-    if not all(importlib.util.find_spec(name) for name in NEEDED):
+    if not all(importlib.util.find_spec(name) for name in REQUIRED_MODULES):
         raise MissingDependency("topwork serve", "serve")
-    for name, value in PATIENT.items():  # read when the libraries are loaded, which is now unless they were before
+    for (
+        name,
+        value,
+    ) in SLEEPING_THREADS.items():  # read when the libraries are loaded
         os.environ.setdefault(name, value)
     from topwork.serving.server import run as start
     from topwork.serving.settings import Limits
@@ -64,6 +66,6 @@ def serve(
         if not quiet:
             print(line, file=sys.stderr, flush=True)
 
-    answered = start(run, host, port, names, token, Limits(**(limits or {})), log, **options)
-    log(f"Stopped; {answered:,} requests were answered.")
+    answered = start(run, host, port, host_names, token, Limits(**(limits or {})), log, **options)
+    log(f"Stopped after {answered:,} requests.")
     return answered

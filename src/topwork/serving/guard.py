@@ -1,4 +1,4 @@
-"""The outermost layer: whose requests are let in, and the headers that every answer carries. Plain ASGI."""
+"""ASGI middleware: access control, and the security headers of every response."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-HEADERS = [
-    (b"content-security-policy", POLICY.encode()),
+SECURITY_HEADERS = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -29,69 +29,69 @@ HEADERS = [
 ]
 
 
-class Guard:
-    """Refuses what comes from other pages, for other hosts, without the token or too large, and never asks ``app``.
+class AccessMiddleware:
+    """Rejects requests from other origins, for other hosts, without the token or with too large a declared body.
 
     Args:
-        app: What is guarded.
-        access: Who may ask.
-        limits: ``body`` counts here, as far as the request says how long it is.
-        open_paths: What needs no token: it holds nothing of the model.
-        refused: Told the status of what was refused.
+        app: The application, which gets the other requests.
+        access: Host names and token.
+        limits: ``max_body_bytes`` is used.
+        public_paths: Paths that need no token.
+        on_rejected: Called with the status of each rejected request.
     """
 
     def __init__(
-        self, app: App, access: Access, limits: Limits, open_paths: frozenset[str], refused: Callable[[int], None]
+        self, app: App, access: Access, limits: Limits, public_paths: frozenset[str], on_rejected: Callable[[int], None]
     ) -> None:
         self._app, self._access, self._limits = app, access, limits
-        self._open, self._refused = open_paths, refused
+        self._public, self._on_rejected = public_paths, on_rejected
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
                 there = {name.lower() for name, _ in headers}
                 more = [(b"cache-control", b"no-store")] if b"cache-control" not in there else []
-                message = {**message, "headers": [*headers, *HEADERS, *more]}
+                message = {**message, "headers": [*headers, *SECURITY_HEADERS, *more]}
             await send(message)
 
-        verdict = self.judge(scope)
-        if verdict is None:
-            await self._app(scope, receive, guarded)
+        rejection = self.check_request(scope)
+        if rejection is None:
+            await self._app(scope, receive, send_with_headers)
             return
-        status, reason, headers = verdict
-        self._refused(status)
+        status, reason, headers = rejection
+        self._on_rejected(status)
         body = json.dumps({"error": reason}).encode()
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await guarded({"type": "http.response.start", "status": status, "headers": headers})
-        await guarded({"type": "http.response.body", "body": body})
+        await send_with_headers({"type": "http.response.start", "status": status, "headers": headers})
+        await send_with_headers({"type": "http.response.body", "body": body})
 
-    def judge(self, scope: Scope) -> tuple[int, str, list[tuple[bytes, bytes]]] | None:
-        """Status, reason and headers of a refusal; None if there is nothing against a request."""
+    def check_request(self, scope: Scope) -> tuple[int, str, list[tuple[bytes, bytes]]] | None:
+        """Status, reason and headers of a rejection; None if the request is allowed."""
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             headers[name.decode("latin-1").lower()] = value.decode("latin-1")
         host = headers.get("host", "")
-        if not self._access.right_host(host):
-            reason = f"This server is not {host or 'without a name'}; name it with --host-name if it is."
-            return 403, reason, []
-        if _is_foreign(scope["method"], host, headers):
-            return 403, "Requests from pages of other origins are refused.", []
-        if scope["path"] not in self._open and not self._access.right_token(headers.get("authorization", "")):
+        if not self._access.accepts_host(host):
+            advice = f"If the server should be reached by this name, start it with --host-name {host}." if host else ""
+            return 403, f"Host {host!r} is not allowed. {advice}".strip(), []
+        if _is_cross_origin(scope["method"], host, headers):
+            return 403, "Cross-origin requests are not allowed.", []
+        if scope["path"] not in self._public and not self._access.accepts_token(headers.get("authorization", "")):
             return 401, "Send the token: Authorization: Bearer TOKEN.", [(b"www-authenticate", b"Bearer")]
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:20]) > self._limits.body:
-            return 413, too_large(self._limits), []
+        if length.isdecimal() and int(length[:20]) > self._limits.max_body_bytes:
+            return 413, too_large_message(self._limits), []
         return None
 
 
-def _is_foreign(method: str, host: str, headers: dict[str, str]) -> bool:
-    """Whether a page of another origin sent this (Fetch Metadata, W3C), other than by a link that leads here."""
+def _is_cross_origin(method: str, host: str, headers: dict[str, str]) -> bool:
+    """Whether a page of another origin sent this (Fetch Metadata, W3C), other than by following a link."""
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2].lower() != host.strip().lower():
         return True
@@ -100,6 +100,7 @@ def _is_foreign(method: str, host: str, headers: dict[str, str]) -> bool:
     return not (method == "GET" and headers.get("sec-fetch-mode") == "navigate")
 
 
-def too_large(limits: Limits) -> str:
-    """What is said about a body that is over the limit."""
-    return f"A request may have {limits.body / 2**20:g} MiB. Send fewer images at a time, or start with --max-body."
+def too_large_message(limits: Limits) -> str:
+    """The error message for a body above the limit."""
+    size = f"{limits.max_body_bytes / 2**20:g} MiB"
+    return f"The request is larger than {size}. Send fewer images per request, or start with a larger --max-body."

@@ -1,21 +1,21 @@
-"""What a request is answered with if it is not done, once it was let in."""
+"""The error that endpoints raise to reject a request."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-GONE = 499  # nginx's number for a client that has hung up: nobody hears it
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that has disconnected; nobody receives it
 
 
-class Refused(Exception):
-    """A request is not answered.
+class RequestRejected(Exception):
+    """A request is rejected.
 
     Args:
-        reason: One sentence for whoever asked.
-        status: Of HTTP.
-        again: Seconds after which the same request may be answered; None: it never will be.
+        reason: One sentence for the client.
+        status: HTTP status.
+        retry_after: Seconds after which the same request may succeed; None: never.
     """
 
-    def __init__(self, reason: str, status: int = HTTPStatus.BAD_REQUEST, again: int | None = None) -> None:
+    def __init__(self, reason: str, status: int = HTTPStatus.BAD_REQUEST, retry_after: int | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.status, self.again = reason, int(status), again
+        self.reason, self.status, self.retry_after = reason, int(status), retry_after

@@ -1,4 +1,4 @@
-"""What is answered, as types: they make the OpenAPI description and nothing else."""
+"""Types of the responses, for the OpenAPI description only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 
-class Guess(BaseModel):
+class ClassProbability(BaseModel):
     """A class and its probability."""
 
     label: str
@@ -15,16 +15,16 @@ class Guess(BaseModel):
 
 
 class Neighbour(BaseModel):
-    """A training image that the network sees nearly alike."""
+    """A similar training image."""
 
     image: str
     label: str
     distance: float = Field(ge=0, le=2, description="1 - cosine similarity of the features")
-    photo: str | None = Field(description="Path of a small picture of it, if it is still there")
+    thumbnail_url: str | None = Field(description="URL path of its thumbnail, if it is available")
 
 
 class Prediction(BaseModel):
-    """What is said about one image, as `topwork predict` says it."""
+    """The prediction for one image, with the fields of `topwork predict`."""
 
     image: str = Field(description="The file's name as it was sent")
     label: str | None
@@ -32,38 +32,38 @@ class Prediction(BaseModel):
     abstain: bool | None = Field(description="Whether the probability is below the confidence threshold")
     out_of_distribution: bool | None = Field(description="Whether it is unlike the training images")
     distance: float | None
-    error: str | None = Field(description="Why the image cannot be used; everything else is empty then")
-    top: list[Guess]
+    error: str | None = Field(description="Reason why the image cannot be used; the other fields are then empty")
+    top: list[ClassProbability]
     neighbours: list[Neighbour] = []
 
 
 class Predictions(BaseModel):
-    """One for each image, in the order in which they were sent."""
+    """One prediction per image, in the order of the request."""
 
     predictions: list[Prediction]
 
 
 class ClassMap(BaseModel):
-    """Where one class gets its score from."""
+    """Class activation map of one class."""
 
     label: str
-    values: list[list[float]] = Field(description="Over `region`, row by row; above 0 speaks for the class")
-    exact: bool = Field(description="Whether the values sum up to the score, less a constant")
+    values: list[list[float]] = Field(description="Over `region`, row by row; positive values raise the score")
+    exact: bool = Field(description="Whether the values add up to the score, less a constant")
     method: str
     layer: str
 
 
 class Explanation(BaseModel):
-    """Class maps of one image, or why it cannot be used."""
+    """Class activation maps of one image, or the reason why it cannot be used."""
 
     image: str
     error: str | None
-    region: list[float] = Field(description="Left, top, width, height of what the network sees, as shares of the photo")
+    region: list[float] = Field(description="Left, top, width, height of the network's view, as shares of the image")
     maps: list[ClassMap]
 
 
 class Model(BaseModel):
-    """What answers, and what it allows."""
+    """Model information and limits."""
 
     name: str
     strategy: str
@@ -71,16 +71,16 @@ class Model(BaseModel):
     classes: list[str]
     input: dict[str, Any]
     decision: dict[str, Any]
-    test: dict[str, Any] | None = Field(description="Accuracy on the test part, with its interval, if the run is there")
+    test: dict[str, Any] | None = Field(description="Accuracy on the test set, with its interval, if available")
     data: dict[str, Any]
     licenses: dict[str, str]
     inference: dict[str, Any]
-    shows_training: bool = Field(description="Whether training photographs can be shown")
+    has_training_thumbnails: bool = Field(description="Whether thumbnails of training images are available")
     limits: dict[str, float]
     topwork: str
 
 
 class Error(BaseModel):
-    """Why a request was not answered."""
+    """Reason for a rejection."""
 
     error: str

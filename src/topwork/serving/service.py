@@ -1,4 +1,4 @@
-"""What the endpoints do, without HTTP: images in, plain JSON out."""
+"""What the endpoints do, without HTTP: from uploads to JSON."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
 from topwork.inference.training_data import origin_of
 from topwork.report.results import Run
-from topwork.serving.batching import Network
-from topwork.serving.bodies import Upload
+from topwork.serving.capacity import Capacity
+from topwork.serving.inference_thread import InferenceThread
 from topwork.serving.metrics import Metrics
-from topwork.serving.originals import Originals
-from topwork.serving.places import Places
-from topwork.serving.refusals import Refused
+from topwork.serving.refusals import RequestRejected
 from topwork.serving.settings import Limits
+from topwork.serving.training_thumbnails import TrainingThumbnails
+from topwork.serving.uploads import Upload
 
-AHEAD = 32  # images of a request that are under way at a time, so that one of many does not hold up one of few
-MOST_MAPS = 20  # classes that are explained at once
+MAX_IN_FLIGHT_PER_REQUEST = 32  # so that a request of many images does not delay one of few
+MAX_CLASSES_TO_EXPLAIN = 20  # per request
 
 
 class Service:
-    """A model, the processes that decode for it, and the thread that runs it.
+    """A model with its decoder processes and its inference thread.
 
     Args:
         model: From ``load``.
-        limits: What is allowed.
+        limits: Of requests.
     """
 
     def __init__(self, model: Predictor, limits: Limits) -> None:
         self.model, self.limits = model, limits
-        self.places = Places(limits)
+        self.capacity = Capacity(limits)
         bundle = model.bundle
         facts = {"strategy": bundle.strategy, "model": bundle.model, "engine": model.engine}
-        self.metrics = Metrics(self.places, {**facts, "topwork": version("topwork")})
-        number = max(2, model.compute.workers)  # with one, a slow image would hold up all others
-        decoder_limits = DecoderLimits(limits.pixels, limits.decode)
-        self.decoders = DecoderPool(number, decoder_limits, self.metrics.decoded, self.metrics.lost)
-        self.network = Network(model, self.metrics.ran)
-        self.originals = Originals(
+        self.metrics = Metrics(self.capacity, {**facts, "topwork": version("topwork")})
+        number = max(2, model.compute.workers)  # with one, a slow image would delay all others
+        decoder_limits = DecoderLimits(limits.max_pixels, limits.max_decode_seconds)
+        self.decoders = DecoderPool(number, decoder_limits, self.metrics.decoded, self.metrics.decoder_crashed)
+        self.network = InferenceThread(model, self.metrics.on_batch)
+        self.thumbnails = TrainingThumbnails(
             model, None if _is_remote(model.location) else origin_of(model.location), self.decoders
         )
 
     async def predict(self, uploads: Sequence[Upload], top: int, neighbours: int) -> list[dict[str, Any]]:
-        """The rows that ``topwork predict`` writes, and where neighbours can be seen.
+        """The rows that ``topwork predict`` writes, with thumbnails of the neighbours.
 
         Raises:
-            Refused: There is no room.
+            RequestRejected: The server is busy.
         """
-        ahead = asyncio.Semaphore(AHEAD)
+        ahead = asyncio.Semaphore(MAX_IN_FLIGHT_PER_REQUEST)
 
         async def one(upload: Upload) -> Prediction:
             async with ahead:
@@ -75,7 +75,7 @@ class Service:
                     return Prediction(upload.name, error=error.reason)
                 return await self.network.predict(upload.name, pixels, top, neighbours)
 
-        with self.places.taken(len(uploads)):
+        with self.capacity.reserve_images(len(uploads)):
             found = await _all(one(upload) for upload in uploads)
         bad = sum(bool(prediction.error) for prediction in found)
         self.metrics.images(len(found) - bad, bad)
@@ -84,11 +84,11 @@ class Service:
     def _row(self, prediction: Prediction) -> dict[str, Any]:
         row = as_dict(prediction)
         for neighbour in row.get("neighbours", ()):
-            neighbour["photo"] = self.originals.path_of(neighbour["image"])
+            neighbour["thumbnail_url"] = self.thumbnails.url_path(neighbour["image"])
         return row
 
     async def pixels(self, upload: Upload) -> torch.Tensor:
-        """What the network sees of an image, uint8 (1, 3, S, S).
+        """The input of the network for an image, uint8 (1, 3, S, S).
 
         Raises:
             UnreadableImage: It cannot be used.
@@ -97,34 +97,34 @@ class Service:
         request = Request(NETWORK_INPUT, data=upload.data, spec=self.model.input_spec)
         _, data = await asyncio.wrap_future(self.decoders.submit(request))
         pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        return pixels.view(1, size, size, 3).permute(0, 3, 1, 2)  # channels last in memory, as networks like it
+        return pixels.view(1, size, size, 3).permute(0, 3, 1, 2)  # channels last in memory
 
-    def numbers(self, labels: Sequence[str]) -> list[int]:
-        """The numbers of classes by their names.
+    def class_indices(self, labels: Sequence[str]) -> list[int]:
+        """The indices of classes.
 
         Raises:
-            Refused: There is no such class, or they are too many.
+            RequestRejected: A class is unknown, or there are too many.
         """
-        if len(labels) > MOST_MAPS:
-            raise Refused(f"At most {MOST_MAPS} classes are explained at once.")
-        known = {_plain(name): number for number, name in enumerate(self.model.classes)}
+        if len(labels) > MAX_CLASSES_TO_EXPLAIN:
+            raise RequestRejected(f"At most {MAX_CLASSES_TO_EXPLAIN} classes per request.")
+        known = {_valid_unicode(name): number for number, name in enumerate(self.model.classes)}
         for label in labels:
             if label not in known:
-                raise Refused(f"There is no class {label!r}; GET /model names them all.", HTTPStatus.NOT_FOUND)
+                raise RequestRejected(f"Unknown class {label!r}. GET /model lists all classes.", HTTPStatus.NOT_FOUND)
         return [known[label] for label in labels]
 
     async def explain(self, upload: Upload, labels: Sequence[str]) -> tuple[np.ndarray, list[ClassMap]]:
         """Class maps of one image, of the best class if none is named.
 
         Returns:
-            What the network sees, uint8 (S, S, 3), and the maps.
+            The input of the network, uint8 (S, S, 3), and the maps.
 
         Raises:
-            Refused: There is no room, or no such class.
+            RequestRejected: The server is busy, or a class is unknown.
             UnreadableImage: The image cannot be used.
         """
-        numbers = self.numbers(labels)
-        with self.places.taken(1):
+        numbers = self.class_indices(labels)
+        with self.capacity.reserve_images(1):
             pixels = await self.pixels(upload)
             if not numbers:
                 best = await self.network.predict(upload.name, pixels, 1, 0)
@@ -134,13 +134,13 @@ class Service:
 
     @property
     def region(self) -> list[float]:
-        """Left, top, width and height of what the network sees, as shares of a photograph."""
+        """Left, top, width and height of the area that the network sees, as shares of the image."""
         spec = self.model.input_spec
         edge = (spec.resize_size - spec.size) // 2 / spec.resize_size
         return [edge, edge, spec.crop_pct, spec.crop_pct]
 
-    def about(self) -> dict[str, Any]:
-        """What ``/model`` says."""
+    def model_info(self) -> dict[str, Any]:
+        """The response of ``/model``."""
         model, bundle, limits = self.model, self.model.bundle, self.limits
         test = _test_of(model.location)
         return {
@@ -148,7 +148,7 @@ class Service:
             "strategy": bundle.strategy,
             "model": bundle.model,
             "classes": list(model.classes),
-            "input": {"size": model.input_spec.size, "resize": model.input_spec.resize_size, "view": self.region},
+            "input": {"size": model.input_spec.size, "resize": model.input_spec.resize_size, "region": self.region},
             "decision": {
                 "confidence_threshold": model.decision.confidence_threshold,
                 "ood_threshold": model.decision.ood_threshold,
@@ -161,38 +161,40 @@ class Service:
                 "engine": engines.version(model.engine),
                 "precision": model.compute.precision,
                 "device": model.compute.device.type,
-                "shapes": list(self.network.shapes),
+                "batch_sizes": list(self.network.shapes),
             },
-            "shows_training": self.originals.any,
+            "has_training_thumbnails": self.thumbnails.available,
             "limits": {
-                "body_bytes": limits.body,
-                "files": limits.files,
-                "pixels": limits.pixels,
-                "decode_seconds": limits.decode,
-                "queue_images": limits.queue,
+                "max_body_bytes": limits.max_body_bytes,
+                "max_files": limits.max_files,
+                "max_pixels": limits.max_pixels,
+                "max_decode_seconds": limits.max_decode_seconds,
+                "max_images_in_progress": limits.max_images_in_progress,
             },
             "topwork": version("topwork"),
         }
 
-    def check(self) -> None:
-        """Whether it still works.
+    def check_health(self) -> None:
+        """Check the inference thread.
 
         Raises:
-            Refused: It does not, and must be started again.
+            RequestRejected: It has crashed.
         """
         if self.network.failure:
-            raise Refused("The network has failed. Start the server again.", HTTPStatus.INTERNAL_SERVER_ERROR)
+            raise RequestRejected(
+                "The inference thread has crashed. Restart the server.", HTTPStatus.INTERNAL_SERVER_ERROR
+            )
 
 
-def picture(pixels: np.ndarray, one: ClassMap) -> bytes:
-    """A class map over what the network sees, as a PNG."""
+def draw_class_map(pixels: np.ndarray, one: ClassMap) -> bytes:
+    """A PNG of a class activation map over the input of the network."""
     file = io.BytesIO()
     overlay(pixels, one.values).save(file, "PNG")
     return file.getvalue()
 
 
 async def _all(work: Any) -> list[Any]:
-    """All results in order; if one fails or nobody waits any more, the rest is not begun."""
+    """All results in order; if one fails or the request is cancelled, the rest is cancelled."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)
@@ -201,8 +203,8 @@ async def _all(work: Any) -> list[Any]:
             task.cancel()
 
 
-def _plain(name: str) -> str:
-    """A name as it can be sent: what is no Unicode in it is replaced."""
+def _valid_unicode(name: str) -> str:
+    """A name in which characters that are not valid Unicode are replaced."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -210,7 +212,7 @@ def _name_of(place: ModelLocation) -> str:
     """The folder's name; of a run in a comparison, that of both."""
     folder = (place.run or place.bundle).resolve()
     inside = place.run is not None and (folder.parent / "run.json").is_file()
-    return _plain(f"{folder.parent.name}/{folder.name}" if inside else folder.name)
+    return _valid_unicode(f"{folder.parent.name}/{folder.name}" if inside else folder.name)
 
 
 def _test_of(place: ModelLocation) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What a server allows: how much, how long, and whom."""
+"""Limits on requests, and access control."""
 
 from __future__ import annotations
 
@@ -13,54 +13,53 @@ from typing import Any
 from topwork.core.errors import UsageError
 from topwork.data.images import MAX_PIXELS
 
-TOKEN = "TOPWORK_TOKEN"  # environment variable with a token of one's own
-SHORTEST = 16  # characters of a token
+TOKEN_VARIABLE = "TOPWORK_TOKEN"  # environment variable
+MIN_TOKEN_LENGTH = 16  # characters
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what a request may cost.
+    """Limits on what requests may cost.
 
     Attributes:
-        body: Bytes of a request.
-        files: Images of a request.
-        pixels: Of an image, as its file declares them.
-        decode: Seconds that an image may take to decode.
-        queue: Images that are being answered at a time; beyond them a request is told to come again.
-        memory: Bytes of all requests that are being received and answered at a time.
-        connections: At a time.
-        silence: Seconds in which a client must send something, and in which a request's head must be complete.
-        rate: Bytes a second that a body must arrive with on average, after ``silence``.
-        stop: Seconds in which a stop waits for what has begun.
+        max_body_bytes: Per request.
+        max_files: Images per request.
+        max_pixels: Per image, as its file declares them.
+        max_decode_seconds: Processor time to decode an image.
+        max_images_in_progress: Of all requests; a request that exceeds it gets status 503.
+        max_request_bytes: Of all requests in progress.
+        max_connections: Open at the same time.
+        idle_timeout: Seconds within which a client must send something, and complete the head of a request.
+        min_upload_rate: Average bytes per second of a body, after ``idle_timeout``.
+        shutdown_timeout: Seconds that a stop waits for requests in progress.
     """
 
-    body: int = 64 << 20
-    files: int = 128
-    pixels: int = MAX_PIXELS
-    decode: float = 10.0
-    queue: int = 256
-    memory: int = 512 << 20
-    connections: int = 512
-    silence: float = 15.0
-    rate: float = 16 << 10
-    stop: float = 30.0
+    max_body_bytes: int = 64 << 20
+    max_files: int = 128
+    max_pixels: int = MAX_PIXELS
+    max_decode_seconds: float = 10.0
+    max_images_in_progress: int = 256
+    max_request_bytes: int = 512 << 20
+    max_connections: int = 512
+    idle_timeout: float = 15.0
+    min_upload_rate: float = 16 << 10
+    shutdown_timeout: float = 30.0
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask.
+    """Access control.
 
     Attributes:
-        names: Host names that a request may be addressed to, in lower case. Addresses in numbers are always right,
-            since no foreign page can give itself one as its name (DNS rebinding).
-        token: What a request must bring; empty: nothing.
+        names: Allowed host names, in lower case. Numeric addresses are always allowed: DNS rebinding needs names.
+        token: Required token; empty: none.
     """
 
     names: frozenset[str]
     token: str = ""
 
-    def right_host(self, host: str) -> bool:
-        """Whether a request with this ``Host`` header is meant for this server."""
+    def accepts_host(self, host: str) -> bool:
+        """Whether a ``Host`` header is allowed."""
         name = host.strip().lower()
         if name.startswith("["):
             name, closed, rest = name[1:].partition("]")
@@ -68,9 +67,9 @@ class Access:
         name, colon, port = name.partition(":")
         return _is_port(colon + port) and (name in self.names or _is_address(name))
 
-    def right_token(self, given: str) -> bool:
-        """Whether a request with this ``Authorization`` header may ask."""
-        kind, _, token = given.partition(" ")
+    def accepts_token(self, authorization: str) -> bool:
+        """Whether an ``Authorization`` header has the token."""
+        kind, _, token = authorization.partition(" ")
         right = secrets.compare_digest(token.strip().encode(), self.token.encode())
         return not self.token or (kind.lower() == "bearer" and right)
 
@@ -86,40 +85,42 @@ def _is_port(text: str) -> bool:
     return not text or (text[0] == ":" and text[1:].isdecimal() and text.isascii())
 
 
-def choose_access(host: str, names: Sequence[str] = (), token: bool = False) -> Access:
-    """Who may ask a server that is bound to ``host``.
+def access_for(host: str, names: Sequence[str] = (), token: bool = False) -> Access:
+    """Access control for a server that is bound to ``host``.
 
     Args:
         host: Name or address.
-        names: Further host names that it is reached by, for instance behind a proxy.
-        token: Demand one even if only this machine can reach the server.
+        names: Additional host names, for instance behind a proxy.
+        token: Require a token even if only this machine can reach the server.
 
     Raises:
         UsageError: The host does not exist, or the token in the environment is too short.
     """
     own = {"localhost", host.lower(), *(name.lower().rstrip(".") for name in names)}
-    if not (token or os.environ.get(TOKEN) or names) and is_loopback(host):
+    if not (token or os.environ.get(TOKEN_VARIABLE) or names) and is_loopback(host):
         return Access(frozenset(own))
-    chosen = os.environ.get(TOKEN) or secrets.token_urlsafe(24)
-    if len(chosen) < SHORTEST or not chosen.isascii() or not chosen.isprintable() or " " in chosen:
-        raise UsageError(f"{TOKEN} must be at least {SHORTEST} printable ASCII characters without blanks.")
+    chosen = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24)
+    if len(chosen) < MIN_TOKEN_LENGTH or not chosen.isascii() or not chosen.isprintable() or " " in chosen:
+        raise UsageError(
+            f"{TOKEN_VARIABLE} must be at least {MIN_TOKEN_LENGTH} printable ASCII characters without spaces."
+        )
     return Access(frozenset(own), chosen)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what is bound to ``host``.
+    """Whether only this machine can reach a server that is bound to ``host``.
 
     Raises:
-        UsageError: There is no such host.
+        UsageError: The host does not exist.
     """
     return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for _, address in resolve(host, 0))
 
 
 def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
-    """Family and address of each place to bind for a host.
+    """Address family and socket address for each address of a host.
 
     Raises:
-        UsageError: There is no such host.
+        UsageError: The host does not exist.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,7 +1,7 @@
-// Requests to the server that this page came from. Its token, if it wants one, stays in this tab.
+// Requests to the server that this page came from. The token, if required, stays in this tab.
 const KEY = "topwork-token";
 
-export class Refused extends Error {
+export class RequestRejected extends Error {
   constructor(status, reason) {
     super(reason);
     this.status = status;
@@ -27,29 +27,29 @@ function headers() {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
-const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
+const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
-// Asks; where the server is busy, again when it says so. Throws Refused, or TypeError where nobody answers.
-async function ask(path, options = {}) {
+// Sends a request, again while the server is busy. Throws RequestRejected, or TypeError if there is no response.
+async function request(path, options = {}) {
   for (;;) {
     const answer = await fetch(path, { ...options, headers: headers(), cache: "default" });
     if (answer.ok) return answer;
-    const again = Number(answer.headers.get("Retry-After"));
-    if (answer.status === 503 && again) {
-      await pause(again);
+    const retryAfter = Number(answer.headers.get("Retry-After"));
+    if (answer.status === 503 && retryAfter) {
+      await sleep(retryAfter);
       continue;
     }
     const said = await answer.json().catch(() => ({}));
-    throw new Refused(answer.status, said.error ?? `The server answered ${answer.status}.`);
+    throw new RequestRejected(answer.status, said.error ?? `The server answered ${answer.status}.`);
   }
 }
 
-export const model = async () => (await ask("model")).json();
+export const model = async () => (await request("model")).json();
 
 export async function predict(files, { top, neighbours, signal }) {
   const body = new FormData();
   for (const file of files) body.append("files", file, file.name);
-  const answer = await ask(`predict?top=${top}&neighbours=${neighbours}`, { method: "POST", body, signal });
+  const answer = await request(`predict?top=${top}&neighbours=${neighbours}`, { method: "POST", body, signal });
   return (await answer.json()).predictions;
 }
 
@@ -57,16 +57,16 @@ export async function explain(file, labels) {
   const body = new FormData();
   for (const label of labels) body.append("class", label);
   body.append("files", file, file.name);
-  return (await ask("explain", { method: "POST", body })).json();
+  return (await request("explain", { method: "POST", body })).json();
 }
 
-// Small pictures of training images, each fetched once: an <img> could not bring the token.
-const pictures = new Map();
-export function picture(path) {
-  if (!pictures.has(path)) {
-    const made = ask(path.replace(/^\//, "")).then(async (answer) => URL.createObjectURL(await answer.blob()));
-    pictures.set(path, made);
-    made.catch(() => pictures.delete(path));
+// Thumbnails of training images, each fetched once; an <img> could not send the token.
+const thumbnails = new Map();
+export function thumbnail(path) {
+  if (!thumbnails.has(path)) {
+    const made = request(path.replace(/^\//, "")).then(async (answer) => URL.createObjectURL(await answer.blob()));
+    thumbnails.set(path, made);
+    made.catch(() => thumbnails.delete(path));
   }
-  return pictures.get(path);
+  return thumbnails.get(path);
 }

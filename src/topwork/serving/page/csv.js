@@ -1,4 +1,4 @@
-// The answers as CSV, with the columns of `topwork predict`.
+// The predictions as CSV, with the columns of `topwork predict`.
 export function csv(rows, top) {
   const columns = ["image", "label", "probability", "abstain", "out_of_distribution", "distance", "error"];
   for (let place = 2; place <= top; place++) columns.push(`label_${place}`, `probability_${place}`);

@@ -1,14 +1,14 @@
-// One photo: what it is, how sure that is, where it shows, and what it is like.
-import { explain, picture } from "./api.js";
+// One photo: predicted class, probabilities, heatmap and similar training photos.
+import { explain, thumbnail } from "./api.js";
 import { el, level, percent } from "./elements.js";
 import { draw } from "./map.js";
 
-let facts = null;
-let chosen = ""; // class whose map is shown; empty: none
+let model = null;
+let selectedClass = ""; // class whose map is shown; empty: none
 let number = 0;
 
-export function about(model) {
-  facts = model;
+export function setModel(value) {
+  model = value;
 }
 
 // Shows a photo in a place; what was there before goes.
@@ -16,18 +16,18 @@ export function show(place, photo) {
   number += 1;
   const { row } = photo;
   if (!row) {
-    place.replaceChildren(el("p", { class: "waiting" }, `${photo.name}: the answer is on its way.`));
+    place.replaceChildren(el("p", { class: "waiting" }, `${photo.name}: predicting …`));
     return;
   }
   const frame = picturePart(photo);
-  chosen = photo.chosen ?? row.top[0]?.label ?? "";
+  selectedClass = photo.chosen ?? row.top[0]?.label ?? "";
   const words = el("div", {}, heading(photo), ...warnings(row));
   const left = el("figure", {}, frame);
   if (!row.error) {
     const caption = el("figcaption", { "aria-live": "polite" });
     left.append(caption);
     const update = () => showMap(photo, frame, caption);
-    words.append(guesses(photo, update), nearest(row));
+    words.append(classChoices(photo, update), nearest(row));
     observe(frame, update);
   }
   place.replaceChildren(el("div", { class: "detail" }, left, words));
@@ -61,21 +61,21 @@ function warnings(row) {
   const say = (title, text) => found.push(el("p", { class: "alert" }, el("b", {}, title), ` ${text}`));
   if (row.error) say("Why:", `${row.error}.`);
   if (row.out_of_distribution)
-    say("Unlike the training photos.", "Nothing like it was among them, so the class may well be wrong.");
+    say("Unlike the training photos.", "No similar photo was used for training, so this prediction is unreliable.");
   if (row.abstain) {
-    const below = percent(facts.decision.confidence_threshold);
-    say("Unsure.", `Its best guess has ${percent(row.probability)}; below ${below} it was wrong too often on held-out photos.`);
+    const below = percent(model.decision.confidence_threshold);
+    say("Unsure.", `The best class has only ${percent(row.probability)}; predictions below ${below} were too often wrong on validation photos.`);
   }
   return found;
 }
 
-function guesses(photo, update) {
+function classChoices(photo, update) {
   const { row } = photo;
   number += 1;
   const choice = (value, ...children) => {
-    const input = el("input", { type: "radio", name: `class-${number}`, value, checked: value === chosen });
+    const input = el("input", { type: "radio", name: `class-${number}`, value, checked: value === selectedClass });
     input.addEventListener("change", () => {
-      chosen = photo.chosen = value;
+      selectedClass = photo.chosen = value;
       update();
     });
     return [input, ...children];
@@ -88,42 +88,42 @@ function guesses(photo, update) {
         guess.label,
         el("bdi", { class: "name" }, guess.label),
         el("span", { class: "value" }, percent(guess.probability)),
-        level(guess.probability, i === 0 ? facts.decision.confidence_threshold : null),
+        level(guess.probability, i === 0 ? model.decision.confidence_threshold : null),
       ),
     ),
   );
-  const below = facts.decision.confidence_threshold;
-  const line = below === null ? "" : ` Left of the line (${percent(below)}) it counts as unsure.`;
-  const words = `Calibrated probabilities.${line} Choose a class to see where it shows.`;
+  const below = model.decision.confidence_threshold;
+  const line = below === null ? "" : ` (below ${percent(below)}: unsure)`;
+  const words = `Probabilities${line}. Select a class to see its heatmap.`;
   const legend = el("legend", { class: "fine" }, words);
-  const none = el("label", { class: "guess none" }, choice("", "Only the photo, no class map"));
+  const none = el("label", { class: "guess none" }, choice("", "Only the photo, no heatmap"));
   return el("fieldset", { class: "guesses" }, legend, ...rows, none);
 }
 
 async function showMap(photo, frame, caption) {
-  const label = chosen;
+  const label = selectedClass;
   frame.classList.toggle("plain", !label);
   if (!label) {
     caption.replaceChildren("The photo as it was sent.");
     return;
   }
-  if (!photo.maps.has(label)) caption.replaceChildren("The class map is being made …");
+  if (!photo.maps.has(label)) caption.replaceChildren("Computing heatmap …");
   try {
     const { map, region } = await mapOf(photo, label);
-    if (label !== chosen || !frame.isConnected) return;
+    if (label !== selectedClass || !frame.isConnected) return;
     if (!map) {
-      caption.replaceChildren("There is no class map for this model.");
+      caption.replaceChildren("No heatmap is available for this model.");
       frame.classList.add("plain");
       return;
     }
     paint(frame, map, region);
     caption.replaceChildren(...legend(map, region));
   } catch (error) {
-    if (label === chosen) caption.replaceChildren(`There is no class map: ${error.message}`);
+    if (label === selectedClass) caption.replaceChildren(`No heatmap: ${error.message}`);
   }
 }
 
-// The maps of all classes that are told are made at once; the first to ask waits for them.
+// The maps of all listed classes are requested together.
 async function mapOf(photo, label) {
   if (!photo.maps.has(label)) {
     const labels = photo.row.top.map((guess) => guess.label);
@@ -138,37 +138,37 @@ async function mapOf(photo, label) {
 function paint(frame, map, region) {
   let canvas = frame.querySelector("canvas");
   if (!canvas) frame.append((canvas = el("canvas", { role: "img" })));
-  canvas.setAttribute("aria-label", `Class map of ${map.label}`);
+  canvas.setAttribute("aria-label", `Heatmap of ${map.label}`);
   draw(canvas, map.values, region);
   frame.dataset.shown = map.label;
 }
 
 function legend(map, region) {
   const how = map.exact
-    ? "Exact: the values of all places add up to the score."
+    ? "Exact: the values add up to the score."
     : `${map.method} at ${map.layer}, an approximation.`;
   return [
     el("span", { class: "key for" }),
-    "speaks for it ",
+    "raises the score, ",
     el("span", { class: "key against" }),
-    `against it. ${how}`,
-    region[2] < 1 ? " The network sees what is within the frame." : "",
+    `lowers it. ${how}`,
+    region[2] < 1 ? " Only the area inside the frame is used." : "",
   ];
 }
 
 function nearest(row) {
   const near = row.neighbours ?? [];
   if (!near.length) return "";
-  const shown = near.some((one) => one.photo);
+  const shown = near.some((one) => one.thumbnail_url);
   const items = near.map((one) => {
     const same = one.label === row.label;
     const words = el("small", { title: one.image }, el("bdi", { class: same ? null : "other" }, one.label));
     if (!shown) return el("li", {}, el("small", {}, el("bdi", {}, one.image), " · ", el("bdi", {}, one.label)));
     const image = el("img", { alt: `Training photo of ${one.label}`, loading: "lazy" });
-    if (one.photo) picture(one.photo).then((url) => image.setAttribute("src", url), () => {});
+    if (one.thumbnail_url) thumbnail(one.thumbnail_url).then((url) => image.setAttribute("src", url), () => {});
     return el("li", {}, image, words);
   });
-  const title = shown ? "Most similar training photos" : "Most similar training photos (they are not on this machine)";
+  const title = shown ? "Most similar training photos" : "Most similar training photos (not available on this computer)";
   return el("div", {}, el("h3", {}, title), el("ul", { class: shown ? "near" : "near names" }, ...items));
 }
 

@@ -1,4 +1,4 @@
-// A class map over a photo: warm where a place speaks for the class, cool where it speaks against it.
+// A heatmap over a photo: warm where it raises the score of the class, cool where it lowers it.
 const colour = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim().split(/\s+/).map(Number);
 
@@ -43,9 +43,9 @@ function grid(values) {
   const inside = (at, n) => Math.min(Math.max(at - 1, 0), n - 1);
   for (let y = 0, at = 0; y < small.height; y++)
     for (let x = 0; x < small.width; x++, at += 4) {
-      const share = values[inside(y, rows)][inside(x, columns)] / limit;
-      image.data.set(share > 0 ? warm : cool, at);
-      image.data[at + 3] = 255 * 0.75 * Math.abs(share) ** 0.8;
+      const strength = values[inside(y, rows)][inside(x, columns)] / limit;
+      image.data.set(strength > 0 ? warm : cool, at);
+      image.data[at + 3] = 255 * 0.75 * Math.abs(strength) ** 0.8;
     }
   context.putImageData(image, 0, 0);
   return small;

@@ -1,25 +1,25 @@
-// The photos: what was chosen, in order, and what the server said of each. They are sent a few at a time.
-import { predict, Refused } from "./api.js";
+// The chosen photos in order, with their predictions. They are sent a few at a time.
+import { predict, RequestRejected } from "./api.js";
 
 export const TOP = 5;
 export const NEIGHBOURS = 5;
-const TOGETHER = 8; // photos of a request
-const LINES = 2; // requests at a time
-const BYTES = 24 * 2 ** 20; // of a request of several
+const PHOTOS_PER_REQUEST = 8; // maximum
+const PARALLEL_REQUESTS = 2; // maximum
+const BYTES_PER_REQUEST = 24 * 2 ** 20; // maximum for several photos
 const SUFFIXES = /\.(jpe?g|jpe|jfif|png|apng|webp|bmp|dib|gif|tiff?|p[pgbn]m|pfm|mpo|avif)$/i;
 
 export const photos = [];
-let limits = { body_bytes: 64 * 2 ** 20 };
+let limits = { max_body_bytes: 64 * 2 ** 20 };
 let running = 0;
 let aborted = new AbortController();
 let changed = () => {};
 
-export function begin(bounds, tell) {
+export function init(bounds, onChange) {
   limits = bounds;
-  changed = tell;
+  changed = onChange;
 }
 
-// Takes files; says how many were passed over since they are no images.
+// Adds files; returns the number that are not images and were ignored.
 export function add(files) {
   const images = files.filter((file) => file.type.startsWith("image/") || SUFFIXES.test(file.name));
   for (const file of images) {
@@ -37,12 +37,12 @@ export function clear() {
   photos.length = 0;
 }
 
-export function again() {
+export function retry() {
   for (const photo of photos) if (photo.status === "failed") photo.status = "waiting";
   run();
 }
 
-export function kind(photo) {
+export function statusOf(photo) {
   if (photo.status !== "done") return photo.status === "failed" ? "failed" : "waiting";
   if (photo.row.error) return "bad";
   if (photo.row.out_of_distribution) return "unlike";
@@ -55,14 +55,14 @@ function next() {
   for (const photo of photos) {
     if (photo.status !== "waiting") continue;
     size += photo.file.size;
-    if (chosen.length && (chosen.length === TOGETHER || size > Math.min(BYTES, limits.body_bytes / 2))) break;
+    if (chosen.length && (chosen.length === PHOTOS_PER_REQUEST || size > Math.min(BYTES_PER_REQUEST, limits.max_body_bytes / 2))) break;
     chosen.push(photo);
   }
   return chosen;
 }
 
 function run() {
-  while (running < LINES) {
+  while (running < PARALLEL_REQUESTS) {
     const chosen = next();
     if (!chosen.length) return;
     running += 1;
@@ -82,9 +82,9 @@ async function send(chosen, signal) {
     for (const [i, photo] of chosen.entries()) answered(photo, { ...rows[i], image: photo.name });
   } catch (error) {
     if (signal.aborted) return;
-    const lasting = error instanceof Refused && (error.status === 413 || error.status === 400);
+    const permanent = error instanceof RequestRejected && (error.status === 413 || error.status === 400);
     for (const photo of chosen) {
-      if (lasting && chosen.length === 1) answered(photo, refused(photo, error.message));
+      if (permanent && chosen.length === 1) answered(photo, refused(photo, error.message));
       else photo.status = "failed";
       photo.trouble = error;
     }

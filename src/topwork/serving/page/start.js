@@ -15,7 +15,7 @@ async function start() {
     begin(await api.model());
   } catch (error) {
     if (error.status === 401) signIn();
-    else trouble(`The server does not answer (${error.message}).`, start);
+    else trouble(`The server does not respond (${error.message}).`, start);
   }
 }
 
@@ -28,31 +28,31 @@ function signIn() {
     try {
       const model = await api.model();
       byId("sign-in").hidden = true;
-      begin(model);
+      init(model);
     } catch (error) {
-      byId("wrong-token").textContent = error.status === 401 ? "That is not the token." : error.message;
+      byId("wrong-token").textContent = error.status === 401 ? "Wrong token." : error.message;
     }
   });
 }
 
-function begin(model) {
+function init(model) {
   document.title = `${model.name} · topwork`;
   byId("name").textContent = model.name;
   const accuracy = model.test?.accuracy;
   const right = accuracy
-    ? ` It was right on ${percent(accuracy.value)} of ${count(model.test.images, "test photo")} (95 % interval ${(100 * accuracy.low).toFixed(1)} to ${percent(accuracy.high)}).`
+    ? ` Accuracy on ${count(model.test.images, "test photo")}: ${percent(accuracy.value)} (95 % interval ${(100 * accuracy.low).toFixed(1)} to ${percent(accuracy.high)}).`
     : "";
   byId("about").textContent =
     `${count(model.classes.length, "class", "classes")}, strategy ${model.strategy} on ${model.model}.${right}`;
   const { weights, data } = model.licenses;
-  const told = [weights && `Licence of the weights: ${weights}.`, data && `Licence of the training photos: ${data}.`];
+  const told = [weights && `License of the weights: ${weights}.`, data && `License of the training photos: ${data}.`];
   byId("licences").textContent = [`topwork ${model.topwork}.`, ...told].filter(Boolean).join(" ");
   const bearer = api.hasToken() ? ' -H "Authorization: Bearer TOKEN"' : "";
   byId("curl").textContent = `curl -F files=@photo.jpg${bearer} ${location.origin}/predict`;
   classes(model.classes, narrow.matches ? 16 : 40);
-  detail.about(model);
-  store.begin(model.limits, changed);
-  table.begin(open);
+  detail.setModel(model);
+  store.init(model.limits, changed);
+  table.init(open);
   byId("use").hidden = false;
   listen();
 }
@@ -64,12 +64,12 @@ function classes(names, most) {
   byId("classes").replaceChildren(...items, ...(rest > 0 ? [el("li", {}, all)] : []));
 }
 
-function take(files) {
+function addFiles(files) {
   if (!files.length) return;
   byId("trouble").hidden = true;
   const before = store.photos.length;
-  const over = store.add(files);
-  byId("note").textContent = over ? `${count(over, "file")} that ${over === 1 ? "is no image was" : "are no images were"} passed over.` : "";
+  const ignored = store.add(files);
+  byId("note").textContent = ignored ? `${count(ignored, "file")} ${ignored === 1 ? "is not an image and was" : "are not images and were"} ignored.` : "";
   if (store.photos.length === before) return;
   document.body.classList.add("used");
   if (!table.selected || store.photos.length - before === 1) table.choose(store.photos[before], false);
@@ -78,12 +78,12 @@ function take(files) {
 
 function changed(some) {
   const failed = some.find((photo) => photo.status === "failed");
-  if (failed) trouble(`Not all photos were answered: ${reason(failed.trouble)}`, store.again);
+  if (failed) trouble(`Some photos could not be processed: ${reason(failed.trouble)}`, store.retry);
   if (some.includes(table.selected)) open(table.selected, false);
   update();
 }
 
-const reason = (error) => (error instanceof api.Refused ? error.message : "the server does not answer. Is it still running?");
+const reason = (error) => (error instanceof api.RequestRejected ? error.message : "the server does not respond. Is it still running?");
 
 function update() {
   const several = store.photos.length > 1;
@@ -133,7 +133,7 @@ function clear() {
   byId("choose").focus();
 }
 
-function save() {
+function downloadCsv() {
   const rows = store.photos.filter((photo) => photo.row).map((photo) => photo.row);
   const url = URL.createObjectURL(new Blob([csv(rows, store.TOP)], { type: "text/csv" }));
   el("a", { href: url, download: "predictions.csv" }).click();
@@ -144,13 +144,13 @@ function listen() {
   for (const [button, input] of [["choose", "files"], ["choose-folder", "folder"]]) {
     byId(button).addEventListener("click", () => byId(input).click());
     byId(input).addEventListener("change", () => {
-      take([...byId(input).files]);
+      addFiles([...byId(input).files]);
       byId(input).value = "";
     });
   }
-  byId("csv").addEventListener("click", save);
+  byId("csv").addEventListener("click", downloadCsv);
   byId("clear").addEventListener("click", clear);
-  addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])]));
+  addEventListener("paste", (event) => addFiles([...(event.clipboardData?.files ?? [])]));
   let depth = 0;
   const over = (change) => {
     depth = Math.max(0, depth + change);
@@ -162,7 +162,7 @@ function listen() {
   addEventListener("drop", async (event) => {
     event.preventDefault();
     over(-Infinity);
-    take(await dropped(event.dataTransfer));
+    addFiles(await dropped(event.dataTransfer));
   });
   byId("sheet").addEventListener("click", (event) => {
     if (event.target === byId("sheet")) byId("sheet").close();

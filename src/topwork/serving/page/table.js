@@ -1,25 +1,25 @@
-// Many photos in a table: which of them, what the model says, and which one is looked at.
+// The table of many photos: filters, predictions and the selected photo.
 import { byId, count, el, level, percent } from "./elements.js";
-import { kind, photos } from "./photos.js";
+import { photos, statusOf } from "./photos.js";
 
 const PAGE = 200; // rows that are added at a time
-const KINDS = {
+const FILTERS = {
   all: () => true,
   unsure: (photo) => Boolean(photo.row?.abstain),
   unlike: (photo) => Boolean(photo.row?.out_of_distribution),
-  bad: (photo) => kind(photo) === "bad" || kind(photo) === "failed",
+  bad: (photo) => statusOf(photo) === "bad" || statusOf(photo) === "failed",
 };
-const WORDS = { all: "All", unsure: "Unsure", unlike: "Unlike training", bad: "Not usable" };
+const FILTER_LABELS = { all: "All", unsure: "Unsure", unlike: "Unlike training", bad: "Unreadable" };
 
 let filter = "all";
-let most = PAGE;
+let rowLimit = PAGE;
 let open = () => {};
 export let selected = null;
 
-export function begin(act) {
+export function init(act) {
   open = act;
   byId("more").addEventListener("click", () => {
-    most += PAGE;
+    rowLimit += PAGE;
     update();
   });
   byId("rows").addEventListener("click", (event) => {
@@ -41,11 +41,11 @@ export function begin(act) {
 export function reset() {
   selected = null;
   filter = "all";
-  most = PAGE;
+  rowLimit = PAGE;
   byId("rows").replaceChildren();
 }
 
-// Looks at a photo; asked: by a click or Enter, not on the way with the arrow keys.
+// Selects a photo; asked: by click or Enter, not by the arrow keys.
 export function choose(photo, asked) {
   selected = photo;
   for (const row of byId("rows").rows) row.setAttribute("aria-current", row.photo === photo);
@@ -54,12 +54,12 @@ export function choose(photo, asked) {
 
 export function update() {
   const known = new Map([...byId("rows").rows].map((row) => [row.photo, row]));
-  const wanted = photos.filter(KINDS[filter]);
-  const rows = wanted.slice(0, most).map((photo) => fill(known.get(photo) ?? rowOf(photo)));
+  const wanted = photos.filter(FILTERS[filter]);
+  const rows = wanted.slice(0, rowLimit).map((photo) => updateRow(known.get(photo) ?? rowOf(photo)));
   const there = [...byId("rows").rows];
   if (rows.length !== there.length || rows.some((row, i) => row !== there[i])) byId("rows").replaceChildren(...rows);
-  byId("more").hidden = wanted.length <= most;
-  byId("more").textContent = `Show more (${count(wanted.length - most, "photo")} left)`;
+  byId("more").hidden = wanted.length <= rowLimit;
+  byId("more").textContent = `Show more (${count(wanted.length - rowLimit, "photo")} left)`;
   filters();
   summary();
 }
@@ -79,9 +79,9 @@ function rowOf(photo) {
   return row;
 }
 
-function fill(row) {
+function updateRow(row) {
   const { photo } = row;
-  const state = kind(photo);
+  const state = statusOf(photo);
   row.setAttribute("aria-current", photo === selected);
   if (row.state === state) return row;
   row.state = state;
@@ -101,21 +101,21 @@ function fill(row) {
 
 function filters() {
   const place = byId("filter");
-  const numbers = Object.fromEntries(Object.keys(KINDS).map((name) => [name, photos.filter(KINDS[name]).length]));
+  const numbers = Object.fromEntries(Object.keys(FILTERS).map((name) => [name, photos.filter(FILTERS[name]).length]));
   const made = place.querySelectorAll("label").length;
   if (!made)
-    for (const name of Object.keys(KINDS)) {
+    for (const name of Object.keys(FILTERS)) {
       const input = el("input", { type: "radio", name: "filter", value: name });
       input.addEventListener("change", () => {
         filter = name;
-        most = PAGE;
+        rowLimit = PAGE;
         update();
       });
       place.append(el("label", {}, input, el("span")));
     }
   for (const label of place.querySelectorAll("label")) {
     const [input, span] = label.children;
-    span.textContent = `${WORDS[input.value]} ${numbers[input.value].toLocaleString("en")}`;
+    span.textContent = `${FILTER_LABELS[input.value]} ${numbers[input.value].toLocaleString("en")}`;
     input.checked = input.value === filter;
     label.hidden = input.value !== "all" && !numbers[input.value] && input.value !== filter;
   }

@@ -1,4 +1,4 @@
-"""The thread of the network: whatever waits is run at once, in one of a few shapes that give the same bits."""
+"""The thread that runs the network: images that wait together form a batch, of a size that gives the same bits."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from topwork.features.extract import BATCH
 from topwork.inference.class_maps import ClassMap, Mapper
 from topwork.inference.predictor import Predictor
 
-SHAPES = (1, 4, BATCH)
-ENOUGH = 49  # places of an image in every layer, from which OpenVINO sums in one order for any number of images
+BATCH_SIZES = (1, 4, BATCH)
+MIN_POSITIONS = 49  # in every layer; from here on OpenVINO adds in the same order for any batch size
 
 
 @dataclass
-class _Job:
+class _InferenceRequest:
     pixels: torch.Tensor
     result: asyncio.Future[Any]
     name: str = ""
@@ -35,8 +35,8 @@ class _Job:
     classes: Sequence[int] = ()
 
 
-def fewest_places(backbone: Backbone) -> int:
-    """The smallest number of places of an image that a layer with sums over channels works on, from one pass."""
+def min_spatial_positions(backbone: Backbone) -> int:
+    """The smallest number of spatial positions in the output of a convolutional or linear layer, from one pass."""
     found: list[int] = []
 
     def note(layer: nn.Module, _: Any, y: torch.Tensor) -> None:
@@ -53,19 +53,19 @@ def fewest_places(backbone: Backbone) -> int:
     return min(found, default=0)
 
 
-def possible_shapes(model: Predictor) -> tuple[int, ...]:
-    """Numbers of images to run at once; torch's kernels round otherwise for few, in one of some dozen images."""
-    if model.engine == "openvino" and fewest_places(model.backbone) >= ENOUGH:
-        return SHAPES
+def candidate_batch_sizes(model: Predictor) -> tuple[int, ...]:
+    """Batch sizes to test; with torch's kernels the last bits of about one image in some dozen depend on the size."""
+    if model.engine == "openvino" and min_spatial_positions(model.backbone) >= MIN_POSITIONS:
+        return BATCH_SIZES
     return (BATCH,)
 
 
-def same_shapes(model: Predictor, shapes: Sequence[int]) -> tuple[int, ...]:
-    """The shapes that give the same bits as the largest, rising; found by running them on noise.
+def bit_exact_batch_sizes(model: Predictor, shapes: Sequence[int]) -> tuple[int, ...]:
+    """The batch sizes that give the same bits as the largest on noise, in ascending order.
 
     Args:
         model: ``prepare`` was called for them.
-        shapes: Numbers of images, each a divisor of the largest.
+        shapes: Batch sizes, each a divisor of the largest.
     """
     rng = np.random.default_rng(0)
     size, largest = model.input_spec.size, max(shapes)
@@ -85,27 +85,27 @@ def same_shapes(model: Predictor, shapes: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape for shape in sorted(shapes) if shape == largest or agrees(shape))
 
 
-class Network:
-    """Runs the network in a thread of its own.
+class InferenceThread:
+    """Runs the network in a thread.
 
     Args:
         model: From ``load``; nothing else may use it.
-        ran: Told the images and the seconds of each pass.
+        on_batch: Called with the number of images and the seconds of each forward pass.
 
     Attributes:
-        shapes: Numbers of images that are run at once.
-        failure: What ended the thread; None while it works.
+        shapes: Batch sizes in use.
+        failure: The error that ended the thread; None while it runs.
     """
 
-    def __init__(self, model: Predictor, ran: Callable[[int, float], None] = lambda images, seconds: None) -> None:
-        self._model, self._ran = model, ran
+    def __init__(self, model: Predictor, on_batch: Callable[[int, float], None] = lambda images, seconds: None) -> None:
+        self._model, self._on_batch = model, on_batch
         self._mapper = Mapper(model)
-        self._images: deque[_Job] = deque()
-        self._maps: deque[_Job] = deque()
+        self._images: deque[_InferenceRequest] = deque()
+        self._maps: deque[_InferenceRequest] = deque()
         self._changed = threading.Condition()
         self._stopped = False
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._main, name="topwork-network", daemon=True)
+        self._thread = threading.Thread(target=self._main, name="topwork-inference", daemon=True)
         self.shapes: tuple[int, ...] = ()
         self.failure: BaseException | None = None
 
@@ -113,7 +113,7 @@ class Network:
         """Start the thread and wait until the network is ready.
 
         Raises:
-            Exception: Whatever kept it from being so.
+            Exception: The network cannot be prepared.
         """
         self._thread.start()
         self._ready.wait()
@@ -121,45 +121,45 @@ class Network:
             raise self.failure
 
     def stop(self) -> None:
-        """End the thread after what it is at."""
+        """End the thread after the current batch."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
         self._thread.join()
 
     async def predict(self, name: str, pixels: torch.Tensor, top: int, neighbours: int) -> Prediction:
-        """What ``topwork.predict`` says about an image uint8 (1, 3, S, S); the same to the last bit."""
-        return await self._add(self._images, _Job(pixels, _future(), name, top, neighbours))
+        """The prediction for an image uint8 (1, 3, S, S), the same bits as ``topwork.predict`` gives."""
+        return await self._add(self._images, _InferenceRequest(pixels, _future(), name, top, neighbours))
 
     async def maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> list[ClassMap]:
-        """The maps of classes, by their numbers, for one image uint8 (1, 3, S, S)."""
-        return await self._add(self._maps, _Job(pixels, _future(), classes=classes))
+        """Class activation maps of classes, by index, for an image uint8 (1, 3, S, S)."""
+        return await self._add(self._maps, _InferenceRequest(pixels, _future(), classes=classes))
 
-    async def _add(self, line: deque[_Job], job: _Job) -> Any:
+    async def _add(self, line: deque[_InferenceRequest], job: _InferenceRequest) -> Any:
         with self._changed:
             if self.failure:
-                raise RuntimeError("the network has failed") from self.failure
+                raise RuntimeError("the inference thread has crashed") from self.failure
             line.append(job)
             self._changed.notify()
         return await job.result
 
     def _main(self) -> None:
         try:
-            torch.set_num_threads(self._model.compute.threads)  # each thread has a number of its own
-            shapes = possible_shapes(self._model)
+            torch.set_num_threads(self._model.compute.threads)  # a setting of each thread
+            shapes = candidate_batch_sizes(self._model)
             self._model.prepare(shapes)
-            self.shapes = same_shapes(self._model, shapes)
+            self.shapes = bit_exact_batch_sizes(self._model, shapes)
             self._model.prepare(self.shapes)
             self._ready.set()
             while self._wait():
-                self._run(self._take(), self._predictions)
+                self._run(self._next_batch(), self._predictions)
                 with self._changed:
                     one = [self._maps.popleft()] if self._maps else []
                 self._run([job for job in one if not job.result.done()], self._class_maps)
         except BaseException as error:
             self.failure = error
             for job in [*self._images, *self._maps]:
-                _tell(job, error=RuntimeError("the network has failed"))
+                _resolve(job, error=RuntimeError("the inference thread has crashed"))
             self._ready.set()
 
     def _wait(self) -> bool:
@@ -167,28 +167,28 @@ class Network:
             self._changed.wait_for(lambda: self._images or self._maps or self._stopped)
             return not self._stopped
 
-    def _take(self) -> list[_Job]:
-        """As many as fill the largest shape that can be filled; nothing waits for more to come."""
+    def _next_batch(self) -> list[_InferenceRequest]:
+        """The requests that fill the largest batch size possible; never waits for more to arrive."""
         with self._changed:
             while self._images and self._images[0].result.done():
-                self._images.popleft()  # nobody waits for it any more
+                self._images.popleft()  # cancelled
             count = max((shape for shape in self.shapes if shape <= len(self._images)), default=len(self._images))
             return [self._images.popleft() for _ in range(count)]
 
-    def _run(self, jobs: list[_Job], answer: Callable[[list[_Job]], list[Any]]) -> None:
+    def _run(self, jobs: list[_InferenceRequest], answer: Callable[[list[_InferenceRequest]], list[Any]]) -> None:
         if not jobs:
             return
         try:
             for job, result in zip(jobs, answer(jobs), strict=True):
-                _tell(job, result)
-        except Exception as error:  # one bad pass must not end the server
+                _resolve(job, result)
+        except Exception as error:  # one failed batch must not end the server
             for job in jobs:
-                _tell(job, error=error)
+                _resolve(job, error=error)
 
-    def _predictions(self, jobs: list[_Job]) -> list[Prediction]:
+    def _predictions(self, jobs: list[_InferenceRequest]) -> list[Prediction]:
         start = time.monotonic()
         scores, features = self._model.forward_all(torch.cat([job.pixels for job in jobs]))
-        self._ran(len(jobs), time.monotonic() - start)
+        self._on_batch(len(jobs), time.monotonic() - start)
         decision = self._model.decision
         found: dict[int, Prediction] = {}
         for top, near in sorted({(job.top, job.neighbours) for job in jobs}):
@@ -197,7 +197,7 @@ class Network:
             found |= zip(rows, decision.to_predictions([jobs[i].name for i in rows], answers, top, near), strict=True)
         return [found[i] for i in range(len(jobs))]
 
-    def _class_maps(self, jobs: list[_Job]) -> list[list[ClassMap]]:
+    def _class_maps(self, jobs: list[_InferenceRequest]) -> list[list[ClassMap]]:
         return [self._mapper.maps(job.pixels, job.classes) for job in jobs]
 
 
@@ -205,7 +205,7 @@ def _future() -> asyncio.Future[Any]:
     return asyncio.get_running_loop().create_future()
 
 
-def _tell(job: _Job, result: Any = None, error: Exception | None = None) -> None:
+def _resolve(job: _InferenceRequest, result: Any = None, error: Exception | None = None) -> None:
     def tell() -> None:
         if job.result.done():
             return
@@ -214,5 +214,5 @@ def _tell(job: _Job, result: Any = None, error: Exception | None = None) -> None
         else:
             job.result.set_exception(error)
 
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+    with contextlib.suppress(RuntimeError):  # the loop is closed
         job.result.get_loop().call_soon_threadsafe(tell)

@@ -1,4 +1,4 @@
-"""Training photographs to show beside a new one, as far as the run's data set is still where it was."""
+"""Thumbnails of training images, if the run's data set is still available."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage, split_box
 from topwork.inference.predictor import Predictor
 from topwork.inference.training_data import Origin
-from topwork.serving.refusals import Refused
+from topwork.serving.refusals import RequestRejected
 
-KEPT = 512  # small pictures, of some 10 kB
+CACHE_SIZE = 512  # thumbnails, about 10 kB each
 
 
-class Originals:
-    """Small pictures of the training images that a bundle compares with, by their number in it.
+class TrainingThumbnails:
+    """Thumbnails of the training images that a bundle compares with, by number.
 
-    A request names a number and nothing else; which file that is, is fixed when the server starts.
+    Which file a number means is fixed when the server starts.
 
     Args:
         model: Its bundle has the ids.
         origin: Where they lie; None if that is not known.
-        decoders: What decodes them.
+        decoders: Pool that decodes them.
     """
 
     def __init__(self, model: Predictor, origin: Origin | None, decoders: DecoderPool) -> None:
         self._decoders = decoders
         self._numbers: dict[str, int] = {}
         self._files: list[Path] = []
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._cache: OrderedDict[int, bytes] = OrderedDict()
         bank = model.bundle.neighbours
         if bank is None or origin is None:
             return
@@ -45,32 +45,32 @@ class Originals:
                 self._files.append(Path(path))
 
     @property
-    def any(self) -> bool:
-        """Whether there is something to show."""
+    def available(self) -> bool:
+        """Whether any training image is available."""
         return bool(self._files)
 
-    def path_of(self, image: str) -> str | None:
-        """The path in a URL that shows a training image; None if it cannot be shown."""
+    def url_path(self, image: str) -> str | None:
+        """URL path of a training image's thumbnail; None if it is not available."""
         number = self._numbers.get(image)
         return None if number is None else f"/training/{number}"
 
-    async def picture(self, number: int) -> bytes:
+    async def thumbnail(self, number: int) -> bytes:
         """A JPEG of at most 240 pixels.
 
         Raises:
-            Refused: There is no such image, or it cannot be used any more.
+            RequestRejected: The number is unknown, or the image can no longer be read.
         """
         if not 0 <= number < len(self._files):
-            raise Refused("There is no such training image.", HTTPStatus.NOT_FOUND)
-        if number not in self._kept:
+            raise RequestRejected("Unknown training image.", HTTPStatus.NOT_FOUND)
+        if number not in self._cache:
             request = Request(THUMBNAIL, str(self._files[number]))
             try:
-                _, self._kept[number] = await asyncio.wrap_future(self._decoders.submit(request))
+                _, self._cache[number] = await asyncio.wrap_future(self._decoders.submit(request))
             except UnreadableImage as error:
-                raise Refused(
-                    f"The training image cannot be used any more: {error.reason}.", HTTPStatus.NOT_FOUND
+                raise RequestRejected(
+                    f"The training image can no longer be read: {error.reason}.", HTTPStatus.NOT_FOUND
                 ) from error
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(number)
-        return self._kept[number]
+            if len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(number)
+        return self._cache[number]

@@ -1,4 +1,4 @@
-"""The page at ``/``: static files, read once when the server starts."""
+"""The static files of the page at ``/``, read once when the server starts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Page:
-    """A file of the page."""
+class StaticFile:
+    """Content and media type of a file."""
 
     data: bytes
     type: str
 
 
-def read_pages() -> dict[str, Page]:
-    """By their paths in a URL."""
-    found = {f"/{path.name}": Page(path.read_bytes(), _TYPES[path.suffix]) for path in sorted(FOLDER.iterdir())}
+def read_static_files() -> dict[str, StaticFile]:
+    """The files by URL path."""
+    found = {f"/{path.name}": StaticFile(path.read_bytes(), _TYPES[path.suffix]) for path in sorted(FOLDER.iterdir())}
     return {"/": found.pop("/index.html"), **found}

@@ -1,0 +1,75 @@
+"""Admission control: limits on images in progress and on memory, and the time after which to retry."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from topwork.serving.refusals import RequestRejected
+from topwork.serving.settings import Limits
+
+RATE_WINDOW = 10.0  # seconds over which the rate of images is averaged
+
+
+class Capacity:
+    """Counts images and bytes in progress; used by the event loop only.
+
+    Args:
+        limits: ``max_images_in_progress`` and ``max_request_bytes`` are used.
+
+    Attributes:
+        images: In progress.
+        memory: Bytes of the requests in progress.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.images = self.memory = 0
+        self._rate, self._last = 0.0, time.monotonic()
+
+    @contextmanager
+    def reserve_images(self, images: int) -> Generator[None]:
+        """Reserve capacity for N images.
+
+        Raises:
+            RequestRejected: Too many images are in progress.
+        """
+        if self.images + images > self._limits.max_images_in_progress:
+            raise self._overloaded("too many images")
+        self.images += images
+        try:
+            yield
+        finally:
+            self.images -= images
+            self._update_rate(images)
+
+    def reserve_bytes(self, size: int) -> None:
+        """Reserve memory until ``release_bytes``.
+
+        Raises:
+            RequestRejected: Too many bytes are in progress.
+        """
+        if self.memory + size > self._limits.max_request_bytes:
+            raise self._overloaded("too much data")
+        self.memory += size
+
+    def release_bytes(self, size: int) -> None:
+        """Release reserved memory."""
+        self.memory -= size
+
+    def retry_after(self) -> int:
+        """Expected seconds until the images in progress are done, from 1 to 60."""
+        return min(60, max(1, math.ceil(self.images / self._rate))) if self._rate else 1
+
+    def _overloaded(self, reason: str) -> RequestRejected:
+        message = f"The server is busy ({reason}). Retry after the number of seconds in Retry-After."
+        return RequestRejected(message, HTTPStatus.SERVICE_UNAVAILABLE, self.retry_after())
+
+    def _update_rate(self, images: int) -> None:
+        now = time.monotonic()
+        passed, self._last = now - self._last, now
+        kept = math.exp(-passed / RATE_WINDOW)
+        self._rate = self._rate * kept + images / RATE_WINDOW
