@@ -194,6 +194,9 @@ class _Worker(threading.Thread):
         raise DecoderFailed(reason)
 
     def _exchange(self, request: Request) -> Response | None:
+        if self._process and self._process.poll() is not None:  # it has died while idle, through no image
+            self._end_process()
+            self._on_crash()
         if self._process is None:
             self.spawn()
             self.wait_until_ready()
