@@ -73,7 +73,7 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
                 os.kill(worker, signal.SIGKILL)
     assert process.returncode == 143, said
     assert "7 images per step, 3 or 4 on each of 2 devices" in said
-    assert ("optimizer are cut over them" in said) == cut
+    assert ("optimizer state are sharded" in said) == cut
     assert bool(list((out / "checkpoints").glob("last-*/shard-*"))) == cut
     assert re.search(r"Everything is saved; resume with: topwork train --resume", said)
     assert "resuming from step" in said
@@ -92,7 +92,7 @@ def test_a_network_that_is_cut_is_not_compiled(photos: Path, tmp_path: Path) -> 
     words += ["--img-size", "32", "--epochs", "1", "--set", "compute.fsdp=true", "--set", "scratch.compile=true"]
     ended = subprocess.run([sys.executable, "-m", "topwork", *words], capture_output=True, text=True, timeout=SECONDS)
     assert ended.returncode not in {0, 130, 143}
-    assert "trains in float32 or bfloat16 and not compiled" in ended.stderr
+    assert "trains in float32 or bfloat16 and is not compiled" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

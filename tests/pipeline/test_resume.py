@@ -188,6 +188,6 @@ def test_other_conditions_are_named(photos: Path, tmp_path: Path) -> None:
     storage.write_json(run.path / "environment.json", environment | {"threads": 77, "torch": "2.0.0"})
     topwork.train(resume=run.path, quiet=True)
     said = (run.path / "train.log").read_text()
-    assert "other conditions" in said
+    assert "different environment" in said
     assert f"threads: 77 -> {environment['threads']}" in said
     assert "torch: 2.0.0 ->" in said

@@ -91,7 +91,7 @@ def come_back(photos: Path, place: Path, times: int, cut: bool = False) -> Tally
         stays = _Launched(words, home, agent)
         time.sleep(2)  # it is to keep the agents' store
         leaves = _Launched(words, home, agent)
-        steps = [("epoch 3/", leaves.clear), ("processes: 2 -> 1", None), ("goes on from", lambda: time.sleep(5))]
+        steps = [("epoch 3/", leaves.clear), ("processes: 2 -> 1", None), ("resuming from", lambda: time.sleep(5))]
         told = [_told_then(stays.words, text, act) for text, act in steps]
         again = _Launched(words, home, agent)
         told.append(_told_then(stays.words, "processes: 1 -> 2", None))
