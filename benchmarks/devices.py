@@ -33,7 +33,7 @@ MODEL = "tf_efficientnet_lite0"
 def extract(data: str, place: Path) -> None:
     """One process: extract all features and say what it took."""
     world = collectives.init_process_group()
-    compute, _ = resolve(ComputeConfig(device="cpu", threads=1, workers=0, engine="folded"))
+    compute, _ = resolve(ComputeConfig(device="cpu", threads=1, workers=0, engine="torch"))
     manifest = build_manifest("auto", data, place)
     splits = make_split(manifest, 0)
     backbone = backbones.create(MODEL, backbones.find_weights(MODEL, "pretrained"))

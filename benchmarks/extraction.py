@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", help="of JPEGs; its subfolders count")
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--models", nargs="*", default=MODELS)
-    parser.add_argument("--engine", default="best")
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--way", default="")
     asked = parser.parse_args()

@@ -13,7 +13,7 @@ import numpy as np
 
 import topwork
 
-WAYS = {"as chosen": {}, "plain float32": {"precision": "float32", "sets": ["compute.engine=plain"]}}
+WAYS = {"as chosen": {}, "plain float32": {"precision": "float32", "sets": ["compute.engine=torch"]}}
 
 
 def main() -> None:

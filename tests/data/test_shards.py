@@ -69,7 +69,7 @@ def test_features_and_predictions_are_bit_for_bit_those_of_the_folder(
     for data in (photos, tmp_path / "all.tar"):
         monkeypatch.setenv("TOPWORK_CACHE", str(tmp_path / f"cache-{data.name}"))
         out = tmp_path / f"out-{data.name}"
-        plain = ("compute.engine=plain",)
+        plain = ("compute.engine=torch",)
         topwork.train(data, "svm", out=out, img_size=32, workers=0, threads=1, quiet=True, sets=plain)
         features = sorted(path.name for path in (tmp_path / f"cache-{data.name}" / "features").rglob("*.safetensors"))
         text = (out / "predictions.csv").read_text().replace("all.tar/", "")

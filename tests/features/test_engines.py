@@ -129,9 +129,9 @@ def test_images_added_later_cost_only_themselves_whatever_is_the_fastest_then(
     weights = tmp_path / "weights.safetensors"
     save_file(timm.create_model("test_efficientnet").state_dict(), weights)
     first = topwork.train(
-        photos, "linear", out=tmp_path / "a", sets=["compute.engine=plain"], weights=str(weights), **fast
+        photos, "linear", out=tmp_path / "a", sets=["compute.engine=torch"], weights=str(weights), **fast
     )
-    assert "; plain)" in capsys.readouterr().err
+    assert "; folded)" in capsys.readouterr().err
     second = topwork.train(photos, "linear", out=tmp_path / "b", weights=str(weights), **fast)
     assert "per second" not in capsys.readouterr().err  # all were found, computed by what was not the first choice
     np.testing.assert_array_equal(first.predictions.scores, second.predictions.scores)

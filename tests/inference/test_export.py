@@ -42,7 +42,7 @@ def tiny(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comp
         patch.setenv("TOPWORK_CACHE", str(root / "cache"))
         return topwork.compare(
             photos, out=root / "out", model="test_efficientnet", weights=str(root / "random.safetensors"), img_size=32,
-            strategies=list(STRATEGIES), sets=(*SETS, "compute.engine=plain"), learning_curve=["none"], workers=0,
+            strategies=list(STRATEGIES), sets=(*SETS, "compute.engine=torch"), learning_curve=["none"], workers=0,
             threads=1, quiet=True,
         )  # fmt: skip
 

@@ -28,7 +28,7 @@ NUMBERS = [(label, number) for number in range(12) for label in range(3)]
 
 def classifier(**settings: Any) -> topwork.TransferClassifier:
     """With an engine that starts at once."""
-    quick = {"img_size": 32, "sets": ("compute.engine=plain",), "workers": 0, "threads": 1}
+    quick = {"img_size": 32, "sets": ("compute.engine=torch",), "workers": 0, "threads": 1}
     return topwork.TransferClassifier(**quick | settings)
 
 

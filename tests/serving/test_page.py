@@ -35,7 +35,7 @@ DROP = """
 
 @pytest.fixture(scope="module")
 def server(comparison: topwork.Comparison) -> Iterator[Server]:
-    with serving(comparison["mlp"].path, token=True, quiet=True, engine="folded") as running:
+    with serving(comparison["mlp"].path, token=True, quiet=True, engine="torch") as running:
         yield running
 
 
@@ -75,7 +75,7 @@ def test_a_photo_is_dropped_looked_at_and_downloaded(page: Page, mlp: Predictor,
 
     assert "token" not in page.url
     file = photos / "class1" / "003.png"
-    said = predicted(topwork.load(mlp.location.run or "", workers=0, engine="folded"), file)
+    said = predicted(topwork.load(mlp.location.run or "", workers=0, engine="torch"), file)
     page.evaluate(DROP, ["003.png", base64.b64encode(file.read_bytes()).decode()])
     expect(page.locator(".answer")).to_have_text(said.label)
     guesses = page.locator(".guess .name").all_text_contents()
@@ -132,7 +132,7 @@ def test_many_photos_in_a_table_by_keyboard_and_as_csv(
     with open(download.value.path(), newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == [path.name for path in given]
-    model = topwork.load(mlp.location.run or "", workers=0, engine="folded")
+    model = topwork.load(mlp.location.run or "", workers=0, engine="torch")
     for row, prediction in zip(rows, topwork.predict(model, list(map(str, given))), strict=True):
         assert row["error"] == prediction.error
         assert row["label"] == prediction.label

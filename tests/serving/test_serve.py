@@ -56,7 +56,7 @@ def small(comparison: topwork.Comparison) -> Iterator[Server]:
         "shutdown_timeout": 30.0,
         "max_connections": 40,
     }
-    with serving(comparison["mlp"].path, host="0.0.0.0", limits=bounds, engine="folded", quiet=True) as running:
+    with serving(comparison["mlp"].path, host="0.0.0.0", limits=bounds, engine="torch", quiet=True) as running:
         yield running
 
 

@@ -63,7 +63,7 @@ def torment(photos: Path, place: Path, count: int, seed: int = 0, watched: bool 
     limits = {"idle_timeout": 5.0, "max_body_bytes": 4 << 20}
     wished = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}  # in vain
     with serving(
-        run.path, wished, under=strace, before=FAULT if fault else "", engine="folded", quiet=True, limits=limits
+        run.path, wished, under=strace, before=FAULT if fault else "", engine="torch", quiet=True, limits=limits
     ) as server:
         good = next(photos.rglob("*.png")).read_bytes()
         wanted = server.post("/predict", [("x", good)]).body

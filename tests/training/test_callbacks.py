@@ -17,7 +17,7 @@ from topwork.core.errors import MissingDependency, UnknownName, UsageError
 from topwork.training.callbacks import Notifier, make_callbacks, tensorboard
 
 PAGE = Path(__file__).parents[2] / "docs" / "tracking.md"
-QUICK = {"img_size": 32, "workers": 0, "threads": 1, "sets": ("compute.engine=plain", "mlp.epochs=4")}
+QUICK = {"img_size": 32, "workers": 0, "threads": 1, "sets": ("compute.engine=torch", "mlp.epochs=4")}
 
 
 class Gone(BaseException):

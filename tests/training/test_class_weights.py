@@ -65,14 +65,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_counts_next_to_nothing_teaches_nothing(table: Path, tmp_path: Path) -> None:
     names = ["mlp", "linear", "svm", "knn", "finetune"]
-    sets = ("compute.engine=plain", "finetune.epochs=2", "finetune.batch_size=8", "mlp.epochs=15", "mlp.batch_size=16")
+    sets = ("compute.engine=torch", "finetune.epochs=2", "finetune.batch_size=8", "mlp.epochs=15", "mlp.batch_size=16")
     common: dict[str, Any] = {"sets": sets, "img_size": 48, "workers": 0, "threads": 1, "quiet": True}
     several: dict[str, Any] = {"strategies": names, "learning_curve": ["none"], "out": tmp_path / "a", **common}
     found = topwork.compare(table / "t.csv", **several)
     for name in names:
         assert found[name].metrics["test"]["accuracy"]["value"] >= 0.9, name
     radial = topwork.train(
-        table / "t.csv", "svm", out=tmp_path / "b", **{**common, "sets": ("compute.engine=plain", "svm.kernel=rbf")}
+        table / "t.csv", "svm", out=tmp_path / "b", **{**common, "sets": ("compute.engine=torch", "svm.kernel=rbf")}
     )
     assert radial.metrics["test"]["accuracy"]["value"] >= 0.9
     text = (table / "t.csv").read_text()

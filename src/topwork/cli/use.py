@@ -13,7 +13,7 @@ from topwork.cli.shared_options import unpacked
 Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (the best on val is taken) or a bundle.")]
 Engine = Annotated[
     str | None,
-    typer.Option(help="auto (as in evaluation), best, plain, folded, compiled or openvino.", show_default=False),
+    typer.Option(help="auto (as in evaluation), torch or openvino.", show_default=False),
 ]
 
 

@@ -34,7 +34,7 @@ class DeviceContext:
         workers: Processes that decode images.
         threads: CPU threads of torch.
         name: For people.
-        engine: What is to compute features.
+        engine: What computes features: ``auto``, ``torch`` or ``openvino``.
         fsdp: Whether a network that is trained whole is cut over the devices.
     """
 
@@ -43,7 +43,7 @@ class DeviceContext:
     workers: int
     threads: int
     name: str
-    engine: str = "best"
+    engine: str = "auto"
     fsdp: bool = False
 
     @property

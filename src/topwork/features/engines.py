@@ -34,10 +34,19 @@ def version(engine: str) -> str:
 
 
 def available(compute: DeviceContext) -> list[str]:
-    """Engines that work here, the fastest first."""
+    """Engines of the requested kind that work here, the fastest first.
+
+    Raises:
+        MissingDependency: OpenVINO is requested and not installed.
+    """
+    installed = importlib.util.find_spec("openvino") is not None
+    if compute.engine == "openvino":
+        if not installed:
+            raise MissingDependency("engine openvino", "openvino")
+        return ["openvino"]
     if compute.device.type != "cpu":
         return ["plain"]
-    found = ["openvino"] if importlib.util.find_spec("openvino") else []
+    found = ["openvino"] if installed and compute.engine == "auto" else []
     return [*found, *(["compiled"] if has_compiler() else []), "folded", "plain"]
 
 

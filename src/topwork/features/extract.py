@@ -89,7 +89,7 @@ class FeatureStore:
         self._content = {row.id: bytes.fromhex(row.sha256) for row in manifest.used}
         self._caches: dict[tuple[str, bool], FeatureCache] = {}
         self._loaded: dict[tuple[str, bool], np.ndarray] = {}
-        self.engine = "" if compute.engine == "best" else compute.engine
+        self.engine = ""
         self._forward: engines.Forward | None = None
         self.seconds = 0.0
 

@@ -37,7 +37,8 @@ class Predictor:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
         precision: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: as in the evaluation where the hardware
             supports it.
-        engine: A value of ``compute.engine``, or ``"auto"``: as in the evaluation where it is installed.
+        engine: ``"auto"``: as in the evaluation where it is installed; ``"torch"`` (not compiled), ``"openvino"``, or
+            ``"plain"``, the network without any change for speed.
         workers: Number of decoding processes; ``"auto"`` chooses by the number of cores.
         log: Gets a message if results may differ from those of the evaluation.
 
@@ -68,7 +69,7 @@ class Predictor:
         self.location, self.bundle = location, read_bundle(location.bundle)
         self.decision = DecisionRule(self.bundle)
         recorded: dict[str, Any] = self.bundle.metadata.get("inference", {})
-        self.compute = _resolve_compute(recorded, device, precision, workers)
+        self.compute = _resolve_compute(recorded, device, precision, engine, workers)
         self.backbone, self.head = build_network(self.bundle)
         end_to_end = STRATEGIES[self.bundle.strategy].trains_network
         self.engine = _choose_engine(engine, recorded, self.compute, end_to_end)
@@ -114,7 +115,7 @@ class Predictor:
                 "Results may differ in the last digits."
             )
         if self.engine == "compiled":
-            messages.append("Compiling the network, about 15 s; --engine folded starts immediately.")
+            messages.append("Compiling the network, about 15 s; --engine torch starts immediately.")
         return messages
 
     def prepare(self, batch_sizes: Sequence[int] = (BATCH,)) -> None:
@@ -184,10 +185,11 @@ def load(
 
 
 def _resolve_compute(
-    recorded: dict[str, Any], device: str, precision: str, workers: int | str
+    recorded: dict[str, Any], device: str, precision: str, engine: str, workers: int | str
 ) -> devices.DeviceContext:
     """Device and precision of the evaluation, as far as this machine has them."""
-    requested = {"device": device, "precision": precision, "workers": workers}
+    engine = AUTO if engine == "plain" else engine
+    requested = {"device": device, "precision": precision, "engine": engine, "workers": workers}
     compute, _ = devices.resolve(config.validate(config.ComputeConfig, requested, "compute"))
     if precision == AUTO and recorded.get("precision") == "float32":  # available everywhere
         return replace(compute, precision="float32")
@@ -197,11 +199,8 @@ def _resolve_compute(
 def _choose_engine(requested: str, recorded: dict[str, Any], compute: devices.DeviceContext, end_to_end: bool) -> str:
     """The requested engine, or that of the evaluation where it is installed, or the fastest without compilation."""
     available = [*engines.available(compute), "plain"]
-    if requested != AUTO:
-        name = available[0] if requested == "best" else requested
-        return config.validate(config.ComputeConfig, {"engine": name}, "compute").engine
-    if "engine" not in recorded and end_to_end:
+    if requested == "plain" or (requested == AUTO and "engine" not in recorded and end_to_end):
         return "plain"
-    if recorded.get("engine") in available:
+    if requested == AUTO and recorded.get("engine") in available:
         return recorded["engine"]
     return next(name for name in available if name != "compiled")
