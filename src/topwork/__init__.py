@@ -1,12 +1,7 @@
-"""Transfer learning on your own images: four strategies on one split, side by side, with honest intervals.
+"""Transfer learning on your own images: strategies are trained on one split and compared with confidence intervals.
 
-The way of the data; each arrow is a file that the next stage reads:
-
-    images -> manifest.csv -> split.csv -> cached features, or batches -> strategy -> checkpoints/, history.jsonl
-           -> predictions.csv -> metrics.json -> report.html, model/
-
-``compare`` and ``train`` do all of it and return views on the folder they wrote; ``show`` looks into the networks;
-``load`` and ``predict`` use what they left in ``model/``.
+``compare`` and ``train`` turn a folder of images into a run folder and return views on it. ``load``, ``predict``,
+``export`` and ``serve`` use its model, ``show`` inspects its networks, and ``check`` inspects images before training.
 """
 
 from __future__ import annotations
@@ -29,44 +24,24 @@ if TYPE_CHECKING:
     from topwork.training.callbacks import Callback, TrainingRun
 
 __all__ = [
-    "Callback",
-    "Check",
-    "Comparison",
-    "Prediction",
-    "Predictor",
-    "Run",
-    "TopworkError",
-    "TrainingRun",
-    "TransferClassifier",
-    "check",
-    "compare",
-    "explain",
-    "export",
-    "load",
-    "predict",
-    "serve",
-    "show",
-    "train",
-]
-_HOMES = {
-    "Callback": "training.callbacks",
-    "Check": "pipeline.check",
-    "Comparison": "report.results",
-    "Prediction": "bundle.postprocessing",
-    "Predictor": "inference.predictor",
-    "Run": "report.results",
-    "TopworkError": "core.errors",
-    "TrainingRun": "training.callbacks",
-    "TransferClassifier": "pipeline.estimator",
-    "check": "pipeline.check",
-    "compare": "pipeline.api",
-    "export": "inference.export.exporter",
-    "load": "inference.predictor",
-    "predict": "inference.predict",
-    "serve": "serving",
-    "show": "explain.show",
-    "train": "pipeline.api",
+    "Callback", "Check", "Comparison", "Prediction", "Predictor", "Run", "TopworkError", "TrainingRun",
+    "TransferClassifier", "check", "compare", "explain", "export", "load", "predict", "serve", "show", "train",
+]  # fmt: skip
+_MODULES = {
+    "bundle.postprocessing": ("Prediction",),
+    "core.errors": ("TopworkError",),
+    "explain.show": ("show",),
+    "inference.export.exporter": ("export",),
+    "inference.predict": ("predict",),
+    "inference.predictor": ("Predictor", "load"),
+    "pipeline.api": ("compare", "train"),
+    "pipeline.check": ("Check", "check"),
+    "pipeline.estimator": ("TransferClassifier",),
+    "report.results": ("Comparison", "Run"),
+    "serving": ("serve",),
+    "training.callbacks": ("Callback", "TrainingRun"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
@@ -75,6 +50,6 @@ def __getattr__(name: str) -> Any:
 
     if name == "explain":
         return import_module("topwork.explain")
-    if name not in _HOMES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'topwork' has no attribute {name!r}")
-    return getattr(import_module(f"topwork.{_HOMES[name]}"), name)
+    return getattr(import_module(f"topwork.{_MODULE_OF[name]}"), name)

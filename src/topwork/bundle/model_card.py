@@ -62,27 +62,18 @@ def _header(card: CardData) -> ModelCardData:
     data = _one_line(bundle.metadata["data"]["name"]) or "images"
     results = [
         EvalResult(
-            task_type="image-classification",
-            dataset_type=storage.slug(data),
-            dataset_name=data,
-            dataset_split="test",
-            metric_type=kind,
+            task_type="image-classification", dataset_type=storage.slug(data), dataset_name=data, dataset_split="test",
+            metric_type=kind, metric_value=test[name]["value"],
             metric_name=f"{METRIC_NAMES[name]} on the test set ({test['images']} images)",
-            metric_value=test[name]["value"],
         )
         for name, kind in (("accuracy", "accuracy"), ("macro_f1", "f1"))
-    ]
+    ]  # fmt: skip
     license, license_name = _license(bundle.metadata["weights_license"])
     return ModelCardData(
-        license=license,
-        license_name=license_name,
-        library_name="topwork",
-        pipeline_tag="image-classification",
-        base_model=card.hub or None,
+        license=license, license_name=license_name, library_name="topwork", pipeline_tag="image-classification",
+        base_model=card.hub or None, model_name=f"{storage.slug(data)}-{bundle.strategy}", eval_results=results,
         tags=["image-classification", "transfer-learning", "topwork", bundle.strategy, bundle.model],
-        model_name=f"{storage.slug(data)}-{bundle.strategy}",
-        eval_results=results,
-    )
+    )  # fmt: skip
 
 
 def _license(text: str) -> tuple[str, str | None]:

@@ -16,7 +16,6 @@ from topwork.bundle.network import build_network
 from topwork.bundle.postprocessing import BatchOutputs, DecisionRule
 from topwork.compute import devices
 from topwork.core import config
-from topwork.core.artifacts import InputSpec
 from topwork.data.transforms import normalise
 from topwork.features import engines
 from topwork.features.extract import BATCH
@@ -44,6 +43,7 @@ class Predictor:
 
     Attributes:
         location, bundle: Where the model is from.
+        classes, input_spec: As in the bundle.
         compute, engine: Device, precision and engine in use.
         backbone: Normalised images (B, 3, S, S) to features (B, D).
         head: Features float32 (B, D) to scores (B, K), on the CPU.
@@ -67,6 +67,7 @@ class Predictor:
         log: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.location, self.bundle = location, read_bundle(location.bundle)
+        self.classes, self.input_spec = self.bundle.classes, self.bundle.input_spec
         self.decision = DecisionRule(self.bundle)
         recorded: dict[str, Any] = self.bundle.metadata.get("inference", {})
         self.compute = _resolve_compute(recorded, device, precision, engine, workers)
@@ -84,16 +85,6 @@ class Predictor:
         self._forwards: dict[int, engines.Forward] = {}
         self.batch_sizes: tuple[int, ...] = (BATCH,)
         self.lock = threading.RLock()
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names in the order of the scores."""
-        return self.bundle.classes
-
-    @property
-    def input_spec(self) -> InputSpec:
-        """What the network is fed."""
-        return self.bundle.input_spec
 
     def _differences(self, recorded: dict[str, Any], **requested: str) -> list[str]:
         """Messages on what differs from the evaluation without having been requested."""

@@ -26,6 +26,7 @@ from topwork.core.run_folders import cache_folder
 from topwork.data.images import UnreadableImage
 from topwork.data.inspection_cache import forget
 from topwork.features.extract import BATCH
+from topwork.inference import InferenceOptions
 from topwork.inference.locate import BUNDLE
 from topwork.inference.pixels import decode_batches, to_rgb_image
 from topwork.inference.predict import MIN_IMAGES_FOR_WORKERS
@@ -118,7 +119,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                 forget(cache_folder(), Path(folder))
             self.metrics_ = run.metrics
             self._bundle = _BundleFolder(_read_files(run.path / BUNDLE))
-        self._predictor = None
         self.classes_ = classes
         self._columns = np.array([names.index(name) for name in self._load().classes])
         return self
@@ -157,11 +157,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return aligned
 
     def _load(self) -> Predictor:
-        if self._predictor is None:
-            self._predictor = load(
-                self._bundle.folder, device=self.device, precision=self.precision, workers=self.workers
-            )
-        return self._predictor
+        options: InferenceOptions = {"device": self.device, "precision": self.precision, "workers": self.workers}
+        return self._bundle.load(options)
 
     def _outputs(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Scores and probabilities float64 (N, K), in the column order of the bundle."""
@@ -178,13 +175,6 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
             probabilities.append(outputs.probabilities)
         return np.concatenate(scores), np.concatenate(probabilities)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_predictor"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._predictor = None
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # pyrefly: ignore[missing-attribute]
         tags.input_tags.two_d_array, tags.input_tags.three_d_array, tags.input_tags.string = False, True, True
@@ -192,7 +182,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
 
 class _BundleFolder:
-    """A temporary folder of files, deleted with this object and copied with its copies."""
+    """A temporary folder of a bundle, deleted with this object and copied with its copies."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         root = tempfile.mkdtemp(prefix="topwork-model-")
@@ -201,6 +191,13 @@ class _BundleFolder:
         self.folder.mkdir()
         for name, content in files.items():
             (self.folder / name).write_bytes(content)
+        self._predictor: Predictor | None = None
+
+    def load(self, options: InferenceOptions) -> Predictor:
+        """The model, loaded once."""
+        if self._predictor is None:
+            self._predictor = load(self.folder, **options)
+        return self._predictor
 
     def __reduce__(self) -> Any:
         return _BundleFolder, (_read_files(self.folder),)

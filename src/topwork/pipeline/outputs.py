@@ -11,7 +11,7 @@ import numpy as np
 from topwork import backbones
 from topwork.bundle.format import Bundle, split_tensors, write_bundle
 from topwork.bundle.model_card import CardData, write_card
-from topwork.bundle.timing import milliseconds_per_image
+from topwork.bundle.network import milliseconds_per_image
 from topwork.compute import devices
 from topwork.core import storage
 from topwork.core.artifacts import FORMAT, Predictions, Splits
