@@ -1,4 +1,4 @@
-"""Compare two strategies on a folder of class folders: python compare_in_python.py PHOTOS OUT."""
+"""Compare two strategies on a folder of class folders: python compare_in_python.py IMAGES OUT."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 import topwork
 
 
-def main(photos: str, out: str) -> None:
-    """Train heads on frozen features, print the table, and name the images that the better one gets wrong."""
-    comparison = topwork.compare(photos, strategies=["mlp", "svm"], out=out, img_size=64)
+def main(images: str, out: str) -> None:
+    """Train heads on frozen features, print their accuracy, and list the incorrect predictions of the better one."""
+    comparison = topwork.compare(images, strategies=["mlp", "svm"], out=out, img_size=64)
     for run in comparison:
         accuracy = run.metrics["test"]["accuracy"]
         print(f"{run.strategy}: {accuracy['value']:.1%} [{accuracy['low']:.1%}, {accuracy['high']:.1%}]")
     best = comparison.best_on_val()
     predictions = best.predictions
-    wrong = [i for i in range(len(predictions.ids)) if predictions.predicted[i] != predictions.labels[i]]
-    for i in wrong:
-        print(f"{best.strategy} takes {predictions.ids[i]} for {predictions.classes[predictions.predicted[i]]}")
+    for i, (predicted, label) in enumerate(zip(predictions.predicted, predictions.labels, strict=True)):
+        if predicted != label:
+            print(f"{best.strategy} predicts {predictions.classes[predicted]} for {predictions.ids[i]}")
     print(f"Report: {comparison.report}")
 
 

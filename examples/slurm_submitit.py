@@ -1,6 +1,6 @@
-"""Train on a Slurm cluster from Python by submitit (extra 'slurm'): python slurm_submitit.py PHOTOS OUT.
+"""Train on a Slurm cluster from Python by submitit (extra 'slurm'): python slurm_submitit.py IMAGES OUT.
 
-OUT is a folder that login and compute nodes share. Where there is no Slurm, submitit runs the job on this machine.
+OUT must be on a file system that login and compute nodes share. Without Slurm, submitit runs the job on this machine.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import topwork
 
 
 class Training:
-    """A job that goes on with the run in its folder if one has begun there: first start and requeue are the same."""
+    """A job that resumes the run in its folder if there is one, so that first start and requeue are the same call."""
 
-    def __call__(self, photos: str, out: str, **settings: object) -> str:
-        """Train; the path of the report."""
+    def __call__(self, images: str, out: str, **settings: object) -> str:
+        """Train or resume, and return the path of the report."""
         if (Path(out) / "run.json").is_file():
             return str(topwork.train(resume=out).report)
-        return str(topwork.train(photos, "mlp", out=out, **settings).report)
+        return str(topwork.train(images, "mlp", out=out, **settings).report)
 
-    def checkpoint(self, photos: str, out: str, **settings: object) -> submitit.helpers.DelayedSubmission:
-        """What submitit queues when the time is nearly over (SIGUSR2): the same again. Epochs are saved already."""
-        return submitit.helpers.DelayedSubmission(self, photos, out, **settings)
+    def checkpoint(self, images: str, out: str, **settings: object) -> submitit.helpers.DelayedSubmission:
+        """What submitit queues when the time limit is near (SIGUSR2): the same call. Finished epochs are saved."""
+        return submitit.helpers.DelayedSubmission(self, images, out, **settings)
 
 
-def main(photos: str, out: str) -> None:
+def main(images: str, out: str) -> None:
     """Queue one training and wait for it."""
     executor = submitit.AutoExecutor(folder=Path(out).parent / "submitit")
     executor.update_parameters(name="topwork", timeout_min=240, cpus_per_task=8, slurm_gpus_per_node=1)
-    job = executor.submit(Training(), photos, out, img_size=64)
+    job = executor.submit(Training(), images, out, img_size=64)
     print(f"Job {job.job_id}; its output: {job.paths.stdout}")
     print(f"Report: {job.result()}")
 

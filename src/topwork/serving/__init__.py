@@ -11,9 +11,10 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from topwork.core.errors import MissingDependency
+from topwork.inference import InferenceOptions
 
 # Idle threads of numpy and torch sleep; otherwise they spin on the cores that decode images.
 SLEEPING_THREADS = {"OPENBLAS_THREAD_TIMEOUT": "4", "OMP_WAIT_POLICY": "passive"}
@@ -29,7 +30,7 @@ def serve(
     token: bool = False,
     quiet: bool = False,
     limits: dict[str, Any] | None = None,
-    **options: Any,
+    **options: Unpack[InferenceOptions],
 ) -> int:
     """Serve a model over HTTP until SIGINT (Ctrl-C) or SIGTERM; requests in progress are finished.
 

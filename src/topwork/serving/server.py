@@ -10,9 +10,10 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from topwork.core.errors import TopworkError, UsageError
+from topwork.inference import InferenceOptions
 from topwork.inference.predictor import load
 from topwork.serving.app import make_app
 from topwork.serving.service import Service
@@ -27,7 +28,7 @@ def run(
     token: bool,
     limits: Limits,
     log: Callable[[str], None],
-    **options: Any,
+    **options: Unpack[InferenceOptions],
 ) -> int:
     """Serve until SIGINT or SIGTERM; see ``topwork.serve``. Returns the number of requests."""
     access = access_for(host, host_names, token)
