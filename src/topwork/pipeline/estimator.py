@@ -59,7 +59,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         bundle_: Folder of the model, as ``RUN/model`` of a run. It is deleted with the estimator: copy it to keep it.
         metrics_: The content of ``metrics.json`` of the run.
 
-    >>> paths = sorted(photos.rglob("*.png"))
+    >>> paths = sorted(Path(photos).rglob("*.png"))
     >>> labels = [path.parent.name for path in paths]
     >>> classifier = TransferClassifier("knn", img_size=32, workers=0).fit(paths, labels)
     >>> classifier.predict_proba(paths[:2]).shape

@@ -22,7 +22,7 @@ from topwork.evaluation import evaluate, ood
 from topwork.evaluation.decision import fit_decision
 from topwork.features import engines
 from topwork.features.extract import BATCH
-from topwork.pipeline.search import tuned
+from topwork.pipeline.search import search_summary
 from topwork.report.thumbnails import write_thumbnails
 from topwork.strategies import load
 from topwork.strategies.base import TrainedStrategy, calibrated
@@ -185,7 +185,7 @@ def _costs(run: FinishedTraining) -> dict[str, Any]:
 
 
 def _search_costs(run: FinishedTraining) -> dict[str, Any]:
-    summary = tuned(run.context.folder)
+    summary = search_summary(run.context.folder)
     return {"tune_trials": summary["trials"], "tune_seconds": summary["seconds"]} if summary else {}
 
 

@@ -1,7 +1,7 @@
-"""The search for settings before a strategy is trained: as many trials for each strategy, judged on val alone.
+"""Random search for the settings of a strategy, chosen by the validation set.
 
-Trial 0 are the settings without a search, so that a search never ends below them on val. A trial that has its
-``trial.json`` is not run again: that is how an interrupted search goes on.
+Trial 0 has the settings without a search, so that the result is never worse on the validation set. A trial with a
+``trial.json`` is not repeated, so that an interrupted search resumes.
 """
 
 from __future__ import annotations
@@ -22,52 +22,48 @@ from topwork.training.context import RunContext
 from topwork.training.search_space import sample
 
 
-def tune(strategy: Strategy, base: Any, given: set[str], context: RunContext, trials: int) -> Any:
-    """The settings that do best on val.
+def random_search(strategy: Strategy, defaults: Any, explicit: set[str], context: RunContext, trials: int) -> Any:
+    """The best settings on the validation set: highest accuracy, then lowest log-loss, then earliest.
 
     Args:
-        strategy: What is tuned.
-        base: Its settings, resolved.
-        given: Names of settings that were asked for; they are not searched.
+        strategy: The strategy.
+        defaults: Its resolved settings.
+        explicit: Names of settings that the user chose; they are not searched.
         context: Of the run; each trial gets a folder in ``RUN/tune/``.
-        trials: At least 1, the base settings included.
-
-    Returns:
-        Those with the highest accuracy on val, of equals the least log-loss, of equals the earliest.
+        trials: At least 1, the defaults included.
     """
-    space = {name: where for name, where in strategy.search.items() if name not in given}
+    space = {name: distribution for name, distribution in strategy.search.items() if name not in explicit}
     folder = context.folder / "tune"
     results = []
-    with context.progress.track(f"{strategy.name}: tune", trials, "trials") as bar:
+    with context.progress.track(f"{strategy.name}: search", trials, "trials") as bar:
         for number in range(trials if space else 1):
-            changed = sample(space, context.seed, strategy.name, number) if number else {}
-            wanted = {**base.model_dump(), **changed}
-            results.append(_trial(strategy, wanted, context, folder / f"{number:03d}"))
+            sampled = sample(space, context.seed, strategy.name, number) if number else {}
+            results.append(_run_trial(strategy, {**defaults.model_dump(), **sampled}, context, folder / f"{number:03d}"))
             bar.advance()
             context.signals.raise_if_stopped()
     best = max(range(len(results)), key=lambda i: (results[i]["accuracy"], -results[i]["log_loss"], -i))
     summary = {"trials": len(results), "best": best, "seconds": sum(r["seconds"] for r in results)}
     storage.write_json(folder / "tune.json", summary)
     context.progress.log(
-        f"  {strategy.name}: {len(results)} trials; accuracy on val {results[0]['accuracy']:.1%} without a search, "
+        f"  {strategy.name}: {len(results)} trials; validation accuracy {results[0]['accuracy']:.1%} without a search, "
         f"{results[best]['accuracy']:.1%} with trial {best}"
     )
     return config.validate(strategy.Config, results[best]["settings"], strategy.name)
 
 
-def _trial(strategy: Strategy, wanted: dict[str, Any], context: RunContext, folder: Path) -> dict[str, Any]:
+def _run_trial(strategy: Strategy, settings: dict[str, Any], context: RunContext, folder: Path) -> dict[str, Any]:
     path = folder / "trial.json"
     if path.is_file():
         return storage.read_json(path)
     start = time.monotonic()
-    inside = replace(context, folder=folder, progress=make_progress(quiet=True))
-    settings = strategy.resolve(config.validate(strategy.Config, wanted, strategy.name), inside)
-    fitted = strategy.fit(settings, inside)
-    labels, scores = context.splits.labels["val"], np.asarray(fitted.scores("val"), dtype=np.float64)
+    trial = replace(context, folder=folder, progress=make_progress(quiet=True))
+    resolved = strategy.resolve(config.validate(strategy.Config, settings, strategy.name), trial)
+    trained = strategy.fit(resolved, trial)
+    labels, scores = context.splits.labels["val"], np.asarray(trained.scores("val"), dtype=np.float64)
     result = {
-        "settings": settings.model_dump(mode="json", exclude_none=True),
+        "settings": resolved.model_dump(mode="json", exclude_none=True),
         "accuracy": float((scores.argmax(axis=1) == labels).mean()),
-        "log_loss": float(metrics.log_losses(strategy.probabilities(scores, fitted.tensors), labels).mean()),
+        "log_loss": float(metrics.log_losses(strategy.probabilities(scores, trained.tensors), labels).mean()),
         "seconds": time.monotonic() - start,
     }
     storage.write_json(path, result)
@@ -75,7 +71,7 @@ def _trial(strategy: Strategy, wanted: dict[str, Any], context: RunContext, fold
     return result
 
 
-def tuned(run: Path) -> dict[str, Any]:
-    """What the search of a run took: ``trials`` and ``seconds``; empty where there was none."""
+def search_summary(run: Path) -> dict[str, Any]:
+    """``trials`` and ``seconds`` of the search of a run; empty without a search."""
     path = run / "tune" / "tune.json"
     return storage.read_json(path) if path.is_file() else {}

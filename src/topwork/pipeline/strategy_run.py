@@ -14,7 +14,7 @@ from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, write_history
 from topwork.core.errors import TopworkError, UsageError
 from topwork.pipeline.outputs import FinishedTraining, write_outputs
-from topwork.pipeline.search import tune
+from topwork.pipeline.search import random_search
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import Strategy
 from topwork.training.context import RunContext
@@ -101,7 +101,7 @@ def _settings(strategy: Strategy, context: RunContext, settings_from: Path | Non
         settings = strategy.resolve(config.validate(strategy.Config, explicit, name), context)
         _check_devices(name, settings, context)
         if context.config.trials:
-            settings = tune(strategy, settings, set(explicit), context, context.config.trials)
+            settings = random_search(strategy, settings, set(explicit), context, context.config.trials)
     resolved = {name: settings.model_dump(mode="json", exclude_none=True)}
     config.write(context.config.model_copy(update={"strategies": (name,), "settings": resolved}), path)
     return settings
