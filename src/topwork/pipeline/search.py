@@ -38,7 +38,9 @@ def random_search(strategy: Strategy, defaults: Any, explicit: set[str], context
     with context.progress.track(f"{strategy.name}: search", trials, "trials") as bar:
         for number in range(trials if space else 1):
             sampled = sample(space, context.seed, strategy.name, number) if number else {}
-            results.append(_run_trial(strategy, {**defaults.model_dump(), **sampled}, context, folder / f"{number:03d}"))
+            results.append(
+                _run_trial(strategy, {**defaults.model_dump(), **sampled}, context, folder / f"{number:03d}")
+            )
             bar.advance()
             context.signals.raise_if_stopped()
     best = max(range(len(results)), key=lambda i: (results[i]["accuracy"], -results[i]["log_loss"], -i))
