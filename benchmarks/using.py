@@ -27,12 +27,12 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
 
     from topwork import backbones
     from topwork.bundle.format import Bundle, write_bundle
-    from topwork.evaluation.ood import Neighbours, unit
+    from topwork.evaluation.ood import KNNIndex, l2_normalize
 
     backbone = backbones.create(MODEL, None)
     rng = np.random.default_rng(0)
-    bank = unit(rng.random((known, backbone.feature_dim))).astype(np.float16)
-    neighbours = Neighbours(bank, rng.integers(0, classes, known), tuple(f"{i}.jpg" for i in range(known)))
+    bank = l2_normalize(rng.random((known, backbone.feature_dim))).astype(np.float16)
+    neighbours = KNNIndex(bank, rng.integers(0, classes, known), tuple(f"{i}.jpg" for i in range(known)))
     width = backbone.feature_dim
     head = {
         "weight": torch.randn(classes, width).double() / width, "bias": torch.zeros(classes).double(),

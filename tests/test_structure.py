@@ -43,7 +43,7 @@ LIGHT = (
 ONLY_IN = {
     "timm": ("backbones/",),
     "jinja2": ("report/",),
-    "matplotlib": ("report/charts.py", "report/verdict_charts.py", "explain/"),
+    "matplotlib": ("report/charts.py", "report/calibration_charts.py", "explain/"),
     "typer": ("cli/",),
     "fastapi": ("serving/",),
     "starlette": ("serving/",),

@@ -52,7 +52,7 @@ def test_bins_and_error_are_those_of_a_table_made_by_hand() -> None:
     assert bins.images.tolist() == [2, 2, 4]
     np.testing.assert_allclose(bins.confidence, [0.575, 0.75, 0.98])
     np.testing.assert_allclose(bins.accuracy, [0.5, 0.5, 0.75])
-    assert bins.error == pytest.approx((2 * 0.075 + 2 * 0.25 + 4 * 0.23) / 8)
+    assert bins.ece == pytest.approx((2 * 0.075 + 2 * 0.25 + 4 * 0.23) / 8)
 
 
 @given(st.integers(1, 300), st.integers(2, 6), st.integers(0, 2**32 - 1))
@@ -65,7 +65,7 @@ def test_bins_equal_those_of_scikit_learn(images: int, classes: int, seed: int) 
     np.testing.assert_allclose(bins.accuracy, accuracy)
     np.testing.assert_allclose(bins.confidence, confidence)
     assert bins.images.sum() == images
-    low, high = calibration.error_interval(bins, np.random.default_rng(0), draws=50)
+    low, high = calibration.ece_interval(bins, np.random.default_rng(0), draws=50)
     assert 0 <= low <= high <= 1.5
 
 
@@ -73,12 +73,12 @@ def test_bins_equal_those_of_scikit_learn(images: int, classes: int, seed: int) 
 def test_the_interval_of_the_calibration_error_covers_it(images: int, temperature: float) -> None:
     rng = np.random.default_rng(5)
     logits, labels = drawn(400_000, 5, temperature, rng)
-    truth = calibration.reliability(softmax(logits, axis=1), labels).error
+    truth = calibration.reliability(softmax(logits, axis=1), labels).ece
     covered = []
     for _ in range(400):
         logits, labels = drawn(images, 5, temperature, rng)
         bins = calibration.reliability(softmax(logits, axis=1), labels)
-        low, high = calibration.error_interval(bins, rng, draws=200)
+        low, high = calibration.ece_interval(bins, rng, draws=200)
         covered.append(low <= truth <= high)
     assert 0.92 <= np.mean(covered) <= 0.985  # 400 test sets tell a share of 0.95 to about 0.02
 
@@ -97,7 +97,7 @@ def test_the_curve_says_what_counting_says(images: int, classes: int, seed: int)
     logits, labels = drawn(images, classes, 1.0, np.random.default_rng(seed))
     probabilities = np.round(softmax(logits, axis=1), 2)  # so that some are equal
     for threshold, coverage, accuracy in zip(*calibration.coverage_curve(probabilities, labels), strict=True):
-        left = calibration.answered(probabilities, labels, threshold)
+        left = calibration.selective_accuracy(probabilities, labels, threshold)
         assert (left.coverage, left.accuracy) == (pytest.approx(coverage), pytest.approx(accuracy))
 
 
@@ -105,13 +105,13 @@ def test_unsure_halves_the_errors_where_that_leaves_half_of_the_images() -> None
     logits, labels = drawn(5000, 3, 1.0, np.random.default_rng(0))
     probabilities = softmax(logits, axis=1)
     below = calibration.choose_confidence_threshold(probabilities, labels)
-    whole = calibration.answered(probabilities, labels, 0.0)
-    left = calibration.answered(probabilities, labels, below)
+    whole = calibration.selective_accuracy(probabilities, labels, 0.0)
+    left = calibration.selective_accuracy(probabilities, labels, below)
     assert whole.accuracy is not None
     assert left.accuracy is not None
     assert left.coverage >= 0.5
     assert 1 - left.accuracy <= 0.5 * (1 - whole.accuracy)
-    looser = calibration.answered(probabilities, labels, below - 0.02)
+    looser = calibration.selective_accuracy(probabilities, labels, below - 0.02)
     assert looser.accuracy is not None
     assert 1 - looser.accuracy > 0.5 * (1 - whole.accuracy)
 
@@ -120,4 +120,4 @@ def test_a_prediction_more_likely_wrong_than_right_is_always_unsure() -> None:
     probabilities = np.array([[0.4, 0.3, 0.3], [0.45, 0.3, 0.25]])
     assert calibration.choose_confidence_threshold(probabilities, np.array([0, 0])) == 0.5
     assert calibration.choose_confidence_threshold(np.full((4, 2), np.nan), np.zeros(4, int)) == 0.5
-    assert calibration.answered(probabilities, np.array([0, 0]), 0.5).accuracy is None
+    assert calibration.selective_accuracy(probabilities, np.array([0, 0]), 0.5).accuracy is None

@@ -50,26 +50,26 @@ def test_confusion_figures_equal_redrawing_images() -> None:
         by_log_odds(figure(labels, predicted), [figure(labels[s], predicted[s]) for s in samples])
         for figure in (balanced_accuracy_score, lambda a, b: f1_score(a, b, average="macro"))
     ]
-    fast = intervals.confusion_figures(metrics.confusion_matrix(labels, predicted, 6), rng, 4000)
+    fast = intervals.confusion_intervals(metrics.confusion_matrix(labels, predicted, 6), rng, 4000)
     np.testing.assert_allclose(fast, slow, atol=0.015)
 
 
 def test_the_mean_recall_of_one_class_is_wilsons_and_of_two_has_their_joint_reach() -> None:
-    one = intervals.mean_recall(np.array([30]), np.array([40]))
+    one = intervals.mean_recall_interval(np.array([30]), np.array([40]))
     assert one == pytest.approx(intervals.wilson(30, 40))
     (low_a, high_a), (low_b, high_b) = intervals.wilson(30, 40), intervals.wilson(5, 20)
     reach = np.hypot(0.75 - low_a, 0.25 - low_b) / 2, np.hypot(high_a - 0.75, high_b - 0.25) / 2
-    assert intervals.mean_recall(np.array([30, 5]), np.array([40, 20])) == pytest.approx(
+    assert intervals.mean_recall_interval(np.array([30, 5]), np.array([40, 20])) == pytest.approx(
         (0.5 - reach[0], 0.5 + reach[1])
     )
 
 
 @pytest.mark.parametrize("classes", [2, 20])
 def test_all_right_is_not_certainly_right(classes: int) -> None:
-    for low, high in intervals.confusion_figures(10 * np.eye(classes, dtype=int), np.random.default_rng(0), 200):
+    for low, high in intervals.confusion_intervals(10 * np.eye(classes, dtype=int), np.random.default_rng(0), 200):
         assert 0.6 < low < 0.99
         assert high == 1
-    found = intervals.roc_auc(
+    found = intervals.roc_auc_interval(
         np.repeat([True, False], [12, 40]), np.arange(52)[::-1] / 52, np.random.default_rng(0), 200
     )
     assert found == intervals.wilson(12, 12)
@@ -81,7 +81,7 @@ def test_roc_auc_equals_redrawing_images() -> None:
     score = np.round(rng.normal(size=110) + positive, 1)  # rounded, so that there are ties
     samples = [redrawn(positive, rng) for _ in range(2000)]
     slow = np.quantile([roc_auc_score(positive[s], score[s]) for s in samples], [0.025, 0.975])
-    fast = intervals.roc_auc(positive, score, rng, 4000)
+    fast = intervals.roc_auc_interval(positive, score, rng, 4000)
     assert fast is not None
     np.testing.assert_allclose(fast, slow, atol=0.012)
 
@@ -90,7 +90,7 @@ def test_mean_equals_redrawing_images() -> None:
     rng = np.random.default_rng(RNG_SEED)
     labels, values = np.repeat([0, 1], [50, 20]), rng.exponential(size=70)
     slow = np.quantile([values[redrawn(labels, rng)].mean() for _ in range(4000)], [0.025, 0.975])
-    np.testing.assert_allclose(intervals.mean(values, labels, rng, 4000), slow, atol=0.02)
+    np.testing.assert_allclose(intervals.mean_interval(values, labels, rng, 4000), slow, atol=0.02)
 
 
 def confusions(rng: np.random.Generator, sizes: list[int], accuracy: float, count: int) -> np.ndarray:
@@ -118,7 +118,7 @@ def test_intervals_of_figures_of_the_confusion_matrix_cover_them(sizes: list[int
     truth = (accuracy, float(metrics.macro_f1(np.diag(mean), support, mean.sum(axis=0))))
     covered = np.zeros(2)
     for confusion in confusions(rng, sizes, accuracy, 1000):
-        found = intervals.confusion_figures(confusion, rng, 200)
+        found = intervals.confusion_intervals(confusion, rng, 200)
         covered += [low <= value <= high for (low, high), value in zip(found, truth, strict=True)]
     assert (covered / 1000 >= 0.93).all(), covered  # told to 0.007 by a thousand test sets
     assert (covered / 1000 <= 0.977).all(), covered
@@ -130,9 +130,9 @@ def test_intervals_of_means_and_areas_cover_them() -> None:
     area = NormalDist().cdf(1.5 / 2**0.5)
     for _ in range(1000):
         score = rng.normal(size=200) + 1.5 * labels
-        found = intervals.roc_auc(labels == 1, score, rng, 200)
+        found = intervals.roc_auc_interval(labels == 1, score, rng, 200)
         assert found
-        low, high = intervals.mean(rng.exponential(size=200), labels, rng, 200)
+        low, high = intervals.mean_interval(rng.exponential(size=200), labels, rng, 200)
         covered += [found[0] <= area <= found[1], low <= 1 <= high]
     assert (covered / 1000 >= 0.925).all()
     assert (covered / 1000 <= 0.97).all()
@@ -153,8 +153,8 @@ def test_blocks_change_nothing_but_memory(monkeypatch: pytest.MonkeyPatch) -> No
     def both() -> tuple[object, object]:
         score = np.round(values, 1)
         return (
-            intervals.mean(values, labels, np.random.default_rng(1), 99),
-            intervals.roc_auc(labels == 1, score, np.random.default_rng(1), 99),
+            intervals.mean_interval(values, labels, np.random.default_rng(1), 99),
+            intervals.roc_auc_interval(labels == 1, score, np.random.default_rng(1), 99),
         )
 
     whole = both()
@@ -164,14 +164,14 @@ def test_blocks_change_nothing_but_memory(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_area_that_is_not_defined_has_no_interval() -> None:
-    assert intervals.roc_auc(np.array([True, True]), np.array([0.1, 0.2]), np.random.default_rng(0)) is None
+    assert intervals.roc_auc_interval(np.array([True, True]), np.array([0.1, 0.2]), np.random.default_rng(0)) is None
 
 
 def test_a_thousand_images_of_196_classes_take_less_than_two_seconds() -> None:
     rng = np.random.default_rng(0)
     labels, predicted = rng.integers(196, size=1000), rng.integers(196, size=1000)
     start = time.process_time()
-    intervals.confusion_figures(metrics.confusion_matrix(labels, predicted, 196), rng)
-    intervals.mean(rng.random(1000), labels, rng)
-    intervals.roc_auc(labels < 98, rng.random(1000), rng)
+    intervals.confusion_intervals(metrics.confusion_matrix(labels, predicted, 196), rng)
+    intervals.mean_interval(rng.random(1000), labels, rng)
+    intervals.roc_auc_interval(labels < 98, rng.random(1000), rng)
     assert time.process_time() - start < 2

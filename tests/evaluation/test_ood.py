@@ -11,10 +11,10 @@ from sklearn.neighbors import NearestNeighbors
 from topwork.evaluation import ood
 
 
-def bank(images: int, features: int, seed: int = 0) -> ood.Neighbours:
+def bank(images: int, features: int, seed: int = 0) -> ood.KNNIndex:
     rng = np.random.default_rng(seed)
-    table = ood.unit(rng.normal(size=(images, features))).astype(np.float16)
-    return ood.Neighbours(table, np.arange(images) % 3, tuple(f"{i}.png" for i in range(images)))
+    table = ood.l2_normalize(rng.normal(size=(images, features))).astype(np.float16)
+    return ood.KNNIndex(table, np.arange(images) % 3, tuple(f"{i}.png" for i in range(images)))
 
 
 def test_the_nearest_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +43,7 @@ def test_what_is_said_of_an_image_does_not_depend_on_the_others() -> None:
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=6))
 def test_k_is_small_beside_a_class(sizes: list[int]) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    k = ood.Neighbours(np.zeros((len(labels), 2), np.float16), labels, ("",) * len(labels)).k
+    k = ood.KNNIndex(np.zeros((len(labels), 2), np.float16), labels, ("",) * len(labels)).k
     assert 1 <= k <= 10
     assert k <= len(labels)
     assert k <= max(1, np.median(sizes) / 20)
@@ -52,10 +52,10 @@ def test_k_is_small_beside_a_class(sizes: list[int]) -> None:
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(8, 100), st.integers(0, 9))
 def test_chosen_rows_are_in_proportion_and_leave_no_class_out(sizes: list[int], most: int, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    rows = ood.chosen_rows(labels, seed, most)
+    rows = ood.stratified_subset(labels, seed, most)
     assert len(rows) == min(most, len(labels)) == len(set(rows.tolist()))
     assert (np.diff(rows) > 0).all()
-    assert np.array_equal(rows, ood.chosen_rows(labels, seed, most))
+    assert np.array_equal(rows, ood.stratified_subset(labels, seed, most))
     counts = np.bincount(labels[rows], minlength=len(sizes))
     assert counts.min() >= 1
     assert np.abs(counts - np.array(sizes) * len(rows) / len(labels)).max() <= len(sizes)

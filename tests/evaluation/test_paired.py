@@ -27,10 +27,10 @@ def test_mcnemar_of_a_table_made_by_hand() -> None:
 
 
 @given(st.lists(st.integers(-3, 3), min_size=1, max_size=10))
-def test_the_sign_flip_test_tries_all_signs(leads: list[int]) -> None:
-    values = np.array(leads)
+def test_the_sign_flip_test_tries_all_signs(differences: list[int]) -> None:
+    values = np.array(differences)
     sums = np.array([np.dot(signs, values) for signs in product([-1, 1], repeat=len(values))])
-    assert paired.sign_flip(values) == pytest.approx((np.abs(sums) >= abs(values.sum())).mean())
+    assert paired.sign_flip_test(values) == pytest.approx((np.abs(sums) >= abs(values.sum())).mean())
 
 
 def test_holm_is_that_of_a_table_made_by_hand() -> None:
@@ -47,7 +47,7 @@ def test_holm_keeps_the_order_and_lies_between_p_and_bonferroni(p: list[float]) 
     assert (np.diff(np.array(adjusted)[order]) >= 0).all()
 
 
-def leads(rng: np.random.Generator, size: tuple[int, ...], first: float, second: float) -> np.ndarray:
+def differences(rng: np.random.Generator, size: tuple[int, ...], first: float, second: float) -> np.ndarray:
     """1 with probability ``first``, -1 with ``second``, else 0."""
     u = rng.random(size)
     return (u < first).astype(int) - (u > 1 - second).astype(int)
@@ -59,7 +59,7 @@ def leads(rng: np.random.Generator, size: tuple[int, ...], first: float, second:
 def test_the_interval_of_a_difference_covers_it(images: int, classes: int, first: float, second: float) -> None:
     rng, labels = np.random.default_rng(1), np.arange(images) % classes
     covered = 0
-    for sample in leads(rng, (2000, images), first, second):
+    for sample in differences(rng, (2000, images), first, second):
         low, high = paired.difference_interval(sample, labels, rng, 200)
         covered += low <= first - second <= high
     assert 0.93 <= covered / 2000 <= 0.97
@@ -74,16 +74,18 @@ def test_no_image_that_differs_is_no_proof_of_equality() -> None:
 @pytest.mark.parametrize(("images", "share"), [(400, 0.1), (656, 0.05), (200, 0.3)])
 def test_the_detectable_difference_is_found_in_four_of_five_test_sets(images: int, share: float) -> None:
     rng = np.random.default_rng(2)
-    drawn = leads(rng, (2000, images), share / 2, share / 2)
-    difference = np.mean([paired.detectable(sample) for sample in drawn[:50]])
-    samples = leads(rng, (2000, images), (share + difference) / 2, (share - difference) / 2)
+    drawn = differences(rng, (2000, images), share / 2, share / 2)
+    difference = np.mean([paired.minimum_detectable_difference(sample) for sample in drawn[:50]])
+    samples = differences(rng, (2000, images), (share + difference) / 2, (share - difference) / 2)
     found = np.mean([paired.mcnemar((s > 0).sum(), (s < 0).sum()) < 0.05 for s in samples])
     assert 0.7 <= found <= 0.87  # the exact test is a little cautious
 
 
 def test_the_detectable_difference_needs_enough_images_to_differ() -> None:
-    assert paired.detectable(np.zeros(100)) == pytest.approx(0.06, abs=0.02)  # 6 of 6: p = 0.03, 5 of 5: p = 0.06
-    assert paired.detectable(np.zeros(3)) == 1
+    assert paired.minimum_detectable_difference(np.zeros(100)) == pytest.approx(
+        0.06, abs=0.02
+    )  # 6 of 6: p = 0.03, 5 of 5: p = 0.06
+    assert paired.minimum_detectable_difference(np.zeros(3)) == 1
 
 
 def trained(rng: np.random.Generator, hard: np.ndarray, seeds: int, noise: float) -> np.ndarray:
@@ -93,33 +95,33 @@ def trained(rng: np.random.Generator, hard: np.ndarray, seeds: int, noise: float
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_strategy_cannot_be_told_apart_from_itself_with_other_seeds(seeds: int) -> None:
-    rng, labels, apart = np.random.default_rng(3), np.arange(300) % 3, 0
+    rng, labels, significant = np.random.default_rng(3), np.arange(300) % 3, 0
     for _ in range(600):
         hard = rng.beta(4, 1, 300)
         right = {name: trained(rng, hard, seeds, 0.1) for name in ("one", "other")}
-        apart += paired.compare_all(right, labels, resamples=20)[0].apart
-    assert apart / 600 <= 0.07
+        significant += paired.pairwise(right, labels, resamples=20)[0].significant
+    assert significant / 600 <= 0.07
 
 
 def test_all_pairs_are_corrected_together_and_a_better_strategy_is_found() -> None:
     rng, labels = np.random.default_rng(4), np.arange(600) % 2
     hard = rng.beta(4, 2, 600)
     right = {"poor": trained(rng, hard - 0.2, 1, 0), "good": trained(rng, hard, 1, 0), "twin": trained(rng, hard, 1, 0)}
-    pairs = {(p.first, p.second): p for p in paired.compare_all(right, labels)}
+    pairs = {(p.first, p.second): p for p in paired.pairwise(right, labels)}
     assert list(pairs) == [("poor", "good"), ("poor", "twin"), ("good", "twin")]
-    assert pairs["poor", "good"].apart
-    assert pairs["poor", "twin"].apart
-    assert not pairs["good", "twin"].apart
+    assert pairs["poor", "good"].significant
+    assert pairs["poor", "twin"].significant
+    assert not pairs["good", "twin"].significant
     for pair in pairs.values():
         a, b = right[pair.first][0], right[pair.second][0]
         assert pair.difference == pytest.approx(a.mean() - b.mean())
-        assert (pair.only_first, pair.only_second) == ((a & ~b).sum(), (~a & b).sum())
-        assert pair.p == pytest.approx(paired.mcnemar(pair.only_first, pair.only_second))
+        assert (pair.only_first_correct, pair.only_second_correct) == ((a & ~b).sum(), (~a & b).sum())
+        assert pair.p == pytest.approx(paired.mcnemar(pair.only_first_correct, pair.only_second_correct))
         assert pair.low <= pair.difference <= pair.high
         back = pair.swapped()
         assert (back.difference, back.low, back.high) == (-pair.difference, -pair.high, -pair.low)
-    assert paired.compare_all(right, labels) == paired.compare_all(right, labels)
-    assert paired.compare_all(right, labels, seed=1) != paired.compare_all(right, labels)
+    assert paired.pairwise(right, labels) == paired.pairwise(right, labels)
+    assert paired.pairwise(right, labels, seed=1) != paired.pairwise(right, labels)
 
 
 def test_a_seed_that_contradicts_keeps_two_from_being_told_apart() -> None:
@@ -127,7 +129,7 @@ def test_a_seed_that_contradicts_keeps_two_from_being_told_apart() -> None:
     a, b = np.ones((2, 100), dtype=bool), np.ones((2, 100), dtype=bool)
     b[0, :40] = False
     a[1, :1] = False
-    pair = paired.compare_all({"a": a, "b": b}, labels)[0]
+    pair = paired.pairwise({"a": a, "b": b}, labels)[0]
     assert pair.p_holm < 0.001
-    assert not pair.steady
-    assert not pair.apart
+    assert not pair.consistent_over_seeds
+    assert not pair.significant

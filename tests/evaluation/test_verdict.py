@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from topwork.evaluation.verdict import Gain, Outcome, Verdict, judge
-from topwork.evaluation.verdict_text import MINUS, points, verdict_text
+from topwork.evaluation.verdict import Outcome, PredictedGain, Verdict, compare_strategies
+from topwork.evaluation.verdict_text import MINUS, percentage_points, verdict_sentences
 
 
 def outcome(name: str, wrong: list[list[int]], seconds: float, images: int = 656) -> Outcome:
@@ -23,37 +23,39 @@ LABELS = np.arange(656) % 4
 
 
 def said(*outcomes: Outcome, labels: np.ndarray = LABELS, **more: object) -> tuple[Verdict, str]:
-    verdict = judge(outcomes, labels, **more)  # type: ignore[arg-type]
-    return verdict, " ".join(verdict_text(verdict))
+    verdict = compare_strategies(outcomes, labels, **more)  # type: ignore[arg-type]
+    return verdict, " ".join(verdict_sentences(verdict))
 
 
 def test_the_verdict_of_the_example() -> None:
-    gains = [Gain("svm", 1673, 0.011, 0.004, 0.019)]
+    gains = [PredictedGain("svm", 1673, 0.011, 0.004, 0.019)]
     finetune, svm = outcome("finetune", [[0, 58]], 400), outcome("svm", [[30, 111]], 10)
     mlp = outcome("mlp", [[32, 115]], 12)
     verdict, text = said(svm, mlp, finetune, gains=gains)
-    assert [s.name for s in verdict.standings] == ["finetune", "svm", "mlp"]
-    assert text.startswith("finetune 91.2 % [88.7, 93.1] is better than svm 87.7 % [84.9, 90.0] (paired difference 3.5")
+    assert [s.name for s in verdict.results] == ["finetune", "svm", "mlp"]
+    assert text.startswith(
+        "finetune 91.2 % [88.7, 93.1] is significantly better than svm 87.7 % [84.9, 90.0] (paired difference 3.5"
+    )
     assert "McNemar p = 0.0" in text
     assert "corrected for 3 pairs" in text
-    assert "costs 40x the training time" in text
-    assert "finetune is also better than mlp by 3.8 points." in text
-    assert "svm and mlp can't be told apart on 656 images." in text
-    assert "Twice the labels would buy svm about 1.1 points [0.4, 1.9]." in text
+    assert "takes 40x as long to train" in text
+    assert "finetune is also significantly better than mlp by 3.8 points." in text
+    assert "There is no significant difference between svm and mlp on 656 images." in text
+    assert "Doubling the labels would add about 1.1 points [0.4, 1.9] for svm." in text
     assert text.endswith(
-        "If accuracy decides take finetune; if you retrain daily on a laptop take svm, at 3.5 points less."
+        "For the best accuracy use finetune; to retrain often on a laptop use svm (3.5 points less accurate)."
     )
-    assert json.loads(json.dumps(verdict.to_json()))["pairs"][0]["apart"]
+    assert json.loads(json.dumps(verdict.to_json()))["pairs"][0]["significant"]
 
 
 def test_what_cannot_be_told_apart_is_said_to_be_so_and_what_would_have_shown() -> None:
     verdict, text = said(outcome("finetune", [[0, 58]], 400), outcome("svm", [[4, 64]], 10))
-    assert "finetune 91.2 % [88.7, 93.1] and svm 90.9 % [88.4, 92.8] can't be told apart on 656 images" in text
+    assert "no significant difference between finetune 91.2 % [88.7, 93.1] and svm 90.9 % [88.4, 92.8] on 656" in text
     assert f"paired difference 0.3 points [{MINUS}" in text
-    needed = points(verdict.pairs[0].detectable)
-    assert f"A true difference of {needed} points would have shown in four of five such test sets" in text
-    assert "Nothing shows that one of finetune and svm is better than another" in text
-    assert "svm is the cheapest and trains 40x as fast as finetune, which has the highest figure." in text
+    needed = percentage_points(verdict.pairs[0].minimum_detectable_difference)
+    assert f"a true difference of {needed} points would be detected 80 % of the time" in text
+    assert "No significant difference is shown between finetune and svm" in text
+    assert "svm is the cheapest and trains 40x as fast as finetune, which has the highest accuracy." in text
     assert "beat" not in text
 
 
@@ -62,37 +64,37 @@ def test_what_is_proven_worse_than_another_is_not_offered_for_its_cost() -> None
     best = outcome("best", [[590, 628]], 400)
     verdict, text = said(best, close, worse)
     assert {s.name for s in verdict.top} == {"best", "close", "worse"}
-    assert verdict.pair("close", "worse").apart
+    assert verdict.pair("close", "worse").significant
     assert "close is the cheapest and trains 4.0x as fast as best" in text
 
 
 def test_where_the_best_is_as_cheap_as_any_it_is_taken() -> None:
     _, text = said(outcome("svm", [[0, 58]], 10), outcome("mlp", [[4, 64]], 12))
-    assert text.endswith("none trains much faster than svm, which has the highest figure: take it.")
+    assert text.endswith("none trains much faster than svm, which has the highest accuracy, so use it.")
     _, text = said(outcome("svm", [[0, 10]], 10), outcome("scratch", [[0, 300]], 400))
     assert "trains 40x as fast" in text
-    assert text.endswith("Take svm: it is the most accurate, and nothing near it trains much faster.")
+    assert text.endswith("Use svm: it is the most accurate, and no strategy close to it trains much faster.")
 
 
 def test_no_better_than_guessing_is_said() -> None:
     labels = np.concatenate([np.zeros(456, dtype=int), np.ones(200, dtype=int)])
     _, text = said(outcome("svm", [[0, 20]], 1), outcome("scratch", [[456, 656]], 9), labels=labels)
-    assert "scratch is not shown to be better than always answering the most frequent class" in text
-    assert "right on 69.5 %" in text
+    assert "scratch is not shown to be better than always predicting the most frequent class" in text
+    assert "which has an accuracy of 69.5 %" in text
 
 
 def test_seeds_are_kept_apart_from_the_sampling_of_images() -> None:
     a = outcome("a", [[0, 40], [0, 42], [0, 44]], 1)
     b = outcome("b", [[0, 41], [0, 38], [0, 60]], 1)
     verdict, text = said(a, b)
-    assert verdict.standings[0].by_seed == pytest.approx([1 - 40 / 656, 1 - 42 / 656, 1 - 44 / 656])
-    assert verdict.standings[0].spread == pytest.approx(2 / 656)
+    assert verdict.results[0].by_repeat == pytest.approx([1 - 40 / 656, 1 - 42 / 656, 1 - 44 / 656])
+    assert verdict.results[0].std == pytest.approx(2 / 656)
     assert "sign-flip" in text
     assert "Means over 3 seeds; standard deviation between seeds, in points: a 0.3 and b 1.8" in text
-    assert "The seeds don't give the same ranking: a > b; b > a." in text
+    assert "The ranking differs between seeds: a > b; b > a." in text
     _, text = said(a, outcome("b", [[0, 141], [0, 138], [0, 160]], 1))
     assert "All seeds give the same ranking." in text
-    assert "a 93.6 % [91.7, 95.2] is better than b" in text
+    assert "a 93.6 % [91.7, 95.2] is significantly better than b" in text
 
 
 def test_a_finding_that_a_seed_contradicts_is_none() -> None:
@@ -101,24 +103,24 @@ def test_a_finding_that_a_seed_contradicts_is_none() -> None:
     worse[0, :100] = False
     right[1, 0] = False
     _, text = said(Outcome("a", right), Outcome("b", worse))
-    assert "can't be told apart" in text
-    assert "Not every seed puts a before b, so this is no finding." in text
+    assert "There is no significant difference" in text
+    assert "The order of a and b changes between seeds, so this is not conclusive." in text
 
 
 def test_folds_are_pooled_and_their_spread_is_said() -> None:
     folds = np.repeat([0, 1, 2, 3], 164)
     verdict, text = said(outcome("a", [[0, 40]], 1), outcome("b", [[0, 90]], 1), folds=folds)
     assert verdict.repeats == ("folds", 4)
-    assert verdict.standings[0].by_seed == pytest.approx([1 - 40 / 164, 1, 1, 1])
+    assert verdict.results[0].by_repeat == pytest.approx([1 - 40 / 164, 1, 1, 1])
     assert "Every image was tested once, in one of 4 folds" in text
     assert "McNemar" in text
 
 
 def test_one_strategy_alone_has_its_figure() -> None:
     _, text = said(outcome("svm", [[0, 58]], 10))
-    assert text == "91.2 % [88.7, 93.1] of 656 test images are right by svm."
+    assert text == "svm classifies 91.2 % [88.7, 93.1] of 656 test images correctly."
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.036, "3.6"), (-0.012, f"{MINUS}1.2"), (-0.0002, "0.0"), (0.0, "0.0")])
 def test_points(value: float, text: str) -> None:
-    assert points(value) == text
+    assert percentage_points(value) == text

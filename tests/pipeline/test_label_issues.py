@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from topwork.evaluation import label_errors
+from topwork.evaluation import label_issues
 from topwork.linear.selection import DEFAULT_CS, out_of_fold_probabilities
 
 
@@ -48,7 +48,7 @@ def test_wrong_labels_come_first(monkeypatch: pytest.MonkeyPatch, extra: bool) -
     if not extra:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     features, labels, wrong = blobs()
-    found, how = label_errors.suspects(
+    found, how = label_issues.rank_label_issues(
         labels, out_of_fold_probabilities(features, labels, 3, [np.arange(180)[k::5] for k in range(5)])
     )
     assert ("cleanlab" in how) == extra

@@ -9,7 +9,7 @@ import pytest
 
 import topwork
 from topwork.core import storage
-from topwork.report.judge import judge_folder
+from topwork.report.folder_evaluation import evaluate_folder
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 
@@ -29,7 +29,7 @@ def test_quick_strategies_have_a_curve_and_a_resume_makes_only_what_is_missing(p
     topwork.compare(photos, **flags, resume=True)
     assert storage.read_json(path) == whole
     assert (comparison.path / "learning_curves" / "knn-0.json").stat().st_mtime_ns == kept
-    curves = judge_folder(comparison.path).curves
+    curves = evaluate_folder(comparison.path).curves
     assert {curve.name for curve in curves} == {"svm", "knn"}
     verdict = comparison.verdict
     assert verdict is not None

@@ -12,8 +12,8 @@ import topwork
 from topwork import backbones
 from topwork.core import config, storage
 from topwork.core.artifacts import read_split
-from topwork.report.judge import judge_folder
-from topwork.report.results import Run, said
+from topwork.report.folder_evaluation import evaluate_folder
+from topwork.report.results import Run, format_verdict
 from topwork.training.search_space import LogRange, Options, draw, space
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
@@ -31,9 +31,9 @@ def test_seeds_share_the_split_and_a_resume_trains_only_what_is_missing(photos: 
     verdict = comparison.verdict
     assert verdict is not None
     assert verdict.repeats == ("seeds", 3)
-    by_name = {s.name: s for s in verdict.standings}
-    assert by_name["mlp"].by_seed == tuple(run.metrics["test"]["accuracy"]["value"] for run in mlps)
-    assert by_name["knn"].spread == 0
+    by_name = {s.name: s for s in verdict.results}
+    assert by_name["mlp"].by_repeat == tuple(run.metrics["test"]["accuracy"]["value"] for run in mlps)
+    assert by_name["knn"].std == 0
     before = (again[0] / "mlp" / "predictions.csv").read_bytes()
     for name in ("metrics.json", "predictions.csv"):
         (again[0] / "mlp" / name).unlink()
@@ -46,7 +46,7 @@ def test_seeds_share_the_split_and_a_resume_trains_only_what_is_missing(photos: 
 def test_folds_test_every_image_once_and_are_pooled(photos: Path, tmp_path: Path) -> None:
     flags = {"strategies": ["svm", "linear"], "out": tmp_path / "out", "sets": SETS, "folds": 3, **FAST}
     comparison = topwork.compare(photos, **flags)
-    judged = judge_folder(comparison.path)
+    judged = evaluate_folder(comparison.path)
     everything = {image for ids in read_split(comparison.path / "split.csv").ids.values() for image in ids}
     for predictions in judged.predictions.values():
         assert len(predictions.ids) == len(everything) == 42
@@ -54,7 +54,7 @@ def test_folds_test_every_image_once_and_are_pooled(photos: Path, tmp_path: Path
     assert judged.verdict is not None
     assert judged.verdict.repeats == ("folds", 3)
     assert judged.verdict.images == 42
-    assert said(comparison).startswith("The table is of the first fold of 3.")
+    assert format_verdict(comparison).startswith("The table is of the first fold of 3.")
     assert "of the first fold of 3</small></h2>" in (comparison.path / "report.html").read_text("utf-8")
     one, other = (read_split(comparison.path / p / "split.csv").ids["test"] for p in ("svm", "repeats/fold-2/svm"))
     assert not set(one) & set(other)

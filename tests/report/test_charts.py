@@ -11,13 +11,13 @@ import pytest
 
 from topwork.core.artifacts import EpochRecord
 from topwork.report.charts import accuracy_chart, loss_chart, val_accuracy_chart
-from topwork.report.gather import Figure, Scores, StrategyData
+from topwork.report.report_data import Metric, Scores, StrategyData
 
 HISTORY = [EpochRecord(i, 10 * i, 1.0 / i, 1.2 / i, 0.5 + i / 20, 1e-3, i < 4) for i in range(1, 6)]
 
 
 def strategy(name: str, *accuracy: float | None) -> StrategyData:
-    return StrategyData(name, "done", Scores(10, {"accuracy": Figure(*accuracy)}, (), ()))
+    return StrategyData(name, "done", Scores(10, {"accuracy": Metric(*accuracy)}, (), ()))
 
 
 def all_charts() -> list[str]:
@@ -33,7 +33,7 @@ def test_charts_are_well_formed_and_say_in_words_what_they_show() -> None:
     assert labels[0]
     assert "mlp 80.0\u00a0%, 95\u00a0% interval 70.0\u201390.0\u00a0%" in labels[0][1]
     assert labels[2]
-    assert "epoch 3 was chosen with 65.0\u00a0%" in labels[2][1]
+    assert "epoch 3 chosen with 65.0\u00a0%" in labels[2][1]
 
 
 def test_charts_have_no_colour_date_or_address_of_their_own() -> None:

@@ -223,7 +223,7 @@ def tile_values(one: WalkPicture, i: int) -> np.ndarray:
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet.src.partition(",")[2])))).astype(float)
     y, x = i // sheet.columns * sheet.height, i % sheet.columns * sheet.width
     tile = pixels[y : y + sheet.height, x : x + sheet.width]
-    return (tile - 128) / 127 * one.maps.limits[i] if one.maps.signed else tile / 255 * one.maps.limits[i]
+    return (tile - 128) / 127 * one.maps.limits[i] if one.maps.format_signed else tile / 255 * one.maps.limits[i]
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def assert_self_contained(parsed: Page, html: str) -> None:
     for tag, name, value in parsed.attributes:
         assert not name.startswith("on"), f"{tag} {name}"
         if name in {"src", "href", "xlink:href", "action", "srcset"}:
-            beside = tag == "a" and re.fullmatch(r"figures/[\w-]+\.csv|verdict\.json", value)
+            beside = tag == "a" and re.fullmatch(r"tables/[\w-]+\.csv|verdict\.json", value)
             assert beside or value.startswith(("#", "data:image/jpeg;base64,")), value
     assert "url(http" not in html
     assert "@import" not in html
@@ -89,7 +89,7 @@ def test_the_sections_are_there_in_order(comparison: Comparison) -> None:
     assert re.findall(r'<section id="(\w+)"', html) == order
     for words in (
         "elpv: 4 strategies compared",
-        "val chose, test judged once",
+        "The test set was used once, at the end",
         "ROC AUC",
         "2: the file is empty",
         "16-bit grey scaled to 8 bits",

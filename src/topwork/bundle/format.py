@@ -14,7 +14,7 @@ import torch
 from topwork.core import storage
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import DataError
-from topwork.evaluation.ood import Neighbours
+from topwork.evaluation.ood import KNNIndex
 
 FORMAT_VERSION = 2
 CARD_FILE = "README.md"
@@ -42,7 +42,7 @@ class Bundle:
     metadata: dict[str, Any]
     backbone: dict[str, torch.Tensor]
     head: dict[str, torch.Tensor]
-    neighbours: Neighbours | None = None
+    neighbours: KNNIndex | None = None
 
     @property
     def decision(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def read_bundle(folder: Path) -> Bundle:
     neighbours = None
     if "neighbours.safetensors" in files:
         arrays = safetensors.numpy.load(files["neighbours.safetensors"])
-        neighbours = Neighbours(arrays["features"], arrays["labels"], tuple(_from_json(files["neighbours.json"])))
+        neighbours = KNNIndex(arrays["features"], arrays["labels"], tuple(_from_json(files["neighbours.json"])))
     return Bundle(
         strategy=model_json.pop("strategy"), model=model_json.pop("model"), classes=tuple(model_json.pop("classes")),
         input_spec=InputSpec(**stored), metadata=model_json, neighbours=neighbours,

@@ -15,13 +15,13 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a compar
     """Write the report of a run anew and print its table."""
     from topwork.core.artifacts import read_run_info
     from topwork.report.render import write_report
-    from topwork.report.results import Comparison, Run, said, table
+    from topwork.report.results import Comparison, Run, format_verdict, table
 
     result = Comparison(run) if read_run_info(run).kind == "comparison" else Run(run)
     path = write_report(run)
     runs = [result] if isinstance(result, Run) else list(result)
     lines = [table([r for r in runs if (r.path / "metrics.json").is_file()]), ""]
-    if isinstance(result, Comparison) and (verdict := said(result)):
+    if isinstance(result, Comparison) and (verdict := format_verdict(result)):
         lines += [verdict, ""]
     print("\n".join([*lines, f"Report: {path}"]))
 

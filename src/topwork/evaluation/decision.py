@@ -1,6 +1,6 @@
-"""How scores become an answer, fitted on val when a run ends: temperature, 'unsure' and 'unlike training'.
+"""How scores become a prediction: temperature, confidence threshold and out-of-distribution threshold.
 
-Val fits all of it; the figures of test beside it are measured once and decide nothing.
+All are fitted on the validation set when a run ends; the test set only measures them.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def fit_decision(
 
     Args:
         scores: Of ``val`` and ``test``, float (N, K).
-        labels: Of the same parts, int (N,).
-        distances: To the k-th nearest training image, of the same parts, float (N,).
-        probabilities: Scores and a temperature to probabilities (N, K).
-        logits: Whether the scores are logits, so that a temperature is fitted; margins have a calibration of their own.
+        labels: Of the same splits, int (N,).
+        distances: To the k-th nearest training image, of the same splits, float (N,).
+        probabilities: Converts scores and a temperature to probabilities (N, K).
+        logits: Whether scores are logits, for which a temperature is fitted; margins are calibrated by their strategy.
         neighbours: k.
 
     Returns:
@@ -41,8 +41,8 @@ def fit_decision(
         ``false_positive_rate`` on the validation set and the ``test_false_positive_rate``.
     """
     temperature = calibration.fit_temperature(scores["val"], labels["val"]) if logits else 1.0
-    sure = {split: probabilities(scores[split], temperature) for split in ("val", "test")}
-    below = calibration.choose_confidence_threshold(sure["val"], labels["val"])
+    confidence = {split: probabilities(scores[split], temperature) for split in ("val", "test")}
+    threshold = calibration.choose_confidence_threshold(confidence["val"], labels["val"])
     limit = ood.threshold(distances["val"])
     false_positives = {split: int((distances[split] > limit).sum()) for split in ("val", "test")}
     images = len(labels["test"])
@@ -51,8 +51,8 @@ def fit_decision(
         "temperature": temperature,
         "calibrated_on": "val",
         "images": len(labels["val"]),
-        "confidence_threshold": below,
-        "abstain": {split: _selective(sure[split], labels[split], below) for split in ("val", "test")},
+        "confidence_threshold": threshold,
+        "abstain": {split: _selective(confidence[split], labels[split], threshold) for split in ("val", "test")},
         "ood": {
             "threshold": limit,
             "neighbours": neighbours,
@@ -63,7 +63,7 @@ def fit_decision(
     }
 
 
-def _selective(probabilities: np.ndarray, labels: np.ndarray, below: float) -> dict[str, float | None]:
-    left = calibration.answered(probabilities, labels, below)
-    of_all = float((probabilities.argmax(axis=1) == labels).mean())
-    return {"coverage": left.coverage, "accuracy": left.accuracy, "overall_accuracy": of_all}
+def _selective(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float | None]:
+    kept = calibration.selective_accuracy(probabilities, labels, threshold)
+    overall = float((probabilities.argmax(axis=1) == labels).mean())
+    return {"coverage": kept.coverage, "accuracy": kept.accuracy, "overall_accuracy": overall}

@@ -1,39 +1,29 @@
-"""Classification figures as plain functions of arrays.
+"""Classification metrics as plain functions of arrays.
 
 Shapes: ``labels`` and ``predicted`` are int (N,) class indices in [0, K); ``scores`` and ``probabilities`` are
-float (N, K); ``confusion`` is int (..., K, K), rows true, columns predicted. A figure that is not defined is ``None``
-for one data set and NaN inside arrays. All fractions lie in [0, 1].
+float (N, K); ``confusion`` is int (..., K, K), rows true, columns predicted. An undefined value is ``None`` for
+one data set and NaN inside arrays. All fractions are in [0, 1].
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-TOP = 5
+TOP_K = 5
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How often each true class was predicted as each class.
+    """How often each true class was predicted as each of the K ``classes``: int64 (K, K), summing to N.
 
-    Args:
-        labels: True class indices, int (N,).
-        predicted: Predicted class indices, int (N,).
-        classes: K.
-
-    Returns:
-        int64 (K, K), rows true, columns predicted, summing to N.
+    >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), classes=2)
+    array([[1, 1],
+           [0, 1]])
     """
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
-def accuracy(confusion: np.ndarray) -> float | None:
-    """Share of images on the diagonal of ``confusion`` (K, K); None without images."""
-    images = confusion.sum()
-    return float(np.trace(confusion) / images) if images else None
-
-
 def recall(true_positives: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Per class, right over all images of the class; NaN for a class without images.
+    """Per class, correct predictions over images of the class; NaN for a class without images.
 
     Args:
         true_positives: Counts, (..., K).
@@ -41,12 +31,15 @@ def recall(true_positives: np.ndarray, support: np.ndarray) -> np.ndarray:
 
     Returns:
         float64 (..., K).
+
+    >>> recall(np.array([3, 0]), np.array([4, 0]))
+    array([0.75,  nan])
     """
     return _ratio(true_positives, support)
 
 
 def precision(true_positives: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Per class, right over all images predicted as it, shaped as ``recall``; NaN for a class never predicted."""
+    """Per class, correct predictions over predictions of the class, shaped as ``recall``; NaN if never predicted."""
     return _ratio(true_positives, predictions)
 
 
@@ -55,6 +48,9 @@ def f1(true_positives: np.ndarray, support: np.ndarray, predictions: np.ndarray)
 
     Returns:
         float64 (..., K); NaN for a class that neither occurs nor is predicted.
+
+    >>> f1(np.array([2]), support=np.array([4]), predictions=np.array([2]))
+    array([0.66666667])
     """
     return _ratio(2 * true_positives, support + predictions)
 
@@ -68,6 +64,9 @@ def balanced_accuracy(true_positives: np.ndarray, support: np.ndarray) -> np.nda
 
     Returns:
         float64 (...).
+
+    >>> float(balanced_accuracy(np.array([90, 5]), np.array([90, 10])))
+    0.75
     """
     present = support > 0
     return (true_positives[..., present] / support[present]).mean(axis=-1)
@@ -76,7 +75,7 @@ def balanced_accuracy(true_positives: np.ndarray, support: np.ndarray) -> np.nda
 def macro_f1(true_positives: np.ndarray, support: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """Mean F1 over the classes that have images; arguments as ``f1``, with ``support`` (K,).
 
-    A class that has no images but was predicted is left out; what it took from the others shows in their recall.
+    A class without images is excluded; images of other classes predicted as it lower the recall of those classes.
     This is ``sklearn.metrics.f1_score`` with ``labels`` set to the classes that have images.
 
     Returns:
@@ -86,18 +85,21 @@ def macro_f1(true_positives: np.ndarray, support: np.ndarray, predictions: np.nd
     return (2 * true_positives[..., present] / (support + predictions)[..., present]).mean(axis=-1)
 
 
-def in_top(scores: np.ndarray, labels: np.ndarray, top: int = TOP) -> np.ndarray:
-    """Whether the true class is among the ``top`` highest scores; of equal scores the lower class index wins.
+def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int = TOP_K) -> np.ndarray:
+    """Whether the true class is among the ``k`` highest scores; of equal scores the lower class index wins.
 
     Returns:
-        bool (N,). With ``top=1`` it is whether the argmax is right.
+        bool (N,). With ``k=1`` it is whether the argmax is correct.
+
+    >>> top_k_correct(np.array([[0.1, 0.3, 0.6]]), np.array([1]), k=2)
+    array([ True])
     """
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return (order == labels[:, None]).any(axis=1)
 
 
 def roc_auc(positive: np.ndarray, score: np.ndarray) -> float | None:
-    """Area under the ROC curve by the Mann-Whitney statistic; ties count one half.
+    """Area under the ROC curve by the Mann-Whitney statistic (Hanley & McNeil 1982); ties count one half.
 
     Args:
         positive: Whether an image is of the positive class, bool (N,).
@@ -105,21 +107,20 @@ def roc_auc(positive: np.ndarray, score: np.ndarray) -> float | None:
 
     Returns:
         In [0, 1]; None if one of the two classes has no images or a score is not finite.
+
+    >>> roc_auc(np.array([True, True, False]), np.array([0.9, 0.4, 0.5]))
+    0.5
     """
     if positive.all() or not positive.any() or not np.isfinite(score).all():
         return None
-    above, below = score_counts(positive, score)
+    above, below = counts_by_score(positive, score)
     return float(mann_whitney(above, below))
 
 
-def score_counts(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many positive and how many negative images have each distinct score.
-
-    Returns:
-        Two int64 (U,) in the order of rising scores.
-    """
-    values, place = np.unique(score, return_inverse=True)
-    return np.bincount(place[positive], minlength=len(values)), np.bincount(place[~positive], minlength=len(values))
+def counts_by_score(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of positive and of negative images with each distinct score, two int64 (U,), by rising score."""
+    values, index = np.unique(score, return_inverse=True)
+    return np.bincount(index[positive], minlength=len(values)), np.bincount(index[~positive], minlength=len(values))
 
 
 def mann_whitney(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -138,16 +139,19 @@ def mann_whitney(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Negative log of the probability given to the true class, of each image; their mean is the log-loss.
+    """Negative log of the probability of the true class, per image; their mean is the log-loss.
 
-    Probabilities are kept at or above the float64 machine epsilon (2.2e-16), so that one certain mistake costs at most
-    36 and not infinity, as in scikit-learn.
+    Probabilities are clipped at the float64 machine epsilon (2.2e-16), as in scikit-learn, so that one image adds at
+    most 36.
 
     Returns:
         float64 (N,), >= 0; NaN where the probability is NaN.
+
+    >>> log_losses(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 1])).round(3)
+    array([ 0.693, 36.044])
     """
-    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return -np.log(np.clip(chosen, np.finfo(np.float64).eps, 1.0))
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return -np.log(np.clip(own, np.finfo(np.float64).eps, 1.0))
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

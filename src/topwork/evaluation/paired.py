@@ -1,7 +1,7 @@
-"""Two strategies on the same test images: is one better, by how much, and could this test set have shown it?
+"""Paired comparison of two strategies on the same test images: which is better, by how much, is it significant?
 
-An image's *lead* is how much more often the first strategy is right on it than the second, over the seeds they were
-trained with: -1, 0 or 1 with one seed. Pure functions on numpy arrays, no torch.
+The *difference* of an image is the share of seeds with which the first strategy is correct on it, minus that of the
+second: -1, 0 or 1 with one seed. Pure functions on numpy arrays, no torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from topwork.evaluation.intervals import CONFIDENCE, Interval, percentiles, redraw
+from topwork.evaluation.intervals import CONFIDENCE, Interval, percentile_interval, resample_counts
 
 ALPHA = 1 - CONFIDENCE
 POWER = 0.8
@@ -24,14 +24,13 @@ class Pair:
     """The comparison of two strategies.
 
     Attributes:
-        first, second: Names.
-        difference: Accuracy of the first minus that of the second, in [-1, 1]; over seeds, of their means.
-        low, high: 95 % paired bootstrap interval of it, for other test images. Not corrected for other pairs.
-        only_first, only_second: Images that one is right on and the other is not, summed over seeds.
-        p: Two-sided exact McNemar test; over seeds the exact sign-flip test of the images' sums.
-        p_holm: Corrected for all pairs of the comparison.
-        detectable: The smallest difference that would have been found with a probability of 80 %, after correction.
-        steady: Whether no seed contradicts the sign of the difference.
+        difference: Mean accuracy of the first minus that of the second, in [-1, 1].
+        low, high: Its 95 % paired bootstrap interval, not corrected for other pairs.
+        only_first_correct, only_second_correct: Images that only one of them classifies correctly, summed over seeds.
+        p: Two-sided exact McNemar test; with several seeds the exact sign-flip test of the sums over seeds.
+        p_holm: Corrected for all pairs of the comparison (Holm 1979).
+        minimum_detectable_difference: Detected with a probability of 80 % after correction.
+        consistent_over_seeds: Whether no seed contradicts the sign of the difference.
     """
 
     first: str
@@ -39,52 +38,53 @@ class Pair:
     difference: float
     low: float
     high: float
-    only_first: int
-    only_second: int
+    only_first_correct: int
+    only_second_correct: int
     p: float
     p_holm: float
-    detectable: float
-    steady: bool
+    minimum_detectable_difference: float
+    consistent_over_seeds: bool
 
     @property
-    def apart(self) -> bool:
-        """Whether the two can be told apart: after correction, and by every seed."""
-        return self.p_holm < ALPHA and self.steady
+    def significant(self) -> bool:
+        """Whether the difference is significant after correction and no seed contradicts it."""
+        return self.p_holm < ALPHA and self.consistent_over_seeds
 
     def swapped(self) -> Pair:
-        """The same, the other way round."""
+        """The same comparison with first and second exchanged."""
         return replace(
             self, first=self.second, second=self.first, difference=-self.difference, low=-self.high, high=-self.low,
-            only_first=self.only_second, only_second=self.only_first,
+            only_first_correct=self.only_second_correct, only_second_correct=self.only_first_correct,
         )  # fmt: skip
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Two-sided p of the exact McNemar test: the binomial test of the images on which just one of two is right.
+def mcnemar(only_first_correct: int, only_second_correct: int) -> float:
+    """Two-sided p of the exact McNemar test (1947) of the images that only one strategy classifies correctly.
 
-    Args:
-        only_first: Images that the first alone is right on.
-        only_second: Images that the second alone is right on.
+    >>> round(mcnemar(9, 1), 4)
+    0.0215
     """
-    return sign_flip(np.repeat([1, -1], [only_first, only_second]))
+    return sign_flip_test(np.repeat([1, -1], [only_first_correct, only_second_correct]))
 
 
-def sign_flip(leads: np.ndarray) -> float:
-    """Two-sided exact p of 'neither is better': every image's lead could as well have had the other sign.
+def sign_flip_test(differences: np.ndarray) -> float:
+    """Two-sided p of the exact sign-flip test. Null hypothesis: every difference is as likely with either sign.
 
-    With leads of -1, 0 and 1 it is the exact McNemar test; with sums over seeds it takes an image as one observation,
-    however many seeds saw it.
+    With differences of -1, 0 and 1 it is the exact McNemar test. Sums over seeds count an image as one observation.
 
     Args:
-        leads: Whole numbers, int (N,).
+        differences: int (N,).
+
+    >>> sign_flip_test(np.array([3, 2, 2, 0]))
+    0.25
     """
     distribution = np.ones(1)  # of the sum over images, from -reach to reach
-    for size, count in enumerate(np.bincount(np.abs(leads))):
+    for size, count in enumerate(np.bincount(np.abs(differences))):
         if size and count:
-            spread = np.zeros(2 * size * count + 1)
-            spread[:: 2 * size] = _binomial_half(int(count))
-            distribution = np.convolve(distribution, spread)
-    reach, total = len(distribution) // 2, abs(int(leads.sum()))
+            steps = np.zeros(2 * size * count + 1)
+            steps[:: 2 * size] = _binomial_half(int(count))
+            distribution = np.convolve(distribution, steps)
+    reach, total = len(distribution) // 2, abs(int(differences.sum()))
     tail = float(distribution[reach + total :].sum())
     return min(1.0, 2 * tail) if total else 1.0
 
@@ -96,7 +96,11 @@ def _binomial_half(count: int) -> np.ndarray:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p values that keep the chance of any false finding at the level of the test (Holm 1979)."""
+    """Adjusted p values that control the family-wise error rate (Holm 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
     order = sorted(range(len(p)), key=lambda i: p[i])
     adjusted, largest = [0.0] * len(p), 0.0
     for rank, i in enumerate(order):
@@ -106,33 +110,33 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def difference_interval(
-    leads: np.ndarray, labels: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
+    differences: np.ndarray, labels: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Interval:
-    """95 % interval of the mean lead by redrawing images within their classes.
+    """95 % bootstrap interval of the mean difference, stratified by class.
 
-    Two imagined images, on which either strategy wins with a probability of a quarter each, go along in every draw, as
-    Agresti & Min 2005 add half an image to each cell of the table: where few images differ, or none, an interval
-    without them is too narrow.
+    Every draw includes two pseudo-images, on which either strategy wins with a probability of a quarter each, as
+    Agresti & Min 2005 add half an image to each cell of the table: without them the interval is too narrow where few
+    images differ.
 
     Args:
         leads: float (N,) in [-1, 1].
         labels: True classes, int (N,): the strata.
-        rng: Source of the draws.
+        rng: Random generator.
         resamples: B.
     """
     sums = rng.multinomial(2, [0.25, 0.5, 0.25], size=resamples) @ np.array([-1.0, 0.0, 1.0])
     for c in np.unique(labels):
-        values, counts = np.unique(leads[labels == c], return_counts=True)
-        sums += redraw(counts, rng, resamples) @ values
-    low, high = percentiles(sums / len(leads))
+        values, counts = np.unique(differences[labels == c], return_counts=True)
+        sums += resample_counts(counts, rng, resamples) @ values
+    low, high = percentile_interval(sums / len(differences))
     return max(-1.0, low), min(1.0, high)
 
 
-def detectable(leads: np.ndarray, alpha: float = ALPHA, power: float = POWER) -> float:
-    """The smallest difference of accuracies that the test would have found with a probability of ``power``.
+def minimum_detectable_difference(differences: np.ndarray, alpha: float = ALPHA, power: float = POWER) -> float:
+    """The smallest difference of accuracies that the test detects with a probability of ``power``.
 
-    For as many images and as much disagreement as there is (Connor 1987), and no less than what the exact test needs
-    when all images that differ speak for one strategy.
+    For the given number of images and rate of disagreement (Connor 1987), and at least what the exact test needs when
+    all images that differ favour one strategy.
 
     Args:
         leads: float (N,) in [-1, 1].
@@ -141,66 +145,83 @@ def detectable(leads: np.ndarray, alpha: float = ALPHA, power: float = POWER) ->
 
     Returns:
         In (0, 1].
+
+    >>> round(minimum_detectable_difference(np.repeat([1, -1, 0], [60, 40, 900])), 3)
+    0.028
     """
-    images = len(leads)
+    images = len(differences)
     z_alpha, z_power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(power)
-    disagreement = (float(np.square(leads).sum()) + 1) / (images + 2)
+    disagreement = (float(np.square(differences).sum()) + 1) / (images + 2)
     found = disagreement
     for _ in range(50):
         rest = max(0.0, disagreement - found**2)
         found = (z_alpha * np.sqrt(disagreement) + z_power * np.sqrt(rest)) / np.sqrt(images)
-    least = np.ceil(1 - np.log2(alpha)) / images
-    return float(min(1.0, max(found, least)))
+    minimum = np.ceil(1 - np.log2(alpha)) / images
+    return float(min(1.0, max(found, minimum)))
 
 
-def compare_all(
-    right: dict[str, np.ndarray], labels: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
+def pairwise(
+    correct: dict[str, np.ndarray], labels: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
 ) -> list[Pair]:
     """All pairs of strategies, in the order of the dict.
 
     Args:
-        right: Name to whether each image was right with each seed, bool (R, N); strategies may have several R.
+        correct: By strategy, whether each image is correct with each seed, bool (R, N); R may differ.
         labels: True classes, int (N,).
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         resamples: B.
 
     Returns:
         K (K - 1) / 2 pairs, corrected together.
     """
-    names = list(right)
-    wanted = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    found = [_pair(a, b, right, labels, np.random.default_rng([seed, i]), resamples) for i, (a, b) in enumerate(wanted)]
+    names = list(correct)
+    combinations = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    found = [
+        _pair(a, b, correct, labels, np.random.default_rng([seed, i]), resamples)
+        for i, (a, b) in enumerate(combinations)
+    ]
     level = ALPHA / max(1, len(found))
     corrected = holm([pair.p for pair in found])
     return [
-        replace(pair, p_holm=p, detectable=detectable(_leads(right[a], right[b]), level))
-        for pair, p, (a, b) in zip(found, corrected, wanted, strict=True)
+        replace(
+            pair,
+            p_holm=p,
+            minimum_detectable_difference=minimum_detectable_difference(_differences(correct[a], correct[b]), level),
+        )
+        for pair, p, (a, b) in zip(found, corrected, combinations, strict=True)
     ]
 
 
-def _leads(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a.mean(axis=0) - b.mean(axis=0)
 
 
 def _pair(
-    first: str, second: str, right: dict[str, np.ndarray], labels: np.ndarray, rng: np.random.Generator, resamples: int
+    first: str,
+    second: str,
+    correct: dict[str, np.ndarray],
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    resamples: int,
 ) -> Pair:
-    a, b = right[first], right[second]
-    leads = _leads(a, b)
-    whole = np.rint(leads * np.lcm(len(a), len(b))).astype(np.int64)
-    low, high = difference_interval(leads, labels, rng, resamples)
-    by_seed = a[: len(b)].mean(axis=1) - b[: len(a)].mean(axis=1) if len(a) == len(b) else np.array([leads.mean()])
+    a, b = correct[first], correct[second]
+    differences = _differences(a, b)
+    sums = np.rint(differences * np.lcm(len(a), len(b))).astype(np.int64)
+    low, high = difference_interval(differences, labels, rng, resamples)
+    by_repeat = (
+        a[: len(b)].mean(axis=1) - b[: len(a)].mean(axis=1) if len(a) == len(b) else np.array([differences.mean()])
+    )
     same = a[: min(len(a), len(b))], b[: min(len(a), len(b))]
     return Pair(
         first,
         second,
-        float(leads.mean()),
+        float(differences.mean()),
         low,
         high,
         int((same[0] & ~same[1]).sum()),
         int((~same[0] & same[1]).sum()),
-        sign_flip(whole),
+        sign_flip_test(sums),
         1.0,
         1.0,
-        bool((by_seed * np.sign(leads.mean()) >= 0).all()),
+        bool((by_repeat * np.sign(differences.mean()) >= 0).all()),
     )

@@ -1,6 +1,6 @@
-"""The verdict of a comparison as figures: standings, pairs, what more labels would buy. ``sentences`` has the words.
+"""The verdict of a comparison as numbers: results, pairs, predicted gains. ``verdict_text`` puts it into sentences.
 
-It compares; nothing that it says is used by topwork afterwards. Pure functions on predictions, no torch.
+Nothing in topwork makes a choice by it. Pure functions on predictions, no torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from topwork.evaluation import intervals
-from topwork.evaluation.paired import Pair, compare_all
+from topwork.evaluation.paired import Pair, pairwise
 
 
 @dataclass(frozen=True)
@@ -20,44 +20,42 @@ class Outcome:
     """What one strategy did on the test images.
 
     Attributes:
-        name: Of the strategy.
-        right: Whether each image was right with each seed, bool (R, N).
-        costs: ``costs`` of its ``metrics.json``; of the first seed.
+        correct: Whether each image was classified correctly with each seed, bool (R, N).
+        costs: ``costs`` of the ``metrics.json`` of the first seed.
     """
 
     name: str
-    right: np.ndarray
+    correct: np.ndarray
     costs: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """One strategy's accuracy.
+class StrategyResult:
+    """One strategy's accuracy on the test set.
 
     Attributes:
-        name: Of the strategy.
-        accuracy: Share of right images in [0, 1]; over seeds, the mean.
-        low, high: 95 % interval for other test images: Wilson's, over seeds a bootstrap of the images' means.
-        by_seed: Accuracy with each seed, (R,); over folds, in each fold.
-        seconds: Of training.
+        accuracy: In [0, 1]; with several seeds the mean.
+        low, high: 95 % interval: Wilson's, with several seeds a bootstrap of the means per image.
+        by_repeat: Accuracy with each seed, or in each fold, (R,).
+        seconds: Training time.
     """
 
     name: str
     accuracy: float
     low: float
     high: float
-    by_seed: tuple[float, ...]
+    by_repeat: tuple[float, ...]
     seconds: float
 
     @property
-    def spread(self) -> float | None:
+    def std(self) -> float | None:
         """Standard deviation between seeds or folds; None with one."""
-        return float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else None
+        return float(np.std(self.by_repeat, ddof=1)) if len(self.by_repeat) > 1 else None
 
 
 @dataclass(frozen=True)
-class Gain:
-    """What twice the labels would buy a strategy, in accuracy, with its 95 % interval."""
+class PredictedGain:
+    """Predicted gain in accuracy from doubling the labels, with its 95 % interval."""
 
     name: str
     labels: int
@@ -68,23 +66,23 @@ class Gain:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All that is said.
+    """The comparison of all strategies.
 
     Attributes:
         images: N, each counted once.
-        majority: Share of the most frequent class.
-        standings: The most accurate first; of equals the one that trains faster.
-        pairs: All pairs, the more accurate one first.
-        repeats: ``"seeds"``, ``"folds"`` or empty, and how many there are.
-        gains: From learning curves over labels.
+        majority_share: Share of the most frequent class.
+        results: Most accurate first; of equals the one that trains faster.
+        pairs: All pairs, the more accurate strategy first.
+        repeats: ``"seeds"``, ``"folds"`` or empty, and their number.
+        gains: From learning curves.
     """
 
     images: int
-    majority: float
-    standings: tuple[Standing, ...]
+    majority_share: float
+    results: tuple[StrategyResult, ...]
     pairs: tuple[Pair, ...]
     repeats: tuple[str, int] = ("", 1)
-    gains: tuple[Gain, ...] = ()
+    gains: tuple[PredictedGain, ...] = ()
 
     def pair(self, first: str, second: str) -> Pair:
         """The comparison of two strategies, in this order."""
@@ -94,63 +92,65 @@ class Verdict:
         raise KeyError((first, second))
 
     @property
-    def top(self) -> tuple[Standing, ...]:
-        """The most accurate strategy and all that can't be told apart from it."""
-        best = self.standings[0]
-        return tuple(s for s in self.standings if s is best or not self.pair(best.name, s.name).apart)
+    def top(self) -> tuple[StrategyResult, ...]:
+        """The most accurate strategy and all that do not differ significantly from it."""
+        best = self.results[0]
+        return tuple(s for s in self.results if s is best or not self.pair(best.name, s.name).significant)
 
     @property
     def rankings(self) -> tuple[tuple[str, ...], ...]:
-        """Names by accuracy, the best first, for each seed or fold; of equals in the order of the standings."""
-        rounds = range(min(len(s.by_seed) for s in self.standings))
-        return tuple(tuple(s.name for s in sorted(self.standings, key=lambda s: -s.by_seed[r])) for r in rounds)
+        """Names by accuracy, the best first, for each seed or fold; of equals in the order of ``results``."""
+        rounds = range(min(len(s.by_repeat) for s in self.results))
+        return tuple(tuple(s.name for s in sorted(self.results, key=lambda s: -s.by_repeat[r])) for r in rounds)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
         value = asdict(self)
-        for standing, plain in zip(self.standings, value["standings"], strict=True):
-            plain["spread"] = standing.spread
+        for result, plain in zip(self.results, value["results"], strict=True):
+            plain["std"] = result.std
         for pair, plain in zip(self.pairs, value["pairs"], strict=True):
-            plain["apart"] = pair.apart
+            plain["significant"] = pair.significant
         return {**value, "repeats": {"over": self.repeats[0], "count": self.repeats[1]}}
 
 
-def judge(
+def compare_strategies(
     outcomes: Sequence[Outcome],
     labels: np.ndarray,
     seed: int = 0,
     folds: np.ndarray | None = None,
-    gains: Sequence[Gain] = (),
+    gains: Sequence[PredictedGain] = (),
 ) -> Verdict:
     """Compare strategies on the same test images.
 
     Args:
         outcomes: At least one, with equal N >= 1.
         labels: True classes, int (N,).
-        seed: Of the bootstrap.
-        folds: Which fold each image was tested in, int (N,), where there are folds.
-        gains: What more labels would buy.
+        seed: Seed of the bootstrap.
+        folds: The fold in which each image was tested, int (N,); None without cross-validation.
+        gains: From learning curves.
     """
-    standings = sorted(
-        (_standing(o, labels, np.random.default_rng([seed, i]), folds) for i, o in enumerate(outcomes)),
+    results = sorted(
+        (_result(o, labels, np.random.default_rng([seed, i]), folds) for i, o in enumerate(outcomes)),
         key=lambda s: (-s.accuracy, s.seconds),
     )
-    order = [s.name for s in standings]
-    right = {o.name: o.right for o in sorted(outcomes, key=lambda o: order.index(o.name))}
-    seeds = max(len(o.right) for o in outcomes)
+    order = [s.name for s in results]
+    correct = {o.name: o.correct for o in sorted(outcomes, key=lambda o: order.index(o.name))}
+    seeds = max(len(o.correct) for o in outcomes)
     repeats = ("folds", len(np.unique(folds))) if folds is not None else ("seeds", seeds) if seeds > 1 else ("", 1)
-    majority = float(np.bincount(labels).max() / len(labels))
-    pairs = tuple(compare_all(right, labels, seed))
+    majority_share = float(np.bincount(labels).max() / len(labels))
+    pairs = tuple(pairwise(correct, labels, seed))
     known = tuple(sorted((g for g in gains if g.name in order), key=lambda g: order.index(g.name)))
-    return Verdict(len(labels), majority, tuple(standings), pairs, repeats, known)
+    return Verdict(len(labels), majority_share, tuple(results), pairs, repeats, known)
 
 
-def _standing(outcome: Outcome, labels: np.ndarray, rng: np.random.Generator, folds: np.ndarray | None) -> Standing:
-    right = outcome.right
-    by_image = right.mean(axis=0)
+def _result(outcome: Outcome, labels: np.ndarray, rng: np.random.Generator, folds: np.ndarray | None) -> StrategyResult:
+    correct = outcome.correct
+    by_image = correct.mean(axis=0)
     accuracy = float(by_image.mean())
-    one = len(right) == 1
-    low, high = intervals.wilson(int(right.sum()), right.size) if one else intervals.mean(by_image, labels, rng)
-    by_seed = right.mean(axis=1) if folds is None else [by_image[folds == f].mean() for f in np.unique(folds)]
+    one = len(correct) == 1
+    low, high = (
+        intervals.wilson(int(correct.sum()), correct.size) if one else intervals.mean_interval(by_image, labels, rng)
+    )
+    by_repeat = correct.mean(axis=1) if folds is None else [by_image[folds == f].mean() for f in np.unique(folds)]
     seconds = float(outcome.costs.get("train_seconds") or 0.0)
-    return Standing(outcome.name, accuracy, low, high, tuple(float(x) for x in by_seed), seconds)
+    return StrategyResult(outcome.name, accuracy, low, high, tuple(float(x) for x in by_repeat), seconds)

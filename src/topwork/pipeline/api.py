@@ -14,7 +14,7 @@ from topwork.core.progress import make_progress
 from topwork.pipeline import configure
 from topwork.pipeline.job import Job
 from topwork.pipeline.resume import asked_of, only_given, refuse_changes
-from topwork.report.results import Comparison, Run, said, table
+from topwork.report.results import Comparison, Run, format_verdict, table
 from topwork.strategies import STRATEGIES
 
 
@@ -148,7 +148,7 @@ def _path(out: str | Path | None) -> Path | None:
 def summary(result: Run | Comparison) -> str:
     """The table, the verdict and the two last lines of a command."""
     runs = [result] if isinstance(result, Run) else list(result)
-    verdict = said(result) if isinstance(result, Comparison) else ""
+    verdict = format_verdict(result) if isinstance(result, Comparison) else ""
     return "\n".join([table(runs), "", *([verdict, ""] if verdict else []), *_last_lines(result)])
 
 

@@ -22,7 +22,7 @@ from topwork.data import images
 from topwork.pipeline.learning_curve import run_learning_curve
 from topwork.pipeline.setup import repeat_contexts
 from topwork.pipeline.strategy_run import run_strategy, write_inputs
-from topwork.report.judge import REPEATS
+from topwork.report.folder_evaluation import REPEATS
 from topwork.report.render import write_report
 from topwork.report.thumbnails import write_disagreements
 from topwork.strategies import STRATEGIES

@@ -18,7 +18,7 @@ from topwork.data.findings import Finding
 from topwork.data.split_units import few, make_units
 from topwork.data.splits import make_folds
 from topwork.evaluation.intervals import wilson
-from topwork.evaluation.label_errors import suspects
+from topwork.evaluation.label_issues import rank_label_issues
 
 N_FOLDS = (5, 3, 2)  # the first that every class is large enough for
 MIN_IMAGES_PER_CLASS = 4  # different images, as two folds need
@@ -44,7 +44,7 @@ def find_label_issues(
             f"significantly more than the largest class would give ({baseline:.0%})."
         )
         return []
-    found, method = suspects(labels, probabilities)
+    found, method = rank_label_issues(labels, probabilities)
     if not len(found):
         return []
     details = tuple(

@@ -35,14 +35,14 @@ def run_learning_curve(name: str, context: RunContext) -> None:
     """
     splits, strategy, comparison = context.splits, load(name), context.folder
     labels = splits.labels["train"]
-    sizes = learning_curve.sizes(len(labels), context.num_classes)
+    sizes = learning_curve.subset_sizes(len(labels), context.num_classes)
     draws = 1 if STRATEGIES[name].trains_network else DRAWS
     settings = config.validate(strategy.Config, config.read(comparison / name / "config.toml").settings[name], name)
     with context.progress.track(f"{name}: learning curve", draws * len(sizes), "trainings") as bar:
         for draw in range(draws):
             path = comparison / FOLDER / f"{name}-{draw}.json"
             done: dict[str, Any] = storage.read_json(path)["wrong"] if path.is_file() else {}
-            order = learning_curve.nested(labels, derive_seed(context.seed, "labels", draw))
+            order = learning_curve.nested_order(labels, derive_seed(context.seed, "labels", draw))
             for size in sizes:
                 if str(size) not in done:
                     rows = np.sort(order[:size])

@@ -106,20 +106,20 @@ def _predictions(run: FinishedTraining, split: str, scores: np.ndarray, temperat
     return Predictions(splits.ids[split], splits.classes, splits.labels[split], scores, run.trained.kind, sure)
 
 
-def _neighbours(run: FinishedTraining) -> ood.Neighbours:
+def _neighbours(run: FinishedTraining) -> ood.KNNIndex:
     """Training images to compare new ones with, in the feature space of the strategy's own backbone."""
     splits = run.context.splits
     rows = _neighbour_rows(splits, run.context.seed)
-    features = ood.unit(run.features("train", rows)).astype(np.float16)
-    return ood.Neighbours(features, splits.labels["train"][rows], tuple(splits.ids["train"][i] for i in rows))
+    features = ood.l2_normalize(run.features("train", rows)).astype(np.float16)
+    return ood.KNNIndex(features, splits.labels["train"][rows], tuple(splits.ids["train"][i] for i in rows))
 
 
 def _neighbour_rows(splits: Splits, seed: int) -> np.ndarray:
-    return ood.chosen_rows(splits.labels["train"], derive_seed(seed, "neighbours"))
+    return ood.stratified_subset(splits.labels["train"], derive_seed(seed, "neighbours"))
 
 
 def _write_bundle(
-    run: FinishedTraining, decision: dict[str, Any], neighbours: ood.Neighbours, test: dict[str, Any]
+    run: FinishedTraining, decision: dict[str, Any], neighbours: ood.KNNIndex, test: dict[str, Any]
 ) -> None:
     trained, context = run.trained, run.context
     metadata = {

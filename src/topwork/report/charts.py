@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from topwork.core.artifacts import EpochRecord
-from topwork.report.gather import StrategyData
-from topwork.report.words import SPACE, number, percent, percent_interval
+from topwork.report.formatting import NBSP, number, percent, percent_interval
+from topwork.report.report_data import StrategyData
 
-INK, MUTED, RULE, SECOND = "#010101", "#020202", "#030303", "#040404"
+INK, MUTED, RULE, SECONDARY = "#010101", "#020202", "#030303", "#040404"
 SERIES = tuple(f"#0500{i:02x}" for i in range(6))
-_CSS = {INK: "currentColor", MUTED: "var(--muted)", RULE: "var(--rule)", SECOND: "var(--second)"}
+_CSS = {INK: "currentColor", MUTED: "var(--muted)", RULE: "var(--rule)", SECONDARY: "var(--second)"}
 _CSS |= {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES)}
 _STYLE = {
     "svg.fonttype": "none",
@@ -50,11 +50,11 @@ _STYLE = {
 
 
 def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = None) -> str:
-    """Accuracy on test with its 95 % interval, one row a strategy.
+    """Accuracy on the test set with its 95 % interval, one row per strategy.
 
     Args:
-        strategies: Those without an accuracy are left out.
-        majority: Accuracy of always answering the most frequent class, drawn as a line.
+        strategies: Strategies without an accuracy are omitted.
+        majority: Accuracy of always predicting the most frequent class, drawn as a line.
 
     Returns:
         An ``<svg>`` element; empty if there is nothing to draw.
@@ -85,36 +85,36 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
         axes.grid(axis="x", visible=True)
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.08)
-        axes.set_xlabel("accuracy on test, %")
+        axes.set_xlabel("accuracy on the test set, %")
 
-    told = [f"{name} {percent(a.value)}, 95{SPACE}% interval {percent_interval(a)}" for _, name, a in rows]
+    description = [f"{name} {percent(a.value)}, 95{NBSP}% interval {percent_interval(a)}" for _, name, a in rows]
     if majority is not None:
-        told.append(f"always the most frequent class {percent(majority)}")
-    return svg("accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on test. {'; '.join(told)}.")
+        description.append(f"always the most frequent class {percent(majority)}")
+    return svg("accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on the test set. {'; '.join(description)}.")
 
 
 def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
-    """Loss on train and on val by epoch, as an ``<svg>`` element.
+    """Training and validation loss by epoch, as an ``<svg>`` element.
 
     Args:
-        name: Of the strategy.
+        name: Name of the strategy.
         history: At least one epoch.
-        series: Which of the series colours val has.
+        series: Index of the colour of the validation loss.
     """
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        _line(axes, history, [r.train_loss for r in history], SECOND, (0, (4, 2)))
+        _line(axes, history, [r.train_loss for r in history], SECONDARY, (0, (4, 2)))
         _line(axes, history, [r.val_loss for r in history], SERIES[series % len(SERIES)])
         axes.set_ylabel("loss")
 
     last = history[-1]
-    words = f"train {number(last.train_loss)}, val {number(last.val_loss)} after epoch {last.epoch}"
+    words = f"training {number(last.train_loss)}, validation {number(last.val_loss)} after epoch {last.epoch}"
     return svg(f"loss-{name}", (4.1, 2.35), draw, f"Loss of {name} by epoch: {words}.")
 
 
 def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
-    """Accuracy on val by epoch with the best epoch marked; arguments as ``loss_chart``."""
+    """Validation accuracy by epoch with the best epoch marked; arguments as ``loss_chart``."""
     best = [record for record in history if record.best][-1:]
 
     def draw(figure: Figure) -> None:
@@ -123,11 +123,11 @@ def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 
         _line(axes, history, [100 * r.val_accuracy for r in history], colour)
         for record in best:
             axes.plot([record.epoch], [100 * record.val_accuracy], "o", color=colour, markersize=7)
-        axes.set_ylabel("accuracy on val, %")
+        axes.set_ylabel("validation accuracy, %")
 
     words = f"{percent(history[-1].val_accuracy)} after epoch {history[-1].epoch}"
-    chosen = "".join(f"; epoch {r.epoch} was chosen with {percent(r.val_accuracy)}" for r in best)
-    return svg(f"val-{name}", (4.1, 2.35), draw, f"Accuracy of {name} on val by epoch: {words}{chosen}.")
+    chosen = "".join(f"; epoch {r.epoch} chosen with {percent(r.val_accuracy)}" for r in best)
+    return svg(f"val-{name}", (4.1, 2.35), draw, f"Validation accuracy of {name} by epoch: {words}{chosen}.")
 
 
 def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], colour: str, style: object = "-") -> None:
@@ -145,16 +145,16 @@ def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], colou
         axes.set_xlim(history[0].epoch - 1, history[0].epoch + 1)
 
 
-def svg(key: str, size: tuple[float, float], draw: Callable[[Figure], None], told: str) -> str:
-    """What ``draw`` draws, as an ``<svg>`` element in the colours of the page.
+def svg(id_prefix: str, size: tuple[float, float], draw: Callable[[Figure], None], description: str) -> str:
+    """An ``<svg>`` element in the colours of the page, drawn by ``draw``.
 
     Args:
-        key: Unique in a page; ids inside begin with it.
+        id_prefix: Unique in a page; ids inside begin with it.
         size: Width and height in inches.
-        draw: Draws on an empty figure, in the colours of this module.
-        told: The figure in words.
+        draw: Draws on an empty figure in the colours of this module.
+        told: Alternative text.
     """
-    prefix = re.sub(r"[^a-z0-9]+", "-", key.lower())
+    prefix = re.sub(r"[^a-z0-9]+", "-", id_prefix.lower())
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": prefix}):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
@@ -171,5 +171,5 @@ def svg(key: str, size: tuple[float, float], draw: Callable[[Figure], None], tol
     view = re.search(r'viewBox="[^"]*"', svg)
     assert view
     width = f"{size[0] * 96:.0f}"
-    head = f'<svg class="chart" role="img" aria-label="{escape(told)}" {view[0]} width="{width}">'
+    head = f'<svg class="chart" role="img" aria-label="{escape(description)}" {view[0]} width="{width}">'
     return head + svg[svg.index(">") + 1 :].strip()

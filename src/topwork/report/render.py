@@ -1,7 +1,4 @@
-"""``ReportData`` -> one HTML file: no script, no network, complete without the CSV files beside it.
-
-Only here are templates known.
-"""
+"""``ReportData`` -> one HTML file: no script, no network, complete without the CSV files next to it."""
 
 from __future__ import annotations
 
@@ -13,11 +10,18 @@ from markupsafe import Markup
 
 from topwork.core import storage
 from topwork.core.artifacts import FORMAT
-from topwork.evaluation import verdict_text as sentences
-from topwork.evaluation.verdict_text import verdict_text
-from topwork.report import charts, compared, figures, methods, verdict_charts, views, words
-from topwork.report.differences import disagreements
-from topwork.report.gather import ReportData, gather
+from topwork.evaluation import verdict_text
+from topwork.report import (
+    calibration_charts,
+    charts,
+    comparison_views,
+    csv_tables,
+    formatting,
+    methods_text,
+    table_views,
+)
+from topwork.report.report_data import ReportData, read_report_data
+from topwork.report.strategy_differences import disagreements
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -26,21 +30,25 @@ def write_report(folder: Path) -> Path:
     """Make the report of a run or comparison folder from the files in it.
 
     Args:
-        folder: A run folder or a comparison folder; it may be still under way.
+        folder: A run folder or a comparison folder; it may be unfinished.
 
     Returns:
-        ``folder / "report.html"``; beside it lie ``figures/*.csv`` and, of a comparison, ``verdict.json``.
+        ``folder / "report.html"``; next to it ``tables/*.csv`` and, for a comparison, ``verdict.json``.
 
     Raises:
         DataError: The folder has no ``run.json``, or one of a newer format.
         DamagedFile: A file in it is not what its name says.
         StorageError: The folder cannot be written.
     """
-    path, data = folder / "report.html", gather(folder)
-    figures.write(folder, figures.tables(data))
+    path, data = folder / "report.html", read_report_data(folder)
+    csv_tables.write(folder, csv_tables.tables(data))
     if data.kind == "comparison" and data.verdict:
-        said = {"format": FORMAT, **data.verdict.to_json(), "sentences": verdict_text(data.verdict)}
-        storage.write_json(folder / "verdict.json", said)
+        verdict = {
+            "format": FORMAT,
+            **data.verdict.to_json(),
+            "sentences": verdict_text.verdict_sentences(data.verdict),
+        }
+        storage.write_json(folder / "verdict.json", verdict)
     storage.write_text(path, render(data))
     return path
 
@@ -48,22 +56,22 @@ def write_report(folder: Path) -> Path:
 def render(data: ReportData) -> str:
     """The report as HTML text. Equal data give equal text.
 
-    Everything that comes from data, class names above all, is escaped; a file name that is not Unicode is shown with
-    replacement characters.
+    Everything that comes from the data set, such as class names, is escaped; file names that are not Unicode are shown
+    with replacement characters.
     """
-    rows = views.class_rows(data.finished)
-    believed = compared.calibrated(data)
-    differing = compared.by_class(data)
+    rows = table_views.class_rows(data.finished)
+    calibration = comparison_views.calibration_views(data)
+    class_differences = comparison_views.by_class(data)
     html = (
         environment()
         .get_template("report.html.j2")
         .render(
             r=data,
             title=_title(data),
-            summary=words.summary(data),
-            figure_names=views.figure_names(data),
-            bars=views.bars(data.finished),
-            accuracy_chart=Markup(charts.accuracy_chart(data.strategies, data.data.majority)),
+            summary=formatting.summary(data),
+            metric_names=table_views.metric_names(data),
+            bars=table_views.bars(data.finished),
+            accuracy_chart=Markup(charts.accuracy_chart(data.strategies, data.data.majority_share)),
             curves=[
                 (
                     strategy,
@@ -75,18 +83,18 @@ def render(data: ReportData) -> str:
                 if strategy.history
             ],
             class_rows=rows,
-            hardest=views.hardest(rows),
-            reasons=views.reasons(data),
-            tables=figures.tables(data),
-            pair_matrix=compared.pair_matrix(data),
-            believed=[(c, Markup(verdict_charts.reliability_chart(c))) for c in believed],
-            coverage_chart=Markup(verdict_charts.coverage_chart(believed)),
-            labels_chart=Markup(verdict_charts.labels_chart(data.curves, [s.name for s in data.strategies])),
-            by_class=[(d, compared.said_of_classes(d)) for d in differing],
-            most_different=compared.most_different(differing),
+            hardest=table_views.hardest(rows),
+            reasons=table_views.reasons(data),
+            tables=csv_tables.tables(data),
+            pair_matrix=comparison_views.pair_matrix(data),
+            calibration=[(c, Markup(calibration_charts.reliability_chart(c))) for c in calibration],
+            coverage_chart=Markup(calibration_charts.coverage_chart(calibration)),
+            data_size_chart=Markup(calibration_charts.data_size_chart(data.curves, [s.name for s in data.strategies])),
+            by_class=[(d, comparison_views.describe_class_differences(d)) for d in class_differences],
+            most_different=comparison_views.most_different(class_differences),
             disagreements=disagreements(data.predictions),
-            methods=" ".join(methods.methods(data)) if data.finished else "",
-            references=methods.references(data),
+            methods=" ".join(methods_text.methods(data)) if data.finished else "",
+            references=methods_text.references(data),
         )
     )
     return html.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -101,7 +109,7 @@ def _title(data: ReportData) -> str:
 
 @cache
 def environment() -> Environment:
-    """Templates with escaping on and the filters that all pages share."""
+    """Templates with escaping and the filters that all pages share."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -110,19 +118,19 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        percent=words.percent,
-        percent_interval=words.percent_interval,
-        number=words.number,
-        number_interval=words.number_interval,
-        count=words.count,
-        seconds=words.seconds,
-        plain=words.plain,
-        matrix=views.matrix,
-        pairs=views.confused_pairs,
-        points=sentences.points,
-        p_value=sentences.p_value,
-        bytes=compared.bytes_said,
-        peak=compared.peak_memory,
-        signed=compared.signed,
+        percent=formatting.percent,
+        percent_interval=formatting.percent_interval,
+        number=formatting.number,
+        number_interval=formatting.number_interval,
+        count=formatting.count,
+        format_duration=formatting.format_duration,
+        format_value=formatting.format_value,
+        matrix=table_views.matrix,
+        pairs=table_views.most_confused,
+        points=verdict_text.percentage_points,
+        p_value=verdict_text.p_value,
+        bytes=comparison_views.format_bytes,
+        peak=comparison_views.peak_memory,
+        format_signed=comparison_views.format_signed,
     )
     return environment

@@ -1,4 +1,4 @@
-"""What ``topwork.train`` and ``topwork.compare`` return: views on folders, read when asked. Imports no torch."""
+"""What ``topwork.train`` and ``topwork.compare`` return: run folders, read lazily. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Run:
     """One training of one strategy.
 
     Args:
-        path: Its folder.
+        path: Run folder.
 
     Raises:
         DataError: The folder is not a run.
@@ -39,24 +39,24 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The content of ``metrics.json``: figures on ``val`` and ``test`` with intervals, costs, what val chose."""
+        """The content of ``metrics.json``: metrics on ``val`` and ``test`` with intervals, costs, selection."""
         if not (self.path / "metrics.json").is_file():
-            raise DataError(f"{self.path} is not finished; go on with `topwork train --resume {self.path}`.")
+            raise DataError(f"{self.path} is not finished. Resume with: topwork train --resume {self.path}")
         return storage.read_json(self.path / "metrics.json")
 
     @cached_property
     def history(self) -> list[EpochRecord]:
-        """The epochs; none for a strategy without epochs."""
+        """The epochs; empty for a strategy without epochs."""
         return read_history(self.path / "history.jsonl")
 
     @cached_property
     def predictions(self) -> Predictions:
-        """What it says about every test image."""
+        """Scores and probabilities of every test image."""
         return read_predictions(self.path / "predictions.csv")
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """Path of ``report.html``."""
         return self.path / "report.html"
 
     def row(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class Comparison:
     """Several runs on one split.
 
     Args:
-        path: Its folder.
+        path: Comparison folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,18 +112,18 @@ class Comparison:
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """Path of ``report.html``."""
         return self.path / "report.html"
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """What is better than what, by how much, and what it costs; None if nothing has finished."""
-        from topwork.report.judge import judge_folder
+        """Which strategy is better, by how much, and at what cost; None if none has finished."""
+        from topwork.report.folder_evaluation import evaluate_folder
 
-        return judge_folder(self.path).verdict
+        return evaluate_folder(self.path).verdict
 
     def best_on_val(self) -> Run:
-        """The run with the highest accuracy on val; of equals the first. Test chooses nothing."""
+        """The run with the highest validation accuracy; of equals the first."""
         return max(self.runs.values(), key=lambda run: run.metrics["val"]["accuracy"]["value"])
 
     def __repr__(self) -> str:
@@ -148,16 +148,16 @@ def table(runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
-def said(comparison: Comparison, width: int = 100) -> str:
-    """The verdict of a comparison as wrapped text; empty if nothing has finished."""
-    from topwork.evaluation.verdict_text import verdict_text  # SciPy is not needed before the end
+def format_verdict(comparison: Comparison, width: int = 100) -> str:
+    """The verdict of a comparison as wrapped text; empty if no strategy has finished."""
+    from topwork.evaluation.verdict_text import verdict_sentences  # SciPy is not needed before the end
 
     verdict = comparison.verdict
     if not verdict:
         return ""
     repeats, number = verdict.repeats
-    above = f"The table is of the first {repeats[:-1]} of {number}.\n\n" if repeats else ""
-    return above + textwrap.fill(" ".join(verdict_text(verdict)), width, break_on_hyphens=False)
+    above = f"The table shows the first of {number} {repeats}.\n\n" if repeats else ""
+    return above + textwrap.fill(" ".join(verdict_sentences(verdict)), width, break_on_hyphens=False)
 
 
 def _html(runs: list[Run], path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Small pictures of the worst errors and of disagreements, written into a folder for its report."""
+"""Thumbnails of the most confident mistakes and of disagreements, written into a folder for its report."""
 
 from __future__ import annotations
 
@@ -10,46 +10,51 @@ from PIL import Image
 
 from topwork.core import artifacts, storage
 from topwork.core.errors import TopworkError
-from topwork.report.differences import disagreements
-from topwork.report.gather import THUMBNAILS, WORST, worst_errors
-from topwork.report.judge import judge_folder
+from topwork.report.folder_evaluation import evaluate_folder
+from topwork.report.report_data import MAX_ERRORS, THUMBNAILS, most_confident_errors
+from topwork.report.strategy_differences import disagreements
 
 SIDE = 160
 QUALITY = 80
 
 
-def write_thumbnails(folder: Path, load: Callable[[str], Image.Image], most: int = WORST) -> None:
-    """Write ``thumbnails/*.jpg`` and ``thumbnails/index.json`` (image id to file name) for the worst errors of a run.
+def write_thumbnails(folder: Path, load: Callable[[str], Image.Image], limit: int = MAX_ERRORS) -> None:
+    """Write ``thumbnails/*.jpg`` and ``thumbnails/index.json`` (image id to file name) for the most confident
+    mistakes of a run.
 
     Args:
         folder: A run folder with ``predictions.csv``.
-        load: Image id to picture. An image that it can no longer load has no thumbnail; the report then says so.
-        most: How many errors.
+        load: Loads an image by its id. An image that cannot be loaded gets no thumbnail, which the report shows.
+        limit: Maximum number of errors.
 
     Raises:
         StorageError: The folder cannot be written.
     """
-    _write(folder, [e.id for e in worst_errors(artifacts.read_predictions(folder / "predictions.csv"), most)], load)
+    _write(
+        folder,
+        [e.id for e in most_confident_errors(artifacts.read_predictions(folder / "predictions.csv"), limit)],
+        load,
+    )
 
 
 def write_disagreements(folder: Path, load: Callable[[str], Image.Image]) -> None:
-    """Write thumbnails of the images that the strategies of a comparison disagree on most surely.
+    """Write thumbnails of the most confident disagreements of a comparison.
 
     Args:
-        folder: Of a comparison whose runs have finished.
-        load: Image id to picture.
+        folder: Comparison folder whose runs have finished.
+        load: Loads an image by its id.
 
     Raises:
         StorageError: The folder cannot be written.
     """
-    _write(folder, [d.id for d in disagreements(judge_folder(folder).predictions)], load)
+    _write(folder, [d.id for d in disagreements(evaluate_folder(folder).predictions)], load)
 
 
 def _write(folder: Path, ids: Sequence[str], load: Callable[[str], Image.Image]) -> None:
     index = {}
     for image in ids:
         try:
-            data = jpeg(load(image))
+            data = encode_thumbnail(load(image))
         except (OSError, ValueError, TopworkError):
             continue
         index[image] = thumbnail_name(image)
@@ -63,8 +68,8 @@ def thumbnail_name(image_id: str) -> str:
     return f"{storage.slug(image_id)[:60]}-{digest[:8]}.jpg"
 
 
-def jpeg(image: Image.Image) -> bytes:
-    """A small JPEG of a picture, its longer side ``SIDE``."""
+def encode_thumbnail(image: Image.Image) -> bytes:
+    """A JPEG thumbnail whose longer side is ``SIDE``."""
     small = image.convert("RGB")
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from topwork.evaluation.calibration import BINS
 from topwork.evaluation.paired import RESAMPLES
-from topwork.evaluation.verdict_text import listed
-from topwork.report.gather import ReportData
-from topwork.report.words import plain
+from topwork.evaluation.verdict_text import join_names
+from topwork.report.formatting import format_value
+from topwork.report.report_data import ReportData
 
 REFERENCES = {
     "Wilson 1927": "Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. "
@@ -27,31 +27,31 @@ VERSIONS = ("python", "torch", "timm", "numpy", "scipy", "scikit-learn", "pillow
 
 
 def methods(data: ReportData) -> list[str]:
-    """The paragraph, a sentence an entry; it states only what is in the files."""
+    """The paragraph, one sentence per entry; it states only what is in the files."""
     return [*_data(data), *_training(data), *_statistics(data), *_software(data)]
 
 
 def references(data: ReportData) -> list[str]:
-    """The works that the paragraph names, in the order of their names."""
+    """The works cited in the paragraph, in alphabetical order."""
     text = " ".join(methods(data))
     return [full for short, full in sorted(REFERENCES.items()) if short in text]
 
 
 def _data(data: ReportData) -> list[str]:
     d = data.data
-    licence = f"; licence {d.license}" if d.license else ""
-    aside = f" {len(d.set_aside):,} further images could not be used." if d.set_aside else ""
-    first = f"The data set {d.name} has {d.images:,} images of {len(d.classes)} classes{licence}.{aside}"
+    license = f"; license {d.license}" if d.license else ""
+    aside = f" {len(d.set_aside):,} images could not be used and were excluded." if d.set_aside else ""
+    first = f"The data set {d.name} has {d.images:,} images of {len(d.classes)} classes{license}.{aside}"
     folds = data.asked.get("folds")
-    told = f", {d.split_note.rstrip('.')}" if d.split_note else ""
-    digest = f"; SHA-256 of the list of images and parts: {data.split_hash}" if data.split_hash else ""
+    note = f", {d.split_note.rstrip('.')}" if d.split_note else ""
+    digest = f"; SHA-256 of the list of images and splits: {data.split_hash}" if data.split_hash else ""
     splits = ", ".join(f"{d.total(split):,} for {use}" for split, use in _SPLITS)
     if folds:
         return [
             first,
-            f"Every image was tested once in {folds}-fold cross-validation (first fold: {splits}{told}{digest}).",
+            f"Every image was tested once in {folds}-fold cross-validation (first fold: {splits}{note}{digest}).",
         ]
-    return [first, f"They were split once ({splits}{told}{digest})."]
+    return [first, f"They were split once ({splits}{note}{digest})."]
 
 
 _SPLITS = (("train", "training"), ("val", "validation"), ("test", "testing"))
@@ -68,16 +68,16 @@ def _training(data: ReportData) -> list[str]:
         known = "; ".join(fact for fact in facts if fact)
         cite = " (Wightman 2019)" if data.environment.get("timm") else ""
         verb = "uses" if len(names) == 1 else "use"
-        lines.append(f"{listed(names)} {verb} the network {b.get('model')}{f' ({known})' if known else ''}{cite}.")
+        lines.append(f"{join_names(names)} {verb} the network {b.get('model')}{f' ({known})' if known else ''}{cite}.")
     tune = data.asked.get("trials")
-    tried = f" Of each strategy {tune} settings were tried." if tune else ""
+    tried = f" {tune} settings of each strategy were tried." if tune else ""
     lines.append(
-        "Epochs and all hyperparameters were chosen on the validation part; the test part was predicted once, at the "
+        "Epochs and all hyperparameters were chosen on the validation set; the test set was predicted once, at the "
         f"end.{tried}"
     )
     seed, seeds = data.asked.get("seed", 0), int(data.asked.get("n_seeds") or 1)
     many = (
-        f"Each strategy was trained with {seeds} seeds, beginning with {seed}." if seeds > 1 else f"The seed is {seed}."
+        f"Each strategy was trained with {seeds} seeds, starting with {seed}." if seeds > 1 else f"The seed is {seed}."
     )
     return [*lines, many]
 
@@ -89,7 +89,7 @@ def _statistics(data: ReportData) -> list[str]:
         "; means over seeds have bootstrap intervals." if over == "seeds" else "."
     )]  # fmt: skip
     if verdict and verdict.pairs:
-        test = "an exact sign-flip test of the sums over seeds, which with one seed is the test of McNemar 1947" if (
+        test = "an exact sign-flip test of the sums over seeds (with one seed: McNemar 1947)" if (
             over == "seeds") else "the exact test of McNemar 1947"  # fmt: skip
         lines.append(
             f"Strategies were compared on the same {verdict.images:,} test images by {test}, corrected for "
@@ -98,12 +98,12 @@ def _statistics(data: ReportData) -> list[str]:
         )
     if any(s.decision for s in data.finished):
         lines.append(
-            "Probabilities were calibrated on the validation part, those of logits by one temperature; the expected "
+            "Probabilities were calibrated on the validation set, logits with one temperature; the expected "
             f"calibration error has {BINS} bins of equal width (Guo et al. 2017)."
         )
     if data.curves:
         lines.append(
-            "Learning curves over labels are power laws fitted to the test error after training on nested subsets "
+            "Learning curves are power laws fitted to the test error after training on nested subsets "
             "(Hestness et al. 2017)."
         )
     return lines
@@ -112,5 +112,5 @@ def _statistics(data: ReportData) -> list[str]:
 def _software(data: ReportData) -> list[str]:
     versions = [f"{name} {data.environment[name]}" for name in VERSIONS if data.environment.get(name)]
     using = f" with {', '.join(versions)}" if versions else ""
-    device = ", ".join(f"{key} {plain(value)}" for key, value in data.device.items())
+    device = ", ".join(f"{key} {format_value(value)}" for key, value in data.device.items())
     return [f"Computed by topwork {data.version}{using}{f' ({device})' if device else ''}."]

@@ -1,4 +1,4 @@
-"""What tables of the report show, worked out of ``ReportData`` before any template sees it. Pure functions."""
+"""The content of the tables of the report. Pure functions of ``ReportData``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from topwork.report.gather import PerClass, ReportData, Scores, StrategyData
+from topwork.report.report_data import PerClass, ReportData, Scores, StrategyData
 
-MOST_CLASSES_IN_MATRIX = 30
-MOST_PAIRS = 15
-MOST_HARDEST = 10
+MAX_MATRIX_CLASSES = 30
+MAX_PAIRS = 15
+MAX_HARDEST = 10
 
-FIGURES = {
+METRIC_HEADINGS = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro-F1",
@@ -23,7 +23,7 @@ FIGURES = {
 
 
 @dataclass(frozen=True)
-class Bar:
+class IntervalBar:
     """An interval drawn in a table cell; positions in percent of the cell's width."""
 
     left: float
@@ -37,17 +37,17 @@ class Cell:
 
     images: int
     share: float
-    right: bool
+    correct: bool
 
     @property
     def shade(self) -> float:
-        """How deep it is coloured, in [0, 1]; a mistake by the square root, because small shares matter there."""
-        return self.share if self.right else self.share**0.5
+        """Depth of the colour, in [0, 1]; the square root for mistakes, where small shares matter."""
+        return self.share if self.correct else self.share**0.5
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A mistake that was made often: ``images`` of ``support`` images of ``label`` were taken for ``predicted``."""
+class ConfusedPair:
+    """A frequent mistake: ``images`` of ``support`` images of ``label`` were predicted as ``predicted``."""
 
     label: str
     predicted: str
@@ -57,20 +57,20 @@ class Pair:
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A class over all finished strategies: F1 by strategy name, and images in test."""
+    """A class over all finished strategies: F1 by strategy, and number of test images."""
 
     name: str
     images: int
     f1: dict[str, float | None]
 
 
-def figure_names(data: ReportData) -> dict[str, str]:
-    """The figures that at least one strategy has: key to column head, in the order of the table."""
-    found = {name for s in data.finished if s.test for name in s.test.figures}
-    return {name: head for name, head in FIGURES.items() if name in found}
+def metric_names(data: ReportData) -> dict[str, str]:
+    """The metrics that at least one strategy has: key to column heading, in the order of the table."""
+    found = {name for s in data.finished if s.test for name in s.test.metrics}
+    return {name: head for name, head in METRIC_HEADINGS.items() if name in found}
 
 
-def bars(strategies: Sequence[StrategyData]) -> dict[str, Bar]:
+def bars(strategies: Sequence[StrategyData]) -> dict[str, IntervalBar]:
     """Accuracy intervals of all strategies on one scale, by strategy name."""
     spans = {}
     for s in strategies:
@@ -82,14 +82,14 @@ def bars(strategies: Sequence[StrategyData]) -> dict[str, Bar]:
     start, end = min(low for low, _, _ in spans.values()), max(high for _, _, high in spans.values())
     scale = 94 / (end - start) if end > start else 0.0
     return {
-        name: Bar(3 + (low - start) * scale, (high - low) * scale, 3 + (value - start) * scale)
+        name: IntervalBar(3 + (low - start) * scale, (high - low) * scale, 3 + (value - start) * scale)
         for name, (low, value, high) in spans.items()
     }
 
 
 def matrix(scores: Scores) -> list[list[Cell]]:
     """The confusion matrix with each cell's share of its row; empty if there are too many classes to read it."""
-    if len(scores.confusion) > MOST_CLASSES_IN_MATRIX:
+    if len(scores.confusion) > MAX_MATRIX_CLASSES:
         return []
     return [
         [Cell(images, images / sum(row) if sum(row) else 0.0, i == j) for j, images in enumerate(row)]
@@ -97,16 +97,16 @@ def matrix(scores: Scores) -> list[list[Cell]]:
     ]
 
 
-def confused_pairs(scores: Scores, most: int = MOST_PAIRS) -> list[Pair]:
+def most_confused(scores: Scores, limit: int = MAX_PAIRS) -> list[ConfusedPair]:
     """The most frequent mistakes, most frequent first; ties in the order of the classes."""
     names = [row.name for row in scores.per_class]
     pairs = [
-        Pair(names[i], names[j], images, sum(row))
+        ConfusedPair(names[i], names[j], images, sum(row))
         for i, row in enumerate(scores.confusion)
         for j, images in enumerate(row)
         if i != j and images
     ]
-    return sorted(pairs, key=lambda pair: -pair.images)[:most]
+    return sorted(pairs, key=lambda pair: -pair.images)[:limit]
 
 
 def class_rows(strategies: Sequence[StrategyData]) -> list[ClassRow]:
@@ -123,13 +123,13 @@ def class_rows(strategies: Sequence[StrategyData]) -> list[ClassRow]:
     ]
 
 
-def hardest(rows: Sequence[ClassRow], most: int = MOST_HARDEST) -> list[ClassRow]:
+def hardest(rows: Sequence[ClassRow], limit: int = MAX_HARDEST) -> list[ClassRow]:
     """The classes with images whose mean F1 over the strategies is lowest, lowest first."""
     known = [(row, [value for value in row.f1.values() if value is not None]) for row in rows if row.images]
     means = [(sum(values) / len(values), row) for row, values in known if values]
-    return [row for _, row in sorted(means, key=lambda pair: pair[0])[:most]]
+    return [row for _, row in sorted(means, key=lambda pair: pair[0])[:limit]]
 
 
 def reasons(data: ReportData) -> list[tuple[str, int]]:
-    """Why images were set aside, and how many for each reason, most frequent first."""
+    """Why images were excluded, and how many for each reason, most frequent first."""
     return Counter(reason or "no reason given" for _, reason in data.data.set_aside).most_common()

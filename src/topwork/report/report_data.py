@@ -1,7 +1,7 @@
 """The files of a run or comparison folder -> ``ReportData``. Reads files only; renders nothing.
 
-Apart from ``run.json`` every file may be missing and every key of a JSON file too: a comparison that is still under way
-has a report as well.
+Every file except ``run.json`` may be missing, and so may every key of a JSON file: an unfinished comparison has a
+report, too.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from topwork.core.artifacts import EpochRecord, Predictions, RunInfo
 from topwork.core.errors import CorruptFile
 from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
-from topwork.report.differences import disagreements
-from topwork.report.judge import judge_folder
+from topwork.report.folder_evaluation import evaluate_folder
+from topwork.report.strategy_differences import disagreements
 
-WORST = 12
+MAX_ERRORS = 12
 THUMBNAILS = "thumbnails"
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure with the ends of its 95 % interval; None where it is not defined."""
+class Metric:
+    """A metric with its 95 % interval; None where it is undefined."""
 
     value: float | None
     low: float | None = None
@@ -37,7 +37,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class PerClass:
-    """One class of one strategy: images in the part, and fractions in [0, 1] or None."""
+    """One class of one strategy: images in the split, and fractions in [0, 1] or None."""
 
     name: str
     images: int
@@ -48,7 +48,7 @@ class PerClass:
 
 @dataclass(frozen=True)
 class Scores:
-    """What ``evaluation.evaluate`` said about one part.
+    """The result of ``evaluation.evaluate`` on one split.
 
     Attributes:
         images: N.
@@ -58,33 +58,33 @@ class Scores:
     """
 
     images: int
-    figures: Mapping[str, Figure]
+    metrics: Mapping[str, Metric]
     per_class: tuple[PerClass, ...]
     confusion: tuple[tuple[int, ...], ...]
 
     @property
-    def accuracy(self) -> Figure:
-        """Share of right images."""
-        return self.figures.get("accuracy", Figure(None))
+    def accuracy(self) -> Metric:
+        """Share of correct predictions."""
+        return self.metrics.get("accuracy", Metric(None))
 
 
 @dataclass(frozen=True)
-class WorstError:
-    """A wrong image: its id, its class, the class predicted instead and the probability of that, in [0, 1].
+class ConfidentError:
+    """A misclassified image: its id, class, predicted class and the probability of that class, in [0, 1].
 
-    ``picture`` is a ``data:`` address of a JPEG, or empty.
+    ``thumbnail`` is a ``data:`` URL of a JPEG, or empty.
     """
 
     id: str
     label: str
     predicted: str
     probability: float
-    picture: str = ""
+    thumbnail: str = ""
 
 
 @dataclass(frozen=True)
 class StrategyData:
-    """One strategy of the folder; ``test`` is None as long as it has not finished."""
+    """One strategy of the folder; ``test`` is None until it has finished."""
 
     name: str
     status: str
@@ -95,12 +95,12 @@ class StrategyData:
     decision: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     history: tuple[EpochRecord, ...] = ()
-    worst: tuple[WorstError, ...] = ()
+    errors: tuple[ConfidentError, ...] = ()
 
 
 @dataclass(frozen=True)
-class DataAccount:
-    """What is known about the images; the fields are those of ``details["data"]`` in ``run.json``."""
+class DatasetSummary:
+    """The images of the data set; the fields are those of ``details["data"]`` in ``run.json``."""
 
     name: str
     images: int
@@ -118,26 +118,26 @@ class DataAccount:
         return tuple(sorted({name for split in self.counts.values() for name in split}))
 
     def total(self, split: str) -> int:
-        """Images of a part."""
+        """Number of images of a split."""
         return sum(self.counts.get(split, {}).values())
 
     @property
-    def majority(self) -> float | None:
-        """Accuracy on test of always answering its most frequent class; None if nothing is known about test."""
+    def majority_share(self) -> float | None:
+        """Test accuracy of always predicting its most frequent class; None if the counts are unknown."""
         test = self.counts.get("test", {})
         return max(test.values()) / sum(test.values()) if sum(test.values()) else None
 
 
 @dataclass(frozen=True)
 class ReportData:
-    """All that a report says, before any of it is turned into text.
+    """The content of a report, before it is rendered.
 
     Attributes:
         asked: What the command asked for; keys as in ``config.toml``, and ``n_seeds``, ``folds``, ``trials``.
         split_hash: SHA-256 of ``split.csv``, or empty.
-        predictions: Those on test, by strategy: of the first seed, or of all folds together.
-        curves: Over labels.
-        pictures: Image id to the ``data:`` address of a JPEG, of images on which the strategies disagree.
+        predictions: On the test set by strategy: of the first seed, or of all folds together.
+        curves: Learning curves.
+        thumbnails: ``data:`` URLs of JPEGs by image id, of images on which the strategies disagree.
     """
 
     kind: str
@@ -146,7 +146,7 @@ class ReportData:
     status: str
     command: str
     version: str
-    data: DataAccount
+    data: DatasetSummary
     backbone: Mapping[str, Any]
     device: Mapping[str, Any]
     strategies: tuple[StrategyData, ...]
@@ -157,22 +157,22 @@ class ReportData:
     curves: tuple[Curve, ...] = ()
     asked: Mapping[str, Any] = field(default_factory=dict)
     split_hash: str = ""
-    pictures: Mapping[str, str] = field(default_factory=dict)
+    thumbnails: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def finished(self) -> tuple[StrategyData, ...]:
-        """The strategies that have figures of test."""
+        """The strategies that have test metrics."""
         return tuple(strategy for strategy in self.strategies if strategy.test)
 
 
-def gather(folder: Path) -> ReportData:
+def read_report_data(folder: Path) -> ReportData:
     """Read a run or comparison folder.
 
     Args:
-        folder: Has a ``run.json``. A comparison has one run folder per strategy, named after it.
+        folder: Contains ``run.json``; a comparison has one run folder per strategy, named after it.
 
     Returns:
-        The content of its report. A strategy without ``metrics.json`` has no scores.
+        A strategy without ``metrics.json`` has no scores.
 
     Raises:
         DataError: The folder has no ``run.json``, or one of a newer format.
@@ -181,12 +181,12 @@ def gather(folder: Path) -> ReportData:
     info = artifacts.read_run_info(folder)
     details = info.details
     if info.kind == "comparison":
-        strategies = tuple(_strategy(_inside(folder, name), name, "waiting") for name in info.strategies)
+        strategies = tuple(_strategy(_checked_subfolder(folder, name), name, "waiting") for name in info.strategies)
     else:
         name = info.strategies[0] if info.strategies else info.name
         strategies = (_strategy(folder, name, info.status),)
     config, environment = folder / "config.toml", folder / "environment.json"
-    judged = judge_folder(folder)
+    evaluation = evaluate_folder(folder)
     return ReportData(
         kind=info.kind,
         name=info.name,
@@ -194,37 +194,37 @@ def gather(folder: Path) -> ReportData:
         status=info.status,
         command=str(details.get("command") or ""),
         version=str(details.get("topwork") or ""),
-        data=_data_account(folder, info),
+        data=_dataset_summary(folder, info),
         backbone=details.get("backbone") or {},
         device=details.get("device") or {},
         strategies=strategies,
         config=config.read_text("utf-8", "surrogateescape") if config.is_file() else "",
         environment=storage.read_json(environment) if environment.is_file() else {},
-        verdict=judged.verdict,
-        predictions=judged.predictions,
-        curves=judged.curves,
+        verdict=evaluation.verdict,
+        predictions=evaluation.predictions,
+        curves=evaluation.curves,
         asked=details.get("asked") or {},
         split_hash=storage.sha256_file(folder / "split.csv") if (folder / "split.csv").is_file() else "",
-        pictures=_pictures(folder, info.strategies, [d.id for d in disagreements(judged.predictions)]),
+        thumbnails=_thumbnails(folder, info.strategies, [d.id for d in disagreements(evaluation.predictions)]),
     )
 
 
-def worst_errors(predictions: Predictions, most: int = WORST) -> list[WorstError]:
-    """The wrong images with the highest probability of the wrong class, worst first; ties in the order of ids."""
+def most_confident_errors(predictions: Predictions, limit: int = MAX_ERRORS) -> list[ConfidentError]:
+    """The misclassified images with the highest probability of the wrong class, highest first; ties by id."""
     predicted = predictions.predicted
-    wrong = np.flatnonzero(predicted != predictions.labels)
-    certainty = np.nan_to_num(predictions.probabilities[np.arange(len(predicted)), predicted])
-    order = sorted(wrong.tolist(), key=lambda i: (-certainty[i], predictions.ids[i]))[:most]
+    incorrect = np.flatnonzero(predicted != predictions.labels)
+    confidence = np.nan_to_num(predictions.probabilities[np.arange(len(predicted)), predicted])
+    order = sorted(incorrect.tolist(), key=lambda i: (-confidence[i], predictions.ids[i]))[:limit]
     names = predictions.classes
     return [
-        WorstError(predictions.ids[i], names[predictions.labels[i]], names[predicted[i]], float(certainty[i]))
+        ConfidentError(predictions.ids[i], names[predictions.labels[i]], names[predicted[i]], float(confidence[i]))
         for i in order
     ]
 
 
-def _inside(folder: Path, name: str) -> Path:
+def _checked_subfolder(folder: Path, name: str) -> Path:
     if Path(name).name != name or name in {".", ".."}:
-        raise CorruptFile(f"{folder / 'run.json'} names a strategy {name!r}, which is not a folder in it. Restore it.")
+        raise CorruptFile(f"{folder / 'run.json'} names a strategy {name!r} that has no folder here. Restore the file.")
     return folder / name
 
 
@@ -245,15 +245,15 @@ def _strategy(folder: Path, name: str, status: str) -> StrategyData:
         decision=metrics.get("decision") or {},
         notes=tuple(metrics.get("notes") or ()),
         history=history,
-        worst=_worst(folder),
+        errors=_errors(folder),
     )
 
 
 def _scores(value: Mapping[str, Any] | None) -> Scores | None:
     if not value:
         return None
-    figures = {
-        name: Figure(entry.get("value"), entry.get("low"), entry.get("high"))
+    metrics = {
+        name: Metric(entry.get("value"), entry.get("low"), entry.get("high"))
         for name, entry in value.items()
         if isinstance(entry, dict) and "value" in entry
     }
@@ -261,48 +261,49 @@ def _scores(value: Mapping[str, Any] | None) -> Scores | None:
         PerClass(row["class"], row.get("images", 0), row.get("precision"), row.get("recall"), row.get("f1"))
         for row in value.get("per_class") or ()
     )
-    return Scores(value.get("images", 0), figures, rows, tuple(tuple(row) for row in value.get("confusion") or ()))
+    return Scores(value.get("images", 0), metrics, rows, tuple(tuple(row) for row in value.get("confusion") or ()))
 
 
-def _worst(folder: Path) -> tuple[WorstError, ...]:
+def _errors(folder: Path) -> tuple[ConfidentError, ...]:
     path, index = folder / "predictions.csv", folder / THUMBNAILS / "index.json"
     if not path.is_file():
         return ()
     files: dict[str, str] = storage.read_json(index) if index.is_file() else {}
-    errors = worst_errors(artifacts.read_predictions(path))
+    errors = most_confident_errors(artifacts.read_predictions(path))
     return tuple(
-        WorstError(e.id, e.label, e.predicted, e.probability, _picture(folder, files.get(e.id, ""))) for e in errors
+        ConfidentError(e.id, e.label, e.predicted, e.probability, _thumbnail(folder, files.get(e.id, "")))
+        for e in errors
     )
 
 
-def _picture(folder: Path, name: str) -> str:
-    # A run folder may come from someone else: its index must not reach for files outside of it.
+def _thumbnail(folder: Path, name: str) -> str:
+    # A run folder may come from someone else: its index must not name files outside the folder.
     if not name or Path(name).name != name or not (folder / THUMBNAILS / name).is_file():
         return ""
     data = (folder / THUMBNAILS / name).read_bytes()
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data.startswith(b"\xff\xd8\xff") else ""
 
 
-def _pictures(folder: Path, names: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
-    """Pictures that lie in the folder or in one of its runs, by image id."""
+def _thumbnails(folder: Path, names: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
+    """Thumbnails in the folder or in one of its runs, by image id."""
     found: dict[str, str] = {}
-    for place in (folder, *(_inside(folder, name) for name in names)):
-        path = place / THUMBNAILS / "index.json"
+    for run in (folder, *(_checked_subfolder(folder, name) for name in names)):
+        path = run / THUMBNAILS / "index.json"
         files: dict[str, str] = storage.read_json(path) if path.is_file() else {}
         for image in ids:
             if image in files and not found.get(image):
-                found[image] = _picture(place, files[image])
+                found[image] = _thumbnail(run, files[image])
     return found
 
 
-def _data_account(folder: Path, info: RunInfo) -> DataAccount:
+def _dataset_summary(folder: Path, info: RunInfo) -> DatasetSummary:
     data = info.details.get("data") or {}
     counts = data.get("counts") or {}
     set_aside = data.get("set_aside")
     if set_aside is None and (folder / "manifest.csv").is_file():
         rows = artifacts.read_manifest_rows(folder / "manifest.csv")
         set_aside = [{"id": row.id, "reason": row.reason} for row in rows if row.status != "used"]
-    return DataAccount(
+    return DatasetSummary(
         name=str(data.get("name") or info.name),
         images=data.get("images") or sum(sum(split.values()) for split in counts.values()),
         counts=counts,

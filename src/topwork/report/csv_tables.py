@@ -1,4 +1,4 @@
-"""The numbers behind every figure of the report as tables, written to ``figures/*.csv``. Pure but for ``write``."""
+"""The numbers behind every chart of the report as tables, written to ``tables/*.csv``. Pure except for ``write``."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from topwork.core import storage
-from topwork.report.compared import by_class, calibrated
-from topwork.report.differences import disagreements
-from topwork.report.gather import ReportData
+from topwork.report.comparison_views import by_class, calibration_views
+from topwork.report.report_data import ReportData
+from topwork.report.strategy_differences import disagreements
 
-FOLDER = "figures"
+FOLDER = "tables"
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
 def tables(data: ReportData) -> dict[str, Table]:
-    """Name to columns and rows, of the tables that have rows. Fractions are in [0, 1]."""
+    """Columns and rows by table name, without empty tables. Fractions are in [0, 1]."""
     found = {name: (columns, list(rows(data))) for name, (columns, rows) in _TABLES.items()}
     return {name: table for name, table in found.items() if table[1]}
 
 
 def write(folder: Path, found: dict[str, Table]) -> None:
-    """Write the tables as CSV files into ``figures/`` of a run or comparison folder.
+    """Write the tables as CSV files into ``tables/`` of a run or comparison folder.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -37,7 +37,7 @@ Rows = Iterable[tuple[Any, ...]]
 def _results(data: ReportData) -> Rows:
     for s in data.finished:
         assert s.test
-        for name, figure in s.test.figures.items():
+        for name, figure in s.test.metrics.items():
             yield s.name, name, figure.value, figure.low, figure.high, s.test.images
 
 
@@ -47,37 +47,37 @@ def _costs(data: ReportData) -> Rows:
 
 def _repeats(data: ReportData) -> Rows:
     if data.verdict and data.verdict.repeats[0]:
-        for s in data.verdict.standings:
-            yield from ((s.name, number, accuracy) for number, accuracy in enumerate(s.by_seed))
+        for s in data.verdict.results:
+            yield from ((s.name, number, accuracy) for number, accuracy in enumerate(s.by_repeat))
 
 
 def _pairs(data: ReportData) -> Rows:
     for p in data.verdict.pairs if data.verdict else ():
         yield (
-            p.first, p.second, p.difference, p.low, p.high, p.only_first, p.only_second, p.p, p.p_holm, p.detectable,
-            int(p.apart),
+            p.first, p.second, p.difference, p.low, p.high, p.only_first_correct, p.only_second_correct, p.p, p.p_holm,
+            p.minimum_detectable_difference, int(p.significant),
         )  # fmt: skip
 
 
 def _reliability(data: ReportData) -> Rows:
-    for c in calibrated(data):
+    for c in calibration_views(data):
         b = c.bins
         for row in zip(b.low, b.high, b.images, b.confidence, b.accuracy, strict=True):
             yield c.name, *(x.item() for x in row)
 
 
 def _coverage(data: ReportData) -> Rows:
-    for c in calibrated(data):
+    for c in calibration_views(data):
         yield from ((c.name, x.item(), y.item()) for x, y in zip(c.coverage, c.accuracy, strict=True))
 
 
-def _labels(data: ReportData) -> Rows:
+def _learning_curves(data: ReportData) -> Rows:
     for curve in data.curves:
         for draw, errors in enumerate(curve.errors):
             yield from ((curve.name, "measured", n.item(), draw, e.item(), None, None) for n, e in zip(
                 curve.sizes, errors, strict=True))  # fmt: skip
         for n, e, low, high in zip(curve.grid, curve.error(curve.grid), curve.low, curve.high, strict=True):
-            yield curve.name, "law", n.item(), None, e.item(), low.item(), high.item()
+            yield curve.name, "fitted", n.item(), None, e.item(), low.item(), high.item()
 
 
 def _epochs(data: ReportData) -> Rows:
@@ -93,7 +93,10 @@ def _classes(data: ReportData) -> Rows:
 
 def _class_differences(data: ReportData) -> Rows:
     for d in by_class(data):
-        yield from ((d.first, d.second, c.name, c.images, c.only_first, c.only_second, c.p_holm) for c in d.classes)
+        yield from (
+            (d.first, d.second, c.name, c.images, c.only_first_correct, c.only_second_correct, c.p_holm)
+            for c in d.classes
+        )
 
 
 def _confusion(data: ReportData) -> Rows:
@@ -106,26 +109,27 @@ def _confusion(data: ReportData) -> Rows:
 
 def _disagreements(data: ReportData) -> Rows:
     for d in disagreements(data.predictions, None):
-        yield from ((d.id, d.label, a.strategy, a.predicted, a.probability, int(a.right)) for a in d.answers)
+        yield from ((d.id, d.label, a.strategy, a.predicted, a.probability, int(a.correct)) for a in d.answers)
 
 
 _TABLES: dict[str, tuple[tuple[str, ...], Callable[[ReportData], Rows]]] = {
-    "results": (("strategy", "figure", "value", "low", "high", "images"), _results),
+    "results": (("strategy", "metric", "value", "low", "high", "images"), _results),
     "costs": (("strategy", "cost", "value"), _costs),
     "repeats": (("strategy", "repeat", "accuracy"), _repeats),
     "pairs": (
-        ("first", "second", "difference", "low", "high", "only_first", "only_second", "p", "p_holm", "detectable",
-         "apart"),
+        ("first", "second", "difference", "low", "high", "only_first_correct", "only_second_correct", "p",
+         "p_holm", "minimum_detectable_difference", "significant"),
         _pairs,
     ),
     "reliability": (("strategy", "low", "high", "images", "confidence", "accuracy"), _reliability),
     "coverage": (("strategy", "coverage", "accuracy"), _coverage),
-    "labels": (("strategy", "kind", "images", "draw", "error", "low", "high"), _labels),
+    "learning-curves": (("strategy", "kind", "images", "draw", "error", "low", "high"), _learning_curves),
     "epochs": (("strategy", "epoch", "train_loss", "val_loss", "val_accuracy", "best"), _epochs),
     "classes": (("strategy", "class", "images", "precision", "recall", "f1"), _classes),
     "class-differences": (
-        ("first", "second", "class", "images", "only_first", "only_second", "p_holm"), _class_differences,
+        ("first", "second", "class", "images", "only_first_correct", "only_second_correct", "p_holm"),
+        _class_differences,
     ),
     "confusion": (("strategy", "true", "predicted", "images"), _confusion),
-    "disagreements": (("image", "label", "strategy", "predicted", "probability", "right"), _disagreements),
+    "disagreements": (("image", "label", "strategy", "predicted", "probability", "correct"), _disagreements),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A comparison folder -> its verdict: reads predictions and costs of all runs in it, those of seeds and folds too."""
+"""A run or comparison folder -> its verdict, from the predictions and costs of all runs, including seeds and folds."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from topwork.core import artifacts, storage
 from topwork.core.artifacts import Predictions
 from topwork.core.seeds import derive_seed
-from topwork.evaluation.learning_curve import Curve, learning_curve
-from topwork.evaluation.verdict import Outcome, Verdict, judge
+from topwork.evaluation.learning_curve import Curve, fit_learning_curve
+from topwork.evaluation.verdict import Outcome, Verdict, compare_strategies
 
 REPEATS = "repeats"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The predictions that a verdict is about, and the verdict.
+class FolderEvaluation:
+    """The evaluation of a folder.
 
     Attributes:
-        predictions: Strategy name to what it said about the test images: of the first seed, or of all folds together.
-        verdict: On them; None if no strategy has finished.
-        curves: Over labels.
+        predictions: On the test images by strategy: of the first seed, or of all folds together.
+        verdict: None if no strategy has finished.
+        curves: Learning curves.
     """
 
     predictions: dict[str, Predictions]
@@ -33,10 +33,10 @@ class Judged:
     curves: tuple[Curve, ...] = ()
 
 
-def judge_folder(folder: Path) -> Judged:
-    """Judge what has finished in a run or comparison folder.
+def evaluate_folder(folder: Path) -> FolderEvaluation:
+    """Evaluate what has finished in a run or comparison folder.
 
-    Seeds that not all strategies have finished are left out; so are folds.
+    Seeds and folds that not all strategies have finished are ignored.
 
     Args:
         folder: Has a ``run.json``.
@@ -50,34 +50,40 @@ def judge_folder(folder: Path) -> Judged:
         runs = {info.strategies[0]: [folder]} if info.strategies else {}
     else:
         runs = {name: [path / name for path in (folder, *repeat_folders(folder))] for name in info.strategies}
-    read = {name: [_read(path) for path in paths] for name, paths in runs.items()}
-    read = {name: found for name, found in read.items() if found and found[0] is not None}
-    if not read:
-        return Judged({}, None)
-    rounds = [r for r in range(len(next(iter(read.values())))) if all(found[r] is not None for found in read.values())]
-    kept: dict[str, list[Predictions]] = {name: [_present(found[r]) for r in rounds] for name, found in read.items()}
+    all_predictions = {name: [_read(path) for path in paths] for name, paths in runs.items()}
+    all_predictions = {name: found for name, found in all_predictions.items() if found and found[0] is not None}
+    if not all_predictions:
+        return FolderEvaluation({}, None)
+    rounds = [
+        r
+        for r in range(len(next(iter(all_predictions.values()))))
+        if all(found[r] is not None for found in all_predictions.values())
+    ]
+    complete: dict[str, list[Predictions]] = {
+        name: [_require(found[r]) for r in rounds] for name, found in all_predictions.items()
+    }
     seed = derive_seed(int(asked.get("seed", 0)), "verdict")
-    costs = {name: _costs(paths[0]) for name, paths in runs.items() if name in kept}
+    costs = {name: _costs(paths[0]) for name, paths in runs.items() if name in complete}
     if asked.get("folds"):
-        return _of_folds(kept, costs, seed)
-    first = {name: found[0] for name, found in kept.items()}
+        return _of_folds(complete, costs, seed)
+    first = {name: found[0] for name, found in complete.items()}
     same = {p.ids for p in first.values()}
-    if len(same) > 1:  # runs of different splits that someone put together: nothing to compare
-        return Judged(first, None)
-    outcomes = [Outcome(name, np.stack([_right(p) for p in found]), costs[name]) for name, found in kept.items()]
+    if len(same) > 1:  # runs with different splits cannot be compared
+        return FolderEvaluation(first, None)
+    outcomes = [Outcome(name, np.stack([_correct(p) for p in found]), costs[name]) for name, found in complete.items()]
     labels = next(iter(first.values())).labels
     curves = read_curves(folder, [name for name in info.strategies if name in first], labels, seed)
-    return Judged(first, judge(outcomes, labels, seed, gains=[c.gain for c in curves]), curves)
+    return FolderEvaluation(first, compare_strategies(outcomes, labels, seed, gains=[c.gain for c in curves]), curves)
 
 
 def read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: int) -> tuple[Curve, ...]:
-    """The learning curves in ``learning_curves/``, of the draws and sizes that are complete.
+    """The learning curves of a comparison folder, from its complete draws.
 
     Args:
-        folder: Of a comparison.
-        names: Of its strategies.
+        folder: Comparison folder.
+        names: Strategies.
         labels: True classes of the test images, int (N,).
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     curves = []
     for name in names:
@@ -93,27 +99,27 @@ def read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: in
         for draw, one in enumerate(whole):
             for step, size in enumerate(sizes):
                 wrong[draw, step, one[str(size)]] = True
-        curves.append(learning_curve(name, np.array(sizes), wrong, labels, np.random.default_rng(seed)))
+        curves.append(fit_learning_curve(name, np.array(sizes), wrong, labels, np.random.default_rng(seed)))
     return tuple(curves)
 
 
 def repeat_folders(folder: Path) -> list[Path]:
-    """The folders of further seeds or folds, in their order."""
+    """The folders of additional seeds or folds, in order."""
     found = [path for path in (folder / REPEATS).glob("*-*") if path.name.rpartition("-")[2].isdigit()]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def _of_folds(kept: dict[str, list[Predictions]], costs: dict[str, Any], seed: int) -> Judged:
-    pooled = {name: pool(found) for name, found in kept.items()}
-    sizes = [len(p.ids) for p in next(iter(kept.values()))]
+def _of_folds(complete: dict[str, list[Predictions]], costs: dict[str, Any], seed: int) -> FolderEvaluation:
+    pooled = {name: concatenate_folds(found) for name, found in complete.items()}
+    sizes = [len(p.ids) for p in next(iter(complete.values()))]
     folds = np.repeat(np.arange(len(sizes)), sizes)
-    outcomes = [Outcome(name, _right(p)[None], costs[name]) for name, p in pooled.items()]
+    outcomes = [Outcome(name, _correct(p)[None], costs[name]) for name, p in pooled.items()]
     labels = next(iter(pooled.values())).labels
-    return Judged(pooled, judge(outcomes, labels, seed, folds))
+    return FolderEvaluation(pooled, compare_strategies(outcomes, labels, seed, folds))
 
 
-def pool(parts: list[Predictions]) -> Predictions:
-    """Predictions on different images by networks of one kind, one after the other."""
+def concatenate_folds(parts: list[Predictions]) -> Predictions:
+    """Concatenate the predictions of several folds."""
     first = parts[0]
     return Predictions(
         tuple(image for part in parts for image in part.ids),
@@ -130,12 +136,12 @@ def _read(run: Path) -> Predictions | None:
     return artifacts.read_predictions(run / "predictions.csv") if done else None
 
 
-def _present(predictions: Predictions | None) -> Predictions:
+def _require(predictions: Predictions | None) -> Predictions:
     assert predictions is not None
     return predictions
 
 
-def _right(predictions: Predictions) -> np.ndarray:
+def _correct(predictions: Predictions) -> np.ndarray:
     return predictions.predicted == predictions.labels
 
 

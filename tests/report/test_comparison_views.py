@@ -16,29 +16,29 @@ from sklearn.calibration import calibration_curve
 from topwork.core import storage
 from topwork.core.artifacts import Predictions, RunInfo, read_predictions, read_run_info
 from topwork.evaluation.calibration import BINS
-from topwork.evaluation.learning_curve import sizes
-from topwork.report.compared import most_different
-from topwork.report.differences import class_differences, disagreements
-from topwork.report.gather import gather
-from topwork.report.methods import methods, references
+from topwork.evaluation.learning_curve import subset_sizes
+from topwork.report.comparison_views import most_different
+from topwork.report.methods_text import methods, references
 from topwork.report.render import write_report
+from topwork.report.report_data import read_report_data
+from topwork.report.strategy_differences import class_differences, disagreements
 from topwork.report.thumbnails import write_disagreements
 
 Comparison = Callable[..., Path]
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / "figures" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+    with (folder / "tables" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def test_every_link_leads_to_a_file_with_rows_and_every_file_is_linked(comparison: Comparison) -> None:
     folder = comparison()
     html = write_report(folder).read_text("utf-8")
-    files = {path.name for path in (folder / "figures").glob("*.csv")}
+    files = {path.name for path in (folder / "tables").glob("*.csv")}
     assert files >= {"results.csv", "pairs.csv", "costs.csv", "reliability.csv", "coverage.csv", "epochs.csv"}
     for name in files:
-        assert f'href="figures/{name}"' in html
+        assert f'href="tables/{name}"' in html
         assert table(folder, name.removesuffix(".csv"))
     assert html.count('class="csv"') == len(files) + 1  # and verdict.json
 
@@ -50,15 +50,15 @@ def test_the_verdict_is_a_file_that_says_what_the_page_says(comparison: Comparis
     assert len(verdict["pairs"]) == 6
     assert verdict["sentences"][0].replace("'", "&#39;") in html
     assert [row["p_holm"] for row in table(folder, "pairs")] == [str(p["p_holm"]) for p in verdict["pairs"]]
-    assert html.count("be told apart</small>") == 2 * sum(not p["apart"] for p in verdict["pairs"])
+    assert html.count("no significant difference</small>") == 2 * sum(not p["significant"] for p in verdict["pairs"])
 
 
 def test_reliability_is_that_of_scikit_learn(comparison: Comparison) -> None:
     folder = comparison(images=300)
     write_report(folder)
     found = read_predictions(folder / "mlp" / "predictions.csv")
-    right = found.predicted == found.labels
-    share, mean = calibration_curve(right, found.probabilities.max(axis=1), n_bins=BINS)
+    correct = found.predicted == found.labels
+    share, mean = calibration_curve(correct, found.probabilities.max(axis=1), n_bins=BINS)
     rows = [row for row in table(folder, "reliability") if row["strategy"] == "mlp"]
     assert [float(row["accuracy"]) for row in rows] == pytest.approx(share)
     assert [float(row["confidence"]) for row in rows] == pytest.approx(mean)
@@ -75,9 +75,12 @@ def test_classes_gained_and_lost_are_counted_and_tested() -> None:
     better = predictions(*[0] * 10, *[1] * 7, *[0] * 3)
     worse = predictions(*[1] * 9, 0, *[1] * 10)
     found = class_differences({"x": better, "y": worse}, "x", "y")
-    assert [(c.name, c.net, c.only_first, c.only_second) for c in found.classes] == [("a", 9, 9, 0), ("b", -3, 0, 3)]
+    assert [(c.name, c.net, c.only_first_correct, c.only_second_correct) for c in found.classes] == [
+        ("a", 9, 9, 0),
+        ("b", -3, 0, 3),
+    ]
     assert found.classes[0].p_holm == pytest.approx(2 * binomtest(0, 9).pvalue)
-    assert [c.proven for c in found.classes] == [True, False]
+    assert [c.significant for c in found.classes] == [True, False]
     assert [c.name for c in found.gains] == ["a"]
     assert [c.name for c in found.losses] == ["b"]
 
@@ -93,26 +96,26 @@ def test_the_classes_that_differ_most_stand_first() -> None:
 def test_images_on_which_strategies_disagree_are_those_that_not_all_get_right() -> None:
     found = disagreements({"x": predictions(*[0] * 10, *[1] * 8, 0, 0), "y": predictions(*[0] * 10, *[1] * 9, 0)})
     assert [(d.id, d.label) for d in found] == [("18", "b")]
-    assert [(a.strategy, a.right) for a in found[0].answers] == [("x", False), ("y", True)]
+    assert [(a.strategy, a.correct) for a in found[0].answers] == [("x", False), ("y", True)]
     assert disagreements({"x": predictions(*[0] * 20)}) == []
 
 
 def test_disagreements_have_pictures(comparison: Comparison) -> None:
     folder = comparison()
     write_disagreements(folder, lambda _: Image.new("RGB", (300, 200), "teal"))
-    data = gather(folder)
+    data = read_report_data(folder)
     wanted = [d.id for d in disagreements(data.predictions)]
     assert wanted
-    assert all(data.pictures[image].startswith("data:image/jpeg") for image in wanted)
+    assert all(data.thumbnails[image].startswith("data:image/jpeg") for image in wanted)
 
 
 def test_the_curve_over_labels_is_drawn_from_its_files(comparison: Comparison) -> None:
     folder = comparison()
-    wrong = {str(n): list(range(30 - 2 * i)) for i, n in enumerate(sizes(180, 2))}
+    wrong = {str(n): list(range(30 - 2 * i)) for i, n in enumerate(subset_sizes(180, 2))}
     storage.write_json(folder / "learning_curves" / "svm-0.json", {"strategy": "svm", "draw": 0, "wrong": wrong})
     html = write_report(folder).read_text("utf-8")
     assert '<section id="labels">' in html
-    rows = table(folder, "labels")
+    rows = table(folder, "learning-curves")
     measured = [float(row["error"]) for row in rows if row["kind"] == "measured"]
     assert measured == pytest.approx([len(found) / 60 for found in wrong.values()])
     assert max(float(row["images"]) for row in rows) == pytest.approx(360)
@@ -123,11 +126,11 @@ def test_the_methods_say_how_it_was_done(comparison: Comparison) -> None:
     info = read_run_info(folder)
     asked = {"asked": {"seed": 3, "n_seeds": 4, "trials": 7}}
     RunInfo(info.kind, info.name, info.created, info.status, info.strategies, info.details | asked).write(folder)
-    data = gather(folder)
+    data = read_report_data(folder)
     text = " ".join(methods(data))
     for words in (
-        "elpv", "CC BY-NC-SA 4.0", storage.sha256_file(folder / "split.csv"), "trained with 4 seeds, beginning with 3",
-        "7 settings were tried", "McNemar 1947", "6 pairs (Holm 1979)", "topwork 0.1.0", "numpy 2.4.6",
+        "elpv", "CC BY-NC-SA 4.0", storage.sha256_file(folder / "split.csv"), "trained with 4 seeds, starting with 3",
+        "7 settings of each strategy were tried", "McNemar 1947", "6 pairs (Holm 1979)", "topwork 0.1.0", "numpy 2.4.6",
     ):  # fmt: skip
         assert words in text, words
     assert any(entry.startswith("McNemar, Q. (1947)") for entry in references(data))

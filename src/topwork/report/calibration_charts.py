@@ -1,4 +1,4 @@
-"""Charts of calibration and of learning curves over labels, in the manner of ``charts``."""
+"""Charts of calibration and of learning curves, in the style of ``charts``."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from topwork.evaluation.intervals import wilson
 from topwork.evaluation.learning_curve import Curve
 from topwork.report.charts import MUTED, SERIES, svg
-from topwork.report.compared import Calibrated
-from topwork.report.words import SPACE, percent, percent_interval
+from topwork.report.comparison_views import CalibrationView
+from topwork.report.formatting import NBSP, percent, percent_interval
 
-MARKERS = "os^Dvp"  # so that nothing is told by colour alone; the page's swatches have the same shapes
+MARKERS = "os^Dvp"  # nothing depends on colour alone; the page's swatches have the same shapes
 
 
-def reliability_chart(c: Calibrated) -> str:
+def reliability_chart(c: CalibrationView) -> str:
     """Accuracy against confidence in bins, with Wilson intervals, as an ``<svg>`` element."""
 
     def draw(figure: Figure) -> None:
         axes, colour = figure.add_subplot(), SERIES[c.series % len(SERIES)]
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
-        for x, right, images in zip(c.bins.confidence, c.bins.right, c.bins.images, strict=True):
-            low, high = wilson(int(right), int(images))
+        for x, correct, images in zip(c.bins.confidence, c.bins.correct, c.bins.images, strict=True):
+            low, high = wilson(int(correct), int(images))
             axes.plot([100 * x] * 2, [100 * low, 100 * high], color=colour, linewidth=1.6)
         axes.plot(100 * c.bins.confidence, 100 * c.bins.accuracy, "o", color=colour, markersize=5)
         axes.set_xlim(100 * min(0.5, float(c.bins.low[0])) - 1, 101)
         axes.set_ylim(-2, 102)
         axes.set_xlabel("confidence, %")
-        axes.set_ylabel("accuracy on test, %")
+        axes.set_ylabel("accuracy on the test set, %")
 
-    told = f"expected calibration error {percent(c.error.value)}, 95{SPACE}% interval {percent_interval(c.error)}"
-    return svg(f"reliability-{c.name}", (3.4, 2.6), draw, f"Accuracy of {c.name} against its confidence: {told}.")
+    description = f"expected calibration error {percent(c.ece.value)}, 95{NBSP}% interval {percent_interval(c.ece)}"
+    return svg(
+        f"reliability-{c.name}", (3.4, 2.6), draw, f"Accuracy of {c.name} against its confidence: {description}."
+    )
 
 
-def coverage_chart(found: Sequence[Calibrated]) -> str:
-    """Accuracy of what is answered against the share that is answered; empty if there is nothing to draw."""
+def coverage_chart(found: Sequence[CalibrationView]) -> str:
+    """Accuracy against coverage of selective prediction; empty if there is nothing to draw."""
     if not found:
         return ""
 
@@ -45,22 +47,26 @@ def coverage_chart(found: Sequence[Calibrated]) -> str:
         for c in found:
             colour, marker = SERIES[c.series % len(SERIES)], MARKERS[c.series % len(MARKERS)]
             axes.plot(100 * c.coverage, 100 * c.accuracy, color=colour, marker=marker, markersize=4.5, markevery=0.12)
-            if c.at:
-                axes.plot(100 * c.at[0], 100 * c.at[1], marker, color=colour, markersize=10)
+            if c.at_threshold:
+                axes.plot(100 * c.at_threshold[0], 100 * c.at_threshold[1], marker, color=colour, markersize=10)
         axes.set_xlim(0, 101)
-        axes.set_xlabel("share of test images answered, %")
-        axes.set_ylabel("accuracy of these, %")
+        axes.set_xlabel("most confident test images, %")
+        axes.set_ylabel("accuracy on them, %")
 
-    told = [f"{c.name} {percent(c.at[1])} on {percent(c.at[0])} of the images" for c in found if c.at]
-    return svg("coverage", (4.8, 3.0), draw, f"Accuracy against coverage. At the threshold: {'; '.join(told)}.")
+    description = [
+        f"{c.name} {percent(c.at_threshold[1])} on {percent(c.at_threshold[0])} of the images"
+        for c in found
+        if c.at_threshold
+    ]
+    return svg("coverage", (4.8, 3.0), draw, f"Accuracy against coverage. At the threshold: {'; '.join(description)}.")
 
 
-def labels_chart(curves: Sequence[Curve], names: Sequence[str]) -> str:
-    """Accuracy against training images: measured, and the fitted law with its interval up to twice as many.
+def data_size_chart(curves: Sequence[Curve], names: Sequence[str]) -> str:
+    """Accuracy against the number of training images: measured, and the fitted power law up to twice as many.
 
     Args:
-        curves: Of which strategies there are.
-        names: Of all strategies, for their colours.
+        curves: One per strategy.
+        names: All strategies, for their colours.
     """
     if not curves:
         return ""
@@ -85,10 +91,10 @@ def labels_chart(curves: Sequence[Curve], names: Sequence[str]) -> str:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticks(ticks, [f"{n:,.0f}" for n in ticks])
         axes.set_xlabel("training images (logarithmic)")
-        axes.set_ylabel("accuracy on test, %")
+        axes.set_ylabel("accuracy on the test set, %")
 
-    told = [
-        f"{c.name} {percent(1 - float(c.error(now)))} now, {percent(1 - float(c.error(2 * now)))} with twice"
+    description = [
+        f"{c.name} {percent(1 - float(c.error(now)))} now, {percent(1 - float(c.error(2 * now)))} with twice as many"
         for c in curves
     ]
-    return svg("labels", (5.6, 3.3), draw, f"Accuracy against the number of training images: {'; '.join(told)}.")
+    return svg("labels", (5.6, 3.3), draw, f"Accuracy against the number of training images: {'; '.join(description)}.")

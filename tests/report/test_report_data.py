@@ -12,14 +12,14 @@ import pytest
 from topwork.core import storage
 from topwork.core.artifacts import Predictions, RunInfo
 from topwork.core.errors import CorruptFile, DataError
-from topwork.report.gather import gather, worst_errors
+from topwork.report.report_data import most_confident_errors, read_report_data
 
 Comparison = Callable[..., Path]
 
 
 def test_a_comparison_has_what_its_files_say(comparison: Comparison) -> None:
     folder = comparison()
-    data = gather(folder)
+    data = read_report_data(folder)
     assert [s.name for s in data.strategies] == ["scratch", "mlp", "svm", "finetune"]
     assert data.finished == data.strategies
     svm = data.strategies[2]
@@ -27,7 +27,7 @@ def test_a_comparison_has_what_its_files_say(comparison: Comparison) -> None:
     assert svm.test
     assert svm.val
     assert svm.test.accuracy.value == written["test"]["accuracy"]["value"]
-    assert svm.test.figures["roc_auc"].low == written["test"]["roc_auc"]["low"]
+    assert svm.test.metrics["roc_auc"].low == written["test"]["roc_auc"]["low"]
     assert [list(row) for row in svm.test.confusion] == written["test"]["confusion"]
     assert not svm.history
     assert len(data.strategies[0].history) == 5
@@ -36,7 +36,7 @@ def test_a_comparison_has_what_its_files_say(comparison: Comparison) -> None:
 
 
 def test_a_strategy_without_metrics_has_not_finished(comparison: Comparison) -> None:
-    data = gather(comparison(finished=("svm",)))
+    data = read_report_data(comparison(finished=("svm",)))
     assert [(s.name, s.test is None) for s in data.strategies] == [
         ("scratch", True),
         ("mlp", True),
@@ -47,16 +47,16 @@ def test_a_strategy_without_metrics_has_not_finished(comparison: Comparison) -> 
 
 
 def test_a_run_folder_by_itself(comparison: Comparison) -> None:
-    data = gather(comparison() / "finetune")
+    data = read_report_data(comparison() / "finetune")
     assert data.kind == "run"
     assert [s.name for s in data.strategies] == ["finetune"]
 
 
 def test_only_run_json_is_needed(tmp_path: Path) -> None:
     RunInfo("comparison", "x", "", "running", ("svm",)).write(tmp_path)
-    data = gather(tmp_path)
+    data = read_report_data(tmp_path)
     assert data.data.name == "x"
-    assert data.data.majority is None
+    assert data.data.majority_share is None
     assert data.finished == ()
 
 
@@ -64,7 +64,7 @@ def test_metrics_with_no_keys_do_not_matter(comparison: Comparison) -> None:
     folder = comparison()
     for name in ("svm", "mlp"):
         storage.write_json(folder / name / "metrics.json", {})
-    assert [s.name for s in gather(folder).finished] == ["scratch", "finetune"]
+    assert [s.name for s in read_report_data(folder).finished] == ["scratch", "finetune"]
 
 
 def test_images_set_aside_are_read_from_the_manifest_if_run_json_does_not_have_them(comparison: Comparison) -> None:
@@ -75,19 +75,19 @@ def test_images_set_aside_are_read_from_the_manifest_if_run_json_does_not_have_t
     rows = [["a/bad.png", "a", "set aside", "the file is empty", "", 0, 0, "", ""]]
     columns = ["id", "label", "status", "reason", "sha256", "width", "height", "split", "stratum"]
     storage.write_csv(folder / "manifest.csv", columns, rows)
-    assert gather(folder).data.set_aside == (("a/bad.png", "the file is empty"),)
+    assert read_report_data(folder).data.set_aside == (("a/bad.png", "the file is empty"),)
 
 
 def test_a_folder_without_run_json_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"run\.json"):
-        gather(tmp_path)
+        read_report_data(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".."])
 def test_a_strategy_name_does_not_reach_out_of_the_folder(tmp_path: Path, name: str) -> None:
     RunInfo("comparison", "x", "", "done", (name,)).write(tmp_path)
-    with pytest.raises(CorruptFile, match="not a folder in it"):
-        gather(tmp_path)
+    with pytest.raises(CorruptFile, match="that has no folder here"):
+        read_report_data(tmp_path)
 
 
 def test_the_worst_errors_are_wrong_and_in_order_of_probability() -> None:
@@ -96,7 +96,7 @@ def test_the_worst_errors_are_wrong_and_in_order_of_probability() -> None:
     predictions = Predictions(
         ("a", "c", "right", "d", "b"), ("no", "yes"), labels, np.log(probabilities), "logit", probabilities
     )
-    assert [(e.id, e.label, e.predicted, e.probability) for e in worst_errors(predictions, 3)] == [
+    assert [(e.id, e.label, e.predicted, e.probability) for e in most_confident_errors(predictions, 3)] == [
         ("a", "yes", "no", 0.9),
         ("b", "yes", "no", 0.8),
         ("c", "no", "yes", 0.8),

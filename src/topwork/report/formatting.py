@@ -1,0 +1,81 @@
+"""Numbers and sentences as the report prints them. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from topwork.evaluation.verdict_text import join_names, verdict_sentences
+from topwork.report.report_data import Metric, ReportData
+
+NBSP = "\u00a0"  # keeps a number and its unit on one line
+EN_DASH = "\u2013"
+MISSING = "\u2013"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in [0, 1] as a percentage, or a dash."""
+    return MISSING if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f}{NBSP}%"
+
+
+def percent_interval(figure: Metric) -> str:
+    """The interval of a fraction, e.g. ``85.1-90.2 %`` with an en dash, or a dash."""
+    if figure.low is None or figure.high is None:
+        return MISSING
+    return f"{100 * figure.low:.1f}{EN_DASH}{100 * figure.high:.1f}{NBSP}%"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number with fixed digits, or a dash."""
+    return MISSING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def number_interval(figure: Metric, digits: int = 3) -> str:
+    """The interval of a plain number, or a dash."""
+    if figure.low is None or figure.high is None:
+        return MISSING
+    return f"{figure.low:.{digits}f}{EN_DASH}{figure.high:.{digits}f}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separators, or a dash."""
+    return MISSING if value is None else f"{value:,.0f}"
+
+
+def format_duration(value: float | None) -> str:
+    """A duration: ``0.4 s``, ``42 s``, ``3 min 12 s``, ``1 h 05 min``; or a dash."""
+    if value is None:
+        return MISSING
+    if value < 9.95:
+        return f"{value:.1f}{NBSP}s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole}{NBSP}s"
+    if whole < 3600:
+        return f"{whole // 60}{NBSP}min {whole % 60:02d}{NBSP}s"
+    minutes = round(whole / 60)
+    return f"{minutes // 60}{NBSP}h {minutes % 60:02d}{NBSP}min"
+
+
+def format_value(value: Any) -> str:
+    """A JSON value for reading: short floats, no Python syntax."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {format_value(entry)}" for key, entry in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(format_value(entry) for entry in value)
+    return MISSING if value is None or value == "" else str(value)
+
+
+def summary(data: ReportData) -> list[str]:
+    """The verdict and which strategies are missing, one or two sentences per entry."""
+    waiting = [s.name for s in data.strategies if not s.test]
+    sentences = verdict_sentences(data.verdict) if data.verdict else []
+    if waiting:
+        verb = "has" if len(waiting) == 1 else "have"
+        sentences.append(f"{join_names(waiting)} {verb} not finished, so this report is incomplete.")
+    return sentences
