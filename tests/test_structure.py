@@ -20,9 +20,8 @@ PACKAGE = "topwork"
 # From the ground up. A package imports only packages of lower floors; packages on one floor do not know each other.
 FLOORS = (
     ("core",),
-    ("backbones", "compute", "data", "evaluation"),
-    ("features", "report"),
-    ("linear", "training"),
+    ("backbones", "compute", "data", "evaluation", "linear"),
+    ("features", "report", "training"),
     ("strategies",),
     ("bundle",),
     ("explain",),

@@ -17,8 +17,8 @@ from topwork.core.errors import MissingDependency, UnknownName, UsageError
 from topwork.explain.attribution import METHODS, ClassMaps, class_maps
 from topwork.explain.layers import Layer, list_layers, map_stages
 from topwork.explain.subject import Subject
-from topwork.features import NormaliserModule
 from topwork.linear.heads import LinearHead, RBFHead
+from topwork.linear.normalize import NormaliserModule
 from topwork.strategies.base import softmax
 
 FAMILIES = [  # and whether Recipro-CAM is tried as well

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from topwork.features import FeatureCache, fit_normaliser
+from topwork.features import FeatureCache
 
 
 def _images(count: int, start: int = 0) -> list[bytes]:
@@ -44,15 +44,3 @@ def test_any_flipped_bit_is_noticed_and_logged(tmp_path: Path) -> None:
         assert FeatureCache(tmp_path, {"model": "x"}, lines.append).missing(_images(2)) == [0, 1]
         assert "corrupt" in lines[0]
         assert not shard.exists()
-
-
-@pytest.mark.parametrize("power", [True, False])
-def test_the_normaliser_takes_out_mean_and_one_common_scale(power: bool) -> None:
-    rng = np.random.default_rng(0)
-    x = (rng.normal(2, 3, (500, 7)) * np.arange(1, 8)).astype(np.float32)
-    z = fit_normaliser(x, power)(x)
-    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-4)
-    assert z.var(axis=0).mean() == pytest.approx(1, rel=1e-4)
-    root = np.sign(x) * np.sqrt(np.abs(x)) if power else x
-    ratios = (root - root.mean(axis=0)) / z
-    np.testing.assert_allclose(ratios, ratios.flat[0], rtol=1e-2)

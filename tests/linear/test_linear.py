@@ -12,6 +12,7 @@ from sklearn.svm import LinearSVC
 
 from topwork.core.config import LinearClassifierConfig
 from topwork.linear.losses import Softmax, SquaredHinge
+from topwork.linear.normalize import fit_normaliser
 from topwork.linear.problem import LinearModel, LinearProblem
 from topwork.linear.selection import cross_validate, select_c, stratified_folds
 
@@ -199,3 +200,15 @@ def test_a_whole_weight_is_so_many_copies_also_in_folds() -> None:
     ours = weighed.model(weighed.fit(0.1, weighed.zeros(), rows))
     theirs = copied.model(copied.fit(0.1, copied.zeros(), np.flatnonzero(np.repeat(np.arange(60), weights) >= 10)))
     np.testing.assert_allclose(ours.weight, theirs.weight, atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [True, False])
+def test_the_normaliser_takes_out_mean_and_one_common_scale(power: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.normal(2, 3, (500, 7)) * np.arange(1, 8)).astype(np.float32)
+    z = fit_normaliser(x, power)(x)
+    np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-4)
+    assert z.var(axis=0).mean() == pytest.approx(1, rel=1e-4)
+    root = np.sign(x) * np.sqrt(np.abs(x)) if power else x
+    ratios = (root - root.mean(axis=0)) / z
+    np.testing.assert_allclose(ratios, ratios.flat[0], rtol=1e-2)

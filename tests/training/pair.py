@@ -26,8 +26,9 @@ from topwork.core.signals import Signals
 from topwork.data import batches
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_split
-from topwork.features import FeatureStore, on_main_process
+from topwork.features import FeatureStore
 from topwork.strategies.base import param_groups
+from topwork.strategies.linear_head import on_main_process
 from topwork.training import checkpoint, loop
 from topwork.training.checkpoint import ShardedCheckpointStore
 from topwork.training.context import RunContext

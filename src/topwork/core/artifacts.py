@@ -272,7 +272,7 @@ class RunInfo:
         kind: ``"run"`` or ``"comparison"``.
         name: Of the folder when it was made.
         created: ISO date and time with zone.
-        status: ``"running"``, ``"stopped"`` or ``"done"``.
+        status: ``"running"`` or ``"done"``.
         strategies: Names of the strategies in it.
         details: Facts for the report: data account, backbone account, command.
     """

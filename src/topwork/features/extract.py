@@ -13,7 +13,7 @@ import PIL
 import torch
 
 from topwork.backbones import Backbone
-from topwork.compute.collectives import Files, broadcast, broadcast_from_main, gather_round_robin, receive_broadcast
+from topwork.compute.collectives import Files, broadcast, gather_round_robin, receive_broadcast
 from topwork.compute.devices import DeviceContext
 from topwork.compute.ranks import world
 from topwork.core.artifacts import Manifest, Splits
@@ -24,7 +24,6 @@ from topwork.data.batches import eval_batches
 from topwork.features import engines
 from topwork.features.cache import FeatureCache
 from topwork.features.prefetch import MAX_WAITING, prefetch
-from topwork.features.subset import Features
 
 BATCH = 32  # part of the cache key: features depend on the batch shape in their last bits
 CACHE_FILE_ROWS = 2048
@@ -151,7 +150,7 @@ class FeatureStore:
             self._forward = engines.build_engine(self.engine, self._backbone, self._compute, BATCH)
 
     def extract_as_worker(self) -> Files:
-        """Extract together with rank 0, which calls ``on_main_process``, until it has finished; its result."""
+        """Extract together with rank 0, which calls ``broadcast_from_main``, until it has finished; its result."""
         while True:
             message, files = receive_broadcast()
             if message is None:
@@ -202,14 +201,6 @@ class FeatureStore:
         x, count = batch
         with torch.inference_mode(), self._compute.autocast():
             return self._forward(x)[:count].float().cpu().numpy()
-
-
-def on_main_process(features: Features, compute: Callable[[], Files]) -> Files:
-    """The result of ``compute`` in rank 0, in every process; the others help to extract the features it loads."""
-    if not world().is_main:
-        assert isinstance(features, FeatureStore)
-        return features.extract_as_worker()
-    return broadcast_from_main(compute)
 
 
 def _buffers(size: int) -> Iterator[torch.Tensor]:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.features import NormaliserModule
+from topwork.linear.normalize import NormaliserModule
 
 
 class LinearHead(nn.Module):

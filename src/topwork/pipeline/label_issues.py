@@ -63,7 +63,7 @@ def _out_of_fold_probabilities(
 ) -> np.ndarray:
     """Of the classes, by classifiers that were not trained on the image: float64 (N, K)."""
     from topwork.compute import devices
-    from topwork.features import fit_normaliser
+    from topwork.linear.normalize import fit_normaliser
     from topwork.linear.selection import out_of_fold_probabilities
     from topwork.pipeline.setup import check, make_context
     from topwork.training.callbacks import Notifier

@@ -18,9 +18,8 @@ from topwork.core.artifacts import Splits
 from topwork.core.progress import make_progress
 from topwork.core.seeds import derive_seed
 from topwork.evaluation import learning_curve
-from topwork.features import TrainingSubset
 from topwork.strategies import STRATEGIES, load
-from topwork.training.context import RunContext
+from topwork.training.context import Features, RunContext
 
 FOLDER = "learning_curves"
 DRAWS = 3  # of the subsets, for what trains in seconds; one for what trains on images
@@ -48,7 +47,7 @@ def run_learning_curve(name: str, context: RunContext) -> None:
                     rows = np.sort(order[:size])
                     folder = comparison / FOLDER / f"{name}-{draw}-{size}"
                     subset = replace(
-                        context, splits=_subset(splits, rows), features=TrainingSubset(context.features, rows),
+                        context, splits=_subset(splits, rows), features=_TrainingSubset(context.features, rows),
                         folder=folder, progress=make_progress(quiet=True),
                     )  # fmt: skip
                     trained = strategy.fit(strategy.resolve(settings, subset), subset)
@@ -58,6 +57,19 @@ def run_learning_curve(name: str, context: RunContext) -> None:
                     shutil.rmtree(folder, ignore_errors=True)
                 bar.advance()
                 context.signals.raise_if_stopped()
+
+
+class _TrainingSubset:
+    """The features of a store, of the training set only those in ``rows``, int64 (n,)."""
+
+    engine, seconds = "", 0.0
+
+    def __init__(self, store: Features, rows: np.ndarray) -> None:
+        self._store, self._rows = store, rows
+
+    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
+        features = self._store.load(split, mirrored)
+        return features[self._rows] if split == "train" else features
 
 
 def _subset(splits: Splits, rows: np.ndarray) -> Splits:

@@ -25,8 +25,8 @@ from topwork.strategies.base import (
     param_groups,
     trained_network,
 )
+from topwork.strategies.cached_stages import StageCache, stage_task
 from topwork.strategies.linear_head import fit_linear_head
-from topwork.training.cached_stages import StageCache, stage_task
 from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
 from topwork.training.loop import TrainingTask, fit

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.core.config import BaseConfig
-from topwork.features import NormaliserModule, fit_normaliser
+from topwork.linear.normalize import NormaliserModule, fit_normaliser
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores
 from topwork.strategies.linear_head import head_tensors
 from topwork.training.context import RunContext

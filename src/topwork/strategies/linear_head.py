@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import safetensors.numpy
 import torch
 
+from topwork.compute.collectives import Files, broadcast_from_main
+from topwork.compute.ranks import world
 from topwork.core.artifacts import Splits
 from topwork.core.config import LinearClassifierConfig
-from topwork.features import Features, Normaliser, fit_normaliser, on_main_process
+from topwork.features import FeatureStore
+from topwork.linear.normalize import Normaliser, fit_normaliser
 from topwork.linear.selection import DEFAULT_CS, select_c
+from topwork.training.context import Features
 
 Data = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -26,6 +30,14 @@ def head_tensors(normalise: Normaliser, arrays: Mapping[str, np.ndarray]) -> dic
     """The tensors of a head in a bundle: the normaliser's and those of a classifier."""
     arrays = {"mean": normalise.mean, "scale": np.array(normalise.scale, np.float32), **arrays}
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def on_main_process(features: Features, compute: Callable[[], Files]) -> Files:
+    """The result of ``compute`` in rank 0, in every process; the others help to extract the features it loads."""
+    if not world().is_main:
+        assert isinstance(features, FeatureStore)
+        return features.extract_as_worker()
+    return broadcast_from_main(compute)
 
 
 def fit_linear_head(

@@ -13,7 +13,7 @@ from torch.nn import functional
 from topwork.core import seeds
 from topwork.core.config import TrainingConfig
 from topwork.data.batches import Targets
-from topwork.features import NormaliserModule, fit_normaliser
+from topwork.linear.normalize import NormaliserModule, fit_normaliser
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, count_parameters, head_scores
 from topwork.training.context import RunContext
 from topwork.training.image_task import class_weights

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -18,8 +19,23 @@ from topwork.core.progress import Progress
 from topwork.core.seeds import derive_seed
 from topwork.core.signals import Signals
 from topwork.data.batches import Targets, train_weights
-from topwork.features import Features
 from topwork.training.callbacks import Notifier
+
+
+class Features(Protocol):
+    """Features of a frozen backbone, as ``features.FeatureStore`` computes them.
+
+    Attributes:
+        engine: The engine that runs the backbone; empty until it is chosen.
+        seconds: Time spent on computing features.
+    """
+
+    engine: str
+    seconds: float
+
+    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
+        """Features of a split in the order of its images, float32 (N, D)."""
+        ...
 
 
 @dataclass(frozen=True)

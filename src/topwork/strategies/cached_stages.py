@@ -26,7 +26,6 @@ from topwork.training.image_task import EVAL_BATCH, Classifier, class_weights, m
 from topwork.training.loop import Batch, TrainingTask
 
 SHARD_BYTES = 64 * 2**20
-_STORED = {torch.bfloat16: np.int16, torch.float16: np.float16, torch.float32: np.float32}  # numpy has no bfloat16
 
 
 @dataclass

@@ -16,8 +16,7 @@ import topwork
 from topwork.backbones import StageSplit
 from topwork.backbones.stage_split import stage_parameters
 from topwork.core import storage
-from topwork.strategies import finetune
-from topwork.training import cached_stages
+from topwork.strategies import cached_stages, finetune
 
 FAMILIES = (
     "resnet18", "tf_efficientnet_lite0", "convnext_atto", "vit_tiny_patch16_224", "mobilenetv3_small_050",
