@@ -33,31 +33,31 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--strategy", action="append", choices=list(STRATEGIES))
     parser.add_argument("--long", action="store_true")
-    given = parser.parse_args()
-    strategies = ["finetune"] if given.long else given.strategy or list(STRATEGIES)
-    sets = [*(LONG if given.long else ()), *given.settings]
+    args = parser.parse_args()
+    strategies = ["finetune"] if args.long else args.strategy or list(STRATEGIES)
+    sets = [*(LONG if args.long else ()), *args.settings]
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in strategies}
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(given.seeds):
+        for seed in range(args.seeds):
             result = topwork.compare(
-                given.data, strategies=strategies, seed=seed, sets=sets, out=Path(folder) / str(seed)
+                args.data, strategies=strategies, seed=seed, sets=sets, out=Path(folder) / str(seed)
             )
             for run in result:
                 test = run.metrics["test"]
-                figures = {name: test[name]["value"] for name in ("accuracy", "macro_f1", "roc_auc") if name in test}
-                rows[run.strategy].append(figures | {"seconds": run.metrics["costs"]["train_seconds"]})
+                metrics = {name: test[name]["value"] for name in ("accuracy", "macro_f1", "roc_auc") if name in test}
+                rows[run.strategy].append(metrics | {"seconds": run.metrics["costs"]["train_seconds"]})
             report(rows)
 
 
 def report(rows: dict[str, list[dict[str, float]]]) -> None:
     """Mean and standard deviation over the seeds so far."""
-    for name, figures in rows.items():
+    for name, metrics in rows.items():
         cells = []
-        for key in figures[0]:
-            values = [figure[key] for figure in figures]
+        for key in metrics[0]:
+            values = [row[key] for row in metrics]
             spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
             cells.append(f"{key} {mean(values):.4f}{spread}")
-        print(f"{name:9} {len(figures)} seeds  " + "  ".join(cells), flush=True)
+        print(f"{name:9} {len(metrics)} seeds  " + "  ".join(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The first and the second look at many JPEGs, and how many planted copies are found: python benchmarks/checking.py.
 
-Args: ``[NUMBER]`` of made-up photographs of 500 px (10,000), or ``--data FOLDER`` to plant copies of real ones.
+Args: ``[NUMBER]`` of made-up images of 500 px (10,000), or ``--data FOLDER`` to plant copies of real ones.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from topwork.data.sources import Reading, list_images
 
 
 def made_up(number: int, size: tuple[int, int] = (500, 375)) -> Image.Image:
-    """Blurred noise at several scales: about as costly to decode as a photograph."""
+    """Blurred noise at several scales: about as costly to decode as a real image."""
     rng = np.random.default_rng(number)
     total = np.zeros((size[1], size[0], 3))
     for cells in (3, 6, 12, 24, 48):
@@ -96,8 +96,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("number", type=int, nargs="?", default=10_000)
     parser.add_argument("--data", action="append", default=[])
-    given = parser.parse_args()
-    for data in given.data:
+    args = parser.parse_args()
+    for data in args.data:
         recall(data)
-    if not given.data:
-        looks(given.number)
+    if not args.data:
+        looks(args.number)

@@ -41,7 +41,7 @@ def extract(data: str, place: Path) -> None:
     store = FeatureStore(backbone, manifest, splits, compute, cache, PlainProgress(quiet=True), Signals())
 
     def work() -> dict[str, bytes]:
-        store.part("train")
+        store.load("train")
         return {}
 
     collectives.all_reduce_mean(collectives.torch.zeros(1))  # all begin together
@@ -54,14 +54,14 @@ def extract(data: str, place: Path) -> None:
 
 
 def run(data: str, place: Path, processes: int) -> tuple[float, float]:
-    """Images a second of the clock, and core milliseconds an image."""
+    """Images per second of the clock, and core milliseconds per image."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     started = []
     for rank in range(processes):
-        given = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
-        env = {**os.environ, **{name: str(value) for name, value in given.items()}, "OMP_NUM_THREADS": "1"}
+        variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+        env = {**os.environ, **{name: str(value) for name, value in variables.items()}, "OMP_NUM_THREADS": "1"}
         env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCH_CPP_LOG_LEVEL": "ERROR"}
         words = [sys.executable, __file__, data, str(place)]
         started.append(subprocess.Popen(words, env=env, stdout=subprocess.PIPE, text=True))
@@ -80,7 +80,7 @@ def main(data: str) -> None:
                 print(processes, *(f"{value:.2f}" for value in found[processes][-1]), flush=True)
     for processes, rounds in found.items():
         rate, cost = (statistics.median(values) for values in zip(*rounds, strict=True))
-        print(f"{processes} process(es): {rate:.1f} images a second, {cost:.2f} core milliseconds an image")
+        print(f"{processes} process(es): {rate:.1f} images per second, {cost:.2f} core milliseconds per image")
     ratio = statistics.median(two[0] / 2 / one[0] for one, two in zip(found[1], found[2], strict=True))
     cost = statistics.median(one[1] / two[1] for one, two in zip(found[1], found[2], strict=True))
     print(f"speed per core of two against one: {ratio:.2f} by the clock, {cost:.2f} by the work of the cores")

@@ -35,15 +35,15 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data")
     parser.add_argument("--formats", nargs="*", default=[*FORMATS, *(f"{name}-int8" for name in INT8)])
-    asked = parser.parse_args()
-    model = topwork.load(asked.run, device="cpu", precision="float32", engine="plain", workers=0)
-    images = listing_of(DataConfig(path=asked.data)).images
+    args = parser.parse_args()
+    model = topwork.load(args.run, device="cpu", precision="float32", engine="plain", workers=0)
+    images = listing_of(DataConfig(path=args.data)).images
     ways: dict[str, InferenceFn] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in asked.formats:
+        for name in args.formats:
             kind, rounded = name.removesuffix("-int8"), name.endswith("-int8")
             out = Path(folder) / name
-            export(asked.run, kind, out=out, quantize="int8" if rounded else None)
+            export(args.run, kind, out=out, quantize="int8" if rounded else None)
             ways[name] = get_format(kind).open(out)
         labels, expected, found, seconds = [], [], {name: [] for name in ways}, dict.fromkeys(ways, 0.0)
         for start in range(0, len(images), BATCH):
@@ -61,17 +61,17 @@ def main() -> None:
                 seconds[name] += time.perf_counter() - begun
             if start % 640 == 0:
                 print(f"{start:,} of {len(images):,}", file=sys.stderr, flush=True)
-    said = np.concatenate(expected)
+    reference = np.concatenate(expected)
     truth = np.array([model.classes.index(label) if label in model.classes else -1 for label in labels])
-    print(f"{model.bundle.strategy}, {asked.data}: {len(said):,} images, {torch.get_num_threads()} threads")
-    print(f"accuracy of the bundle in float32 {(said.argmax(1) == truth).mean():.2%}")
+    print(f"{model.bundle.strategy}, {args.data}: {len(reference):,} images, {torch.get_num_threads()} threads")
+    print(f"accuracy of the bundle in float32 {(reference.argmax(1) == truth).mean():.2%}")
     for name, rows in found.items():
-        told = np.concatenate(rows)
-        difference = np.abs(told - said).max(1)
+        exported = np.concatenate(rows)
+        difference = np.abs(exported - reference).max(1)
         print(
-            f"| {name} | equal {(told.argmax(1) == said.argmax(1)).mean():.3%} | max {difference.max():.1e} | mean "
-            f"{difference.mean():.1e} | accuracy {(told.argmax(1) == truth).mean():.2%} | "
-            f"{1000 * seconds[name] / len(said):.1f} ms |",
+            f"| {name} | equal {(exported.argmax(1) == reference.argmax(1)).mean():.3%} | max {difference.max():.1e} "
+            f"| mean {difference.mean():.1e} | accuracy {(exported.argmax(1) == truth).mean():.2%} | "
+            f"{1000 * seconds[name] / len(reference):.1f} ms |",
             flush=True,
         )
 

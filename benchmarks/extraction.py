@@ -38,7 +38,7 @@ def made_up(folder: Path, images: int) -> None:
 
 
 def plain_loop(model: str, files: list[Path], workers: int) -> float:
-    """Images a second of the usual loop."""
+    """Images per second of the usual loop."""
     import timm
     import torch
     from PIL import Image
@@ -63,7 +63,7 @@ def plain_loop(model: str, files: list[Path], workers: int) -> float:
 
 
 def forward_alone(model: str, engine: str) -> float:
-    """Images a second of an engine that has its batch in memory; once it is warm."""
+    """Images per second of an engine that has its batch in memory; once it is warm."""
     import torch
 
     from topwork.backbones import create
@@ -106,15 +106,15 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
 
 
 def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, float, str]:
-    """Images a second from files to cache with and without the start of the engine, and which one it was."""
+    """Images per second from files to cache with and without the start of the engine, and which one it was."""
     from topwork.features import engines
 
     starting, real = 0.0, engines.build_engine
 
-    def timed(*given):
+    def timed(*args):
         nonlocal starting
         begun = time.perf_counter()
-        made = real(*given)
+        made = real(*args)
         starting = time.perf_counter() - begun
         return made
 
@@ -122,7 +122,7 @@ def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, fl
     with tempfile.TemporaryDirectory() as cache:
         store = feature_store(model, files, engine, Path(cache))
         start = time.perf_counter()
-        store.part("train")
+        store.load("train")
         seconds = time.perf_counter() - start
     return len(files) / seconds, len(files) / (seconds - starting), store.engine
 
@@ -135,33 +135,33 @@ def main() -> None:
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--way", default="")
-    asked = parser.parse_args()
-    if asked.way:
-        files = sorted(Path(asked.folder).rglob("*.jpg"))[: asked.images]
-        if asked.way == "plain":
-            print(plain_loop(asked.models[0], files[: max(64, len(files) // SHARE)], asked.workers))
-        elif asked.way == "topwork":
-            rate, warm, engine = topwork_cache(asked.models[0], files, asked.engine)
+    args = parser.parse_args()
+    if args.way:
+        files = sorted(Path(args.folder).rglob("*.jpg"))[: args.images]
+        if args.way == "plain":
+            print(plain_loop(args.models[0], files[: max(64, len(files) // SHARE)], args.workers))
+        elif args.way == "topwork":
+            rate, warm, engine = topwork_cache(args.models[0], files, args.engine)
             print(rate, warm, engine, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
         else:
-            print(forward_alone(asked.models[0], asked.engine))
+            print(forward_alone(args.models[0], args.engine))
         return
     with tempfile.TemporaryDirectory() as place:
-        if not asked.folder:
-            made_up(Path(place), asked.images)
-        for model in asked.models:
+        if not args.folder:
+            made_up(Path(place), args.images)
+        for model in args.models:
 
             def run(way: str, engine: str, model: str = model) -> list[str]:
-                words = [asked.folder or place, "--images", str(asked.images), "--models", model]
-                words += ["--engine", engine, "--workers", str(asked.workers), "--way", way]
+                words = [args.folder or place, "--images", str(args.images), "--models", model]
+                words += ["--engine", engine, "--workers", str(args.workers), "--way", way]
                 done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
                 return done.stdout.splitlines()[-1].split()
 
             plain = float(run("plain", "plain")[0])
-            rate, warm, engine, memory = run("topwork", asked.engine)
+            rate, warm, engine, memory = run("topwork", args.engine)
             alone = float(run("forward", engine)[0])
             print(
-                f"{model}: plain loop {plain:.1f} images a second; topwork ({engine}) {float(rate):.1f}, ratio "
+                f"{model}: plain loop {plain:.1f} images per second; topwork ({engine}) {float(rate):.1f}, ratio "
                 f"{float(rate) / plain:.2f}; once started {float(warm):.1f}, {float(warm) / alone:.2f} of the forward "
                 f"pass alone ({alone:.1f}); {float(memory):.2f} GiB",
                 flush=True,

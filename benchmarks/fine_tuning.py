@@ -94,25 +94,23 @@ def main() -> None:
     )
     parser.add_argument("--way")
     parser.add_argument("--root", type=Path)
-    asked = parser.parse_args()
-    if asked.way == "plain":
-        return print(plain_loop(asked.model, asked.root, asked.epochs))
-    if asked.way:
-        return print(topwork_run(asked.model, asked.root, asked.epochs, WAYS[asked.way]))
+    args = parser.parse_args()
+    if args.way == "plain":
+        return print(plain_loop(args.model, args.root, args.epochs))
+    if args.way:
+        return print(topwork_run(args.model, args.root, args.epochs, WAYS[args.way]))
     with tempfile.TemporaryDirectory() as place:
         write_images(Path(place))
 
         def run(way: str, epochs: int) -> float:
-            words = ["--way", way, "--model", asked.model, "--root", place, "--epochs", str(epochs)]
+            words = ["--way", way, "--model", args.model, "--root", place, "--epochs", str(epochs)]
             done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
-            return float(done.stdout.splitlines()[-1]) / epochs * asked.epochs
+            return float(done.stdout.splitlines()[-1]) / epochs * args.epochs
 
-        plain = run("plain", asked.timed)
-        print(
-            f"{asked.model}, {asked.epochs} epochs, {SPLITS['train']} images: the plain loop {plain:.0f} s", flush=True
-        )
+        plain = run("plain", args.timed)
+        print(f"{args.model}, {args.epochs} epochs, {SPLITS['train']} images: the plain loop {plain:.0f} s", flush=True)
         for way in WAYS:
-            seconds = run(way, asked.epochs if "frozen" in way else asked.timed)
+            seconds = run(way, args.epochs if "frozen" in way else args.timed)
             print(f"  {way}: {seconds:.0f} s, {plain / seconds:.1f} times as fast", flush=True)
 
 

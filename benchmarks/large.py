@@ -23,7 +23,7 @@ def timed(what: str, count: int, work: Callable[[], Any]) -> Any:
     found = work()
     seconds = time.monotonic() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    print(f"{what:32} {seconds / count * 1e6:8.2f} us, {grown / count:7.0f} bytes of memory an image", flush=True)
+    print(f"{what:32} {seconds / count * 1e6:8.2f} us, {grown / count:7.0f} bytes of memory per image", flush=True)
     return found
 
 
@@ -51,12 +51,12 @@ def main(count: int) -> None:
     manifest = Manifest(Path("/data"), timed("rows in memory", count, lambda: rows(count)), "large")
     timed("split", count, lambda: make_split(manifest, 0, 0.01, 0.01))
     timed("order of an epoch", count, lambda: seeds.epoch_permutation(0, 1, count))
-    told = timed(
+    message = timed(
         "message to the others, written", count,
         lambda: json.dumps([[getattr(row, name) for name in names] for row in manifest.rows]).encode(),
     )  # fmt: skip
-    timed("message, read", count, lambda: tuple(ImageRow(*row) for row in json.loads(told)))
-    print(f"{'message':32} {len(told) / count:8.0f} bytes an image")
+    timed("message, read", count, lambda: tuple(ImageRow(*row) for row in json.loads(message)))
+    print(f"{'message':32} {len(message) / count:8.0f} bytes per image")
 
 
 if __name__ == "__main__":

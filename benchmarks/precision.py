@@ -20,13 +20,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", nargs="*", default=["elpv"])
     parser.add_argument("--seeds", type=int, default=3)
-    asked = parser.parse_args()
-    for data in asked.data:
+    args = parser.parse_args()
+    for data in args.data:
         for strategy in ("svm", "linear"):
-            right: dict[str, list[float]] = {}
+            accuracies: dict[str, list[float]] = {}
             equal = []
-            for seed in range(asked.n_seeds):
-                said = []
+            for seed in range(args.seeds):
+                predicted = []
                 for way, settings in WAYS.items():
                     with tempfile.TemporaryDirectory() as place:
                         run = topwork.train(
@@ -37,12 +37,14 @@ def main() -> None:
                             quiet=True,
                             **settings,  # type: ignore[arg-type]
                         )
-                        said.append(run.predictions.predicted)
-                        right.setdefault(way, []).append(float((said[-1] == run.predictions.labels).mean()))
-                equal.append(float((said[0] == said[1]).mean()))
-            figures = "; ".join(f"{way} {np.mean(values):.4f} {np.round(values, 4)}" for way, values in right.items())
+                        predicted.append(run.predictions.predicted)
+                        accuracies.setdefault(way, []).append(float((predicted[-1] == run.predictions.labels).mean()))
+                equal.append(float((predicted[0] == predicted[1]).mean()))
+            table = "; ".join(
+                f"{way} {np.mean(values):.4f} {np.round(values, 4)}" for way, values in accuracies.items()
+            )
             print(
-                f"{data} {strategy}: accuracy on test {figures}; {np.mean(equal):.4f} of the predictions equal",
+                f"{data} {strategy}: accuracy on test {table}; {np.mean(equal):.4f} of the predictions equal",
                 flush=True,
             )
 

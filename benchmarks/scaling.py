@@ -32,12 +32,12 @@ def measure(folder: Path, images: int, model: str) -> None:
             os.link(originals[number % len(originals)], file)
         cache = Path(place) / "cache"
         start = time.perf_counter()
-        feature_store(model, files(), "best", cache).part("train")
+        feature_store(model, files(), "best", cache).load("train")
         wall = time.perf_counter() - start
         own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
         start = time.perf_counter()
-        feature_store(model, files(), "best", cache).part("train")
+        feature_store(model, files(), "best", cache).load("train")
         again = time.perf_counter() - start
         print(wall, cpu, again, max(own.ru_maxrss, children.ru_maxrss) / 2**20)
 
@@ -47,14 +47,14 @@ def main() -> None:
     parser.add_argument("--model", default="tf_efficientnet_lite0")
     parser.add_argument("--sizes", type=int, nargs="*", default=(1_000, 10_000, 100_000))
     parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
-    if asked.folder:
-        return measure(asked.folder, asked.sizes[0], asked.model)
+    args = parser.parse_args()
+    if args.folder:
+        return measure(args.folder, args.sizes[0], args.model)
     with tempfile.TemporaryDirectory() as place:
         made_up(Path(place), DISTINCT)
-        print(" images   wall s    CPU s  ms CPU an image  second run s  memory GiB")
-        for images in asked.sizes:
-            words = ["--folder", place, "--sizes", str(images), "--model", asked.model]
+        print(" images   wall s    CPU s  ms CPU per image  second run s  memory GiB")
+        for images in args.sizes:
+            words = ["--folder", place, "--sizes", str(images), "--model", args.model]
             done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
             wall, cpu, again, memory = map(float, done.stdout.splitlines()[-1].split())
             print(

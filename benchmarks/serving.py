@@ -1,6 +1,6 @@
-"""Requests a second and their times, of ``topwork serve`` against inference one by one: python benchmarks/serving.py.
+"""Requests per second and their times, of ``topwork serve`` against inference one by one: python benchmarks/serving.py.
 
-Args: ``[RUN]`` (an svm on made-up photographs is trained if there is none), ``--photos FOLDER``, ``--clients 16``,
+Args: ``[RUN]`` (an svm on made-up images is trained if there is none), ``--photos FOLDER``, ``--clients 16``,
 ``--rounds 5``, ``--seconds 4``. Clients, one keep-alive connection each, run on the same cores as the server.
 """
 
@@ -31,15 +31,15 @@ SINGLE = (  # the same server and engine, but every pass has one image
     "from topwork.serving import inference_thread\ninference_thread.candidate_batch_sizes = lambda model: (1,)\n"
     "topwork.serve(sys.argv[1], port=int(sys.argv[2]), quiet=True)"
 )
-DEFAULT_STRATEGIES = """
+BASELINE = """
 import io, sys, threading
 import numpy as np, torch, uvicorn
 from fastapi import FastAPI, UploadFile
 from PIL import Image, ImageOps
 from topwork.bundle.network import load_network
-from topwork.inference.locate import find_bundle
+from topwork.inference.locate import locate_bundle
 
-network, bundle = load_network(find_bundle(sys.argv[1]).bundle)
+network, bundle = load_network(locate_bundle(sys.argv[1]).bundle)
 spec, app, one = bundle.input_spec, FastAPI(), threading.Lock()
 mean, std = (torch.tensor(v)[:, None, None] for v in (spec.mean, spec.std))
 
@@ -56,7 +56,7 @@ def predict(files: UploadFile):
 uvicorn.run(app, port=int(sys.argv[2]), log_level="error")
 """
 OWN = "topwork serve"
-SERVERS = {OWN: OURS, "the same, one image a pass": SINGLE, "the usual: eager float32, one by one": DEFAULT_STRATEGIES}
+SERVERS = {OWN: OURS, "the same, one image a pass": SINGLE, "the usual: eager float32, one by one": BASELINE}
 
 
 @contextlib.contextmanager
@@ -108,7 +108,7 @@ async def client(port: int, requests: Iterator[bytes], end: float, taken: list[f
 
 
 def load(port: int, photos: list[bytes], clients: int, seconds: float) -> tuple[float, np.ndarray]:
-    """Requests a second, and the seconds of each."""
+    """Requests per second, and the seconds of each."""
 
     async def all_clients() -> list[float]:
         requests, end, taken = cycle([request(photo) for photo in photos]), time.monotonic() + seconds, []
@@ -134,26 +134,26 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ.setdefault("TOPWORK_CACHE", f"{place}/cache")
-        folder = given.photos or Path(place) / "photos"
-        if not given.photos:
+        folder = args.photos or Path(place) / "photos"
+        if not args.photos:
             jpegs(folder)
-        run = given.run or str(topwork.train(str(folder), "svm", out=Path(place) / "run", quiet=True).path)
+        run = args.run or str(topwork.train(str(folder), "svm", out=Path(place) / "run", quiet=True).path)
         photos = [path.read_bytes() for path in sorted(folder.rglob("*.jpg"))[:200]]
         size = sum(map(len, photos)) / len(photos) / 1000
-        print(f"{len(photos)} photographs of {size:.0f} kB; {given.seconds:g} s each", flush=True)
+        print(f"{len(photos)} images of {size:.0f} kB; {args.seconds:g} s each", flush=True)
         with contextlib.ExitStack() as stack:
             servers = {name: stack.enter_context(running(code, run)) for name, code in SERVERS.items()}
-            for clients in (given.clients, 1):
-                compare(servers, photos, clients, given.rounds, given.seconds)
+            for clients in (args.clients, 1):
+                compare(servers, photos, clients, args.rounds, args.seconds)
 
 
 def compare(
     servers: dict[str, tuple[int, int]], photos: list[bytes], clients: int, rounds: int, seconds: float
 ) -> None:
-    """All servers in turn, so that other work meets all of them; the median of the rounds is told."""
+    """All servers in turn, so that other work meets all of them; the median of the rounds is printed."""
     found: dict[str, list[tuple[float, ...]]] = {name: [] for name in servers}
     for round in range(rounds + 1):
         for name, (port, process) in servers.items():
@@ -168,8 +168,8 @@ def compare(
     }
     for name, (rate, p50, p99, cost) in middle.items():
         print(
-            f"{name}, {clients} clients: {rate:.1f} a second, p50 {p50:.0f} ms, p99 {p99:.0f} ms, {cost:.1f} core-ms a "
-            f"request; {OWN}: {ratios[name]:.2f} times as many, for {middle[OWN][3] / cost:.2f} of the core time",
+            f"{name}, {clients} clients: {rate:.1f} per second, p50 {p50:.0f} ms, p99 {p99:.0f} ms, {cost:.1f} core-ms "
+            f"per request; {OWN}: {ratios[name]:.2f} times as many, for {middle[OWN][3] / cost:.2f} of the core time",
             flush=True,
         )
 

@@ -60,8 +60,8 @@ def train(model: str, kind: str) -> None:
         ema.update(step + 1)
         took.append(time.monotonic() - start)
     held = devices.peak_memory(compute)["memory"] - before
-    said = {"bytes": held, "seconds": statistics.median(took[1:]), "parameters": backbone.parameters}
-    print(json.dumps(said), flush=True)
+    outputs = {"bytes": held, "seconds": statistics.median(took[1:]), "parameters": backbone.parameters}
+    print(json.dumps(outputs), flush=True)
     collectives.destroy_process_group()
 
 
@@ -70,19 +70,19 @@ def run(model: str, kind: str) -> dict[str, float]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    given = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    variables = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     lean = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "131072"}
     started = [
         subprocess.Popen(
             [sys.executable, __file__, model, kind],
-            env={**os.environ, **given, **lean, "RANK": rank, "LOCAL_RANK": rank},
+            env={**os.environ, **variables, **lean, "RANK": rank, "LOCAL_RANK": rank},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
         for rank in ("0", "1")
     ]
-    said = [process.communicate()[0] for process in started]
-    return json.loads(said[0].splitlines()[-1])
+    outputs = [process.communicate()[0] for process in started]
+    return json.loads(outputs[0].splitlines()[-1])
 
 
 def main(model: str) -> None:

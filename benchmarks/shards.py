@@ -75,7 +75,7 @@ def main(images: int = 1_000_000) -> None:
 
         members = timed("headers read, index written", index, images)
         stored = sum(index_path(str(path), locations.stamp_of(str(path))).stat().st_size for path in paths)
-        print(f"  {members:,} members in {len(paths)} shards; index {stored / images:.0f} bytes an image")
+        print(f"  {members:,} members in {len(paths)} shards; index {stored / images:.0f} bytes per image")
         timed("index opened again", index, images)
         found = timed("listing", lambda: list_images("auto", str(shards), Reading()), images)
         chosen = random.Random(0).choices(found.images, k=FILES)

@@ -11,7 +11,7 @@ WAYS = ("float32", "bfloat16", "bfloat16 + depthwise in float32", "the same + fr
 
 
 def measure(way: str) -> float:
-    """Images a second of one way."""
+    """Images per second of one way."""
     import torch
     from torch.nn import functional
 
@@ -48,7 +48,7 @@ def main() -> None:
     for way in WAYS:
         done = subprocess.run([sys.executable, __file__, way], capture_output=True, text=True, check=True)
         rates[way] = float(done.stdout.splitlines()[-1])
-        print(f"{way:45} {rates[way]:6.1f} images a second, {rates[way] / rates[WAYS[0]]:.2f} of float32", flush=True)
+        print(f"{way:45} {rates[way]:6.1f} images per second, {rates[way] / rates[WAYS[0]]:.2f} of float32", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``topwork predict`` against feature extraction, from files to rows and to features: images a second, and memory.
+"""``topwork predict`` against feature extraction, from files to rows and to features: images per second, and memory.
 
 Without a folder of images, JPEGs of 500 x 375 are made. The model has the weights that chance gave it: that takes as
 long. Each way runs in a process of its own; the start of its engine does not count.
@@ -46,7 +46,7 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
 
 
 class Memory(threading.Thread):
-    """Notes how much memory this process has, ten times a second."""
+    """Notes how much memory this process has, ten times per second."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -65,7 +65,7 @@ class Memory(threading.Thread):
 
 
 def predicting(bundle: Path, files: Path, out: Path) -> tuple[float, list[float]]:
-    """Images a second from files to rows, and memory."""
+    """Images per second from files to rows, and memory."""
     import topwork
     from topwork.inference import predict
 
@@ -87,20 +87,20 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--way", default="")
     parser.add_argument("--bundle", type=Path)
-    asked = parser.parse_args()
-    if asked.way == "extract":
-        files = sorted(Path(asked.folder).rglob("*.jpg"))
+    args = parser.parse_args()
+    if args.way == "extract":
+        files = sorted(Path(args.folder).rglob("*.jpg"))
         print(topwork_cache(MODEL, files, "best")[1])
         return
     with tempfile.TemporaryDirectory() as place:
-        if asked.way == "predict":
-            rate, quarters = predicting(asked.bundle, Path(asked.folder), Path(place) / "rows.csv")
+        if args.way == "predict":
+            rate, quarters = predicting(args.bundle, Path(args.folder), Path(place) / "rows.csv")
             print(rate, *quarters)
             return
-        photos, bundle = Path(asked.folder or place) / ("" if asked.folder else "photos"), Path(place) / "bundle"
-        if not asked.folder:
+        photos, bundle = Path(args.folder or place) / ("" if args.folder else "photos"), Path(place) / "bundle"
+        if not args.folder:
             photos.mkdir()
-            made_up(photos, asked.images)
+            made_up(photos, args.images)
         random_bundle(bundle)
 
         def run(way: str) -> list[float]:
@@ -112,8 +112,8 @@ def main() -> None:
             extracted = run("extract")[0]
             rate, *quarters = run("predict")
             print(
-                f"extraction {extracted:.1f} images a second, predict {rate:.1f}, ratio {rate / extracted:.2f}; memory "
-                f"by quarters of the time {', '.join(f'{q:.2f}' for q in quarters)} GiB",
+                f"extraction {extracted:.1f} images per second, predict {rate:.1f}, ratio {rate / extracted:.2f}; "
+                f"memory by quarters of the time {', '.join(f'{q:.2f}' for q in quarters)} GiB",
                 flush=True,
             )
 

@@ -54,15 +54,15 @@ def page(browser: Browser, server: Server, request: pytest.FixtureRequest) -> It
     """A page that is ready; at the end: nothing was asked of anybody else, and nothing went wrong in it."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **getattr(request, "param", {})})
     context.set_default_timeout(60_000)
-    opened, asked, wrong = context.new_page(), [], []
-    opened.on("request", lambda made: asked.append(made.url))
+    opened, requested, wrong = context.new_page(), [], []
+    opened.on("request", lambda made: requested.append(made.url))
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
     opened.goto(f"{server.url}#token={server.token}")
     opened.wait_for_selector("#use:not([hidden])")
     yield opened
     context.close()
-    assert [url for url in asked if not url.startswith((server.url, f"blob:{server.url}"))] == []
+    assert [url for url in requested if not url.startswith((server.url, f"blob:{server.url}"))] == []
     assert [line for line in wrong if "Failed to load resource" not in line] == []
 
 
@@ -70,19 +70,19 @@ def predicted(model: Predictor, file: Path) -> topwork.Prediction:
     return next(iter(topwork.predict(model, str(file), neighbours=5, top=3)))
 
 
-def test_a_photo_is_dropped_looked_at_and_downloaded(page: Page, mlp: Predictor, photos: Path) -> None:
+def test_a_photo_is_dropped_shown_and_downloaded(page: Page, mlp: Predictor, photos: Path) -> None:
     from playwright.sync_api import expect
 
     assert "token" not in page.url
     file = photos / "class1" / "003.png"
-    said = predicted(topwork.load(mlp.location.run or "", workers=0, engine="torch"), file)
+    expected = predicted(topwork.load(mlp.location.run or "", workers=0, engine="torch"), file)
     page.evaluate(DROP, ["003.png", base64.b64encode(file.read_bytes()).decode()])
-    expect(page.locator(".answer")).to_have_text(said.label)
+    expect(page.locator(".answer")).to_have_text(expected.label)
     guesses = page.locator(".guess .name").all_text_contents()
-    assert guesses == [guess.label for guess in said.top]
-    assert (page.locator(".alert", has_text="Unsure").count() == 1) == said.abstain
-    assert (page.locator(".alert", has_text="Unlike").count() == 1) == said.out_of_distribution
-    expect(page.locator(f'.frame[data-shown="{said.label}"]')).to_be_visible()
+    assert guesses == [guess.label for guess in expected.top]
+    assert (page.locator(".alert", has_text="Unsure").count() == 1) == expected.abstain
+    assert (page.locator(".alert", has_text="Unlike").count() == 1) == expected.out_of_distribution
+    expect(page.locator(f'.frame[data-shown="{expected.label}"]')).to_be_visible()
     first = page.locator(".frame canvas").screenshot()
     page.get_by_role("radio", name=guesses[1]).check(force=True)
     expect(page.locator(f'.frame[data-shown="{guesses[1]}"]')).to_be_visible()
@@ -97,7 +97,7 @@ def test_a_photo_is_dropped_looked_at_and_downloaded(page: Page, mlp: Predictor,
     for place in range(5):
         near.nth(place).scroll_into_view_if_needed()
         assert near.nth(place).evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") > 0
-    assert page.locator(".near small").all_text_contents() == [one.label for one in said.neighbours]
+    assert page.locator(".near small").all_text_contents() == [one.label for one in expected.neighbours]
 
 
 def test_many_photos_in_a_table_by_keyboard_and_as_csv(
@@ -167,7 +167,7 @@ def test_on_a_phone_in_the_dark(page: Page, photos: Path, tmp_path: Path) -> Non
     expect(page.locator("#sheet")).to_be_hidden()
 
 
-def test_the_token_is_asked_for(browser: Browser, server: Server) -> None:
+def test_the_token_is_required(browser: Browser, server: Server) -> None:
     from playwright.sync_api import expect
 
     context = browser.new_context()
@@ -182,7 +182,7 @@ def test_the_token_is_asked_for(browser: Browser, server: Server) -> None:
     context.close()
 
 
-def test_a_server_that_has_stopped_is_said(page: Page, server: Server, photos: Path) -> None:
+def test_a_server_that_has_stopped_is_reported(page: Page, server: Server, photos: Path) -> None:
     """The last test of this server."""
     from playwright.sync_api import expect
 

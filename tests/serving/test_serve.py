@@ -39,8 +39,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="its processes a
 
 @pytest.fixture(scope="module")
 def server(comparison: topwork.Comparison) -> Iterator[Server]:
-    wished = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}  # in vain
-    with serving(comparison["mlp"].path, wished, workers=1) as running:
+    environment = {
+        "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+    }  # in vain
+    with serving(comparison["mlp"].path, environment, workers=1) as running:
         yield running
 
 
@@ -61,8 +64,8 @@ def small(comparison: topwork.Comparison) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def said(mlp: Predictor, photos: Path) -> dict[str, dict[str, Any]]:
-    """What predict says, by the file's name."""
+def predicted(mlp: Predictor, photos: Path) -> dict[str, dict[str, Any]]:
+    """Predictions of ``predict`` by the file's name."""
     files = sorted(map(str, photos.rglob("*.png")))
     rows = topwork.predict(mlp, files, top=0, neighbours=5)
     return {row["image"]: row for row in ({**as_dict(p), "image": short(p.image)} for p in rows)}
@@ -81,7 +84,7 @@ def without_photos(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_server_says_what_predict_says_to_the_last_bit(
-    server: Server, said: dict[str, dict[str, Any]], photos: Path
+    server: Server, predicted: dict[str, dict[str, Any]], photos: Path
 ) -> None:
     files = sent(photos)
     groups = [files, *([one] for one in files), *(files[i : i + 5] for i in range(0, 40, 5))]
@@ -90,7 +93,7 @@ def test_server_says_what_predict_says_to_the_last_bit(
     for group, answer in zip(groups, answers, strict=True):
         assert answer.status == 200
         rows = answer.json["predictions"]
-        assert [without_photos(row) for row in rows] == [said[name] for name, _ in group]
+        assert [without_photos(row) for row in rows] == [predicted[name] for name, _ in group]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +112,7 @@ def test_whatever_waits_together_gets_the_same_bits(
     place = large if which == "large" else comparison[which].path
     model = topwork.load(place, workers=0)
     files = sorted(map(str, photos.rglob("*.png")))[:21]
-    wanted = list(topwork.predict(model, files, top=0, neighbours=2))
+    expected = list(topwork.predict(model, files, top=0, neighbours=2))
     network = InferenceThread(topwork.load(place, workers=0))
     network.start()
     try:
@@ -123,7 +126,7 @@ def test_whatever_waits_together_gets_the_same_bits(
                 await network.maps(views[wave[0]], [0, 2])
             return found
 
-        assert asyncio.run(ask([files[:1], files[1:6], files[6:]])) == wanted
+        assert asyncio.run(ask([files[:1], files[1:6], files[6:]])) == expected
     finally:
         network.stop()
 
@@ -301,12 +304,12 @@ def test_slow_clients_do_not_hurt_a_fast_one(server: Server, photos: Path) -> No
     try:
         for number, line in enumerate(slow):
             line.sendall(start + body[:200] if number % 2 else start[:50])
-        wanted = server.post("/predict", files)
-        assert wanted.status == 200
-        assert all(server.post("/predict", files).body == wanted.body for _ in range(10))
+        expected = server.post("/predict", files)
+        assert expected.status == 200
+        assert all(server.post("/predict", files).body == expected.body for _ in range(10))
         assert b"\ntopwork_request_bytes_in_progress 6000.0\n" in server.ask("GET", "/metrics").body
         slow[1].sendall(body[200:])
-        assert wanted.body in received(slow[1], wanted.body)
+        assert expected.body in received(slow[1], expected.body)
         for line in slow[2:]:
             line.setblocking(False)
             with pytest.raises(BlockingIOError):
@@ -389,7 +392,7 @@ def test_a_decoder_that_hangs_or_dies_takes_its_image_and_nothing_else(small: Se
     killed = small.children()
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
-    assert small.post("/predict", four, **headers).body == together  # all of them are asked, and begin anew
+    assert small.post("/predict", four, **headers).body == together  # all of them are asked, and start again
     stopped = small.children()
     assert not {*killed} & {*stopped}
     assert len(killed) == len(stopped) == 2

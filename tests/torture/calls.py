@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.torture import judge, writer
+from tests.torture import invariants, writer
 
 WRITER = Path(writer.__file__)
 ROOT = WRITER.parents[2]
@@ -97,7 +97,7 @@ def _each(trials: Sequence[tuple[str, str]], saves: int, fault: str, wants_end: 
             )
             trace = (place / "trace").read_text("utf-8", "replace")
             hit = "INJECTED" in trace or "SIGKILL" in trace or done.returncode in (-9, 137)
-            wrong = judge.faults(place / "r", done.stdout)
+            wrong = invariants.faults(place / "r", done.stdout)
             if wants_end and done.returncode != 0:
                 wrong.append(f"ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
             return hit, wrong

@@ -92,31 +92,31 @@ def come_back(photos: Path, place: Path, times: int, cut: bool = False) -> Tally
         time.sleep(2)  # it is to keep the agents' store
         leaves = _Launched(words, home, agent)
         steps = [("epoch 3/", leaves.clear), ("processes: 2 -> 1", None), ("resuming from", lambda: time.sleep(5))]
-        told = [_told_then(stays.words, text, act) for text, act in steps]
+        notices = [_after_notice(stays.words, text, act) for text, act in steps]
         again = _Launched(words, home, agent)
-        told.append(_told_then(stays.words, "processes: 1 -> 2", None))
+        notices.append(_after_notice(stays.words, "processes: 1 -> 2", None))
         ends = [machine.process.wait(timeout=600) for machine in (stays, again)]
         epochs = re.findall(r"epoch (\d+)/200", (home / "run" / "train.log").read_text())
-        good = all(told) and ends == [0, 0] and epochs == [str(epoch) for epoch in range(1, 201)]
-        tally.tried, tally.hit = tally.tried + 1, tally.hit + all(told)
-        tally.wrong += [] if good else [f"training {number}: told {told}, ended {ends}, {len(epochs)} epochs"]
+        good = all(notices) and ends == [0, 0] and epochs == [str(epoch) for epoch in range(1, 201)]
+        tally.tried, tally.hit = tally.tried + 1, tally.hit + all(notices)
+        tally.wrong += [] if good else [f"training {number}: notices {notices}, ended {ends}, {len(epochs)} epochs"]
         for machine in (stays, again):
             machine.clear()
     return tally
 
 
-def _told_then(words: Path, text: str, act: Callable[[], None] | None) -> bool:
-    told = _until(lambda: text in words.read_text())
+def _after_notice(words: Path, text: str, act: Callable[[], None] | None) -> bool:
+    notices = _until(lambda: text in words.read_text())
     if act:
         act()
-    return told
+    return notices
 
 
 def _differs(out: Path, expected: dict[str, str]) -> list[str]:
     """What is not as in the unbroken training; an epoch that was reported is never trained again."""
     log = (out / "train.log").read_text()
-    told = [int(epoch) for epoch in re.findall(rf"epoch (\d+)/{EPOCHS}", log)]
-    found = [f"epochs were told as {told}"] if told != [*range(1, EPOCHS + 1)] else []
+    notices = [int(epoch) for epoch in re.findall(rf"epoch (\d+)/{EPOCHS}", log)]
+    found = [f"epochs were logged as {notices}"] if notices != [*range(1, EPOCHS + 1)] else []
     return found + [f"{name} differs from the unbroken one" for name, sha in fingerprint(out).items()
                     if expected[name] != sha]  # fmt: skip
 

@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.torture import judge
+from tests.torture import invariants
 from tests.torture.calls import ROOT, WRITER, Point, Tally, strace
 
 FS_IOC_SHUTDOWN = 0x8004587D
-NO_LOG_FLUSH = 2  # what the disk had not been told to keep is gone
+NO_LOG_FLUSH = 2  # what was not flushed to the disk is lost
 STEP = 4096
 
 
@@ -107,12 +107,12 @@ def _fill_up(ballast: Path, free: int) -> None:
 
 def _fill(mounted: Path, saves: int, fault: str, kept: Path, where: str, tally: Tally) -> None:
     writer = _write(mounted / "run", saves, fault)
-    said, errors = writer.communicate()
+    output, errors = writer.communicate()
     tally.tried += 1
-    tally.hit += "failed" in said
+    tally.hit += "failed" in output
     if (mounted / "run").is_dir():
         shutil.copytree(mounted / "run", kept)  # to judge it where there is room to go on
-    wrong = judge.faults(kept, said)
+    wrong = invariants.faults(kept, output)
     shutil.rmtree(kept, ignore_errors=True)
     if writer.returncode != 0:
         wrong.append(f"ended with {writer.returncode}: {errors.strip().splitlines()[-1:]}")
@@ -143,26 +143,26 @@ def cut_power(after: Sequence[int], saves: int, waits: Sequence[float] = (), fau
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for lines, wait in zip(after, waits or [0.0] * len(after), strict=True):
-            said = ""
+            output = ""
             with ext4(place, 16) as mounted:
                 writer = _write(mounted / "run", saves, fault)
                 assert writer.stdout
                 for _ in range(lines):
-                    said += writer.stdout.readline()
+                    output += writer.stdout.readline()
                 time.sleep(wait)
-                tally.hit += writer.poll() is None or bool(said)  # else it had not begun
+                tally.hit += writer.poll() is None or bool(output)  # else it had not begun
                 _shut_down(mounted)
                 writer.kill()
                 writer.communicate()
-            tally.wrong += [f"after {lines} lines: {line}" for line in _after_the_cut(place, said)]
+            tally.wrong += [f"after {lines} lines: {line}" for line in _after_the_cut(place, output)]
     return tally
 
 
-def _after_the_cut(place: Path, said: str) -> list[str]:
+def _after_the_cut(place: Path, output: str) -> list[str]:
     """What is wrong once the file system is mounted again and its journal has been replayed."""
     _run("mount", "-o", "loop", place / "image", place / "mounted")
     try:
-        return judge.faults(place / "mounted" / "run", said)
+        return invariants.faults(place / "mounted" / "run", output)
     finally:
         _run("umount", place / "mounted")
 

@@ -25,11 +25,11 @@ def checkpoint(size: int) -> Tally:
             for what, damaged in _damages(file.read_bytes()):
                 whole = file.read_bytes()
                 file.write_bytes(damaged)
-                said: list[str] = []
-                found = [state.files["state.json"] for state in CheckpointFiles(Path(place), said.append).load()]
+                logged: list[str] = []
+                found = [state.files["state.json"] for state in CheckpointFiles(Path(place), logged.append).load()]
                 tally.tried += 1
                 tally.hit += 1
-                if found != [b'{"step": 1}'] or not said:
+                if found != [b'{"step": 1}'] or not logged:
                     tally.wrong.append(f"{file.name}, {what}: not noticed")
                 file.write_bytes(whole)
     return tally
@@ -46,11 +46,11 @@ def cache_shard(rows: int) -> Tally:
         whole = file.read_bytes()
         for what, damaged in _damages(whole):
             file.write_bytes(damaged)
-            said: list[str] = []
-            missing = FeatureCache(Path(place), {"key": 1}, said.append).missing(images)
+            logged: list[str] = []
+            missing = FeatureCache(Path(place), {"key": 1}, logged.append).missing(images)
             tally.tried += 1
             tally.hit += 1
-            if len(missing) != rows or not said or file.exists():
+            if len(missing) != rows or not logged or file.exists():
                 tally.wrong.append(f"shard, {what}: not noticed")
             file.write_bytes(whole)
     return tally

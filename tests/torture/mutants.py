@@ -34,7 +34,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
     return bytes(value)
 
 
-def look(seeds: Iterable[int], each: int) -> Tally:
+def inspect(seeds: Iterable[int], each: int) -> Tally:
     """Look at ``each`` mutants of every seed; an answer that is missing, or too long a reason, is wrong."""
     kinds = [(name, data) for name, data, what in zoo.files() if what is not zoo.ASIDE and not name.startswith("huge")]
     tally = Tally()

@@ -1,7 +1,7 @@
 """Hostile requests to a real server: each gets an answer, none breaks it, none opens a file or a connection.
 
 With strace, every connection and every file that the server and its decoders open are looked at: after the start, only
-packages of Python, the system's own files and training photographs may be among them.
+packages of Python, the system's own files and training images may be among them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ service.Service.pixels = pixels
 
 
 def torment(photos: Path, place: Path, count: int, seed: int = 0, watched: bool = False, fault: bool = False) -> Tally:
-    """Send so many requests; see the module. With ``fault`` the server opens what it is told, which must show."""
+    """Send ``count`` requests; see the module. ``fault``: the server opens what a request names, as a planted error."""
     sets = ("mlp.epochs=2", "compute.threads=1")
     run = topwork.train(
         str(photos), "mlp", out=place / f"served-{seed}-{watched}-{fault}", img_size=32, sets=sets, quiet=True
@@ -61,12 +61,15 @@ def torment(photos: Path, place: Path, count: int, seed: int = 0, watched: bool 
     images = [data for name, data, what in zoo.files() if what is not zoo.ASIDE and not name.startswith("huge")]
     tally = Tally(tried=count)
     limits = {"idle_timeout": 5.0, "max_body_bytes": 4 << 20}
-    wished = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}  # in vain
+    environment = {
+        "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+    }  # in vain
     with serving(
-        run.path, wished, under=strace, before=FAULT if fault else "", engine="torch", quiet=True, limits=limits
+        run.path, environment, under=strace, before=FAULT if fault else "", engine="torch", quiet=True, limits=limits
     ) as server:
         good = next(photos.rglob("*.png")).read_bytes()
-        wanted = server.post("/predict", [("x", good)]).body
+        expected = server.post("/predict", [("x", good)]).body
         begun = len(log.read_text("utf-8", "replace").splitlines()) if watched else 0
         memory: list[int] = []
         with ThreadPoolExecutor(THREADS) as pool:
@@ -79,7 +82,7 @@ def torment(photos: Path, place: Path, count: int, seed: int = 0, watched: bool 
                     if wrong:
                         tally.wrong.append(f"request {number}: {wrong}")
                 memory.append(sum(map(_resident, [server.process.pid, *server.children()])))
-        if server.post("/predict", [("x", good)]).body != wanted:
+        if server.post("/predict", [("x", good)]).body != expected:
             tally.wrong.append("the last answer is not the first")
         print(f"       memory after each quarter: {', '.join(f'{size >> 20} MiB' for size in memory)}", flush=True)
         if memory[-1] - memory[0] > GROWTH:
@@ -105,8 +108,8 @@ def _one(server: Server, images: list[bytes], canary: str, seed: int, number: in
             files = []
             for _ in range(rng.choice((1, 1, 1, 2, 9))):
                 data = rng.choice(images)
-                files.append((_told(word), mutate(data, rng) if rng.random() < 0.6 else data))
-            fields = [("class", rng.choice(["class0", _told(word)]))] if rng.random() < 0.5 else []
+                files.append((_printable(word), mutate(data, rng) if rng.random() < 0.6 else data))
+            fields = [("class", rng.choice(["class0", _printable(word)]))] if rng.random() < 0.5 else []
             body, kind = multipart(files, fields)
             body = mutate(body, rng) if rng.random() < 0.3 else body
         else:
@@ -118,7 +121,7 @@ def _one(server: Server, images: list[bytes], canary: str, seed: int, number: in
         query = f"?top={rng.choice(['0', '-1', '5', _quoted(word)])}&neighbours={rng.randrange(60)}"
         headers = {"Content-Type": kind, "Accept": rng.choice(["*/*", "image/png", "text/html"])}
         if rng.random() < 0.2:
-            headers[rng.choice(["Origin", "Authorization", "X-Forwarded-For", "Range"])] = _told(word)
+            headers[rng.choice(["Origin", "Authorization", "X-Forwarded-For", "Range"])] = _printable(word)
         answer = server.ask("POST" if rng.random() < 0.7 else rng.choice(METHODS), path + query, body, headers)
     except TimeoutError:
         return "no answer within 60 s"
@@ -142,7 +145,7 @@ def _raw(server: Server, rng: random.Random) -> str | None:
     return None
 
 
-def _told(word: str) -> str:
+def _printable(word: str) -> str:
     return "".join(letter for letter in word if " " <= letter < "\x7f")
 
 
@@ -158,7 +161,7 @@ def _resident(process: int) -> int:
 
 
 def _opened(lines: list[str], photos: Path) -> list[str]:
-    """What was opened or reached that ought not to be."""
+    """What was opened or reached that should not be."""
     system = (
         "/proc/",
         "/sys/",

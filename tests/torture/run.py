@@ -33,7 +33,7 @@ def parts(folder: Path) -> Iterator[Part]:
         print("system calls: skipped, they need strace", flush=True)
     yield "a bit or a cut at every byte of a checkpoint", lambda: flips.checkpoint(2000), False
     yield "a bit or a cut at every byte of a cache shard", lambda: flips.cache_shard(32), False
-    yield "20,000 mutated images", lambda: mutants.look(range(50), 400), False
+    yield "20,000 mutated images", lambda: mutants.inspect(range(50), 400), False
     yield "exports of 12 families in all formats", exports.every_family, False
     yield "hostile model files", lambda: hostile.try_all(1000), False
     if disk.is_possible():
@@ -58,7 +58,7 @@ def parts(folder: Path) -> Iterator[Part]:
         yield name, lambda watched=watched: requests.torment(photos, folder, 20_000, watched=watched), False
     if calls.is_possible():
         yield (
-            "planted: a server that opens what it is told",
+            "planted: a server that opens what a request names",
             lambda: requests.torment(photos, folder, 300, 1, True, True),
             True,
         )

@@ -63,7 +63,7 @@ def test_damage_at_every_byte() -> None:
 
 
 def test_mutated_images() -> None:
-    tally = mutants.look([0, 1], 150)
+    tally = mutants.inspect([0, 1], 150)
     assert tally.hit == tally.tried == 300
     assert tally.wrong == []
 

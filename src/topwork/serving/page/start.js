@@ -12,7 +12,7 @@ async function start() {
   api.tokenFromAddress();
   byId("where").textContent = location.host;
   try {
-    begin(await api.model());
+    init(await api.model());
   } catch (error) {
     if (error.status === 401) signIn();
     else trouble(`The server does not respond (${error.message}).`, start);
@@ -45,8 +45,8 @@ function init(model) {
   byId("about").textContent =
     `${count(model.classes.length, "class", "classes")}, strategy ${model.strategy} on ${model.model}.${right}`;
   const { weights, data } = model.licenses;
-  const told = [weights && `License of the weights: ${weights}.`, data && `License of the training photos: ${data}.`];
-  byId("licences").textContent = [`topwork ${model.topwork}.`, ...told].filter(Boolean).join(" ");
+  const licenses = [weights && `License of the weights: ${weights}.`, data && `License of the training photos: ${data}.`];
+  byId("licences").textContent = [`topwork ${model.topwork}.`, ...licenses].filter(Boolean).join(" ");
   const bearer = api.hasToken() ? ' -H "Authorization: Bearer TOKEN"' : "";
   byId("curl").textContent = `curl -F files=@photo.jpg${bearer} ${location.origin}/predict`;
   classes(model.classes, narrow.matches ? 16 : 40);

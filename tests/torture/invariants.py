@@ -10,14 +10,14 @@ from topwork.core.checkpoint_files import CheckpointFiles
 from topwork.core.errors import CorruptFile
 
 
-def faults(root: Path, said: str) -> list[str]:
+def faults(root: Path, output: str) -> list[str]:
     """What is wrong: a state that cannot be read, or one that was reported as saved and is lost; and it must go on.
 
     Args:
         root: The writer's folder; a state is added to it.
         said: The writer's standard output.
     """
-    lines = [line.split() for line in said.splitlines() if line.count(" ") == 2]
+    lines = [line.split() for line in output.splitlines() if line.count(" ") == 2]
     saved = [(what, int(step)) for word, what, step in lines if word == "saved"]
     found = [wrong for folder in _folders(root) if (wrong := _unreadable(folder))]
     newest = max([step for what, step in saved if what == "last"], default=0)
@@ -61,4 +61,4 @@ def _goes_on(root: Path, step: int) -> list[str]:
     store = CheckpointFiles(root / "checkpoints", lambda line: None)
     store.save(step + 1, {"state": body(step + 1)}, step + 1, {"weights": b"x"})
     state = next(store.load(), None)
-    return [] if state and state.files.get("state") == body(step + 1) else ["it does not go on"]
+    return [] if state and state.files.get("state") == body(step + 1) else ["it does not resume"]
