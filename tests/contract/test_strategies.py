@@ -20,7 +20,7 @@ from topwork.core import storage
 from topwork.core.artifacts import read_split
 from topwork.data.images import load_image
 from topwork.evaluation import evaluate
-from topwork.explain.subject import run_subject
+from topwork.explain.inspected_model import load_run
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import calibrated
 
@@ -106,7 +106,7 @@ class TestEveryStrategy:
         assert bundle.neighbours.ids == splits.ids["train"]
         np.testing.assert_array_equal(bundle.neighbours.labels, splits.labels["train"])
         known = [load_image(photos / image) for image in (*splits.ids["train"][:3], *splits.ids["test"])]
-        subject = run_subject(comparison[name].path)
+        subject = load_run(comparison[name].path)
         with torch.inference_mode():
             features = network.backbone(subject.inputs(known)).numpy()
             noise = network.backbone(subject.inputs([Image.effect_noise((48, 48), 120).convert("RGB")])).numpy()
@@ -142,7 +142,7 @@ class TestEveryStrategy:
 
 
 def _scores_again(run: topwork.Run, photos: Path) -> None:
-    subject = run_subject(run.path)
+    subject = load_run(run.path)
     x = subject.inputs([load_image(photos / image) for image in run.predictions.ids])
     with torch.inference_mode():
         scores = subject.score(x).double().numpy()

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from topwork import backbones
 from topwork.core.errors import UnknownName
-from topwork.explain.attention import attention_layers, attention_maps, rollout
+from topwork.explain.attention import attention_layers, attention_maps
 
 SIZE = 64
 
@@ -116,7 +116,7 @@ def test_heads_are_what_the_fused_kernel_would_weigh_with(
         np.testing.assert_allclose(attention.heads.reshape(row.shape), row.numpy(), atol=2e-3)
 
 
-@pytest.mark.parametrize("looker", [attention_maps, rollout])
+@pytest.mark.parametrize("looker", [attention_maps])
 def test_the_network_is_left_as_it_was(looker: Callable[..., Any]) -> None:
     module, x = _made("vit_tiny_patch16_224")
     fused = {name: layer.fused_attn for name, layer in module.named_modules() if hasattr(layer, "fused_attn")}
@@ -147,7 +147,6 @@ def test_networks_without_attention_between_all_places_have_none(model: str) -> 
     made = backbones.create(model, None, None if "mixer" in model else SIZE)
     x = torch.randn(1, 3, made.spec.size, made.spec.size, generator=torch.Generator().manual_seed(0))
     assert attention_maps(made.module, x) == {}
-    assert rollout(made.module, x) is None
 
 
 def test_attention_between_channels_is_not_taken_for_places() -> None:
@@ -187,24 +186,3 @@ def test_windows_are_left_out_where_there_are_several() -> None:
     found = attention_maps(module, x)
     assert {name.rpartition(".blocks")[0] for name in found} == {"layers.3"}  # 7 x 7 places: one window
     assert all(one.heads.shape == (2, 24, 7, 7) for one in found.values())
-    assert rollout(module, x) is None
-
-
-@pytest.mark.parametrize(("model", "prefix"), [("vit_tiny_patch16_224", 1), ("deit_tiny_distilled_patch16_224", 2)])
-def test_rollout_is_the_product_over_layers(model: str, prefix: int) -> None:
-    module, x = _made(model)
-    product = np.eye(16 + prefix)[None].repeat(2, axis=0)
-    for weights in _by_hand(module, x):
-        step = 0.5 * weights.double().numpy().mean(axis=1) + 0.5 * np.eye(16 + prefix)
-        product = np.einsum("bij,bjk->bik", step, product)
-    found = rollout(module, x)
-    assert found is not None
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, product[:, 0, prefix:].reshape(2, 4, 4), atol=1e-5)
-
-
-def test_rollout_of_a_network_that_pools_over_places_takes_their_mean() -> None:
-    module, x = _made("vit_relpos_small_patch16_224")
-    found = rollout(module, x)
-    assert found is not None
-    np.testing.assert_allclose(found.sum(axis=(1, 2)), 1, atol=1e-5)

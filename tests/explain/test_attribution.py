@@ -14,9 +14,9 @@ from torch import nn
 from topwork import backbones
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import MissingDependency, UnknownName, UsageError
-from topwork.explain.attribution import METHODS, ClassMaps, class_maps
-from topwork.explain.layers import Layer, list_layers, map_stages
-from topwork.explain.subject import Subject
+from topwork.explain.attribution import METHODS, ClassActivationMaps, class_activation_maps
+from topwork.explain.inspected_model import InspectedModel
+from topwork.explain.layers import Layer, list_layers, select_stages
 from topwork.linear.heads import LinearHead, RBFHead
 from topwork.linear.normalize import NormaliserModule
 from topwork.strategies.base import softmax
@@ -43,11 +43,13 @@ def _images(size: int, count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
-def _subject(module: nn.Module, head: nn.Module | None, classes: int, size: int, model: str = "made up") -> Subject:
+def _subject(
+    module: nn.Module, head: nn.Module | None, classes: int, size: int, model: str = "made up"
+) -> InspectedModel:
     spec = InputSpec(size, size, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     names = tuple(f"class {k}" for k in range(classes))
     module.eval().requires_grad_(False)  # frozen, as in a run
-    return Subject("svm", "pretrained", module, head and head.eval(), names, spec, model, "logit", softmax)
+    return InspectedModel("svm", "pretrained", module, head and head.eval(), names, spec, model, "logit", softmax)
 
 
 def _network(model: str, size: int) -> tuple[nn.Module, int]:
@@ -92,7 +94,7 @@ def _rbf(features: int, classes: int) -> RBFHead:
     return RBFHead({name: torch.from_numpy(np.asarray(a)) for name, a in tensors.items()})
 
 
-def _layer(subject: Subject, name: str, size: int) -> Layer:
+def _layer(subject: InspectedModel, name: str, size: int) -> Layer:
     return {layer.name: layer for layer in list_layers(subject.backbone, _images(size, 1))}[name]
 
 
@@ -102,7 +104,7 @@ def _close(found: np.ndarray, expected: np.ndarray | torch.Tensor, share: float 
     np.testing.assert_allclose(found, expected, rtol=0, atol=share * np.abs(expected).max())
 
 
-def _check_untouched(subject: Subject, thawed: set[str]) -> None:
+def _check_untouched(subject: InspectedModel, thawed: set[str]) -> None:
     for name, parameter in subject.backbone.named_parameters():
         assert parameter.grad is None
         assert parameter.requires_grad == (name in thawed)
@@ -122,13 +124,13 @@ def test_maps_of_every_family(model: str, masked: bool) -> None:
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in thawed)
     x = _images(size)
-    stages = map_stages(module, list_layers(module, x[:1]))
+    stages = select_stages(module, list_layers(module, x[:1]))
     if getattr(module, "global_pool", "") == "token":
-        at_end = class_maps(subject, x, FOUR, stages[-1], "gradcam")
+        at_end = class_activation_maps(subject, x, FOUR, stages[-1], "grad-cam")
         assert not at_end.values.any()  # only the class token goes on from here
         stages = [stage for stage in stages if stage.name == "blocks.9"]
-    for method in ["gradcam", "recipro"] if masked else ["gradcam"]:
-        found = class_maps(subject, x, (2, 0, 3), stages[-1], method)
+    for method in ["grad-cam", "recipro-cam"] if masked else ["grad-cam"]:
+        found = class_activation_maps(subject, x, (2, 0, 3), stages[-1], method)
         assert found.values.dtype == np.float32
         assert found.values.shape[:2] == (2, 3)
         assert found.values.shape[2] == found.values.shape[3] > 1
@@ -137,17 +139,17 @@ def test_maps_of_every_family(model: str, masked: bool) -> None:
         with torch.inference_mode():
             _close(found.scores, subject.score(x)[:, [2, 0, 3]].double())
         for i in range(2):
-            alone = class_maps(subject, x[i : i + 1], (2, 0, 3), stages[-1], method)
+            alone = class_activation_maps(subject, x[i : i + 1], (2, 0, 3), stages[-1], method)
             _close(alone.values, found.values[i : i + 1], 1e-4)
     _check_untouched(subject, thawed)
 
 
-def _resnet(head: Callable[[int], nn.Module], classes: int, size: int = 96) -> Subject:
+def _resnet(head: Callable[[int], nn.Module], classes: int, size: int = 96) -> InspectedModel:
     module, features = _network("resnet10t", size)
     return _subject(module, head(features), classes, size, "resnet10t")
 
 
-def _rest(subject: Subject, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+def _rest(subject: InspectedModel, name: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """From a stage of a resnet to the scores, by hand."""
     module: Any = subject.backbone
     assert subject.head is not None
@@ -156,7 +158,7 @@ def _rest(subject: Subject, name: str) -> Callable[[torch.Tensor], torch.Tensor]
     return nn.Sequential(*after, module.global_pool, subject.head)
 
 
-def _output(subject: Subject, name: str, x: torch.Tensor) -> torch.Tensor:
+def _output(subject: InspectedModel, name: str, x: torch.Tensor) -> torch.Tensor:
     module: Any = subject.backbone
     stages = ["layer1", "layer2", "layer3", "layer4"]
     stem = nn.Sequential(module.conv1, module.bn1, module.act1, module.maxpool)
@@ -170,7 +172,7 @@ def test_gradcam_is_that_of_a_network_cut_by_hand(name: str, head: str) -> None:
     make = {"linear": _linear, "machine": _svm, "radial": _rbf}[head]
     classes = 2 if head == "radial" else 3
     subject, x = _resnet(lambda d: make(d, classes), classes), _images(96)
-    found = class_maps(subject, x, range(classes), _layer(subject, name, 96), "gradcam")
+    found = class_activation_maps(subject, x, range(classes), _layer(subject, name, 96), "grad-cam")
     places = _output(subject, name, x).requires_grad_()
     for k in range(classes):
         scores = _rest(subject, name)(places)
@@ -178,7 +180,7 @@ def test_gradcam_is_that_of_a_network_cut_by_hand(name: str, head: str) -> None:
         expected = torch.einsum("bc,bchw->bhw", gradient.mean((2, 3)), places.detach())
         _close(found.values[:, k], expected)
         _close(found.scores[:, k], scores[:, k].detach())
-    assert (found.method, found.exact, found.offset.any()) == ("Grad-CAM", False, False)
+    assert (found.method, found.exact, found.bias.any()) == ("Grad-CAM", False, False)
     assert found.values.min() < 0 < found.values.max()
 
 
@@ -188,7 +190,7 @@ def test_exact_maps_are_gradient_times_activation_and_sum_to_the_score(
     make: Callable[[int, int], nn.Module], factor: int, classes: int
 ) -> None:
     subject, x = _resnet(lambda d: make(d, classes), classes), _images(96)
-    found = class_maps(subject, x, range(classes), _layer(subject, "layer4", 96))
+    found = class_activation_maps(subject, x, range(classes), _layer(subject, "layer4", 96))
     assert (found.method, found.exact, found.layer) == ("exact", True, "layer4")
     places = _output(subject, "layer4", x).requires_grad_()
     for k in range(classes):
@@ -197,7 +199,7 @@ def test_exact_maps_are_gradient_times_activation_and_sum_to_the_score(
     with torch.inference_mode():
         scores = subject.score(x).double()
     _close(found.scores, scores)
-    _close(found.values.sum((2, 3), dtype=np.float64) + found.offset, scores)
+    _close(found.values.sum((2, 3), dtype=np.float64) + found.bias, scores)
     if make is _svm and classes == 2:
         _close(found.values[:, 0], -found.values[:, 1])
 
@@ -220,14 +222,14 @@ def test_exact_map_of_an_svm_is_its_formula_also_at_features_of_zero() -> None:
     x = _images(4)
     x[:, 1] = 0
     x[:, 1, 0, 0], x[:, 1, 2, 3] = 5, -5  # cancel out: a feature of exactly 0
-    found = class_maps(subject, x, (2, 1), _layer(subject, "scale", 4), "exact")
+    found = class_activation_maps(subject, x, (2, 1), _layer(subject, "scale", 4), "exact")
     mean, scale = head.normalise.mean.double(), head.normalise.scale.double()
     feature = x.double().mean((2, 3))
     for row, k in enumerate((2, 1)):
         per_channel = head.weight[k] / scale / feature.abs().sqrt() / 16
         per_channel[:, 1] = 0
         _close(found.values[:, row], torch.einsum("bc,bchw->bhw", per_channel, x.double()))
-        _close(found.offset[:, row], (head.bias[k] - head.weight[k] @ mean / scale).expand(2))
+        _close(found.bias[:, row], (head.bias[k] - head.weight[k] @ mean / scale).expand(2))
 
 
 @pytest.mark.parametrize(
@@ -236,11 +238,11 @@ def test_exact_map_of_an_svm_is_its_formula_also_at_features_of_zero() -> None:
 def test_exact_maps_of_other_arrangements_sum_to_the_score(model: str, layer: str) -> None:
     module, features = _network(model, 64)
     subject, x = _subject(module, _svm(features, 3), 3, 64, model), _images(64)
-    stage = map_stages(module, list_layers(module, x[:1]))[-1] if not layer else _layer(subject, layer, 64)
-    found = class_maps(subject, x, (0, 1, 2), stage)
+    stage = select_stages(module, list_layers(module, x[:1]))[-1] if not layer else _layer(subject, layer, 64)
+    found = class_activation_maps(subject, x, (0, 1, 2), stage)
     assert found.exact
     assert found.values.shape == (2, 3, 2, 2)
-    _close(found.values.sum((2, 3)) + found.offset, found.scores)
+    _close(found.values.sum((2, 3)) + found.bias, found.scores)
 
 
 @pytest.mark.parametrize(
@@ -264,20 +266,20 @@ def test_exact_says_why_it_does_not_apply(head: str, layer: str, words: str) -> 
     subject, x = _resnet(make, 2), _images(96)
     asked = _layer(subject, layer, 96)
     with pytest.raises(UsageError, match=f"{words}.*--method gradcam"):
-        class_maps(subject, x, (1,), asked, "exact")
-    assert class_maps(subject, x, (1,), asked).method == "Grad-CAM"
+        class_activation_maps(subject, x, (1,), asked, "exact")
+    assert class_activation_maps(subject, x, (1,), asked).method == "Grad-CAM"
 
 
 def test_exact_says_that_a_class_token_is_no_mean() -> None:
     module, features = _network("vit_tiny_patch16_224", 64)
     subject = _subject(module, _linear(features, 2), 2, 64, "vit_tiny")
     with pytest.raises(UsageError, match=r"vit_tiny hands its class token.*gradcam"):
-        class_maps(subject, _images(64), (1,), _layer(subject, "norm", 64), "exact")
+        class_activation_maps(subject, _images(64), (1,), _layer(subject, "norm", 64), "exact")
 
 
 def test_recipro_is_brute_force_on_a_network_cut_by_hand() -> None:
     subject, x = _resnet(lambda d: _linear(d, 3), 3), _images(96)
-    found = class_maps(subject, x, (2, 0), _layer(subject, "layer4", 96), "recipro")
+    found = class_activation_maps(subject, x, (2, 0), _layer(subject, "layer4", 96), "recipro-cam")
     assert (found.method, found.exact) == ("Recipro-CAM", False)
     places, rest = _output(subject, "layer4", x), _rest(subject, "layer4")
     expected = torch.zeros(2, 2, 3, 3)
@@ -295,7 +297,7 @@ def test_recipro_tries_large_grids_in_regions() -> None:
     subject, x = _resnet(lambda d: _linear(d, 2), 2), _images(96, 1)
     layer, passes = _layer(subject, "layer1", 96), list[int]()
     counted = subject.backbone.conv1.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
-    found = class_maps(subject, x, (1,), layer, "recipro")
+    found = class_activation_maps(subject, x, (1,), layer, "recipro-cam")
     counted.remove()
     assert found.values.shape == (1, 1, 24, 24)
     assert len(np.unique(found.values)) <= 49
@@ -314,7 +316,7 @@ def test_recipro_keeps_the_tokens_before_the_grid() -> None:
     module, features = _network("deit_tiny_distilled_patch16_224", 64)
     head = _linear(features, 2)
     subject, x = _subject(module, head, 2, 64), _images(64, 1)
-    found = class_maps(subject, x, (0,), _layer(subject, "blocks.4", 64), "recipro")
+    found = class_activation_maps(subject, x, (0,), _layer(subject, "blocks.4", 64), "recipro-cam")
     given: list[torch.Tensor] = []
     handle = module.blocks[5].register_forward_pre_hook(lambda _, x: given.append(x[0]))
     network: Any = module
@@ -381,9 +383,9 @@ def test_layers_called_twice_and_layers_that_give_several_things(kind: str, name
     leaf = y.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(head(module.end(leaf))[:, 1].sum(), leaf)
     layer = _layer(subject, name, 6)
-    found = class_maps(subject, x, (1,), layer, "gradcam")
+    found = class_activation_maps(subject, x, (1,), layer, "grad-cam")
     _close(found.values[:, 0], (gradient.mean((2, 3), keepdim=True) * y).sum(1))
-    found = class_maps(subject, x, (1,), layer, "recipro")
+    found = class_activation_maps(subject, x, (1,), layer, "recipro-cam")
     with torch.inference_mode():
         kept = torch.zeros_like(y)
         kept[:, :, 2, 5] = y[:, :, 2, 5]
@@ -397,11 +399,11 @@ class _Fails(nn.Module):
         raise RuntimeError("no")
 
 
-@pytest.mark.parametrize("method", ["gradcam", "recipro"])
+@pytest.mark.parametrize("method", ["grad-cam", "recipro-cam"])
 def test_hooks_go_when_the_network_fails(method: str) -> None:
     subject = _subject(_Pool(), nn.Sequential(_Fails()), 2, 4)
     with pytest.raises(RuntimeError, match="no"):
-        class_maps(subject, _images(4), (0,), _layer(subject, "scale", 4), method)
+        class_activation_maps(subject, _images(4), (0,), _layer(subject, "scale", 4), method)
     _check_untouched(subject, set())
 
 
@@ -409,10 +411,12 @@ def test_hooks_go_when_the_network_fails(method: str) -> None:
 def test_maps_do_not_depend_on_the_mode_of_the_caller(guard: Callable[[], Any]) -> None:
     subject = _resnet(lambda d: _svm(d, 2), 2, 64)
     layer = _layer(subject, "layer4", 64)
-    expected = [class_maps(subject, _images(64), (1,), layer, method).values for method in ("exact", "gradcam")]
+    expected = [
+        class_activation_maps(subject, _images(64), (1,), layer, method).values for method in ("exact", "grad-cam")
+    ]
     with guard():
         x = _images(64)
-        found = [class_maps(subject, x, (1,), layer, method).values for method in ("exact", "gradcam")]
+        found = [class_activation_maps(subject, x, (1,), layer, method).values for method in ("exact", "grad-cam")]
     for one, other in zip(found, expected, strict=True):
         _close(one, other)
 
@@ -421,20 +425,22 @@ def test_errors_say_what_there_is() -> None:
     subject, x = _subject(_Pool(), _linear(3, 2), 2, 4), _images(4)
     layer = _layer(subject, "scale", 4)
 
-    def ask(classes: Sequence[int] = (0,), layer: Layer = layer, method: str = "auto", head: bool = True) -> ClassMaps:
-        return class_maps(subject if head else _subject(_Pool(), None, 0, 4), x, classes, layer, method)
+    def ask(
+        classes: Sequence[int] = (0,), layer: Layer = layer, method: str = "auto", head: bool = True
+    ) -> ClassActivationMaps:
+        return class_activation_maps(subject if head else _subject(_Pool(), None, 0, 4), x, classes, layer, method)
 
-    with pytest.raises(UnknownName, match="gradcam"):
+    with pytest.raises(UnknownName, match="grad-cam"):
         ask(method="grad-cam")
     for wrong in ((0, 2), (-1,), ()):
         with pytest.raises(UsageError, match="from 0 to 1"):
             ask(classes=wrong)
     with pytest.raises(UnknownName, match="scale"):
-        ask(layer=Layer("scal", "Conv2d", (3, 4, 4), "map", 1, True))
-    for shape, arrangement in (((3, 5, 7), "other"), ((3,), "vector"), ((3, 1, 1), "map")):
-        for method in ("auto", "recipro"):
-            with pytest.raises(UsageError, match="no place in the image; choose another"):
-                ask(layer=Layer("scale", "Conv2d", shape, arrangement, 1, True), method=method)
+        ask(layer=Layer("scal", "Conv2d", (3, 4, 4), "channels_first", 1, True))
+    for shape, layout in (((3, 5, 7), "other"), ((3,), "vector"), ((3, 1, 1), "channels_first")):
+        for method in ("auto", "recipro-cam"):
+            with pytest.raises(UsageError, match="no spatial positions; choose another"):
+                ask(layer=Layer("scale", "Conv2d", shape, layout, 1, True), method=method)
     with pytest.raises(UsageError, match="has no classes"):
         ask(head=False)
 
@@ -444,7 +450,7 @@ def test_without_captum_the_extra_is_named(method: str, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     subject = _subject(_Pool(), _linear(3, 2), 2, 4)
     with pytest.raises(MissingDependency, match=rf"--method {method} needs.*topwork\[explain\]"):
-        class_maps(subject, _images(4), (0,), _layer(subject, "scale", 4), method)
+        class_activation_maps(subject, _images(4), (0,), _layer(subject, "scale", 4), method)
 
 
 class _Corner(nn.Module):
@@ -462,7 +468,7 @@ class _Corner(nn.Module):
 def test_integrated_gradients_sum_to_the_difference_of_the_scores(make: Callable[[int, int], nn.Module]) -> None:
     pytest.importorskip("captum")
     subject, x = _subject(_Corner(), make(3, 3), 3, 56), _images(56)
-    found = class_maps(subject, x, (2, 0), _layer(subject, "scale", 56), "integrated-gradients")
+    found = class_activation_maps(subject, x, (2, 0), _layer(subject, "scale", 56), "integrated-gradients")
     assert (found.layer, found.method, found.values.shape) == ("input", "integrated gradients", (2, 2, 28, 28))
     assert not found.values[:, :, 14:].any()
     assert not found.values[:, :, :, :14].any()
@@ -475,7 +481,7 @@ def test_integrated_gradients_sum_to_the_difference_of_the_scores(make: Callable
 def test_occlusion_is_the_fall_under_the_squares() -> None:
     pytest.importorskip("captum")
     subject, x = _subject(_Corner(), _linear(3, 3), 3, 28), _images(28)
-    found = class_maps(subject, x, (1,), _layer(subject, "scale", 28), "occlusion")
+    found = class_activation_maps(subject, x, (1,), _layer(subject, "scale", 28), "occlusion")
     assert (found.layer, found.method, found.values.shape) == ("input", "occlusion", (2, 1, 28, 28))
     assert np.abs(found.values[:, :, 16:]).max() < 1e-6
     covered = x.clone()
@@ -487,4 +493,4 @@ def test_occlusion_is_the_fall_under_the_squares() -> None:
 
 
 def test_every_method_is_known_by_name() -> None:
-    assert list(METHODS) == ["exact", "gradcam", "recipro", "integrated-gradients", "occlusion"]
+    assert list(METHODS) == ["exact", "grad-cam", "recipro-cam", "integrated-gradients", "occlusion"]

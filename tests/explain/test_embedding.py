@@ -38,7 +38,7 @@ def test_clusters_stay_clusters() -> None:
     features, labels = _clusters(50)
     order = np.random.default_rng(1).permutation(150)
     found = embed(features[order])
-    assert found.words == "t-SNE, perplexity 30"
+    assert found.description == "t-SNE, perplexity 30"
     _check(found.points, 150)
     assert _agreement(found.points, labels[order]) > 0.95
     middles = np.array([found.points[labels[order] == k].mean(axis=0) for k in range(3)])
@@ -65,7 +65,7 @@ def test_few_images(count: int, width: int) -> None:
     found = embed(features)
     _check(found.points, count)
     assert (
-        found.words == ("t-SNE" in found.words and f"t-SNE, perplexity {(count - 1) / 3:.3g}")
+        found.description == ("t-SNE" in found.description and f"t-SNE, perplexity {(count - 1) / 3:.3g}")
         or count < 5
         or width == 1
     )
@@ -78,7 +78,7 @@ def test_principal_components_of_few_images() -> None:
     assert values[-1] > values[-2]
     wanted = (unit - unit.mean(axis=0)) @ vectors[:, [-1, -2]]
     found = embed(features)
-    assert found.words == "first two principal components"
+    assert found.description == "first two principal components"
     np.testing.assert_allclose(
         cdist(found.points, found.points), cdist(wanted, wanted) / np.ptp(wanted, axis=0).max(), atol=1e-6
     )
@@ -114,7 +114,7 @@ def test_umap_where_it_is_installed() -> None:
     pytest.importorskip("umap", reason="the optional package umap-learn is not installed")
     features, labels = _clusters(30)
     found = embed(features, "umap", seed=1)
-    assert found.words == "UMAP, 15 neighbours"
+    assert found.description == "UMAP, 15 neighbours"
     _check(found.points, 90)
     assert _agreement(found.points, labels) > 0.95
     np.testing.assert_array_equal(found.points, embed(features, "umap", seed=1).points)

@@ -10,10 +10,10 @@ from torch import nn
 
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
-from topwork.explain.attribution import ClassMaps, class_maps
-from topwork.explain.faithfulness import FRACTIONS, Deletion, blur, deletion, leads
+from topwork.explain.attribution import ClassActivationMaps, class_activation_maps
+from topwork.explain.faithfulness import FRACTIONS, blur, deletion, margins
+from topwork.explain.inspected_model import InspectedModel
 from topwork.explain.layers import list_layers
-from topwork.explain.subject import Subject
 from topwork.strategies.base import softmax
 
 SIZE = 64
@@ -31,21 +31,21 @@ class _Corner(nn.Module):
         return self.places(x).relu()[:, :, :2, 6:].mean((2, 3))
 
 
-def _subject(seed: int = 0) -> Subject:
+def _subject(seed: int = 0) -> InspectedModel:
     torch.manual_seed(seed)
     module, head = _Corner().eval().requires_grad_(False), nn.Linear(6, CLASSES).eval()
     spec = InputSpec(SIZE, SIZE, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    return Subject("mlp", "pretrained", module, head, ("a", "b", "c"), spec, "planted", "logit", softmax)
+    return InspectedModel("mlp", "pretrained", module, head, ("a", "b", "c"), spec, "planted", "logit", softmax)
 
 
 def _photo(seed: int = 1) -> torch.Tensor:
     return torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-def _maps(values: np.ndarray, classes: tuple[int, ...]) -> ClassMaps:
+def _maps(values: np.ndarray, classes: tuple[int, ...]) -> ClassActivationMaps:
     values = np.broadcast_to(values, (1, len(classes), *values.shape)).astype(np.float32)
     none = np.zeros((1, len(classes)))
-    return ClassMaps("places", "planted", classes, values, none, False, none)
+    return ClassActivationMaps("places", "planted", classes, values, none, False, none)
 
 
 def _at_corner(cells: int = 8) -> np.ndarray:
@@ -54,7 +54,7 @@ def _at_corner(cells: int = 8) -> np.ndarray:
     return values
 
 
-def _lead(subject: Subject, x: torch.Tensor, k: int) -> float:
+def _lead(subject: InspectedModel, x: torch.Tensor, k: int) -> float:
     with torch.inference_mode():
         scores = subject.score(x)[0].double().numpy()
     return float(scores[k] - np.delete(scores, k).mean())
@@ -70,16 +70,14 @@ def test_what_is_marked_goes_first_and_the_numbers_are_those_by_hand() -> None:
     for k, found in ((2, first), (0, second)):
         assert found.fractions == FRACTIONS
         lead, lost = _lead(subject, x, k), _lead(subject, x, k) - _lead(subject, away, k)
-        assert found.whole * found.unit == pytest.approx(lost, rel=1e-5)
-        for fraction, share in zip(FRACTIONS, found.marked, strict=True):
+        assert found.drop_all * found.scale == pytest.approx(lost, rel=1e-5)
+        for fraction, share in zip(FRACTIONS, found.drop_marked, strict=True):
             gone = x.clone().flatten(2)
             chosen = order[: round(fraction * SIZE * SIZE)]
             gone[:, :, chosen] = away.flatten(2)[:, :, chosen]
             fall = lead - _lead(subject, gone.view_as(x), k)
-            assert share * found.unit == pytest.approx(fall, abs=1e-5)
-        assert found.unit == pytest.approx(max(abs(lost), max(map(abs, found.random)) * found.unit))
-        assert found.fall == pytest.approx(np.mean(found.marked))
-        assert found.random_fall == pytest.approx(np.mean(found.random))
+            assert share * found.scale == pytest.approx(fall, abs=1e-5)
+        assert found.scale == pytest.approx(max(abs(lost), max(map(abs, found.drop_random)) * found.scale))
 
 
 def test_the_corner_beats_random_pixels_and_the_other_corner_does_not() -> None:
@@ -87,21 +85,21 @@ def test_the_corner_beats_random_pixels_and_the_other_corner_does_not() -> None:
     best = max(range(CLASSES), key=lambda k: _lead(subject, x, k) - _lead(subject, blur(x, SIZE / 12), k))
     good, bad = _maps(_at_corner(), (best,)), _maps(_at_corner()[::-1, ::-1], (best,))
     ((right,), (wrong,)) = deletion(subject, x, [good, bad])
-    assert right.whole == 1
-    assert right.marked[2:] == pytest.approx((1, 1, 1), abs=0.02)  # the corner is a sixteenth, and its rim is shared
-    assert wrong.marked[:2] == pytest.approx((0, 0), abs=1e-6)
-    assert right.random == wrong.random  # one set of random pixels for all
-    assert right.fall > 2 * right.random_fall
-    assert wrong.fall < right.fall / 2
+    assert right.drop_all == 1
+    assert right.drop_marked[2:] == pytest.approx((1, 1, 1), abs=0.02)  # the corner is a sixteenth
+    assert wrong.drop_marked[:2] == pytest.approx((0, 0), abs=1e-6)
+    assert right.drop_random == wrong.drop_random  # one set of random pixels for all
+    assert np.mean(right.drop_marked) > 2 * np.mean(right.drop_random)
+    assert np.mean(wrong.drop_marked) < np.mean(right.drop_marked) / 2
 
 
 def test_a_real_map_of_planted_networks_beats_random_pixels() -> None:
     better = []
     for seed in range(8):
         subject, x = _subject(seed), _photo(seed + 10)
-        maps = class_maps(subject, x, range(CLASSES), list_layers(subject.backbone, x)[0], "recipro")
+        maps = class_activation_maps(subject, x, range(CLASSES), list_layers(subject.backbone, x)[0], "recipro-cam")
         ((*found,),) = deletion(subject, x, [maps])
-        better += [one.fall - one.random_fall for one in found if one.whole > 0.9]
+        better += [np.mean(one.drop_marked) - np.mean(one.drop_random) for one in found if one.drop_all > 0.9]
     assert len(better) >= 4
     assert min(better) > 0
     assert np.mean(better) > 0.3
@@ -119,7 +117,7 @@ def test_random_pixels_are_as_many_and_reproducible_and_shared_by_equal_grids() 
     each = len(FRACTIONS)
     assert sum(map(len, seen)) == 2 + (3 + 2 + 1) * each + (3 + 1) * each  # random ones for 8 x 8 and for 14 x 14
     assert found == deletion(subject, x, maps)
-    assert found[0][0].random != deletion(subject, x, maps, seed=1)[0][0].random
+    assert found[0][0].drop_random != deletion(subject, x, maps, seed=1)[0][0].drop_random
     changed = (torch.cat(seen)[2:17] != x).any(dim=1).float().mean(dim=(1, 2))
     np.testing.assert_allclose(changed.reshape(3, each), np.broadcast_to(FRACTIONS, (3, each)), atol=1e-3)
     tenth = (torch.cat(seen)[3] != x[0]).any(dim=0).float()
@@ -142,13 +140,13 @@ def test_a_photo_without_any_detail_has_nothing_to_lose() -> None:
     subject = _subject()
     for x in (torch.zeros(1, 3, SIZE, SIZE), torch.full((1, 3, SIZE, SIZE), 1.7)):
         ((found,),) = deletion(subject, x, [_maps(_at_corner(), (1,))])
-        assert np.isfinite([*found.marked, *found.random, found.whole, found.unit]).all()
-        assert np.abs([*found.marked, *found.random, found.whole]).max() < 0.05
+        assert np.isfinite([*found.drop_marked, *found.drop_random, found.drop_all, found.scale]).all()
+        assert np.abs([*found.drop_marked, *found.drop_random, found.drop_all]).max() < 0.05
     assert subject.head is not None
     for parameter in subject.head.parameters():
         nn.init.zeros_(parameter)  # all scores are 0
     ((found,),) = deletion(subject, _photo(), [_maps(_at_corner(), (1,))])
-    assert found.marked == found.random == (0, 0, 0, 0, 0)
+    assert found.drop_marked == found.drop_random == (0, 0, 0, 0, 0)
 
 
 def test_shares_are_bounded_when_the_blurred_photo_happens_to_have_the_same_score() -> None:
@@ -161,14 +159,14 @@ def test_shares_are_bounded_when_the_blurred_photo_happens_to_have_the_same_scor
         subject.head.weight.zero_()
         subject.head.weight[0] = row - (row @ change) / (change @ change) * change
     ((found,),) = deletion(subject, x, [_maps(_at_corner(), (0,))])
-    assert abs(found.whole) < 0.01
-    assert max(map(abs, found.random)) == pytest.approx(1)
+    assert abs(found.drop_all) < 0.01
+    assert max(map(abs, found.drop_random)) == pytest.approx(1)
 
 
 def test_leads_are_scores_less_the_mean_of_the_others() -> None:
-    np.testing.assert_allclose(leads(np.array([[3.0, 1.0, 2.0]])), [[1.5, -1.5, 0]])
-    np.testing.assert_allclose(leads(np.array([[3.0, 1.0], [0, 4]])), [[2, -2], [-4, 4]])
-    np.testing.assert_allclose(leads(np.array([[3.0]])), [[3]])
+    np.testing.assert_allclose(margins(np.array([[3.0, 1.0, 2.0]])), [[1.5, -1.5, 0]])
+    np.testing.assert_allclose(margins(np.array([[3.0, 1.0], [0, 4]])), [[2, -2], [-4, 4]])
+    np.testing.assert_allclose(margins(np.array([[3.0]])), [[3]])
 
 
 def test_blur_is_a_gaussian_and_keeps_even_photos() -> None:
@@ -185,11 +183,6 @@ def test_more_than_one_photo_is_refused() -> None:
     subject, x = _subject(), _photo()
     with pytest.raises(UsageError, match="one photo"):
         deletion(subject, torch.cat([x, x]), [_maps(_at_corner(), (0,))])
-    two = class_maps(subject, torch.cat([x, x]), (0,), list_layers(subject.backbone, x)[0])
+    two = class_activation_maps(subject, torch.cat([x, x]), (0,), list_layers(subject.backbone, x)[0])
     with pytest.raises(UsageError, match="one photo"):
         deletion(subject, x, [two])
-
-
-def test_falls_are_means() -> None:
-    one = Deletion(FRACTIONS, (0.1, 0.2, 0.3, 0.4, 0.5), (0, 0, 0, 0.5, 0.5), 1.0, 2.0)
-    assert (one.fall, one.random_fall) == (pytest.approx(0.3), pytest.approx(0.2))

@@ -10,8 +10,8 @@ from torch import nn
 from topwork import backbones
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
-from topwork.explain.feature_visualization import dream
-from topwork.explain.layers import Layer, as_map, list_layers, watching
+from topwork.explain.feature_visualization import visualize_channels
+from topwork.explain.layers import Layer, forward_hooks, list_layers, to_feature_map
 
 SPEC = InputSpec(64, 64, "bilinear", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 
@@ -26,7 +26,9 @@ def _answers(module: nn.Module, layer: Layer, pixels: np.ndarray, spec: InputSpe
     found = []
     with (
         torch.inference_mode(),
-        watching(module, [layer.name], lambda _, __, y, ___: found.append(as_map(y, layer).mean((2, 3)).numpy())),
+        forward_hooks(
+            module, [layer.name], lambda _, __, y, ___: found.append(to_feature_map(y, layer).mean((2, 3)).numpy())
+        ),
     ):
         module.eval()(torch.from_numpy(x).permute(0, 3, 1, 2).contiguous())
     return found[-1]
@@ -44,8 +46,8 @@ def _chance(size: int, count: int = 24) -> np.ndarray:
 
 
 def _far_above_chance(module: nn.Module, layer: Layer, channels: list[int], spec: InputSpec, size: int) -> None:
-    dreamt = dream(module, layer, channels, spec, size=size, steps=24)
-    start = dream(module, layer, channels, spec, size=size, steps=0)
+    dreamt = visualize_channels(module, layer, channels, spec, size=size, steps=24)
+    start = visualize_channels(module, layer, channels, spec, size=size, steps=0)
     assert dreamt.shape == start.shape == (len(channels), size, size, 3)
     assert dreamt.dtype == np.uint8
     chance = _answers(module, layer, _chance(size), spec)[:, channels]
@@ -92,7 +94,7 @@ class _Silent(nn.Module):
 def test_a_silent_rectifier_is_woken(inplace: bool) -> None:
     module = _Silent(inplace)
     layer = _layer(module, "top", 32)
-    start, dreamt = (dream(module, layer, [0], SPEC, size=32, steps=steps) for steps in (0, 60))
+    start, dreamt = (visualize_channels(module, layer, [0], SPEC, size=32, steps=steps) for steps in (0, 60))
     assert _answers(module, layer, start, SPEC)[0, 0] == 0
     assert _answers(module, layer, dreamt, SPEC)[0, 0] > 0.3
     assert dreamt[..., 0].mean() > 190
@@ -103,7 +105,7 @@ def test_what_colour_a_channel_likes() -> None:
     module = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False))
     nn.init.eye_(module[0].weight[:, :, 0, 0])
     layer = _layer(module, "0", 16)
-    for channel, picture in enumerate(dream(module, layer, [0, 1, 2], SPEC, size=16, steps=60)):
+    for channel, picture in enumerate(visualize_channels(module, layer, [0, 1, 2], SPEC, size=16, steps=60)):
         assert picture[..., channel].mean() > 200
         assert picture.mean(axis=(0, 1)).argmax() == channel
 
@@ -113,19 +115,19 @@ def test_equal_seeds_give_equal_pictures_and_others_do_not() -> None:
     layer = _layer(module, "layer2", 64)
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first = dream(module, layer, [1, 2], SPEC, steps=6)
+    first = visualize_channels(module, layer, [1, 2], SPEC, steps=6)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
-    np.testing.assert_array_equal(dream(module, layer, [1, 2], SPEC, steps=6), first)
-    assert (dream(module, layer, [1, 2], SPEC, steps=6, seed=1) != first).mean() > 0.5
+    np.testing.assert_array_equal(visualize_channels(module, layer, [1, 2], SPEC, steps=6), first)
+    assert (visualize_channels(module, layer, [1, 2], SPEC, steps=6, seed=1) != first).mean() > 0.5
 
 
 def test_a_batch_of_channels_is_as_each_alone() -> None:
     module = backbones.create("resnet10t", None, 64).module
     layer = _layer(module, "layer2", 64)
-    together = dream(module, layer, [4, 9, 4], SPEC, steps=6)
+    together = visualize_channels(module, layer, [4, 9, 4], SPEC, steps=6)
     for channel, picture in zip([4, 9, 4], together, strict=True):
-        alone = dream(module, layer, [channel], SPEC, steps=6)[0]
+        alone = visualize_channels(module, layer, [channel], SPEC, steps=6)[0]
         assert np.abs(picture.astype(int) - alone).mean() < 0.5
     assert np.abs(together[0].astype(int) - together[1]).mean() > 3
 
@@ -139,7 +141,7 @@ def test_nothing_is_left_behind() -> None:
     before = {name: value.clone() for name, value in module.state_dict().items()}
     told: list[int] = []
     with torch.inference_mode():  # a caller's mode does not matter
-        dream(module, layer, [0], SPEC, steps=3, advance=told.append)
+        visualize_channels(module, layer, [0], SPEC, steps=3)
     assert told == [1, 1, 1]
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())
@@ -153,23 +155,23 @@ def test_what_comes_after_the_layer_is_not_computed() -> None:
     module = backbones.create("resnet10t", None, 64).module
     layer = _layer(module, "layer2", 64)
     module.layer3.register_forward_hook(lambda *_: pytest.fail("layer3 was computed"))
-    dream(module, layer, [0], SPEC, steps=1)
+    visualize_channels(module, layer, [0], SPEC, steps=1)
 
 
 def test_networks_of_one_size_keep_it_and_others_take_less() -> None:
     made = backbones.create("vit_tiny_patch16_224", None, 160)
     layer = _layer(made.module, "blocks.1", 160)
-    assert dream(made.module, layer, [0], made.spec, steps=1).shape == (1, 160, 160, 3)
+    assert visualize_channels(made.module, layer, [0], made.spec, steps=1).shape == (1, 160, 160, 3)
     with pytest.raises(UsageError, match="does not take 96 px"):
-        dream(made.module, layer, [0], made.spec, size=96, steps=1)
+        visualize_channels(made.module, layer, [0], made.spec, size=96, steps=1)
     free = backbones.create("resnet10t", None, 224)
     layer = _layer(free.module, "layer1", 224)
-    assert dream(free.module, layer, [0], free.spec, steps=1).shape == (1, 128, 128, 3)
-    assert dream(free.module, layer, [0], free.spec, size=80, steps=1).shape == (1, 80, 80, 3)
+    assert visualize_channels(free.module, layer, [0], free.spec, steps=1).shape == (1, 128, 128, 3)
+    assert visualize_channels(free.module, layer, [0], free.spec, size=80, steps=1).shape == (1, 80, 80, 3)
 
 
 def test_channels_that_do_not_exist_are_said() -> None:
     module = backbones.create("resnet10t", None, 64).module
     layer = _layer(module, "layer1", 64)
     with pytest.raises(UsageError, match=r"Layer layer1 has no channel 64; allowed are 0 to 63"):
-        dream(module, layer, [0, 64], SPEC, steps=1)
+        visualize_channels(module, layer, [0, 64], SPEC, steps=1)

@@ -43,7 +43,7 @@ def test_tiles_are_what_the_convolution_computes_with(model: str) -> None:
         layer.weight.add_(torch.rand(layer.weight.shape, generator=generator).mul_(0.2)).add_(0.1)
         if isinstance(gain := getattr(layer, "gain", None), nn.Parameter):
             gain.mul_(torch.rand(gain.shape, generator=generator) + 0.5)
-    found = first_filters(module, most=8)
+    found = first_filters(module, limit=8)
     assert found is not None
     assert found.layer == FAMILIES[model]
     reference = _impulses(layer)

@@ -17,9 +17,9 @@ from topwork import backbones
 from topwork.core.errors import UnknownName, UsageError
 from topwork.data.images import load_image
 from topwork.explain.activations import activations
-from topwork.explain.layers import as_map, list_layers, map_stages
-from topwork.explain.receptive import receptive_fields
-from topwork.explain.subject import bare_subject
+from topwork.explain.inspected_model import backbone_model
+from topwork.explain.layers import list_layers, select_stages, to_feature_map
+from topwork.explain.receptive_field import receptive_fields
 
 SIZE = 64
 FAMILIES = [
@@ -59,14 +59,14 @@ def test_the_walk_through_every_family(model: str, size: int) -> None:
     for layer in layers:
         output = found[layer.name]
         assert output.shape[1:] == layer.shape
-        if layer.arrangement != "other":
-            values = as_map(torch.from_numpy(output), layer)
+        if layer.layout != "other":
+            values = to_feature_map(torch.from_numpy(output), layer)
             assert values.ndim == 4
             assert values.shape[1] == layer.channels
             assert values.shape[2] == values.shape[3]
-    stages = map_stages(module, layers)
+    stages = select_stages(module, layers)
     assert 2 <= len(stages) <= 12
-    assert all(stage.has_place for stage in stages)
+    assert all(stage.is_spatial for stage in stages)
     assert not any(child._forward_hooks for child in module.modules())
     with torch.inference_mode():
         assert torch.equal(module(x), before)
@@ -86,7 +86,7 @@ def test_activations_are_those_of_a_plain_pass_bit_for_bit() -> None:
 
 def test_a_photo_is_prepared_as_the_network_wants_it(photos: Path) -> None:
     path = photos / "class0" / "000.png"
-    subject, _ = bare_subject("resnet10t", "random", SIZE)
+    subject, _ = backbone_model("resnet10t", "random", SIZE)
     x = subject.inputs([load_image(path)])
     wanted = activations(subject.backbone, x, ["layer4"])["layer4"]
     for photo in (path, str(path), load_image(path)):
@@ -118,7 +118,7 @@ def test_odd_layers_are_said_not_crashed_on() -> None:
     assert set(layers) == {"twice", "pair"}
     assert layers["twice"].calls == 2
     assert layers["twice"].note == "called 2 times, the last is shown"
-    assert layers["pair"].note == "gives several outputs, the first tensor is shown"
+    assert layers["pair"].note == "several outputs, the first tensor is shown"
     found = activations(module, x)
     with torch.inference_mode():
         last = module.twice(module.twice(x).relu())

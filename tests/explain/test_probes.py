@@ -79,13 +79,13 @@ def test_constant_features_say_nothing_and_break_nothing() -> None:
     wobble = np.where(np.arange(120) % 2, np.float32(0.1), np.nextafter(np.float32(0.1), np.float32(1)))
     wide = np.concatenate([train, np.tile(flat, (120, 1)), wobble[:, None]], axis=1)
     wide_test = np.concatenate([test, np.tile(flat + 1, (80, 1)), np.full((80, 1), 9.0, np.float32)], axis=1)
-    plain, padded, constant = linear_probes(
+    unwrap, padded, constant = linear_probes(
         {"plain": train, "padded": wide, "constant": wide[:, 8:]},
         labels,
         {"plain": test, "padded": wide_test, "constant": wide_test[:, 8:]},
         test_labels,
     )
-    assert padded.accuracy == pytest.approx(plain.accuracy, abs=0.03)  # only the penalty's scale differs
+    assert padded.accuracy == pytest.approx(unwrap.accuracy, abs=0.03)  # only the penalty's scale differs
     assert constant.accuracy == (test_labels == np.bincount(labels).argmax()).mean()
 
 

@@ -16,7 +16,7 @@ from tests.cli.test_bad_input import error
 from tests.cli.test_bad_input import topwork as command
 
 import topwork
-from topwork.explain.show import Shown
+from topwork.explain.show import ShowResult
 
 FAST: dict[str, Any] = {"img_size": 64, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=2", "svm.grid=[1e-2]", "finetune.batch_size=8")
@@ -31,11 +31,11 @@ def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwor
 
 
 @pytest.fixture(scope="module")
-def shown(comparison: topwork.Comparison) -> Iterator[Shown]:
+def shown(comparison: topwork.Comparison) -> Iterator[ShowResult]:
     return topwork.show(comparison, quiet=True, photos=3, sample=36)
 
 
-def test_the_page_is_one_small_file_in_the_run(comparison: topwork.Comparison, shown: Shown) -> None:
+def test_the_page_is_one_small_file_in_the_run(comparison: topwork.Comparison, shown: ShowResult) -> None:
     assert shown.path == comparison.path / "explain" / "show.html"
     assert shown.path.stat().st_size < 5e6
     stored = json.loads((comparison.path / "explain" / "show.json").read_text())
@@ -43,16 +43,16 @@ def test_the_page_is_one_small_file_in_the_run(comparison: topwork.Comparison, s
     assert "show.html" in shown._repr_html_()
 
 
-def test_networks_are_looked_at_once_and_strategies_all(shown: Shown) -> None:
+def test_networks_are_analysed_once_and_strategies_all(shown: ShowResult) -> None:
     assert [network.name for network in shown.data.networks] == ["scratch", "pretrained", "finetune"]
     assert [s.name for s in shown.data.strategies] == ["scratch", "mlp", "svm", "finetune"]
-    assert shown.data.networks[1].words == "pretrained, as mlp and svm see it"
+    assert shown.data.networks[1].description == "pretrained, used by mlp and svm"
 
 
-def test_photos_say_what_the_predictions_say(comparison: topwork.Comparison, shown: Shown) -> None:
-    assert len(shown.data.photos) == 3
-    for photo in shown.data.photos:
-        for strategy, guesses in zip(shown.data.strategies, photo.guesses, strict=True):
+def test_photos_say_what_the_predictions_say(comparison: topwork.Comparison, shown: ShowResult) -> None:
+    assert len(shown.data.images) == 3
+    for photo in shown.data.images:
+        for strategy, guesses in zip(shown.data.strategies, photo.predictions, strict=True):
             stored = comparison[strategy.name].predictions
             row = stored.ids.index(photo.name)
             assert photo.label == stored.labels[row]
@@ -61,61 +61,61 @@ def test_photos_say_what_the_predictions_say(comparison: topwork.Comparison, sho
             assert guesses[0].probability == pytest.approx(stored.probabilities[row].max(), abs=1e-3)
 
 
-def test_the_walk_has_every_stage_of_every_network_and_photo(shown: Shown) -> None:
-    stages = [layer.name for layer in shown.data.networks[0].layers if layer.stage]
-    seen = {(w.photo, w.network, w.layer) for w in shown.data.walk}
+def test_layer_maps_have_every_stage_of_every_network_and_photo(shown: ShowResult) -> None:
+    stages = [layer.name for layer in shown.data.networks[0].layers if layer.ends_stage]
+    seen = {(w.image, w.network, w.layer) for w in shown.data.layer_maps}
     assert {(p, n, s) for p in range(3) for n in range(3) for s in stages} <= seen
-    assert all(layer.field for layer in shown.data.networks[0].layers if layer.stage)
-    assert all(layer.dead is not None for layer in shown.data.networks[0].layers if layer.stage)
-    assert shown.data.dead_over == "33 images"  # 24 of train, all 9 of test
+    assert all(layer.receptive_field for layer in shown.data.networks[0].layers if layer.ends_stage)
+    assert all(layer.dead_share is not None for layer in shown.data.networks[0].layers if layer.ends_stage)
+    assert shown.data.dead_measured_on == "33 images"  # 24 of train, all 9 of test
 
 
-def test_class_maps_for_every_strategy_and_class(shown: Shown) -> None:
-    maps = shown.data.class_maps
-    assert {(m.strategy, m.label) for m in maps if m.photo == 0} == {(s, k) for s in range(4) for k in range(3)}
+def test_heatmaps_for_every_strategy_and_class(shown: ShowResult) -> None:
+    maps = shown.data.heatmaps
+    assert {(m.strategy, m.label) for m in maps if m.image == 0} == {(s, k) for s in range(4) for k in range(3)}
     for strategy in (0, 2, 3):  # svm and the linear heads
         exact = next(m for m in maps if m.strategy == strategy and m.exact)
-        guess = next(g for g in shown.data.photos[exact.photo].guesses[strategy] if g.label == exact.label)
+        guess = next(g for g in shown.data.images[exact.image].predictions[strategy] if g.label == exact.label)
         assert exact.score == pytest.approx(guess.score, abs=1e-3)
     assert not any(m.exact for m in maps if m.strategy == 1)  # a head with a hidden layer has no exact map
     for one in maps:
         assert len(base64.b64decode(one.values)) == one.height * one.width
-        assert len(one.marked) == len(one.random) == len(one.fractions) > 0
+        assert len(one.drop_marked) == len(one.drop_random) == len(one.fractions) > 0
 
 
-def test_what_is_about_the_data_set(comparison: topwork.Comparison, shown: Shown) -> None:
+def test_what_is_about_the_data_set(comparison: topwork.Comparison, shown: ShowResult) -> None:
     data = shown.data
-    assert all(network.patches and network.dreams and network.filters for network in data.networks)
+    assert all(network.patches and network.visualizations and network.filters for network in data.networks)
     for patches in data.networks[1].patches:
         assert len(patches.ids) == len(set(patches.ids)) == patches.sheet.count
-        assert list(patches.values) == sorted(patches.values, reverse=True)
+        assert list(patches.activations) == sorted(patches.activations, reverse=True)
     assert len(data.probes) == 3
     assert all(p.low <= p.accuracy <= p.high for row in data.probes for p in row)
     assert data.changes
     assert all(0 <= c.cka <= 1 for c in data.changes)
     assert any(c.weight for c in data.changes)
-    assert data.image_map is not None
+    assert data.similarity_map is not None
     tested = comparison["svm"].predictions
     guesses = dict(zip(tested.ids, tested.predicted.tolist(), strict=True))
-    assert data.image_map.predicted[2] == tuple(guesses[i] for i in data.image_map.ids)
+    assert data.similarity_map.predicted[2] == tuple(guesses[i] for i in data.similarity_map.ids)
 
 
 def test_a_single_run_compares_itself_with_the_pretrained_network(comparison: topwork.Comparison, photos: Path) -> None:
     run = comparison["finetune"]
     shown = topwork.show(run.path, photos / "class1" / "000.png", quiet=True, sample=30)
-    assert [p.name for p in shown.data.photos] == ["class1/000.png"]
+    assert [p.name for p in shown.data.images] == ["class1/000.png"]
     assert shown.data.changes
     assert shown.path == run.path / "explain" / "show.html"
 
 
-def test_a_moved_data_set_leaves_given_photos(comparison: topwork.Comparison, photos: Path, tmp_path: Path) -> None:
+def test_a_moved_data_set_leaves_chosen_images(comparison: topwork.Comparison, photos: Path, tmp_path: Path) -> None:
     home = tmp_path / "moved"
     shutil.copytree(comparison["svm"].path, home)
     config = home / "config.toml"
     config.write_text(config.read_text().replace(str(photos), str(tmp_path / "gone")))
     shown = topwork.show(home, photos / "class1" / "000.png", quiet=True)
-    assert shown.data.image_map is None
-    assert "not where they were" in shown.data.notes[0]
+    assert shown.data.similarity_map is None
+    assert "not found" in shown.data.notes[0]
     with pytest.raises(topwork.TopworkError, match="--image"):
         topwork.show(home, quiet=True)
 
@@ -133,8 +133,8 @@ def test_a_bare_backbone_with_its_own_classes(photos: Path, tmp_path: Path) -> N
         classes=["sports car, sport car"],
     )
     assert len(shown.data.classes) == 1000
-    assert shown.data.photos[0].label is None
-    assert {m.label for m in shown.data.class_maps} >= {817, shown.data.photos[0].guesses[0][0].label}
+    assert shown.data.images[0].label is None
+    assert {m.label for m in shown.data.heatmaps} >= {817, shown.data.images[0].predictions[0][0].label}
 
 
 @pytest.mark.parametrize("model", ["resnet10t", "vit_tiny_patch16_224"])
@@ -147,28 +147,28 @@ def test_a_bare_backbone_without_classes_and_all_layers(photos: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"Page: {out / 'show.html'}\n"
     data = json.loads((out / "show.json").read_text())
-    placed = {layer["name"] for layer in data["networks"][0]["layers"] if layer["field"]}
-    assert {w["layer"] for w in data["walk"] if not w["attention"]} == placed
-    assert any(w["attention"] for w in data["walk"]) == (model != "resnet10t")
-    assert not data["class_maps"]
+    placed = {layer["name"] for layer in data["networks"][0]["layers"] if layer["receptive_field"]}
+    assert {w["layer"] for w in data["layer_maps"] if not w["attention"]} == placed
+    assert any(w["attention"] for w in data["layer_maps"]) == (model != "resnet10t")
+    assert not data["heatmaps"]
 
 
 @pytest.mark.parametrize(
-    ("wishes", "says"),
+    ("options", "message"),
     [
         ({"layers": ["conv_stemm"]}, "conv_stem"),
         ({"classes": ["clas1"]}, "class1"),
         ({"methods": ["oclusion"]}, "occlusion"),
-        ({"methods": ["exact"]}, "gradcam"),
-        ({"model": "resnet10t"}, "one of the two"),
+        ({"methods": ["exact"]}, "grad-cam"),
+        ({"model": "resnet10t"}, "either a run"),
         ({"image": "none.jpg"}, "none.jpg"),
         ({"embedding": "pca"}, "tsne"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
-def test_wrong_wishes(comparison: topwork.Comparison, photos: Path, wishes: dict[str, Any], says: str) -> None:
-    given = {"image": photos / "class0" / "000.png", "quiet": True, "quick": "embedding" not in wishes} | wishes
-    with pytest.raises(topwork.TopworkError, match=says):
+def test_wrong_options(comparison: topwork.Comparison, photos: Path, options: dict[str, Any], message: str) -> None:
+    given = {"image": photos / "class0" / "000.png", "quiet": True, "quick": "embedding" not in options} | options
+    with pytest.raises(topwork.TopworkError, match=message):
         topwork.show(comparison["svm"].path, **given)
 
 
@@ -178,7 +178,7 @@ def test_wrong_models_and_places(photos: Path, tmp_path: Path) -> None:
         topwork.show(image=photo, model="resnet10tt", quiet=True)
     with pytest.raises(topwork.TopworkError, match="--image"):
         topwork.show(model="resnet10t", quiet=True)
-    with pytest.raises(topwork.TopworkError, match="no classes"):
+    with pytest.raises(topwork.TopworkError, match="no classifier"):
         topwork.show(image=photo, model="resnet10t", weights="random", quiet=True, classes=["cat"])
     with pytest.raises(topwork.TopworkError, match="not a run"):
         topwork.show(tmp_path, photo, quiet=True)
@@ -190,14 +190,14 @@ def test_an_unreadable_photo_is_one_line(comparison: topwork.Comparison, tmp_pat
     assert "bad.jpg" in error(command("show", comparison["svm"].path, "--image", bad), 1)
 
 
-def test_layers_and_methods_asked_for(comparison: topwork.Comparison, photos: Path) -> None:
+def test_requested_layers_and_methods(comparison: topwork.Comparison, photos: Path) -> None:
     photo = photos / "class0" / "000.png"
     pytest.importorskip("captum")
-    asked: dict[str, Any] = {"layers": "blocks.2.0", "methods": ["occlusion", "recipro"], "quick": True}
-    shown = topwork.show(comparison["svm"].path, [photo], quiet=True, **asked)
-    of_class = [(m.layer, m.method) for m in shown.data.class_maps if m.label == 0]
+    requested: dict[str, Any] = {"layers": "blocks.2.0", "methods": ["occlusion", "recipro-cam"], "quick": True}
+    shown = topwork.show(comparison["svm"].path, [photo], quiet=True, **requested)
+    of_class = [(m.layer, m.method) for m in shown.data.heatmaps if m.label == 0]
     assert len(of_class) == len(set(of_class))
     assert {("blocks.2.0", "Grad-CAM"), ("blocks.2.0", "Recipro-CAM"), ("input", "occlusion")} <= set(of_class)
-    walk = next(w for w in shown.data.walk if w.layer == "blocks.2.0")
+    walk = next(w for w in shown.data.layer_maps if w.layer == "blocks.2.0")
     assert len(walk.maps.names) == 16
     assert np.all(np.array(walk.maps.limits) >= 0)

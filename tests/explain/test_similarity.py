@@ -15,7 +15,7 @@ from topwork import backbones
 from topwork.core.errors import DataError, UsageError
 from topwork.explain.activations import activations
 from topwork.explain.layers import Layer, list_layers
-from topwork.explain.similarity import LayerChange, changes
+from topwork.explain.similarity import LayerChange, compare_layers
 
 SIZE = 64
 
@@ -42,7 +42,7 @@ def _numbers(count: int, size: int) -> Iterator[torch.Tensor]:
 
 def _cka(first: np.ndarray, second: np.ndarray, batch: int) -> float:
     layer = Layer("0", "_Table", first.shape[1:], "vector", 1, True)
-    (found,) = changes(_network(first), _network(second), [layer], _numbers(len(first), batch))
+    (found,) = compare_layers(_network(first), _network(second), [layer], _numbers(len(first), batch))
     return found.cka
 
 
@@ -91,9 +91,9 @@ def test_one_batch_of_many_images_nears_the_plain_cka() -> None:
     """The biased estimator of Kornblith et al. 2019, from features instead of Gram matrices; they meet for large N."""
     first, second = _related(3000, 6, 9)
     a, b = (rows - rows.mean(axis=0) for rows in (first.astype(np.float64), second.astype(np.float64)))
-    plain = np.linalg.norm(a.T @ b) ** 2 / np.linalg.norm(a.T @ a) / np.linalg.norm(b.T @ b)
-    assert _cka(first, second, 3000) == pytest.approx(plain, abs=0.005)
-    assert _cka(first, second, 30) == pytest.approx(plain, abs=0.02)
+    unwrap = np.linalg.norm(a.T @ b) ** 2 / np.linalg.norm(a.T @ a) / np.linalg.norm(b.T @ b)
+    assert _cka(first, second, 3000) == pytest.approx(unwrap, abs=0.005)
+    assert _cka(first, second, 30) == pytest.approx(unwrap, abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +148,12 @@ def test_every_layer_of_real_networks(model: str) -> None:
         for parameter in after.parameters():
             parameter += 0.1 * parameter.std(correction=0) * torch.randn_like(parameter)
     x = _images(10)
-    layers = [layer for layer in list_layers(before, x) if layer.arrangement != "other"]
-    same = changes(before, before, layers, x.split(5))
+    layers = [layer for layer in list_layers(before, x) if layer.layout != "other"]
+    same = compare_layers(before, before, layers, x.split(5))
     assert [change.layer for change in same] == [layer.name for layer in layers]
     assert all(change.cka == pytest.approx(1, abs=1e-6) for change in same)
     assert {change.weight for change in same} <= {0.0, None}
-    found = changes(before, after, layers, x.to(memory_format=torch.channels_last).split(5))
+    found = compare_layers(before, after, layers, x.to(memory_format=torch.channels_last).split(5))
     outputs = [[activations(module, split) for split in x.split(5)] for module in (before, after)]
     for layer, change in list(zip(layers, found, strict=True))[:: len(layers) // 12]:
         flat = [np.concatenate([split[layer.name] for split in splits]).reshape(10, -1) for splits in outputs]
@@ -172,7 +172,7 @@ def test_weights_that_were_all_zero_have_no_relative_distance() -> None:
     before, after = nn.Sequential(nn.Conv2d(3, 2, 1)), nn.Sequential(nn.Conv2d(3, 2, 1))
     for parameter in before.parameters():
         nn.init.zeros_(parameter)
-    (found,) = changes(before, after, list_layers(before, _images(1)), [_images(4)])
+    (found,) = compare_layers(before, after, list_layers(before, _images(1)), [_images(4)])
     assert found == LayerChange("0", 0.0, None)
 
 
@@ -180,10 +180,10 @@ def test_other_architectures_and_windows_are_refused() -> None:
     before, wide, other = nn.Sequential(nn.Conv2d(3, 2, 1)), nn.Sequential(nn.Conv2d(3, 5, 1)), nn.Sequential()
     layers = list_layers(before, _images(1))
     with pytest.raises(UsageError, match="differ in shape"):
-        changes(before, wide, layers, [_images(4)])
+        compare_layers(before, wide, layers, [_images(4)])
     with pytest.raises(UsageError, match="Only one"):
-        changes(before, other, layers, [_images(4)])
+        compare_layers(before, other, layers, [_images(4)])
     windows = nn.Sequential(nn.Unflatten(0, (-1, 2)), nn.Flatten(1, 2))
     layer = Layer("0", "Unflatten", (2, 3, SIZE, SIZE), "other", 1, True)
     with pytest.raises(UsageError, match="one row per image"):
-        changes(windows, windows, [layer], [_images(4)])
+        compare_layers(windows, windows, [layer], [_images(4)])

@@ -26,16 +26,16 @@
       sections: all("section[id]").map((section) => section.id),
       links: all("nav.sections a").map((link) => link.hash.slice(1)),
       empty: all("section[id] > .mount").filter((node) => !node.children.length).length,
-      photo: all("#picker input").findIndex((input) => input.checked),
-      photoText: text(one("#photo")),
-      classText: text(one("#classes .columns")),
-      classChosen: text(one("#classes .controls label:has(input:checked)")),
+      image: all("#picker input").findIndex((input) => input.checked),
+      photoText: text(one("#image")),
+      classText: text(one("#heatmaps .columns")),
+      classChosen: text(one("#heatmaps .controls label:has(input:checked)")),
       selects: all("select").map((select) => select.options.length),
-      reads: all("#classes .reading").map(text),
+      reads: all("#heatmaps .reading").map(text),
       layer: text(one("#layers .layer-head")),
       options: all("#layers [role=option]").filter((row) => !row.hidden).length,
       dialog: Boolean(one("dialog[open]")),
-      point: text(one("#images .detail .id")),
+      point: text(one("#similarity .detail .id")),
       scripts: Boolean(window.intruded),
       images: all("img[src='x']").length,
     };
@@ -43,19 +43,19 @@
 
   async function use() {
     const read = {};
-    one("#classes input[value='1']").click();
-    one("#classes input[value='blocks.4']").click();
-    const maps = all("#classes .maps canvas");
+    one("#heatmaps input[value='1']").click();
+    one("#heatmaps input[value='blocks.4']").click();
+    const maps = all("#heatmaps .maps canvas");
     point(maps[0], 0.56, 0.25);
     await pause();
-    read.hovered = all("#classes .reading").map(text);
+    read.hovered = all("#heatmaps .reading").map(text);
     key(maps[1], "ArrowRight");
     key(maps[1], "ArrowDown");
-    read.stepped = all("#classes .reading").map(text);
-    read.scales = all("#classes .columns .numbers").map(text);
-    one("#classes details").open = true;
+    read.stepped = all("#heatmaps .reading").map(text);
+    read.scales = all("#heatmaps .columns .numbers").map(text);
+    one("#heatmaps details").open = true;
     await pause();
-    read.cells = all("#classes details table td").slice(0, 14).map(text);
+    read.cells = all("#heatmaps details table td").slice(0, 14).map(text);
 
     all("#picker input")[1].click();
     await pause();
@@ -72,7 +72,7 @@
     read.selected = list.getAttribute("aria-activedescendant") === one("#layers [aria-selected=true]").id;
     read.tiles = all("#layers .channels").map((grid) => grid.children.length);
     all("#layers input[type=radio]")
-      .find((input) => text(input.parentElement) === "cells")
+      .find((input) => text(input.parentElement) === "pixelated")
       .click();
     all("#layers .tile")[2].click();
     await pause(200);
@@ -115,25 +115,25 @@
     key(excited(), "ArrowRight");
     read.patch = text(one("#layers .patches output"));
 
-    const [probes] = all("#depth .chart-box");
+    const [probes] = all("#probes .chart-box");
     key(probes, "Home");
-    read.probe = text(one("#depth .readout"));
+    read.probe = text(one("#probes .readout"));
     const changes = all("#changes .chart-box");
     point(changes[1], 0, 0.5);
     read.change = text(one("#changes .readout"));
     key(changes[0], "ArrowRight");
     read.nextChange = text(one("#changes .readout"));
 
-    const plot = one("#images canvas[role=application]");
-    const [x, y] = DATA.image_map.points[0][17];
+    const plot = one("#similarity canvas[role=application]");
+    const [x, y] = DATA.similarity_map.points[0][17];
     const side = plot.getBoundingClientRect().width;
     point(plot, (14 + x * (side - 28)) / side, (14 + y * (side - 28)) / side);
-    read.point = text(one("#images .detail .id"));
-    read.pointText = text(one("#images .detail"));
+    read.point = text(one("#similarity .detail .id"));
+    read.pointText = text(one("#similarity .detail"));
     key(plot, "ArrowUp");
-    read.above = text(one("#images .detail .id"));
-    one("#images input[value='svm']").click();
-    read.legend = text(one("#images .legend-row"));
+    read.above = text(one("#similarity .detail .id"));
+    one("#similarity input[value='svm']").click();
+    read.legend = text(one("#similarity .legend-row"));
     await pause(400);
     read.hash = location.hash;
     read.end = look();

@@ -35,7 +35,9 @@ def show(
     label: Annotated[list[str] | None, typer.Option("--class", help="Also explain this class.")] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="Further class maps: recipro, integrated-gradients, occlusion.  [default: recipro]"),
+        typer.Option(
+            help="Further class maps: grad-cam, recipro-cam, integrated-gradients, occlusion.  [default: recipro-cam]"
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="timm name: look into a bare backbone, without a run.")] = None,
     weights: Annotated[str, typer.Option(help="For --model: 'pretrained', 'random' or a file.")] = "pretrained",

@@ -1,18 +1,23 @@
-"""Look into a network: its layers, what each answers to an image, and how far each sees."""
+"""What a network computes and why: layer activations, class activation maps, feature visualizations, probes.
+
+Input: a finished run (``load_run``) or any PyTorch backbone, and normalised images (B, 3, S, S) or image files.
+Output: NumPy arrays and plain dataclasses; ``topwork.show`` writes them as one HTML page and as JSON.
+The network is never changed: hooks are removed, and parameters and gradients stay as they are.
+"""
 
 from topwork.explain.activations import activations
-from topwork.explain.layers import Layer, as_map, list_layers, map_stages
-from topwork.explain.receptive import Field, receptive_fields
-from topwork.explain.subject import Subject, run_subject
+from topwork.explain.inspected_model import InspectedModel, load_run
+from topwork.explain.layers import Layer, list_layers, select_stages, to_feature_map
+from topwork.explain.receptive_field import ReceptiveField, receptive_fields
 
 __all__ = [
-    "Field",
+    "InspectedModel",
     "Layer",
-    "Subject",
+    "ReceptiveField",
     "activations",
-    "as_map",
     "list_layers",
-    "map_stages",
+    "load_run",
     "receptive_fields",
-    "run_subject",
+    "select_stages",
+    "to_feature_map",
 ]

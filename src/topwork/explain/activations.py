@@ -1,4 +1,4 @@
-"""What layers answer to an image, in one call."""
+"""The activations of layers for images, in one call."""
 
 from __future__ import annotations
 
@@ -15,56 +15,60 @@ from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UnknownName, UsageError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_pixels, normalise
-from topwork.explain.layers import plain, watching
-from topwork.explain.subject import Subject
+from topwork.explain.inspected_model import InspectedModel
+from topwork.explain.layers import forward_hooks, unwrap
 
-Picture = torch.Tensor | Image.Image | str | Path
+ImageLike = torch.Tensor | Image.Image | str | Path
 
 
 def activations(
-    model: nn.Module | Subject, image: Picture, layers: Sequence[str] | None = None
+    model: nn.Module | InspectedModel, image: ImageLike, layers: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """What layers answer to images: exactly what a plain forward pass computes there, before anything overwrites it.
+    """The outputs of layers for images, exactly as a forward pass computes them, before any in-place operation.
 
     Args:
-        model: A network, e.g. one of timm's, or what ``run_subject`` gives; in eval mode afterwards.
-        image: Normalised images (B, 3, S, S), or one photo by its path or as a Pillow image, which is prepared as the
-            network was trained for.
+        model: A network, e.g. one of timm's, or the result of ``load_run``; in eval mode afterwards.
+        image: Normalised images (B, 3, S, S), or one image as a path or a Pillow image, which is preprocessed as in
+            evaluation.
         layers: Names; None for all.
 
     Returns:
-        Name to float array with the batch first, arranged as the network does. Of a layer that is called several times
-        it is the last output, of several outputs the first tensor.
+        Layer name to float32 array, batch first, in the network's own layout. A layer that is called several times has
+        its last output, a layer with several outputs its first tensor.
 
     Raises:
-        UnknownName: There is no such layer.
-        UsageError: The network is scripted, or how it wants a photo is not known.
-        UnreadableImage: The photo cannot be decoded.
+        UnknownName: The network has no such layer.
+        UsageError: The network is scripted, or its preprocessing is unknown.
+        UnreadableImage: The image cannot be decoded.
+
+    >>> module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    >>> {name: values.shape for name, values in activations(module, torch.zeros(1, 3, 6, 6)).items()}
+    {'0': (1, 8, 4, 4), '1': (1, 8, 4, 4)}
     """
-    module = plain(model.backbone if isinstance(model, Subject) else model)
+    module = unwrap(model.backbone if isinstance(model, InspectedModel) else model)
     known = [name for name, _ in module.named_modules() if name]
     for name in layers or ():
         if name not in known:
             raise UnknownName("layer", name, known)
-    x = image if isinstance(image, torch.Tensor) else _prepared(model, module, image)
-    kept: dict[str, np.ndarray] = {}
+    x = image if isinstance(image, torch.Tensor) else _preprocess(model, module, image)
+    copies: dict[str, np.ndarray] = {}
 
-    def watch(name: str, _: nn.Module, output: torch.Tensor, __: bool) -> None:
-        kept[name] = output.detach().float().cpu().numpy().copy()
+    def copy(name: str, _: nn.Module, output: torch.Tensor, __: bool) -> None:
+        copies[name] = output.detach().float().cpu().numpy().copy()
 
-    with torch.inference_mode(), watching(module, layers, watch):
+    with torch.inference_mode(), forward_hooks(module, layers, copy):
         module.eval()(x)
-    return kept
+    return copies
 
 
-def _prepared(model: nn.Module | Subject, module: nn.Module, image: Image.Image | str | Path) -> torch.Tensor:
-    spec = model.spec if isinstance(model, Subject) else _spec(module)
-    photo = image.convert("RGB") if isinstance(image, Image.Image) else load_image(Path(image), spec.resize_size)
-    return normalise(eval_pixels(photo, spec)[None], spec, next(module.parameters()).device)
+def _preprocess(model: nn.Module | InspectedModel, module: nn.Module, image: Image.Image | str | Path) -> torch.Tensor:
+    spec = model.spec if isinstance(model, InspectedModel) else _spec(module)
+    rgb = image.convert("RGB") if isinstance(image, Image.Image) else load_image(Path(image), spec.resize_size)
+    return normalise(eval_pixels(rgb, spec)[None], spec, next(module.parameters()).device)
 
 
 def _spec(module: nn.Module) -> InputSpec:
     config = getattr(module, "pretrained_cfg", None)
     if not isinstance(config, dict) or "architecture" not in config:
-        raise UsageError("How this network wants a photo is not known; give it normalised images (B, 3, S, S).")
+        raise UsageError("The preprocessing of this network is unknown; pass normalised images (B, 3, S, S).")
     return backbones.input_spec(str(config["architecture"]))

@@ -1,4 +1,4 @@
-"""Where the tokens of a transformer look: its own attention weights, head by head, and rolled out over the layers."""
+"""The attention weights of transformers, head by head."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import torch
 from torch import nn
 
 from topwork.core.errors import UnknownName
-from topwork.explain.layers import plain
+from topwork.explain.layers import MAX_PREFIX_TOKENS, unwrap
 
-CLASS, MEAN = "class token", "mean of all tokens"
-PREFIX = 8  # class, distillation and register tokens at most
-BETWEEN_CHANNELS = ("XCA", "CrossCovarianceAttn")  # no attention between places
-Watch = Callable[[str, torch.Tensor | None], None]
+CLASS_TOKEN, MEAN_TOKEN = "class token", "mean of all tokens"
+CHANNEL_ATTENTION = ("XCA", "CrossCovarianceAttn")  # attention between channels, not between positions
+WeightsCallback = Callable[[str, torch.Tensor | None], None]
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Attention:
 
     Attributes:
         layer: Dotted path in the backbone.
-        heads: float32 (B, heads, H, W): how much the query looks at each place of the grid. A map sums to 1 less
-            the share of the prefix tokens.
+        heads: float32 (B, heads, H, W) in [0, 1]: attention of the query to each position. A map sums to 1 less the
+            attention to the prefix tokens.
         query: ``"class token"``, or ``"mean of all tokens"`` of the grid where the network pools over them.
         prefix: Number of tokens before the grid.
     """
@@ -40,103 +39,67 @@ class Attention:
 
 
 def attention_layers(module: nn.Module) -> list[str]:
-    """Names of the layers that attend, by their parts; whether over the whole grid shows when an image passes."""
+    """Names of the layers with attention weights; a forward pass shows which of them attend to all tokens."""
     return [
         name
-        for name, layer in plain(module).named_modules()
+        for name, layer in unwrap(module).named_modules()
         if isinstance(getattr(layer, "attn_drop", None), nn.Module)
         and isinstance(getattr(layer, "num_heads", None), int)
-        and type(layer).__name__ not in BETWEEN_CHANNELS
+        and type(layer).__name__ not in CHANNEL_ATTENTION
     ]
 
 
 def attention_maps(module: nn.Module, x: torch.Tensor, layers: Sequence[str] | None = None) -> dict[str, Attention]:
-    """How much the query looks at each place, in every layer whose tokens all look at all.
+    """The attention of the query to each position, in every layer with attention from all tokens to all tokens.
 
-    Left out are layers that attend within windows or to a coarser grid, whose attention is mixed between heads after
-    the softmax (CaiT), or is one between channels (XCiT).
+    Layers are skipped whose attention is limited to windows or a coarser grid, is mixed between heads after the softmax
+    (CaiT), or is between channels (XCiT).
 
     Args:
-        module: A backbone, in eval mode afterwards.
+        module: A backbone; in eval mode afterwards.
         x: Normalised images (B, 3, S, S).
         layers: Names; None for all.
 
     Returns:
-        Layer name to its attention, in the order of the passage; empty if there is none.
+        Layer name to its attention, in the order of the forward pass; empty without such layers.
 
     Raises:
-        UnknownName: No layer that attends has this name.
+        UnknownName: No layer with attention has this name.
     """
-    module = plain(module)
+    module = unwrap(module)
     names = attention_layers(module)
     for name in layers or ():
         if name not in names:
             raise UnknownName("layer with attention", name, names)
     found: dict[str, Attention] = {}
 
-    def watch(name: str, weights: torch.Tensor | None) -> None:
+    def add(name: str, weights: torch.Tensor | None) -> None:
         if weights is None:
             return
         side = math.isqrt(weights.shape[-1])
         prefix = weights.shape[-1] - side**2
-        heads, query = _row(module, weights, prefix)
+        heads, query = _query_row(module, weights, prefix)
         grid = heads[..., prefix:].unflatten(-1, (side, side)).float().cpu().numpy()
         found[name] = Attention(name, grid, query, prefix)
 
-    with torch.inference_mode(), _watching(module, names if layers is None else layers, len(x), watch):
+    with torch.inference_mode(), _attention_hooks(module, names if layers is None else layers, len(x), add):
         module.eval()(x)
     return found
 
 
-def rollout(module: nn.Module, x: torch.Tensor) -> np.ndarray | None:
-    """Attention through all layers at once (Abnar & Zuidema 2020, arXiv 2005.00928).
-
-    The mean of the heads and the identity, which stands for the residual connection, half each, are multiplied up.
-
-    Args:
-        module: A backbone, in eval mode afterwards.
-        x: Normalised images (B, 3, S, S).
-
-    Returns:
-        float32 (B, H, W): share of each place in the query (as in ``Attention``) after the last layer; None unless all
-        layers that attend do so over one and the same set of tokens.
-    """
-    module = plain(module)
-    products: list[torch.Tensor] = []
-    fits = True
-
-    def watch(_: str, weights: torch.Tensor | None) -> None:
-        nonlocal fits
-        if not fits or weights is None or (products and products[0].shape[-1] != weights.shape[-1]):
-            fits = False
-            return
-        mean = weights.float().mean(dim=1)  # (B, N, N)
-        step = (mean + torch.eye(mean.shape[-1], device=mean.device)) / 2
-        products[:] = [step @ products[0] if products else step]
-
-    with torch.inference_mode(), _watching(module, attention_layers(module), len(x), watch):
-        module.eval()(x)
-    if not fits or not products:
-        return None
-    side = math.isqrt(products[0].shape[-1])
-    prefix = products[0].shape[-1] - side**2
-    row, _ = _row(module, products[0], prefix)
-    return row[:, prefix:].unflatten(1, (side, side)).cpu().numpy()
-
-
-def _row(module: nn.Module, weights: torch.Tensor, prefix: int) -> tuple[torch.Tensor, str]:
-    """What the output is made from: (..., N, N) to (..., N)."""
+def _query_row(module: nn.Module, weights: torch.Tensor, prefix: int) -> tuple[torch.Tensor, str]:
+    """Weights (..., N, N) to those (..., N) of the token that becomes the features, or of the tokens' mean."""
     has_class = prefix > 0 and getattr(module, "has_class_token", True) and getattr(module, "cls_token", 0) is not None
     if has_class and getattr(module, "global_pool", "token") == "token":
-        return weights[..., 0, :], CLASS
-    return weights[..., prefix:, :].mean(dim=-2), MEAN
+        return weights[..., 0, :], CLASS_TOKEN
+    return weights[..., prefix:, :].mean(dim=-2), MEAN_TOKEN
 
 
 @contextmanager
-def _watching(module: nn.Module, names: Sequence[str], batch: int, watch: Watch) -> Iterator[None]:
-    """Have ``watch(name, weights)`` called with softmaxed attention (B, heads, N, N), or None where it is not such.
+def _attention_hooks(module: nn.Module, names: Sequence[str], batch: int, callback: WeightsCallback) -> Iterator[None]:
+    """Call ``callback(name, weights)`` with the attention (B, heads, N, N) after the softmax, or None if not global.
 
-    The fused kernels never write the weights down, so they are off meanwhile.
+    Fused kernels do not return the weights, so they are switched off inside.
     """
     with ExitStack() as stack:
         for name in names:
@@ -146,21 +109,21 @@ def _watching(module: nn.Module, names: Sequence[str], batch: int, watch: Watch)
                 layer.fused_attn = False
             tokens: list[int] = []
 
-            def before(_: nn.Module, given: tuple[torch.Tensor, ...], tokens: list[int] = tokens) -> None:
-                tokens[:] = _tokens(given[0], batch)
+            def count(_: nn.Module, inputs: tuple[torch.Tensor, ...], tokens: list[int] = tokens) -> None:
+                tokens[:] = _tokens(inputs[0], batch)
 
-            def weigh(
-                _: nn.Module, given: tuple[torch.Tensor, ...], name: str = name, tokens: list[int] = tokens
+            def capture(
+                _: nn.Module, inputs: tuple[torch.Tensor, ...], name: str = name, tokens: list[int] = tokens
             ) -> None:
-                watch(name, given[0] if _is_global(given[0], tokens, batch) else None)
+                callback(name, inputs[0] if _is_global(inputs[0], tokens, batch) else None)
 
-            stack.callback(layer.register_forward_pre_hook(before).remove)
-            stack.callback(layer.attn_drop.register_forward_pre_hook(weigh).remove)
+            stack.callback(layer.register_forward_pre_hook(count).remove)
+            stack.callback(layer.attn_drop.register_forward_pre_hook(capture).remove)
         yield
 
 
 def _tokens(x: torch.Tensor, batch: int) -> list[int]:
-    """How many tokens the input of a layer may have: (B, N, C), (B, C, H, W) or (B, H, W, C)."""
+    """Possible numbers of tokens of a layer's input (B, N, C), (B, C, H, W) or (B, H, W, C)."""
     if x.shape[0] != batch:
         return []
     if x.ndim == 3:
@@ -172,7 +135,7 @@ def _is_global(weights: torch.Tensor, tokens: Sequence[int], batch: int) -> bool
     if weights.ndim != 4 or weights.shape[0] != batch or weights.shape[2] != weights.shape[3]:
         return False
     count = weights.shape[-1]
-    if count not in tokens or count - math.isqrt(count) ** 2 > PREFIX:
+    if count not in tokens or count - math.isqrt(count) ** 2 > MAX_PREFIX_TOKENS:
         return False
-    sums = weights.float().sum(dim=-1)  # mixed between heads they are no shares any more
+    sums = weights.float().sum(dim=-1)  # not 1 if heads were mixed after the softmax
     return bool(weights.min() >= 0) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)

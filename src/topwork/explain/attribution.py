@@ -1,10 +1,9 @@
-"""Where in a photo a class gets its score from.
+"""Class activation maps: which positions of an image raise or lower the score of a class.
 
-A class map has one value per class and place. It is signed: what speaks against a class is as much of an answer as what
-speaks for it. The methods differ in what they promise. ``exact`` divides the score up without rest, where network and
-head allow it; Grad-CAM takes the network for linear around the photo; Recipro-CAM tries what single places say alone;
-integrated gradients and occlusion look at pixels instead of a layer. Whether a map shows what counts is measured in
-``faithfulness``.
+A map has one signed value per class and position. The methods differ in what they guarantee: ``exact`` decomposes the
+score completely, where network and head allow it; Grad-CAM linearises the network at the image; Recipro-CAM measures
+the score of single positions; integrated gradients and occlusion work on pixels instead of a layer. ``faithfulness``
+measures whether a map shows what the prediction depends on.
 """
 
 from __future__ import annotations
@@ -22,28 +21,28 @@ from torch.nn import functional
 
 from topwork.core.errors import UnknownName, UsageError
 from topwork.explain import captum_methods
-from topwork.explain.layers import Layer, as_map, first_tensor, plain, watching
-from topwork.explain.subject import Subject
+from topwork.explain.inspected_model import InspectedModel
+from topwork.explain.layers import Layer, first_tensor, forward_hooks, not_spatial, to_feature_map, unwrap
 from topwork.linear.heads import LinearHead
 
 AUTO, INPUT = "auto", "input"
-REGIONS = 7  # rows and columns of places that Recipro-CAM tells apart
-INPUT_SIDE = 28  # rows of a map over the input, at most
-BATCH = 32
+RECIPRO_GRID = 7  # rows and columns of regions, at most
+MAX_INPUT_SIDE = 28  # rows of a map over the input
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class ClassMaps:
-    """Maps of some classes for some photos.
+class ClassActivationMaps:
+    """Maps of some classes for some images.
 
     Attributes:
-        layer: Whose places are meant; ``"input"`` for methods that look at pixels.
-        method: In words, e.g. ``"Grad-CAM"``.
+        layer: The layer whose positions are meant; ``"input"`` for methods on pixels.
+        method: Name of the method, e.g. ``"Grad-CAM"``.
         classes: K' class indices.
-        values: float32 (B, K', H, W); above 0 speaks for the class, below 0 against it.
+        values: float32 (B, K', H, W); positive values raise the score of the class, negative values lower it.
         scores: float64 (B, K') scores of these classes.
-        exact: Whether ``values.sum((2, 3)) + offset`` is ``scores``, to rounding.
-        offset: float64 (B, K'): the part of the score that no place has given; 0 if not exact.
+        exact: Whether ``values.sum((2, 3)) + bias`` equals ``scores``, up to rounding.
+        bias: float64 (B, K'): the part of the score that belongs to no position; 0 if not exact.
     """
 
     layer: str
@@ -52,221 +51,217 @@ class ClassMaps:
     values: np.ndarray
     scores: np.ndarray
     exact: bool
-    offset: np.ndarray
+    bias: np.ndarray
 
 
-Method = Callable[[Subject, torch.Tensor, tuple[int, ...], Layer], ClassMaps]
+Method = Callable[[InspectedModel, torch.Tensor, tuple[int, ...], Layer], ClassActivationMaps]
 
 
-def class_maps(
-    subject: Subject, x: torch.Tensor, classes: Sequence[int], layer: Layer, method: str = AUTO
-) -> ClassMaps:
-    """Where each class gets its score from.
+def class_activation_maps(
+    model: InspectedModel, x: torch.Tensor, classes: Sequence[int], layer: Layer, method: str = AUTO
+) -> ClassActivationMaps:
+    """Maps of where each class gets its score from.
 
-    The network is left as it was, in eval mode: no hook, no gradient, no changed ``requires_grad``.
+    The network is left in eval mode and otherwise unchanged: no hook, no gradient, no changed ``requires_grad``.
 
     Args:
-        subject: With a head.
+        model: A model with a head.
         x: Normalised images (B, 3, S, S).
         classes: Indices; they need not be predicted ones.
-        layer: From ``list_layers`` at this size, with a place; methods that look at pixels do not use it.
-        method: A name in ``METHODS``, or ``"auto"``: ``exact`` where it applies, else ``gradcam``.
+        layer: A spatial layer from ``list_layers`` at this size; ignored by methods on pixels.
+        method: A name in ``METHODS``, or ``"auto"``: ``exact`` where it applies, else ``grad-cam``.
 
     Raises:
         UnknownName: No such method or layer.
-        UsageError: There is no such class, the layer's values have no place in the image, or ``exact`` does not apply.
-        MissingExtra: The method needs Captum.
+        UsageError: No such class, the layer has no spatial positions, or ``exact`` does not apply.
+        MissingDependency: The method needs Captum.
     """
     if method != AUTO and method not in METHODS:
         raise UnknownName("method", method, [AUTO, *METHODS])
-    if subject.head is None:
-        subject.score(x[:1])  # says that there are no classes
-    known = len(subject.classes)
+    if model.head is None:
+        model.score(x[:1])  # raises the error for a model without classes
+    known = len(model.classes)
     chosen = tuple(int(k) for k in classes)
-    wrong = [k for k in chosen if not 0 <= k < known]
-    if wrong or not chosen:
-        what = f"Class {wrong[0]} is not there" if wrong else "No class was asked for"
-        raise UsageError(f"{what}: the classes are numbered from 0 to {known - 1}; choose some of these.")
-    if layer.name not in dict(plain(subject.backbone).named_modules()):
-        raise UnknownName("layer", layer.name, [name for name, _ in plain(subject.backbone).named_modules() if name])
-    if not layer.has_place:
-        raise UsageError(
-            f"The values of layer {layer.name} {layer.shape} have no place in the image; choose another --layer."
-        )
-    plain(subject.backbone).eval()
-    make = _auto if method == AUTO else METHODS[method]
-    with torch.inference_mode(False), torch.enable_grad():  # whatever the caller has set
-        return make(subject, x.detach().to(subject.device).clone(), chosen, layer)
+    unknown = [k for k in chosen if not 0 <= k < known]
+    if unknown or not chosen:
+        what = f"Class {unknown[0]} does not exist" if unknown else "No class was requested"
+        raise UsageError(f"{what}; classes are numbered from 0 to {known - 1}.")
+    if layer.name not in dict(unwrap(model.backbone).named_modules()):
+        raise UnknownName("layer", layer.name, [name for name, _ in unwrap(model.backbone).named_modules() if name])
+    if not layer.is_spatial:
+        raise not_spatial(layer)
+    unwrap(model.backbone).eval()
+    compute = _auto if method == AUTO else METHODS[method]
+    with torch.inference_mode(False), torch.enable_grad():  # regardless of the caller's mode
+        return compute(model, x.detach().to(model.device).clone(), chosen, layer)
 
 
-def _maps(layer: str, method: str, classes: tuple[int, ...], values: torch.Tensor, scores: torch.Tensor) -> ClassMaps:
+def _maps(
+    layer: str, method: str, classes: tuple[int, ...], values: torch.Tensor, scores: torch.Tensor
+) -> ClassActivationMaps:
     """Maps (B, K', H, W) that are not exact, with the scores (B, K) of all classes."""
-    own = _numbers(scores)[:, list(classes)]
-    return ClassMaps(layer, method, classes, values.float().cpu().numpy(), own, False, np.zeros_like(own))
+    own = _to_numpy(scores)[:, list(classes)]
+    return ClassActivationMaps(layer, method, classes, values.float().cpu().numpy(), own, False, np.zeros_like(own))
 
 
-def _numbers(scores: torch.Tensor) -> np.ndarray:
+def _to_numpy(scores: torch.Tensor) -> np.ndarray:
     return scores.detach().cpu().double().numpy()
 
 
-def exact(subject: Subject, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassMaps:
-    """The score divided up among the places of the layer that is averaged into the features, and a constant.
+def exact_cam(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassActivationMaps:
+    """Class activation mapping (CAM; Zhou et al. 2016, arXiv 1512.04150): the score as a sum over positions and a bias.
 
-    With features f = mean of A(p) over the H W places and a score that is linear in them, the place p has given
-    ``w . A(p) / (H W)`` (class activation mapping; Zhou et al. 2016, arXiv 1512.04150), the bias nobody. A linear
-    support vector machine sees the signed root r of the features: since ``r(f) = f / sqrt|f|``, channel d of a place
-    has given ``w_d / scale * A_d(p) / (H W sqrt|f_d|)``, and the sum is the margin without its constant. Channels whose
-    places cancel out to a mean near 0 then give large values of both signs.
+    With features f = mean of A(p) over the H W positions and a score that is linear in f, position p contributes
+    ``w . A(p) / (H W)``. A linear SVM sees the signed square root r of the features: since ``r(f) = f / sqrt|f|``,
+    channel d of a position contributes ``w_d / scale * A_d(p) / (H W sqrt|f_d|)``, and the sum is the margin without
+    its constant. Channels whose values cancel out to a mean near 0 then give large values of both signs.
 
     Raises:
-        UsageError: The head is not linear, or the layer is not the one that is averaged.
+        UsageError: The head is not linear, or the features are not the mean of the layer.
     """
-    found = _exact_or_why_not(subject, x, classes, layer)
+    found = _exact_or_reason(model, x, classes, layer)
     if isinstance(found, str):
-        raise UsageError(f"An exact class map does not apply: {found}. Take --method gradcam.")
+        raise UsageError(f"An exact class activation map is not possible: {found}. Use --method grad-cam.")
     return found
 
 
-def _auto(subject: Subject, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassMaps:
-    found = _exact_or_why_not(subject, x, classes, layer)
-    return gradcam(subject, x, classes, layer) if isinstance(found, str) else found
+def _auto(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassActivationMaps:
+    found = _exact_or_reason(model, x, classes, layer)
+    return grad_cam(model, x, classes, layer) if isinstance(found, str) else found
 
 
-def _exact_or_why_not(subject: Subject, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassMaps | str:
-    head = subject.head
+def _exact_or_reason(
+    model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer
+) -> ClassActivationMaps | str:
+    head = model.head
     assert head is not None
-    degree = _degree(head)
+    degree = _homogeneity_degree(head)
     if degree is None:
-        return f"the head of {subject.name} is not linear in the features"
-    kept: dict[str, torch.Tensor] = {}
+        return f"the head of {model.name} is not linear in the features"
+    outputs: list[torch.Tensor] = []
 
-    def watch(name: str, _: nn.Module, output: torch.Tensor, __: bool) -> None:
-        kept[name] = as_map(output, layer).clone()
+    def keep(_: str, __: nn.Module, output: torch.Tensor, ___: bool) -> None:
+        outputs[:] = [to_feature_map(output, layer).clone()]
 
-    module = plain(subject.backbone)
-    with torch.no_grad(), watching(module, [layer.name], watch):
+    module = unwrap(model.backbone)
+    with torch.no_grad(), forward_hooks(module, [layer.name], keep):
         features = module(x)
-    places = kept[layer.name]
-    if not _is_mean(features, places):
-        if layer.arrangement == "tokens" and getattr(module, "global_pool", "") == "token":
-            return f"{subject.model} hands its class token to the head, not the mean over the places of {layer.name}"
-        return f"the features are not the mean of {layer.name} over its places"
+    positions = outputs[0]
+    if not _is_mean(features, positions):
+        if layer.layout == "tokens" and getattr(module, "global_pool", "") == "token":
+            return f"the head of {model.model} gets the class token, not the mean over the positions of {layer.name}"
+        return f"the features are not the mean of {layer.name} over its positions"
     leaf = features.detach().requires_grad_()
     scores = head(leaf)
     gradients = [torch.autograd.grad(scores[:, k].sum(), leaf, retain_graph=True)[0] for k in classes]
     with torch.no_grad():
-        constant = _numbers(head(torch.zeros_like(features)))[:, list(classes)]
-    weights = torch.stack(gradients, dim=1).cpu().double() / degree / (places.shape[2] * places.shape[3])
-    values = torch.einsum("bkc,bchw->bkhw", weights, places.cpu().double())
-    own = _numbers(scores)[:, list(classes)]
-    return ClassMaps(layer.name, "exact", classes, values.float().numpy(), own, True, constant)
+        bias = _to_numpy(head(torch.zeros_like(features)))[:, list(classes)]
+    weights = torch.stack(gradients, dim=1).cpu().double() / degree / (positions.shape[2] * positions.shape[3])
+    values = torch.einsum("bkc,bchw->bkhw", weights, positions.cpu().double())
+    own = _to_numpy(scores)[:, list(classes)]
+    return ClassActivationMaps(layer.name, "exact", classes, values.float().numpy(), own, True, bias)
 
 
-def _degree(head: nn.Module) -> float | None:
-    """Of homogeneity of a head less its constant: f . gradient is degree times the score (Euler); None if none."""
+def _homogeneity_degree(head: nn.Module) -> float | None:
+    """Degree d of a head without its constant, so that f . gradient = d * score (Euler); None if not homogeneous."""
     if isinstance(head, nn.Linear):
         return 1.0
     return 0.5 if isinstance(head, LinearHead) else None
 
 
-def _is_mean(features: torch.Tensor, places: torch.Tensor) -> bool:
-    """Whether features (B, D) are the mean of (B, D, H, W), to the rounding of float32."""
-    if features.shape != places.shape[:2]:
+def _is_mean(features: torch.Tensor, positions: torch.Tensor) -> bool:
+    """Whether features (B, D) are the mean of (B, D, H, W), up to the rounding of float32."""
+    if features.shape != positions.shape[:2]:
         return False
-    room = 1e-5 * places.abs().amax(dim=(2, 3)).clamp(min=1e-12)
-    return bool(((places.mean(dim=(2, 3)) - features).abs() <= room).all())
+    tolerance = 1e-5 * positions.abs().amax(dim=(2, 3)).clamp(min=1e-12)
+    return bool(((positions.mean(dim=(2, 3)) - features).abs() <= tolerance).all())
 
 
-def gradcam(subject: Subject, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassMaps:
-    """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391), with its sign.
+def grad_cam(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassActivationMaps:
+    """Signed Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
-    The channels of the layer are summed with the mean gradient of the score over the places as weights. The original
-    then sets what is below 0 to 0; here the map keeps what speaks against the class. After the last attention of a
-    network that hands a class token to its head, no place has a gradient and the map is 0: take an earlier layer.
+    The sum of the layer's channels, weighted by the mean gradient of the score over the positions. The original sets
+    negative values to 0; here they are kept. After the last attention of a network whose head gets a class token no
+    position has a gradient and the map is 0: use an earlier layer.
     """
-    assert subject.head is not None
+    assert model.head is not None
     leaves: list[torch.Tensor] = []
 
-    def make(tensor: torch.Tensor) -> torch.Tensor:
+    def as_leaf(tensor: torch.Tensor) -> torch.Tensor:
         leaves.append(tensor.detach().clone().requires_grad_())
-        return leaves[-1].clone()  # which later layers may overwrite in place
+        return leaves[-1].clone()  # later layers may overwrite it in place
 
-    module = plain(subject.backbone)
-    with _replacing(module, layer, make):
-        scores = subject.head(module(x))
-    places = as_map(leaves[-1].detach(), layer)
+    module = unwrap(model.backbone)
+    with _replacing_output(module, layer, as_leaf):
+        scores = model.head(module(x))
+    positions = to_feature_map(leaves[-1].detach(), layer)
     values = []
     for k in classes:
         (gradient,) = torch.autograd.grad(scores[:, k].sum(), leaves[-1], retain_graph=True, allow_unused=True)
         gradient = torch.zeros_like(leaves[-1]) if gradient is None else gradient
-        weights = as_map(gradient, layer).mean(dim=(2, 3), keepdim=True)
-        values.append((weights * places).sum(dim=1))
+        weights = to_feature_map(gradient, layer).mean(dim=(2, 3), keepdim=True)
+        values.append((weights * positions).sum(dim=1))
     return _maps(layer.name, "Grad-CAM", classes, torch.stack(values, dim=1), scores)
 
 
-def recipro(subject: Subject, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassMaps:
-    """Recipro-CAM (Byun & Lee 2022, arXiv 2209.14074): the score when all places of the layer but one are set to 0.
+def recipro_cam(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassActivationMaps:
+    """Recipro-CAM (Byun & Lee 2022, arXiv 2209.14074): the score with all positions of the layer but one set to 0.
 
-    No gradient is needed. What the score is with all places at 0 is subtracted, so that 0 means that a place says
-    nothing. Grids of more than 7 x 7 places are tried in 7 x 7 regions, whose values stand at each of their places.
-    Class and register tokens stay.
+    It needs no gradient. The score with all positions at 0 is subtracted, so that 0 means no effect. Grids of more than
+    7 x 7 positions are measured in 7 x 7 regions. Class and register tokens are kept.
     """
-    assert subject.head is not None
-    module = plain(subject.backbone)
+    assert model.head is not None
+    module = unwrap(model.backbone)
     values, scores = [], []
     with torch.inference_mode():
         for image in x.split(1):
-            scores.append(subject.head(module(image)))
-            values.append(_alone(subject.head, module, image, layer))
+            scores.append(model.head(module(image)))
+            values.append(_region_scores(model.head, module, image, layer))
     return _maps(layer.name, "Recipro-CAM", classes, torch.cat(values)[:, list(classes)], torch.cat(scores))
 
 
-def _alone(head: nn.Module, module: nn.Module, image: torch.Tensor, layer: Layer) -> torch.Tensor:
-    """Scores (1, K, H, W) of single regions of the layer less those of none, for one image (1, 3, S, S)."""
-    height, width = _grid(layer)
-    rows, columns = min(REGIONS, height), min(REGIONS, width)
+def _region_scores(head: nn.Module, module: nn.Module, image: torch.Tensor, layer: Layer) -> torch.Tensor:
+    """Scores (1, K, H, W) of single regions of the layer less the score without any, for one image (1, 3, S, S)."""
+    height, width = to_feature_map(torch.empty(1, *layer.shape, device="meta"), layer).shape[2:]
+    rows, columns = min(RECIPRO_GRID, height), min(RECIPRO_GRID, width)
     row, column = torch.arange(height) * rows // height, torch.arange(width) * columns // width
     region = row[:, None] * columns + column
     masks = functional.one_hot(region, rows * columns).permute(2, 0, 1)
     masks = torch.cat([masks, torch.zeros_like(masks[:1])]).to(image)
     found = []
-    for chunk in masks.split(BATCH):
+    for chunk in masks.split(BATCH_SIZE):
 
-        def make(tensor: torch.Tensor, chunk: torch.Tensor = chunk) -> torch.Tensor:
-            return tensor * _arranged(chunk, layer).to(tensor.dtype)
+        def mask(tensor: torch.Tensor, chunk: torch.Tensor = chunk) -> torch.Tensor:
+            return tensor * _mask_factors(chunk, layer).to(tensor.dtype)
 
-        with _replacing(module, layer, make):
+        with _replacing_output(module, layer, mask):
             found.append(head(module(image.expand(len(chunk), -1, -1, -1))))
-    answers = torch.cat(found).cpu().double()
-    return (answers[:-1] - answers[-1])[region].permute(2, 0, 1)[None]
+    scores = torch.cat(found).cpu().double()
+    return (scores[:-1] - scores[-1])[region].permute(2, 0, 1)[None]
 
 
-def _grid(layer: Layer) -> tuple[int, int]:
-    """Rows and columns of a layer that has a place."""
-    blank = as_map(torch.empty(1, *layer.shape, device="meta"), layer)
-    return blank.shape[2], blank.shape[3]
-
-
-def _arranged(masks: torch.Tensor, layer: Layer) -> torch.Tensor:
-    """Masks (R, H, W) as factors of a layer's output; tokens before the grid stay."""
-    if layer.arrangement == "map":
+def _mask_factors(masks: torch.Tensor, layer: Layer) -> torch.Tensor:
+    """Masks (R, H, W) as factors of a layer's output; prefix tokens are kept."""
+    if layer.layout == "channels_first":
         return masks[:, None]
-    if layer.arrangement == "map, channels last":
+    if layer.layout == "channels_last":
         return masks[..., None]
     flat = masks.flatten(1)
     return functional.pad(flat, (layer.shape[0] - flat.shape[1], 0), value=1.0)[..., None]
 
 
 @contextmanager
-def _replacing(module: nn.Module, layer: Layer, make: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-    """Have a layer give ``make(tensor)``: of several outputs the first tensor, of several calls in a pass the last."""
+def _replacing_output(
+    module: nn.Module, layer: Layer, replace: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[None]:
+    """Let a layer return ``replace(tensor)`` for its first output tensor, in the last of its calls."""
     calls = 0
 
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
         nonlocal calls
         calls += 1
         tensor = first_tensor(output)
-        return None if calls % layer.calls or tensor is None else _with_first(output, make(tensor))
+        return None if calls % layer.calls or tensor is None else _with_first(output, replace(tensor))
 
     handle = dict(module.named_modules())[layer.name].register_forward_hook(hook)
     try:
@@ -276,7 +271,7 @@ def _replacing(module: nn.Module, layer: Layer, make: Callable[[torch.Tensor], t
 
 
 def _with_first(output: Any, tensor: torch.Tensor) -> Any:
-    """An output whose first tensor is another one."""
+    """The output with its first tensor replaced."""
     if isinstance(output, torch.Tensor):
         return tensor
     if isinstance(output, dict):
@@ -285,44 +280,46 @@ def _with_first(output: Any, tensor: torch.Tensor) -> Any:
         changed[key] = _with_first(output[key], tensor)
         return changed
     items = list(output)
-    place = next(i for i, item in enumerate(items) if first_tensor(item) is not None)
-    items[place] = _with_first(items[place], tensor)
-    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)  # a named tuple takes each
+    first = next(i for i, item in enumerate(items) if first_tensor(item) is not None)
+    items[first] = _with_first(items[first], tensor)
+    return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)  # named tuples take each item
 
 
-def integrated_gradients(subject: Subject, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassMaps:
+def integrated_gradients(
+    model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer
+) -> ClassActivationMaps:
     """Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) from an image of the mean colour, by Captum.
 
-    The values of the three colours are summed and averaged over areas: a map of at most 28 x 28.
+    The values of the three colours are summed and averaged over areas to a map of at most 28 x 28.
     """
-    pixels = captum_methods.integrated_gradients(subject.score, x, classes)
-    return _maps(INPUT, "integrated gradients", classes, _reduced(pixels), _plain_scores(subject, x))
+    return _on_pixels(model, x, classes, "integrated gradients", captum_methods.integrated_gradients)
 
 
-def occlusion(subject: Subject, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassMaps:
-    """Occlusion (Zeiler & Fergus 2014, arXiv 1311.2901): how far the score falls when a square is covered, by Captum.
+def occlusion(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassActivationMaps:
+    """Occlusion (Zeiler & Fergus 2014, arXiv 1311.2901): the drop of the score under a covering square, by Captum.
 
-    Squares of the mean colour with a seventh of the image's side move by half their side; a pixel has the mean over the
-    squares that cover it, and the map, of at most 28 x 28, means over areas.
+    Squares of the mean colour with a seventh of the image's side move by half their side. A pixel has the mean over the
+    squares that cover it; the map, of at most 28 x 28, has means over areas.
     """
-    pixels = captum_methods.occlusion(subject.score, x, classes)
-    return _maps(INPUT, "occlusion", classes, _reduced(pixels), _plain_scores(subject, x))
+    return _on_pixels(model, x, classes, "occlusion", captum_methods.occlusion)
 
 
-def _reduced(pixels: torch.Tensor) -> torch.Tensor:
-    return functional.adaptive_avg_pool2d(pixels, min(INPUT_SIDE, pixels.shape[3]))
-
-
-def _plain_scores(subject: Subject, x: torch.Tensor) -> torch.Tensor:
+def _on_pixels(
+    model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], method: str,
+    attribute: Callable[[captum_methods.Score, torch.Tensor, tuple[int, ...]], torch.Tensor],
+) -> ClassActivationMaps:  # fmt: skip
+    pixels = attribute(model.score, x, classes)
     with torch.inference_mode():
-        return subject.score(x)
+        scores = model.score(x)
+    values = functional.adaptive_avg_pool2d(pixels, min(MAX_INPUT_SIDE, pixels.shape[3]))
+    return _maps(INPUT, method, classes, values, scores)
 
 
 METHODS: dict[str, Method] = {
-    "exact": exact,
-    "gradcam": gradcam,
-    "recipro": recipro,
+    "exact": exact_cam,
+    "grad-cam": grad_cam,
+    "recipro-cam": recipro_cam,
     "integrated-gradients": integrated_gradients,
     "occlusion": occlusion,
 }
-ON_PIXELS = ("integrated-gradients", "occlusion")  # the layer does not matter
+PIXEL_METHODS = ("integrated-gradients", "occlusion")  # they ignore the layer

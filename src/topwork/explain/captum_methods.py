@@ -1,4 +1,4 @@
-"""Attributions to pixels by Captum (Kokhlikyan et al. 2020, arXiv 2009.07896), an optional package."""
+"""Attribution to pixels by Captum (Kokhlikyan et al. 2020, arXiv 2009.07896), an optional package."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from topwork.core.errors import MissingDependency
 
 Score = Callable[[torch.Tensor], torch.Tensor]
-STEPS = 32  # of the path of integrated gradients
-SQUARES = 7  # occluding squares side by side
-BATCH = 16
+IG_STEPS = 32  # on the path of integrated gradients
+OCCLUSION_GRID = 7  # occluding squares side by side
+BATCH_SIZE = 16
 
 
 def _captum(method: str) -> Any:
@@ -24,42 +24,43 @@ def _captum(method: str) -> Any:
 
 
 def integrated_gradients(score: Score, x: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
-    """Gradients of a score along the way from 0, the mean colour, to an image, times the way.
+    """Integrated gradients on the path from 0, the mean colour, to an image.
 
     Args:
         score: Normalised images (B, 3, S, S) to scores (B, K).
-        x: Such images.
+        x: Normalised images (B, 3, S, S).
         classes: Indices of K' classes.
 
     Returns:
-        Float (B, K', S, S), summed over the colours; over all pixels it sums to the difference of the scores, up to
-        the error of the integral.
+        Float (B, K', S, S), summed over the colours; all pixels sum to the difference of the scores, up to the error of
+        the integral.
 
     Raises:
-        MissingExtra: Captum is not installed.
+        MissingDependency: Captum is not installed.
     """
     method = _captum("integrated-gradients").IntegratedGradients(score)
     maps = []
     for k in classes:
-        found = method.attribute(x, target=k, n_steps=STEPS, internal_batch_size=max(BATCH, len(x)))
+        found = method.attribute(x, target=k, n_steps=IG_STEPS, internal_batch_size=max(BATCH_SIZE, len(x)))
         maps.append(found.detach().sum(dim=1))
     return torch.stack(maps, dim=1)
 
 
 def occlusion(score: Score, x: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
-    """How far a score falls under squares of the mean colour; arguments and errors as ``integrated_gradients``.
+    """Drop of a score under squares of the mean colour; arguments and errors as in ``integrated_gradients``.
 
     Returns:
         Float (B, K', S, S): the mean over the squares that cover a pixel.
     """
     method = _captum("occlusion").Occlusion(score)
-    side = max(x.shape[3] // SQUARES, 1)
+    side = max(x.shape[3] // OCCLUSION_GRID, 1)
     step = max(side // 2, 1)
+    per_pass = max(BATCH_SIZE // len(x), 1)
     maps = []
     with torch.inference_mode():
         for k in classes:
             found = method.attribute(
-                x, (3, side, side), strides=(3, step, step), target=k, perturbations_per_eval=max(BATCH // len(x), 1)
+                x, (3, side, side), strides=(3, step, step), target=k, perturbations_per_eval=per_pass
             )
             maps.append(found.mean(dim=1))
     return torch.stack(maps, dim=1)

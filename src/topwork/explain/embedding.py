@@ -1,4 +1,4 @@
-"""Many images on one plane, near where the network finds them alike; and the images that are nearest to an image."""
+"""Embed images in the plane by the similarity of their features, and find the most similar images of an image."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from topwork.core.errors import MissingDependency, UnknownName
 METHODS = ("tsne", "umap")
 COMPONENTS = 50
 PERPLEXITY = 30.0
-NEIGHBOURS = 15
-FEWEST = 5  # images; fewer have no neighbourhoods
-BLOCK = 1 << 22  # similarities held at once
+UMAP_NEIGHBOURS = 15
+MIN_IMAGES = 5  # fewer images have no neighbourhoods
+BLOCK = 1 << 22  # similarities in memory at a time
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """Images on a plane.
+    """Images in the plane.
 
     Attributes:
-        points: float32 (N, 2) in [0, 1], of one scale for both axes, in the middle of the square.
-        words: Method and settings.
+        points: float32 (N, 2) in [0, 1], with the same scale on both axes, centred in the unit square.
+        description: Method and settings.
     """
 
     points: np.ndarray
-    words: str
+    description: str
 
 
 def embed(features: np.ndarray, method: str = "tsne", seed: int = 0) -> Embedding:
-    """Lay images out on a plane; the same numbers on the same machine give the same plane.
+    """Embed images in the plane; equal features give equal points on the same machine.
 
-    Features are brought to length 1, so that distance means angle, and then to 50 principal components, the first two
-    of which are where the method starts. Fewer than 5 images, or features that lie on one line, get those two alone.
+    Features are scaled to length 1, so that distances are angles, and reduced to 50 principal components, of which the
+    first two initialise the method. Fewer than 5 images, or features on one line, get those two only.
 
     Args:
         features: float (N, D), N >= 1.
@@ -41,29 +41,35 @@ def embed(features: np.ndarray, method: str = "tsne", seed: int = 0) -> Embeddin
         seed: Of the method.
 
     Raises:
-        UnknownName: There is no such method.
-        MissingExtra: UMAP is not installed.
+        UnknownName: No such method.
+        MissingDependency: UMAP is not installed.
+
+    >>> embed(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])).points.shape
+    (3, 2)
     """
     if method not in METHODS:
         raise UnknownName("embedding", method, METHODS)
     components = _components(_unit(features))
-    if len(features) < FEWEST or not components[:, 1].any():
-        return Embedding(_square(components[:, :2]), "first two principal components")
-    start = (components[:, :2] / components[:, 0].std() * 1e-4).astype(np.float32)
-    points, words = (_tsne if method == "tsne" else _umap)(components, start, seed)
-    return Embedding(_square(points), words)
+    if len(features) < MIN_IMAGES or not components[:, 1].any():
+        return Embedding(_fit_unit_square(components[:, :2]), "first two principal components")
+    init = (components[:, :2] / components[:, 0].std() * 1e-4).astype(np.float32)
+    points, description = (_tsne if method == "tsne" else _umap)(components, init, seed)
+    return Embedding(_fit_unit_square(points), description)
 
 
 def nearest(queries: np.ndarray, pool: np.ndarray, k: int = 5) -> np.ndarray:
-    """The nearest by cosine similarity; a row of zeros has similarity 0 to all.
+    """The most similar rows of a pool by cosine similarity; a row of zeros has similarity 0 to all.
 
     Args:
         queries: float (Q, D).
         pool: float (P, D).
-        k: How many; at most P are given.
+        k: Neighbours per query.
 
     Returns:
-        Row numbers of the pool, int64 (Q, min(k, P)), nearest first; of equals to 12 digits the first.
+        Row numbers of the pool, int64 (Q, min(k, P)), most similar first; ties to 12 digits in the order of the pool.
+
+    >>> nearest(np.array([[1.0, 0.1]]), np.array([[0.0, 1.0], [2.0, 0.0]]), k=1)
+    array([[1]])
     """
     a, b = _unit(queries), _unit(pool)
     step = max(1, BLOCK // max(1, len(b)))
@@ -75,14 +81,14 @@ def nearest(queries: np.ndarray, pool: np.ndarray, k: int = 5) -> np.ndarray:
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
-    """Rows of length 1, float64; zeros stay zeros."""
+    """Rows scaled to length 1, float64; zeros stay zeros."""
     rows = rows.astype(np.float64)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(length > 0, length, 1.0)
 
 
 def _components(rows: np.ndarray) -> np.ndarray:
-    """Principal components float64 (N, at least 2 and at most 50); all 0 if the rows differ by rounding only."""
+    """Principal components float64 (N, 2 to 50); all 0 if the rows differ by rounding only."""
     centred = rows - rows.mean(axis=0)
     if np.abs(centred).max() < 1e-7:  # float32, of length 1
         return np.zeros((len(rows), 2))
@@ -92,25 +98,25 @@ def _components(rows: np.ndarray) -> np.ndarray:
     return np.pad(values, ((0, 0), (0, max(0, 2 - values.shape[1]))))
 
 
-def _square(points: np.ndarray) -> np.ndarray:
+def _fit_unit_square(points: np.ndarray) -> np.ndarray:
     low, high = points.min(axis=0), points.max(axis=0)
     side = float((high - low).max()) or 1.0
     return np.clip((points - (low + high) / 2) / side + 0.5, 0, 1).astype(np.float32)
 
 
-def _tsne(values: np.ndarray, start: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
+def _tsne(values: np.ndarray, init: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
     from sklearn.manifold import TSNE
 
     perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
-    method = TSNE(perplexity=perplexity, init=start, random_state=seed, n_jobs=1)
+    method = TSNE(perplexity=perplexity, init=init, random_state=seed, n_jobs=1)
     return method.fit_transform(values.astype(np.float32)), f"t-SNE, perplexity {perplexity:.3g}"
 
 
-def _umap(values: np.ndarray, start: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
+def _umap(values: np.ndarray, init: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
     try:
         from umap import UMAP  # pyrefly: ignore[missing-import]
     except ImportError:
         raise MissingDependency("--embedding umap", "explain") from None
-    neighbours = min(NEIGHBOURS, len(values) - 1)
-    method = UMAP(n_neighbors=neighbours, init=start, random_state=seed, n_jobs=1)
+    neighbours = min(UMAP_NEIGHBOURS, len(values) - 1)
+    method = UMAP(n_neighbors=neighbours, init=init, random_state=seed, n_jobs=1)
     return method.fit_transform(values.astype(np.float32)), f"UMAP, {neighbours} neighbours"

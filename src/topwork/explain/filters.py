@@ -1,4 +1,4 @@
-"""The weights of a network's first convolution as colour pictures: the only weights that a person can read."""
+"""The weights of a network's first convolution as colour images: the only weights that can be read directly."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from topwork.explain.layers import plain
+from topwork.explain.layers import unwrap
 
-LARGEST = 32  # side of a kernel in pixels
-GREY = 128  # a weight of 0
+MAX_KERNEL = 32  # side in pixels
+MID_GREY = 128  # a weight of 0
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Filters:
     Attributes:
         layer: Dotted path in the backbone.
         channels: Output channels, ascending, (F,).
-        tiles: uint8 (F, k, k, 3): weights on R, G, B; 128 is 0, and one scale holds for all tiles.
-        limit: The absolute weight that is full colour: the largest of those shown.
+        tiles: uint8 (F, k, k, 3): weights on R, G, B; 128 is 0, with one scale for all tiles.
+        limit: The largest absolute weight, shown in full colour.
     """
 
     layer: str
@@ -31,38 +31,41 @@ class Filters:
     limit: float
 
 
-def first_filters(module: nn.Module, most: int = 64) -> Filters | None:
-    """The filters of the first convolution that takes all three colours.
+def first_filters(module: nn.Module, limit: int = 64) -> Filters | None:
+    """The filters of the first convolution on all three colours.
 
-    Of branches side by side the first larger than a pixel counts. What a convolution that standardises its weights
-    (Qiao et al. 2019, arXiv 1903.10520) computes with is shown, not what it stores.
+    Of parallel branches the first with a kernel larger than one pixel is used. Convolutions that standardise their
+    weights (Qiao et al. 2019, arXiv 1903.10520) show the standardised weights, not the stored ones.
 
     Args:
         module: A backbone.
-        most: If there are more filters, those with the largest norm are taken.
+        limit: Of more filters, those with the largest norm are taken.
 
     Returns:
-        The filters; None if no convolution takes images, as in networks that begin by moving pixels into channels.
+        The filters; None if no convolution takes RGB, as in networks that begin by moving pixels into channels.
+
+    >>> first_filters(nn.Sequential(nn.Conv2d(3, 8, 5))).tiles.shape
+    (8, 5, 5, 3)
     """
     found = [
         (name, layer)
-        for name, layer in plain(module).named_modules()
+        for name, layer in unwrap(module).named_modules()
         if isinstance(layer, nn.Conv2d) and layer.weight.shape[1] == 3 and layer.groups == 1
     ]
-    found = [(name, layer) for name, layer in found if layer.kernel_size[0] == layer.kernel_size[1] <= LARGEST]
+    found = [(name, layer) for name, layer in found if layer.kernel_size[0] == layer.kernel_size[1] <= MAX_KERNEL]
     if not found:
         return None
     name, layer = next((one for one in found if one[1].kernel_size[0] > 1), found[0])
-    weights = _effective(layer).float().cpu()  # (F, 3, k, k)
+    weights = _effective_weights(layer).float().cpu()  # (F, 3, k, k)
     order = torch.sort(weights.flatten(1).norm(dim=1), descending=True, stable=True).indices
-    channels = order[:most].sort().values
+    channels = order[:limit].sort().values
     shown = weights[channels].permute(0, 2, 3, 1).numpy()
-    limit = float(np.abs(shown).max(initial=0.0))
-    tiles = np.rint(GREY + shown / (limit or 1.0) * (255 - GREY)).astype(np.uint8)
-    return Filters(name, tuple(channels.tolist()), tiles, limit)
+    largest = float(np.abs(shown).max(initial=0.0))
+    tiles = np.rint(MID_GREY + shown / (largest or 1.0) * (255 - MID_GREY)).astype(np.uint8)
+    return Filters(name, tuple(channels.tolist()), tiles, largest)
 
 
-def _effective(layer: nn.Conv2d) -> torch.Tensor:
+def _effective_weights(layer: nn.Conv2d) -> torch.Tensor:
     weight = layer.weight.detach()
     if "StdConv" not in type(layer).__name__:
         return weight

@@ -1,8 +1,8 @@
-"""The layers of a network and what comes out of them, by forward hooks that are always released.
+"""List the layers of a network and read their outputs with forward hooks that are always removed.
 
-A layer is a module that the forward pass calls and that gives a tensor. Three arrangements occur and all become maps
-(B, C, H, W): channels first (convolutions), channels last (Swin, inside ConvNeXt blocks) and tokens (B, N, C), whose
-class and register tokens are left out and whose rest is a square grid.
+A layer is a module that the forward pass calls and that returns a tensor. Outputs with spatial positions become feature
+maps (B, C, H, W): channels first (convolutions), channels last (Swin, inside ConvNeXt blocks) or tokens (B, N, C), of
+which class and register tokens are dropped and the rest is a square grid.
 """
 
 from __future__ import annotations
@@ -18,64 +18,72 @@ from torch import nn
 
 from topwork.core.errors import UsageError
 
-REPEATERS = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)  # they say nothing new in evaluation
-Watch = Callable[[str, nn.Module, torch.Tensor, bool], None]
+PASSTHROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)  # no new values in eval mode
+MAX_PREFIX_TOKENS = 8  # class, distillation and register tokens before the grid
+HookCallback = Callable[[str, nn.Module, torch.Tensor, bool], None]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A named module whose output can be looked at.
+    """A named module and the form of its output.
 
     Attributes:
         name: Dotted path in the backbone.
         kind: Class name of the module.
-        shape: Of the output for one image, without the batch.
-        arrangement: ``"map"`` (C, H, W), ``"map, channels last"`` (H, W, C), ``"tokens"`` (N, C), ``"vector"`` (C,), or
-            ``"other"`` (windows and the like, which have no place in the image).
-        calls: How often a forward pass calls it; the last call is what is looked at.
-        alone: Whether the output is one tensor; of several the first is looked at.
+        shape: Of the output for one image, without the batch dimension.
+        layout: ``"channels_first"`` (C, H, W), ``"channels_last"`` (H, W, C), ``"tokens"`` (N, C), ``"vector"`` (C,),
+            or ``"other"`` (no spatial positions, e.g. windows).
+        calls: Calls per forward pass; the output of the last call is used.
+        single_output: Whether the output is one tensor; otherwise its first tensor is used.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
-    arrangement: str
+    layout: str
     calls: int
-    alone: bool
+    single_output: bool
 
     @property
     def note(self) -> str:
-        """What a reader should know; mostly empty."""
+        """Which call and which tensor are used, if there are several; else empty."""
         notes = [f"called {self.calls} times, the last is shown"] if self.calls > 1 else []
-        notes += [] if self.alone else ["gives several outputs, the first tensor is shown"]
+        notes += [] if self.single_output else ["several outputs, the first tensor is shown"]
         return "; ".join(notes)
 
     @property
     def channels(self) -> int:
         """Number of channels."""
-        return self.shape[0] if self.arrangement == "map" else self.shape[-1]
+        return self.shape[0] if self.layout == "channels_first" else self.shape[-1]
 
     @property
-    def has_place(self) -> bool:
-        """Whether its values belong to more than one place in the image."""
-        sides = {"map": self.shape[1:], "map, channels last": self.shape[:2], "tokens": self.shape[:1]}
-        return math.prod(sides.get(self.arrangement, ())) > 2
+    def is_spatial(self) -> bool:
+        """Whether the output has more than two spatial positions."""
+        sides = {"channels_first": self.shape[1:], "channels_last": self.shape[:2], "tokens": self.shape[:1]}
+        return math.prod(sides.get(self.layout, ())) > 2
 
 
-def plain(module: nn.Module) -> nn.Module:
-    """The network inside a compiled one.
+def not_spatial(layer: Layer) -> UsageError:
+    """The error for a layer that cannot be shown as maps."""
+    return UsageError(
+        f"The output of layer {layer.name} {layer.shape} has no spatial positions; choose another --layer."
+    )
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module inside a compiled one.
 
     Raises:
-        UsageError: It is a scripted or traced network, which has no hooks.
+        UsageError: The module is scripted or traced and has no hooks.
     """
     module = getattr(module, "_orig_mod", module)
     if isinstance(module, torch.jit.ScriptModule):
-        raise UsageError("A scripted network cannot be looked into: its layers have no hooks. Pass the Python network.")
+        raise UsageError("The layers of a scripted network have no hooks. Pass the Python module.")
     return module
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:
-    """The tensor in an output: itself, or the first in a tuple, list or dict; None if there is none."""
+    """The output itself if it is a tensor, else the first tensor in a tuple, list or dict; None without any."""
     if isinstance(output, torch.Tensor):
         return output
     items = output.values() if isinstance(output, dict) else output if isinstance(output, tuple | list) else ()
@@ -83,10 +91,10 @@ def first_tensor(output: Any) -> torch.Tensor | None:
 
 
 @contextmanager
-def watching(module: nn.Module, names: Sequence[str] | None, watch: Watch) -> Iterator[None]:
-    """Have ``watch(name, layer, tensor, alone)`` called at every output of some layers, or of all; hooks always go.
+def forward_hooks(module: nn.Module, names: Sequence[str] | None, callback: HookCallback) -> Iterator[None]:
+    """Call ``callback(name, layer, tensor, single_output)`` at every output of the named layers, or of all layers.
 
-    It is the network's own tensor, which later layers may overwrite in place: keep copies only.
+    The tensor is the network's own, which later layers may overwrite in place: keep copies only.
     """
     chosen = {name: layer for name, layer in module.named_modules() if name}
     if names is not None:
@@ -97,97 +105,93 @@ def watching(module: nn.Module, names: Sequence[str] | None, watch: Watch) -> It
             def hook(layer: nn.Module, _: Any, output: Any, name: str = name) -> None:
                 tensor = first_tensor(output)
                 if tensor is not None:
-                    watch(name, layer, tensor, tensor is output)
+                    callback(name, layer, tensor, tensor is output)
 
             stack.callback(layer.register_forward_hook(hook).remove)
         yield
 
 
 def list_layers(module: nn.Module, x: torch.Tensor) -> list[Layer]:
-    """Every layer that has an output, in the order of its (last) call.
+    """Every layer that returns a tensor, in the order of its last call.
 
     Args:
-        module: A backbone.
+        module: A backbone; in eval mode afterwards.
         x: Normalised images (B, 3, S, S); one is enough.
+
+    >>> module = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU())
+    >>> [(layer.name, layer.shape, layer.layout) for layer in list_layers(module, torch.zeros(1, 3, 9, 9))]
+    [('0', (8, 4, 4), 'channels_first'), ('1', (8, 4, 4), 'channels_first')]
     """
-    module = plain(module)
+    module = unwrap(module)
     found: dict[str, Layer] = {}
     calls: dict[str, int] = {}
 
-    def watch(name: str, layer: nn.Module, output: torch.Tensor, alone: bool) -> None:
-        if isinstance(layer, REPEATERS) or type(layer).__name__ == "DropPath":
+    def add(name: str, layer: nn.Module, output: torch.Tensor, single: bool) -> None:
+        if isinstance(layer, PASSTHROUGH_MODULES) or type(layer).__name__ == "DropPath":
             return
         calls[name] = calls.get(name, 0) + 1
-        found.pop(name, None)  # the order is that of the last calls
-        arrangement = _arrangement(layer, output, len(x))
-        found[name] = Layer(name, type(layer).__name__, tuple(output.shape[1:]), arrangement, calls[name], alone)
+        found.pop(name, None)  # so that the order is that of the last calls
+        layout = _layout(layer, output, len(x))
+        found[name] = Layer(name, type(layer).__name__, tuple(output.shape[1:]), layout, calls[name], single)
 
-    with torch.inference_mode(), watching(module, None, watch):
+    with torch.inference_mode(), forward_hooks(module, None, add):
         module.eval()(x)
     return [layer for layer in found.values() if layer.shape]
 
 
-def _arrangement(layer: nn.Module, output: torch.Tensor, batch: int) -> str:
+def _layout(layer: nn.Module, output: torch.Tensor, batch: int) -> str:
     shape = output.shape
-    if len(shape) < 2 or shape[0] != batch:  # windows of an image lie along the batch
+    if len(shape) < 2 or shape[0] != batch:  # windows are stacked along the batch dimension
         return "other"
     if len(shape) == 2:
         return "vector"
     if len(shape) == 3:
-        return "tokens" if _prefix(shape[1]) is not None else "other"
+        return "tokens" if shape[1] - math.isqrt(shape[1]) ** 2 <= MAX_PREFIX_TOKENS else "other"
     if len(shape) != 4:
         return "other"
     first, last = shape[2] == shape[3], shape[1] == shape[2]  # the images are square
     if first and last:
-        return "map, channels last" if isinstance(layer, nn.Linear) else "map"
-    return "map" if first else "map, channels last" if last else "other"
+        return "channels_last" if isinstance(layer, nn.Linear) else "channels_first"
+    return "channels_first" if first else "channels_last" if last else "other"
 
 
-def _prefix(tokens: int) -> int | None:
-    """How many tokens stand before a square grid (class token, distillation token, registers); None if no grid."""
-    prefix = tokens - math.isqrt(tokens) ** 2
-    return prefix if prefix <= 8 else None
-
-
-def as_map(output: torch.Tensor, layer: Layer) -> torch.Tensor:
-    """An output as (B, C, H, W); a vector has H = W = 1.
+def to_feature_map(output: torch.Tensor, layer: Layer) -> torch.Tensor:
+    """The output of a layer as (B, C, H, W), without prefix tokens; a vector has H = W = 1.
 
     Raises:
-        UsageError: Its values have no place in the image.
+        UsageError: The output has no spatial positions.
     """
-    if layer.arrangement == "map":
+    if layer.layout == "channels_first":
         return output
-    if layer.arrangement == "map, channels last":
+    if layer.layout == "channels_last":
         return output.permute(0, 3, 1, 2)
-    if layer.arrangement == "vector":
+    if layer.layout == "vector":
         return output[:, :, None, None]
-    if layer.arrangement == "tokens":
+    if layer.layout == "tokens":
         side = math.isqrt(output.shape[1])
         grid = output[:, output.shape[1] - side * side :]
         return grid.transpose(1, 2).unflatten(2, (side, side))
-    raise UsageError(
-        f"The values of layer {layer.name} {layer.shape} have no place in the image; choose another --layer."
-    )
+    raise not_spatial(layer)
 
 
-def map_stages(module: nn.Module, layers: Sequence[Layer], most: int = 12) -> list[Layer]:
-    """The layers that stand for the depth of a network: where timm says stages end, else its outermost blocks.
+def select_stages(module: nn.Module, layers: Sequence[Layer], limit: int = 12) -> list[Layer]:
+    """The spatial layers at which stages end according to timm, else the outermost blocks; the last one always.
 
     Args:
         module: A backbone.
         layers: From ``list_layers``.
-        most: If there are more, they are thinned evenly; the last stays.
+        limit: More stages are thinned out evenly.
     """
-    info = getattr(plain(module), "feature_info", None)
+    info = getattr(unwrap(module), "feature_info", None)
     entries = getattr(info, "info", info) or []
     names = [entry["module"] for entry in entries if isinstance(entry, dict) and entry.get("module")]
-    stages = [layer for layer in layers if layer.name in names and layer.has_place]
+    stages = [layer for layer in layers if layer.name in names and layer.is_spatial]
     if len(stages) < 2:
-        stages = [layer for layer in layers if layer.has_place and "." not in layer.name]
-    last = [layer for layer in layers if layer.has_place][-1:]
+        stages = [layer for layer in layers if layer.is_spatial and "." not in layer.name]
+    last = [layer for layer in layers if layer.is_spatial][-1:]
     if last and last[0] not in stages:
-        stages += last  # what is pooled
-    if len(stages) > most:
-        keep = {round(i * (len(stages) - 1) / (most - 1)) for i in range(most)}
+        stages += last  # the layer that is pooled
+    if len(stages) > limit:
+        keep = {round(i * (len(stages) - 1) / (limit - 1)) for i in range(limit)}
         stages = [layer for i, layer in enumerate(stages) if i in keep]
     return stages

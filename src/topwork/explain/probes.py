@@ -1,7 +1,7 @@
-"""How well a linear classifier tells the classes apart from each layer's output alone.
+"""How well a linear classifier separates the classes by the activations of each layer.
 
-Linear classifier probes (Alain & Bengio 2016, arXiv 1610.01644), on outputs averaged over places. The classifier is
-logistic regression with an L2 penalty on standardised features.
+Linear classifier probes (Alain & Bengio 2016, arXiv 1610.01644) on activations averaged over positions: logistic
+regression with an L2 penalty on standardised features.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ VAL_FRACTION = 0.25
 
 @dataclass(frozen=True)
 class Probe:
-    """What a linear classifier on one layer gets right.
+    """The accuracy of a linear classifier on one layer.
 
     Attributes:
         layer: Name.
         accuracy: Share of test images, in [0, 1].
         low, high: Its 95 % Wilson interval.
-        c: Inverse strength of the penalty, as scikit-learn's ``C``, that was chosen on a part of the training images.
+        c: Inverse strength of the penalty, scikit-learn's ``C``, chosen on held-out training images.
     """
 
     layer: str
@@ -46,37 +46,43 @@ def linear_probes(
     test_labels: np.ndarray,
     seed: int = 0,
 ) -> list[Probe]:
-    """Fit one probe per layer; C is chosen on a quarter of each class of the training images, then all are used.
+    """Fit one probe per layer; C is chosen on a held-out quarter of each class, then all training images are used.
 
     Args:
         train: Layer name to features float (N, C).
         train_labels: Class indices int (N,).
         test: The same layers, float (M, C).
-        test_labels: Class indices int (M,); those of classes without a training image count as wrong.
-        seed: Of the choice of that quarter.
+        test_labels: Class indices int (M,); images of classes without a training image count as incorrect.
+        seed: Of the choice of the held-out quarter.
 
     Returns:
         One probe per layer, in the order of ``train``.
 
     Raises:
         DataError: There are no training or no test images.
+
+    >>> x, labels = np.array([[0.0], [0.1], [1.0], [1.1]]), np.array([0, 0, 1, 1])
+    >>> linear_probes({"conv1": x}, labels, {"conv1": x}, labels)[0].accuracy
+    1.0
     """
     if not len(train_labels) or not len(test_labels):
-        raise DataError("A probe needs training images and test images; one of them has none. Give more images.")
+        raise DataError("Probes need training images and test images; one set is empty. Pass more images.")
     held_out = _held_out(train_labels, np.random.default_rng(derive_seed(seed, "probes")))
     probes = []
     for layer, values in train.items():
         x, x_test = _standardised(values, test[layer])
-        scores = [_right(x[~held_out], train_labels[~held_out], x[held_out], train_labels[held_out], c) for c in GRID]
+        scores = [
+            _count_correct(x[~held_out], train_labels[~held_out], x[held_out], train_labels[held_out], c) for c in GRID
+        ]
         best = GRID[int(np.argmax(scores))]  # the strongest penalty among equals
-        right = _right(x, train_labels, x_test, test_labels, best)
-        low, high = wilson(right, len(test_labels))
-        probes.append(Probe(layer, right / len(test_labels), low, high, best / x.shape[1]))
+        correct = _count_correct(x, train_labels, x_test, test_labels, best)
+        low, high = wilson(correct, len(test_labels))
+        probes.append(Probe(layer, correct / len(test_labels), low, high, best / x.shape[1]))
     return probes
 
 
 def _held_out(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """bool (N,): a quarter of each class, rounded, but at least one image of a class that has two or more."""
+    """bool (N,): a quarter of each class, rounded, and at least one image of a class with two or more."""
     chosen = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         images = rng.permutation(np.flatnonzero(labels == label))
@@ -86,16 +92,16 @@ def _held_out(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both float64 with the mean and deviation of training; features that are constant there become 0."""
+    """Both in float64, standardised by the training images; features that are constant there become 0."""
     train, test = train.astype(np.float64), test.astype(np.float64)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
-    varies = deviation > 1e-6 * np.abs(mean)  # below lies the rounding of float32
+    varies = deviation > 1e-6 * np.abs(mean)  # less is rounding of float32
     scale = np.where(varies, deviation, np.inf)
     return (train - mean) / scale, (test - mean) / scale
 
 
-def _right(x: np.ndarray, labels: np.ndarray, x_test: np.ndarray, test_labels: np.ndarray, c: float) -> int:
-    """Number of test images that a classifier of strength ``c / C`` names rightly."""
+def _count_correct(x: np.ndarray, labels: np.ndarray, x_test: np.ndarray, test_labels: np.ndarray, c: float) -> int:
+    """Number of test images that a classifier with ``C = c / features`` classifies correctly."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 

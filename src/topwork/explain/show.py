@@ -1,12 +1,11 @@
-"""``show``: look into the networks of a run, a comparison or a bare backbone, and write one page."""
+"""``topwork show``: analyse the networks of a run, a comparison or a bare backbone, and write one page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -16,26 +15,21 @@ from topwork.core import run_folders, storage
 from topwork.core.errors import UnknownName, UsageError
 from topwork.core.progress import make_progress
 from topwork.explain.attribution import METHODS
-from topwork.explain.compose import Wishes, compose
+from topwork.explain.context import RunDataset, ShowContext, make_context, open_runs
 from topwork.explain.embedding import METHODS as EMBEDDINGS
-from topwork.explain.photos import Photograph, choose_photos, given_photos
-from topwork.explain.scene import Scene, make_scene, open_runs, take_photos
-from topwork.explain.subject import Subject, bare_subject
-from topwork.report.explain_page import write_page
-from topwork.report.explained import ShowData
+from topwork.explain.example_images import ExampleImage, choose_images, load_images
+from topwork.explain.inspected_model import InspectedModel, backbone_model
+from topwork.explain.page_content import ShowOptions, compute_page
 from topwork.report.results import Comparison, Run
+from topwork.report.show_data import ShowData
+from topwork.report.show_page import write_page
 
-Photos = str | Path | Image.Image | Sequence[str | Path | Image.Image] | None
+Images = str | Path | Image.Image | Sequence[str | Path | Image.Image] | None
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What ``show`` wrote.
-
-    Attributes:
-        path: The page.
-        data: Its content.
-    """
+class ShowResult:
+    """The path of the page that ``show`` wrote, and its content."""
 
     path: Path
     data: ShowData
@@ -46,7 +40,7 @@ class Shown:
 
 def show(
     target: str | Path | Run | Comparison | None = None,
-    image: Photos = None,
+    image: Images = None,
     *,
     model: str | None = None,
     weights: str = "pretrained",
@@ -61,97 +55,100 @@ def show(
     photos: int = 4,
     sample: int = 900,
     quick: bool = False,
-) -> Shown:
-    """Look into every layer of the networks of a run, a comparison or a bare backbone.
+) -> ShowResult:
+    """Show what every layer of a run, a comparison or a bare backbone responds to, and why it predicts what it does.
 
     Args:
         target: A run or a comparison, or its folder; None with ``model``.
-        image: One or more photos, as paths or Pillow images. None takes test images: some that the strategies get
-            right, some wrong, some on which they disagree.
-        model: timm name of a backbone to look into without any run.
+        image: One or more images, as paths or Pillow images. None chooses test images that the strategies predict
+            correctly, incorrectly, and differently.
+        model: timm name of a backbone to analyse without a run.
         weights: For ``model``: ``"pretrained"``, ``"random"``, or a file.
-        img_size: For ``model``: side of the input.
+        img_size: For ``model``: side of the input in pixels.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         out: Folder to write to; ``explain/`` in the run, or ``explain-MODEL/``.
         quiet: Print nothing.
-        layers: Names to show in more detail, or ``"all"``.
-        classes: Names to explain beside those that are likely or true.
-        methods: Ways to a class map beside the usual: ``gradcam``, ``recipro``, ``integrated-gradients``,
-            ``occlusion``; none given means ``recipro``.
+        layers: Layers to show in detail, or ``"all"``.
+        classes: Classes to explain in addition to the true and the most likely ones.
+        methods: Additional heatmaps: ``grad-cam``, ``recipro-cam`` (the default), ``integrated-gradients``,
+            ``occlusion``.
         embedding: ``"tsne"`` or ``"umap"``.
-        photos: How many test images to choose.
-        sample: Images of the data set to look at.
-        quick: The photos only; nothing that needs the data set.
-
-    Returns:
-        The page's path and content.
+        photos: Number of test images to choose.
+        sample: Number of images of the data set to analyse.
+        quick: Only the sections about the images; nothing that needs the data set.
 
     Raises:
-        UsageError: Neither or both of run and model; no photo for a bare backbone.
-        UnknownName: No such layer, class, method or model; the nearest are named.
-        DataError: The folder is no finished run, or a photo cannot be read.
+        UsageError: Both or neither of run and model; a bare backbone without an image.
+        UnknownName: No such layer, class, method or model; suggests similar names.
+        DataError: The folder is not a finished run, or an image cannot be read.
     """
     if (target is None) == (model is None):
-        raise UsageError("Give a run or a comparison, or --model NAME with --image PHOTO; one of the two.")
+        raise UsageError("Pass either a run or a comparison, or --model NAME with --image FILE.")
     if model is not None and image is None:
-        raise UsageError("A bare backbone has no images of its own; give one by --image PHOTO.")
-    wishes = Wishes(_listed(layers), _listed(classes), _listed(methods), embedding, photos, sample, quick)
-    _check(wishes.methods, [name for name in METHODS if name != "exact"], "method")  # which is taken where it applies
-    _check([embedding], EMBEDDINGS, "embedding")
-    given = [] if image is None else [image] if isinstance(image, str | Path | Image.Image) else list(image)
-    pictures = [Path(one) if isinstance(one, str) else one for one in given]
-    given_photos(pictures, None, None)  # an unreadable photo is said before anything long
+        raise UsageError("A bare backbone has no images; pass one with --image FILE.")
+    options = ShowOptions(_as_tuple(layers), _as_tuple(classes), _as_tuple(methods), embedding, photos, sample, quick)
+    _check_names(options.methods, [name for name in METHODS if name != "exact"], "method")  # exact is used by default
+    _check_names([embedding], EMBEDDINGS, "embedding")
+    listed = [] if image is None else [image] if isinstance(image, str | Path | Image.Image) else list(image)
+    files = [Path(one) if isinstance(one, str) else one for one in listed]
+    load_images(files, None, None)  # report an unreadable image before any long computation
     compute, _ = devices.resolve(configuration.ComputeConfig(device=device, precision="float32"))
     dataset = None
     if model is not None:
-        subject, account = bare_subject(model, weights, img_size, compute.device)
-        subjects, title, folder = [subject], model, Path(out or f"explain-{storage.slug(model)}")
+        inspected, description = backbone_model(model, weights, img_size, compute.device)
+        models, title, folder = [inspected], model, Path(out or f"explain-{storage.slug(model)}")
     else:
-        home = target.path if isinstance(target, Run | Comparison) else Path(str(target))
-        subjects, dataset = open_runs(home, compute.device)
-        title, account, folder = dataset.name, dataset.account, Path(out or home / "explain")
-    asked = _classes(wishes.classes, subjects[0])
-    scene = make_scene(subjects, compute, wishes.layers, make_progress(quiet), dataset)
-    take_photos(scene, _photos(scene, pictures, photos))
-    data = compose(scene, wishes, asked, title, _facts(scene, account))
+        run = target.path if isinstance(target, Run | Comparison) else Path(str(target))
+        models, dataset = open_runs(run, compute.device)
+        title, description, folder = dataset.name, dataset.weights_description, Path(out or run / "explain")
+    requested = _class_positions(options.classes, models[0])
+    context = make_context(models, compute, options.layers, make_progress(quiet), dataset)
+    context.set_images(_choose_images(files, dataset, models[0].spec.resize_size, photos))
+    data = compute_page(context, options, requested, title, _facts(context, description))
     storage.write_json(folder / "show.json", asdict(data))
     write_page(folder / "show.html", data)
-    return Shown(folder / "show.html", data)
+    return ShowResult(folder / "show.html", data)
 
 
-def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _check(names: Sequence[str], allowed: Sequence[str] | dict[str, Any], kind: str) -> None:
+def _check_names(names: Iterable[str], allowed: Collection[str], kind: str) -> None:
     for name in names:
         if name not in allowed:
             raise UnknownName(kind, name, allowed)
 
 
-def _classes(names: Sequence[str], subject: Subject) -> list[int]:
-    if names and subject.head is None:
-        raise UsageError(f"{subject.model} has no classes here, only features; leave --class out.")
-    _check(names, subject.classes, "class")
-    return [subject.classes.index(name) for name in names]
+def _class_positions(names: Sequence[str], model: InspectedModel) -> list[int]:
+    if names and model.head is None:
+        raise UsageError(f"{model.model} has no classifier, only features; omit --class.")
+    _check_names(names, model.classes, "class")
+    return [model.classes.index(name) for name in names]
 
 
-def _photos(scene: Scene, given: list[Path | Image.Image], count: int) -> list[Photograph]:
-    dataset, least = scene.dataset, scene.subjects[0].spec.resize_size
-    if given or dataset is None:
-        return given_photos(given, dataset.root if dataset else None, dataset.splits if dataset else None, least)
+def _choose_images(
+    files: Sequence[Path | Image.Image], dataset: RunDataset | None, min_side: int, count: int
+) -> list[ExampleImage]:
+    if dataset is None:
+        return load_images(files, None, None, min_side)
+    if files:
+        return load_images(files, dataset.root, dataset.splits, min_side)
     predictions = list(dataset.predictions.values())
-    chosen = choose_photos(predictions, count)
-    return [replace(dataset.load(predictions[0].ids[i], least), why=why) for i, why in chosen]
+    first = predictions[0]
+    return [
+        ExampleImage(first.ids[i], dataset.load(first.ids[i], min_side), int(first.labels[i]), reason)
+        for i, reason in choose_images(predictions, count)
+    ]
 
 
-def _facts(scene: Scene, account: str) -> tuple[tuple[str, str], ...]:
-    first = scene.subjects[0]
-    facts = [("Backbone", first.model), ("Weights", account), ("Input", str(first.spec))]
-    if scene.dataset:
-        facts.append(("Classes", f"{len(scene.classes):,}"))
+def _facts(context: ShowContext, weights: str) -> tuple[tuple[str, str], ...]:
+    first = context.models[0]
+    facts = [("Backbone", first.model), ("Weights", weights), ("Input", str(first.spec))]
+    if context.dataset:
+        facts.append(("Classes", f"{len(context.classes):,}"))
     return (
         *facts,
-        ("Computed on", f"{scene.compute.name}, float32"),
+        ("Computed on", f"{context.compute.name}, float32"),
         ("Date", run_folders.now()[:16].replace("T", " ")),
     )

@@ -169,9 +169,9 @@ def predict_to_file(
             writer.write_header()
         maps = None
         if explain is not None:
-            from topwork.inference.class_maps import MapFolder
+            from topwork.inference.class_activation_maps import ClassActivationMapWriter
 
-            maps = MapFolder(explain, model)
+            maps = ClassActivationMapWriter(explain, model)
         began = time.monotonic()
         batches = predict_batches(model, names, top=top, neighbours=neighbours)
         rows, errors = _write_rows(batches, writer, output, maps, signals)

@@ -18,7 +18,7 @@ from torch import nn
 from topwork.backbones import Backbone
 from topwork.bundle.postprocessing import Prediction
 from topwork.features.extract import BATCH
-from topwork.inference.class_maps import ClassMap, Mapper
+from topwork.inference.class_activation_maps import ClassActivationMap, ClassActivationMapper
 from topwork.inference.predictor import Predictor
 
 BATCH_SIZES = (1, 4, BATCH)
@@ -99,7 +99,7 @@ class InferenceThread:
 
     def __init__(self, model: Predictor, on_batch: Callable[[int, float], None] = lambda images, seconds: None) -> None:
         self._model, self._on_batch = model, on_batch
-        self._mapper = Mapper(model)
+        self._mapper = ClassActivationMapper(model)
         self._images: deque[_InferenceRequest] = deque()
         self._maps: deque[_InferenceRequest] = deque()
         self._changed = threading.Condition()
@@ -131,7 +131,7 @@ class InferenceThread:
         """The prediction for an image uint8 (1, 3, S, S), the same bits as ``topwork.predict`` gives."""
         return await self._add(self._images, _InferenceRequest(pixels, _future(), name, top, neighbours))
 
-    async def maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> list[ClassMap]:
+    async def maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> list[ClassActivationMap]:
         """Class activation maps of classes, by index, for an image uint8 (1, 3, S, S)."""
         return await self._add(self._maps, _InferenceRequest(pixels, _future(), classes=classes))
 
@@ -197,7 +197,7 @@ class InferenceThread:
             found |= zip(rows, decision.to_predictions([jobs[i].name for i in rows], answers, top, near), strict=True)
         return [found[i] for i in range(len(jobs))]
 
-    def _class_maps(self, jobs: list[_InferenceRequest]) -> list[list[ClassMap]]:
+    def _class_maps(self, jobs: list[_InferenceRequest]) -> list[list[ClassActivationMap]]:
         return [self._mapper.maps(job.pixels, job.classes) for job in jobs]
 
 

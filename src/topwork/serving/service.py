@@ -19,7 +19,7 @@ from topwork.data.decoder import NETWORK_INPUT, DecoderLimits, Request
 from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
 from topwork.features import engines
-from topwork.inference.class_maps import ClassMap, overlay
+from topwork.inference.class_activation_maps import ClassActivationMap, overlay
 from topwork.inference.locate import ModelLocation
 from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
@@ -113,7 +113,7 @@ class Service:
                 raise RequestRejected(f"Unknown class {label!r}. GET /model lists all classes.", HTTPStatus.NOT_FOUND)
         return [known[label] for label in labels]
 
-    async def explain(self, upload: Upload, labels: Sequence[str]) -> tuple[np.ndarray, list[ClassMap]]:
+    async def explain(self, upload: Upload, labels: Sequence[str]) -> tuple[np.ndarray, list[ClassActivationMap]]:
         """Class maps of one image, of the best class if none is named.
 
         Returns:
@@ -186,7 +186,7 @@ class Service:
             )
 
 
-def draw_class_map(pixels: np.ndarray, one: ClassMap) -> bytes:
+def draw_class_map(pixels: np.ndarray, one: ClassActivationMap) -> bytes:
     """A PNG of a class activation map over the input of the network."""
     file = io.BytesIO()
     overlay(pixels, one.values).save(file, "PNG")

@@ -1,59 +1,59 @@
-// What the page is made from, what of it is shown (kept in the address), and small helpers for text and elements.
-const D = JSON.parse(document.getElementById("data").textContent);
+// The data, the state of the page (stored in the URL), and helpers for text and elements.
+const data = JSON.parse(document.getElementById("data").textContent);
 
 const DEFAULTS = {
   section: "",
-  photo: 0,
+  image: 0,
   label: "",
-  depth: "",
+  mapLayer: "",
   method: "",
-  under: "grey",
+  background: "grey",
   smooth: 1,
-  strength: 70,
-  at: "",
+  opacity: 70,
+  position: "",
   layer: "",
-  stages: 1,
-  find: "",
-  over: 0,
-  fine: 1,
-  scale: "own",
+  stagesOnly: 1,
+  search: "",
+  overlay: 0,
+  smoothChannels: 1,
+  scale: "channel",
   zoom: "",
-  hue: "class",
-  only: "",
+  colourBy: "class",
+  highlight: "",
   point: "",
 };
 const state = { ...DEFAULTS };
-const watchers = [];
+const listeners = [];
 
-function watch(keys, update) {
-  watchers.push({ keys, update });
+function onChange(keys, callback) {
+  listeners.push({ keys, callback });
 }
 
-function set(patch) {
+function setState(patch) {
   const changed = Object.keys(patch).filter((key) => String(state[key]) !== String(patch[key]));
   if (!changed.length) return;
   Object.assign(state, patch);
-  remember();
-  for (const { keys, update } of watchers) if (keys.some((key) => changed.includes(key))) update();
+  writeHash();
+  for (const { keys, callback } of listeners) if (keys.some((key) => changed.includes(key))) callback();
 }
 
-let waiting = 0;
-function remember() {
-  clearTimeout(waiting); // browsers refuse many changes of the address in a short time
-  waiting = setTimeout(() => {
-    const words = new URLSearchParams();
+let hashTimer = 0;
+function writeHash() {
+  clearTimeout(hashTimer); // browsers limit how often the URL may change
+  hashTimer = setTimeout(() => {
+    const parameters = new URLSearchParams();
     for (const [key, value] of Object.entries(state))
-      if (String(value) !== String(DEFAULTS[key])) words.set(key, value);
-    const hash = `#${words}`;
+      if (String(value) !== String(DEFAULTS[key])) parameters.set(key, value);
+    const hash = `#${parameters}`;
     try {
       history.replaceState(null, "", hash);
     } catch {
-      location.replace(hash); // where the page has no address of its own
+      location.replace(hash); // pages without a URL of their own
     }
   }, 200);
 }
 
-function recall() {
+function readHash() {
   const hash = location.hash.slice(1);
   const found = { ...DEFAULTS };
   if (hash && !hash.includes("=")) found.section = hash;
@@ -61,8 +61,8 @@ function recall() {
     if (!(key in DEFAULTS)) continue;
     found[key] = typeof DEFAULTS[key] === "number" ? Math.round(Number(value)) || 0 : value;
   }
-  found.photo = Math.min(Math.max(found.photo, 0), Math.max(D.photos.length - 1, 0));
-  found.strength = Math.min(Math.max(found.strength, 0), 100);
+  found.image = Math.min(Math.max(found.image, 0), Math.max(data.images.length - 1, 0));
+  found.opacity = Math.min(Math.max(found.opacity, 0), 100);
   return found;
 }
 
@@ -86,11 +86,11 @@ function svg(tag, attributes = {}, ...children) {
 
 const MINUS = "\u2212";
 const NARROW = "\u202f";
-const known = (value) => typeof value === "number" && Number.isFinite(value);
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
 // Three significant digits.
 function num(value, plus = false) {
-  if (!known(value)) return "\u2013";
+  if (!isNumber(value)) return "\u2013";
   const size = Math.abs(value);
   let text = String(Number(size.toPrecision(3)));
   if (size >= 1e6 || (size > 0 && size < 1e-3))
@@ -100,29 +100,29 @@ function num(value, plus = false) {
 }
 
 function pct(value, digits = 0) {
-  return known(value) ? `${(100 * value).toFixed(digits).replace("-", MINUS)}${NARROW}%` : "\u2013";
+  return isNumber(value) ? `${(100 * value).toFixed(digits).replace("-", MINUS)}${NARROW}%` : "\u2013";
 }
 
 const shape = (text) => text.replaceAll(" x ", " \u00d7 ");
 const listed = (names) => (names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`);
 const className = (label) =>
-  label === null || label === undefined ? "unknown" : (D.classes[label] ?? `class ${label}`);
+  label === null || label === undefined ? "unknown" : (data.classes[label] ?? `class ${label}`);
 const name = (text, attributes = {}) => el("bdi", { title: text, ...attributes }, text);
 const mount = (id) => document.querySelector(`#${id} .mount`);
-const photoOf = () => D.photos[state.photo];
+const currentImage = () => data.images[state.image];
 
 const strategyColour = (i) => `var(--series-${i % 6})`;
-// A network has the colour of the strategy that trained it; the pretrained one has a colour of its own.
+// A network has the colour of the strategy that trained it; the pretrained network has its own colour.
 function networkColour(i) {
-  const same = D.strategies.findIndex((strategy) => strategy.name === D.networks[i].name);
-  return strategyColour(same >= 0 ? same : D.strategies.length + i);
+  const same = data.strategies.findIndex((strategy) => strategy.name === data.networks[i].name);
+  return strategyColour(same >= 0 ? same : data.strategies.length + i);
 }
 const swatch = (colour) => el("span", { class: "swatch", style: `background:${colour}`, "aria-hidden": "true" });
 const title = (text, colour, ...more) => el("h3", { class: "name" }, swatch(colour), name(text), ...more);
 
-// Layers of all networks in the order of the first one that has them.
-const layerNames = [...new Set(D.networks.flatMap((network) => network.layers.map((layer) => layer.name)))];
+// Layers of all networks, in the order of the first network that has them.
+const layerNames = [...new Set(data.networks.flatMap((network) => network.layers.map((layer) => layer.name)))];
 const depthOf = new Map(layerNames.map((layer, i) => [layer, i]));
 const depthIn = (layer) => (layer === "input" ? -1 : (depthOf.get(layer) ?? 1e9));
 const byDepth = (a, b) => depthIn(a) - depthIn(b);
-const isStage = (layer) => D.networks.some((network) => network.layers.some((one) => one.name === layer && one.stage));
+const isStage = (layer) => data.networks.some((network) => network.layers.some((one) => one.name === layer && one.ends_stage));

@@ -1,9 +1,9 @@
-// One channel enlarged in a dialog, with its values. Which one stands in the address: network.tile.
+// One channel enlarged in a dialog, with its values. The URL holds it as network.tile.
 let dialog = null;
 
 function zoomed() {
   const [network, t] = state.zoom.split(".").map(Number);
-  const one = state.zoom ? walkOf(chosenEntry(), state.photo).find((each) => each.network === network) : null;
+  const one = state.zoom ? mapsOfEntry(chosenEntry(), state.image).find((each) => each.network === network) : null;
   return one && t >= 0 && t < one.maps.names.length ? { one, t } : null;
 }
 
@@ -24,7 +24,7 @@ function channelDialog() {
   const step = (by) => {
     const { one, t } = zoomed();
     const count = one.maps.names.length;
-    set({ zoom: `${one.network}.${(t + by + count) % count}` });
+    setState({ zoom: `${one.network}.${(t + by + count) % count}` });
   };
   const button = (text, act) => el("button", { type: "button", on: { click: act } }, text);
   const node = el(
@@ -43,37 +43,37 @@ function channelDialog() {
     el(
       "div",
       { class: "row" },
-      button("\u2190 stronger", () => step(-1)),
-      button("weaker \u2192", () => step(1)),
+      button("\u2190 previous", () => step(-1)),
+      button("next \u2192", () => step(1)),
     ),
     numbers,
   );
   view.canvas.autofocus = true;
   node.addEventListener("click", (event) => event.target === node && node.close());
-  node.addEventListener("close", () => set({ zoom: "" }));
+  node.addEventListener("close", () => setState({ zoom: "" }));
   document.body.append(node);
 
-  function read(place) {
-    view.read(place);
-    scale?.point(place ? cellAt(view.grid, place).value : null);
+  function read(position) {
+    view.read(position);
+    scale?.point(position ? cellAt(view.grid, position).value : null);
   }
   async function update() {
     const { one, t } = zoomed();
-    const asked = state.zoom;
+    const requested = state.zoom;
     const grid = await sheetGrid(one.maps, t);
-    const image = await picture(D.photos[one.photo].src);
-    if (state.zoom !== asked) return;
-    const network = D.networks[one.network];
+    const image = await loadImage(data.images[one.image].src);
+    if (state.zoom !== requested) return;
+    const network = data.networks[one.network];
     head.replaceChildren(swatch(networkColour(one.network)), one.maps.names[t]);
     const size = `${grid.rows} \u00d7 ${grid.columns} values`;
     const rank = `${t + 1} of the ${one.maps.names.length} shown`;
     facts.textContent = [network.name, one.layer, rank, size].join(" \u00b7 ");
-    const limit = commonLimit(walkOf(chosenEntry(), state.photo)) ?? grid.limit;
+    const limit = commonLimit(mapsOfEntry(chosenEntry(), state.image)) ?? grid.limit;
     scale = colourBar(grid.signed, limit);
     bar.replaceChildren(scale.node);
-    numbers.replaceChildren(folded("Numbers", () => valuesTable(`Values of ${one.maps.names[t]}`, grid)));
-    view.show(grid, limit, image, walkLook());
-    read(view.place);
+    numbers.replaceChildren(collapsible("Numbers", () => valuesTable(`Values of ${one.maps.names[t]}`, grid)));
+    view.show(grid, limit, image, channelStyle());
+    read(view.position);
   }
   return { node, update };
 }

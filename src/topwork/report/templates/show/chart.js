@@ -1,4 +1,4 @@
-// A line chart by layer with bands, read by pointer or arrow keys.
+// A line chart by layer with bands; pointer or arrow keys select a layer.
 const MARKERS = [
   (x, y, r) => svg("circle", { cx: x, cy: y, r }),
   (x, y, r) => svg("rect", { x: x - r, y: y - r, width: 2 * r, height: 2 * r }),
@@ -17,18 +17,18 @@ function roundTicks(low, high, count) {
   return ticks;
 }
 
-const shorten = (text, most) =>
-  text.length <= most ? text : `${text.slice(0, most / 2 - 1)}\u2026${text.slice(1 - most / 2)}`;
+const shorten = (text, limit) =>
+  text.length <= limit ? text : `${text.slice(0, limit / 2 - 1)}\u2026${text.slice(1 - limit / 2)}`;
 
 // spec: {label, names, marks (positions that have a name on the axis),
-//        series: [{colour, points: [{y, low, high} or null]}], low, high, format, line: {y, words} or null, height, onRead}
+//        series: [{colour, points: [{y, low, high} or null]}], low, high, format, line: {y, text} or null, height, onRead}
 function lineChart(spec) {
   const box = el("div", {
     class: "chart-box",
     tabindex: 0,
     role: "application",
     "aria-roledescription": "chart",
-    "aria-label": `${spec.label}. Arrow keys read it layer by layer; the numbers are in the table below.`,
+    "aria-label": `${spec.label}. Arrow keys select a layer; the numbers are in the table below.`,
   });
   let at = null;
   let x = () => 0;
@@ -121,14 +121,14 @@ function reference(spec, plot, y) {
     "g",
     { class: "reference" },
     svg("line", { x1: plot.left, x2: plot.right, y1: y(spec.line.y), y2: y(spec.line.y) }),
-    svg("text", { x: plot.right - 14, y: y(spec.line.y) + 13, "text-anchor": "end" }, spec.line.words),
+    svg("text", { x: plot.right - 14, y: y(spec.line.y) + 13, "text-anchor": "end" }, spec.line.text),
   );
 }
 
 function band(one, x, y) {
   const there = one.points
     .map((point, i) => ({ ...point, i }))
-    .filter((point) => known(point.low) && known(point.high));
+    .filter((point) => isNumber(point.low) && isNumber(point.high));
   if (!there.length) return null;
   const edge = (points, key) => points.map((point) => `${x(point.i)},${y(point[key])}`).join(" ");
   return svg("polygon", {
@@ -139,20 +139,20 @@ function band(one, x, y) {
 }
 
 function line(one, number, x, y, count) {
-  const there = one.points.map((point, i) => ({ ...point, i })).filter((point) => known(point.y));
+  const there = one.points.map((point, i) => ({ ...point, i })).filter((point) => isNumber(point.y));
   const r = count > 60 ? 1.8 : count > 24 ? 2.6 : 3.6;
   return svg(
     "g",
     { class: "line", style: `color:${one.colour}` },
     svg("polyline", { points: there.map((point) => `${x(point.i)},${y(point.y)}`).join(" ") }),
     there
-      .filter((point) => known(point.low) && known(point.high))
+      .filter((point) => isNumber(point.low) && isNumber(point.high))
       .map((point) => svg("line", { x1: x(point.i), x2: x(point.i), y1: y(point.low), y2: y(point.high) })),
     there.map((point) => MARKERS[number % MARKERS.length](x(point.i), y(point.y), r)),
   );
 }
 
-// The marker of a series as it stands in a legend.
+// The marker of a series in a legend.
 const legendMark = (number, colour) =>
   svg(
     "svg",

@@ -18,33 +18,33 @@ const CIVIDIS = [
   "f0d846",
   "fee838",
 ];
-const AROUND = ["08306b", "1c5a9c", "4a8fc6", "9ac4e2", "f8f7f4", "f9c189", "ee8b35", "c05a0a", "702f02"];
+const DIVERGING = ["08306b", "1c5a9c", "4a8fc6", "9ac4e2", "f8f7f4", "f9c189", "ee8b35", "c05a0a", "702f02"];
 
 function shades(stops) {
   const rgb = stops.map((stop) => [0, 2, 4].map((at) => parseInt(stop.slice(at, at + 2), 16)));
   const table = new Uint8ClampedArray(256 * 3);
   for (let i = 0; i < 256; i++) {
-    const place = (i / 255) * (rgb.length - 1);
-    const low = Math.min(Math.floor(place), rgb.length - 2);
-    for (let c = 0; c < 3; c++) table[3 * i + c] = rgb[low][c] + (place - low) * (rgb[low + 1][c] - rgb[low][c]);
+    const position = (i / 255) * (rgb.length - 1);
+    const low = Math.min(Math.floor(position), rgb.length - 2);
+    for (let c = 0; c < 3; c++) table[3 * i + c] = rgb[low][c] + (position - low) * (rgb[low + 1][c] - rgb[low][c]);
   }
   return table;
 }
-const SHADES = { plain: shades(CIVIDIS), signed: shades(AROUND) };
+const SHADES = { plain: shades(CIVIDIS), signed: shades(DIVERGING) };
 
-// A grid of values is {values, rows, columns, limit, signed}; a place is {u, v}, both in [0, 1].
+// A grid of values is {values, rows, columns, limit, signed}; a position is {u, v}, both in [0, 1].
 function cellAt(grid, { u, v }) {
   const column = Math.min(Math.max(Math.floor(u * grid.columns), 0), grid.columns - 1);
   const row = Math.min(Math.max(Math.floor(v * grid.rows), 0), grid.rows - 1);
   return { row, column, value: grid.values[row * grid.columns + column] };
 }
 
-// Where each of n pixels lies between the middles of cells: first cell, second cell, share of the second.
-function between(n, cells, smooth) {
+// The two cells that each of n pixels lies between, and the share of the second.
+function interpolation(n, cells, smooth) {
   return Array.from({ length: n }, (_, i) => {
-    const place = ((i + 0.5) / n) * cells;
-    if (!smooth) return [Math.floor(place), Math.floor(place), 0];
-    const inside = Math.min(Math.max(place - 0.5, 0), cells - 1);
+    const position = ((i + 0.5) / n) * cells;
+    if (!smooth) return [Math.floor(position), Math.floor(position), 0];
+    const inside = Math.min(Math.max(position - 0.5, 0), cells - 1);
     const low = Math.min(Math.floor(inside), Math.max(cells - 2, 0));
     return [low, Math.min(low + 1, cells - 1), inside - low];
   });
@@ -53,8 +53,8 @@ function between(n, cells, smooth) {
 function paint(grid, limit, width, height, smooth) {
   const image = new ImageData(width, height);
   const colours = grid.signed ? SHADES.signed : SHADES.plain;
-  const across = between(width, grid.columns, smooth);
-  const down = between(height, grid.rows, smooth);
+  const across = interpolation(width, grid.columns, smooth);
+  const down = interpolation(height, grid.rows, smooth);
   const { values, columns } = grid;
   let at = 0;
   for (const [top, bottom, y] of down) {
@@ -73,9 +73,9 @@ function paint(grid, limit, width, height, smooth) {
   return image;
 }
 
-// A colour bar with its numbers, and a mark that shows where a value that is read lies on it.
+// A colour bar with its numbers and a mark at the value under the pointer.
 function colourBar(signed, limit) {
-  const stops = (signed ? AROUND : CIVIDIS).map((stop) => `#${stop}`).join(",");
+  const stops = (signed ? DIVERGING : CIVIDIS).map((stop) => `#${stop}`).join(",");
   const mark = el("i", { hidden: true });
   const numbers =
     typeof limit === "string"
@@ -98,7 +98,7 @@ function colourBar(signed, limit) {
   return {
     node,
     point(value) {
-      mark.hidden = !known(value) || !(limit > 0);
+      mark.hidden = !isNumber(value) || !(limit > 0);
       if (!mark.hidden)
         mark.style.left = `${100 * Math.min(Math.max(signed ? (value / limit + 1) / 2 : value / limit, 0), 1)}%`;
     },

@@ -1,22 +1,22 @@
-// Controls that keep their focus when the rest of the page is drawn anew.
+// Controls that keep their focus when the rest of the page is redrawn.
 let controls = 0;
 
-// One of some options {value, text, small}: buttons in a row, or a drop-down list if there is much to choose from.
-function choice(label, pick, few = 6) {
+// A choice among options {value, text, small}: buttons in a row, or a drop-down list for many options.
+function choice(label, onPick, maxButtons = 6) {
   const node = el("div", { class: "control" });
   const group = `choice-${controls++}`;
   let shown = "";
   function fill(options) {
     const focused = node.contains(document.activeElement);
     const letters = options.reduce((sum, { text, small }) => sum + Math.max(text.length, small?.length ?? 0), 0);
-    node.replaceChildren(options.length > few || letters > 110 ? dropDown(options) : buttons(options));
+    node.replaceChildren(options.length > maxButtons || letters > 110 ? dropDown(options) : buttons(options));
     if (focused) node.querySelector("select, input")?.focus();
   }
   function dropDown(options) {
     const items = options.map(({ value, text, small }) =>
       el("option", { value }, small ? `${text} \u2014 ${small}` : text),
     );
-    const select = el("select", { on: { change: (event) => pick(event.target.value) } }, items);
+    const select = el("select", { on: { change: (event) => onPick(event.target.value) } }, items);
     return el("label", { class: "field" }, el("span", { class: "legend" }, label), select);
   }
   function buttons(options) {
@@ -24,7 +24,7 @@ function choice(label, pick, few = 6) {
       el(
         "label",
         {},
-        el("input", { type: "radio", name: group, value, on: { change: () => pick(value) } }),
+        el("input", { type: "radio", name: group, value, on: { change: () => onPick(value) } }),
         el("span", {}, name(text), small ? el("small", {}, small) : null),
       ),
     );
@@ -38,9 +38,9 @@ function choice(label, pick, few = 6) {
   return {
     node,
     update(options, value) {
-      const wanted = JSON.stringify(options);
-      if (wanted !== shown) fill(options);
-      shown = wanted;
+      const key = JSON.stringify(options);
+      if (key !== shown) fill(options);
+      shown = key;
       node.hidden = options.length < 2;
       const select = node.querySelector("select");
       if (select) select.value = value;
@@ -49,12 +49,12 @@ function choice(label, pick, few = 6) {
   };
 }
 
-// A choice among fixed options that lives in the state.
+// A choice among fixed options that is stored in the state.
 function stateChoice(key, label, options) {
-  const control = choice(label, (value) => set({ [key]: value }));
+  const control = choice(label, (value) => setState({ [key]: value }));
   const update = () => control.update(options, state[key]);
   update();
-  watch([key], update);
+  onChange([key], update);
   return control.node;
 }
 
@@ -65,14 +65,14 @@ function slider(key, label, { min, max, step, unit }) {
     min,
     max,
     step,
-    on: { input: () => set({ [key]: Number(input.value) }) },
+    on: { input: () => setState({ [key]: Number(input.value) }) },
   });
   const update = () => {
     input.value = state[key];
     out.textContent = `${state[key]}${NARROW}${unit}`;
   };
   update();
-  watch([key], update);
+  onChange([key], update);
   return el(
     "label",
     { class: "control field" },
@@ -81,15 +81,15 @@ function slider(key, label, { min, max, step, unit }) {
   );
 }
 
-// What stands for the wanted option if that is not on offer.
-const available = (wanted, values, otherwise) =>
-  values.map(String).includes(String(wanted)) ? String(wanted) : String(otherwise);
+// The value if it is one of the options, else the default.
+const available = (value, options, otherwise) =>
+  options.map(String).includes(String(value)) ? String(value) : String(otherwise);
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 // A line for screen readers only.
 function announcer() {
-  return el("p", { class: "unseen", "aria-live": "polite" });
+  return el("p", { class: "visually-hidden", "aria-live": "polite" });
 }
 
 function table(caption, head, rows) {
@@ -113,8 +113,8 @@ function table(caption, head, rows) {
   );
 }
 
-// Filled when it is opened, so that long tables cost nothing until somebody wants them.
-function folded(summary, fill) {
+// Filled when it is opened, so that long tables cost nothing before.
+function collapsible(summary, fill) {
   const node = el("details", {}, el("summary", {}, summary));
   node.addEventListener("toggle", () => {
     if (node.open && node.children.length === 1) node.append(...[fill()].flat());
@@ -122,7 +122,7 @@ function folded(summary, fill) {
   return node;
 }
 
-// Draw anew at every change of width; after the frame, because drawing may itself change sizes.
+// Redraw when the width changes; after the frame, because drawing may change sizes.
 function whenResized(node, draw) {
   let width = 0;
   new ResizeObserver(() => {

@@ -1,4 +1,4 @@
-// The list of all layers. An entry is a layer, or the attention heads of one.
+// The list of all layers. An entry is a layer or its attention heads.
 const attentionKey = (layer) => `attention of ${layer}`;
 
 function layerEntries() {
@@ -6,9 +6,9 @@ function layerEntries() {
     key: layer,
     layer,
     attention: false,
-    of: D.networks.map((network) => network.layers.find((one) => one.name === layer)),
+    of: data.networks.map((network) => network.layers.find((one) => one.name === layer)),
   }));
-  for (const layer of unique(D.walk.filter((one) => one.attention).map((one) => one.layer))) {
+  for (const layer of unique(data.layer_maps.filter((one) => one.attention).map((one) => one.layer))) {
     const after = entries.findLastIndex((entry) => entry.layer === layer || entry.layer.startsWith(`${layer}.`));
     const entry = { key: attentionKey(layer), layer, attention: true, of: after >= 0 ? entries[after].of : [] };
     entries.splice(after < 0 ? entries.length : after + 1, 0, entry);
@@ -16,22 +16,22 @@ function layerEntries() {
   return entries;
 }
 const ENTRIES = layerEntries();
-const walkOf = (entry, photo) =>
-  D.walk.filter((one) => one.photo === photo && one.layer === entry.layer && one.attention === entry.attention);
-const DRAWN = new Set(D.walk.map((one) => (one.attention ? attentionKey(one.layer) : one.layer)));
+const mapsOfEntry = (entry, image) =>
+  data.layer_maps.filter((one) => one.image === image && one.layer === entry.layer && one.attention === entry.attention);
+const WITH_MAPS = new Set(data.layer_maps.map((one) => (one.attention ? attentionKey(one.layer) : one.layer)));
 
 function chosenEntry() {
   const wanted = ENTRIES.find((entry) => entry.key === state.layer);
   if (wanted) return wanted;
-  const drawn = ENTRIES.filter((entry) => DRAWN.has(entry.key) && !entry.attention);
+  const drawn = ENTRIES.filter((entry) => WITH_MAPS.has(entry.key) && !entry.attention);
   const stages = drawn.filter((entry) => isStage(entry.layer));
   const from = stages.length ? stages : drawn.length ? drawn : ENTRIES;
   return from[Math.floor((from.length - 1) / 2)];
 }
 
 function entriesShown() {
-  const words = state.find.toLowerCase().split(/\s+/).filter(Boolean);
-  const stagesOnly = Number(state.stages) === 1 && ENTRIES.some((entry) => isStage(entry.layer));
+  const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
+  const stagesOnly = Number(state.stagesOnly) === 1 && ENTRIES.some((entry) => isStage(entry.layer));
   return ENTRIES.filter((entry) => {
     const first = entry.of.find(Boolean);
     const text = `${entry.key} ${first?.kind ?? ""}`.toLowerCase();
@@ -40,9 +40,9 @@ function entriesShown() {
 }
 
 function deadText(entry) {
-  const shares = entry.of.map((one) => one?.dead);
-  return !entry.attention && shares.some(known)
-    ? `dead ${shares.map((share) => (known(share) ? pct(share) : "\u2013")).join(" / ")}`
+  const shares = entry.of.map((one) => one?.dead_share);
+  return !entry.attention && shares.some(isNumber)
+    ? `dead ${shares.map((share) => (isNumber(share) ? pct(share) : "\u2013")).join(" / ")}`
     : "";
 }
 
@@ -51,7 +51,7 @@ function layerRow(entry, i) {
   const stage = isStage(entry.layer) && !entry.attention;
   const facts = entry.attention
     ? ["attention heads"]
-    : [first.kind, first.field && `sees ${shape(first.field)}`].filter(Boolean);
+    : [first.kind, first.receptive_field && `receptive field ${shape(first.receptive_field)}`].filter(Boolean);
   return el(
     "div",
     { role: "option", id: `layer-${i}`, "data-key": entry.key, class: stage ? "option stage" : "option" },
@@ -59,8 +59,8 @@ function layerRow(entry, i) {
       "span",
       { class: "top" },
       name(entry.key, { class: "path" }),
-      DRAWN.has(entry.key)
-        ? el("span", { class: "drawn" }, "\u25a3", el("span", { class: "unseen" }, "has pictures"))
+      WITH_MAPS.has(entry.key)
+        ? el("span", { class: "drawn" }, "\u25a3", el("span", { class: "visually-hidden" }, "has maps"))
         : null,
       el("span", { class: "shape" }, entry.attention ? "" : shape(first.shape)),
     ),
@@ -72,14 +72,14 @@ function layerList() {
   const rows = ENTRIES.map(layerRow);
   const box = el("div", { class: "list", role: "listbox", tabindex: 0, "aria-label": "Layers" }, rows);
   const count = el("p", { class: "fine", "aria-live": "polite" });
-  const find = el("input", {
+  const search = el("input", {
     type: "search",
-    placeholder: "name or kind",
-    on: { input: () => set({ find: find.value }) },
+    placeholder: "name or type",
+    on: { input: () => setState({ search: search.value }) },
   });
   const stages = ENTRIES.some((entry) => isStage(entry.layer)) && ENTRIES.some((entry) => !isStage(entry.layer));
   const which = stages
-    ? stateChoice("stages", "Which", [
+    ? stateChoice("stagesOnly", "Layers", [
         { value: 1, text: "stages" },
         { value: 0, text: "all" },
       ])
@@ -87,10 +87,10 @@ function layerList() {
   const key = el(
     "p",
     { class: "fine" },
-    D.walk.length ? "\u25a3 has pictures. " : "",
-    "Bold: ends a stage.",
-    ENTRIES.some(deadText) && D.networks.length > 1
-      ? ` Dead: ${D.networks.map((network) => network.name).join(" / ")}.`
+    data.layer_maps.length ? "\u25a3: maps on this page. " : "",
+    "Bold: end of a stage.",
+    ENTRIES.some(deadText) && data.networks.length > 1
+      ? ` Dead: ${data.networks.map((network) => network.name).join(" / ")}.`
       : "",
   );
 
@@ -98,7 +98,7 @@ function layerList() {
     const shown = new Set(entriesShown());
     ENTRIES.forEach((entry, i) => (rows[i].hidden = !shown.has(entry)));
     count.textContent = `${shown.size} of ${ENTRIES.length} layers`;
-    if (find.value !== state.find) find.value = state.find;
+    if (search.value !== state.search) search.value = state.search;
     select();
   }
   function select() {
@@ -110,8 +110,8 @@ function layerList() {
       if (!on || row.hidden) return;
       box.setAttribute("aria-activedescendant", row.id);
       if (row.offsetTop < box.scrollTop) box.scrollTop = row.offsetTop;
-      const over = row.offsetTop + row.offsetHeight - box.scrollTop - box.clientHeight;
-      if (over > 0) box.scrollTop += over;
+      const hidden = row.offsetTop + row.offsetHeight - box.scrollTop - box.clientHeight;
+      if (hidden > 0) box.scrollTop += hidden;
     });
   }
   function step(event) {
@@ -127,15 +127,15 @@ function layerList() {
     };
     if (!(event.key in steps) || !shown.length) return;
     event.preventDefault();
-    set({ layer: shown[Math.min(Math.max(steps[event.key], 0), shown.length - 1)].key });
+    setState({ layer: shown[Math.min(Math.max(steps[event.key], 0), shown.length - 1)].key });
   }
   box.addEventListener("keydown", step);
   box.addEventListener("click", (event) => {
     const row = event.target.closest("[role=option]");
-    if (row) set({ layer: row.dataset.key });
+    if (row) setState({ layer: row.dataset.key });
   });
-  watch(["find", "stages"], filter);
-  watch(["layer"], select);
+  onChange(["search", "stagesOnly"], filter);
+  onChange(["layer"], select);
   const node = el(
     "div",
     { class: "browser" },
@@ -143,7 +143,7 @@ function layerList() {
       "div",
       { class: "controls" },
       which,
-      el("label", { class: "control field" }, el("span", { class: "legend" }, "Find"), find),
+      el("label", { class: "control field" }, el("span", { class: "legend" }, "Search"), search),
     ),
     count,
     box,

@@ -1,47 +1,47 @@
-// A map over a photo: how it is drawn and how it is read.
+// A map over an image: drawing and reading values.
 const scratchPad = document.createElement("canvas");
 
-// ``under``: what lies below the map, "none", "grey" or "colour"; ``strength``: of the map over it, in percent.
-function drawMap(canvas, grid, limit, image, { under, smooth, strength }) {
+// ``background``: "none", "grey" or "colour"; ``opacity``: of the map over it, in percent.
+function drawMap(canvas, grid, limit, image, { background, smooth, opacity }) {
   const context = canvas.getContext("2d");
   const { width, height } = canvas;
   context.globalCompositeOperation = "source-over";
   context.globalAlpha = 1;
-  const below = image && under !== "none";
+  const below = image && background !== "none";
   if (below) {
     context.drawImage(image, 0, 0, width, height);
-    if (under === "grey") {
-      context.globalCompositeOperation = "saturation"; // the photo keeps its lightness and loses its colours
+    if (background === "grey") {
+      context.globalCompositeOperation = "saturation"; // keeps the lightness of the image and removes its colours
       context.fillStyle = "#808080";
       context.fillRect(0, 0, width, height);
       context.globalCompositeOperation = "source-over";
       if (grid.signed) fade(context, width, height);
     }
-    context.globalAlpha = strength / 100;
+    context.globalAlpha = opacity / 100;
   }
   scratchPad.width = width;
   scratchPad.height = height;
   scratchPad.getContext("2d").putImageData(paint(grid, limit, width, height, smooth), 0, 0);
-  // White times the photo is the photo: where a signed map is 0 one sees the photo as it is.
+  // White times the image is the image: where a signed map is 0 the image is unchanged.
   if (below && grid.signed) context.globalCompositeOperation = "multiply";
   context.drawImage(scratchPad, 0, 0);
   context.globalCompositeOperation = "source-over";
   context.globalAlpha = 1;
 }
 
-// Towards white, so that there is room for the colours of the map.
+// Towards white, so that the colours of the map are visible.
 function fade(context, width, height) {
   context.fillStyle = "rgb(255 255 255 / 0.45)";
   context.fillRect(0, 0, width, height);
 }
 
-const placeOf = (text) => {
+const parsePosition = (text) => {
   const [u, v] = text.split(",").map(Number);
-  return text && known(u) && known(v) ? { u, v } : null;
+  return text && isNumber(u) && isNumber(v) ? { u, v } : null;
 };
-const placeText = ({ u, v }) => `${u.toFixed(3)},${v.toFixed(3)}`;
+const positionText = ({ u, v }) => `${u.toFixed(3)},${v.toFixed(3)}`;
 
-// A map that reports the place that is pointed at to ``onRead`` and shows the value at any place it is told.
+// A map that passes the position under the pointer to ``onRead`` and shows the value at a position.
 class MapView {
   constructor(label, onRead) {
     this.canvas = el("canvas", {
@@ -53,9 +53,9 @@ class MapView {
       "aria-label": `${label}. Arrow keys read the values.`,
     });
     this.out = el("output", { class: "reading" }, "\u00a0");
-    this.clean = document.createElement("canvas");
+    this.cleanCanvas = document.createElement("canvas");
     this.grid = null;
-    this.place = null;
+    this.position = null;
     const point = (event) => {
       const box = this.canvas.getBoundingClientRect();
       const [u, v] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -73,8 +73,8 @@ class MapView {
     if (event.key === "Escape") onRead(null);
     if (!arrow) return;
     event.preventDefault();
-    const from = cellAt(this.grid, this.place ?? { u: 0.5, v: 0.5 });
-    const step = this.place ? arrow : [0, 0];
+    const from = cellAt(this.grid, this.position ?? { u: 0.5, v: 0.5 });
+    const step = this.position ? arrow : [0, 0];
     const column = Math.min(Math.max(from.column + step[0], 0), columns - 1);
     const row = Math.min(Math.max(from.row + step[1], 0), rows - 1);
     onRead({ u: (column + 0.5) / columns, v: (row + 0.5) / rows });
@@ -83,23 +83,23 @@ class MapView {
   show(grid, limit, image, options) {
     this.grid = grid;
     drawMap(this.canvas, grid, limit, image, options);
-    this.clean.width = this.canvas.width;
-    this.clean.height = this.canvas.height;
-    this.clean.getContext("2d").drawImage(this.canvas, 0, 0);
-    this.read(this.place);
+    this.cleanCanvas.width = this.canvas.width;
+    this.cleanCanvas.height = this.canvas.height;
+    this.cleanCanvas.getContext("2d").drawImage(this.canvas, 0, 0);
+    this.read(this.position);
   }
 
-  // Returns the value at the place, or null.
-  read(place) {
-    this.place = place;
+  // Returns the value at the position, or null.
+  read(position) {
+    this.position = position;
     if (!this.grid) return null;
     const context = this.canvas.getContext("2d");
-    context.drawImage(this.clean, 0, 0);
-    if (!place) {
-      this.out.textContent = "No place is read.";
+    context.drawImage(this.cleanCanvas, 0, 0);
+    if (!position) {
+      this.out.textContent = "Point at the map to read values.";
       return null;
     }
-    const { row, column, value } = cellAt(this.grid, place);
+    const { row, column, value } = cellAt(this.grid, position);
     const [width, height] = [this.canvas.width / this.grid.columns, this.canvas.height / this.grid.rows];
     frame(context, column * width, row * height, width, height, 3);
     this.out.replaceChildren(el("b", {}, num(value, this.grid.signed)), ` at row ${row + 1}, column ${column + 1}`);

@@ -1,8 +1,8 @@
-// What the channels of a layer look for in the training photos, dreams of them, and the filters of the first layer.
-function patchWords(patches, i) {
+// Image patches and feature visualizations of the channels of a layer, and the filters of the first layer.
+function patchText(patches, i) {
   const label = patches.labels[i];
   return [
-    el("b", {}, num(patches.values[i])),
+    el("b", {}, num(patches.activations[i])),
     ` ${i + 1}. `,
     label === null ? null : name(className(label)),
     " ",
@@ -11,13 +11,13 @@ function patchWords(patches, i) {
 }
 
 function patchCard(patches) {
-  const range = `${num(patches.values.at(-1))} to ${num(patches.values[0])}`;
-  const start = [el("b", {}, range), " answers"];
+  const range = `${num(patches.activations.at(-1))} to ${num(patches.activations[0])}`;
+  const start = ["activations ", el("b", {}, range)];
   const node = tiles(patches.sheet, {
     columns: 3,
     side: 72,
-    label: `What excites channel ${patches.channel} most`,
-    read: (i) => patchWords(patches, i),
+    label: `Patches with the highest activation of channel ${patches.channel}`,
+    read: (i) => patchText(patches, i),
     start: "",
   });
   node.querySelector("output").replaceChildren(...start);
@@ -25,17 +25,17 @@ function patchCard(patches) {
     "div",
     { class: "patches" },
     el("h4", {}, `channel ${patches.channel}`),
-    patches.favourite ? el("p", { class: "fine" }, "most for ", name(patches.favourite)) : null,
+    patches.top_class ? el("p", { class: "fine" }, "highest for class ", name(patches.top_class)) : null,
     node,
   );
 }
 
 function patchTable(layer) {
-  const rows = D.networks.flatMap((network) =>
+  const rows = data.networks.flatMap((network) =>
     network.patches
       .filter((one) => one.layer === layer)
       .flatMap((one) =>
-        one.values.map((value, i) => [
+        one.activations.map((value, i) => [
           network.name,
           String(one.channel),
           String(i + 1),
@@ -45,27 +45,27 @@ function patchTable(layer) {
         ]),
       ),
   );
-  return table("What excites the channels most", ["network", "channel", "rank", "answer", "class", "image"], rows);
+  return table("Highest activations", ["network", "channel", "rank", "activation", "class", "image"], rows);
 }
 
 function layerFindings(layer) {
   const found = [];
-  if (D.networks.some((network) => network.patches.some((one) => one.layer === layer))) {
+  if (data.networks.some((network) => network.patches.some((one) => one.layer === layer))) {
     found.push(
-      el("h3", { class: "part" }, "What its channels look for"),
-      el("p", { class: "fine" }, "The pieces of photographs that excite a channel most, the strongest first."),
+      el("h3", { class: "part" }, "What the channels respond to"),
+      el("p", { class: "fine" }, "Image patches with the highest activation, highest first."),
       perNetwork((network) => {
         const cards = network.patches.filter((one) => one.layer === layer).map(patchCard);
         return cards.length ? el("div", { class: "cards" }, cards) : null;
       }),
-      folded("As a table", () => patchTable(layer)),
+      collapsible("As a table", () => patchTable(layer)),
     );
   }
-  if (D.networks.some((network) => network.dreams.some((one) => one.layer === layer))) {
+  if (data.networks.some((network) => network.visualizations.some((one) => one.layer === layer))) {
     found.push(
-      el("h3", { class: "part" }, "Pictures made to excite them"),
+      el("h3", { class: "part" }, "Feature visualizations"),
       perNetwork((network) =>
-        network.dreams.filter((one) => one.layer === layer).map((one) => tileBlock(one, 3, 128, false)),
+        network.visualizations.filter((one) => one.layer === layer).map((one) => tileBlock(one, 3, 128, false)),
       ),
     );
   }
@@ -76,7 +76,7 @@ function perNetwork(make) {
   return el(
     "div",
     { class: "columns" },
-    D.networks.map((network, i) => {
+    data.networks.map((network, i) => {
       const inside = make(network);
       const some = Array.isArray(inside) ? inside.length : inside;
       return el(
@@ -101,14 +101,14 @@ function tileBlock(block, columns, side, crisp) {
       read: (i) => `channel ${block.channels[i]}`,
       start: `${block.sheet.count} channels`,
     }),
-    el("p", { class: "fine" }, block.words),
+    el("p", { class: "fine" }, block.description),
   );
 }
 
 function mountFilters() {
   const node = mount("filters");
   if (!node) return;
-  const first = D.networks.map((network) => network.filters).find(Boolean);
+  const first = data.networks.map((network) => network.filters).find(Boolean);
   node.append(
     el(
       "p",

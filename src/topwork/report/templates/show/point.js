@@ -1,10 +1,10 @@
-// What is known about the chosen point of the map of images.
+// The details of the selected image of the similarity map.
 function pointDetail(i) {
-  const id = M.ids[i];
-  const answers = D.strategies.map((strategy, s) => {
-    const label = M.predicted[s]?.[i];
+  const id = similarity.ids[i];
+  const predictions = data.strategies.map((strategy, s) => {
+    const label = similarity.predicted[s]?.[i];
     if (label === undefined) return null;
-    const right = label === M.labels[i];
+    const right = label === similarity.labels[i];
     return el(
       "li",
       {},
@@ -12,31 +12,31 @@ function pointDetail(i) {
         "span",
         { class: right ? "right" : "wrong" },
         right ? "\u2713" : "\u2717",
-        el("span", { class: "unseen" }, right ? "right" : "wrong"),
+        el("span", { class: "visually-hidden" }, right ? "right" : "wrong"),
       ),
       " ",
       name(strategy.name),
       el("span", { class: "muted" }, " "),
-      name(className(label), { class: "answer" }),
+      name(className(label), { class: "predicted" }),
     );
   });
-  const near = M.nearest.map((rows, network) => {
+  const neighbours = similarity.neighbours.map((rows, network) => {
     if (!rows[i]?.length) return null;
-    const same = rows[i].filter((n) => M.training_labels[n] === M.labels[i]).length;
+    const same = rows[i].filter((n) => similarity.training_labels[n] === similarity.labels[i]).length;
     return el(
       "div",
-      { class: "near" },
+      { class: "neighbour-row" },
       el(
         "h4",
         {},
         swatch(networkColour(network)),
-        name(D.networks[network].name),
-        el("small", {}, ` ${same} of ${rows[i].length} of its class`),
+        name(data.networks[network].name),
+        el("small", {}, ` ${same} of ${rows[i].length} of the same class`),
       ),
       el(
         "div",
         { class: "neighbours" },
-        rows[i].map((n) => neighbour(n, M.training_labels[n] === M.labels[i])),
+        rows[i].map((n) => neighbour(n, similarity.training_labels[n] === similarity.labels[i])),
       ),
     );
   });
@@ -45,34 +45,34 @@ function pointDetail(i) {
     el(
       "div",
       { class: "detail-head" },
-      tile(M.thumbnails, i, 160, `The image ${id}`),
+      tile(similarity.thumbnails, i, 160, `The image ${id}`),
       el(
         "div",
         {},
-        el("b", {}, name(className(M.labels[i]))),
+        el("b", {}, name(className(similarity.labels[i]))),
         name(id, { class: "id" }),
         shown === undefined
           ? null
-          : el("button", { type: "button", on: { click: () => goToPhoto(shown) } }, "Show its layers"),
+          : el("button", { type: "button", on: { click: () => goToImage(shown) } }, "Show its activations"),
       ),
     ),
-    answers.some(Boolean) ? el("ul", { class: "answers-list" }, answers) : null,
-    near.some(Boolean) ? el("h4", { class: "fine" }, "Nearest training photos") : null,
-    ...near,
+    predictions.some(Boolean) ? el("ul", { class: "prediction-list" }, predictions) : null,
+    neighbours.some(Boolean) ? el("h4", { class: "fine" }, "Most similar training images") : null,
+    ...neighbours,
   ].filter(Boolean);
 }
 
 function neighbour(n, same) {
-  const label = className(M.training_labels[n]);
+  const label = className(similarity.training_labels[n]);
   return el(
     "figure",
     { class: same ? "" : "other" },
-    tile(M.training, n, 80, `Training photo of ${label}`),
+    tile(similarity.training, n, 80, `Training image of ${label}`),
     el("figcaption", {}, name(label)),
   );
 }
 
-function goToPhoto(i) {
-  set({ photo: i, section: "photo" });
-  document.getElementById("photo")?.scrollIntoView();
+function goToImage(i) {
+  setState({ image: i, section: "image" });
+  document.getElementById("image")?.scrollIntoView();
 }

@@ -1,112 +1,146 @@
-// The map of the images: one canvas per network, all showing the same chosen point.
-const M = D.image_map;
-const FEW = 10; // classes that can have a colour and a shape each
-// Okabe and Ito's colours, and greys, in two sets of five shapes.
-const HUES = [
-  "#0072b2",
-  "#d55e00",
-  "#009e73",
-  "#cc79a7",
-  "#b8860b",
-  "#56b4e9",
-  "#8c510a",
-  "#7b3fa0",
-  "#5f6b76",
-  "#a3293d",
-];
-const shownIds = new Map(D.photos.map((photo, i) => [photo.name, i]));
+// Drawing the similarity map, and selecting points by pointer or arrow keys.
+function palette() {
+  const style = getComputedStyle(document.documentElement);
+  const value = (key) => style.getPropertyValue(key);
+  const named = {
+    right: `rgb(${value("--right")})`,
+    wrong: `rgb(${value("--wrong")})`,
+    grey: value("--second"),
+    ink: value("--ink"),
+  };
+  return (hue) => named[hue] ?? HUES[hue % HUES.length];
+}
 
-const MAP_LABELS = M ? unique(M.labels).sort((a, b) => a - b) : [];
-const MAP_COUNTS = new Map(MAP_LABELS.map((label) => [label, M.labels.filter((one) => one === label).length]));
+// Circle, square, triangle, diamond, triangle upside down, cross.
+function trace(context, kind, x, y, r) {
+  context.beginPath();
+  if (kind === 0) context.arc(x, y, r, 0, 2 * Math.PI);
+  else if (kind === 1) context.rect(x - 0.9 * r, y - 0.9 * r, 1.8 * r, 1.8 * r);
+  else if (kind === 5) {
+    context.moveTo(x - r, y - r);
+    context.lineTo(x + r, y + r);
+    context.moveTo(x - r, y + r);
+    context.lineTo(x + r, y - r);
+    return;
+  } else {
+    const corners =
+      kind === 2
+        ? [
+            [0, -1.2],
+            [1.1, 0.9],
+            [-1.1, 0.9],
+          ]
+        : kind === 4
+          ? [
+              [0, 1.2],
+              [1.1, -0.9],
+              [-1.1, -0.9],
+            ]
+          : [
+              [0, -1.3],
+              [1.3, 0],
+              [0, 1.3],
+              [-1.3, 0],
+            ];
+    for (const [dx, dy] of corners) context.lineTo(x + dx * r, y + dy * r);
+    context.closePath();
+  }
+}
 
-// How each point looks: {shape, hue}; a hue is an index, "grey", "right" or "wrong".
-function pointLooks() {
-  const predicted = M.predicted[hueStrategy()];
-  const only = onlyLabel();
-  return M.labels.map((label, i) => {
-    if (predicted) return predicted[i] === label ? { shape: 0, hue: "right" } : { shape: 5, hue: "wrong" };
-    const n = MAP_LABELS.indexOf(label);
-    if (MAP_LABELS.length <= FEW) return { shape: n % 5, hue: n };
-    return label === only ? { shape: 2, hue: "wrong" } : { shape: 0, hue: "grey" };
+function drawPoint(context, { shape, hue }, colours, x, y, r) {
+  trace(context, shape, x, y, r);
+  if (shape === 5) {
+    context.strokeStyle = colours(hue);
+    context.lineWidth = 0.55 * r;
+    context.stroke();
+    return;
+  }
+  context.fillStyle = colours(hue);
+  context.globalAlpha = hue === "grey" ? 0.45 : 0.8;
+  context.fill();
+  context.globalAlpha = 1;
+}
+
+function ring(context, x, y, r, colour, line) {
+  trace(context, 0, x, y, r);
+  context.lineWidth = line;
+  context.strokeStyle = colour;
+  context.stroke();
+}
+
+// A point in a legend.
+function pointMark(shape, hue) {
+  const canvas = el("canvas", { width: 36, height: 36, class: "point-mark", "aria-hidden": "true" });
+  const context = canvas.getContext("2d");
+  if (hue === "ring") ring(context, 18, 18, 12, palette()("ink"), 3);
+  else drawPoint(context, { shape, hue }, palette(), 18, 18, 9);
+  return canvas;
+}
+
+// The nearest point in a direction; distance across the direction counts double.
+function nearestToward(points, from, [dx, dy]) {
+  let best = -1;
+  let shortest = Infinity;
+  points.forEach(([x, y], i) => {
+    const along = (x - points[from][0]) * dx + (y - points[from][1]) * dy;
+    const across = Math.abs((x - points[from][0]) * dy) + Math.abs((y - points[from][1]) * dx);
+    if (i === from || along <= 0 || across > 2 * along || along + 2 * across >= shortest) return;
+    [best, shortest] = [i, along + 2 * across];
   });
+  return best;
 }
 
-const hueStrategy = () => D.strategies.findIndex((strategy) => strategy.name === state.hue);
-function onlyLabel() {
-  const largest = MAP_LABELS.reduce(
-    (best, label) => (MAP_COUNTS.get(label) > MAP_COUNTS.get(best) ? label : best),
-    MAP_LABELS[0],
-  );
-  return Number(available(state.only, MAP_LABELS, largest));
-}
-// The chosen image; without a choice the photo above if it is on the map.
-function pointOf() {
-  const above = D.photos.length ? photoOf().name : "";
-  return Math.max(M.ids.indexOf(M.ids.includes(state.point) ? state.point : above), 0);
+function nearestTo(points, x, y) {
+  const distances = points.map((point) => Math.hypot(point[0] - x, point[1] - y));
+  return distances.indexOf(Math.min(...distances));
 }
 
-function mountImages() {
-  const node = mount("images");
-  if (!node) return;
-  const maps = M.points
-    .map((points, i) => ({ i, points }))
-    .filter((one) => one.points.length)
-    .map(scatterPlot);
-  const detail = el("aside", { class: "detail", "aria-live": "polite", "aria-label": "The chosen image" });
-  const legend = el("div", { class: "legend-row" });
-  const only = choice("Class shown", (value) => set({ only: value }), 0);
-  const hues = [
-    { value: "class", text: "class" },
-    ...D.strategies
-      .filter((_, i) => M.predicted[i]?.length)
-      .map((one) => ({ value: one.name, text: `right or wrong: ${one.name}` })),
-  ];
-  node.append(
-    el("div", { class: "controls" }, stateChoice("hue", "Colour by", hues), only.node),
-    legend,
-    el(
-      "div",
-      { class: "atlas" },
-      el(
-        "div",
-        { class: "plots" },
-        maps.map((map) => map.node),
-      ),
-      detail,
-    ),
-  );
-  let looks = [];
-  function colours() {
-    const many = hueStrategy() < 0 && MAP_LABELS.length > FEW;
-    const options = MAP_LABELS.map((label) => ({ value: String(label), text: className(label) }));
-    only.update(many ? options : [], onlyLabel());
-    legend.replaceChildren(...legendItems(many));
-    looks = pointLooks();
-    redraw();
+function scatterPlot({ i: network, points }) {
+  const label = data.networks[network].name;
+  const canvas = el("canvas", {
+    tabindex: 0,
+    role: "application",
+    "aria-roledescription": "similarity map",
+    "aria-label": `Similarity map of ${label}. Arrow keys step from image to image.`,
+  });
+  const pad = 14;
+  const position = ([x, y], side) => [pad + x * (side - 2 * pad), pad + y * (side - 2 * pad)];
+  let styles = [];
+  function draw(next = styles) {
+    styles = next;
+    const side = canvas.clientWidth || 320;
+    const dense = Math.min(window.devicePixelRatio || 1, 3);
+    canvas.width = canvas.height = Math.round(side * dense);
+    const context = canvas.getContext("2d");
+    const colours = palette();
+    context.scale(dense, dense);
+    const r = points.length > 400 ? 2.8 : 3.8;
+    const grey = (i) => styles[i].hue === "grey";
+    const order = styles.map((_, i) => i).sort((a, b) => grey(b) - grey(a));
+    for (const i of order) drawPoint(context, styles[i], colours, ...position(points[i], side), r);
+    similarity.ids.forEach(
+      (id, i) => shownIds.has(id) && ring(context, ...position(points[i], side), r + 3.5, colours("ink"), 1.5),
+    );
+    const chosen = pointOf();
+    ring(context, ...position(points[chosen], side), r + 6.5, colours("ink"), 2.5);
+    drawPoint(context, styles[chosen], colours, ...position(points[chosen], side), r + 2.5);
   }
-  function redraw() {
-    for (const map of maps) map.draw(looks);
+  function point(event) {
+    const box = canvas.getBoundingClientRect();
+    const free = box.width - 2 * pad;
+    const [x, y] = [(event.clientX - box.left - pad) / free, (event.clientY - box.top - pad) / free];
+    const i = nearestTo(points, x, y);
+    if (Math.hypot(points[i][0] - x, points[i][1] - y) * free < 22) setState({ point: similarity.ids[i] });
   }
-  function choose() {
-    redraw();
-    detail.replaceChildren(...pointDetail(pointOf()));
-  }
-  watch(["hue", "only"], colours);
-  watch(["point", "photo"], choose);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", colours);
-  colours();
-  choose();
-}
-
-function legendItems(many) {
-  const item = (shape, hue, ...words) => el("span", {}, pointMark(shape, hue), words);
-  const counted = (label) => [name(className(label)), `: ${MAP_COUNTS.get(label)}`];
-  const rings = M.ids.some((id) => shownIds.has(id)) ? [item(0, "ring", "is among the photos above")] : [];
-  const predicted = M.predicted[hueStrategy()];
-  if (predicted) {
-    const right = M.labels.filter((label, i) => predicted[i] === label).length;
-    return [item(0, "right", `right: ${right}`), item(5, "wrong", `wrong: ${M.labels.length - right}`), ...rings];
-  }
-  if (many) return [item(2, "wrong", ...counted(onlyLabel())), item(0, "grey", "all others"), ...rings];
-  return [...MAP_LABELS.map((label, n) => item(n % 5, n, ...counted(label))), ...rings];
+  canvas.addEventListener("pointermove", point);
+  canvas.addEventListener("pointerdown", point);
+  canvas.addEventListener("keydown", (event) => {
+    if (!(event.key in ARROWS)) return;
+    event.preventDefault();
+    const from = pointOf();
+    const to = nearestToward(points, from, ARROWS[event.key]);
+    if (to >= 0) setState({ point: similarity.ids[to] });
+  });
+  whenResized(canvas, () => draw());
+  return { node: el("div", { class: "plot" }, title(label, networkColour(network)), canvas), draw };
 }

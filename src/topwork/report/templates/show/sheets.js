@@ -1,78 +1,39 @@
-// Pictures of equal tiles: as values (grey PNG, unpacked here so that no browser changes a byte) or as photographs.
-const unpacked = new Map();
-const pictures = new Map();
+// Image sheets and map sheets: tiles of colour images, and maps as compressed bytes.
+const inflated = new Map();
+const images = new Map();
 
 const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
-// The bytes of an 8-bit grey PNG without interlace: {width, height, bytes}.
-function greyBytes(src) {
-  if (!unpacked.has(src)) unpacked.set(src, unpack(bytesOf(src.slice(src.indexOf(",") + 1))));
-  return unpacked.get(src);
-}
-
-async function unpack(file) {
-  const view = new DataView(file.buffer);
-  const [width, height] = [view.getUint32(16), view.getUint32(20)];
-  if (file[24] !== 8 || file[25] !== 0 || file[28] !== 0) throw new Error("A map is not an 8-bit grey PNG.");
-  const parts = [];
-  for (let at = 8; at < file.length; at += view.getUint32(at) + 12) {
-    if (String.fromCharCode(...file.subarray(at + 4, at + 8)) === "IDAT") {
-      parts.push(file.subarray(at + 8, at + 8 + view.getUint32(at)));
-    }
+// The bytes behind base64 of zlib.
+function inflate(text) {
+  if (!inflated.has(text)) {
+    const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
+    inflated.set(
+      text,
+      new Response(stream).arrayBuffer().then((buffer) => new Uint8Array(buffer)),
+    );
   }
-  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
-  const raw = new Uint8Array(await new Response(stream).arrayBuffer());
-  return { width, height, bytes: unfilter(raw, width, height) };
+  return inflated.get(text);
 }
 
-// PNG specification, section 9: a byte is stored as its difference from what its neighbours foretell.
-function unfilter(raw, width, height) {
-  const bytes = new Uint8Array(width * height);
-  for (let y = 0; y < height; y++) {
-    const kind = raw[y * (width + 1)];
-    for (let x = 0; x < width; x++) {
-      const at = y * width + x;
-      const left = x ? bytes[at - 1] : 0;
-      const up = y ? bytes[at - width] : 0;
-      const corner = x && y ? bytes[at - width - 1] : 0;
-      const guess = [0, left, up, (left + up) >> 1, kind === 4 ? paeth(left, up, corner) : 0][kind];
-      bytes[at] = raw[y * (width + 1) + 1 + x] + guess;
-    }
-  }
-  return bytes;
+// Map i of a MapSheet as a grid of values.
+async function sheetGrid({ data, width, height, limits, signed }, i) {
+  const limit = limits[i] ?? 0;
+  const bytes = (await inflate(data)).subarray(i * width * height, (i + 1) * width * height);
+  const values = Float32Array.from(bytes, (byte) => (signed ? ((byte - 128) / 127) * limit : (byte / 255) * limit));
+  return { values, rows: height, columns: width, limit, signed };
 }
 
-function paeth(left, up, corner) {
-  const [a, b, c] = [Math.abs(up - corner), Math.abs(left - corner), Math.abs(left + up - 2 * corner)];
-  return a <= b && a <= c ? left : b <= c ? up : corner;
-}
-
-// Tile i of a MapSheet as a grid of values.
-async function sheetGrid(maps, i) {
-  const { sheet, signed } = maps;
-  const limit = maps.limits[i] ?? 0;
-  const picture = await greyBytes(sheet.src);
-  const values = new Float32Array(sheet.width * sheet.height);
-  const [x0, y0] = [(i % sheet.columns) * sheet.width, Math.floor(i / sheet.columns) * sheet.height];
-  for (let y = 0; y < sheet.height; y++) {
-    for (let x = 0; x < sheet.width; x++) {
-      const byte = picture.bytes[(y0 + y) * picture.width + x0 + x];
-      values[y * sheet.width + x] = signed ? ((byte - 128) / 127) * limit : (byte / 255) * limit;
-    }
-  }
-  return { values, rows: sheet.height, columns: sheet.width, limit, signed };
-}
-
-// The grid of a ClassMapShown.
-function classGrid(map) {
+// The grid of a Heatmap.
+function heatmapGrid(map) {
   const values = Float32Array.from(new Int8Array(bytesOf(map.values).buffer), (byte) => (byte / 127) * map.limit);
   return { values, rows: map.height, columns: map.width, limit: map.limit, signed: true };
 }
 
-// A loaded picture, or null if it cannot be shown.
-function picture(src) {
-  if (!pictures.has(src)) {
-    pictures.set(
+// A loaded image, or null if it cannot be shown.
+function loadImage(src) {
+  if (!images.has(src)) {
+    images.set(
       src,
       new Promise((done) => {
         const image = new Image();
@@ -82,7 +43,7 @@ function picture(src) {
       }),
     );
   }
-  return pictures.get(src);
+  return images.get(src);
 }
 
 function drawTile(context, image, sheet, i, x, y, width, height) {
@@ -90,14 +51,14 @@ function drawTile(context, image, sheet, i, x, y, width, height) {
   context.drawImage(image, left, top, sheet.width, sheet.height, x, y, width, height);
 }
 
-// One tile as a picture of its own.
+// One tile as a canvas.
 function tile(sheet, i, side, label) {
   const canvas = el("canvas", { width: side, height: side, role: "img", "aria-label": label });
-  picture(sheet.src).then((image) => image && drawTile(canvas.getContext("2d"), image, sheet, i, 0, 0, side, side));
+  loadImage(sheet.src).then((image) => image && drawTile(canvas.getContext("2d"), image, sheet, i, 0, 0, side, side));
   return canvas;
 }
 
-// All tiles of a sheet with gaps between; hover, tap or arrow keys read one: ``read(i)`` gives the words for tile i.
+// All tiles of a sheet with gaps; hover, tap or arrow keys select tile i, which ``read(i)`` describes.
 function tiles(sheet, { columns, side, crisp, label, read, start }) {
   const gap = Math.max(2, Math.round(side / 9));
   const rows = Math.ceil(sheet.count / columns);
@@ -107,15 +68,15 @@ function tiles(sheet, { columns, side, crisp, label, read, start }) {
     height: size(rows),
     tabindex: 0,
     role: "application",
-    "aria-roledescription": "pictures",
-    "aria-label": `${label}. Arrow keys step through the ${sheet.count} pictures.`,
+    "aria-roledescription": "images",
+    "aria-label": `${label}. Arrow keys step through the ${sheet.count} images.`,
     class: crisp ? "crisp" : "",
     style: `width:${size(columns) / 2}px`,
   });
   const out = el("output", {}, start);
   let chosen = -1;
   async function draw() {
-    const image = await picture(sheet.src);
+    const image = await loadImage(sheet.src);
     if (!image) return;
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
@@ -150,7 +111,7 @@ function tiles(sheet, { columns, side, crisp, label, read, start }) {
   return el("div", { class: "tiles" }, canvas, out);
 }
 
-// A frame that is seen on dark and on light.
+// A frame that is visible on dark and on light.
 function frame(context, x, y, width, height, line) {
   for (const [colour, inset] of [
     ["#000", 0],

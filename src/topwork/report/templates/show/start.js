@@ -1,26 +1,26 @@
-// Put the parts together once; afterwards every part looks after itself.
-Object.assign(state, recall());
+// Build all sections once; afterwards each updates itself.
+Object.assign(state, readHash());
 mountPicker();
-mountPhoto();
-mountClasses();
+mountImage();
+mountHeatmaps();
 mountLayers();
 mountFilters();
-mountDepth();
+mountProbes();
 mountChanges();
-mountImages();
+mountSimilarity();
 
 function goToSection(behavior = "auto") {
   document.getElementById(state.section)?.scrollIntoView({ behavior });
 }
 for (const link of document.querySelectorAll("nav.sections a")) {
   link.addEventListener("click", (event) => {
-    event.preventDefault(); // the address holds the whole state, not only the section
-    set({ section: link.hash.slice(1) });
+    event.preventDefault(); // the URL holds the whole state, not only the section
+    setState({ section: link.hash.slice(1) });
     goToSection();
   });
 }
 window.addEventListener("hashchange", () => {
-  set(recall());
+  setState(readHash());
   goToSection();
 });
 goToSection("instant");

@@ -12,8 +12,8 @@ from torch import nn
 from topwork import backbones
 from topwork.core.errors import DataError, UnknownName
 from topwork.explain.activations import activations
-from topwork.explain.layers import as_map, list_layers
-from topwork.explain.survey import Pooled, survey
+from topwork.explain.layers import list_layers, to_feature_map
+from topwork.explain.observers import Pooled, run_with_observers
 
 SIZE = 64
 Batch = tuple[torch.Tensor, list[str], list[int] | None]
@@ -36,7 +36,7 @@ class _Keeper:
     def __init__(self) -> None:
         self.seen: list[tuple[str, np.ndarray, list[str]]] = []
 
-    def see(self, name: str, values: torch.Tensor, ids: Sequence[str], labels: Sequence[int] | None) -> None:
+    def observe(self, name: str, values: torch.Tensor, ids: Sequence[str], labels: Sequence[int] | None) -> None:
         self.seen.append((name, values.numpy().copy(), list(ids)))
 
 
@@ -44,22 +44,19 @@ class _Keeper:
 def test_observers_see_what_a_plain_pass_computes(model: str) -> None:
     module = backbones.create(model, None, SIZE).module
     x = _images(5)
-    layers = [layer for layer in list_layers(module, x) if layer.has_place or layer.arrangement == "vector"]
+    layers = [layer for layer in list_layers(module, x) if layer.is_spatial or layer.layout == "vector"]
     first, pooled = _Keeper(), Pooled()
-    features, ids = survey(module, layers, _batches(x, 2, [1, 0, 2, 0, 1]), [first, pooled])
-    assert ids == pooled.ids == tuple(f"{i}.png" for i in range(5))
+    features, ids = run_with_observers(module, layers, _batches(x, 2, [1, 0, 2, 0, 1]), [first, pooled])
+    assert ids == tuple(f"{i}.png" for i in range(5))
     assert [name for name, _, _ in first.seen] == 3 * [layer.name for layer in layers]
     assert [names for _, _, names in first.seen[:: len(layers)]] == [["0.png", "1.png"], ["2.png", "3.png"], ["4.png"]]
-    labels = pooled.labels
-    assert labels is not None
-    np.testing.assert_array_equal(labels, [1, 0, 2, 0, 1])
     assert features.dtype == np.float32
     for number in range(3):
         split = slice(2 * number, 2 * number + 2)
         outputs = activations(module, x[split])
         seen = {name: values for name, values, _ in first.seen[number * len(layers) : (number + 1) * len(layers)]}
         for layer in layers:
-            wanted = as_map(torch.from_numpy(outputs[layer.name]), layer).numpy()
+            wanted = to_feature_map(torch.from_numpy(outputs[layer.name]), layer).numpy()
             np.testing.assert_array_equal(seen[layer.name], wanted)
             mean = wanted.astype(np.float64).mean(axis=(2, 3))
             np.testing.assert_allclose(pooled.features(layer.name)[split], mean, rtol=1e-4, atol=1e-5)
@@ -83,13 +80,12 @@ def test_the_last_call_is_seen_once_and_before_it_is_overwritten() -> None:
     module, x = _Twice(), _images(4, 8)
     layers = list_layers(module, x)
     keeper, pooled = _Keeper(), Pooled()
-    survey(module, layers, _batches(x, 2), [keeper, pooled])
+    run_with_observers(module, layers, _batches(x, 2), [keeper, pooled])
     assert len(keeper.seen) == 2
     with torch.inference_mode():
         last = module.inner(module.inner(x).relu())
     np.testing.assert_allclose(np.concatenate([values for _, values, _ in keeper.seen]), last.numpy(), atol=1e-6)
     np.testing.assert_allclose(pooled.features("inner"), last.mean((2, 3)).numpy(), atol=1e-6)
-    assert pooled.labels is None
 
 
 def test_training_mode_is_left_and_statistics_stay() -> None:
@@ -98,29 +94,29 @@ def test_training_mode_is_left_and_statistics_stay() -> None:
     layers = list_layers(nn.Sequential(*module), x)
     module.train()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    survey(module, layers, _batches(x, 2), [Pooled()])
+    run_with_observers(module, layers, _batches(x, 2), [Pooled()])
     assert not module.training
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
 def test_hooks_go_when_an_observer_fails() -> None:
     class Broken:
-        def see(self, name: str, values: torch.Tensor, ids: Sequence[str], labels: Sequence[int] | None) -> None:
+        def observe(self, name: str, values: torch.Tensor, ids: Sequence[str], labels: Sequence[int] | None) -> None:
             raise ZeroDivisionError
 
     module, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), _images(2, 8)
     layers = list_layers(module, x)
     with pytest.raises(ZeroDivisionError):
-        survey(module, layers, _batches(x, 2), [Broken()])
+        run_with_observers(module, layers, _batches(x, 2), [Broken()])
     assert not any(child._forward_hooks for child in module.modules())
 
 
 def test_no_images_and_no_such_layer_are_said() -> None:
     module, x = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), _images(2, 8)
     layers = list_layers(module, x)
-    with pytest.raises(DataError, match="no images"):
-        survey(module, layers, [], [Pooled()])
+    with pytest.raises(DataError, match="No images"):
+        run_with_observers(module, layers, [], [Pooled()])
     pooled = Pooled()
-    survey(module, layers[:1], _batches(x, 2), [pooled])
+    run_with_observers(module, layers[:1], _batches(x, 2), [pooled])
     with pytest.raises(UnknownName, match="there are 0"):
         pooled.features("1")

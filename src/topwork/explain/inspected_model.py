@@ -1,4 +1,4 @@
-"""What is looked into: a network with its head, its classes and what it is fed."""
+"""A network with its head, classes and preprocessing, as all analyses take it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ PRETRAINED = "pretrained"
 
 
 @dataclass(frozen=True)
-class Subject:
+class InspectedModel:
     """A network in eval mode, float32.
 
     Attributes:
         name: Of the strategy.
-        network: Which weights the backbone has: ``"pretrained"`` for strategies with a frozen one, else the strategy's
-            name. Subjects with equal ``network`` see the same in every layer.
+        network: ``"pretrained"`` for strategies with a frozen backbone, else the strategy's name. Models with equal
+            ``network`` have equal weights in the backbone.
         backbone: Normalised images (B, 3, S, S) to features (B, D).
-        head: Features (B, D) to scores (B, K); None if there are no classes.
+        head: Features (B, D) to scores (B, K); None without classes.
         classes: Names, (K,).
-        spec: What the network is fed.
+        spec: Preprocessing of the input.
         model: timm name.
-        scores: What the head gives: ``"logit"`` or ``"margin"``.
+        score_type: Output of the head, ``"logit"`` or ``"margin"``.
         probabilities: Scores float64 (B, K) to probabilities.
     """
 
@@ -46,40 +46,40 @@ class Subject:
     classes: tuple[str, ...]
     spec: InputSpec
     model: str
-    scores: str
+    score_type: str
     probabilities: Callable[[np.ndarray], np.ndarray]
 
     @property
     def device(self) -> torch.device:
-        """Where the network lies."""
+        """The device of the backbone."""
         return next(self.backbone.parameters()).device
 
-    def inputs(self, photos: Sequence[Image.Image]) -> torch.Tensor:
-        """Decoded photos as the normalised images (B, 3, S, S) that the network is fed."""
-        pixels = torch.stack([eval_pixels(photo, self.spec) for photo in photos])
+    def inputs(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Decoded images as normalised images (B, 3, S, S)."""
+        pixels = torch.stack([eval_pixels(image, self.spec) for image in images])
         return normalise(pixels, self.spec, self.device)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores (B, K) of normalised images.
+        """Scores (B, K) of normalised images (B, 3, S, S).
 
         Raises:
             UsageError: There are no classes.
         """
         if self.head is None:
-            raise UsageError(f"{self.model} has no classes here, only features. Train one: `topwork train DATA`.")
+            raise UsageError(f"{self.model} has no classifier, only features. Train one: `topwork train DATA`.")
         return self.head(self.backbone(x))
 
 
-def run_subject(run: str | Path, device: torch.device | str = "cpu") -> Subject:
+def load_run(run: str | Path, device: torch.device | str = "cpu") -> InspectedModel:
     """The trained network of one run.
 
     Raises:
-        DataError: The folder is no run, or the run has not finished.
+        DataError: The folder is not a run, or the run has not finished.
     """
     network, bundle = load_network(Path(run) / "model")
     network.to(device)
     strategy = load(bundle.strategy)
-    return Subject(
+    return InspectedModel(
         bundle.strategy,
         bundle.strategy if STRATEGIES[bundle.strategy].trains_network else PRETRAINED,
         network.backbone,
@@ -92,23 +92,23 @@ def run_subject(run: str | Path, device: torch.device | str = "cpu") -> Subject:
     )
 
 
-def bare_subject(
+def backbone_model(
     model: str, weights: str = "pretrained", img_size: int | None = None, device: torch.device | str = "cpu"
-) -> tuple[Subject, str]:
-    """A backbone before any training, with the classifier it was pretrained with if there is one.
+) -> tuple[InspectedModel, str]:
+    """A backbone without training here, with its pretrained classifier if there is one.
 
     Args:
         model: timm name.
         weights: ``"pretrained"``, ``"random"``, or a file.
-        img_size: Side of the input; None for what the weights were trained with.
-        device: Where it shall lie.
+        img_size: Side of the input; None for the side that the weights were trained with.
+        device: Of the network.
 
     Returns:
-        The network, and where its weights come from.
+        The model, and a description of its weights.
 
     Raises:
         UnknownName: timm has no such model.
-        WeightsError: The weights are not there or do not fit.
+        WeightsError: The weights are not available or do not fit.
     """
     backbones.check_name(model)
     source = None if weights == "random" else backbones.find_weights(model, weights)
@@ -118,4 +118,4 @@ def bare_subject(
     if head is not None:
         head.to(device)
     module = backbone.module.to(device)
-    return Subject(name, name, module, head, classes, backbone.spec, model, "logit", softmax), backbone.summary
+    return InspectedModel(name, name, module, head, classes, backbone.spec, model, "logit", softmax), backbone.summary

@@ -5,29 +5,27 @@ from __future__ import annotations
 import base64
 import io
 import math
-import struct
 import zlib
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from topwork.report.explained import (
-    Change,
+from topwork.report.show_data import (
     ChannelPatches,
-    ClassMapShown,
-    Guess,
-    ImageMap,
-    LayerShown,
+    ChannelTiles,
+    Heatmap,
+    LayerChange,
+    LayerInfo,
+    LayerMaps,
     MapSheet,
-    Network,
-    Photo,
+    NetworkInfo,
     ProbePoint,
+    ScoredClass,
     Sheet,
     ShowData,
-    StrategyShown,
-    Tiles,
-    WalkPicture,
+    ShownImage,
+    SimilarityMap,
+    StrategySummary,
 )
 
 SIZE = 224
@@ -37,7 +35,7 @@ WIDTHS = (32, 16, 24, 40, 80, 112, 192, 320)
 SIDES = (112, 112, 56, 28, 14, 14, 7, 7)
 
 
-def address(array: np.ndarray, kind: str = "PNG") -> str:
+def data_url(array: np.ndarray, kind: str = "PNG") -> str:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, kind)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -51,32 +49,10 @@ def sheet(tiles: np.ndarray, kind: str = "PNG") -> Sheet:
     grid = np.zeros((rows * height, columns * width, *tiles.shape[3:]), np.uint8)
     for i, tile in enumerate(tiles):
         grid[i // columns * height :, i % columns * width :][:height, :width] = tile
-    return Sheet(address(grid, kind), width, height, columns, len(tiles))
+    return Sheet(data_url(grid, kind), width, height, columns, len(tiles))
 
 
-def all_filters(src: str) -> str:
-    """A grey PNG written anew with every kind of row that the format knows, one after the other."""
-    values = np.asarray(Image.open(io.BytesIO(base64.b64decode(src.partition(",")[2])))).astype(int)
-    height, width = values.shape
-    around = np.zeros((height + 1, width + 1), int)
-    around[1:, 1:] = values
-    left, up, corner = around[1:, :-1], around[:-1, 1:], around[:-1, :-1]
-    far = np.abs(np.stack([up - corner, left - corner, left + up - 2 * corner]))  # from left, up and corner
-    paeth = np.choose(far.argmin(axis=0), [left, up, corner])
-    kinds = np.stack([0 * values, left, up, (left + up) // 2, paeth])
-    rows = b"".join(
-        bytes([y % 5]) + ((values[y] - kinds[y % 5, y]) % 256).astype(np.uint8).tobytes() for y in range(height)
-    )
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    splits = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    chunks = (
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in splits
-    )
-    file = b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-    return f"data:image/png;base64,{base64.b64encode(file).decode()}"
-
-
-def photograph(rng: np.random.Generator, label: int, size: int = SIZE) -> np.ndarray:
+def made_up_image(rng: np.random.Generator, label: int, size: int = SIZE) -> np.ndarray:
     """A dark solar cell, with a crack if ``label`` is odd, and hot spots."""
     base = Image.fromarray(rng.normal(128, 14, (size // 4, size // 4, 3)).clip(0, 255).astype(np.uint8))
     image = base.resize((size, size), Image.Resampling.BICUBIC)
@@ -93,7 +69,7 @@ def photograph(rng: np.random.Generator, label: int, size: int = SIZE) -> np.nda
     return np.asarray(image.filter(ImageFilter.GaussianBlur(size / 200)))
 
 
-def layers(stages: tuple[str, ...], seed: int) -> tuple[LayerShown, ...]:
+def layers(stages: tuple[str, ...], seed: int) -> tuple[LayerInfo, ...]:
     rng = np.random.default_rng(seed)
     made = []
     for stage, (width, side) in zip(stages, zip(WIDTHS, SIDES, strict=True), strict=True):
@@ -105,8 +81,8 @@ def layers(stages: tuple[str, ...], seed: int) -> tuple[LayerShown, ...]:
         names += [] if stage == "bn1" else [(f"{stage}.1", "InvertedResidual"), (stage, "Sequential")]
         for name, kind in names:
             dead = float(rng.choice([0, 0, 0.02, 0.11])) if kind != "Sequential" else None
-            made.append(LayerShown(name, kind, f"{width} x {side} x {side}", field, dead, name == stage))
-    made.append(LayerShown("global_pool", "SelectAdaptivePool2d", "1280", note="called 2 times, the last is shown"))
+            made.append(LayerInfo(name, kind, f"{width} x {side} x {side}", field, dead, name == stage))
+    made.append(LayerInfo("global_pool", "SelectAdaptivePool2d", "1280", note="called 2 times, the last is shown"))
     return tuple(made)
 
 
@@ -128,12 +104,11 @@ def map_sheet(maps: np.ndarray, names: tuple[str, ...], signed: bool) -> MapShee
     limits = np.abs(maps).max(axis=(1, 2))
     share = maps / np.where(limits > 0, limits, 1)[:, None, None]
     values = np.rint(share * 127 + 128) if signed else np.rint(share * 255)
-    tiles = sheet(values.astype(np.uint8))
-    tiles = replace(tiles, src=all_filters(tiles.src))
-    return MapSheet(tiles, tuple(float(f"{v:.4g}") for v in limits), signed, names)
+    data = base64.b64encode(zlib.compress(values.astype(np.uint8).tobytes())).decode()
+    return MapSheet(data, maps.shape[2], maps.shape[1], tuple(float(f"{v:.4g}") for v in limits), signed, names)
 
 
-def walk(photos: int, networks: tuple[Network, ...]) -> tuple[WalkPicture, ...]:
+def layer_maps(photos: int, networks: tuple[NetworkInfo, ...]) -> tuple[LayerMaps, ...]:
     rng = np.random.default_rng(3)
     made = []
     for photo in range(photos):
@@ -142,19 +117,19 @@ def walk(photos: int, networks: tuple[Network, ...]) -> tuple[WalkPicture, ...]:
                 shape = [int(n) for n in layer.shape.split(" x ")]
                 if len(shape) < 3 or layer.name.endswith("conv_pw"):
                     continue
-                count = 16 if layer.stage else 9
+                count = 16 if layer.ends_stage else 9
                 signed = layer.kind == "Conv2d"
                 channels = rng.choice(shape[0], count, replace=False)
                 names = tuple(f"channel {c}" for c in channels)
                 maps = map_sheet(blobs(rng, count, min(28, shape[1]), signed), names, signed)
                 silent = float(rng.choice([0, 0.03, 0.2]))
-                made.append(WalkPicture(photo, number, layer.name, maps, shape[0], silent))
+                made.append(LayerMaps(photo, number, layer.name, maps, shape[0], silent))
     heads = map_sheet(blobs(rng, 4, 14, False), tuple(f"head {i}, centre" for i in range(4)), False)
-    made += [WalkPicture(p, 0, "blocks.6", heads, 4, 0.0, attention=True) for p in range(photos)]
+    made += [LayerMaps(p, 0, "blocks.6", heads, 4, 0.0, attention=True) for p in range(photos)]
     return tuple(made)
 
 
-def class_maps(photos: int, classes: int, strategies: int) -> tuple[ClassMapShown, ...]:
+def heatmaps(photos: int, classes: int, strategies: int) -> tuple[Heatmap, ...]:
     rng = np.random.default_rng(4)
     made = []
     for photo in range(photos):
@@ -167,7 +142,7 @@ def class_maps(photos: int, classes: int, strategies: int) -> tuple[ClassMapShow
                         packed = np.rint(values / limit * 127).astype(np.int8).tobytes()
                         shares = (0.05, 0.1, 0.2, 0.3, 0.5)
                         made.append(
-                            ClassMapShown(
+                            Heatmap(
                                 photo,
                                 strategy,
                                 label,
@@ -187,15 +162,15 @@ def class_maps(photos: int, classes: int, strategies: int) -> tuple[ClassMapShow
     return tuple(made)
 
 
-def guesses(rng: np.random.Generator, classes: int, margin: bool) -> tuple[Guess, ...]:
+def predictions(rng: np.random.Generator, classes: int, margin: bool) -> tuple[ScoredClass, ...]:
     scores = np.sort(rng.normal(0, 2, min(classes, 5)))[::-1]
     sure = np.exp(scores) / np.exp(scores).sum()
     labels = rng.choice(classes, len(scores), replace=False)
     rows = zip(labels, scores, sure, strict=True)
-    return tuple(Guess(int(k), round(float(s), 3), None if margin else round(float(p), 4)) for k, s, p in rows)
+    return tuple(ScoredClass(int(k), round(float(s), 3), None if margin else round(float(p), 4)) for k, s, p in rows)
 
 
-def image_map(count: int, classes: int, strategies: int) -> ImageMap:
+def similarity_map(count: int, classes: int, strategies: int) -> SimilarityMap:
     rng = np.random.default_rng(5)
     labels = rng.integers(0, classes, count)
     for i in range(6):  # these are the photos
@@ -210,9 +185,9 @@ def image_map(count: int, classes: int, strategies: int) -> ImageMap:
         tuple(int(v) for v in np.where(rng.random(count) < 0.85, labels, rng.integers(0, classes, count)))
         for _ in range(strategies)
     )
-    thumbs = np.stack([photograph(rng, int(label), 40) for label in labels])
-    training = np.stack([photograph(rng, i, 40) for i in range(60)])
-    return ImageMap(
+    thumbs = np.stack([made_up_image(rng, int(label), 40) for label in labels])
+    training = np.stack([made_up_image(rng, i, 40) for i in range(60)])
+    return SimilarityMap(
         ids=tuple(f"test/{i:04d}.png" for i in range(count)),
         labels=tuple(map(int, labels)),
         thumbnails=sheet(thumbs, "JPEG"),
@@ -220,48 +195,48 @@ def image_map(count: int, classes: int, strategies: int) -> ImageMap:
         predicted=predicted,
         training=sheet(training, "JPEG"),
         training_labels=tuple(i % classes for i in range(60)),
-        nearest=tuple(tuple(tuple(map(int, rng.choice(60, 5, False))) for _ in range(count)) for _ in points),
-        words=f"t-SNE, perplexity 30, of {count} of 656 test images; nearest of 1,000 training images",
+        neighbours=tuple(tuple(tuple(map(int, rng.choice(60, 5, False))) for _ in range(count)) for _ in points),
+        description=f"t-SNE, perplexity 30, of {count} of 656 test images; nearest of 1,000 training images",
     )
 
 
-def network(name: str, words: str, seed: int) -> Network:
+def network(name: str, description: str, seed: int) -> NetworkInfo:
     rng = np.random.default_rng(seed)
     filters = rng.integers(0, 256, (32, 3, 3, 3)).astype(np.uint8)
     patches = []
     for stage in STAGES[2::2]:
         for channel in range(4):
-            tiles = np.stack([photograph(rng, i, 32) for i in range(9)])
+            tiles = np.stack([made_up_image(rng, i, 32) for i in range(9)])
             values = tuple(round(9.5 - 0.4 * i - channel, 3) for i in range(9))
             labels = tuple(int(k) for k in rng.integers(0, 2, 9))
             ids = tuple(f"train/{rng.integers(10000):04d}.png" for _ in range(9))
             patches.append(ChannelPatches(stage, channel * 3, sheet(tiles, "JPEG"), values, labels, ids, "cracked"))
     noise = rng.normal(128, 60, (6, 48, 48, 3)).clip(0, 255).astype(np.uint8)
-    dreams = (Tiles("blocks.4", (0, 3, 5, 8, 9, 30), sheet(noise, "JPEG"), "What excites a channel most."),)
+    visualizations = (ChannelTiles("blocks.4", (0, 3, 5, 8, 9, 30), sheet(noise, "JPEG"), "Optimised."),)
     words_of = "Each filter on its own scale: grey is 0."
-    return Network(
-        name, words, layers(STAGES, seed), Tiles("conv_stem", tuple(range(32)), sheet(filters), words_of),
-        tuple(patches), dreams,
+    return NetworkInfo(
+        name, description, layers(STAGES, seed), ChannelTiles("conv_stem", tuple(range(32)), sheet(filters), words_of),
+        tuple(patches), visualizations,
     )  # fmt: skip
 
 
 def show_data(classes: tuple[str, ...] = ("intact", "cracked"), photos: int = 3) -> ShowData:
     """All of the page; the same for the same arguments."""
     rng = np.random.default_rng(1)
-    words = ("pretrained, as mlp and svm see it", "trained from random weights", "fine-tuned from pretrained")
-    networks = tuple(network(name, word, i) for i, (name, word) in enumerate(zip(NETWORKS, words, strict=True)))
+    description = ("pretrained, used by mlp and svm", "trained from random weights", "fine-tuned from pretrained")
+    networks = tuple(network(name, word, i) for i, (name, word) in enumerate(zip(NETWORKS, description, strict=True)))
     strategies = tuple(
-        StrategyShown(name, net, "margin" if name == "svm" else "logit", 0.8 + 0.03 * i)
+        StrategySummary(name, net, "margin" if name == "svm" else "logit", 0.8 + 0.03 * i)
         for i, (name, net) in enumerate(STRATEGIES)
     )
     reasons = ("the strategies disagree", "every strategy is wrong", "every strategy is right")
-    pictures = tuple(
-        Photo(
+    images = tuple(
+        ShownImage(
             f"test/{7 * i:04d}.png",
-            address(photograph(rng, i), "JPEG"),
+            data_url(made_up_image(rng, i), "JPEG"),
             i % len(classes),
             reasons[i % 3],
-            tuple(guesses(rng, len(classes), s.scores == "margin") for s in strategies),
+            tuple(predictions(rng, len(classes), s.score_type == "margin") for s in strategies),
         )
         for i in range(photos)
     )
@@ -276,11 +251,13 @@ def show_data(classes: tuple[str, ...] = ("intact", "cracked"), photos: int = 3)
     )
     names = [layer.name for layer in networks[0].layers]
     changes = tuple(
-        Change(name, round(1 - 0.6 * (i / len(names)) ** 2, 4), None if i % 5 == 4 else round(0.3 * i / len(names), 4))
+        LayerChange(
+            name, round(1 - 0.6 * (i / len(names)) ** 2, 4), None if i % 5 == 4 else round(0.3 * i / len(names), 4)
+        )
         for i, name in enumerate(names)
     )
     return ShowData(
-        title="elpv: what tf_efficientnet_lite0 sees",
+        title="elpv: tf_efficientnet_lite0",
         facts=(
             ("model", "tf_efficientnet_lite0"), ("weights", "ImageNet-1k, Apache-2.0"), ("input", "224 x 224"),
             ("device", "cpu, float32"), ("date", "2025-01-31 12:00"),
@@ -289,15 +266,15 @@ def show_data(classes: tuple[str, ...] = ("intact", "cracked"), photos: int = 3)
         classes=classes,
         networks=networks,
         strategies=strategies,
-        photos=pictures,
-        walk=walk(photos, networks),
-        class_maps=class_maps(photos, len(classes), len(strategies)),
+        images=images,
+        layer_maps=layer_maps(photos, networks),
+        heatmaps=heatmaps(photos, len(classes), len(strategies)),
         probes=probes,
-        probe_words="Logistic regression on 1,000 training images, judged on 500 test images.",
-        majority=0.577,
+        probe_description="Logistic regression on 1,000 training images, evaluated on 500 test images.",
+        majority_baseline=0.577,
         changes=changes,
-        change_words="128 test images",
-        image_map=image_map(200, len(classes), len(strategies)),
-        dead_over="1,500 images",
+        change_description="128 test images",
+        similarity_map=similarity_map(200, len(classes), len(strategies)),
+        dead_measured_on="1,500 images",
         notes=("Everything is float32; a GPU may give other last digits.",),
     )  # fmt: skip

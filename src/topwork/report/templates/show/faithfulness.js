@@ -1,5 +1,4 @@
-// Whether a map marks what counts: how much of the class's lead goes with the pixels it marks,
-// against random pixels.
+// Tests a heatmap: how much of the class's lead is lost when its highest pixels are blurred, compared with random pixels.
 function nearestShare(fractions, wanted) {
   return fractions.reduce(
     (best, value, i) => (Math.abs(value - wanted) < Math.abs(fractions[best] - wanted) ? i : best),
@@ -7,35 +6,34 @@ function nearestShare(fractions, wanted) {
   );
 }
 
-const taken = (value) =>
-  value >= 0 ? `takes ${pct(value)} of the class's lead` : `adds ${pct(-value)} to the class's lead`;
+const describeDrop = (value) => (value >= 0 ? `removes ${pct(value)} of` : `adds ${pct(-value)} to`);
 
 function faithfulness(map) {
   if (!map.fractions.length) return null;
   const i = nearestShare(map.fractions, 0.1);
-  const [marked, random] = [map.marked[i], map.random[i]];
+  const [marked, random] = [map.drop_marked[i], map.drop_random[i]];
   const words =
-    `Blurring the ${pct(map.fractions[i])} of the pixels it marks most ${taken(marked)}, ` +
-    `as many random pixels ${random >= 0 ? `take ${pct(random)}` : `add ${pct(-random)}`}.`;
+    `Blurring the ${pct(map.fractions[i])} most highlighted pixels ${describeDrop(marked)} the lead of the class, ` +
+    `random pixels ${random >= 0 ? "" : MINUS}${pct(Math.abs(random))}.`;
   const better = marked > random;
   return el(
     "div",
-    { class: "faithful" },
+    { class: "faithfulness" },
     el(
       "p",
       { class: "fine keys" },
-      el("span", {}, el("i", { class: "key" }), "marked"),
-      el("span", {}, el("i", { class: "key dashed" }), "random"),
+      el("span", {}, el("i", { class: "key" }), "highlighted pixels"),
+      el("span", {}, el("i", { class: "key dashed" }), "random pixels"),
     ),
     curve(map),
-    el("p", { class: "fine" }, words, better ? null : [" ", el("b", {}, "It marks no more than chance does.")]),
+    el("p", { class: "fine" }, words, better ? null : [" ", el("b", {}, "This heatmap is no better than chance.")]),
   );
 }
 
 function curve(map) {
   const [width, height, left, bottom, top] = [220, 84, 36, 16, 8];
   const most = map.fractions.at(-1) || 1;
-  const all = [...map.marked, ...map.random].filter(known);
+  const all = [...map.drop_marked, ...map.drop_random].filter(isNumber);
   const [low, high] = [Math.min(0, ...all), Math.max(1, ...all)];
   const x = (value) => left + (value / most) * (width - left - 6);
   const y = (value) => top + ((high - value) / (high - low)) * (height - top - bottom);
@@ -52,7 +50,7 @@ function curve(map) {
       width,
       height,
       role: "img",
-      "aria-label": "Share of the class's lead that is gone, by share of pixels blurred; its numbers are in the table.",
+      "aria-label": "Share of the lead that is lost, by share of pixels blurred; the numbers are in the table.",
     },
     svg("line", { class: "axis", x1: left, x2: width - 6, y1: y(0), y2: y(0) }),
     svg("line", { class: "grid", x1: left, x2: width - 6, y1: y(1), y2: y(1) }),
@@ -60,15 +58,15 @@ function curve(map) {
     text(left - 4, y(0) + 4, "end", "0"),
     text(x(0), height - 3, "start", "0"),
     text(x(most), height - 3, "end", `${pct(most)} blurred`),
-    svg("polyline", { class: "random", points: line(map.random) }),
-    svg("polyline", { class: "marked", points: line(map.marked) }),
-    map.fractions.map((share, i) => svg("circle", { class: "marked", cx: x(share), cy: y(map.marked[i]), r: 2 })),
+    svg("polyline", { class: "random", points: line(map.drop_random) }),
+    svg("polyline", { class: "marked", points: line(map.drop_marked) }),
+    map.fractions.map((share, i) => svg("circle", { class: "marked", cx: x(share), cy: y(map.drop_marked[i]), r: 2 })),
   );
 }
 
-const faithfulTable = (map) =>
+const faithfulnessTable = (map) =>
   table(
-    "Share of the class's lead that is gone",
-    ["Pixels blurred", "marked most", "random"],
-    map.fractions.map((share, i) => [pct(share), pct(map.marked[i], 1), pct(map.random[i], 1)]),
+    "Share of the lead that is lost",
+    ["Pixels blurred", "highlighted pixels", "random pixels"],
+    map.fractions.map((share, i) => [pct(share), pct(map.drop_marked[i], 1), pct(map.drop_random[i], 1)]),
   );

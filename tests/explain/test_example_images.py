@@ -1,9 +1,10 @@
-"""Which photos are chosen, and how arrays become pictures."""
+"""Which images are chosen, and how arrays are encoded."""
 
 from __future__ import annotations
 
 import base64
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from PIL import Image
 
 from topwork.core.artifacts import Predictions, Splits
 from topwork.data.images import UnreadableImage
-from topwork.explain.photos import choose_photos, given_photos
-from topwork.explain.pictures import colour_sheet, map_sheet, shrink, signed_bytes
-from topwork.report.explained import MapSheet, Sheet
+from topwork.explain.encoding import colour_sheet, encode_int8, map_sheet, shrink
+from topwork.explain.example_images import choose_images, load_images
+from topwork.report.show_data import MapSheet, Sheet
 
 
 def _predictions(guesses: np.ndarray, labels: np.ndarray, classes: int) -> Predictions:
@@ -33,26 +34,26 @@ def test_every_reason_is_true_and_no_photo_comes_twice(data: st.DataObject, stra
     draw = st.lists(st.integers(0, classes - 1), min_size=n, max_size=n)
     labels = np.array(data.draw(draw))
     all_guesses = [np.array(data.draw(draw)) for _ in range(strategies)]
-    chosen = choose_photos([_predictions(g, labels, classes) for g in all_guesses], count)
+    chosen = choose_images([_predictions(g, labels, classes) for g in all_guesses], count)
     assert len(chosen) == min(count, n)
     assert len({i for i, _ in chosen}) == len(chosen)
-    for i, why in chosen:
+    for i, reason in chosen:
         right = [bool(g[i] == labels[i]) for g in all_guesses]
-        assert ("disagree" in why) == (any(right) and not all(right))
-        assert ("wrong" in why) == (not any(right))
+        assert ("disagree" in reason) == (any(right) and not all(right))
+        assert ("wrong" in reason) == (not any(right))
     kinds = {(all(r), any(r)) for r in zip(*[(g == labels).tolist() for g in all_guesses], strict=True)}
     if count >= 3:
-        assert len({why for _, why in chosen}) == len(kinds)
+        assert len({reason for _, reason in chosen}) == len(kinds)
 
 
 def test_a_given_photo_of_the_data_set_brings_its_label(photos: Path, tmp_path: Path) -> None:
     splits = Splits(("class0", "class1"), {"test": ("class1/003.png",)}, {"test": np.array([1])})
-    (inside,) = given_photos([photos / "class1" / "003.png"], photos, splits)
+    (inside,) = load_images([photos / "class1" / "003.png"], photos, splits)
     assert (inside.name, inside.label) == ("class1/003.png", 1)
-    assert "test" in inside.why
+    assert "test" in inside.reason
     copy = tmp_path / "003.png"
     copy.write_bytes((photos / "class1" / "003.png").read_bytes())
-    outside, picture = given_photos([copy, Image.new("L", (30, 20))], photos, splits)
+    outside, picture = load_images([copy, Image.new("L", (30, 20))], photos, splits)
     assert (outside.name, outside.label) == ("003.png", None)
     assert picture.image.mode == "RGB"
 
@@ -60,7 +61,7 @@ def test_a_given_photo_of_the_data_set_brings_its_label(photos: Path, tmp_path: 
 def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "no.jpg").write_bytes(b"not a picture")
     with pytest.raises(UnreadableImage, match=r"no\.jpg"):
-        given_photos([tmp_path / "no.jpg"], None, None)
+        load_images([tmp_path / "no.jpg"], None, None)
 
 
 def _tiles(sheet: Sheet) -> np.ndarray:
@@ -73,7 +74,9 @@ def _tiles(sheet: Sheet) -> np.ndarray:
 
 
 def _values(maps: MapSheet) -> np.ndarray:
-    grey, limits = _tiles(maps.sheet).astype(float), np.array(maps.limits)[:, None, None]
+    data = zlib.decompress(base64.b64decode(maps.data))
+    grey = np.frombuffer(data, np.uint8).reshape(-1, maps.height, maps.width).astype(float)
+    limits = np.array(maps.limits)[:, None, None]
     return (grey - 128) / 127 * limits if maps.signed else grey / 255 * limits
 
 
@@ -93,7 +96,7 @@ def test_large_maps_are_averaged() -> None:
 
 def test_signed_bytes_and_colour_tiles() -> None:
     values = np.random.default_rng(0).normal(size=(5, 4))
-    text, limit = signed_bytes(values)
+    text, limit = encode_int8(values)
     back = np.frombuffer(base64.b64decode(text), np.int8).reshape(5, 4) / 127 * limit
     np.testing.assert_allclose(back, values, atol=limit / 200)
     tiles = np.random.default_rng(1).integers(0, 255, (5, 3, 4, 3), dtype=np.uint8)

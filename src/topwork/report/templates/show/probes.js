@@ -1,9 +1,9 @@
-// Two charts by depth: how well the classes can be told apart, and what fine-tuning changed.
-function mountDepth() {
-  const node = mount("depth");
+// Two charts by layer: accuracy of linear probes, and the effect of fine-tuning.
+function mountProbes() {
+  const node = mount("probes");
   if (!node) return;
-  const names = unique(D.probes.flatMap((points) => points.map((point) => point.layer))).sort(byDepth);
-  const rows = D.probes.map((points, i) => ({ network: i, points })).filter((row) => row.points.length);
+  const names = unique(data.probes.flatMap((points) => points.map((point) => point.layer))).sort(byDepth);
+  const rows = data.probes.map((points, i) => ({ network: i, points })).filter((row) => row.points.length);
   const series = rows.map(({ network, points }) => {
     const by = new Map(points.map((point) => [point.layer, point]));
     return {
@@ -16,8 +16,8 @@ function mountDepth() {
   });
   const values = rows
     .flatMap(({ points }) => points.flatMap((point) => [point.low, point.high]))
-    .concat(D.majority ?? [])
-    .filter(known);
+    .concat(data.majority_baseline ?? [])
+    .filter(isNumber);
   const low = Math.max(0, Math.floor(Math.min(...values) * 10 - 0.2) / 10);
   const high = Math.min(1, Math.ceil(Math.max(...values) * 10 + 0.2) / 10);
   const legend = el("div", { class: "readout", "aria-live": "polite" });
@@ -30,7 +30,7 @@ function mountDepth() {
     high,
     format: (value) => pct(value),
     height: 300,
-    line: known(D.majority) ? { y: D.majority, words: `always the most frequent class: ${pct(D.majority, 1)}` } : null,
+    line: isNumber(data.majority_baseline) ? { y: data.majority_baseline, text: `most frequent class: ${pct(data.majority_baseline, 1)}` } : null,
     onRead: read,
   });
   function read(i) {
@@ -39,10 +39,10 @@ function mountDepth() {
       el("b", { class: "path" }, names[i]),
       ...series.map((one, n) => {
         const point = one.points[i];
-        const words = point
+        const text = point
           ? [el("b", {}, pct(point.y, 1)), el("small", {}, ` ${pct(point.low, 1)} to ${pct(point.high, 1)}`)]
           : "\u2013";
-        return el("span", {}, legendMark(n, one.colour), name(D.networks[one.network].name), " ", words);
+        return el("span", {}, legendMark(n, one.colour), name(data.networks[one.network].name), " ", text);
       }),
     );
   }
@@ -58,10 +58,10 @@ function mountDepth() {
   node.append(
     legend,
     chart.node,
-    folded("As a table", () =>
+    collapsible("As a table", () =>
       table(
-        "Accuracy on test of a linear classifier",
-        ["stage", ...series.map((one) => D.networks[one.network].name)],
+        "Test accuracy of a linear classifier",
+        ["stage", ...series.map((one) => data.networks[one.network].name)],
         lines(),
       ),
     ),
@@ -72,51 +72,51 @@ function mountDepth() {
 function mountChanges() {
   const node = mount("changes");
   if (!node) return;
-  const names = D.changes.map((change) => change.layer);
+  const names = data.changes.map((change) => change.layer);
   let marks = names.map((layer, i) => (isStage(layer) ? i : -1)).filter((i) => i >= 0);
   if (!marks.length) marks = unique([0, names.length - 1]);
   const legend = el("div", { class: "readout", "aria-live": "polite" });
-  const weights = D.changes.map((change) => change.weight).filter(known);
+  const weights = data.changes.map((change) => change.weight).filter(isNumber);
   const top = Math.max(...weights, 0);
   const spec = { names, marks, height: 190, onRead: read, line: null };
   const cka = lineChart({
     ...spec,
     label: "CKA by layer",
-    low: Math.min(0, ...D.changes.map((one) => one.cka).filter(known)),
+    low: Math.min(0, ...data.changes.map((one) => one.cka).filter(isNumber)),
     high: 1,
     format: (value) => num(value),
-    series: [{ colour: "var(--series-3)", points: D.changes.map((change) => ({ y: change.cka })) }],
+    series: [{ colour: "var(--series-3)", points: data.changes.map((change) => ({ y: change.cka })) }],
   });
-  const moved = weights.length
+  const weightChart = weights.length
     ? lineChart({
         ...spec,
-        label: "Weight distance by layer",
+        label: "Relative weight change by layer",
         low: 0,
         high: top * 1.08 || 1,
         format: (value) => num(value),
-        series: [{ colour: "var(--series-1)", points: D.changes.map((change) => ({ y: change.weight })) }],
+        series: [{ colour: "var(--series-1)", points: data.changes.map((change) => ({ y: change.weight })) }],
       })
     : null;
   function read(i) {
     cka.read(i);
-    moved?.read(i);
-    const { layer, cka: alike, weight } = D.changes[i];
+    weightChart?.read(i);
+    const { layer, cka: value, weight } = data.changes[i];
     legend.replaceChildren(
       el("b", { class: "path" }, layer),
-      el("span", {}, "CKA ", el("b", {}, num(alike))),
-      el("span", {}, "weight distance ", el("b", {}, known(weight) ? num(weight) : "no weights")),
+      el("span", {}, "CKA ", el("b", {}, num(value))),
+      el("span", {}, "relative weight change ", el("b", {}, isNumber(weight) ? num(weight) : "no weights")),
     );
   }
   node.append(
     legend,
     el("h3", { class: "part" }, "CKA of the outputs"),
     cka.node,
-    ...(moved ? [el("h3", { class: "part" }, "Distance of the weights"), moved.node] : []),
-    folded("As a table", () =>
+    ...(weightChart ? [el("h3", { class: "part" }, "Relative weight change"), weightChart.node] : []),
+    collapsible("As a table", () =>
       table(
-        "What fine-tuning changed",
-        ["layer", "CKA", "weight distance"],
-        D.changes.map((change) => [change.layer, num(change.cka), num(change.weight)]),
+        "Effect of fine-tuning",
+        ["layer", "CKA", "relative weight change"],
+        data.changes.map((change) => [change.layer, num(change.cka), num(change.weight)]),
       ),
     ),
   );

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import html as html_text
-import io
 import json
 import re
 import shutil
 import subprocess
+import zlib
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,16 +17,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from report.show_data import STAGES, show_data
-from topwork.report.explain_page import render_page, write_page
-from topwork.report.explained import ClassMapShown, LayerShown, Network, ShowData, StrategyShown, WalkPicture
+from report.made_up_show import STAGES, show_data
+from topwork.report.show_data import Heatmap, LayerInfo, LayerMaps, NetworkInfo, ShowData, StrategySummary
+from topwork.report.show_page import render_page, write_page
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 in_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome here")
 DRIVER = Path(__file__).with_name("show_driver.js")
-SECTIONS = ["photo", "classes", "layers", "filters", "depth", "changes", "images"]
+SECTIONS = ["image", "heatmaps", "layers", "filters", "probes", "changes", "similarity"]
 EVIL = '</script><script>window.intruded=1</script><img src=x onerror="window.intruded=1">\'"&{{ 7 * 7 }}<!--\u2028'
 MINUS = "\u2212"
 
@@ -38,9 +37,9 @@ def data() -> ShowData:
 
 def bare(data: ShowData) -> ShowData:
     """A backbone without classes: one network, one photo, nothing about a data set."""
-    network = Network("pretrained", "pretrained", data.networks[0].layers)
-    photo = replace(data.photos[0], label=None, why="given", guesses=())
-    pictures = tuple(one for one in data.walk if one.photo == 0 and one.network == 0)
+    network = NetworkInfo("pretrained", "pretrained", data.networks[0].layers)
+    photo = replace(data.images[0], label=None, reason="chosen by you", predictions=())
+    pictures = tuple(one for one in data.layer_maps if one.image == 0 and one.network == 0)
     return ShowData("what resnet18 sees", (), (), (network,), (), (photo,), pictures)
 
 
@@ -114,12 +113,12 @@ def test_only_the_own_script_may_run(data: ShowData) -> None:
 
 def hostile() -> ShowData:
     data = show_data(classes=(EVIL, "a\udcff", "\ud800"), photos=2)
-    layers = (LayerShown(EVIL, EVIL, EVIL, EVIL, 0.5, False, EVIL), *data.networks[0].layers)
-    networks = (replace(data.networks[0], name=EVIL, words=EVIL, layers=layers), *data.networks[1:])
-    photos = (replace(data.photos[0], name=EVIL, why=EVIL), replace(data.photos[1], name="odd\udcff.png"))
+    layers = (LayerInfo(EVIL, EVIL, EVIL, EVIL, 0.5, False, EVIL), *data.networks[0].layers)
+    networks = (replace(data.networks[0], name=EVIL, description=EVIL, layers=layers), *data.networks[1:])
+    photos = (replace(data.images[0], name=EVIL, reason=EVIL), replace(data.images[1], name="odd\udcff.png"))
     return replace(
-        data, title=EVIL, facts=((EVIL, EVIL), ("path", "b\udcfe")), notes=(EVIL,), networks=networks, photos=photos,
-        probe_words=EVIL, change_words=EVIL, dead_over=EVIL,
+        data, title=EVIL, facts=((EVIL, EVIL), ("path", "b\udcfe")), notes=(EVIL,), networks=networks, images=photos,
+        probe_description=EVIL, change_description=EVIL, dead_measured_on=EVIL,
     )  # fmt: skip
 
 
@@ -136,9 +135,9 @@ def test_names_are_text_whatever_they_are() -> None:
 
 
 def test_numbers_that_are_none_become_null(data: ShowData) -> None:
-    odd = replace(data, majority=float("nan"), strategies=(StrategyShown("svm", 0, "margin", float("inf")),))
+    odd = replace(data, majority_baseline=float("nan"), strategies=(StrategySummary("svm", 0, "margin", float("inf")),))
     found = embedded(render_page(odd))
-    assert found["majority"] is None
+    assert found["majority_baseline"] is None
     assert found["strategies"][0]["accuracy"] is None
 
 
@@ -149,10 +148,10 @@ def test_equal_data_give_equal_pages(data: ShowData) -> None:
 @pytest.mark.parametrize(
     ("without", "changes"),
     [
-        ("classes", {"class_maps": ()}),
-        ("depth", {"probes": ((), ())}),
+        ("heatmaps", {"heatmaps": ()}),
+        ("probes", {"probes": ((), ())}),
         ("changes", {"changes": ()}),
-        ("images", {"image_map": None}),
+        ("similarity", {"similarity_map": None}),
     ],
 )
 def test_empty_sections_vanish(data: ShowData, without: str, changes: dict[str, Any]) -> None:
@@ -162,8 +161,8 @@ def test_empty_sections_vanish(data: ShowData, without: str, changes: dict[str, 
 
 
 def test_a_bare_backbone_has_its_photo_and_layers(data: ShowData) -> None:
-    assert sections_of(render_page(bare(data))) == ["photo", "layers"]
-    none = replace(bare(data), photos=(), walk=(), networks=())
+    assert sections_of(render_page(bare(data))) == ["image", "layers"]
+    none = replace(bare(data), images=(), layer_maps=(), networks=())
     assert sections_of(render_page(none)) == []
 
 
@@ -213,17 +212,16 @@ def short(value: float, plus: bool = False) -> str:
     return (MINUS if value < 0 else "+" if plus and value > 0 else "") + text
 
 
-def class_value(map_: ClassMapShown, row: int, column: int) -> float:
+def class_value(map_: Heatmap, row: int, column: int) -> float:
     values = np.frombuffer(base64.b64decode(map_.values), np.int8).reshape(map_.height, map_.width)
     return float(values[row, column]) / 127 * map_.limit
 
 
-def tile_values(one: WalkPicture, i: int) -> np.ndarray:
-    sheet = one.maps.sheet
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(sheet.src.partition(",")[2])))).astype(float)
-    y, x = i // sheet.columns * sheet.height, i % sheet.columns * sheet.width
-    tile = pixels[y : y + sheet.height, x : x + sheet.width]
-    return (tile - 128) / 127 * one.maps.limits[i] if one.maps.format_signed else tile / 255 * one.maps.limits[i]
+def tile_values(one: LayerMaps, i: int) -> np.ndarray:
+    maps = one.maps
+    data = zlib.decompress(base64.b64decode(maps.data))
+    tile = np.frombuffer(data, np.uint8).reshape(-1, maps.height, maps.width)[i].astype(float)
+    return (tile - 128) / 127 * one.maps.limits[i] if one.maps.signed else tile / 255 * one.maps.limits[i]
 
 
 @pytest.fixture(scope="module")
@@ -236,8 +234,8 @@ def test_all_maps_are_read_at_the_same_place(data: ShowData, read: dict[str, Any
     maps = [
         next(
             one
-            for one in data.class_maps
-            if (one.photo, one.strategy, one.label, one.layer) == (0, strategy, 1, "blocks.4")
+            for one in data.heatmaps
+            if (one.image, one.strategy, one.label, one.layer) == (0, strategy, 1, "blocks.4")
         )
         for strategy in range(4)
     ]
@@ -250,15 +248,15 @@ def test_all_maps_are_read_at_the_same_place(data: ShowData, read: dict[str, Any
 @in_browser
 def test_another_photo_keeps_the_chosen_class(data: ShowData, read: dict[str, Any]) -> None:
     after = read["afterPhoto"]
-    assert after["photo"] == 1
+    assert after["image"] == 1
     assert after["classChosen"].startswith("crackedtrue")
-    assert data.photos[1].name in after["photoText"]
-    for strategy, guesses in zip(data.strategies, data.photos[1].guesses, strict=True):
+    assert data.images[1].name in after["photoText"]
+    for strategy, guesses in zip(data.strategies, data.images[1].predictions, strict=True):
         assert strategy.name in after["photoText"]
         best = guesses[0]
         value = short(best.score) if best.probability is None else f"{100 * best.probability:.1f}\u202f%"
         assert re.sub(r"\s", " ", value) in re.sub(r"\s", " ", after["photoText"])
-    shown = [m for m in data.class_maps if (m.photo, m.label, m.layer) == (1, 1, "blocks.4")]
+    shown = [m for m in data.heatmaps if (m.image, m.label, m.layer) == (1, 1, "blocks.4")]
     assert all(short(m.score, True) in after["classText"] for m in shown)
 
 
@@ -267,7 +265,7 @@ def test_layers_are_chosen_by_mouse_and_keys_and_channels_are_read(data: ShowDat
     assert read["layer"] == "blocks.4"
     assert read["selected"]
     assert read["tiles"] == [16, 16, 16]
-    one = next(w for w in data.walk if (w.photo, w.network, w.layer) == (1, 0, "blocks.4"))
+    one = next(w for w in data.layer_maps if (w.image, w.network, w.layer) == (1, 0, "blocks.4"))
     value = tile_values(one, 2)[int(0.62 * 14), int(0.31 * 14)]
     assert read["channel"] == {
         "open": True,
@@ -279,7 +277,7 @@ def test_layers_are_chosen_by_mouse_and_keys_and_channels_are_read(data: ShowDat
 
 @in_browser
 def test_every_byte_of_a_map_is_unpacked(data: ShowData, read: dict[str, Any]) -> None:
-    one = next(w for w in data.walk if (w.photo, w.network, w.layer) == (1, 0, "blocks.4"))
+    one = next(w for w in data.layer_maps if (w.image, w.network, w.layer) == (1, 0, "blocks.4"))
     assert read["numbers"] == [[short(value) for value in row] for row in tile_values(one, 2)]
 
 
@@ -287,7 +285,7 @@ def test_every_byte_of_a_map_is_unpacked(data: ShowData, read: dict[str, Any]) -
 def test_a_colour_stands_for_its_value(data: ShowData, read: dict[str, Any]) -> None:
     from matplotlib import colormaps
 
-    one = next(w for w in data.walk if (w.photo, w.network, w.layer) == (1, 0, "blocks.4"))
+    one = next(w for w in data.layer_maps if (w.image, w.network, w.layer) == (1, 0, "blocks.4"))
     share = tile_values(one, 2)[int(0.62 * 14), int(0.31 * 14)] / one.maps.limits[2]
     wanted = 255 * np.array(colormaps["cividis"](share))
     np.testing.assert_allclose(read["pixel"], wanted, atol=4)
@@ -305,18 +303,18 @@ def test_findings_about_the_data_are_read(data: ShowData, read: dict[str, Any]) 
     patches = next(p for p in data.networks[0].patches if p.layer == "blocks.1")
     label = patches.labels[1]
     assert label is not None
-    assert read["patch"] == f"{short(patches.values[1])} 2. {data.classes[label]} {patches.ids[1]}"
+    assert read["patch"] == f"{short(patches.activations[1])} 2. {data.classes[label]} {patches.ids[1]}"
     assert read["probe"].startswith(STAGES[0])
     for points in data.probes:
         assert f"{100 * points[0].accuracy:.1f}" in read["probe"]
     for text, change in ((read["change"], data.changes[0]), (read["nextChange"], data.changes[1])):
         weight = "no weights" if change.weight is None else short(change.weight)
-        assert text == f"{change.layer}CKA {short(change.cka)}weight distance {weight}"
+        assert text == f"{change.layer}CKA {short(change.cka)}relative weight change {weight}"
 
 
 @in_browser
 def test_points_of_the_image_map_are_read(data: ShowData, read: dict[str, Any]) -> None:
-    images = data.image_map
+    images = data.similarity_map
     assert images
     assert read["point"] == images.ids[17]
     for row, strategy in zip(images.predicted, data.strategies, strict=True):
@@ -335,7 +333,7 @@ def test_points_of_the_image_map_are_read(data: ShowData, read: dict[str, Any]) 
 def test_the_address_restores_what_was_shown(data: ShowData, read: dict[str, Any], tmp_path: Path) -> None:
     again = browse(render_page(data), tmp_path, where=read["hash"])
     assert again == read["end"]
-    assert again["photo"] == 1
+    assert again["image"] == 1
     assert again["point"] == read["above"]
     assert again["reads"][0].endswith("at row 5, column 9")
 
@@ -350,11 +348,11 @@ def test_nothing_is_wider_than_a_phone(data: ShowData, kind: str, tmp_path: Path
     assert seen["width"] == 390
     assert seen["overflow"] <= 0
     assert seen["empty"] == 0
-    assert seen["sections"] == seen["links"] == (["photo", "layers"] if kind == "bare" else SECTIONS)
+    assert seen["sections"] == seen["links"] == (["image", "layers"] if kind == "bare" else SECTIONS)
     assert not seen["scripts"]
     assert not seen["images"]
     if kind == "many":
-        assert shown.image_map
-        assert len(set(shown.image_map.labels)) in seen["selects"]
+        assert shown.similarity_map
+        assert len(set(shown.similarity_map.labels)) in seen["selects"]
     if kind == "hostile":
         assert EVIL.replace("\u2028", "").strip() in seen["photoText"]

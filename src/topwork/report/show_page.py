@@ -1,4 +1,4 @@
-"""``ShowData`` -> one HTML file that draws itself: data, style and scripts are inside, nothing is fetched."""
+"""Render ``ShowData`` as one HTML file that contains data, style and scripts and loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -16,22 +16,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from topwork.core import storage
-from topwork.report.explained import ShowData
+from topwork.report.show_data import ShowData
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# In the order they run: the first ones define what the later ones use.
+# In the order of execution: later scripts use what earlier ones define.
 _SCRIPTS = (
-    "base", "controls", "colour", "sheets", "maps", "chart", "photos", "classes", "faithful", "layers",
-    "walk", "channel", "patches", "depth", "scatter", "drawing", "point", "start",
+    "base", "controls", "colour", "sheets", "maps", "chart", "images", "heatmaps", "faithfulness", "layers",
+    "channels", "channel", "patches", "probes", "similarity", "scatter", "point", "start",
 )  # fmt: skip
 
 
 def write_page(path: Path, data: ShowData) -> None:
-    """Write the page of ``topwork show``.
-
-    Args:
-        path: HTML file; one that is there is replaced.
-        data: Everything the page says.
+    """Write the page of ``topwork show`` as one HTML file; an existing file is replaced.
 
     Raises:
         StorageError: The file cannot be written.
@@ -42,9 +38,8 @@ def write_page(path: Path, data: ShowData) -> None:
 def render_page(data: ShowData) -> str:
     """The page as HTML text. Equal data give equal text.
 
-    Everything that comes from data is text on the page, whatever it holds; of a name that is not Unicode the odd
-    characters are shown as replacement characters. A number that is not finite is shown as a dash. Only the page's own
-    script may run: its hash stands in the page's content security policy.
+    All data appear as text, whatever they hold; characters that are not Unicode become replacement characters, numbers
+    that are not finite a dash. Only the page's own script may run: its hash is in the content security policy.
     """
     script = _script()
     html = _template().render(
@@ -59,36 +54,36 @@ def render_page(data: ShowData) -> str:
 
 
 def _sections(data: ShowData) -> dict[str, str]:
-    """Id and name in the navigation of what there is something to say about, in the order of the page."""
+    """Id and title of the sections that have content, in the order of the page."""
     networks = data.networks
-    there = {
-        "photo": ("The photo", bool(data.photos)),
-        "classes": ("Why this class", bool(data.photos and data.class_maps)),
-        "layers": ("Layer by layer", any(network.layers for network in networks)),
+    sections = {
+        "image": ("Photo", bool(data.images)),
+        "heatmaps": ("Why this class", bool(data.images and data.heatmaps)),
+        "layers": ("Activations by layer", any(network.layers for network in networks)),
         "filters": ("First filters", any(network.filters for network in networks)),
-        "depth": ("Where classes part", any(data.probes)),
-        "changes": ("What changed", bool(data.changes)),
-        "images": ("Map of the images", data.image_map is not None and bool(data.image_map.ids)),
+        "probes": ("Linear probes", any(data.probes)),
+        "changes": ("Effect of fine-tuning", bool(data.changes)),
+        "similarity": ("Similarity map", data.similarity_map is not None and bool(data.similarity_map.ids)),
     }
-    return {name: words for name, (words, some) in there.items() if some}
+    return {name: title for name, (title, has_content) in sections.items() if has_content}
 
 
 def _json(data: ShowData) -> str:
     """JSON in ASCII, in which no character can end or open an HTML element."""
-    text = json.dumps(_plain(asdict(data)), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_serialisable(asdict(data)), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _plain(value: Any) -> Any:
-    """Without what JSON, an address or a page cannot hold."""
+def _serialisable(value: Any) -> Any:
+    """The value without what JSON or a page cannot hold."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
         return _unicode(value)
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: _serialisable(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [_serialisable(entry) for entry in value]
     return value
 
 
@@ -98,12 +93,12 @@ def _unicode(text: str) -> str:
 
 @cache
 def _script() -> str:
-    parts = [(_TEMPLATES / "show" / f"{name}.js").read_text("utf-8") for name in _SCRIPTS]
-    return '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+    scripts = [(_TEMPLATES / "show" / f"{name}.js").read_text("utf-8") for name in _SCRIPTS]
+    return '"use strict";\n(() => {\n' + "\n".join(scripts) + "})();\n"
 
 
 def _hash(script: str) -> str:
-    """As a content security policy names a script: SHA-256 in base64."""
+    """The SHA-256 of a script in base64, as a content security policy names it."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
 
 

@@ -1,4 +1,4 @@
-"""The strongest channels of a layer, silent and dead channels, against brute force."""
+"""The strongest channels of a layer, inactive channels, against brute force."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from topwork.explain.channel_maps import InactiveChannels, strongest_channels
 from topwork.explain.layers import list_layers
-from topwork.explain.walk import Silence, walk
 
 
 class _Net(nn.Module):
@@ -41,7 +41,7 @@ def _images() -> torch.Tensor:
 
 def test_the_strongest_channels_are_those_that_stand_out_most(net: _Net) -> None:
     x = _images()
-    views = walk(net, x, list_layers(net, x), {"conv": 12, "act": 4}, most=5)
+    views = strongest_channels(net, x, list_layers(net, x), side=4, limit=5)
     with torch.inference_mode():
         values = net.act(net.conv(x)).numpy()
     for image in range(3):
@@ -51,15 +51,15 @@ def test_the_strongest_channels_are_those_that_stand_out_most(net: _Net) -> None
         assert list(view.channels) == wanted
         means = values[image, wanted].reshape(5, 4, 3, 4, 3).mean(axis=(2, 4))
         np.testing.assert_allclose(view.maps, means, atol=1e-6)
-        assert view.silent == pytest.approx((values[image] == 0).all(axis=(1, 2)).mean())
-    assert views["conv"][0].maps.shape == (5, 12, 12)
+        assert view.inactive_share == pytest.approx((values[image] == 0).all(axis=(1, 2)).mean())
+    assert views["conv"][0].maps.shape == (5, 4, 4)
     assert not net.act._forward_hooks
 
 
-def test_dead_channels_are_silent_on_every_image(net: _Net) -> None:
-    silence = Silence()
+def test_inactive_channels_are_0_in_every_image(net: _Net) -> None:
+    inactive = InactiveChannels()
     with torch.inference_mode():
         for image in net.act(net.conv(_images())).split(1):
-            silence.see("act", image, ["an image"], None)
-    assert silence.share("act") == pytest.approx(2 / 8)
-    assert silence.share("conv") is None
+            inactive.observe("act", image, ["an image"], None)
+    assert inactive.share("act") == pytest.approx(2 / 8)
+    assert inactive.share("conv") is None

@@ -1,0 +1,185 @@
+"""What ``show`` works on: the networks of a run, a comparison or a bare backbone, images, and the data set if any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from topwork import backbones
+from topwork.compute.devices import DeviceContext
+from topwork.core import config as configuration
+from topwork.core.artifacts import Predictions, Splits, read_predictions, read_run_info, read_split
+from topwork.core.errors import DataError, TopworkError, UnknownName
+from topwork.core.progress import Progress
+from topwork.data.images import load_image
+from topwork.data.manifest import listing_of
+from topwork.explain.example_images import ExampleImage
+from topwork.explain.inspected_model import PRETRAINED, InspectedModel, load_run
+from topwork.explain.layers import Layer, list_layers, select_stages
+from topwork.explain.receptive_field import ReceptiveField, receptive_fields
+
+ALL_LAYERS = "all"
+
+
+@dataclass(frozen=True)
+class RunDataset:
+    """The images of a run.
+
+    Attributes:
+        root: Folder that image ids are relative to; None if it no longer exists.
+        splits: Ids and labels of training, validation and test images.
+        predictions: Of each strategy on the test images.
+        backbone: The pretrained network that all strategies started from.
+        name: Of the run or comparison.
+        weights_description: Source of the pretrained weights.
+    """
+
+    root: Path | None
+    splits: Splits
+    predictions: dict[str, Predictions]
+    backbone: configuration.BackboneConfig
+    name: str
+    weights_description: str
+
+    def existing_root(self) -> Path:
+        """The folder of the images.
+
+        Raises:
+            DataError: It no longer exists.
+        """
+        if self.root is None:
+            raise DataError("The images of this run were not found; pass an image with --image FILE.")
+        return self.root
+
+    def load(self, image_id: str, min_side: int) -> Image.Image:
+        """An image, decoded with both sides of at least ``min_side`` pixels.
+
+        Raises:
+            DataError: It can no longer be read.
+        """
+        return load_image(self.existing_root() / image_id, min_side)
+
+
+@dataclass
+class ShowContext:
+    """Everything that the sections of the page are computed from.
+
+    Attributes:
+        models: One per strategy.
+        compute: Device and threads; everything is computed in float32.
+        layers: Of the backbone; the same for all networks, which differ in their weights only.
+        stages: Layers at which stages end.
+        requested_layers: Layers named by the user.
+        fields: Layer name to receptive field.
+        progress: Progress output.
+        dataset: None for a bare backbone.
+        images: The images of the page.
+        x: The images as network input, float32 (B, 3, S, S).
+    """
+
+    models: list[InspectedModel]
+    compute: DeviceContext
+    layers: list[Layer]
+    stages: list[Layer]
+    requested_layers: list[Layer]
+    fields: dict[str, ReceptiveField]
+    progress: Progress
+    dataset: RunDataset | None
+    images: list[ExampleImage] = field(default_factory=list)
+    x: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names, (K,)."""
+        return self.models[0].classes
+
+    @property
+    def spatial_layers(self) -> list[Layer]:
+        """Layers whose output has spatial positions."""
+        return [layer for layer in self.layers if layer.is_spatial]
+
+    @property
+    def networks(self) -> dict[str, InspectedModel]:
+        """One model for each set of weights, by its name: strategies on a frozen backbone share theirs."""
+        found: dict[str, InspectedModel] = {}
+        for model in self.models:
+            found.setdefault(model.network, model)
+        return found
+
+    def pretrained(self) -> nn.Module | None:
+        """The backbone before training; None if its weights are not available."""
+        if PRETRAINED in self.networks or self.dataset is None:
+            return self.networks[PRETRAINED].backbone if PRETRAINED in self.networks else None
+        config = self.dataset.backbone
+        try:
+            source = backbones.find_weights(config.model, config.weights)
+            backbone = backbones.create(config.model, source, self.models[0].spec.size)
+        except TopworkError:
+            return None
+        return self.compute.to_channels_last(backbone.module)
+
+    def set_images(self, images: list[ExampleImage]) -> None:
+        """Set the images of the page and their network input."""
+        self.images = images
+        self.x = self.models[0].inputs([one.image for one in images])
+
+
+def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel], RunDataset]:
+    """The finished strategies of a run or a comparison.
+
+    Raises:
+        DataError: The folder is neither, or no strategy has finished.
+    """
+    info = read_run_info(folder)
+    folders = [folder / name for name in info.strategies] if info.kind == "comparison" else [folder]
+    finished = [run for run in folders if (run / "metrics.json").is_file()]
+    if not finished:
+        raise DataError(f"No strategy in {folder} has finished. List the runs with `topwork runs` and use --resume.")
+    models = [load_run(run, device) for run in finished]
+    predictions = {
+        model.name: read_predictions(run / "predictions.csv") for model, run in zip(models, finished, strict=True)
+    }
+    weights = str(info.details.get("backbone", {}).get("weights", ""))
+    config = configuration.read(finished[0] / "config.toml")
+    try:
+        root = listing_of(config.data).root
+    except TopworkError:  # moved, or a package is not installed here: other images can still be shown
+        root = None
+    return models, RunDataset(root, read_split(folder / "split.csv"), predictions, config.backbone, info.name, weights)
+
+
+def make_context(
+    models: list[InspectedModel],
+    compute: DeviceContext,
+    names: Sequence[str],
+    progress: Progress,
+    dataset: RunDataset | None,
+) -> ShowContext:
+    """List the layers and their receptive fields.
+
+    Raises:
+        UnknownName: No layer has one of the names.
+        UsageError: The layers of the network have no hooks.
+    """
+    for model in models:
+        compute.to_channels_last(model.backbone)
+    first = models[0]
+    size = first.spec.size
+    layers = list_layers(first.backbone, torch.zeros(1, 3, size, size, device=compute.device))
+    known = {layer.name: layer for layer in layers}
+    for name in names:
+        if name != ALL_LAYERS and name not in known:
+            raise UnknownName("layer", name, known, "--layer all shows every layer.")
+    requested = layers if ALL_LAYERS in names else [known[name] for name in dict.fromkeys(names)]
+    stages = select_stages(first.backbone, layers)
+    weights = ", ".join(dict.fromkeys(model.network for model in models))
+    progress.log(f"Analysing {first.model}: {len(layers)} layers, {len(stages)} stages; weights: {weights}")
+    with progress.track("receptive fields", 1, "network") as step:
+        fields = receptive_fields(first.backbone, layers, size)
+        step.advance()
+    return ShowContext(models, compute, layers, stages, requested, fields, progress, dataset)

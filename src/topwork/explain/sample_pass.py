@@ -1,0 +1,101 @@
+"""One pass of every network over a sample of the data set; the sections about the data set are computed from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from topwork.core.seeds import derive_seed
+from topwork.data.batches import eval_batches
+from topwork.data.transforms import normalise
+from topwork.explain.channel_maps import InactiveChannels
+from topwork.explain.context import RunDataset, ShowContext
+from topwork.explain.inspected_model import InspectedModel
+from topwork.explain.observers import Pooled, run_with_observers
+from topwork.explain.patches import TopPatches
+
+BATCH_SIZE = 32
+Batch = tuple[torch.Tensor, list[str], list[int]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Training and test images: ids, and class indices int64."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    train_labels: np.ndarray
+    test_labels: np.ndarray
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Training images, then test images."""
+        return self.train + self.test
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class indices, in the order of ``ids``."""
+        return np.concatenate([self.train_labels, self.test_labels])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def draw_sample(dataset: RunDataset, size: int, seed: int = 0) -> Sample:
+    """Random images, two thirds training and one third test images; all images of a split that has fewer."""
+    rng = np.random.default_rng(derive_seed(seed, "explained sample"))
+    ids, labels = {}, {}
+    for split, count in (("train", size - size // 3), ("test", size // 3)):
+        chosen = np.sort(rng.permutation(len(dataset.splits.ids[split]))[: max(count, 1)])
+        ids[split] = tuple(dataset.splits.ids[split][i] for i in chosen)
+        labels[split] = dataset.splits.labels[split][chosen]
+    return Sample(ids["train"], ids["test"], labels["train"], labels["test"])
+
+
+@dataclass(frozen=True)
+class PassResults:
+    """Results of one network on a sample.
+
+    Attributes:
+        inactive: Inactive channels of all layers.
+        patches: Top activations of the stages.
+        pooled: Pooled activations of the stages.
+        features: Features float32 (N, D), in the order of the sample.
+    """
+
+    inactive: InactiveChannels
+    patches: TopPatches
+    pooled: Pooled
+    features: np.ndarray
+
+
+def run_pass(context: ShowContext, dataset: RunDataset, sample: Sample) -> dict[str, PassResults]:
+    """Run every network on the sample; network name to its results."""
+    results = {}
+    stages = {layer.name for layer in context.stages}
+    total = len(sample) * len(context.networks)
+    with context.progress.track("images through the networks", total) as step:
+        for name, model in context.networks.items():
+            inactive, pooled = InactiveChannels(), Pooled(stages)
+            patches = TopPatches(context.stages, classes=len(context.classes))
+            inputs = input_batches(context, dataset, model, sample, step.advance)
+            features, _ = run_with_observers(
+                model.backbone, context.spatial_layers, inputs, [inactive, pooled, patches]
+            )
+            results[name] = PassResults(inactive, patches, pooled, features)
+    return results
+
+
+def input_batches(
+    context: ShowContext, dataset: RunDataset, model: InspectedModel, sample: Sample, advance: Callable[[int], None]
+) -> Iterator[Batch]:
+    """The sample as network input float32 (B, 3, S, S), with ids and labels."""
+    ids, labels = list(sample.ids), sample.labels.tolist()
+    decoded = eval_batches(dataset.existing_root(), ids, model.spec, BATCH_SIZE, context.compute.workers)
+    for number, (pixels, count) in enumerate(decoded):
+        rows = slice(number * BATCH_SIZE, number * BATCH_SIZE + count)
+        yield normalise(pixels[:count], model.spec, context.compute.device), ids[rows], labels[rows]
+        advance(count)
