@@ -181,8 +181,8 @@ def test_blur_is_a_gaussian_and_keeps_even_photos() -> None:
 
 def test_more_than_one_photo_is_refused() -> None:
     subject, x = _subject(), _photo()
-    with pytest.raises(UsageError, match="one photo"):
+    with pytest.raises(UsageError, match="one image"):
         deletion(subject, torch.cat([x, x]), [_maps(_at_corner(), (0,))])
     two = class_activation_maps(subject, torch.cat([x, x]), (0,), list_layers(subject.backbone, x)[0])
-    with pytest.raises(UsageError, match="one photo"):
+    with pytest.raises(UsageError, match="one image"):
         deletion(subject, x, [two])

@@ -106,5 +106,5 @@ def test_rare_missing_and_lonely_classes() -> None:
 
 def test_nothing_to_train_or_test_on_is_said() -> None:
     train, labels = _clouds(10, 2, 4, 1.0, seed=2)
-    with pytest.raises(DataError, match="Give more images"):
+    with pytest.raises(DataError, match="Pass more images"):
         linear_probes({"a": train}, labels, {"a": train[:0]}, labels[:0])

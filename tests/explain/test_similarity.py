@@ -185,5 +185,5 @@ def test_other_architectures_and_windows_are_refused() -> None:
         compare_layers(before, other, layers, [_images(4)])
     windows = nn.Sequential(nn.Unflatten(0, (-1, 2)), nn.Flatten(1, 2))
     layer = Layer("0", "Unflatten", (2, 3, SIZE, SIZE), "other", 1, True)
-    with pytest.raises(UsageError, match="one row per image"):
+    with pytest.raises(UsageError, match="no row per image"):
         compare_layers(windows, windows, [layer], [_images(4)])
