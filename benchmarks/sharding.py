@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from topwork import backbones
 from topwork.compute import collectives, devices
-from topwork.core.config import TrainingConfig
+from topwork.core.strategy_config import TrainingConfig
 from topwork.strategies.base import param_groups
 from topwork.training.data_parallel import DataParallel
 from topwork.training.fully_sharded import FullySharded

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from topwork.core.config import LinearClassifierConfig
+from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.linear.losses import Softmax, SquaredHinge
 from topwork.linear.normalize import fit_normaliser
 from topwork.linear.problem import LinearModel, LinearProblem

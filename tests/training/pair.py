@@ -19,10 +19,11 @@ from topwork import backbones
 from topwork.compute import collectives
 from topwork.compute.devices import resolve
 from topwork.compute.ranks import world
-from topwork.core.config import ComputeConfig, Config, DataConfig, ImageTrainingConfig
+from topwork.core.config import ComputeConfig, Config, DataConfig
 from topwork.core.errors import Interrupted, StorageError
 from topwork.core.progress import PlainProgress
 from topwork.core.signals import Signals
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data import batches
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_split

@@ -15,8 +15,8 @@ from tests.drawings import draw
 from torch.nn import functional
 
 import topwork
-from topwork.core.config import ImageTrainingConfig
 from topwork.core.errors import SettingsChanged
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import Targets
 from topwork.data.transforms import Mixer
 from topwork.training.loop import _Training

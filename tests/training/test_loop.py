@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from topwork.compute.devices import resolve
 from topwork.core import seeds
-from topwork.core.config import ComputeConfig, TrainingConfig
+from topwork.core.config import ComputeConfig
 from topwork.core.errors import StorageError, TopworkError
 from topwork.core.progress import PlainProgress
 from topwork.core.signals import Signals
+from topwork.core.strategy_config import TrainingConfig
 from topwork.training import loop
 from topwork.training.checkpoint import CheckpointStore
 from topwork.training.loop import TrainingTask, fit

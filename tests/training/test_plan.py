@@ -15,7 +15,8 @@ import topwork
 from topwork.compute import devices
 from topwork.core import config as configuration
 from topwork.core.artifacts import InputSpec, Splits
-from topwork.core.config import ComputeConfig, ImageTrainingConfig
+from topwork.core.config import ComputeConfig
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.training import plan
 from topwork.training.context import RunContext
 
@@ -70,8 +71,8 @@ def test_a_transformer_of_one_size_is_fine_tuned_as_it_is(photos: Path, tmp_path
         epochs=1, precision="float32", workers=0, quiet=True, sets=["finetune.batch_size=8"],
     )  # fmt: skip
     settings = configuration.read(run.path / "config.toml").settings["finetune"]
-    assert settings["train_size"] == 160
-    assert settings["compile"] is False
+    assert settings.train_size == 160
+    assert settings.compile is False
 
 
 def test_growing_crops_train(photos: Path, tmp_path: Path) -> None:

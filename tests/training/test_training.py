@@ -16,7 +16,8 @@ from topwork import backbones
 from topwork.compute.devices import keep_depthwise_in_float32, resolve
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec
-from topwork.core.config import ComputeConfig, ImageTrainingConfig
+from topwork.core.config import ComputeConfig
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import Targets, TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, eval_pixels, normalise
 from topwork.training import schedule

@@ -1,4 +1,4 @@
-"""The command that looks at images before anything is trained: check."""
+"""The command that inspects images before anything is trained: check."""
 
 from __future__ import annotations
 
@@ -7,60 +7,36 @@ from typing import Annotated
 
 import typer
 
-from topwork.cli.app import (
-    AsJson,
-    ClassNames,
-    Crop,
-    Device,
-    Group,
-    Label,
-    LeaveOut,
-    Model,
-    Nested,
-    Quiet,
-    Seed,
-    Source,
-    Weights,
-    Workers,
-)
+from topwork.cli.app import AsJson, Quiet
+from topwork.cli.shared_options import explicit, typer_option
+from topwork.core.options import OptionValue, with_options
+from topwork.core.options import options as all_options
+
+NAMES = [name for name, option in all_options().items() if option.path.startswith("data.")]
 
 
+@with_options([*NAMES, "model", "weights", "seed", "device", "workers"], typer_option)
 def check(
     data: Annotated[str, typer.Argument(help="Folder of class folders, table, tar shards, or name of a data set.")],
-    quick: Annotated[bool, typer.Option("--quick", help="Do not look for wrong labels; needs no network.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not search for wrong labels; needs no network.")] = False,
     write_exclude: Annotated[
-        Path | None, typer.Option(help="Write what to leave out; --exclude of compare and train reads it.")
+        Path | None, typer.Option(help="Write the images to exclude, for --exclude of compare and train.")
     ] = None,
-    source: Source = None,
-    group_by: Group = None,
-    labels_from_path: Nested = False,
-    crop_to_box: Crop = False,
-    exclude: LeaveOut = None,
-    label_key: Label = None,
-    class_names: ClassNames = None,
-    model: Model = None,
-    weights: Weights = None,
-    seed: Seed = None,
-    device: Device = None,
-    workers: Workers = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: runs/DATA-check]")] = None,
     json: AsJson = False,
     quiet: Quiet = False,
+    **options: OptionValue,
 ) -> None:
-    """Look at images before training: unreadable files, duplicates, leaks, labels that look wrong.
+    """Inspect images before training: unreadable files, duplicates, leaks, labels that look wrong.
 
-    Exit status 0: nothing ought to be done; 4: something ought to. Nothing of yours is changed.
+    Exit status 0: no problems found; 4: problems found. Your files are not changed.
 
-    Example: topwork check photos/ --write-exclude leave-out.csv
+    Example: topwork check photos/ --write-exclude exclude.csv
     """
     from topwork.pipeline.check import EXIT_PROBLEMS, format_check
     from topwork.pipeline.check import check as run_check
 
-    result = run_check(
-        data, quick=quick, out=out, write_exclude=write_exclude, quiet=quiet, source=source, group_by=group_by,
-        labels_from_path=labels_from_path or None, crop_to_box=crop_to_box or None, exclude=exclude, model=model,
-        weights=weights, seed=seed, device=device, workers=workers, label_key=label_key, class_names=class_names,
-    )  # fmt: skip
+    result = run_check(data, quick=quick, out=out, write_exclude=write_exclude, quiet=quiet, **explicit(options))
     if json:
         import json as format
 

@@ -1,30 +1,21 @@
-"""Options that several commands share as one set: ``**shared: Unpack[Options]`` in a signature, each declared once."""
+"""Options of a command that are settings: made from the fields of the configuration."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, TypeVar, get_args, get_type_hints
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-Command = TypeVar("Command", bound=Callable[..., None])
+import typer
+
+from topwork.core.options import Option, OptionValue
 
 
-def unpacked(command: Command) -> Command:
-    """Let typer see each option that ``**shared: Unpack[Options]`` stands for, after those of the command itself.
+def typer_option(option: Option) -> Any:
+    """The annotation that makes typer offer a setting."""
+    names = [option.flag_name, *([option.flag.short] if option.flag.short else [])]
+    return Annotated[option.type | None, typer.Option(*names, help=option.help)]
 
-    Args:
-        command: Its ``Options`` is a ``TypedDict``. What is not given is None, or False if it is a switch.
-    """
-    hints = get_type_hints(command, include_extras=True)
-    signature = inspect.signature(command)
-    (shared,) = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-    (options,) = get_args(hints.pop(shared))
-    own = [p.replace(annotation=hints[p.name]) for p in signature.parameters.values() if p.name != shared]
-    for name, hint in get_type_hints(options, include_extras=True).items():
-        default = False if get_args(hint)[0] is bool else None
-        own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint))
-        hints[name] = hint
-    seen: dict[str, Any] = {"__signature__": signature.replace(parameters=own), "__annotations__": hints}
-    for name, value in seen.items():
-        setattr(command, name, value)
-    return command
+
+def explicit(options: Mapping[str, OptionValue]) -> dict[str, Any]:
+    """The options that are on the command line, as keyword arguments."""
+    return {name: value for name, value in options.items() if value is not None and value is not False and value != []}

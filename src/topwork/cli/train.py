@@ -2,145 +2,100 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from topwork.cli.app import (
     AsJson,
-    AtOnce,
-    BatchSize,
-    ClassNames,
     ConfigFile,
-    Crop,
     Data,
-    Device,
     Devices,
     DryRun,
-    Epochs,
-    Folds,
-    FreezeStages,
-    Group,
-    ImgSize,
-    Label,
-    LeaveOut,
-    Lr,
+    LogTo,
     MaxRestarts,
-    Minutes,
-    Model,
-    Nested,
     Out,
     Overwrite,
-    Patience,
-    Precision,
+    Parallel,
     Quiet,
-    Seed,
-    Seeds,
     Sets,
-    Source,
-    Track,
-    Tune,
-    WeightDecay,
-    Weights,
-    Workers,
 )
-from topwork.cli.shared_options import unpacked
+from topwork.cli.shared_options import explicit, typer_option
 from topwork.compute.ranks import world
+from topwork.core.options import OptionValue, option_names, with_options
+
+if TYPE_CHECKING:
+    from topwork.report.results import Comparison, Run
 
 
-class Settings(TypedDict):
-    """Settings that have an option."""
-
-    model: Model
-    weights: Weights
-    epochs: Epochs
-    minutes: Minutes
-    batch_size: BatchSize
-    lr: Lr
-    weight_decay: WeightDecay
-    img_size: ImgSize
-    freeze_stages: FreezeStages
-    seed: Seed
-    trials: Tune
-    device: Device
-    workers: Workers
-    precision: Precision
-    patience: Patience
-    source: Source
-    group_by: Group
-    labels_from_path: Nested
-    crop_to_box: Crop
-    exclude: LeaveOut
-    label_key: Label
-    class_names: ClassNames
-
-
-class Options(Settings):
-    """Of all commands that train."""
-
-    out: Out
-    overwrite: Overwrite
-    config: ConfigFile
-    sets: Sets
-    log_to: Track
-    dry_run: DryRun
-    json: AsJson
-    quiet: Quiet
-
-
-@unpacked
+@with_options(option_names("compare"), typer_option)
 def compare(
     data: Data = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
-    n_seeds: Seeds = None,
-    folds: Folds = None,
-    learning_curve: Annotated[
-        list[str] | None, typer.Option(help="Learning curve over labels also of this strategy; or none.")
-    ] = None,
-    parallel: AtOnce = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted comparison.")] = False,
-    **shared: Unpack[Options],
+    parallel: Parallel = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted comparison.")] = False,
+    out: Out = None,
+    overwrite: Overwrite = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    log_to: LogTo = None,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+    **options: OptionValue,
 ) -> None:
-    """Train all four strategies on one split and put them side by side.
+    """Train all four strategies on one split and compare them.
 
     Example: topwork compare photos/
     """
-    flags = _settings(shared, n_seeds=n_seeds, folds=folds, learning_curve=learning_curve)
-    if shared["dry_run"]:
-        return _dry(data, strategy, shared, flags)
+    if dry_run:
+        return _print_config(data, strategy, config, sets, options)
     from topwork.pipeline import api
 
-    result = api.compare(data, strategies=strategy, resume=resume, parallel=parallel, **_handling(shared), **flags)
-    _print_result(result, shared["json"])
+    result = api.compare(
+        data, strategies=strategy, resume=resume, parallel=parallel,
+        out=out, overwrite=overwrite, config=config, sets=sets or (), log_to=log_to or (), quiet=quiet,
+        **explicit(options),
+    )  # fmt: skip
+    _print_result(result, json)
 
 
-@unpacked
+@with_options(option_names("train"), typer_option)
 def train(
     data: Data = None,
     strategy: Annotated[
         str | None, typer.Option(help="scratch, mlp, linear, knn, svm or finetune.  [default: finetune]")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run; everything is taken from it.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Resume this run; everything is taken from it.")] = None,
     devices: Devices = None,
     max_restarts: MaxRestarts = None,
-    **shared: Unpack[Options],
+    out: Out = None,
+    overwrite: Overwrite = False,
+    config: ConfigFile = None,
+    sets: Sets = None,
+    log_to: LogTo = None,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+    quiet: Quiet = False,
+    **options: OptionValue,
 ) -> None:
     """Train one strategy.
 
     Example: topwork train photos/ --strategy finetune
     """
-    flags = _settings(shared)
-    if shared["dry_run"]:
-        return _dry(data, [strategy or "finetune"], shared, flags)
+    if dry_run:
+        return _print_config(data, [strategy or "finetune"], config, sets, options)
     from topwork.pipeline import api
 
     result = api.train(
-        data, strategy, resume=resume, devices=devices, max_restarts=max_restarts, **_handling(shared), **flags
-    )
+        data, strategy, resume=resume, devices=devices, max_restarts=max_restarts,
+        out=out, overwrite=overwrite, config=config, sets=sets or (), log_to=log_to or (), quiet=quiet,
+        **explicit(options),
+    )  # fmt: skip
     if world().is_main:
-        _print_result(result, shared["json"])
+        _print_result(result, json)
 
 
 def worker(file: Path) -> None:
@@ -150,48 +105,47 @@ def worker(file: Path) -> None:
     run_worker(file)
 
 
-def _settings(shared: Options, **own: Any) -> dict[str, Any]:
-    """The settings that were given."""
-    wishes = {name: value for name, value in shared.items() if name in Settings.__annotations__} | own
-    return {name: value for name, value in wishes.items() if value is not None and value is not False}
-
-
-def _handling(shared: Options) -> dict[str, Any]:
-    """What ``workflow`` is told beside settings."""
-    lists = {"sets": shared["sets"] or [], "log_to": shared["log_to"] or ()}
-    return lists | {name: shared[name] for name in ("out", "overwrite", "config", "quiet")}
-
-
-def _dry(data: str | None, strategies: list[str] | None, shared: Options, flags: dict[str, Any]) -> None:
-    from topwork.core import config as configuration
+def _print_config(
+    data: str | None,
+    strategies: Sequence[str] | None,
+    config: Path | None,
+    sets: Sequence[str] | None,
+    options: dict[str, OptionValue],
+) -> None:
+    from topwork.core.config import to_toml
     from topwork.core.progress import make_progress
     from topwork.pipeline import configure
     from topwork.pipeline.setup import check
 
-    asked = configure.build(data, strategies, shared["config"], shared["sets"] or [], **flags)
-    check(asked, make_progress(quiet=True))
-    print(configuration.to_toml(asked), end="")
+    requested = configure.build(data, strategies, config, sets or (), explicit(options))
+    check(requested, make_progress(quiet=True))
+    print(to_toml(requested), end="")
 
 
-def _print_result(result: Any, as_json: bool) -> None:
+def _print_result(result: Run | Comparison, as_json: bool) -> None:
+    import json
+
     from topwork.pipeline.api import summary
 
     print(json.dumps({"path": str(result.path), "metrics": result.metrics}, indent=1) if as_json else summary(result))
 
 
+@with_options(["seed"], typer_option)
 def demo(
     out: Out = None,
-    seed: Seed = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted demo.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted demo.")] = False,
     overwrite: Overwrite = False,
     json: AsJson = False,
     quiet: Quiet = False,
+    **options: OptionValue,
 ) -> None:
-    """Compare the strategies on photographs of solar cells.
+    """Compare the strategies on images of solar cells.
 
-    2,624 photographs from the package elpv-dataset (extra 'demo'); under ten minutes on two CPU cores.
+    2,624 images from the package elpv-dataset (extra 'demo'); under ten minutes on two CPU cores.
     """
     from topwork.pipeline import api
 
-    result = api.compare("elpv", source="elpv", out=out, seed=seed, resume=resume, overwrite=overwrite, quiet=quiet)
+    result = api.compare(
+        "elpv", out=out, resume=resume, overwrite=overwrite, quiet=quiet, source="elpv", **explicit(options)
+    )
     _print_result(result, json)

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated
 
 import typer
 
-from topwork.cli.app import Device, Precision, Quiet, Workers
-from topwork.cli.shared_options import unpacked
+from topwork.cli.app import Quiet
+from topwork.cli.shared_options import explicit, typer_option
+from topwork.core.options import OptionValue, with_options
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (the best on val is taken) or a bundle.")]
-Engine = Annotated[
-    str | None,
-    typer.Option(help="auto (as in evaluation), torch or openvino.", show_default=False),
-]
+RUNTIME = ["device", "precision", "engine", "workers"]
 
 
-class Running(TypedDict):
-    """How a model runs."""
-
-    device: Device
-    precision: Precision
-    engine: Engine
-    workers: Workers
-    quiet: Quiet
-
-
-@unpacked
+@with_options(RUNTIME, typer_option)
 def predict(
     run: Run,
     paths: Annotated[list[str], typer.Argument(help="Files, folders, patterns, a CSV of names; - for stdin.")],
@@ -38,7 +26,8 @@ def predict(
     explain: Annotated[Path | None, typer.Option(help="Folder for class maps, one picture an image.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted file.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
-    **running: Unpack[Running],
+    quiet: Quiet = False,
+    **options: OptionValue,
 ) -> None:
     """Predict images: label, probability, 'unsure' and 'unlike training', one row an image, in their order.
 
@@ -48,7 +37,7 @@ def predict(
 
     predict_to_file(
         run, paths, out, format=format, top=top, neighbours=neighbours, explain=explain, resume=resume,
-        overwrite=overwrite, **_given(running),
+        overwrite=overwrite, quiet=quiet, **explicit(options),
     )  # fmt: skip
 
 
@@ -73,7 +62,7 @@ def export(
     print(f"Exported: {result.path}")
 
 
-@unpacked
+@with_options(RUNTIME, typer_option)
 def serve(
     run: Run,
     host: Annotated[str, typer.Option(help="Address to listen on; other than 127.0.0.1 requires a token.")] = (
@@ -88,7 +77,8 @@ def serve(
     ] = None,
     max_body: Annotated[int, typer.Option(min=1, max=4096, help="Maximum size of a request, in MiB.")] = 64,
     queue: Annotated[int, typer.Option(min=1, help="Maximum number of images in progress.")] = 256,
-    **running: Unpack[Running],
+    quiet: Quiet = False,
+    **options: OptionValue,
 ) -> None:
     """Serve a model: a page for photos at /, and /predict, /explain, /model, /healthz, /metrics, /openapi.json.
 
@@ -103,10 +93,6 @@ def serve(
         "max_files": min(128, queue),
     }
     start(
-        run, host=host, port=port, host_names=host_name or (), token=token, limits=bounds, **_given(running),
+        run, host=host, port=port, host_names=host_name or (), token=token, limits=bounds, quiet=quiet,
+        **explicit(options),
     )  # fmt: skip
-
-
-def _given(running: Running) -> dict[str, Any]:
-    """What was given of it; the rest stays as it is by default."""
-    return {name: value for name, value in running.items() if value is not None}

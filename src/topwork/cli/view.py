@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from topwork.cli.app import Device, ImgSize, Quiet
+from topwork.cli.app import Quiet
+from topwork.cli.shared_options import explicit, typer_option
 from topwork.core.errors import UsageError
+from topwork.core.options import OptionValue, with_options
 
 
 def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a comparison.")]) -> None:
@@ -26,6 +28,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a compar
     print("\n".join([*lines, f"Report: {path}"]))
 
 
+@with_options(["img_size", "device"], typer_option)
 def show(
     run: Annotated[Path | None, typer.Argument(help="Folder of a run or a comparison.")] = None,
     image: Annotated[
@@ -41,14 +44,13 @@ def show(
     ] = None,
     model: Annotated[str | None, typer.Option(help="timm name: look into a bare backbone, without a run.")] = None,
     weights: Annotated[str, typer.Option(help="For --model: 'pretrained', 'random' or a file.")] = "pretrained",
-    img_size: ImgSize = None,
     photos: Annotated[int, typer.Option(min=1, max=12, help="Test images to choose.")] = 4,
     sample: Annotated[int, typer.Option(min=30, help="Images of the data set to look at.")] = 900,
     embedding: Annotated[str, typer.Option(help="Map of the images: tsne or umap.")] = "tsne",
     quick: Annotated[bool, typer.Option("--quick", help="The photos only; nothing that needs the data set.")] = False,
-    device: Device = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: explain/ in the run]")] = None,
     quiet: Quiet = False,
+    **options: OptionValue,
 ) -> None:
     """See every layer: what each strategy's network makes of photos, and why it decides as it does.
 
@@ -57,9 +59,9 @@ def show(
     from topwork.explain.show import show as look
 
     shown = look(
-        run, image, model=model, weights=weights, img_size=img_size, device=device or "auto", out=out, quiet=quiet,
+        run, image, model=model, weights=weights, out=out, quiet=quiet,
         layers=layer or (), classes=label or (), methods=method or (), photos=photos, sample=sample,
-        embedding=embedding, quick=quick,
+        embedding=embedding, quick=quick, **explicit(options),
     )  # fmt: skip
     print(f"Page: {shown.path}")
 

@@ -13,7 +13,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec
-from topwork.core.config import ImageTrainingConfig
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.resize import network_view
 
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
-from topwork.core.config import LinearClassifierConfig
+from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.linear.problem import Kind, LinearModel, LinearProblem
 
 Model = TypeVar("Model")

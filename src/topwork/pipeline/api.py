@@ -10,6 +10,7 @@ from typing import Any
 from topwork.compute.ranks import under_torchrun, world
 from topwork.core import config as configuration
 from topwork.core.errors import UsageError
+from topwork.core.options import OptionValue, option_names, with_options
 from topwork.core.progress import make_progress
 from topwork.pipeline import configure
 from topwork.pipeline.job import Job
@@ -18,6 +19,7 @@ from topwork.report.results import Comparison, Run, format_verdict, table
 from topwork.strategies import STRATEGIES
 
 
+@with_options(option_names("compare"))
 def compare(
     data: str | Path | None = None,
     *,
@@ -31,7 +33,7 @@ def compare(
     log_to: Sequence[str] = (),
     callbacks: Sequence[Any] = (),
     parallel: int | None = None,
-    **flags: Any,
+    **options: OptionValue,
 ) -> Comparison:
     """Train several strategies on one backbone and one split, and put them side by side.
 
@@ -47,7 +49,7 @@ def compare(
         log_to: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
         callbacks: Objects with some of the methods of ``topwork.Callback``, which are told too.
         parallel: Trainings at the same time, one a GPU or a share of the cores; one if None.
-        **flags: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
+        **options: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
 
     Returns:
         The comparison, with ``.metrics``, ``.history``, ``.path`` and a table in notebooks.
@@ -57,7 +59,7 @@ def compare(
     """
     if under_torchrun():
         raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
-    asked = configure.build(data, strategies, config, sets, **flags)
+    asked = configure.build(data, strategies, config, sets, options=options)
     if (parallel or 1) > 1 and callbacks:
         raise UsageError("Callbacks cannot be passed to other processes. Leave parallel out.")
     job = Job(
@@ -75,6 +77,7 @@ def compare(
     return Comparison(job.folder)
 
 
+@with_options(option_names("train"))
 def train(
     data: str | Path | None = None,
     strategy: str | None = None,
@@ -89,7 +92,7 @@ def train(
     callbacks: Sequence[Any] = (),
     devices: int | None = None,
     max_restarts: int | None = None,
-    **flags: Any,
+    **options: OptionValue,
 ) -> Run:
     """Train one strategy; see ``compare`` for the arguments.
 
@@ -113,16 +116,16 @@ def train(
             return Run(Path(str(resume or out)))
     if resume is not None:
         asked = asked_of(Path(resume))
-        given = {k: v for k, v in flags.items() if v is not None}
+        given = {k: v for k, v in options.items() if v is not None}
         if data is not None or strategy is not None or config is not None or sets or given:
             name = strategy or asked.strategies[0]
-            again = only_given(configure.build(data or asked.data.path, [name], config, sets, **given), asked)
+            again = only_given(configure.build(data or asked.data.path, [name], config, sets, options=given), asked)
             refuse_changes(again, asked, Path(resume))
             asked = again  # the same, or more epochs
         out = resume
     else:
         asked = configure.build(
-            data, [strategy] if strategy else None if config else ["finetune"], config, sets, **flags
+            data, [strategy] if strategy else None if config else ["finetune"], config, sets, options=options
         )
         if len(asked.strategies) != 1:
             raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")

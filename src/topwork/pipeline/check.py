@@ -12,6 +12,7 @@ from typing import Any
 
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import Manifest, Splits
+from topwork.core.options import OptionValue
 from topwork.core.progress import make_progress
 from topwork.core.signals import Signals
 from topwork.data.findings import Finding, find, leave_out
@@ -82,7 +83,7 @@ def check(
     out: str | Path | None = None,
     write_exclude: str | Path | None = None,
     quiet: bool = False,
-    **flags: Any,
+    **options: OptionValue,
 ) -> Check:
     """Inspect all images for problems: unreadable files, duplicates, leaks, wrong labels, small classes.
 
@@ -92,7 +93,7 @@ def check(
         out: Folder for ``check.html`` and ``check.json``; ``runs/<data>-check`` if None.
         write_exclude: File to write a list of images to exclude to, for ``--exclude``.
         quiet: Print nothing.
-        **flags: Single settings by the names of the command line: ``source``, ``model``, ...
+        **options: Single settings by the names of the command line: ``source``, ``model``, ...
 
     Raises:
         TopworkError: The data cannot be read, or the result cannot be written.
@@ -101,7 +102,7 @@ def check(
     >>> len(result.manifest.classes)
     3
     """
-    config = configure.build(str(data), ["linear"], **flags)
+    config = configure.build(str(data), ["linear"], options=options)
     progress = make_progress(quiet)
     with Signals() as signals:
         manifest = look_at_images(config.data, progress, trainable=False)

@@ -18,6 +18,7 @@ from topwork.compute import process_pool
 from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, Splits
 from topwork.core.config import Config
+from topwork.core.strategy_config import StrategySettings
 from topwork.data import images
 from topwork.pipeline.learning_curve import run_learning_curve
 from topwork.pipeline.setup import repeat_contexts
@@ -92,7 +93,7 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     for name in _with_learning_curve(request):
         run_learning_curve(name, context)
     settings = {name: config.read(folder / name / "config.toml").settings[name] for name in info.strategies}
-    config.write(request.model_copy(update={"settings": settings}), folder / "config.toml")
+    config.write(request.model_copy(update={"settings": StrategySettings.complete(settings)}), folder / "config.toml")
     replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(folder)
     write_disagreements(folder, lambda image: images.load_image(context.manifest.root / image))
     write_report(folder)

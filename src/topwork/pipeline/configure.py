@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from topwork.core.config import Config, parse_assignment, put, read_toml, validate
 from topwork.core.errors import ConfigError, UnknownName, UsageError
+from topwork.core.options import OptionValue
+from topwork.core.options import options as all_options
 from topwork.data.remote import is_address
 from topwork.data.shard_patterns import is_pattern
 from topwork.strategies import DEFAULT_STRATEGIES, STRATEGIES
-
-# flag -> place in the configuration
-PLACES = {
-    "source": "data.source",
-    "labels_from_path": "data.labels_from_path",
-    "crop_to_box": "data.crop_to_box",
-    "group_by": "data.group_by",
-    "exclude": "data.exclude",
-    "label_key": "data.label_key",
-    "class_names": "data.class_names",
-    "val_fraction": "data.val_fraction",
-    "test_fraction": "data.test_fraction",
-    "model": "backbone.model",
-    "weights": "backbone.weights",
-    "img_size": "backbone.img_size",
-    "device": "compute.device",
-    "precision": "compute.precision",
-    "workers": "compute.workers",
-    "threads": "compute.threads",
-    "seed": "seed",
-    "n_seeds": "n_seeds",
-    "folds": "folds",
-    "trials": "trials",
-    "learning_curve": "learning_curve",
-}
-# flags of the training; in a comparison they go to the strategies that train on images
-TRAINING = ("epochs", "minutes", "batch_size", "lr", "weight_decay", "patience")
-# flags that name a file of settings
-FILES = ("exclude", "class_names")
-# flags that one strategy alone has
-OWN = {"freeze_stages": "finetune"}
 
 
 def build(
@@ -50,20 +21,20 @@ def build(
     strategies: Sequence[str] | None = None,
     config: str | os.PathLike[str] | None = None,
     sets: Sequence[str] = (),
-    **flags: Any,
+    options: Mapping[str, OptionValue] | None = None,
 ) -> Config:
-    """The configuration that was asked for, with its ``auto`` wishes.
+    """The configuration that is requested, not yet resolved.
 
     Args:
         data: Folder or name; None if the file names it.
-        strategies: Names; None for those of the file, or the usual four.
+        strategies: Names; None for those of the file, or the default ones.
         config: A TOML file.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
-        **flags: Any of ``PLACES``, ``TRAINING`` and ``OWN``; None means not given.
+        options: Single settings by the names in ``core.options``; None is ignored.
 
     Raises:
         UsageError: An unknown name, a missing argument.
-        ConfigError: A value that does not fit.
+        ConfigError: An invalid value.
     """
     tree = read_toml(Path(config)) if config else {}
     if data is not None:
@@ -79,10 +50,9 @@ def build(
         tree["data"]["path"] = str(path.resolve())
     elif is_pattern(str(path)) and not is_address(str(path)):
         tree["data"]["path"] = os.path.abspath(path)
-    for name, value in flags.items():
+    for name, value in (options or {}).items():
         if value is not None:
-            value = os.path.abspath(value) if name in FILES else value
-            _put_flag(tree, name, value)
+            _put_option(tree, name, value)
     for text in sets:
         name, value = parse_assignment(text)
         put(tree, f"settings.{name}" if name.split(".")[0] in STRATEGIES else name, value)
@@ -109,16 +79,18 @@ def _check_strategies(names: Any) -> None:
         raise UsageError(f"A strategy is named twice: {', '.join(names)}. Name each once.")
 
 
-def _put_flag(tree: dict[str, Any], name: str, value: Any) -> None:
-    if name in PLACES:
-        put(tree, PLACES[name], value)
-    elif name in TRAINING:
-        strategies = tree["strategies"]
-        for strategy in strategies if len(strategies) == 1 else [s for s in strategies if STRATEGIES[s].trains_network]:
-            put(tree, f"settings.{strategy}.{name}", value)
-    elif name in OWN:
-        if OWN[name] not in tree["strategies"]:
-            raise UsageError(f"--{name.replace('_', '-')} belongs to {OWN[name]}, which is not among the strategies.")
-        put(tree, f"settings.{OWN[name]}.{name}", value)
-    else:
-        raise UnknownName("setting", name, [*PLACES, *TRAINING, *OWN])
+def _put_option(tree: dict[str, Any], name: str, value: Any) -> None:
+    if name not in all_options():
+        raise UnknownName("setting", name, list(all_options()))
+    option, strategies = all_options()[name], tree["strategies"]
+    if not option.strategies:
+        put(tree, option.path, value)
+        return
+    targets = option.targets(strategies)
+    if not targets:
+        raise UsageError(
+            f"{option.flag_name} is a setting of {', '.join(option.strategies)}; it does not apply to "
+            f"{', '.join(strategies)}. Remove it, or set it with --set STRATEGY.{name}=VALUE."
+        )
+    for strategy in targets:
+        put(tree, f"settings.{strategy}.{name}", value)

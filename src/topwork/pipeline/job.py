@@ -166,7 +166,7 @@ class Job:
         packaged = find(backbone.model, backbone.weights)
         if packaged:
             self.progress.log(f"Backbone  {backbone.model}; weights: {packaged.summary}")
-        if not packaged or self.config.settings:
+        if not packaged:
             from topwork.pipeline.setup import check
 
             check(self.config, self.progress)

@@ -9,6 +9,7 @@ from topwork.core import config as configuration
 from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config
 from topwork.core.errors import SettingsChanged, UsageError
+from topwork.core.strategy_config import StrategySettings
 
 
 def asked_of(folder: Path) -> Config:
@@ -51,11 +52,16 @@ def refuse_changes(new: Config, old: Config, folder: Path) -> None:
 def _more_epochs(asked: Config, folder: Path) -> int | None:
     """The epochs asked for, if they are more than a run that has begun was resolved to."""
     path, name = folder / "config.toml", asked.strategies[0]
-    wanted = asked.settings.get(name, {}).get("epochs")
-    if not path.is_file() or len(asked.strategies) > 1 or not isinstance(wanted, int):
+    wanted = _explicit_epochs(asked, name)
+    if not path.is_file() or len(asked.strategies) > 1 or wanted is None:
         return None
-    planned = configuration.read(path).settings.get(name, {}).get("epochs")
-    return wanted if isinstance(planned, int) and wanted > planned else None
+    planned = _explicit_epochs(configuration.read(path), name)
+    return wanted if planned is not None and wanted > planned else None
+
+
+def _explicit_epochs(config: Config, strategy: str) -> int | None:
+    epochs = config.settings[strategy].model_dump(exclude_unset=True).get("epochs")
+    return epochs if isinstance(epochs, int) else None
 
 
 def extend(asked: Config, folder: Path) -> None:
@@ -65,5 +71,5 @@ def extend(asked: Config, folder: Path) -> None:
         return
     (folder / "metrics.json").unlink(missing_ok=True)  # it is not finished any more
     resolved = configuration.read(folder / "config.toml")
-    settings = {name: {**resolved.settings[name], "epochs": epochs}}
+    settings = StrategySettings.complete({name: resolved.settings[name].model_copy(update={"epochs": epochs})})
     configuration.write(resolved.model_copy(update={"settings": settings}), folder / "config.toml")

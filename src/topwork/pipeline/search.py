@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from topwork.core import config, storage
+from topwork.core.base_config import BaseConfig
 from topwork.core.progress import make_progress
 from topwork.evaluation import metrics
 from topwork.strategies.base import Strategy
@@ -22,7 +23,9 @@ from topwork.training.context import RunContext
 from topwork.training.search_space import sample
 
 
-def random_search(strategy: Strategy, defaults: Any, explicit: set[str], context: RunContext, trials: int) -> Any:
+def random_search(
+    strategy: Strategy, defaults: BaseConfig, explicit: set[str], context: RunContext, trials: int
+) -> Any:
     """The best settings on the validation set: highest accuracy, then lowest log-loss, then earliest.
 
     Args:
@@ -38,9 +41,8 @@ def random_search(strategy: Strategy, defaults: Any, explicit: set[str], context
     with context.progress.track(f"{strategy.name}: search", trials, "trials") as bar:
         for number in range(trials if space else 1):
             sampled = sample(space, context.seed, strategy.name, number) if number else {}
-            results.append(
-                _run_trial(strategy, {**defaults.model_dump(), **sampled}, context, folder / f"{number:03d}")
-            )
+            settings = defaults.model_copy(update=sampled)
+            results.append(_run_trial(strategy, settings, context, folder / f"{number:03d}"))
             bar.advance()
             context.signals.raise_if_stopped()
     best = max(range(len(results)), key=lambda i: (results[i]["accuracy"], -results[i]["log_loss"], -i))
@@ -50,16 +52,16 @@ def random_search(strategy: Strategy, defaults: Any, explicit: set[str], context
         f"  {strategy.name}: {len(results)} trials; validation accuracy {results[0]['accuracy']:.1%} without a search, "
         f"{results[best]['accuracy']:.1%} with trial {best}"
     )
-    return config.validate(strategy.Config, results[best]["settings"], strategy.name)
+    return config.validate(type(defaults), results[best]["settings"], strategy.name)
 
 
-def _run_trial(strategy: Strategy, settings: dict[str, Any], context: RunContext, folder: Path) -> dict[str, Any]:
+def _run_trial(strategy: Strategy, settings: BaseConfig, context: RunContext, folder: Path) -> dict[str, Any]:
     path = folder / "trial.json"
     if path.is_file():
         return storage.read_json(path)
     start = time.monotonic()
     trial = replace(context, folder=folder, progress=make_progress(quiet=True))
-    resolved = strategy.resolve(config.validate(strategy.Config, settings, strategy.name), trial)
+    resolved = strategy.resolve(settings, trial)
     trained = strategy.fit(resolved, trial)
     labels, scores = context.splits.labels["val"], np.asarray(trained.scores("val"), dtype=np.float64)
     result = {

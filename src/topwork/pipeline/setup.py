@@ -12,13 +12,11 @@ from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
 from topwork.core import run_folders
 from topwork.core.artifacts import Manifest, Splits
-from topwork.core.config import ComputeConfig, Config, validate
-from topwork.core.errors import ConfigError
+from topwork.core.config import ComputeConfig, Config
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.sources import find_source
 from topwork.features import FeatureStore
-from topwork.strategies import load
 from topwork.training.callbacks import Notifier
 from topwork.training.context import RunContext
 
@@ -126,10 +124,9 @@ def run_details(context: RunContext) -> dict[str, Any]:
 
 
 def check(config: Config, progress: Progress) -> None:
-    """Refuse an unknown backbone and invalid settings of strategies; log where the weights come from.
+    """Check that the backbone and its weights are available; log where the weights come from.
 
     Raises:
-        ConfigError: Naming each setting.
         UnknownName: There is no such model.
         WeightsError: It has no pretrained weights.
         UsageError: The file of weights does not exist.
@@ -139,11 +136,3 @@ def check(config: Config, progress: Progress) -> None:
     source = backbones.find_weights(model, config.backbone.weights)
     if not source.packaged:  # else it was logged before timm was loaded
         progress.log(f"Backbone  {model}; weights: {source.summary}")
-    errors = []
-    for name in config.strategies:
-        try:
-            validate(load(name).Config, config.settings.get(name, {}), name)
-        except ConfigError as error:
-            errors.append(str(error))
-    if errors:
-        raise ConfigError(" ".join(errors))

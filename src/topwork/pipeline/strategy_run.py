@@ -13,6 +13,7 @@ from topwork.compute.ranks import world
 from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, write_history
 from topwork.core.errors import TopworkError, UsageError
+from topwork.core.strategy_config import StrategySettings
 from topwork.pipeline.outputs import FinishedTraining, write_outputs
 from topwork.pipeline.search import random_search
 from topwork.strategies import STRATEGIES, load
@@ -93,16 +94,16 @@ def _settings(strategy: Strategy, context: RunContext, settings_from: Path | Non
     """The resolved settings; a run that was started before has them in its folder."""
     name, path = strategy.name, context.folder / "config.toml"
     if path.is_file():
-        return config.validate(strategy.Config, config.read(path).settings[name], name)
+        return config.read(path).settings[name]
     if settings_from is not None:
-        settings = config.validate(strategy.Config, config.read(settings_from / "config.toml").settings[name], name)
+        settings = config.read(settings_from / "config.toml").settings[name]
     else:
-        explicit = context.config.settings.get(name, {})
-        settings = strategy.resolve(config.validate(strategy.Config, explicit, name), context)
+        explicit = context.config.settings[name]
+        settings = strategy.resolve(explicit, context)
         _check_devices(name, settings, context)
         if context.config.trials:
-            settings = random_search(strategy, settings, set(explicit), context, context.config.trials)
-    resolved = {name: settings.model_dump(mode="json", exclude_none=True)}
+            settings = random_search(strategy, settings, explicit.model_fields_set, context, context.config.trials)
+    resolved = StrategySettings.complete({name: settings})
     config.write(context.config.model_copy(update={"strategies": (name,), "settings": resolved}), path)
     return settings
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from topwork.backbones import StageSplit
 from topwork.core import seeds
-from topwork.core.config import ImageTrainingConfig
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import Targets, eval_batches, view_batches
 from topwork.data.transforms import TrainTransform, normalise
 from topwork.features import FeatureCache

@@ -7,15 +7,13 @@ keeps the first gradients from tearing up features that a random head would blam
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import nn
 
 from topwork.backbones import Backbone, StageSplit, cast_weights, fuse_batchnorm
 from topwork.core import storage
-from topwork.core.config import ImageTrainingConfig
+from topwork.core.strategy_config import FinetuneConfig
 from topwork.data.transforms import TrainTransform
 from topwork.features import FeatureCache, feature_key
 from topwork.strategies.base import (
@@ -34,34 +32,6 @@ from topwork.training.plan import resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
 STAGES = "stages"  # folder in the run
-
-
-class FinetuneConfig(ImageTrainingConfig):
-    """Settings of ``finetune``."""
-
-    lr: float = Field(default=5e-4, gt=0)
-    layer_decay: float = Field(default=0.85, gt=0, le=1)
-    head: Literal["fitted", "random"] = "fitted"
-    """Start from a linear head fitted on the frozen features (LP-FT), or from a random one."""
-    batch_norm: Literal["update", "frozen"] = "frozen"
-    """frozen: the fitted head keeps seeing the features it was fitted on."""
-    ema_decay: float = Field(default=0.98, ge=0, lt=1)
-    freeze_stages: int = Field(default=0, ge=0)
-    """Stages of the backbone, beside its stem, that stay as pretrained; what they compute is kept on disk."""
-    views: int = Field(default=4, ge=0)
-    """With freeze_stages: augmented views of each image that are kept; 0: the images as evaluation sees them."""
-
-    @model_validator(mode="after")
-    def _only_the_rest(self) -> FinetuneConfig:
-        if self.freeze_stages:
-            for name in ("mixup", "cutmix", "resize_from"):
-                if getattr(self, name):
-                    raise ValueError(
-                        f"freeze_stages keeps what is computed for single images of one size; leave {name} out"
-                    )
-            if self.compile is True:
-                raise ValueError("freeze_stages does not go with compile; leave one of them out")
-        return self
 
 
 class Finetune(CalibratedScores):
@@ -118,7 +88,7 @@ class Finetune(CalibratedScores):
 
     def fit(self, config: FinetuneConfig, context: RunContext) -> TrainedStrategy:
         """Fit the head, train all layers, keep the best epoch on val."""
-        task = self._task(config, context, fitted=config.head == "fitted")
+        task = self._task(config, context, fitted=True)
         state = fit(task, config, context, self.name)
         fitted = trained_network(task.model, state, context, _notes(config))
         if not config.freeze_stages:

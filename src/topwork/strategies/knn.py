@@ -10,11 +10,10 @@ import time
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
-from topwork.core.config import BaseConfig
+from topwork.core.strategy_config import KNNConfig
 from topwork.linear.normalize import NormaliserModule, fit_normaliser
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores
 from topwork.strategies.linear_head import head_tensors
@@ -23,13 +22,6 @@ from topwork.training.search_space import Categorical, space
 
 TEMPERATURE = 0.07
 SMOOTHING = 1e-3  # added to each class's share of votes, so that its logarithm is finite
-
-
-class KNNConfig(BaseConfig):
-    """Settings of ``knn``."""
-
-    neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20, 50), min_length=1)
-    """Values of k to choose from on the validation set."""
 
 
 class _KNNHead(nn.Module):

@@ -8,22 +8,15 @@ from __future__ import annotations
 import time
 
 import torch
-from pydantic import Field
 from torch import nn
 
-from topwork.core.config import LinearClassifierConfig
+from topwork.core.strategy_config import LinearConfig
 from topwork.linear.heads import LinearHead
 from topwork.linear.selection import select_c
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores
 from topwork.strategies.linear_head import head_tensors, normalised_splits
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
-
-
-class LinearConfig(LinearClassifierConfig):
-    """Settings of ``linear``."""
-
-    grid: tuple[float, ...] = Field(default=(1e-3, 1e-2, 1e-1, 1.0), min_length=1)
 
 
 class Linear(CalibratedScores):

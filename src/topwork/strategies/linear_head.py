@@ -11,7 +11,7 @@ import torch
 from topwork.compute.collectives import Files, broadcast_from_main
 from topwork.compute.ranks import world
 from topwork.core.artifacts import Splits
-from topwork.core.config import LinearClassifierConfig
+from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.features import FeatureStore
 from topwork.linear.normalize import Normaliser, fit_normaliser
 from topwork.linear.selection import DEFAULT_CS, select_c

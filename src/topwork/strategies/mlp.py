@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
 from topwork.core import seeds
-from topwork.core.config import TrainingConfig
+from topwork.core.strategy_config import MLPConfig
 from topwork.data.batches import Targets
 from topwork.linear.normalize import NormaliserModule, fit_normaliser
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, count_parameters, head_scores
@@ -19,18 +18,6 @@ from topwork.training.context import RunContext
 from topwork.training.image_task import class_weights
 from topwork.training.loop import Batch, TrainingTask, fit
 from topwork.training.search_space import Categorical, LogUniform, space
-
-
-class MLPConfig(TrainingConfig):
-    """Settings of ``mlp``."""
-
-    epochs: int = Field(default=40, ge=1)
-    batch_size: int = Field(default=128, ge=2)
-    lr: float = Field(default=5e-4, gt=0)
-    hidden: int = Field(default=1024, ge=1)
-    """Width of the hidden layer."""
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Share of hidden units that are switched off in a training step."""
 
 
 class _FeatureBatches:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from topwork.core import seeds
-from topwork.core.config import ImageTrainingConfig
+from topwork.core.strategy_config import ScratchConfig
 from topwork.strategies.base import (
     CalibratedScores,
     TrainedStrategy,
@@ -20,12 +19,6 @@ from topwork.training.image_task import Classifier, image_task
 from topwork.training.loop import TrainingTask, fit
 from topwork.training.plan import resolve
 from topwork.training.search_space import Categorical, LogUniform, space
-
-
-class ScratchConfig(ImageTrainingConfig):
-    """Settings of ``scratch``."""
-
-    lr: float = Field(default=2e-3, gt=0)
 
 
 class Scratch(CalibratedScores):

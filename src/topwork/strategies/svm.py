@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import minimize, minimize_scalar
 from torch import nn
 
-from topwork.core.config import LinearClassifierConfig
 from topwork.core.errors import ConfigError
+from topwork.core.strategy_config import SVMConfig
 from topwork.linear.heads import LinearHead, RBFHead
 from topwork.linear.selection import Selected, select_c, select_first_best
 from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores, scaled_softmax
@@ -29,15 +29,6 @@ from topwork.training.search_space import LogUniform, space
 MAX_RBF_CLASSES = 200  # the kernel has a classifier for each pair of classes: 19,900
 LINEAR_CS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
 RBF_CS = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
-
-
-class SVMConfig(LinearClassifierConfig):
-    """Settings of ``svm``."""
-
-    kernel: Literal["linear", "rbf"] = "linear"
-    """rbf learns a nonlinear boundary; its cost grows with the square of the number of images."""
-    grid: tuple[float, ...] = ()
-    """Values of C to choose from; empty: 1e-4 to 0.1 for linear, 0.1 to 100 for rbf."""
 
 
 class SVM(CalibratedScores):

@@ -19,8 +19,8 @@ from topwork.compute.collectives import all_reduce_max, broadcast, broadcast_fro
 from topwork.compute.ranks import world
 from topwork.core import storage
 from topwork.core.checkpoint_files import CheckpointFiles, Files, State
-from topwork.core.config import TrainingConfig
 from topwork.core.errors import SettingsChanged, StorageError
+from topwork.core.strategy_config import TrainingConfig
 from topwork.training.context import RunContext
 from topwork.training.state import Allocate, Tensors, TrainState
 

@@ -14,7 +14,7 @@ from topwork.backbones import convert_sync_batchnorm
 from topwork.compute import collectives
 from topwork.compute.devices import compile_quietly, keep_depthwise_in_float32
 from topwork.compute.ranks import world
-from topwork.core.config import ImageTrainingConfig, TrainingConfig
+from topwork.core.strategy_config import ImageTrainingConfig, TrainingConfig
 from topwork.data.batches import TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, normalise
 from topwork.training.context import RunContext

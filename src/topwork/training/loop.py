@@ -20,9 +20,9 @@ from topwork.compute.collectives import any_stop_requested, to_local
 from topwork.compute.devices import DeviceContext
 from topwork.core import seeds
 from topwork.core.artifacts import EpochRecord
-from topwork.core.config import TrainingConfig
 from topwork.core.errors import StorageError, TopworkError
 from topwork.core.progress import Tracker, duration
+from topwork.core.strategy_config import TrainingConfig
 from topwork.training import schedule
 from topwork.training.checkpoint import open_store
 from topwork.training.context import RunContext

@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional
 
 from topwork.compute.devices import has_compiler
-from topwork.core.config import ImageTrainingConfig
 from topwork.core.errors import UsageError
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.transforms import normalise
 from topwork.training import schedule
 from topwork.training.context import RunContext

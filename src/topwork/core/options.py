@@ -1,0 +1,132 @@
+"""The settings that are options of the command line and keyword arguments, read from the configuration's fields."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from topwork.core.base_config import BaseConfig, Flag
+from topwork.core.config import Config
+from topwork.core.strategy_config import ImageTrainingConfig, StrategySettings
+
+OptionValue = str | int | float | bool | Sequence[str] | os.PathLike[str] | None
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting that has a flag.
+
+    Attributes:
+        name: Of the keyword argument; the flag has dashes for underscores.
+        path: In the configuration, e.g. ``data.source``; for settings of strategies, below those of each.
+        type: Of the value that a flag takes.
+        help: The docstring of the field, with the default.
+        flag: The mark of the field.
+        strategies: That have the setting; empty if it does not belong to strategies.
+    """
+
+    name: str
+    path: str
+    type: Any
+    help: str
+    flag: Flag
+    strategies: tuple[str, ...] = ()
+
+    @property
+    def flag_name(self) -> str:
+        """As typed on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def targets(self, strategies: Sequence[str]) -> list[str]:
+        """Those of the strategies that the flag sets: one alone, of several those that train on images."""
+        known = [name for name in strategies if name in self.strategies]
+        defaults = StrategySettings()
+        return known if len(strategies) == 1 else [n for n in known if isinstance(defaults[n], ImageTrainingConfig)]
+
+
+@cache
+def options() -> dict[str, Option]:
+    """All options by name, in the order of the configuration."""
+    found: dict[str, Option] = {}
+    for option in _walk(Config, ""):
+        known = found.get(option.name)
+        strategies = (*known.strategies, *option.strategies) if known else option.strategies
+        found[option.name] = Option(option.name, option.path, option.type, option.help, option.flag, strategies)
+    return found
+
+
+def option_names(command: str) -> list[str]:
+    """The options of ``train``, ``compare`` or ``inference``."""
+    training = command in ("train", "compare")
+    return [o.name for o in options().values() if o.flag.only == command or (training and not o.flag.only)]
+
+
+def with_options(
+    names: Iterable[str], annotate: Callable[[Option], Any] | None = None
+) -> Callable[[Function], Function]:
+    """Replace ``**options`` in the signature of a function by one keyword per option, for typer and for ``help()``.
+
+    Args:
+        names: Of the options.
+        annotate: Gives the annotation of a keyword; its type or None if left out.
+    """
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+        hints = get_type_hints(function, include_extras=True) if annotate else {}
+        own = [
+            p.replace(annotation=hints.get(p.name, p.annotation))
+            for p in signature.parameters.values()
+            if p.kind is not p.VAR_KEYWORD
+        ]
+        for name in names:
+            hint = annotate(options()[name]) if annotate else options()[name].type | None
+            own.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint))
+        seen: dict[str, Any] = {"__signature__": signature.replace(parameters=own)}
+        if annotate:
+            seen["__annotations__"] = {p.name: p.annotation for p in own}
+        for name, value in seen.items():
+            setattr(function, name, value)
+        return function
+
+    return decorate
+
+
+def _walk(model: type[BaseConfig], path: str, strategy: str = "") -> Iterator[Option]:
+    for name, field in model.model_fields.items():
+        kind, flag, inner = field.annotation, model.flag_of(name), f"{path}.{name}".strip(".")
+        if isinstance(kind, type) and issubclass(kind, StrategySettings):
+            for own, settings in kind.model_fields.items():
+                yield from _walk(_model(settings.annotation), "", own)
+        elif isinstance(kind, type) and issubclass(kind, BaseConfig):
+            yield from _walk(kind, inner)
+        elif flag:
+            number = isinstance(field.default, int) and not isinstance(field.default, bool)
+            shown = not strategy and (number or field.default not in (None, "", "auto", (), False))
+            text = model.help_of(name) + (f"  [default: {field.default}]" if shown else "")
+            yield Option(name, inner, _type(kind), text, flag, (strategy,) if strategy else ())
+
+
+def _model(annotation: Any) -> type[BaseConfig]:
+    assert isinstance(annotation, type)
+    return annotation
+
+
+def _type(annotation: Any) -> Any:
+    """What a flag takes for a field: ``int`` for ``int | "auto"``, ``list[str]`` for tuples, ``str`` for literals."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return str
+    if origin is tuple:
+        return list[str]
+    if origin in (Union, UnionType):
+        return next(_type(a) for a in arguments if a is not NoneType and get_origin(a) is not Literal)
+    return annotation

@@ -1,0 +1,171 @@
+"""The settings of each strategy: torch-free, so that the command line and the strategy's file can both import them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from topwork.core.base_config import Auto, BaseConfig, Count, Flag, Pixels
+
+
+class TrainingConfig(BaseConfig):
+    """The training core, shared by every strategy that trains by gradient descent."""
+
+    epochs: Annotated[Count | Auto, Flag()] = "auto"
+    """Passes over the training images. auto: by the number of images."""
+    batch_size: Annotated[int, Flag(short="-b")] = Field(default=32, ge=2)
+    """Images per optimizer step."""
+    micro_batches: int = Field(default=1, ge=1)
+    """Micro-batches that a batch is processed in; doubled automatically when a GPU runs out of memory."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum 0.9."""
+    lr: Annotated[float, Flag()] = Field(default=1e-3, gt=0)
+    """Peak learning rate of the head."""
+    weight_decay: Annotated[float, Flag()] = Field(default=0.05, ge=0)
+    """Decoupled weight decay; not applied to biases and normalisation."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor of the learning rate per layer from the head to the input."""
+    warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises from 0; after them it falls along a cosine to 0."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to at most this norm."""
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    """Probability mass that the target spreads over all classes."""
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of a running average of the weights that is evaluated and kept; 0 switches it off."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: each class counts as much as every other in the loss."""
+    patience: Annotated[int, Flag()] = Field(default=0, ge=0)
+    """Stop after N epochs without a better one on the validation set; 0 never stops early."""
+
+
+class LinearClassifierConfig(BaseConfig):
+    """Linear classifiers whose C, the inverse strength of the L2 penalty, is chosen among a few."""
+
+    grid: tuple[float, ...] = ()
+    """Values of C to choose from; larger ones are not tried once two in a row do worse."""
+    folds: int = Field(default=0, ge=0)
+    """0: C is chosen on the validation set. 2 or more: by cross-validation on the training images."""
+
+    @field_validator("folds")
+    @classmethod
+    def _no_single_fold(cls, folds: int) -> int:
+        if folds == 1:
+            raise ValueError("one fold leaves nothing to train on; use 0 (the validation set) or 2 and more")
+        return folds
+
+    @property
+    def selection_metric(self) -> str:
+        """The metric that C is chosen by."""
+        return f"{self.folds}-fold accuracy" if self.folds else "val accuracy"
+
+
+class ImageTrainingConfig(TrainingConfig):
+    """Training on images, with augmentation."""
+
+    minutes: Annotated[float | None, Flag()] = Field(default=None, gt=0)
+    """Time budget of a training, converted to whole epochs after timing a few steps; --epochs limits them."""
+    train_size: Pixels | Auto = "auto"
+    """Side of the training crops in pixels; auto: that of the network, on a CPU 6/7 of it."""
+    min_crop_area: float = Field(default=0.5, gt=0, le=1)
+    """Smallest share of the image's area that a training crop covers."""
+    flip: Literal["none", "horizontal", "both"] = "horizontal"
+    """Mirror half of the training images left to right; both: and half of them top to bottom."""
+    randaugment: int = Field(default=0, ge=0, le=30)
+    """Magnitude of RandAugment (two operations an image); 0 switches it off."""
+    mixup: float = Field(default=0.0, ge=0)
+    """Alpha of mixup; 0 switches it off."""
+    cutmix: float = Field(default=0.0, ge=0)
+    """Alpha of cutmix; 0 switches it off."""
+    batch_norm: Literal["update", "frozen"] = "update"
+    """Whether BatchNorm layers follow the training images or keep their pretrained statistics."""
+    resize_from: Pixels | None = None
+    """Side of the crops in the first epoch; they grow to `train_size` over the epochs (progressive resizing)."""
+    compile: bool | Auto = "auto"
+    """torch.compile for the training step. auto: on a CPU, for long trainings."""
+
+
+class MLPConfig(TrainingConfig):
+    """Settings of ``mlp``."""
+
+    epochs: Count = 40
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=5e-4, gt=0)
+    hidden: Count = 1024
+    """Width of the hidden layer."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of hidden units that are switched off in a training step."""
+
+
+class LinearConfig(LinearClassifierConfig):
+    """Settings of ``linear``."""
+
+    grid: tuple[float, ...] = Field(default=(1e-3, 1e-2, 1e-1, 1.0), min_length=1)
+
+
+class SVMConfig(LinearClassifierConfig):
+    """Settings of ``svm``."""
+
+    kernel: Literal["linear", "rbf"] = "linear"
+    """rbf learns a nonlinear boundary; its cost grows with the square of the number of images."""
+    grid: tuple[float, ...] = ()
+    """Values of C to choose from; empty: 1e-4 to 0.1 for linear, 0.1 to 100 for rbf."""
+
+
+class KNNConfig(BaseConfig):
+    """Settings of ``knn``."""
+
+    neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20, 50), min_length=1)
+    """Values of k to choose from on the validation set."""
+
+
+class ScratchConfig(ImageTrainingConfig):
+    """Settings of ``scratch``."""
+
+    lr: float = Field(default=2e-3, gt=0)
+
+
+class FinetuneConfig(ImageTrainingConfig):
+    """Settings of ``finetune``."""
+
+    lr: float = Field(default=5e-4, gt=0)
+    layer_decay: float = Field(default=0.85, gt=0, le=1)
+    batch_norm: Literal["update", "frozen"] = "frozen"
+    """frozen: the fitted head keeps seeing the features that it was fitted on."""
+    ema_decay: float = Field(default=0.98, ge=0, lt=1)
+    freeze_stages: Annotated[int, Flag()] = Field(default=0, ge=0)
+    """Keep the stem and N stages of the network as pretrained; what they compute is kept on disk. For finetune."""
+    views: int = Field(default=4, ge=0)
+    """With freeze_stages: augmented views of each image that are kept; 0: the images as in evaluation."""
+
+    @model_validator(mode="after")
+    def _check_freeze_stages(self) -> FinetuneConfig:
+        if self.freeze_stages:
+            for name in ("mixup", "cutmix", "resize_from"):
+                if getattr(self, name):
+                    raise ValueError(f"freeze_stages keeps activations of single images of one size; remove {name}")
+            if self.compile is True:
+                raise ValueError("freeze_stages cannot be combined with compile; remove one of them")
+        return self
+
+
+class StrategySettings(BaseConfig):
+    """The settings of every strategy; a strategy adds its field here."""
+
+    scratch: ScratchConfig = ScratchConfig()
+    mlp: MLPConfig = MLPConfig()
+    linear: LinearConfig = LinearConfig()
+    knn: KNNConfig = KNNConfig()
+    svm: SVMConfig = SVMConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+
+    def __getitem__(self, name: str) -> BaseConfig:
+        """Those of a strategy by its name."""
+        return getattr(self, name)
+
+    @classmethod
+    def complete(cls, settings: Mapping[str, BaseConfig]) -> StrategySettings:
+        """Settings of which every value counts as explicit, so that ``config.toml`` holds it."""
+        return cls.model_validate({name: own.model_dump() for name, own in settings.items()})
