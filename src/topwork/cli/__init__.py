@@ -6,6 +6,7 @@ Adding a command is a function in one of the files here and its name in ``COMMAN
 from topwork.cli import check, train, use, view
 from topwork.cli.app import app
 from topwork.cli.entry import main
+from topwork.cli.shared_options import SettingsCommand
 
 __all__ = ["app", "main"]
 
@@ -24,6 +25,6 @@ COMMANDS = (
     view.doctor,
 )  # in the order of --help
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=SettingsCommand)(command)
 for command in (train.worker,):  # what topwork starts itself
     app.command(hidden=True)(command)

@@ -8,14 +8,11 @@ from typing import Annotated
 import typer
 
 from topwork.cli.app import AsJson, Quiet
-from topwork.cli.shared_options import explicit, typer_option
-from topwork.core.options import OptionValue, with_options
-from topwork.core.options import options as all_options
-
-NAMES = [name for name, option in all_options().items() if option.path.startswith("data.")]
+from topwork.cli.shared_options import explicit, setting_options
+from topwork.core.options import OptionValue
 
 
-@with_options([*NAMES, "model", "weights", "seed", "device", "workers"], typer_option)
+@setting_options("data", "model", "weights", "seed", "device", "workers")
 def check(
     data: Annotated[str, typer.Argument(help="Folder of class folders, table, tar shards, or name of a data set.")],
     quick: Annotated[bool, typer.Option("--quick", help="Do not search for wrong labels; needs no network.")] = False,

@@ -22,15 +22,15 @@ from topwork.cli.app import (
     Quiet,
     Sets,
 )
-from topwork.cli.shared_options import explicit, typer_option
+from topwork.cli.shared_options import explicit, setting_options
 from topwork.compute.ranks import world
-from topwork.core.options import OptionValue, option_names, with_options
+from topwork.core.options import OptionValue
 
 if TYPE_CHECKING:
     from topwork.report.results import Comparison, Run
 
 
-@with_options(option_names("compare"), typer_option)
+@setting_options("compare")
 def compare(
     data: Data = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
@@ -62,7 +62,7 @@ def compare(
     _print_result(result, json)
 
 
-@with_options(option_names("train"), typer_option)
+@setting_options("train")
 def train(
     data: Data = None,
     strategy: Annotated[
@@ -130,7 +130,7 @@ def _print_result(result: Run | Comparison, as_json: bool) -> None:
     print(json.dumps({"path": str(result.path), "metrics": result.metrics}, indent=1) if as_json else summary(result))
 
 
-@with_options(["seed"], typer_option)
+@setting_options("seed")
 def demo(
     out: Out = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted demo.")] = False,

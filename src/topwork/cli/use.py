@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from topwork.cli.app import Quiet
-from topwork.cli.shared_options import explicit, typer_option
-from topwork.core.options import OptionValue, with_options
+from topwork.cli.shared_options import explicit, setting_options
+from topwork.core.options import OptionValue
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (the best on val is taken) or a bundle.")]
-RUNTIME = ["device", "precision", "engine", "workers"]
+RUNTIME = ("device", "precision", "engine", "workers")
 
 
-@with_options(RUNTIME, typer_option)
+@setting_options(*RUNTIME)
 def predict(
     run: Run,
     paths: Annotated[list[str], typer.Argument(help="Files, folders, patterns, a CSV of names; - for stdin.")],
@@ -62,7 +62,7 @@ def export(
     print(f"Exported: {result.path}")
 
 
-@with_options(RUNTIME, typer_option)
+@setting_options(*RUNTIME)
 def serve(
     run: Run,
     host: Annotated[str, typer.Option(help="Address to listen on; other than 127.0.0.1 requires a token.")] = (

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from topwork.cli.app import Quiet
-from topwork.cli.shared_options import explicit, typer_option
+from topwork.cli.shared_options import explicit, setting_options
 from topwork.core.errors import UsageError
-from topwork.core.options import OptionValue, with_options
+from topwork.core.options import OptionValue
 
 
 def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a comparison.")]) -> None:
@@ -28,7 +28,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a compar
     print("\n".join([*lines, f"Report: {path}"]))
 
 
-@with_options(["img_size", "device"], typer_option)
+@setting_options("img_size", "device")
 def show(
     run: Annotated[Path | None, typer.Argument(help="Folder of a run or a comparison.")] = None,
     image: Annotated[

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from topwork.core.base_config import BaseConfig, Flag
-from topwork.core.config import Config
-from topwork.core.strategy_config import ImageTrainingConfig, StrategySettings
+if TYPE_CHECKING:  # the configuration needs pydantic, `topwork --help` does not
+    from topwork.core.base_config import BaseConfig, Flag
 
 OptionValue = str | int | float | bool | Sequence[str] | os.PathLike[str] | None
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -45,6 +44,8 @@ class Option:
 
     def targets(self, strategies: Sequence[str]) -> list[str]:
         """Those of the strategies that the flag sets: one alone, of several those that train on images."""
+        from topwork.core.strategy_config import ImageTrainingConfig, StrategySettings
+
         known = [name for name in strategies if name in self.strategies]
         defaults = StrategySettings()
         return known if len(strategies) == 1 else [n for n in known if isinstance(defaults[n], ImageTrainingConfig)]
@@ -53,6 +54,8 @@ class Option:
 @cache
 def options() -> dict[str, Option]:
     """All options by name, in the order of the configuration."""
+    from topwork.core.config import Config
+
     found: dict[str, Option] = {}
     for option in _walk(Config, ""):
         known = found.get(option.name)
@@ -61,14 +64,19 @@ def options() -> dict[str, Option]:
     return found
 
 
-def option_names(command: str) -> list[str]:
-    """The options of ``train``, ``compare`` or ``inference``."""
-    training = command in ("train", "compare")
-    return [o.name for o in options().values() if o.flag.only == command or (training and not o.flag.only)]
+def option_names(*selected: str) -> list[str]:
+    """Names of options, e.g. ``"seed"``; all of ``"train"`` or ``"compare"``; all of a section such as ``"data"``."""
+    return [o.name for word in selected for o in options().values() if _belongs_to(o, word)]
+
+
+def _belongs_to(option: Option, word: str) -> bool:
+    if word in ("train", "compare"):
+        return option.flag.only in ("", word)
+    return option.name == word or option.path.startswith(f"{word}.")
 
 
 def with_options(
-    names: Iterable[str], annotate: Callable[[Option], Any] | None = None
+    names: Sequence[str], annotate: Callable[[Option], Any] | None = None
 ) -> Callable[[Function], Function]:
     """Replace ``**options`` in the signature of a function by one keyword per option, for typer and for ``help()``.
 
@@ -83,7 +91,7 @@ def with_options(
         own = [
             p.replace(annotation=hints.get(p.name, p.annotation))
             for p in signature.parameters.values()
-            if p.kind is not p.VAR_KEYWORD
+            if p.kind is not p.VAR_KEYWORD and p.name not in names
         ]
         for name in names:
             hint = annotate(options()[name]) if annotate else options()[name].type | None
@@ -99,6 +107,9 @@ def with_options(
 
 
 def _walk(model: type[BaseConfig], path: str, strategy: str = "") -> Iterator[Option]:
+    from topwork.core.base_config import BaseConfig
+    from topwork.core.strategy_config import StrategySettings
+
     for name, field in model.model_fields.items():
         kind, flag, inner = field.annotation, model.flag_of(name), f"{path}.{name}".strip(".")
         if isinstance(kind, type) and issubclass(kind, StrategySettings):
