@@ -134,7 +134,7 @@ def test_a_stopped_training_goes_on_bit_for_bit_and_makes_a_damaged_piece_anew(
     for path in (out / "checkpoints").glob("*"):
         shutil.rmtree(path)
     again = topwork.train(resume=out)
-    assert "is damaged; it is removed" in capsys.readouterr().err
+    assert "is corrupt. It was removed" in capsys.readouterr().err
     assert all(torch.equal(tensor, _tensors(whole)[name]) for name, tensor in _tensors(again).items())
     assert again.history == whole.history
 
