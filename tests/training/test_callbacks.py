@@ -129,8 +129,8 @@ def test_what_cannot_be_told_is_refused_before_anything_is_written(
 ) -> None:
     for given, error, word in (
         ({"log_to": ["mlflow"]}, UnknownName, "No tracker is called 'mlflow'"),
-        ({"callbacks": [print]}, UsageError, "no callback"),
-        ({"callbacks": [Recorder]}, UsageError, "no callback"),
+        ({"callbacks": [print]}, UsageError, "is not a callback"),
+        ({"callbacks": [Recorder]}, UsageError, "is not a callback"),
     ):
         with pytest.raises(error, match=word):
             train(photos, tmp_path / "run", **given)

@@ -24,7 +24,7 @@ from tests.training import pair
 from topwork import backbones
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 120  # until a test that hangs is ended
+SECONDS = 600  # until a test that hangs is ended
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The training core: a loop on plain torch whose every state can be saved and gone on from, bit for bit."""
+"""The training core: a loop in plain torch that can be saved at any step and resumed bit for bit."""

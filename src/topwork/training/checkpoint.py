@@ -1,6 +1,6 @@
 """Checkpoints of a training: everything that a resume needs, as tensors and JSON, in durable generations.
 
-Of several processes rank 0 has the folder: the others get from it what they need.
+With several processes only rank 0 reads and writes the folder, and sends the others what they need.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from topwork.training.context import RunContext
 from topwork.training.state import Allocate, Tensors, TrainState
 
 STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
-FOLDER = "folder"  # told to the other processes in place of the large files in it
+FOLDER = "folder"  # sent to the other processes in place of its large files
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CheckpointStore:
     Args:
         folder: ``RUN/checkpoints``.
         plan: Everything that decides how the training continues, as JSON; a resume with another is refused.
-        log: Where damage is reported to.
+        log: Receives a line for each corrupt checkpoint.
         shared: Whether all processes train together; if not, only rank 0 calls it.
     """
 
@@ -53,10 +53,10 @@ class CheckpointStore:
         self._generations = CheckpointFiles(folder, log) if world().is_main else None
 
     def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
-        """Write a checkpoint durably, then remove what it makes superfluous; processes but rank 0 do nothing.
+        """Write a checkpoint durably, then remove those it supersedes; does nothing in processes other than rank 0.
 
         Raises:
-            StorageError: It could not be written; all earlier checkpoints are still there.
+            StorageError: It could not be written; all earlier checkpoints are kept.
         """
         if self._generations is not None:
             self._write({TENSORS: _bytes(tensors)}, train_state, best, best_step)
@@ -76,7 +76,7 @@ class CheckpointStore:
             empty_tensor: Allocates the (sharded) tensor for a name, full shape and dtype.
 
         Raises:
-            SettingsChanged: It belongs to a training with other settings; the message names each difference.
+            SettingsChanged: It belongs to a training with different settings; the message names each difference.
         """
         files = broadcast_from_main(self._newest) if self._shared else self._newest()
         if not files:
@@ -122,10 +122,10 @@ class ShardedCheckpointStore(CheckpointStore):
     """
 
     def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
-        """Write a checkpoint durably; rank 0 makes it whole when all have written.
+        """Write a checkpoint durably; rank 0 completes it when all have written.
 
         Raises:
-            StorageError: It could not be written; all earlier checkpoints are still there.
+            StorageError: It could not be written; all earlier checkpoints are kept.
         """
         from topwork.training import sharded_checkpoint
 
@@ -144,7 +144,7 @@ class ShardedCheckpointStore(CheckpointStore):
         """A folder that all processes see.
 
         Raises:
-            StorageError: There is none; in all of them.
+            StorageError: It does not exist; raised in all processes.
         """
         failed: StorageError | None = None
         if world().is_main:

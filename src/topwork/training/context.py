@@ -1,4 +1,4 @@
-"""The context of one training: what is trained on, where it runs, where it saves and whom it reports to."""
+"""The context of one training: what is trained on, where it runs, where it saves and what it notifies."""
 
 from __future__ import annotations
 

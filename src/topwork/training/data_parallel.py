@@ -1,4 +1,4 @@
-"""One model on several devices: gradients, losses and BatchNorm statistics are those of the whole batch."""
+"""One model on several devices: gradients, losses and BatchNorm statistics are those of the complete batch."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class DataParallel:
         """The forward pass whose gradients are averaged over all processes."""
         if self.world.size == 1:
             return forward
-        # unused parameters are looked for because that also keeps the order of the sums as it is in step 1: a
-        # resumed training would else add up in another order than the unbroken one
+        # find_unused_parameters also keeps the order of the sums as in step 1; without it a resumed training
+        # would add up in another order than an uninterrupted one
         run = _Run(model, forward)
         return DistributedDataParallel(run, find_unused_parameters=True, forward_sync_buffers=False)
 

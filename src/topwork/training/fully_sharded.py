@@ -38,11 +38,11 @@ class FullySharded(DataParallel):
         names = {parameter: name for name, parameter in model.named_parameters()}
         mesh = init_device_mesh(compute.device.type, (world().size,))
         for name, part in self._originals.items():
-            own = copy.deepcopy(part).to(memory_format=torch.contiguous_format)  # pieces are cut from rows
+            own = copy.deepcopy(part).to(memory_format=torch.contiguous_format)  # shards are rows
             for block in [*blocks(own), own]:
                 fully_shard(block, mesh=mesh, reshard_after_forward=True)
             setattr(model, name, own)
-            # features are often a view, and the danger that torch tells of is a next step that changes it in place
+            # features are often a view; torch warns in case a later step changes it in place, and none does
             warnings.filterwarnings("ignore", rf"FSDP2-wrapped module \({type(own).__name__}\) returned a view")
         parameters = dict(model.named_parameters())
         for group in groups:
@@ -50,7 +50,7 @@ class FullySharded(DataParallel):
         super().__init__(model, None, shared=True)
 
     def _wrap(self, model: nn.Module, forward: Forward) -> Forward:
-        return forward  # the parts do it
+        return forward  # the sharded children do it
 
     def to_cpu(self, tensors: Tensors) -> Tensors:
         """Full tensors on the CPU in rank 0; all processes must call it."""

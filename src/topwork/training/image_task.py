@@ -1,4 +1,4 @@
-"""Training a whole network on images: the task that ``loop.fit`` needs, and its evaluation."""
+"""Training a network end to end on images: the task that ``loop.fit`` needs, and its evaluation."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class NetworkOutputs:
 def class_weights(
     config: TrainingConfig, labels: np.ndarray, classes: int, device: torch.device
 ) -> torch.Tensor | None:
-    """Weights of the classes in the loss, float32 (K,): N / (K n_k) if they are to count alike, else None."""
+    """Weights of the classes in the loss, float32 (K,): N / (K n_k) if classes are balanced, else None."""
     if config.class_weights == "none":
         return None
     counts = np.bincount(labels, minlength=classes)
@@ -96,7 +96,7 @@ def class_weights(
 
 
 def val_metrics(logits: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
-    """Cross-entropy and accuracy of logits float (N, K) of the val part."""
+    """Cross-entropy and accuracy of logits float (N, K) of the validation set."""
     target = torch.from_numpy(labels)
     accuracy = (logits.argmax(1) == target).double().mean()
     return float(functional.cross_entropy(logits.double(), target)), float(accuracy)
@@ -105,13 +105,13 @@ def val_metrics(logits: torch.Tensor, labels: np.ndarray) -> tuple[float, float]
 def make_train_mode(
     model: nn.Module, config: ImageTrainingConfig, frozen: Sequence[nn.Module] = ()
 ) -> Callable[[], None]:
-    """What puts a model into training mode, but for its BatchNorm layers as configured and for frozen modules."""
-    for module in _norms(model):  # some networks ship a memory of thousands of steps, more than a short training has
+    """A function that puts a model into training mode, except frozen modules and, as configured, BatchNorm layers."""
+    for module in _norms(model):  # some networks ship a momentum for thousands of steps, more than a short training has
         module.momentum = max(BN_MOMENTUM, module.momentum or 0.0)
 
     def switch() -> None:
         model.train()
-        for module in _norms(model):  # not those from before: others may stand in their place by now
+        for module in _norms(model):  # looked up again: they may have been replaced
             module.train(config.batch_norm == "update")
         for module in frozen:
             module.eval()
@@ -134,8 +134,8 @@ def image_task(
     splits, spec, device = context.splits, context.spec, context.compute.device
     train, labels = splits.ids["train"], splits.labels["train"]
     transform = TrainTransform(config, spec, config.train_size, context.seed)
-    mixer, place = Mixer(config, len(splits.classes), context.seed), world()
-    extra = int(place.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of a share's first image
+    mixer, ranks = Mixer(config, len(splits.classes), context.seed), world()
+    extra = int(ranks.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of the first image of a shard
 
     def prepare(batch: Batch, step: int) -> Batch:
         pixels, target = batch
@@ -154,7 +154,7 @@ def image_task(
             config.batch_size,
             context.seed,
             context.compute.workers,
-            place.shard_bounds,
+            ranks.shard_bounds,
             neighbour=bool(extra),
         ),
         prepare,

@@ -1,7 +1,7 @@
 """The training loop. Read it from ``fit`` downwards; every strategy that trains by gradient descent goes through it.
 
 Shapes: B images a step, K classes. A step is a pure function of (state, seed, step number), so a training that is
-killed and resumed ends bit for bit where the unbroken one ends: same machine, versions and thread count.
+killed and resumed ends bit for bit where the uninterrupted one ends: same machine, versions and thread count.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from topwork.training.state import EMA, Tensors, TrainState, empty_tensor, load_
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 LOSS_SYNC_STEPS = 64  # between two reads of the loss on a GPU
-MAX_SECONDS_UNSAVED = 300.0  # of an epoch, which a kill may cost
+MAX_SECONDS_UNSAVED = 300.0  # of an epoch that a kill may lose
 MIN_SECONDS_BETWEEN_SAVES = 30.0  # between two checkpoints of a quick training; the last epoch is always saved
 TIME_CHECK_STEPS = 16  # between two checks of the time, on which several processes must agree
 
@@ -59,9 +59,9 @@ class TrainingTask:
         prepare: Moves a batch to the device and augments it there; gets the step for its randomness.
         evaluate: Loss and accuracy of ``model`` on the validation set.
         class_weights: Of the loss, float32 (K,), or None.
-        train_mode: Puts the model into training mode; a strategy keeps layers out of it here.
-        forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or a part of it.
-        shared: Whether ``batches`` gives each of several processes its share of a batch.
+        train_mode: Puts the model into training mode; a strategy excludes frozen layers here.
+        forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or without frozen stages.
+        shared: Whether ``batches`` gives each process its shard of a batch.
         quick: Whether rank 0 alone trains it, in seconds: no epoch is logged, and few are saved.
     """
 
@@ -88,7 +88,7 @@ def fit(task: TrainingTask, config: TrainingConfig, context: RunContext, name: s
 
     Raises:
         Interrupted: A signal came; the step was finished and saved.
-        TopworkError: The loss is not finite any more.
+        TopworkError: The loss is no longer finite.
     """
     return _Training(task, config, context, name).run()
 
@@ -289,7 +289,7 @@ class _Training:
 def _parallelize(task: TrainingTask, compute: DeviceContext) -> DataParallel:
     if not (task.shared and compute.fsdp):
         return DataParallel(task.model, task.forward, task.shared)
-    from topwork.training.fully_sharded import FullySharded  # half a second to load, and seldom needed
+    from topwork.training.fully_sharded import FullySharded  # takes half a second to load
 
     return FullySharded(task.model, task.groups, compute)
 

@@ -1,4 +1,4 @@
-"""How long to train on images, how large and in what way: wishes into numbers before work starts."""
+"""Resolve ``auto`` in the settings of an image training: epochs, size of the crops, compilation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH
 from topwork.training.loop import TrainingTask, make_optimizer
 
-COMPILE_MIN_SAMPLES = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms an image: docs/speed.md
+COMPILE_MIN_SAMPLES = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms per image: docs/speed.md
 C = TypeVar("C", bound=ImageTrainingConfig)
 
 
@@ -33,14 +33,14 @@ def resolve(
     """Turn ``auto`` into numbers.
 
     Args:
-        config: Settings with wishes.
+        config: Settings that may contain ``auto``.
         context: Of the training.
         new_task: Builds a task that is used for timing and thrown away.
-        limits: Least and most epochs that ``auto`` gives.
-        cpu_minutes: The time budget on a CPU if neither epochs nor minutes were asked for.
+        limits: Minimum and maximum epochs that ``auto`` gives.
+        cpu_minutes: The time budget on a CPU if neither epochs nor minutes are set.
 
     Raises:
-        UsageError: The network does not take crops of the size that was asked for.
+        UsageError: The network does not accept crops of the requested size.
     """
     on_cpu = context.compute.device.type == "cpu"
     config = config.model_copy(update={"train_size": _train_size(config, context)})
@@ -60,11 +60,11 @@ def _train_size(config: ImageTrainingConfig, context: RunContext) -> int:
     first = config.resize_from or size
     if not context.backbone.dynamic_size and {size, first} != {own}:
         raise UsageError(
-            f"This network takes images of {own} px only; train_size = {size} and resize_from = {config.resize_from} "
-            "do not suit it. Leave both out, or give --img-size."
+            f"This network accepts images of {own} px only; train_size = {size} and resize_from = {config.resize_from} "
+            "do not match. Remove both, or use --img-size."
         )
     if first > size:
-        raise UsageError(f"resize_from = {first} is larger than train_size = {size}. Give a smaller one.")
+        raise UsageError(f"resize_from = {first} is larger than train_size = {size}. Use a smaller resize_from.")
     return size
 
 
@@ -75,21 +75,21 @@ def _epochs(
     limits: tuple[int, int],
     cpu_minutes: float | None,
 ) -> int:
-    asked = None if config.epochs == "auto" else config.epochs
-    minutes = config.minutes or (cpu_minutes if asked is None else None)
+    requested = None if config.epochs == "auto" else config.epochs
+    minutes = config.minutes or (cpu_minutes if requested is None else None)
     default = schedule.auto_epochs(len(context.splits.ids["train"]), *limits)
     if minutes is None:
-        return asked or default
+        return requested or default
     if context.compute.fsdp and context.compute.device.type != "cpu":
-        raise UsageError("minutes are timed on one device, which does not hold this network. Give --epochs instead.")
+        raise UsageError("minutes are timed on one device, which cannot hold this network. Use --epochs instead.")
     start = time.monotonic()
     seconds = seconds_per_epoch(new_task(config), config, context)
     affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))
-    return min(asked or (affordable if config.minutes else default), affordable)
+    return min(requested or (affordable if config.minutes else default), affordable)
 
 
 def seconds_per_epoch(task: TrainingTask, config: ImageTrainingConfig, context: RunContext, steps: int = 4) -> float:
-    """Time a few training steps and evaluation batches of a throw-away task, in seconds for a whole epoch."""
+    """Time a few training steps and evaluation batches of a throw-away task; seconds per epoch."""
     optimizer = make_optimizer(task.groups, config)
     (task.train_mode or task.model.train)()
     durations, start = [], time.monotonic()

@@ -11,7 +11,7 @@ def lr_factor(step: int, total: int, warmup: float) -> float:
     Args:
         step: From 0 to ``total`` - 1.
         total: All steps of the training.
-        warmup: Share of them in which the rate rises.
+        warmup: Fraction of the steps in which the rate rises.
 
     Returns:
         In (0, 1].
@@ -23,11 +23,11 @@ def lr_factor(step: int, total: int, warmup: float) -> float:
 
 
 def auto_epochs(images: int, min_epochs: int, max_epochs: int, samples_seen: int = 60_000) -> int:
-    """Epochs for a training set: as many as show about ``visits`` images, within limits.
+    """Epochs for a training set: as many as show about ``samples_seen`` images, within limits.
 
     Args:
         images: Training images.
-        least, most: Limits of the result.
-        visits: Images to show in all.
+        min_epochs, max_epochs: Limits of the result.
+        samples_seen: Images to show in all epochs together.
     """
     return max(min_epochs, min(max_epochs, math.ceil(samples_seen / max(1, images))))

@@ -1,4 +1,4 @@
-"""Where a search looks for settings: random points, as good as a grid at the price of one (Bergstra & Bengio 2012)."""
+"""The search space of settings: random points, as good as a grid at the price of one (Bergstra & Bengio 2012)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from topwork.core.seeds import derive_seed
 
 @dataclass(frozen=True)
 class LogUniform:
-    """A number between two ends, uniform on the scale of its logarithm; ``single`` makes it a grid of one value."""
+    """A log-uniform number in [low, high]; ``as_grid`` makes it a grid of one value."""
 
     low: float
     high: float
@@ -40,11 +40,11 @@ Space = Mapping[str, LogUniform | Categorical]
 
 
 def space(**settings: LogUniform | Categorical) -> Space:
-    """Where to look, by the names of settings."""
+    """A search space by names of settings."""
     return settings
 
 
-def sample(where: Space, seed: int, strategy: str, trial: int) -> dict[str, Any]:
-    """The settings of a trial that counts from 1; equal arguments give equal settings."""
+def sample(search_space: Space, seed: int, strategy: str, trial: int) -> dict[str, Any]:
+    """The settings of a trial, which counts from 1; equal arguments give equal settings."""
     rng = np.random.default_rng(derive_seed(seed, "tune", strategy, trial))
-    return {name: kind.sample(rng) for name, kind in where.items()}
+    return {name: kind.sample(rng) for name, kind in search_space.items()}

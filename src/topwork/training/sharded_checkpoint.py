@@ -1,7 +1,7 @@
 """The tensors of a sharded training, in files: torch's distributed checkpoint, as safetensors.
 
-Each process writes its shards. Any number of processes reads them back, also one, and several read in shards what one
-process has written. Imported when needed: torch's part takes a second to load.
+Each process writes its shards. Any number of processes can read them back, whatever number has written
+them. Imported when needed: torch's part takes a second to load.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def write(folder: Path, tensors: Tensors) -> None:
     """Write the shards of this process; all must call it. The files are not durable yet.
 
     Args:
-        folder: An empty one that all processes see.
-        tensors: DTensors, of which each process has its piece, and tensors that are the same in all.
+        folder: An empty folder that all processes see.
+        tensors: DTensors, of which each process has its shard, and tensors that are the same in all.
 
     Raises:
         OSError: One of the processes could not write; raised in all.
@@ -37,8 +37,8 @@ def read(folder: Path, empty_tensor: Allocate) -> Tensors:
     """Read the shards of this process; all must call it.
 
     Args:
-        folder: Files of ``write``, or one of whole tensors.
-        room: Makes the tensor that one of this name, whole shape and dtype goes into.
+        folder: Files of ``write``, or one file of full tensors.
+        empty_tensor: Allocates the (sharded) tensor for a name, full shape and dtype.
 
     Raises:
         OSError: One of the processes could not read; raised in all.
@@ -51,7 +51,7 @@ def read(folder: Path, empty_tensor: Allocate) -> Tensors:
 
 
 def read_full(folder: Path) -> Tensors:
-    """All tensors of ``write``, whole and on the CPU, read by one process."""
+    """All tensors of ``write``, full and on the CPU, read by one process."""
     tensors = _empty_tensors(folder, lambda _, shape, dtype: torch.empty(shape, dtype=dtype))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
@@ -61,13 +61,13 @@ def read_full(folder: Path) -> Tensors:
 
 def _empty_tensors(folder: Path, empty_tensor: Allocate) -> Tensors:
     found = dcp.HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
-    tensors = {name: known for name, known in found.items() if isinstance(known, TensorStorageMetadata)}  # all of them
+    tensors = {name: known for name, known in found.items() if isinstance(known, TensorStorageMetadata)}
     return {name: empty_tensor(name, known.size, known.properties.dtype) for name, known in tensors.items()}
 
 
 @contextlib.contextmanager
 def _raise_first_failure() -> Iterator[None]:
-    """Raise what failed first in any process in place of torch's account of all of them, which is no Exception."""
+    """Raise the first failure of any process in place of torch's CheckpointException, which is not an Exception."""
     try:
         yield
     except CheckpointException as error:

@@ -33,9 +33,9 @@ class TrainState:
         best_epoch: 0 before the first.
         best_score: (accuracy, -loss) of the best epoch on the validation set.
         history: Finished epochs.
-        seconds: Time spent in training; the only part that differs between equal trainings.
+        seconds: Time spent in training; the only field that differs between equal trainings.
         stopped_early: Whether patience has run out.
-        scaler: State of the float16 loss scaler; empty where there is none.
+        scaler: State of the float16 loss scaler; empty without one.
     """
 
     step: int = 0
@@ -141,7 +141,7 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
 
 
 def _like(value: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    """On the parameter's device and in its memory layout, so that kernels run as in the unbroken training."""
+    """On the parameter's device and in its memory layout, so that kernels run as in the uninterrupted training."""
     if value.shape == parameter.shape:
         return torch.empty_like(parameter).copy_(value)
     return value.to(parameter.device, copy=True)

@@ -1,6 +1,6 @@
-"""Telling other programs about trainings, never unless asked: ``--log-to NAME``, or callbacks from Python.
+"""Callbacks that are notified of trainings, only on request: ``--log-to NAME``, or objects passed from Python.
 
-A kind of tracker is one file here and one line in ``TRACKERS``; what is not in it is a ``Callback`` of the user's own.
+A tracker is one file here and one line in ``TRACKERS``; users subclass ``Callback`` for others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HOOKS = ("on_start", "on_epoch", "on_end")
 
 
 def make_callbacks(names: Sequence[str], callbacks: Sequence[Any]) -> list[Any]:
-    """What is told about trainings.
+    """The callbacks of a command.
 
     Args:
         names: Keys of ``TRACKERS``.
@@ -28,12 +28,14 @@ def make_callbacks(names: Sequence[str], callbacks: Sequence[Any]) -> list[Any]:
     Raises:
         UnknownName: There is no such tracker.
         UsageError: A callback has none of the methods.
-        MissingExtra: A tracker needs a package that is not installed.
+        MissingDependency: A tracker needs a package that is not installed.
     """
     for name in names:
         if name not in TRACKERS:
             raise UnknownName("tracker", name, TRACKERS, "Others are callbacks from Python: docs/tracking.md.")
     for callback in callbacks:
         if isinstance(callback, type) or not any(hasattr(callback, hook) for hook in _HOOKS):
-            raise UsageError(f"{callback!r} is no callback; it needs one of the methods {', '.join(_HOOKS)}.")
+            raise UsageError(
+                f"{callback!r} is not a callback. It needs at least one of the methods {', '.join(_HOOKS)}."
+            )
     return [*(TRACKERS[name]() for name in dict.fromkeys(names)), *callbacks]

@@ -14,13 +14,13 @@ _NAMES = {"train_loss": "loss/train", "val_loss": "loss/val", "val_accuracy": "a
 
 
 class TensorBoard(Callback):
-    """Losses, accuracy and learning rate by epoch, the settings as text, figures of test at the end.
+    """Losses, accuracy and learning rate by epoch, the settings as text, test metrics at the end.
 
-    ``tensorboard --logdir COMPARISON`` shows all strategies side by side. A resumed run writes a further file, from the
-    epoch on that was not written yet.
+    ``tensorboard --logdir COMPARISON`` shows all strategies side by side. A resumed run writes another file that
+    starts with the first epoch not yet written.
 
     Raises:
-        MissingExtra: The package is not installed.
+        MissingDependency: The package is not installed.
     """
 
     def __init__(self) -> None:
@@ -39,14 +39,14 @@ class TensorBoard(Callback):
         writer.flush()
 
     def on_epoch(self, run: TrainingRun, epoch: dict[str, Any]) -> None:
-        """Write the figures of an epoch so that a kill loses none."""
+        """Write and flush the metrics of an epoch."""
         writer = self._writers[run.path]
         for name, tag in _NAMES.items():
             writer.add_scalar(tag, epoch[name], epoch["epoch"])
         writer.flush()
 
     def on_end(self, run: TrainingRun, metrics: dict[str, Any]) -> None:
-        """Write the figures of test at the best epoch on val, or at 0 for a strategy without epochs."""
+        """Write the test metrics at the best epoch, or at 0 for a strategy without epochs."""
         writer = self._writers.pop(run.path)
         best = int(metrics.get("selection", {}).get("epoch", 0))
         for name in ("accuracy", "macro_f1"):
