@@ -124,8 +124,8 @@ def test_the_curve_over_labels_is_drawn_from_its_files(comparison: Comparison) -
 def test_the_methods_say_how_it_was_done(comparison: Comparison) -> None:
     folder = comparison()
     info = read_run_info(folder)
-    asked = {"asked": {"seed": 3, "n_seeds": 4, "trials": 7}}
-    RunInfo(info.kind, info.name, info.created, info.status, info.strategies, info.details | asked).write(folder)
+    requested = {"config": {"seed": 3, "n_seeds": 4, "trials": 7}}
+    RunInfo(info.kind, info.name, info.created, info.status, info.strategies, info.details | requested).write(folder)
     data = read_report_data(folder)
     text = " ".join(methods(data))
     for words in (

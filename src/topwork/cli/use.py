@@ -24,7 +24,7 @@ def predict(
     top: Annotated[int, typer.Option(min=0, help="Classes to tell, the best first; 0 for all.")] = 3,
     neighbours: Annotated[int, typer.Option(min=0, help="Nearest training images to tell (jsonl).")] = 0,
     explain: Annotated[Path | None, typer.Option(help="Folder for class maps, one picture an image.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted file.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted file.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     quiet: Quiet = False,
     **options: OptionValue,

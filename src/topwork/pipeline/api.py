@@ -1,4 +1,4 @@
-"""``compare`` and ``train``: from what was asked for to a folder of results. The stages themselves lie in ``job``."""
+"""``compare`` and ``train``: from a configuration to a folder of results. The stages are in ``job``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from topwork.core.options import OptionValue, option_names, with_options
 from topwork.core.progress import make_progress
 from topwork.pipeline import configure
 from topwork.pipeline.job import Job
-from topwork.pipeline.resume import asked_of, only_given, refuse_changes
+from topwork.pipeline.resume import keep_explicit, refuse_changes, requested_config
 from topwork.report.results import Comparison, Run, format_verdict, table
 from topwork.strategies import STRATEGIES
 
@@ -41,7 +41,7 @@ def compare(
         data: A folder of class folders, or the name of a data set that a source knows.
         strategies: Names; the usual four if None, or those of the configuration file.
         out: Folder to write to; ``runs/<data>-compare-<model>`` if None.
-        resume: Go on with the comparison there; the settings must be the same.
+        resume: Resume the comparison in that folder; the settings must be the same.
         overwrite: Replace it.
         config: A TOML file of settings.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
@@ -59,11 +59,11 @@ def compare(
     """
     if under_torchrun():
         raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
-    asked = configure.build(data, strategies, config, sets, options=options)
+    requested = configure.build(data, strategies, config, sets, options=options)
     if (parallel or 1) > 1 and callbacks:
         raise UsageError("Callbacks cannot be passed to other processes. Leave parallel out.")
     job = Job(
-        asked,
+        requested,
         "comparison",
         _path(out),
         resume,
@@ -99,14 +99,14 @@ def train(
     Args:
         data: The images; may be left out with ``resume``.
         strategy: ``scratch``, ``mlp``, ``svm`` or ``finetune``; the last if None.
-        resume: Folder of a run to go on with; everything is taken from it.
+        resume: Folder of a run to resume; everything is taken from it.
         devices: Processes of this machine that train together, one a GPU or a share of the cores; this one alone if
             None. Under torchrun leave it out.
         max_restarts: How often a process that dies is started again, with all others, from the last checkpoint.
     """
     if under_torchrun():
         if devices or max_restarts:
-            raise UsageError("torchrun says how many processes there are; leave --devices and --max-restarts out.")
+            raise UsageError("The number of processes is set by torchrun; remove --devices and --max-restarts.")
         if out is None and resume is None:
             raise UsageError("Under torchrun give --out, so that a restart finds the run.")
         if not world().is_main:
@@ -115,28 +115,30 @@ def train(
             train_with_rank_0()
             return Run(Path(str(resume or out)))
     if resume is not None:
-        asked = asked_of(Path(resume))
-        given = {k: v for k, v in options.items() if v is not None}
-        if data is not None or strategy is not None or config is not None or sets or given:
-            name = strategy or asked.strategies[0]
-            again = only_given(configure.build(data or asked.data.path, [name], config, sets, options=given), asked)
-            refuse_changes(again, asked, Path(resume))
-            asked = again  # the same, or more epochs
+        requested = requested_config(Path(resume))
+        explicit = {k: v for k, v in options.items() if v is not None}
+        if data is not None or strategy is not None or config is not None or sets or explicit:
+            name = strategy or requested.strategies[0]
+            again = keep_explicit(
+                configure.build(data or requested.data.path, [name], config, sets, options=explicit), requested
+            )
+            refuse_changes(again, requested, Path(resume))
+            requested = again  # the same, or more epochs
         out = resume
     else:
-        asked = configure.build(
+        requested = configure.build(
             data, [strategy] if strategy else None if config else ["finetune"], config, sets, options=options
         )
-        if len(asked.strategies) != 1:
+        if len(requested.strategies) != 1:
             raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")
-    if asked.n_seeds > 1 or asked.folds:
+    if requested.n_seeds > 1 or requested.folds:
         raise UsageError("train makes one training; for --n-seeds and --folds use `topwork compare`.")
-    if world().size > 1 and asked.trials:
-        raise UsageError("--trials searches on one device. Leave it out, or tune first and give what it found.")
+    if world().size > 1 and requested.trials:
+        raise UsageError("--trials searches on one device. Remove it, or search first and pass the settings found.")
     several = (devices or 1) > 1 or bool(max_restarts)
     if several and callbacks:
-        raise UsageError("Callbacks cannot be given to other processes. Leave devices out, or use torchrun.")
-    job = Job(asked, "run", _path(out), resume is not None, overwrite, make_progress(quiet), log_to, callbacks)
+        raise UsageError("Callbacks cannot be passed to other processes. Remove devices, or use torchrun.")
+    job = Job(requested, "run", _path(out), resume is not None, overwrite, make_progress(quiet), log_to, callbacks)
     if several:
         job.launch(devices or 1, max_restarts or 0)
     else:
@@ -162,10 +164,10 @@ def _last_lines(result: Run | Comparison) -> list[str]:
 def _next_step(result: Run | Comparison) -> str:
     """The command that most likely gives more: what was best on val for longer, or fine-tuning after heads only."""
     best = result if isinstance(result, Run) else result.best_on_val()
-    asked = configuration.read(best.path / "config.toml")
-    words = ["topwork", "train", asked.data.path]
-    if asked.backbone.model != configuration.DEFAULT_MODEL:
-        words += ["--model", asked.backbone.model]
+    requested = configuration.read(best.path / "config.toml")
+    words = ["topwork", "train", requested.data.path]
+    if requested.backbone.model != configuration.DEFAULT_MODEL:
+        words += ["--model", requested.backbone.model]
     trains_network = STRATEGIES[best.strategy].trains_network
     strategy, epochs = (best.strategy, 3 * len(best.history)) if trains_network else ("finetune", 20)
     return shlex.join([*words, "--strategy", strategy, "--epochs", str(epochs)])

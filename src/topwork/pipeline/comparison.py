@@ -112,7 +112,7 @@ def _run_in_parallel(jobs: Sequence[TrainingJob], context: RunContext, info: Run
     first = next((job for job in jobs if STRATEGIES[job.strategy].features), None)
     if first and not (first.folder(context.folder) / "metrics.json").is_file():
         context.features.load("train")
-    requested = info.details["asked"].get("compute", {})
+    requested = info.details["config"].get("compute", {})
     titles = {job.title(number, len(jobs)): job for number, job in enumerate(jobs, 1)}
 
     with tempfile.TemporaryDirectory() as payloads:

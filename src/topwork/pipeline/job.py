@@ -106,7 +106,7 @@ class Job:
                 storage.sweep_temporary(self.folder)
                 if self.resume:
                     signals.resume_command = self.resume_command()
-                    old = validate(Config, read_run_info(self.folder).details["asked"])
+                    old = validate(Config, read_run_info(self.folder).details["config"])
                     refuse_changes(self.config, old, self.folder)  # again, under the lock
                     extend(self.config, self.folder)
                 self.progress.log_file.attach(self.folder / "train.log")
@@ -188,7 +188,7 @@ class Job:
         file = self.folder / "run.json"
         created = read_run_info(self.folder).created if file.is_file() else run_folders.now()
         details = {
-            "asked": self.config.model_dump(mode="json", exclude_none=True),
+            "config": self.config.model_dump(mode="json", exclude_none=True),
             "command": self.command,
             "topwork": version("topwork"),
             **({"log_to": list(self.log_to)} if self.log_to else {}),

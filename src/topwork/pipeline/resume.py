@@ -12,18 +12,18 @@ from topwork.core.errors import SettingsChanged, UsageError
 from topwork.core.strategy_config import StrategySettings
 
 
-def asked_of(folder: Path) -> Config:
+def requested_config(folder: Path) -> Config:
     """The configuration that a run was started with."""
     info = read_run_info(folder)
     if info.kind != "run":
-        raise UsageError(f"{folder} is a {info.kind}. Go on with `topwork compare DATA --out {folder} --resume`.")
-    return configuration.validate(Config, info.details["asked"])
+        raise UsageError(f"{folder} is a {info.kind}. Resume with: `topwork compare DATA --out {folder} --resume`.")
+    return configuration.validate(Config, info.details["config"])
 
 
-def only_given(again: Config, asked: Config) -> Config:
-    """``again`` where it departs from the defaults, else ``asked``: what was not said on resume is not a change."""
+def keep_explicit(again: Config, requested: Config) -> Config:
+    """``again`` where it differs from the defaults, else ``requested``: an option left out on resume is no change."""
     base = Config(data=again.data, strategies=again.strategies).model_dump(mode="json")
-    merged = asked.model_dump(mode="json")
+    merged = requested.model_dump(mode="json")
 
     def merge(into: dict[str, Any], new: dict[str, Any], default: dict[str, Any]) -> None:
         for key, value in new.items():
@@ -37,7 +37,7 @@ def only_given(again: Config, asked: Config) -> Config:
 
 
 def refuse_changes(new: Config, old: Config, folder: Path) -> None:
-    """Refuse all but more epochs of a single run, which then goes on with a schedule stretched to them."""
+    """Refuse all changes but more epochs of a single run, which then resumes with a schedule stretched to them."""
     changed = configuration.differences(old, new)
     more = _more_epochs(new, folder)
     if more:
@@ -49,14 +49,14 @@ def refuse_changes(new: Config, old: Config, folder: Path) -> None:
         )
 
 
-def _more_epochs(asked: Config, folder: Path) -> int | None:
-    """The epochs asked for, if they are more than a run that has begun was resolved to."""
-    path, name = folder / "config.toml", asked.strategies[0]
-    wanted = _explicit_epochs(asked, name)
-    if not path.is_file() or len(asked.strategies) > 1 or wanted is None:
+def _more_epochs(requested: Config, folder: Path) -> int | None:
+    """The requested epochs, if they are more than the epochs that the run was planned with."""
+    path, name = folder / "config.toml", requested.strategies[0]
+    epochs = _explicit_epochs(requested, name)
+    if not path.is_file() or len(requested.strategies) > 1 or epochs is None:
         return None
     planned = _explicit_epochs(configuration.read(path), name)
-    return wanted if planned is not None and wanted > planned else None
+    return epochs if planned is not None and epochs > planned else None
 
 
 def _explicit_epochs(config: Config, strategy: str) -> int | None:
@@ -64,9 +64,9 @@ def _explicit_epochs(config: Config, strategy: str) -> int | None:
     return epochs if isinstance(epochs, int) else None
 
 
-def extend(asked: Config, folder: Path) -> None:
+def extend(requested: Config, folder: Path) -> None:
     """Plan more epochs for a run, finished or not; a kill in between leaves it resumable as it was."""
-    epochs, name = _more_epochs(asked, folder), asked.strategies[0]
+    epochs, name = _more_epochs(requested, folder), requested.strategies[0]
     if epochs is None:
         return
     (folder / "metrics.json").unlink(missing_ok=True)  # it is not finished any more

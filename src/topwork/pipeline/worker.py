@@ -61,7 +61,7 @@ def run_worker(file: Path) -> None:
 def _train_job(payload: dict[str, Any]) -> None:
     folder, job = Path(payload["folder"]), TrainingJob(payload["repeat"], payload["strategy"])
     info = read_run_info(folder)
-    config = validate(Config, {**info.details["asked"], "compute": payload["compute"]})
+    config = validate(Config, {**info.details["config"], "compute": payload["compute"]})
     progress, silent = PlainProgress(payload["quiet"]), make_progress(quiet=True)
     progress.log_file.attach(folder / "train.log")
     notifier = Notifier(make_callbacks(info.details.get("log_to", ()), ()), progress.log, folder)

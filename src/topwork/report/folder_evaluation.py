@@ -45,7 +45,7 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
         DataError: The folder has no ``run.json``, or one of a newer format.
     """
     info = artifacts.read_run_info(folder)
-    asked = info.details.get("asked") or {}
+    requested = info.details.get("config") or {}
     if info.kind == "run":
         runs = {info.strategies[0]: [folder]} if info.strategies else {}
     else:
@@ -62,9 +62,9 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     complete: dict[str, list[Predictions]] = {
         name: [_require(found[r]) for r in rounds] for name, found in all_predictions.items()
     }
-    seed = derive_seed(int(asked.get("seed", 0)), "verdict")
+    seed = derive_seed(int(requested.get("seed", 0)), "verdict")
     costs = {name: _costs(paths[0]) for name, paths in runs.items() if name in complete}
-    if asked.get("folds"):
+    if requested.get("folds"):
         return _of_folds(complete, costs, seed)
     first = {name: found[0] for name, found in complete.items()}
     same = {p.ids for p in first.values()}

@@ -42,7 +42,7 @@ def _data(data: ReportData) -> list[str]:
     license = f"; license {d.license}" if d.license else ""
     aside = f" {len(d.set_aside):,} images could not be used and were excluded." if d.set_aside else ""
     first = f"The data set {d.name} has {d.images:,} images of {len(d.classes)} classes{license}.{aside}"
-    folds = data.asked.get("folds")
+    folds = data.requested.get("folds")
     note = f", {d.split_note.rstrip('.')}" if d.split_note else ""
     digest = f"; SHA-256 of the list of images and splits: {data.split_hash}" if data.split_hash else ""
     splits = ", ".join(f"{d.total(split):,} for {use}" for split, use in _SPLITS)
@@ -69,13 +69,13 @@ def _training(data: ReportData) -> list[str]:
         cite = " (Wightman 2019)" if data.environment.get("timm") else ""
         verb = "uses" if len(names) == 1 else "use"
         lines.append(f"{join_names(names)} {verb} the network {b.get('model')}{f' ({known})' if known else ''}{cite}.")
-    tune = data.asked.get("trials")
+    tune = data.requested.get("trials")
     tried = f" {tune} settings of each strategy were tried." if tune else ""
     lines.append(
         "Epochs and all hyperparameters were chosen on the validation set; the test set was predicted once, at the "
         f"end.{tried}"
     )
-    seed, seeds = data.asked.get("seed", 0), int(data.asked.get("n_seeds") or 1)
+    seed, seeds = data.requested.get("seed", 0), int(data.requested.get("n_seeds") or 1)
     many = (
         f"Each strategy was trained with {seeds} seeds, starting with {seed}." if seeds > 1 else f"The seed is {seed}."
     )

@@ -133,7 +133,7 @@ class ReportData:
     """The content of a report, before it is rendered.
 
     Attributes:
-        asked: What the command asked for; keys as in ``config.toml``, and ``n_seeds``, ``folds``, ``trials``.
+        requested: The configuration of the command; keys as in ``config.toml``, and ``n_seeds``, ``folds``, ``trials``.
         split_hash: SHA-256 of ``split.csv``, or empty.
         predictions: On the test set by strategy: of the first seed, or of all folds together.
         curves: Learning curves.
@@ -155,7 +155,7 @@ class ReportData:
     verdict: Verdict | None = None
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     curves: tuple[Curve, ...] = ()
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    requested: Mapping[str, Any] = field(default_factory=dict)
     split_hash: str = ""
     thumbnails: Mapping[str, str] = field(default_factory=dict)
 
@@ -203,7 +203,7 @@ def read_report_data(folder: Path) -> ReportData:
         verdict=evaluation.verdict,
         predictions=evaluation.predictions,
         curves=evaluation.curves,
-        asked=details.get("asked") or {},
+        requested=details.get("config") or {},
         split_hash=storage.sha256_file(folder / "split.csv") if (folder / "split.csv").is_file() else "",
         thumbnails=_thumbnails(folder, info.strategies, [d.id for d in disagreements(evaluation.predictions)]),
     )
