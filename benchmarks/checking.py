@@ -18,7 +18,7 @@ from PIL import Image
 from topwork.data.fingerprints import fingerprint, near_pairs
 from topwork.data.images import load_image
 from topwork.data.manifest import build_manifest
-from topwork.data.sources import Reading, list_images
+from topwork.data.sources import SourceOptions, list_images
 
 
 def made_up(number: int, size: tuple[int, int] = (500, 375)) -> Image.Image:
@@ -74,8 +74,8 @@ def looks(number: int) -> None:
 
 def recall(data: str, every: int = 10) -> None:
     """Plant copies of every tenth image, as if in another part, and look for them and for pairs that nobody planted."""
-    listing = list_images("auto", data, Reading())
-    pictures = [load_image(image.path) for image in listing.images]
+    listing = list_images("auto", data, SourceOptions())
+    pictures = [load_image(image.ref) for image in listing.images]
     codes = [fingerprint(picture) for picture in pictures]
     planted: list[tuple[str, int]] = []
     for i in range(0, len(pictures), every):

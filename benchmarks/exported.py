@@ -21,7 +21,7 @@ import topwork
 from topwork.core.config import DataConfig
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import listing_of
-from topwork.data.transforms import eval_pixels
+from topwork.data.transforms import eval_transform
 from topwork.features.extract import BATCH
 from topwork.inference.export import FORMATS, get_format
 from topwork.inference.export.exporter import export
@@ -50,10 +50,10 @@ def main() -> None:
             pictures = []
             for image in images[start : start + BATCH]:
                 with contextlib.suppress(UnreadableImage):
-                    pictures.append(load_image(image.path, model.input_spec.resize_size))
+                    pictures.append(load_image(image.ref, model.input_spec.resize_size))
                     labels.append(image.label)
             expected.append(
-                model.predict_batch(torch.stack([eval_pixels(p, model.input_spec) for p in pictures])).probabilities
+                model.predict_batch(torch.stack([eval_transform(p, model.input_spec) for p in pictures])).probabilities
             )
             for name, run in ways.items():
                 begun = time.perf_counter()

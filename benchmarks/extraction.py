@@ -93,6 +93,7 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
     from topwork.compute import devices
     from topwork.core.artifacts import ImageRow, Manifest, Splits
     from topwork.core.config import ComputeConfig
+    from topwork.core.image_ref import ImageRef
     from topwork.core.progress import PlainProgress
     from topwork.core.signals import Signals
     from topwork.features import FeatureStore
@@ -101,7 +102,10 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
     rows = tuple(ImageRow(str(f), "a", sha256=hashlib.sha256(str(f).encode()).hexdigest()) for f in files)
     ids = {"train": tuple(row.id for row in rows), "val": (), "test": ()}
     splits = Splits(("a",), ids, {part: np.zeros(len(i), dtype=np.int64) for part, i in ids.items()}, "")
-    manifest, quiet = Manifest(Path("/"), rows, "bench"), PlainProgress(quiet=True)
+    manifest, quiet = (
+        Manifest(Path("/"), rows, "bench", {str(f): ImageRef("", str(f)) for f in files}),
+        PlainProgress(quiet=True),
+    )
     return FeatureStore(create(model, None), manifest, splits, compute, cache, quiet, Signals())
 
 

@@ -16,8 +16,9 @@ from typing import TypeVar
 
 from PIL import Image
 
+from topwork.core.image_ref import ImageRef
 from topwork.data import locations
-from topwork.data.sources import Reading, list_images
+from topwork.data.sources import SourceOptions, list_images
 from topwork.data.tar_index import index_path, open_index
 
 EACH = 10_000  # samples a shard
@@ -40,10 +41,10 @@ def timed(what: str, call: Callable[[], T], count: int) -> T:
     return found
 
 
-def read_all(paths: list[str]) -> None:
+def read_all(refs: list[ImageRef]) -> None:
     """Read images and forget them."""
-    for path in paths:
-        locations.read(path, 1 << 20)
+    for ref in refs:
+        locations.read_bytes(ref, 1 << 20)
 
 
 def write_shards(folder: Path, images: int, picture: bytes) -> None:
@@ -71,21 +72,23 @@ def main(images: int = 1_000_000) -> None:
         paths = sorted(shards.glob("*.tar"))
 
         def index() -> int:
-            return sum(open_index(str(path), locations.stamp_of(str(path))).facts["members"] for path in paths)
+            return sum(len(open_index(str(path), locations.file_stamp(str(path)))) for path in paths)
 
         members = timed("headers read, index written", index, images)
-        stored = sum(index_path(str(path), locations.stamp_of(str(path))).stat().st_size for path in paths)
+        stored = sum(index_path(str(path), locations.file_stamp(str(path))).stat().st_size for path in paths)
         print(f"  {members:,} members in {len(paths)} shards; index {stored / images:.0f} bytes per image")
         timed("index opened again", index, images)
-        found = timed("listing", lambda: list_images("auto", str(shards), Reading()), images)
+        found = timed("listing", lambda: list_images("auto", str(shards), SourceOptions()), images)
         chosen = random.Random(0).choices(found.images, k=FILES)
-        some, row = [str(one.path) for one in chosen], [str(one.path) for one in found.images[:FILES]]
+        some, row = [one.ref for one in chosen], [one.ref for one in found.images[:FILES]]
         timed(f"{FILES:,} read at random", lambda: read_all(some), FILES)
         timed(f"{FILES:,} read in order", lambda: read_all(row), FILES)
         for number in range(FILES):
             (files / f"{number:08d}.jpg").write_bytes(buffer.getvalue())
-        listed = timed(f"{FILES:,} files listed", lambda: list_images("folder", str(files.parent), Reading()), FILES)
-        timed("and read", lambda: read_all([str(one.path) for one in listed.images]), FILES)
+        listed = timed(
+            f"{FILES:,} files listed", lambda: list_images("folder", str(files.parent), SourceOptions()), FILES
+        )
+        timed("and read", lambda: read_all([one.ref for one in listed.images]), FILES)
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 

@@ -17,7 +17,7 @@ from topwork.backbones.packaged import PACKAGED
 from topwork.backbones.weights import read
 from topwork.core.errors import UnknownName, UsageError, WeightsError
 from topwork.data.images import load_image
-from topwork.data.transforms import eval_pixels, normalise
+from topwork.data.transforms import eval_transform, normalise
 
 LITE0 = "tf_efficientnet_lite0"
 
@@ -40,7 +40,7 @@ def test_the_port_of_the_packaged_weights_sees_what_is_there(picture: str, among
     image = load_image(_sample(picture))  # its centre, as these weights were tested; topwork itself cuts nothing off
     edge = (image.width - image.height) // 2
     square = image.crop((edge, 0, edge + image.height, image.height))
-    x = normalise(eval_pixels(square, spec)[None], spec, torch.device("cpu"))
+    x = normalise(eval_transform(square, spec)[None], spec, torch.device("cpu"))
     with torch.inference_mode():
         top = network.eval()(x).softmax(1)[0]
     assert int(top.argmax()) in among
@@ -132,7 +132,7 @@ def test_models_come_with_the_licence_of_their_weights() -> None:
 def test_grey_images_are_fed_as_rgb(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.new("L", (40, 30), 200).save(path)
-    pixels = eval_pixels(load_image(path), backbones.create(LITE0, None, img_size=32).spec)
+    pixels = eval_transform(load_image(path), backbones.create(LITE0, None, img_size=32).spec)
     assert pixels.shape == (3, 32, 32)
     assert pixels.unique().tolist() == [200]
 

@@ -135,7 +135,7 @@ def test_bad_images_and_hidden_folders_are_named(photos: Path, tmp_path: Path) -
     (data / ".ipynb_checkpoints" / "x.png").write_bytes((data / "class0" / "000.png").read_bytes())
     done = topwork("train", data, "--strategy", "svm", *TINY, "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
-    assert "set aside: class0/broken.jpg" in done.stderr
+    assert "excluded: class0/broken.jpg" in done.stderr
     assert ".ipynb_checkpoints" in done.stderr
     assert json.loads(done.stdout)["metrics"]["test"]["images"] > 0
 

@@ -14,6 +14,7 @@ import pytest
 
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import TopworkError
+from topwork.core.image_ref import ImageRef
 from topwork.data import decoder_pool
 from topwork.data.decoder import INSPECT, NETWORK_INPUT, DecoderLimits, Request
 from topwork.data.decoder_pool import DecoderFailed, DecoderPool, in_order, inspect_files
@@ -60,7 +61,7 @@ def test_a_decoder_that_hangs_or_dies_is_named_and_nothing_else_is_lost(class_fo
         for name in names:
             (class_folders / label / f"{name}.jpg").write_bytes(name.upper().encode() * 10)
     manifest = build_manifest("folder", str(class_folders), tmp_path / "b", workers=2)
-    assert {row.id: row.reason for row in manifest.set_aside if "print" not in row.id} == {
+    assert {row.id: row.reason for row in manifest.excluded if "print" not in row.id} == {
         "ant/spin.jpg": "took longer than 1 s to decode",
         "ant/wait.jpg": "was not read within 20 s",
         "ant/die.jpg": "its decoder died (SIGSEGV)",
@@ -72,8 +73,8 @@ def test_a_decoder_that_hangs_or_dies_is_named_and_nothing_else_is_lost(class_fo
 
 def test_every_number_of_processes_gives_the_results_of_this_process(tmp_path: Path, draw: Callable[..., Path]) -> None:
     files = [draw(tmp_path / f"{number}.png", number) for number in range(60)]
-    requests = [Request(INSPECT, str(file)) for file in files]
-    here = [inspect_file(str(file)) for file in files]
+    requests = [Request(INSPECT, ImageRef.parse(file)) for file in files]
+    here = [inspect_file(ImageRef.parse(file)) for file in files]
     for workers in (1, 3):
         assert [(found.content, found.inspection) for found in inspect_files(requests, workers)] == here
 

@@ -77,7 +77,7 @@ def test_near_pairs_are_those_of_brute_force() -> None:
     from topwork.data import fingerprints as module
 
     vectors = module._vectors(codes)
-    alike = np.max([vectors @ other.T for other in module._turned(vectors)], axis=0)
+    alike = np.max([vectors @ other.T for other in module._orientations(vectors)], axis=0)
     least = module.threshold(vectors)
     i, j = np.nonzero(np.triu(alike >= least, 1))
     assert near_pairs(codes).tolist() == np.stack([i, j], axis=1).tolist()
@@ -113,7 +113,7 @@ def test_no_split_that_is_made_here_leaks(leaky: Path, tmp_path: Path) -> None:
     for splits in [*(make_split(manifest, seed) for seed in range(5)), *make_folds(manifest, 0, 5)]:
         splits = [{owner[image] for image in splits.ids[split]} for split in SPLITS]
         assert sum(map(len, splits)) == len(set.union(*splits)) == 60
-    exact = build_manifest("folder", str(leaky), tmp_path, near=False)
+    exact = build_manifest("folder", str(leaky), tmp_path, near_duplicates=False)
     sets = {row.duplicates for row in exact.rows if row.duplicates}
     assert len(sets) == 20  # PNG and BMP of equal pixels
     splits = make_split(exact, 0)

@@ -18,10 +18,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from topwork.core.image_ref import ImageRef
 from topwork.data import images
-from topwork.data.images import UnreadableImage, inspect_image, load_image
+from topwork.data.images import ImageFacts, UnreadableImage, decode, load_image, read_image_bytes
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+def inspect_image(path: Path) -> ImageFacts:
+    ref = ImageRef.parse(path)
+    return decode(read_image_bytes(ref), ref.suffix, str(ref), box=ref.box)[1]
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -84,7 +90,7 @@ def test_every_exif_orientation_comes_out_upright(tmp_path: Path, orientation: i
     assert np.abs(shown.astype(int) - upright).max() <= 8
     facts = inspect_image(path)
     assert (facts.width, facts.height) == stored.size
-    assert facts.converted == (() if orientation == 1 else ("EXIF orientation applied",))
+    assert facts.conversions == (() if orientation == 1 else ("EXIF orientation applied",))
 
 
 def test_broken_exif_loses_no_image_even_where_warnings_are_errors(tmp_path: Path) -> None:
@@ -92,7 +98,7 @@ def test_broken_exif_loses_no_image_even_where_warnings_are_errors(tmp_path: Pat
     path.write_bytes(encoded(photo(), "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7fgarbage"))
 
     # In a process of its own, since pytest undoes the filters that importing a module installs.
-    script = "import sys; from topwork.data.images import *; print(inspect_image(Path(sys.argv[1])).width)"
+    script = "import sys; from topwork.data.images import load_image; print(load_image(sys.argv[1]).width)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, str(path)], capture_output=True, text=True, check=False
     )
@@ -109,7 +115,7 @@ def test_a_16_bit_ramp_keeps_256_levels(tmp_path: Path, suffix: str) -> None:
 
     assert sorted(np.unique(shown)) == list(range(256))
     assert (np.diff(shown[..., 0].ravel().astype(int)) >= 0).all()
-    assert inspect_image(path).converted == ("16-bit scaled to 8",)
+    assert inspect_image(path).conversions == ("16-bit scaled to 8",)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +127,7 @@ def test_wide_greys_are_scaled_by_their_range(tmp_path: Path, values: np.ndarray
     Image.fromarray(values.reshape(16, 16)).save(path)
 
     assert sorted(np.unique(pixels(path))) == list(range(256))
-    assert inspect_image(path).converted == (f"{mode} scaled by range to 8-bit",)
+    assert inspect_image(path).conversions == (f"{mode} scaled by range to 8-bit",)
 
 
 def test_values_that_are_no_number_become_black_and_the_rest_stays(tmp_path: Path) -> None:
@@ -147,7 +153,7 @@ def test_cmyk_keeps_its_colours(tmp_path: Path, suffix: str) -> None:
     Image.new("RGB", (32, 32), (250, 240, 10)).convert("CMYK").save(path)
 
     assert np.abs(pixels(path).astype(int) - (250, 240, 10)).max() <= 6
-    assert inspect_image(path).converted == ("CMYK to RGB",)
+    assert inspect_image(path).conversions == ("CMYK to RGB",)
 
 
 def transparent(mode: str) -> Image.Image:
@@ -174,7 +180,7 @@ def test_transparency_shows_white_and_never_the_hidden_colour(tmp_path: Path, mo
 
     assert tuple(shown[0, 0]) == left
     assert tuple(shown[0, 15]) == WHITE
-    assert inspect_image(path).converted == ("alpha composited on white",)
+    assert inspect_image(path).conversions == ("alpha composited on white",)
 
 
 def test_a_half_transparent_pixel_is_blended(tmp_path: Path) -> None:
@@ -190,7 +196,7 @@ def test_plain_images_of_any_mode_need_no_word(tmp_path: Path, mode: str) -> Non
 
     assert tuple(pixels(path)[0, 0]) == WHITE
     facts = inspect_image(path)
-    assert (facts.width, facts.height, facts.converted, facts.kind) == (5, 4, (), "PNG")
+    assert (facts.width, facts.height, facts.conversions, facts.format) == (5, 4, (), "PNG")
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -201,14 +207,14 @@ def test_the_first_frame_counts(tmp_path: Path, kind: str) -> None:
     path.write_bytes(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **lossless))
 
     assert tuple(pixels(path)[0, 0]) == RED
-    word = "first of several pictures" if kind == "TIFF" else "first frame of an animation"
-    assert inspect_image(path).converted == (word,)
+    word = "first of several images" if kind == "TIFF" else "first frame of an animation"
+    assert inspect_image(path).conversions == (word,)
 
 
 def test_a_file_named_as_another_format_is_used_and_said(tmp_path: Path) -> None:
     path = tmp_path / "x.JPG"
     path.write_bytes(encoded(photo(), "PNG"))
-    assert inspect_image(path).converted == ("file is PNG, named .jpg",)
+    assert inspect_image(path).conversions == ("file is PNG, named .jpg",)
     assert np.array_equal(pixels(path), np.asarray(photo()))
 
 
@@ -220,7 +226,7 @@ def test_every_allowed_format_is_read_under_one_of_its_suffixes(tmp_path: Path, 
     path.write_bytes(encoded(photo(), kind, **two))
     assert suffix in images.SUFFIXES
     assert pixels(path).shape == (48, 64, 3)
-    assert inspect_image(path).converted == (("first of several pictures",) if two else ())
+    assert inspect_image(path).conversions == (("first of several images",) if two else ())
 
 
 PHOTO_JPEG = encoded(photo(), "JPEG")
@@ -228,8 +234,8 @@ PHOTO_PNG = encoded(photo(), "PNG")
 
 BAD_BYTES = {
     "empty": (b"", "empty file"),
-    "html": (b"<!DOCTYPE html><html><body>404</body></html>", "not an image in a format"),
-    "noise": (bytes(range(256)) * 8, "not an image in a format"),
+    "html": (b"<!DOCTYPE html><html><body>404</body></html>", "not an image in a supported format"),
+    "noise": (bytes(range(256)) * 8, "not an image in a supported format"),
     "half a jpeg": (PHOTO_JPEG[: len(PHOTO_JPEG) // 2], "truncated"),
     "jpeg without its last two bytes": (PHOTO_JPEG[:-2], "truncated"),
     "half a png": (PHOTO_PNG[: len(PHOTO_PNG) // 2], "truncated"),
@@ -238,8 +244,8 @@ BAD_BYTES = {
     "half a webp": (encoded(photo(), "WEBP")[:100], ""),
     "half a bmp": (encoded(photo(), "BMP")[:1000], "truncated"),
     "half a tiff": (encoded(photo(), "TIFF")[:1000], ""),
-    "a format that is not allowed": (encoded(photo(), "ICO"), "not an image in a format"),
-    "postscript": (encoded(photo(), "EPS"), "not an image in a format"),
+    "a format that is not allowed": (encoded(photo(), "ICO"), "not an image in a supported format"),
+    "postscript": (encoded(photo(), "EPS"), "not an image in a supported format"),
     "bomb by declared size": (png_header(20_000, 20_000), "million pixels"),
     "beyond what Pillow only warns of": (png_header(10_000, 9_000), "million pixels"),
     "no width": (png_header(0, 5), ""),
@@ -308,7 +314,7 @@ def test_pipes_sockets_and_devices_do_not_block(tmp_path: Path, monkeypatch: pyt
 def test_links_to_nothing_and_to_themselves_are_refused(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "never.jpg")
     (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
-    with pytest.raises(UnreadableImage, match="link to nothing"):
+    with pytest.raises(UnreadableImage, match="broken link"):
         load_image(tmp_path / "gone.jpg")
     with pytest.raises(UnreadableImage):
         load_image(tmp_path / "self.jpg")
@@ -360,7 +366,7 @@ def test_threads_see_the_same_pixels(tmp_path: Path) -> None:
 def test_bytes_in_memory_give_the_same_pixels(tmp_path: Path) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(PHOTO_JPEG)
-    assert np.array_equal(np.asarray(images.decode_image(PHOTO_JPEG)), pixels(path))
+    assert np.array_equal(np.asarray(images.decode(PHOTO_JPEG)[0]), pixels(path))
 
 
 def detailed(size: tuple[int, int]) -> Image.Image:

@@ -13,8 +13,7 @@ import pytest
 
 from topwork.core.artifacts import read_manifest_rows
 from topwork.core.errors import DataError, UsageError
-from topwork.data import decoder_pool, inspection_cache, locations
-from topwork.data import manifest as module
+from topwork.data import decoder_pool, inspect_dataset, inspection_cache, locations
 from topwork.data.decoder_pool import InspectedFile
 from topwork.data.manifest import build_manifest
 
@@ -30,14 +29,14 @@ def cache(tmp_path: Path) -> Path:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each image that is decoded."""
     count: list[int] = []
-    inspect_files = module.inspect_files
+    inspect_files = inspect_dataset.inspect_files
 
     def counted(*args: Any) -> Iterator[InspectedFile]:
         for result in inspect_files(*args):
             count.extend([1] if result.inspection else [])
             yield result
 
-    monkeypatch.setattr(module, "inspect_files", counted)
+    monkeypatch.setattr(inspect_dataset, "inspect_files", counted)
     return count
 
 
@@ -63,10 +62,10 @@ def test_bad_images_are_set_aside_and_converted_ones_are_said(class_folders: Pat
 
     manifest = build_manifest("folder", str(class_folders), cache)
 
-    reasons = {row.id: row.reason for row in manifest.set_aside}
+    reasons = {row.id: row.reason for row in manifest.excluded}
     assert set(reasons) == {"ant/bad.jpg", "ant/empty.jpg", "ant/gone.jpg"}
     assert reasons["ant/empty.jpg"] == "empty file"
-    assert reasons["ant/gone.jpg"] == "link to nothing"
+    assert reasons["ant/gone.jpg"] == "broken link"
     assert {row.id: row.reason for row in manifest.used}["bee/named.jpg"] == "file is PNG, named .jpg"
     assert [row for row in manifest.used if row in clean.used] == list(clean.used)
 
@@ -102,7 +101,7 @@ def test_changed_files_are_looked_at_again(
 
     assert second.rows[0].sha256 != first.rows[0].sha256
     assert second.rows[1:] == first.rows[1:]
-    assert second.rows[0].status == "set aside"
+    assert second.rows[0].status == "excluded"
 
 
 def test_another_policy_or_pillow_looks_again(
@@ -117,12 +116,12 @@ def test_another_policy_or_pillow_looks_again(
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b'{"key": 1}', b"\xff\xfe\x00", b'{"verdicts": 3}', b'{"key":[1,1]}' * 2]
+    "content", [b"", b"{", b"[]", b"null", b'{"key": 1}', b"\xff\xfe\x00", b'{"inspections": 3}', b'{"key":[1,1]}' * 2]
 )
 def test_a_damaged_cache_is_made_anew(
     class_folders: Path, cache: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "is_settled", lambda _: True)  # else the second look may find files that have aged
+    monkeypatch.setattr(inspect_dataset, "is_settled", lambda _: True)  # else files may have aged by then
     first = build_manifest("folder", str(class_folders), cache)
     (file,) = cache.iterdir()
     good = file.read_bytes()
@@ -159,16 +158,16 @@ def test_an_interrupted_look_keeps_what_was_seen(class_folders: Path, cache: Pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_manifest("folder", str(class_folders), cache, workers=1, progress=interrupt)
+        build_manifest("folder", str(class_folders), cache, workers=1, on_progress=interrupt)
     decoded.clear()
     build_manifest("folder", str(class_folders), cache)
     assert len(decoded) == 6
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("topwork-look")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("topwork-decoder")]
 
 
 def test_the_number_of_threads_changes_nothing_and_progress_ends_whole(class_folders: Path, cache: Path) -> None:
     seen: list[tuple[int, int]] = []
-    one = build_manifest("folder", str(class_folders), cache / "a", workers=1, progress=lambda *at: seen.append(at))
+    one = build_manifest("folder", str(class_folders), cache / "a", workers=1, on_progress=lambda *at: seen.append(at))
     assert seen == [(number, 10) for number in range(1, 11)]
     assert build_manifest("folder", str(class_folders), cache / "b", workers=7) == one
 
@@ -178,7 +177,7 @@ def test_the_number_of_threads_changes_nothing_and_progress_ends_whole(class_fol
 def test_a_pipe_among_the_images_blocks_nothing(class_folders: Path, cache: Path) -> None:
     os.mkfifo(class_folders / "ant" / "pipe.jpg")
     manifest = build_manifest("folder", str(class_folders), cache)
-    assert [(row.id, row.reason) for row in manifest.set_aside] == [("ant/pipe.jpg", "not a regular file")]
+    assert [(row.id, row.reason) for row in manifest.excluded] == [("ant/pipe.jpg", "not a regular file")]
 
 
 def test_the_written_manifest_reads_back(class_folders: Path, cache: Path, tmp_path: Path) -> None:

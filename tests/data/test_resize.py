@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from topwork.core.artifacts import InputSpec
-from topwork.data.resize import network_view
+from topwork.data.resize import resize_for_network
 
 sides = st.one_of(st.integers(1, 700), st.sampled_from([32, 48, 63, 64, 65, 128, 191, 192, 256, 375, 384, 500]))
 
@@ -33,4 +33,4 @@ def test_only_what_is_kept_is_computed_and_every_pixel_is_that_of_the_whole(
 ) -> None:
     image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
     spec = InputSpec(square[1], square[0], interpolation, (0, 0, 0), (1, 1, 1))
-    np.testing.assert_array_equal(network_view(image, spec), whole_then_centre(image, spec))
+    np.testing.assert_array_equal(resize_for_network(image, spec), whole_then_centre(image, spec))

@@ -109,7 +109,7 @@ def test_group_splits_get_their_shares(manifest_of: Make) -> None:
         for number in range(2):
             counts = np.array([(splits.labels[split] == number).sum() for split in SPLITS])
             assert np.abs(counts / counts.sum() - (0.6375, 0.1125, 0.25)).max() < 0.03
-        assert "90 groups kept whole" in splits.note
+        assert "90 groups kept together" in splits.note
     assert len({make_split(manifest, seed).ids["test"] for seed in range(5)}) == 5
 
 
@@ -148,4 +148,4 @@ def test_given_parts_are_not_used_by_folds_which_is_said(manifest_of: Make) -> N
     assert sorted(image for splits in folds for image in splits.ids["test"]) == sorted(
         r.id for r in manifest_of(rows).rows
     )
-    assert folds[1].note.startswith("fold 2 of 3, stratified, seed 0; the given parts are not used: ")
+    assert folds[1].note.startswith("fold 2 of 3, stratified, seed 0; the given split is not used: ")

@@ -69,7 +69,7 @@ def test_names_and_unusable_images_change_nothing(manifest: Manifest, seed: int)
     other = replace(manifest, rows=tuple(sorted(renamed, key=lambda row: row.id)))
     assert contents(make_split(other, seed), other) == plain
 
-    bad = [ImageRow(f"{label}/bad{i}.png", label, "set aside", "empty file") for i in range(9) for label in "abz"]
+    bad = [ImageRow(f"{label}/bad{i}.png", label, "excluded", "empty file") for i in range(9) for label in "abz"]
     dirty = replace(manifest, rows=tuple(sorted([*manifest.rows, *bad], key=lambda row: row.id)))
     assert equal(make_split(dirty, seed), make_split(manifest, seed))
 
@@ -131,7 +131,7 @@ def test_a_leak_between_given_parts_is_said_and_kept(manifest_of: Make) -> None:
     rows = [(label, f"{split}{label}{i}", split) for split in SPLITS for label in "ab" for i in range(4)]
     splits = make_split(manifest_of([*rows, ("b", "traina0", "test")]), 0)
     assert len(splits.ids["test"]) == 9
-    assert "2 images stand in more than one of the given parts" in splits.note
+    assert "2 images are in more than one of the given splits" in splits.note
 
 
 def test_one_content_under_two_labels_stays_in_one_part_and_is_said(manifest_of: Make) -> None:
@@ -155,7 +155,7 @@ def test_small_classes_are_named_with_their_count(manifest_of: Make) -> None:
 
 def test_a_class_without_training_images_is_named(manifest_of: Make) -> None:
     rows = [(label, f"{split}{label}{i}", split) for split in SPLITS for label in "ab" for i in range(4)]
-    with pytest.raises(DataError, match="training image of 'new', though there are some in test"):
+    with pytest.raises(DataError, match="training image of 'new', but some in test"):
         make_split(manifest_of([*rows, ("new", "new", "test")]), 0)
 
 

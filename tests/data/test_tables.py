@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from topwork.core.errors import DataError, UsageError
-from topwork.data.images import UnreadableImage, inspect_image, load_image
+from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
-from topwork.data.sources import Reading, find_source, list_images
+from topwork.data.sources import SourceOptions, find_source, list_images
 
 Draw = Callable[..., Path]
 
@@ -39,7 +39,7 @@ def write(path: Path, rows: list[tuple[str, ...]], head: tuple[str, ...] = HEAD)
 def test_a_table_is_read(tmp_path: Path, suffix: str) -> None:
     table = write(tmp_path / f"set.{suffix}", ROWS)
     assert find_source("auto", str(table)).name == "table"
-    listing = list_images("auto", str(table), Reading())
+    listing = list_images("auto", str(table), SourceOptions())
     assert (listing.name, listing.root) == ("set", tmp_path)
     found = [(i.id, i.label, i.split, i.group, i.weight) for i in listing.images]
     assert found == [
@@ -62,7 +62,7 @@ def test_a_table_is_read(tmp_path: Path, suffix: str) -> None:
 )
 def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
     (tmp_path / "t.csv").write_text(text)
-    listing = list_images("table", str(tmp_path / "t.csv"), Reading())
+    listing = list_images("table", str(tmp_path / "t.csv"), SourceOptions())
     assert [(i.id, i.label) for i in listing.images] == [("a.png", "x"), ("b.png", "y")]
 
 
@@ -78,13 +78,13 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("path,label,split\na.png,x,future\n", "'future'; allowed are train, val and test"),
         ("path,label,weight\na.png,x,-1\n", "weight is -1"),
         ("path,label,weight\na.png,x,much\n", "could not convert"),
-        ("path,label\nhttp://a/b.png,x\n", "is an address"),
+        ("path,label\nhttp://a/b.png,x\n", "is a URL"),
     ],
 )
 def test_what_does_not_fit_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DataError, match=says):
-        list_images("table", str(tmp_path / "t.csv"), Reading())
+        list_images("table", str(tmp_path / "t.csv"), SourceOptions())
 
 
 def test_images_of_a_table_may_lie_anywhere(tmp_path: Path, draw: Draw) -> None:
@@ -101,15 +101,17 @@ def test_a_box_is_the_image_everywhere(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "x.png")
     rows = [("x.png", "a", "10,5,20,30"), ("x.png#xywh=0,0,8,9", "b", "")]
     write(tmp_path / "t.tsv", rows, ("path", "label", "bbox"))
-    manifest = build_manifest("auto", str(tmp_path / "t.tsv"), tmp_path / "cache", reading=Reading(crop_to_box=True))
+    manifest = build_manifest(
+        "auto", str(tmp_path / "t.tsv"), tmp_path / "cache", options=SourceOptions(crop_to_box=True)
+    )
     first, second = sorted(manifest.rows, key=lambda row: row.label)
     assert first.id == "x.png#xywh=10,5,20,30"
     assert (first.width, first.height, second.width, second.height) == (20, 30, 8, 9)
-    assert np.array_equal(np.asarray(load_image(manifest.root / first.id)), pixels[5:35, 10:30])
+    assert np.array_equal(np.asarray(load_image(manifest.refs[first.id])), pixels[5:35, 10:30])
     assert first.sha256 != second.sha256
-    with pytest.raises(UnreadableImage, match="holds nothing"):
+    with pytest.raises(UnreadableImage, match="contains nothing"):
         load_image(tmp_path / "x.png#xywh=60,0,5,5")
-    assert inspect_image(tmp_path / "x.png#xywh=50,30,500,500").width == 10
+    assert load_image(tmp_path / "x.png#xywh=50,30,500,500").width == 10
 
 
 def test_a_box_of_a_large_jpeg_is_decoded_smaller_and_right(tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_groups_by_column_folder_and_pattern(tmp_path: Path, draw: Draw) -> None
         draw(tmp_path / "d" / name, hash(name) % 1000)
 
     def groups(pattern: str) -> list[str]:
-        listing = list_images("folder", str(tmp_path / "d"), Reading(group_by=pattern))
+        listing = list_images("folder", str(tmp_path / "d"), SourceOptions(group_by=pattern))
         return [image.group for image in sorted(listing.images, key=lambda image: image.id)]
 
     assert groups(r"(p\d)") == ["p1", "p2", "p1", ""]
@@ -137,34 +139,34 @@ def test_groups_by_column_folder_and_pattern(tmp_path: Path, draw: Draw) -> None
     assert groups("folder") == ["ant/p1", "ant", "bee/p1", "bee"]
     with pytest.raises(UsageError, match="matches none of the paths, of which the first is"):
         groups("patient")
-    with pytest.raises(UsageError, match="no regular expression"):
+    with pytest.raises(UsageError, match="not a regular expression"):
         groups("(")
     write(tmp_path / "t.csv", [("a.png", "x", "s1"), ("b.png", "y", "s2")], ("path", "label", "Site"))
-    listing = list_images("auto", str(tmp_path / "t.csv"), Reading(group_by="site"))
+    listing = list_images("auto", str(tmp_path / "t.csv"), SourceOptions(group_by="site"))
     assert [image.group for image in listing.images] == ["s1", "s2"]
 
 
 def test_nested_folders_may_be_classes(tmp_path: Path, draw: Draw) -> None:
     for number, name in enumerate(("dog/terrier/1.png", "dog/poodle/1.png", "cat/1.png")):
         draw(tmp_path / "d" / name, number)
-    plain = list_images("auto", str(tmp_path / "d"), Reading())
-    nested = list_images("auto", str(tmp_path / "d"), Reading(labels_from_path=True))
+    plain = list_images("auto", str(tmp_path / "d"), SourceOptions())
+    nested = list_images("auto", str(tmp_path / "d"), SourceOptions(labels_from_path=True))
     assert sorted(image.label for image in plain.images) == ["cat", "dog", "dog"]
     assert sorted(image.label for image in nested.images) == ["cat", "dog/poodle", "dog/terrier"]
     assert "class folder without images" not in nested.ignored.values()
-    with pytest.raises(UsageError, match=r"--crop-to-box is not for .* it is for: stanford-cars, table"):
-        list_images("auto", str(tmp_path / "d"), Reading(crop_to_box=True))
+    with pytest.raises(UsageError, match=r"--crop-to-box is not supported for .* only for: stanford-cars, table"):
+        list_images("auto", str(tmp_path / "d"), SourceOptions(crop_to_box=True))
 
 
 def test_parts_may_be_made_anew_and_images_left_out(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", ROWS)
-    assert {image.split for image in list_images("auto", str(table), Reading(splits="new")).images} == {""}
+    assert {image.split for image in list_images("auto", str(table), SourceOptions(splits="new")).images} == {""}
     (tmp_path / "out.csv").write_text("image,reason\npics/1.png,twin of pics/2.png\npics/9.png,gone\n")
-    listing = list_images("auto", str(table), Reading(exclude=str(tmp_path / "out.csv")))
+    listing = list_images("auto", str(table), SourceOptions(exclude=str(tmp_path / "out.csv")))
     assert len(listing.images) == 3
-    assert listing.ignored == {"pics/1.png": "left out"}
+    assert listing.ignored == {"pics/1.png": "excluded"}
     with pytest.raises(UsageError, match=r"none.csv cannot be read"):
-        list_images("auto", str(table), Reading(exclude=str(tmp_path / "none.csv")))
+        list_images("auto", str(table), SourceOptions(exclude=str(tmp_path / "none.csv")))
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library's own

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from topwork.core.artifacts import InputSpec
-from topwork.data.transforms import in_a_batch, normalise
+from topwork.data.transforms import collate_channels_last, normalise
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def test_each_channel_has_its_own_statistics(layout: torch.memory_format, given:
 
 def test_a_batch_holds_its_images_in_their_order() -> None:
     images = _images(3, 5, 7)
-    batch = in_a_batch(images)
+    batch = collate_channels_last(images)
     assert batch.dtype == torch.uint8
     assert batch.is_contiguous(memory_format=torch.channels_last)
     for found, image in zip(batch, images, strict=True):

@@ -14,6 +14,7 @@ from tests.drawings import write_folder
 from torch.utils.data._utils import signal_handling
 
 from topwork.core.artifacts import InputSpec
+from topwork.core.image_ref import ImageRef
 from topwork.core.signals import STOP_SIGNALS
 from topwork.data.batches import eval_batches
 
@@ -38,7 +39,13 @@ def test_a_signal_to_a_worker_that_has_just_begun_kills_nothing(signalled: int, 
     folder = write_folder(tmp_path / "stripes")
     ids = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    pixels = [x[:count] for x, count in eval_batches(folder, ids, SPEC, 8, workers=2)]
+    pixels = [
+        x[:count]
+        for x, count in eval_batches({name: ImageRef(str(folder), name) for name in ids}, ids, SPEC, 8, workers=2)
+    ]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
-    alone = [x[:count] for x, count in eval_batches(folder, ids, SPEC, 8, workers=0)]
+    alone = [
+        x[:count]
+        for x, count in eval_batches({name: ImageRef(str(folder), name) for name in ids}, ids, SPEC, 8, workers=0)
+    ]
     assert torch.equal(torch.cat(pixels), torch.cat(alone))

@@ -55,7 +55,7 @@ def test_each_becomes_what_the_policy_says(animals: tuple[dict[str, ImageRow], d
     for name, what in expected.items():
         row = rows[name]
         if what is zoo.ASIDE:
-            fits = row.status == "set aside" and 0 < len(row.reason) <= 160
+            fits = row.status == "excluded" and 0 < len(row.reason) <= 160
         else:
             fits = row.status == "used" and (what in row.reason if what else row.reason == "")
         if not fits:
@@ -65,10 +65,11 @@ def test_each_becomes_what_the_policy_says(animals: tuple[dict[str, ImageRow], d
 
 INSPECT = """
 import resource, sys
+from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import INSPECT, Request
 from topwork.data.decoder_pool import inspect_files
 if __name__ == "__main__":
-    (found,) = [result.inspection for result in inspect_files([Request(INSPECT, sys.argv[1])])]
+    (found,) = [result.inspection for result in inspect_files([Request(INSPECT, ImageRef.parse(sys.argv[1]))])]
     print(found.usable, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, found.reason)
 """
 

@@ -21,7 +21,7 @@ from topwork.bundle.format import read_bundle
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import StorageError, UnknownName, UsageError
 from topwork.data.images import load_image
-from topwork.data.transforms import eval_pixels
+from topwork.data.transforms import eval_transform
 from topwork.inference.export import FORMATS, get_format
 from topwork.inference.export.exporter import export, trace_program
 from topwork.inference.export.pillow_resize import Resize
@@ -59,7 +59,7 @@ def test_the_resize_is_pillows_and_without_float64_but_for_a_tie_in_thousands(
     array = rng.integers(0, 256, (9, 9, 3) if smooth else (height, width, 3), dtype=np.uint8)
     image = Image.fromarray(array).resize((width, height))
     spec = InputSpec(min(kept, side), side, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    expected, given = eval_pixels(image, spec).float(), torch.from_numpy(np.array(image))[None]
+    expected, given = eval_transform(image, spec).float(), torch.from_numpy(np.array(image))[None]
     assert torch.equal(Resize(spec)(given)[0], expected)
     off = (Resize(spec, float64=False)(given)[0] - expected).abs()
     assert off.max() <= 1
@@ -90,7 +90,7 @@ def test_the_resize_in_the_file_is_pillows(name: str, interpolation: str, tmp_pa
         height, width = np.exp(rng.uniform(0, np.log(900), 2)).astype(int)
         array = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
         found, _ = run(array[None])
-        off += int((found[0] != eval_pixels(Image.fromarray(array), spec).numpy()).sum())
+        off += int((found[0] != eval_transform(Image.fromarray(array), spec).numpy()).sum())
     assert off == 0
 
 
@@ -123,7 +123,7 @@ def test_every_format_predicts_images_of_any_size(
     picture = load_image(photos / "class1" / "003.png")
     for size in ((48, 48), (331, 77), (50, 700)):
         image = picture.resize(size)
-        expected = model.predict_batch(eval_pixels(image, model.input_spec)[None]).probabilities
+        expected = model.predict_batch(eval_transform(image, model.input_spec)[None]).probabilities
         found, _ = run(np.array(image)[None])
         np.testing.assert_allclose(found, expected, atol=1e-4)
     with pytest.raises(StorageError, match="--overwrite"):

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.data.zoo import encoded, files, photo
 
 from topwork.core.artifacts import InputSpec
+from topwork.core.image_ref import ImageRef
 from topwork.data.batches import eval_batches
 from topwork.data.images import UnreadableImage
 from topwork.inference.pixels import decode_batches
@@ -47,7 +48,7 @@ def sha(pixels: torch.Tensor) -> str:
 
 def evaluated(root: Path, name: str) -> str:
     try:
-        ((pixels, _),) = eval_batches(root, [name], SPEC, 1, 0)
+        ((pixels, _),) = eval_batches({name: ImageRef(str(root), name)}, [name], SPEC, 1, 0)
     except UnreadableImage as error:
         return error.reason
     return sha(pixels[0])

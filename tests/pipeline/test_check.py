@@ -58,7 +58,7 @@ def test_everything_that_was_planted_is_found_and_nothing_else(dirty: Path, tmp_
     pytest.importorskip("topwork.features")
     before = digest(dirty)
     found = topwork.check(dirty, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
-    sets = {finding.kind: {frozenset(same) for same in finding.sets} for finding in found.findings if finding.problem}
+    sets = {finding.kind: {frozenset(same) for same in finding.groups} for finding in found.findings if finding.problem}
     equal = frozenset({"test/class0/equal.bmp", "train/class0/005.png"})
     mirrored = frozenset({"test/class1/mirrored.jpg", "train/class1/006.png"})
     two = frozenset({"train/class1/two.png", "train/class2/007.png"})
@@ -67,14 +67,14 @@ def test_everything_that_was_planted_is_found_and_nothing_else(dirty: Path, tmp_
         "leak-exact": {equal},
         "leak-near": {mirrored},
         "two-labels": {two},
-        "set-aside": {frozenset({"train/class0/bad.jpg"})},
+        "excluded": {frozenset({"train/class0/bad.jpg"})},
         "duplicates": {equal, two},
         "near-duplicates": {mirrored},
     }
     assert suspects >= SWAPPED
     assert len(suspects - SWAPPED - two) <= 3
     known = {finding.text for finding in found.findings if not finding.problem}
-    assert known == {"1 image: EXIF orientation applied", "1 passed over: picture in a format that is not read"}
+    assert known == {"1 image: EXIF orientation applied", "1 ignored: image in an unsupported format"}
     assert digest(dirty) == before
     page = found.page.read_text("utf-8")
     assert page.count("data:image/jpeg") >= 10
@@ -91,7 +91,7 @@ def test_a_class_that_is_too_small_keeps_no_other_from_being_examined(dirty: Pat
         draw(3, number, 96).save(root / f"train/rare/{number}.png")
     found = topwork.check(root, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
     assert found.notes == ("Labels of rare were not checked: fewer than 4 different images of a class.",)
-    suspects = {image for finding in found.findings if finding.kind == "label" for (image,) in finding.sets}
+    suspects = {image for finding in found.findings if finding.kind == "label" for (image,) in finding.groups}
     assert suspects >= SWAPPED
     for label in (1, 2):
         shutil.rmtree(root / f"train/class{label}")
@@ -142,7 +142,7 @@ def test_a_leak_is_said_before_anything_is_trained(dirty: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("classes", "good", "kind", "says"),
-    [(1, 6, "one-class", "all images that can be used are of one class, class0"), (2, 0, "no-image", "no image can")],
+    [(1, 6, "one-class", "all usable images are of one class, class0"), (2, 0, "no-image", "no image can")],
 )
 def test_what_cannot_be_trained_on_is_an_answer_not_an_error(
     tmp_path: Path, classes: int, good: int, kind: str, says: str
@@ -160,7 +160,7 @@ def test_what_cannot_be_trained_on_is_an_answer_not_an_error(
     first = value["findings"][0]
     assert first["kind"] == kind
     assert first["text"].startswith(says)
-    assert "set-aside" in {finding["kind"] for finding in value["findings"]}
+    assert "excluded" in {finding["kind"] for finding in value["findings"]}
     plain = command(tmp_path / "set", "--quick", "--out", tmp_path / "out")
     assert plain.returncode == 4, plain.stderr
     assert says in plain.stdout

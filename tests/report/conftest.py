@@ -99,7 +99,7 @@ def fake_details(classes: Sequence[str], images: int) -> dict[str, Any]:
         "data": {
             "name": "elpv",
             "images": 5 * images + 3,
-            "set_aside": [
+            "excluded": [
                 {"id": "bad/cut.png", "reason": "cannot be decoded: the file is cut off"},
                 {"id": "bad/empty.png", "reason": "the file is empty"},
                 {"id": "bad/zero.png", "reason": "the file is empty"},

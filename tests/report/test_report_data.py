@@ -70,12 +70,12 @@ def test_metrics_with_no_keys_do_not_matter(comparison: Comparison) -> None:
 def test_images_set_aside_are_read_from_the_manifest_if_run_json_does_not_have_them(comparison: Comparison) -> None:
     folder = comparison()
     info = json.loads((folder / "run.json").read_text("utf-8"))
-    del info["details"]["data"]["set_aside"]
+    del info["details"]["data"]["excluded"]
     storage.write_json(folder / "run.json", info)
-    rows = [["a/bad.png", "a", "set aside", "the file is empty", "", 0, 0, "", ""]]
+    rows = [["a/bad.png", "a", "excluded", "the file is empty", "", 0, 0, "", ""]]
     columns = ["id", "label", "status", "reason", "sha256", "width", "height", "split", "stratum"]
     storage.write_csv(folder / "manifest.csv", columns, rows)
-    assert read_report_data(folder).data.set_aside == (("a/bad.png", "the file is empty"),)
+    assert read_report_data(folder).data.excluded == (("a/bad.png", "the file is empty"),)
 
 
 def test_a_folder_without_run_json_is_an_error(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from topwork.backbones import create
 from topwork.bundle.format import write_bundle
 from topwork.core.errors import MissingDependency, UsageError
 from topwork.data.images import decode_image
-from topwork.data.transforms import eval_pixels
+from topwork.data.transforms import eval_transform
 from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
 from topwork.serving.inference_thread import InferenceThread, bit_exact_batch_sizes, min_spatial_positions
@@ -119,7 +119,7 @@ def test_whatever_waits_together_gets_the_same_bits(
         assert network.shapes == ((1, 4, 32) if which == "large" and model.engine == "openvino" else (32,))
 
         async def ask(waves: list[list[str]]) -> list[topwork.Prediction]:
-            views = {f: eval_pixels(decode_image(Path(f).read_bytes()), model.input_spec)[None] for f in files}
+            views = {f: eval_transform(decode_image(Path(f).read_bytes()), model.input_spec)[None] for f in files}
             found: list[topwork.Prediction] = []
             for wave in waves:
                 found += await asyncio.gather(*(network.predict(f, views[f], 0, 2) for f in wave))

@@ -18,7 +18,7 @@ from topwork import backbones
 from topwork.bundle.format import Bundle, write_bundle
 from topwork.core.errors import TopworkError
 from topwork.data.images import load_image
-from topwork.data.transforms import eval_pixels, normalise
+from topwork.data.transforms import eval_transform, normalise
 from topwork.inference.export import FORMATS
 from topwork.inference.export.exporter import export
 
@@ -52,7 +52,7 @@ def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Pa
         if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None and layer.running_var is not None:
             layer.running_mean.normal_(0, 0.2, generator=generator)
             layer.running_var.uniform_(0.5, 2, generator=generator)
-    pixels = torch.stack([eval_pixels(load_image(path), backbone.spec) for path in images])
+    pixels = torch.stack([eval_transform(load_image(path), backbone.spec) for path in images])
     with torch.inference_mode():
         features = backbone.module(normalise(pixels, backbone.spec, torch.device("cpu")))
         weight = torch.randn(5, backbone.feature_dim, generator=generator)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.data import zoo
 from tests.torture.calls import Tally
+from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import INSPECT, Request
 from topwork.data.decoder_pool import inspect_files
 
@@ -46,7 +47,7 @@ def inspect(seeds: Iterable[int], each: int) -> Tally:
                 name, data = rng.choice(kinds)
                 path = Path(place) / f"{number}{Path(name).suffix}"
                 path.write_bytes(mutate(data, rng))
-                requests.append(Request(INSPECT, str(path)))
+                requests.append(Request(INSPECT, ImageRef.parse(path)))
             tally.tried += each
             for number, result in enumerate(inspect_files(requests)):
                 tally.hit += 1

@@ -17,9 +17,10 @@ from topwork.compute.devices import keep_depthwise_in_float32, resolve
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec
 from topwork.core.config import ComputeConfig
+from topwork.core.image_ref import ImageRef
 from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import Targets, TrainBatches, eval_batches
-from topwork.data.transforms import Mixer, TrainTransform, eval_pixels, normalise
+from topwork.data.transforms import Mixer, TrainTransform, eval_transform, normalise
 from topwork.training import schedule
 from topwork.training.state import EMA
 
@@ -81,11 +82,12 @@ def _folder(tmp_path: Path, count: int) -> list[str]:
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_do_not_depend_on_workers_nor_on_where_an_epoch_is_entered(tmp_path: Path, workers: int) -> None:
     names = _folder(tmp_path, 11)
+    refs = {name: ImageRef(str(tmp_path), name) for name in names}
     config = ImageTrainingConfig(randaugment=7, batch_size=4)
 
     def batches(workers: int) -> TrainBatches:
         transform = TrainTransform(config, SPEC, 24, seed=5)
-        return TrainBatches(tmp_path, names, Targets(np.arange(11), 11), SPEC, transform, 4, 5, workers)
+        return TrainBatches(refs, names, Targets(np.arange(11), 11), SPEC, transform, 4, 5, workers)
 
     whole = list(batches(0).epoch(3))
     rest = list(batches(workers).epoch(3, first=1))
@@ -98,10 +100,10 @@ def test_batches_do_not_depend_on_workers_nor_on_where_an_epoch_is_entered(tmp_p
 
 def test_evaluation_batches_have_one_shape_and_every_image_once(tmp_path: Path) -> None:
     names = _folder(tmp_path, 7)
-    micro_batches = list(eval_batches(tmp_path, names, SPEC, 4, 0))
+    micro_batches = list(eval_batches({name: ImageRef(str(tmp_path), name) for name in names}, names, SPEC, 4, 0))
     assert [tuple(pixels.shape) for pixels, _ in micro_batches] == [(4, 3, 32, 32)] * 2
     assert [count for _, count in micro_batches] == [4, 3]
-    alone = eval_pixels(Image.open(tmp_path / names[5]).convert("RGB"), SPEC)
+    alone = eval_transform(Image.open(tmp_path / names[5]).convert("RGB"), SPEC)
     assert torch.equal(micro_batches[1][0][1], alone)
 
 
@@ -133,7 +135,7 @@ def test_wide_images_are_seen_from_end_to_end() -> None:
     wide = Image.new("RGB", (400, 50))
     wide.paste((255, 0, 0), (30, 0, 60, 50))
     wide.paste((0, 0, 255), (340, 0, 370, 50))
-    pixels = eval_pixels(wide, SPEC)
+    pixels = eval_transform(wide, SPEC)
     assert int(pixels[0].max()) > 200
     assert int(pixels[2].max()) > 200
 

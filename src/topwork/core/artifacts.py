@@ -14,6 +14,7 @@ import numpy as np
 
 from topwork.core import storage
 from topwork.core.errors import DataError
+from topwork.core.image_ref import ImageRef
 
 FORMAT = 2
 SPLITS = ("train", "val", "test")
@@ -49,19 +50,19 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class ImageRow:
-    """One image that was found.
+    """An image of the data set.
 
     Attributes:
-        id: Path relative to the data folder with forward slashes; unique.
+        id: Path relative to the data folder with forward slashes, and the box if there is one; unique.
         label: Class name.
-        status: ``"used"`` or ``"set aside"``.
-        reason: Why it was set aside, or what was converted; may be empty.
-        sha256: Of the file's bytes; of an image that is a part of a file, of these and its box.
+        status: ``"used"`` or ``"excluded"``.
+        reason: Why it was excluded, or what was converted; may be empty.
+        sha256: Of the file's bytes; of an image that is a box in a file, of both.
         width, height: In pixels, as stored in the file.
         part: ``"train"``, ``"val"`` or ``"test"`` where the data come with a split, else empty.
         stratum: What a split keeps in proportion: the label, or something finer.
-        group: Images of one group never stand in two parts of a split that topwork makes; empty: in none.
-        duplicates: The set of near duplicates that it belongs to, named by the smallest SHA-256 in it; empty: in none.
+        group: Images of one group are never in two splits that topwork makes; empty: in none.
+        duplicates: The group of duplicates that it belongs to, named by the smallest SHA-256 in it; empty: in none.
         weight: How much it counts in training, above 0.
         pixels: A hash of its size and RGB pixels.
     """
@@ -83,21 +84,23 @@ class ImageRow:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All images found below ``root``, in the order of their ids, and words about where they come from.
+    """All images of a data set, in the order of their ids. ``manifest.csv`` has the rows alone.
 
     Attributes:
-        root: Folder that the ids are relative to; not stored in ``manifest.csv``.
+        root: Folder that the ids are relative to.
         rows: One per image.
         name: Short name of the data set.
-        ignored: Things that were passed over without being an image, e.g. hidden folders: path to reason.
-        license: Licence of the images if known.
+        refs: Image id to where its bytes are.
+        ignored: Path to reason for what is not an image of the data set, e.g. hidden folders.
+        license: License of the images if known.
         note: What a reader of the results should know about the protocol.
-        test_fraction: Share of images held out for the test part if the data come without one.
+        test_fraction: Share of images held out for testing if the data come without a test set.
     """
 
     root: Path
     rows: tuple[ImageRow, ...]
     name: str
+    refs: dict[str, ImageRef] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     license: str = ""
     note: str = ""
@@ -105,12 +108,12 @@ class Manifest:
 
     @property
     def used(self) -> tuple[ImageRow, ...]:
-        """The images that take part."""
+        """The images that are not excluded."""
         return tuple(row for row in self.rows if row.status == "used")
 
     @property
-    def set_aside(self) -> tuple[ImageRow, ...]:
-        """The images that do not, each with its reason."""
+    def excluded(self) -> tuple[ImageRow, ...]:
+        """The other images, each with its reason."""
         return tuple(row for row in self.rows if row.status != "used")
 
     @property

@@ -1,9 +1,8 @@
-"""Batches of images, decoded in worker processes; their order and content do not depend on how many there are."""
+"""Batches of images, decoded in worker processes, whose number changes neither their order nor their content."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -11,28 +10,36 @@ from torch.utils.data import Dataset
 
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec, Manifest, Splits
+from topwork.core.errors import DataError
+from topwork.core.image_ref import ImageRef
 from topwork.data.child_process import exit_with_parent
 from topwork.data.images import load_image
-from topwork.data.transforms import TrainTransform, eval_pixels, in_a_batch
+from topwork.data.transforms import TrainTransform, collate_channels_last, eval_transform
 from topwork.data.worker_loader import SignalSafeDataLoader
 
 
 class _Images(Dataset[torch.Tensor]):
     """Image number i of epoch e, transformed; the epoch is 0 in evaluation."""
 
-    def __init__(self, root: Path, ids: Sequence[str], spec: InputSpec, transform: TrainTransform | None) -> None:
-        self._root, self._ids, self._spec, self._transform = root, ids, spec, transform
+    def __init__(
+        self, refs: Mapping[str, ImageRef], ids: Sequence[str], spec: InputSpec, transform: TrainTransform | None
+    ) -> None:
+        try:
+            self._refs = [refs[image] for image in ids]
+        except KeyError as error:
+            raise DataError(f"The data set has no image {error.args[0]} any more. Restore it.") from error
+        self._ids, self._spec, self._transform = ids, spec, transform
 
     def __getitem__(self, index: tuple[int, int]) -> torch.Tensor:
         epoch, number = index
-        path = self._root / self._ids[number]
+        ref = self._refs[number]
         if self._transform is None:
-            return eval_pixels(load_image(path, self._spec.resize_size), self._spec)
-        return self._transform(load_image(path, self._transform.least(epoch)), epoch, self._ids[number])
+            return eval_transform(load_image(ref, self._spec.resize_size), self._spec)
+        return self._transform(load_image(ref, self._transform.min_side(epoch)), epoch, self._ids[number])
 
 
-class _Plan:
-    """The batches of keys to come; set anew before each pass so that worker processes can stay alive."""
+class _BatchSampler:
+    """The batches of keys to come; set before each pass, so that worker processes can stay alive."""
 
     def __init__(self) -> None:
         self.batches: list[list[tuple[int, int]]] = []
@@ -48,12 +55,12 @@ def _in_worker(_: int) -> None:
     exit_with_parent()
 
 
-def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> SignalSafeDataLoader[torch.Tensor]:
+def _loader(images: _Images, sampler: _BatchSampler, workers: int, keep: bool) -> SignalSafeDataLoader[torch.Tensor]:
     return SignalSafeDataLoader(
         images,
-        batch_sampler=plan,  # pyrefly: ignore[bad-argument-type]
+        batch_sampler=sampler,  # pyrefly: ignore[bad-argument-type]
         num_workers=workers,
-        collate_fn=in_a_batch,
+        collate_fn=collate_channels_last,
         worker_init_fn=_in_worker,
         persistent_workers=keep and workers > 0,
         pin_memory=torch.cuda.is_available(),
@@ -61,19 +68,22 @@ def _loader(images: _Images, plan: _Plan, workers: int, keep: bool) -> SignalSaf
 
 
 def eval_batches(
-    root: Path, ids: Sequence[str], spec: InputSpec, batch_size: int, workers: int
+    refs: Mapping[str, ImageRef], ids: Sequence[str], spec: InputSpec, batch_size: int, workers: int
 ) -> Iterator[tuple[torch.Tensor, int]]:
-    """The images in order, uint8 (batch_size, 3, S, S), each with the number of them that count.
+    """Batches of images in order, uint8 (batch_size, 3, S, S), each with the number of images in it.
 
-    The last batch is filled up with its last image: with one fixed shape an image's features do not depend on how many
-    others there are.
+    The last batch is padded with its last image: with one fixed shape, the features of an image do not depend on how
+    many others there are.
+
+    Raises:
+        DataError: An id has no reference.
     """
     keys = [(0, number) for number in range(len(ids))]
-    yield from _filled_up(_Images(root, ids, spec, None), keys, batch_size, workers)
+    yield from _padded_batches(_Images(refs, ids, spec, None), keys, batch_size, workers)
 
 
-def view_batches(
-    root: Path,
+def augmented_batches(
+    refs: Mapping[str, ImageRef],
     ids: Sequence[str],
     spec: InputSpec,
     transform: TrainTransform,
@@ -81,29 +91,29 @@ def view_batches(
     batch_size: int,
     workers: int,
 ) -> Iterator[tuple[torch.Tensor, int]]:
-    """Like ``eval_batches`` for images as training sees them: a key is an epoch and a position in ``ids``."""
-    yield from _filled_up(_Images(root, ids, spec, transform), keys, batch_size, workers)
+    """Like ``eval_batches`` for augmented images: a key is an epoch and a position in ``ids``."""
+    yield from _padded_batches(_Images(refs, ids, spec, transform), keys, batch_size, workers)
 
 
-def _filled_up(
+def _padded_batches(
     images: _Images, keys: Sequence[tuple[int, int]], batch_size: int, workers: int
 ) -> Iterator[tuple[torch.Tensor, int]]:
-    plan = _Plan()
-    plan.batches = [
+    sampler = _BatchSampler()
+    sampler.batches = [
         [keys[min(i, len(keys) - 1)] for i in range(start, start + batch_size)]
         for start in range(0, len(keys), batch_size)
     ]
-    for number, pixels in enumerate(_loader(images, plan, workers, keep=False)):
+    for number, pixels in enumerate(_loader(images, sampler, workers, keep=False)):
         yield pixels, min(batch_size, len(keys) - number * batch_size)
 
 
 class Targets:
-    """What a training wants the network to say about some of its images.
+    """Labels and weights of the training images.
 
     Args:
         labels: Class indices int64 (N,).
         classes: K.
-        weights: What each image counts in the loss, float64 (N,) with mean 1, or None.
+        weights: Weight of each image in the loss, float64 (N,) with mean 1, or None.
     """
 
     def __init__(self, labels: np.ndarray, classes: int, weights: np.ndarray | None = None) -> None:
@@ -114,7 +124,7 @@ class Targets:
         return len(self._labels)
 
     def __getitem__(self, index: np.ndarray) -> torch.Tensor:
-        """Class indices int64 (B,); with weights float32 (B, K), where the own class has the image's weight."""
+        """Class indices int64 (B,); with weights float32 (B, K), where the label has the image's weight."""
         labels = self._labels[index]
         if self._weights is None:
             return labels
@@ -122,7 +132,7 @@ class Targets:
 
 
 def train_weights(manifest: Manifest, splits: Splits) -> np.ndarray | None:
-    """What each image of train counts in the loss, float64 (N,) with mean 1; None if all count the same."""
+    """Weight of each training image in the loss, float64 (N,) with mean 1; None if all are equal."""
     weight = {row.id: row.weight for row in manifest.used}
     weights = np.array([weight[image] for image in splits.ids["train"]])
     return None if np.ptp(weights) == 0 else weights / weights.mean()
@@ -132,22 +142,22 @@ class TrainBatches:
     """Augmented training batches of any epoch, from any step of it.
 
     Args:
-        root: Folder that the ids are relative to.
+        refs: Image id to reference.
         ids: Training images, (N,).
         targets: Their labels, (N,).
-        spec: What the network is fed.
+        spec: Input of the network.
         transform: Augmentation.
-        batch_size: Images a step; at most N are used. An incomplete last batch is left out: the order changes every
-            epoch, so no image is left out twice in a row but by chance.
+        batch_size: Images per step; at most N are used. An incomplete last batch is dropped: the order changes every
+            epoch, so an image is dropped twice in a row only by chance.
         seed: Of the run.
         workers: Processes that decode.
-        cut: Where the share of this process in so many images of a batch begins and ends; all of them if None.
-        neighbour: Put the image before its share in front, for mixing pairs each image with the one before it.
+        rank_slice: Start and end of this process's share of a batch of N images; None: all of them.
+        prepend_previous: Put the image before its share in front, since mixing pairs each image with the previous one.
     """
 
     def __init__(
         self,
-        root: Path,
+        refs: Mapping[str, ImageRef],
         ids: Sequence[str],
         targets: Targets,
         spec: InputSpec,
@@ -155,15 +165,15 @@ class TrainBatches:
         batch_size: int,
         seed: int,
         workers: int,
-        cut: Callable[[int], tuple[int, int]] | None = None,
-        neighbour: bool = False,
+        rank_slice: Callable[[int], tuple[int, int]] | None = None,
+        prepend_previous: bool = False,
     ) -> None:
-        self._cut, self._neighbour = cut, neighbour
+        self._rank_slice, self._prepend_previous = rank_slice, prepend_previous
         self._targets = targets
         self._batch_size = min(batch_size, len(ids))
         self._seed = seed
-        self._plan = _Plan()
-        self._loader = _loader(_Images(root, ids, spec, transform), self._plan, workers, keep=True)
+        self._sampler = _BatchSampler()
+        self._loader = _loader(_Images(refs, ids, spec, transform), self._sampler, workers, keep=True)
 
     def __len__(self) -> int:
         """Steps of an epoch."""
@@ -174,14 +184,14 @@ class TrainBatches:
         order = seeds.epoch_permutation(self._seed, epoch, len(self._targets))
         size = self._batch_size
         chunks = [self._share(order[step * size : (step + 1) * size]) for step in range(first, len(self))]
-        self._plan.batches = [[(epoch, int(i)) for i in chunk] for chunk in chunks]
+        self._sampler.batches = [[(epoch, int(i)) for i in chunk] for chunk in chunks]
         for pixels, chunk in zip(self._loader, chunks, strict=True):
             target = self._targets[chunk]
             yield pixels, target.pin_memory() if pixels.is_pinned() else target
 
     def _share(self, batch: np.ndarray) -> np.ndarray:
-        """What this process gets of the positions of a batch, (B,)."""
-        if self._cut is None:
+        """This process's share of the positions of a batch, (B,)."""
+        if self._rank_slice is None:
             return batch
-        first, last = self._cut(len(batch))
-        return np.append(batch[first - 1], batch[first:last]) if self._neighbour else batch[first:last]
+        first, last = self._rank_slice(len(batch))
+        return np.append(batch[first - 1], batch[first:last]) if self._prepend_previous else batch[first:last]

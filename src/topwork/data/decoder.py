@@ -13,19 +13,20 @@ import signal
 import struct
 import sys
 from dataclasses import asdict, astuple, dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image
 
 from topwork.core.artifacts import InputSpec
+from topwork.core.image_ref import ImageRef
 from topwork.data import child_process
-from topwork.data.images import MAX_PIXELS, UnreadableImage, decode, read_image_bytes, split_box
+from topwork.data.images import MAX_PIXELS, UnreadableImage, decode, read_image_bytes
 from topwork.data.inspection import inspect_file
-from topwork.data.resize import network_view
+from topwork.data.resize import resize_for_network
 
 INSPECT, NETWORK_INPUT, THUMBNAIL = "inspect", "network input", "thumbnail"
 THUMBNAIL_SIDE = 240  # pixels
+_NO_REF = ImageRef("", "")
 _LENGTHS = struct.Struct(">II")  # of a message's JSON value and of the bytes that follow it
 
 
@@ -51,14 +52,14 @@ class Request:
     Attributes:
         task: ``INSPECT`` (see ``inspect_file``), ``NETWORK_INPUT`` (uint8 pixels (S, S, 3) as the network sees them) or
             ``THUMBNAIL`` (a JPEG of at most ``THUMBNAIL_SIDE`` pixels).
-        path: A file, a member of a shard or a URL; with the box, if the image is one.
-        data: The content of an image file instead of its path.
+        ref: The image.
+        data: The content of an image file instead of a reference.
         known: For ``INSPECT``: hash of the content that needs no inspection.
         spec: For ``NETWORK_INPUT``: input of the network.
     """
 
     task: str
-    path: str = ""
+    ref: ImageRef = _NO_REF
     data: bytes | None = None
     known: str = ""
     spec: InputSpec | None = None
@@ -66,7 +67,7 @@ class Request:
     def write(self, file: IO[bytes]) -> None:
         """Send the request."""
         spec = self.spec and asdict(self.spec)
-        write_message(file, [self.task, self.path, self.data is not None, self.known, spec], self.data or b"")
+        write_message(file, [self.task, astuple(self.ref), self.data is not None, self.known, spec], self.data or b"")
 
 
 def handle(request: Request, limits: DecoderLimits) -> tuple[Any, bytes]:
@@ -75,15 +76,14 @@ def handle(request: Request, limits: DecoderLimits) -> tuple[Any, bytes]:
     Raises:
         UnreadableImage: The image cannot be decoded; ``INSPECT`` returns the reason instead.
     """
-    path, box = split_box(request.path)
     if request.task == INSPECT:
-        content, inspection = inspect_file(path, box, request.known)
+        content, inspection = inspect_file(request.ref, request.known)
         return [content, inspection and astuple(inspection)], b""
-    data = read_image_bytes(Path(path)) if request.data is None else request.data
+    data = read_image_bytes(request.ref) if request.data is None else request.data
     min_side = request.spec.resize_size if request.spec else THUMBNAIL_SIDE
-    image, _ = decode(data, least=min_side, box=box, most=limits.max_pixels)
+    image, _ = decode(data, min_side=min_side, box=request.ref.box, max_pixels=limits.max_pixels)
     if request.spec:
-        return None, network_view(image, request.spec).tobytes()
+        return None, resize_for_network(image, request.spec).tobytes()
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
@@ -126,8 +126,14 @@ def main(arguments: str) -> None:
     Image.init()  # loads the modules of all formats: uploads make this process open no other files
     write_message(output, "ready")
     while message := read_message(sys.stdin.buffer):
-        (task, path, has_data, known, spec), data = message
-        request = Request(task, path, data if has_data else None, known, InputSpec(**spec) if spec else None)
+        (task, ref, has_data, known, spec), data = message
+        request = Request(
+            task,
+            ImageRef.from_list(ref),
+            data if has_data else None,
+            known,
+            InputSpec(**spec) if spec else None,
+        )
         _set_timers(limits.cpu_seconds, limits.wall_seconds)
         try:
             response = handle(request, limits)

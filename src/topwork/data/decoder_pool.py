@@ -49,7 +49,7 @@ class DecoderPool:
 
     Example:
         >>> with DecoderPool(2) as pool:
-        ...     _, jpeg = pool.submit(Request(THUMBNAIL, "photos/ant.png")).result()
+        ...     _, jpeg = pool.submit(Request(THUMBNAIL, ImageRef.parse("photos/ant.png"))).result()
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which images of a manifest are the same: equal pixels, or one picture resized, recompressed, mirrored or turned."""
+"""Duplicates among the images of a manifest: images of equal pixels, and near duplicates."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from topwork.core import storage
 from topwork.core.artifacts import ImageRow
 from topwork.data.fingerprints import SEARCH, near_pairs
 from topwork.data.inspection import Inspection
-from topwork.data.split_units import Sets
+from topwork.data.split_units import DisjointSets
 
 Pairs = list[tuple[str, str]]
 
 
-def find_pairs(seen: Mapping[str, Inspection], known: tuple[str, Pairs]) -> tuple[str, Pairs]:
-    """Pairs of contents that show the same picture, and a hash of what was asked; ``known`` is the last answer.
+def find_pairs(inspections: Mapping[str, Inspection], previous: tuple[str, Pairs]) -> tuple[str, Pairs]:
+    """Pairs of contents that are near duplicates, and a hash of all contents.
 
     Args:
-        seen: Inspections by content.
-        known: What this gave before.
+        inspections: By content.
+        previous: An earlier result, which is returned if the contents are the same.
     """
-    contents = sorted(content for content, verdict in seen.items() if verdict.fingerprint)
+    contents = sorted(content for content, inspection in inspections.items() if inspection.fingerprint)
     key = storage.sha256_bytes(f"{SEARCH} {''.join(contents)}".encode())
-    if key == known[0]:
-        return known
-    found = near_pairs([seen[content].fingerprint for content in contents])
+    if key == previous[0]:
+        return previous
+    found = near_pairs([inspections[content].fingerprint for content in contents])
     return key, [(contents[i], contents[j]) for i, j in found.tolist()]
 
 
-def name_sets(rows: Sequence[ImageRow], pairs: Pairs) -> tuple[ImageRow, ...]:
-    """The rows with their set of duplicates, named by the smallest content in it, so that file names decide nothing.
+def assign_duplicate_groups(rows: Sequence[ImageRow], pairs: Pairs) -> tuple[ImageRow, ...]:
+    """The rows with their group of duplicates, named by the smallest content in it: file names have no influence.
 
     Args:
         rows: With contents and pixel hashes.
-        pairs: Of contents that show the same picture.
+        pairs: Of contents that are near duplicates.
     """
-    sets = Sets()
+    sets = DisjointSets()
     used = [row for row in rows if row.status == "used"]
     for row in used:
         sets.join(("content", row.sha256), ("pixels", row.pixels or row.sha256))

@@ -1,7 +1,7 @@
-"""Which images show the same picture, resized, recompressed, mirrored or turned: fingerprints, and the near pairs.
+"""Near duplicates: images that are copies, resized, recompressed, mirrored or turned, found by their fingerprints.
 
-A fingerprint is the 16 x 16 lowest frequencies of the picture's 32 x 32 greys (their cosine transform), brightness and
-contrast removed; mirroring only changes the sign of half of them, a quarter turn swaps rows and columns. The likeness
+A fingerprint is the 16 x 16 lowest frequencies of the image's 32 x 32 greys (their cosine transform), brightness and
+contrast removed; mirroring only changes the sign of half of them, a quarter turn swaps rows and columns. The similarity
 of two is the cosine between them.
 """
 
@@ -14,21 +14,21 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from topwork.data.images import POLICY
+from topwork.data.images import PREPROCESSING_VERSION
 
-VERSION = [2, POLICY]
+VERSION = [2, PREPROCESSING_VERSION]
 SEARCH = 2
-"""Raised whenever other pairs would be found among the same fingerprints."""
+"""Raised whenever the search would find other pairs among the same fingerprints."""
 _SIDE, _KEPT = 32, 16
 _LENGTH = _KEPT * _KEPT
-_FLAT = 2.0  # standard deviation in grey levels below which a picture has nothing to be recognised by
+_MIN_STD = 2.0  # in grey levels; below it an image has nothing to be recognised by
 
-# How alike two must be: many times as alike as pictures of this data set usually are, within bounds. Solar cells all
-# look alike, and only true copies are more so; photographs differ, and a cropped copy still stands out.
-ALWAYS, NEVER = 0.999, 0.96
-_CLOSER = 12.0
-_COPIES = 20  # so many that are alike may be copies of one picture; if there are more, the pictures are just alike
-_ASKED = 1000  # images whose neighbours are looked for; a sample is enough
+# How similar two must be: many times as similar as images of this data set usually are, within bounds. Solar cells are
+# all similar, and only true copies are more so; photographs differ, and a cropped copy is still recognised.
+MAX_THRESHOLD, MIN_THRESHOLD = 0.999, 0.96
+_DISTANCE_FACTOR = 12.0
+_MAX_COPIES = 20  # up to this many similar images may be copies of one; if there are more, the images are just similar
+_SAMPLE_SIZE = 1000  # images whose nearest neighbours set the threshold
 
 
 @cache
@@ -41,10 +41,10 @@ def _cosines() -> np.ndarray:
 
 
 def fingerprint(image: Image.Image) -> str:
-    """The fingerprint of an RGB picture, 256 bytes in base 64; empty if the picture is flat."""
+    """The fingerprint of an RGB image, 256 bytes in base 64; empty if the image is of nearly one colour."""
     small = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
     greys = np.asarray(small, dtype=np.float64)
-    if greys.std() < _FLAT:
+    if greys.std() < _MIN_STD:
         return ""
     low = _cosines() @ greys @ _cosines().T
     low[0, 0] = 0.0  # the mean
@@ -61,8 +61,8 @@ def _vectors(fingerprints: Sequence[str]) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _turned(vectors: np.ndarray) -> Iterator[np.ndarray]:
-    """The vectors of the pictures as they are, mirrored left to right, and in the six other ways to lay one down."""
+def _orientations(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    """The vectors of the images as they are and in the seven other orientations, mirrored and turned."""
     signs = (-1.0) ** np.arange(_KEPT, dtype=np.float32)
     tables = vectors.reshape(-1, _KEPT, _KEPT)
     for table in (tables, tables.transpose(0, 2, 1)):
@@ -71,28 +71,28 @@ def _turned(vectors: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def threshold(vectors: np.ndarray) -> float:
-    """The likeness from which two of these pictures count as the same one.
+    """The similarity from which two of these images count as near duplicates.
 
-    Of each picture the nearest that is no copy is looked for; of these distances, the one that a quarter of the
-    pictures has is divided by ``_CLOSER``.
+    The distance of each image to the nearest one that is not a copy is found; the lower quartile of these distances is
+    divided by ``_DISTANCE_FACTOR``.
     """
-    rows = np.arange(0, len(vectors), max(1, len(vectors) // _ASKED))
-    nearest = np.empty(len(rows))
-    for start in range(0, len(rows), 100):
-        piece = rows[start : start + 100]
-        alike = vectors[piece] @ vectors.T
-        alike[np.arange(len(piece)), piece] = -1
-        copies = alike >= NEVER
-        few = copies.sum(axis=1, keepdims=True) <= _COPIES
-        nearest[start : start + len(piece)] = np.where(copies & few, -1, alike).max(axis=1)
-    return float(np.clip(1 - (1 - np.quantile(nearest, 0.75)) / _CLOSER, NEVER, ALWAYS))
+    sample = np.arange(0, len(vectors), max(1, len(vectors) // _SAMPLE_SIZE))
+    nearest = np.empty(len(sample))
+    for start in range(0, len(sample), 100):
+        rows = sample[start : start + 100]
+        similarity = vectors[rows] @ vectors.T
+        similarity[np.arange(len(rows)), rows] = -1
+        copies = similarity >= MIN_THRESHOLD
+        few = copies.sum(axis=1, keepdims=True) <= _MAX_COPIES
+        nearest[start : start + len(rows)] = np.where(copies & few, -1, similarity).max(axis=1)
+    return float(np.clip(1 - (1 - np.quantile(nearest, 0.75)) / _DISTANCE_FACTOR, MIN_THRESHOLD, MAX_THRESHOLD))
 
 
 def near_pairs(fingerprints: Sequence[str]) -> np.ndarray:
-    """Pairs of images that show the same picture.
+    """Pairs of near duplicates.
 
     Args:
-        fingerprints: Of any number of images; an empty one is like none.
+        fingerprints: Of any number of images; an empty one matches none.
 
     Returns:
         Positions int64 (P, 2), the smaller first.
@@ -103,27 +103,27 @@ def near_pairs(fingerprints: Sequence[str]) -> np.ndarray:
     if len(known) < 2:
         return np.empty((0, 2), dtype=np.int64)
     vectors = _vectors([fingerprints[i] for i in known])
-    least = threshold(vectors)
-    # Distances in a few directions are at most those in all: no pair is lost by looking in these first.
-    directions = _widest(vectors)
-    reach = float(np.sqrt(2 * (1 - least))) + 1e-4
+    min_similarity = threshold(vectors)
+    # Distances in a few directions are at most those in all: searching these first loses no pair.
+    directions = _principal_directions(vectors)
+    reach = float(np.sqrt(2 * (1 - min_similarity))) + 1e-4
     found = [np.empty((0, 2), dtype=np.int64)]
     tree = KDTree(vectors @ directions)
-    for other in _turned(vectors):
+    for other in _orientations(vectors):
         near = tree.sparse_distance_matrix(KDTree(other @ directions), reach, output_type="coo_matrix")
         i, j = near.row, near.col
         one_way = i < j
         i, j = i[one_way], j[one_way]
         for start in range(0, len(i), 100_000):
             a, b = i[start : start + 100_000], j[start : start + 100_000]
-            alike = np.einsum("nd,nd->n", vectors[a], other[b]) >= least
-            found.append(np.stack([known[a[alike]], known[b[alike]]], axis=1))
+            similar = np.einsum("nd,nd->n", vectors[a], other[b]) >= min_similarity
+            found.append(np.stack([known[a[similar]], known[b[similar]]], axis=1))
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _widest(vectors: np.ndarray, most: int = 16) -> np.ndarray:
-    """The directions in which these vectors differ most, orthonormal (256, at most ``most``)."""
+def _principal_directions(vectors: np.ndarray, count: int = 16) -> np.ndarray:
+    """The directions of largest variance of these vectors, orthonormal (256, at most ``count``)."""
     sample = vectors[:: max(1, len(vectors) // 5000)]
     centred = sample - sample.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
-    return np.ascontiguousarray(directions[:, ::-1][:, :most])
+    return np.ascontiguousarray(directions[:, ::-1][:, :count])

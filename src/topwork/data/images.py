@@ -1,8 +1,8 @@
-"""The one pixel policy: how the bytes of a file become RGB. Training, prediction, export and serving all decode here.
+"""How the bytes of a file become RGB pixels, for training, prediction, export and serving alike.
 
-docs/pixels.md says each rule: EXIF orientation applied, wide greys scaled by range, alpha on white, first frames, a
-JPEG much larger than wanted decoded smaller; truncated files, formats outside ``FORMATS``, too many pixels and extreme
-shapes refused. An image may be a box within a file: ``car.jpg#xywh=39,116,530,257``.
+docs/pixels.md lists the rules: EXIF orientation applied, wide greys scaled by range, alpha on white, first frames, a
+JPEG much larger than needed decoded smaller; truncated files, formats outside ``FORMATS``, too many pixels and extreme
+shapes refused.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import os
 import re
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError, features
 
 from topwork.core.errors import DataError
+from topwork.core.image_ref import Box, ImageRef
 from topwork.data import locations
-from topwork.data.convert import TRANSPOSE, NoPixels, orientation, to_rgb
+from topwork.data.convert import TRANSPOSE, NoFiniteValues, orientation, to_rgb
 
-POLICY = 3
-"""Raised whenever the same file would give other pixels or another verdict than before."""
-MAX_BYTES = 256 * 1024 * 1024  # as many as uncompressed pixels of the largest image
+PREPROCESSING_VERSION = 3
+"""Raised whenever the same file would give other pixels or another inspection result than before."""
+MAX_BYTES = 256 * 1024 * 1024  # size of the uncompressed pixels of the largest image
 MAX_PIXELS = 80_000_000
 MAX_ASPECT = 50
 
@@ -39,12 +39,10 @@ _SUFFIXES_OF = {
     **({"AVIF": (".avif",)} if features.check("avif") else {}),
 }
 FORMATS = tuple(_SUFFIXES_OF)
-_OPENED = tuple(kind for kind in FORMATS if kind != "MPO")  # Pillow finds MPO by opening a JPEG, and fails if asked
+_OPENED = tuple(name for name in FORMATS if name != "MPO")  # Pillow finds MPO by opening a JPEG, and fails otherwise
 SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES_OF.values() for suffix in suffixes)
 
-_BOX = re.compile(r"#xywh=(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})$")
-
-# Pillow warns about broken metadata, which is no reason to worry anybody, and about sizes that are refused below.
+# Pillow warns about broken metadata, which does no harm, and about sizes that are refused below.
 # Once, at import: warnings.catch_warnings around a decode would race between threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -54,91 +52,56 @@ class UnreadableImage(DataError):
 
     Args:
         reason: A few words, without the path, the same on every run.
-        where: The file.
+        name: Of the file.
     """
 
-    def __init__(self, reason: str, where: str = "the image") -> None:
-        super().__init__(f"Cannot use {where}: {reason}. Replace it or leave it out.")
+    def __init__(self, reason: str, name: str = "the image") -> None:
+        super().__init__(f"Cannot use {name}: {reason}. Replace it or exclude it.")
         self.reason = reason
-
-
-Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What was seen while an image was decoded.
+    """What was found while an image was decoded.
 
     Attributes:
-        width, height: In pixels, as stored in the file; of an image that is a box, those of the box.
-        converted: What the pixel policy had to do beyond plain decoding, in words; empty for a plain image.
-        kind: Format, e.g. ``"JPEG"``.
+        width, height: In pixels, as stored in the file; of a box, those of the box.
+        conversions: What had to be done besides plain decoding; empty for a plain image.
+        format: E.g. ``"JPEG"``.
         mode: Pillow's name of the stored pixels, e.g. ``"L"``.
     """
 
     width: int
     height: int
-    converted: tuple[str, ...] = ()
-    kind: str = ""
+    conversions: tuple[str, ...] = ()
+    format: str = ""
     mode: str = ""
 
 
-def split_box(path: str) -> tuple[str, Box | None]:
-    """An image's path as the file that it lies in and its box (left, top, width, height), or None for all of it.
-
-    A box is written as a spatial fragment of W3C Media Fragments URI 1.0: ``car.jpg#xywh=39,116,530,257``.
-    """
-    found = _BOX.search(path)
-    if not found:
-        return path, None
-    left, top, width, height = map(int, found.groups())
-    return path[: found.start()], (left, top, width, height)
-
-
-def file_of(path: str) -> str:
-    """The file that an image lies in: its path without the box."""
-    return split_box(path)[0]
-
-
-def load_image(path: Path, least: int = 0) -> Image.Image:
-    """The pixels of an image file: mode RGB, uint8, upright.
+def load_image(image: ImageRef | str | os.PathLike[str], min_side: int = 0) -> Image.Image:
+    """The pixels of an image: mode RGB, uint8, upright.
 
     Args:
-        path: The file, or a box within one.
-        least: The sides that are enough, in pixels; a much larger JPEG is decoded smaller. 0: decode it whole.
+        image: A reference, or a path or URL.
+        min_side: Sides that suffice, in pixels; a much larger JPEG is decoded smaller. 0: decode it in full size.
 
     Raises:
-        UnreadableImage: It cannot be read or decoded whole, or is refused.
+        UnreadableImage: It cannot be read or decoded to its end, or is refused.
     """
-    file, box = split_box(str(path))
-    return decode(read_image_bytes(Path(file)), where=str(path), least=least, box=box)[0]
+    ref = image if isinstance(image, ImageRef) else ImageRef.parse(image)
+    return decode(read_image_bytes(ref), name=str(ref), min_side=min_side, box=ref.box)[0]
 
 
-def decode_image(data: bytes, where: str = "the image", least: int = 0, most: int = MAX_PIXELS) -> Image.Image:
-    """``load_image`` of bytes that are in memory already.
-
-    Args:
-        data: The content of a file.
-        where: Names them in the error.
-        least: As for ``load_image``.
-        most: Pixels that are allowed; more are refused before any is decoded.
-
-    Raises:
-        UnreadableImage: As ``load_image``.
-    """
-    return decode(data, where=where, least=least, most=most)[0]
-
-
-def upright_rgb(picture: Image.Image) -> Image.Image:
-    """The pixel policy for a picture that some other code has opened: mode RGB, uint8, upright, a copy.
+def to_upright_rgb(image: Image.Image) -> Image.Image:
+    """The same rules for an image that other code has opened: mode RGB, uint8, upright, a copy.
 
     Raises:
         UnreadableImage: As ``load_image``.
     """
     try:
-        refuse_size(*picture.size)
-        turn = orientation(picture)
-        rgb = to_rgb(picture)[0]
+        check_size(*image.size)
+        turn = orientation(image)
+        rgb = to_rgb(image)[0]
         return rgb.transpose(TRANSPOSE[turn]) if turn in TRANSPOSE else rgb
     except UnreadableImage:
         raise
@@ -146,130 +109,120 @@ def upright_rgb(picture: Image.Image) -> Image.Image:
         raise UnreadableImage(_reason(error)) from error
 
 
-def inspect_image(path: Path) -> ImageFacts:
-    """Decode a file to its last pixel and say what was seen.
+def read_image_bytes(ref: ImageRef) -> bytes:
+    """The bytes of the file that an image is in, at most ``MAX_BYTES``.
 
     Raises:
-        UnreadableImage: As ``load_image``.
-    """
-    file, box = split_box(str(path))
-    return decode(read_image_bytes(Path(file)), Path(file).suffix, str(path), box=box)[1]
-
-
-def read_image_bytes(path: Path) -> bytes:
-    """The bytes of a regular file or a member of a shard, at most ``MAX_BYTES``; ``locations`` says what is read.
-
-    Raises:
-        UnreadableImage: It is no regular file, is empty or too big, or cannot be read.
+        UnreadableImage: It is not a regular file, is empty or too big, or cannot be read.
     """
     try:
-        data = locations.read(str(path), MAX_BYTES)
+        data = locations.read_bytes(ref, MAX_BYTES)
     except (OSError, ValueError) as error:
-        broken_link = isinstance(error, FileNotFoundError) and os.path.islink(path)
-        reason = "link to nothing" if broken_link else getattr(error, "strerror", None) or str(error)
-        raise UnreadableImage(reason, str(path)) from error
+        broken_link = isinstance(error, FileNotFoundError) and os.path.islink(ref.path)
+        reason = "broken link" if broken_link else getattr(error, "strerror", None) or str(error)
+        raise UnreadableImage(reason, str(ref)) from error
     if not data:
-        raise UnreadableImage("empty file", str(path))
+        raise UnreadableImage("empty file", str(ref))
     return data
 
 
 def decode(
     data: bytes,
     suffix: str = "",
-    where: str = "the image",
-    least: int = 0,
+    name: str = "the image",
+    min_side: int = 0,
     box: Box | None = None,
-    most: int = MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[Image.Image, ImageFacts]:
     """Decode and convert; the one place where whatever Pillow raises becomes ``UnreadableImage``.
 
     Args:
         data: The file's bytes.
-        suffix: Of the file name, to tell when it names another format.
-        where: Names the file in the error.
-        least: As for ``load_image``.
-        box: The part that is the image (left, top, width, height), in pixels of the upright picture.
-        most: Pixels that are allowed.
+        suffix: Of the file name, to note when it names another format.
+        name: Of the file, for the error.
+        min_side: As for ``load_image``.
+        box: The part that is the image (left, top, width, height), in pixels of the upright image.
+        max_pixels: An image with more is refused before any pixel is decoded.
     """
     if not data:
-        raise UnreadableImage("empty file", where)
+        raise UnreadableImage("empty file", name)
     try:
-        rgb, facts = _decode(data, least, box, most)
-        said = _about_file(data, facts.kind, suffix.lower())
-        return rgb, replace(facts, converted=(*facts.converted, *said))
+        rgb, facts = _decode(data, min_side, box, max_pixels)
+        notes = _file_notes(data, facts.format, suffix.lower())
+        return rgb, replace(facts, conversions=(*facts.conversions, *notes))
     except UnreadableImage as error:
-        raise UnreadableImage(error.reason, where) from error
+        raise UnreadableImage(error.reason, name) from error
     except Exception as error:  # Pillow's plugins raise nearly every built-in exception on broken files
-        raise UnreadableImage(_reason(error), where) from error
+        raise UnreadableImage(_reason(error), name) from error
 
 
-def _decode(data: bytes, least: int, box: Box | None, most: int) -> tuple[Image.Image, ImageFacts]:
+def _decode(data: bytes, min_side: int, box: Box | None, max_pixels: int) -> tuple[Image.Image, ImageFacts]:
     with Image.open(io.BytesIO(data), formats=_OPENED) as image:
         width, height = image.size
-        refuse_size(width, height, most)
+        check_size(width, height, max_pixels)
         turn = orientation(image) if image.format == "TIFF" else 1  # Pillow turns a TIFF itself, while loading
-        if turn >= 5:  # and tells the size that the turned one will have
+        if turn >= 5:  # and reports the size after turning
             width, height = height, width
-        if least:
-            _draft(image, least, box)
-        mode, kind, wide = image.mode, image.format or "", _is_wide(image)
+        if min_side:
+            _draft(image, min_side, box)
+        mode, file_format, wide = image.mode, image.format or "", _is_16_bit(image)
         image.load()
         rest = orientation(image)
-        rgb, converted = to_rgb(image)
-    if wide and not converted:
-        converted.append("16-bit scaled to 8")
+        rgb, conversions = to_rgb(image)
+    if wide and not conversions:
+        conversions.append("16-bit scaled to 8")
     if rest in TRANSPOSE:
         rgb = rgb.transpose(TRANSPOSE[rest])
     if turn in TRANSPOSE or rest in TRANSPOSE:
-        converted.insert(0, "EXIF orientation applied")
+        conversions.insert(0, "EXIF orientation applied")
     if box:
         upright = (height, width) if max(turn, rest) >= 5 else (width, height)
-        rgb, (width, height) = _cut(rgb, box, upright)
-        refuse_size(width, height)
-    return rgb, ImageFacts(width, height, tuple(converted), kind, mode)
+        rgb, (width, height) = _crop(rgb, box, upright)
+        check_size(width, height)
+    return rgb, ImageFacts(width, height, tuple(conversions), file_format, mode)
 
 
-def _draft(image: Image.Image, least: int, box: Box | None) -> None:
-    """Decode a JPEG smaller, if what is wanted of it still has sides of ``least``; does nothing to another format."""
+def _draft(image: Image.Image, min_side: int, box: Box | None) -> None:
+    """Decode a JPEG smaller, if the image or the box still has sides of ``min_side``; other formats are unchanged."""
     if box is None:
-        image.draft(None, (least, least))
+        image.draft(None, (min_side, min_side))
     elif min(box[2:]) > 0:
-        factor = least / min(box[2:])
+        factor = min_side / min(box[2:])
         image.draft(None, (math.ceil(image.width * factor), math.ceil(image.height * factor)))
 
 
-def _is_wide(image: Image.Image) -> bool:
-    """Whether 16 bits a channel are stored, of which Pillow keeps the upper 8."""
-    return any("16" in str(word) for tile in getattr(image, "tile", ()) for word in tile[3:])
+def _is_16_bit(image: Image.Image) -> bool:
+    """Whether 16 bits per channel are stored, of which Pillow keeps the upper 8."""
+    return any("16" in str(item) for tile in getattr(image, "tile", ()) for item in tile[3:])
 
 
-def _cut(rgb: Image.Image, box: Box, size: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]]:
-    """The part of a picture in a box, which is in pixels of ``size``, and the size of that part there."""
+def _crop(rgb: Image.Image, box: Box, size: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]]:
+    """The part of an image in a box, which is in pixels of ``size``, and the size of that part in the same pixels."""
     left, top = min(box[0], size[0]), min(box[1], size[1])
     right, bottom = min(box[0] + box[2], size[0]), min(box[1] + box[3], size[1])
     if right - left < 1 or bottom - top < 1:
-        raise UnreadableImage(f"the box {','.join(map(str, box))} holds nothing of {size[0]} x {size[1]} pixels")
+        raise UnreadableImage(f"the box {','.join(map(str, box))} contains nothing of {size[0]} x {size[1]} pixels")
     across, down = rgb.width / size[0], rgb.height / size[1]
     edges = (math.floor(left * across), math.floor(top * down), math.ceil(right * across), math.ceil(bottom * down))
     return rgb.crop(edges), (right - left, bottom - top)
 
 
-def refuse_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
-    """Refuse what a file declares before any pixel of it is decoded.
+def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Check the size that a file declares before any pixel of it is decoded.
 
     Raises:
-        UnreadableImage: More than ``most`` pixels, or a side more than ``MAX_ASPECT`` times the other.
+        UnreadableImage: More than ``max_pixels``, or a side more than ``MAX_ASPECT`` times the other.
     """
-    if width * height > most:
-        raise UnreadableImage(f"{width} x {height} pixels, more than {most / 10**6:g} million")
+    if width * height > max_pixels:
+        raise UnreadableImage(f"{width} x {height} pixels, more than {max_pixels / 10**6:g} million")
     if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
         raise UnreadableImage(f"{width} x {height} pixels, a side more than {MAX_ASPECT} times the other")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return f"not an image in a format that is read ({', '.join(FORMATS)})"
-    if isinstance(error, NoPixels):
+        return f"not an image in a supported format ({', '.join(FORMATS)})"
+    if isinstance(error, NoFiniteValues):
         return str(error)
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"more than {MAX_PIXELS // 10**6} million pixels"
@@ -279,17 +232,17 @@ def _reason(error: Exception) -> str:
     return text[:120] or type(error).__name__
 
 
-def _about_file(data: bytes, kind: str, suffix: str) -> list[str]:
-    """What is worth telling about the file beyond its pixels."""
-    said = []
-    if kind in ("GIF", "WEBP", "PNG", "AVIF", "TIFF", "MPO"):
-        try:  # asked of a second copy, since asking moves to the next frame
-            with Image.open(io.BytesIO(data), formats=_OPENED) as again:
-                several = getattr(again, "is_animated", False)
+def _file_notes(data: bytes, file_format: str, suffix: str) -> list[str]:
+    """What is worth knowing about the file besides its pixels."""
+    notes = []
+    if file_format in ("GIF", "WEBP", "PNG", "AVIF", "TIFF", "MPO"):
+        try:  # in a second copy, since the query moves to the next frame
+            with Image.open(io.BytesIO(data), formats=_OPENED) as copy:
+                several = getattr(copy, "is_animated", False)
         except Exception:  # a later frame may be broken; the first is what counts, and it was decoded
             several = True
         if several:
-            said.append("first of several pictures" if kind in ("TIFF", "MPO") else "first frame of an animation")
-    if suffix and kind in _SUFFIXES_OF and suffix not in _SUFFIXES_OF[kind]:
-        said.append(f"file is {kind}, named {suffix}")
-    return said
+            notes.append("first of several images" if file_format in ("TIFF", "MPO") else "first frame of an animation")
+    if suffix and file_format in _SUFFIXES_OF and suffix not in _SUFFIXES_OF[file_format]:
+        notes.append(f"file is {file_format}, named {suffix}")
+    return notes

@@ -1,41 +1,102 @@
-"""The first stage of every command: look at the images of a configuration, with a bar for people."""
+"""Inspect the images of a listing in decoder processes; results are cached, also if this is interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from topwork.core import run_folders
-from topwork.core.artifacts import Manifest
-from topwork.core.config import DataConfig
-from topwork.core.progress import Progress, Tracker
-from topwork.data.manifest import manifest_of
-from topwork.data.sources import Listing
-
-
-def look_at_images(
-    data: DataConfig, progress: Progress, found: Callable[[Listing], None] | None = None, trainable: bool = True
-) -> Manifest:
-    """The manifest of the images; ``found`` is called with their list before any is decoded."""
-    with _Bar(progress, "shards listed", "shards") as listed, _Bar(progress, "images looked at", "images") as looked:
-        cache = run_folders.cache_folder()
-        return manifest_of(data, cache, found=found, progress=looked.tell, trainable=trainable, listed=listed.tell)
+from topwork.core.artifacts import ImageRow
+from topwork.data.decoder import INSPECT, Request
+from topwork.data.decoder_pool import InspectedFile, inspect_files
+from topwork.data.inspection_cache import InspectionCache
+from topwork.data.locations import is_settled, stamp_of
+from topwork.data.sources import ListedImage
 
 
-class _Bar(ExitStack):
-    """A bar that opens when there is something to tell, and is closed when all is told."""
+def inspect_images(
+    images: Sequence[ListedImage],
+    known: InspectionCache,
+    workers: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[tuple[ImageRow, ...], InspectionCache]:
+    """The rows of the images, and the cache that replaces ``known``: it has no entries of files that are gone.
 
-    def __init__(self, progress: Progress, title: str, unit: str) -> None:
-        super().__init__()
-        self._progress, self._title, self._unit = progress, title, unit
-        self._step: Tracker | None = None
-        self._done = 0
+    Args:
+        images: Of a listing.
+        known: Results of an earlier inspection.
+        workers: Processes; 0 means one per core.
+        on_progress: Called with (images done, total), a few hundred times at most.
+    """
+    cache = InspectionCache(known.path, pairs=known.pairs)
+    rows: dict[str, ImageRow] = {}
+    progress = _Progress(len(images), on_progress)
+    stamps = {image.id: stamp_of(image.ref) for image in images}
+    new = []
+    for image in images:
+        stamp, content = known.contents.get(image.id, ([], ""))
+        inspection = known.inspections.get(content + image.ref.suffix)
+        if inspection and stamp and stamp == stamps[image.id]:
+            rows[image.id] = _store(cache, image, stamp, InspectedFile(content, inspection))
+        else:
+            new.append(image)
+    progress.advance(len(rows))
+    complete = False
+    results = inspect_files([_request(image, known) for image in new], workers)
+    try:
+        for image, result in zip(new, results, strict=True):
+            if result.inspection is None:
+                result = replace(result, inspection=known.inspections[result.content + image.ref.suffix])
+            after = stamp_of(image.ref)  # a file that changes during its inspection is not cached under its old stamp
+            stamp = after if after == stamps[image.id] and is_settled(after) else []
+            rows[image.id] = _store(cache, image, stamp, result)
+            progress.advance()
+        complete = True
+    finally:
+        results.close()
+        if not complete:  # what was known about the rest is still valid
+            cache.inspections = known.inspections | cache.inspections
+            cache.contents = known.contents | cache.contents
+            cache.save()
+    return tuple(rows[image.id] for image in images), cache
 
-    def tell(self, done: int, total: int) -> None:
-        """How many are done."""
-        if self._step is None:
-            self._step = self.enter_context(self._progress.track(self._title, total, self._unit))
-        self._step.advance(done - self._done)
-        self._done = done
-        if done == total:
-            self.close()
+
+def _request(image: ListedImage, known: InspectionCache) -> Request:
+    _, content = known.contents.get(image.id, ([], ""))
+    return Request(INSPECT, image.ref, known=content if content + image.ref.suffix in known.inspections else "")
+
+
+def _store(cache: InspectionCache, image: ListedImage, stamp: list[int], result: InspectedFile) -> ImageRow:
+    """Store a result in the cache; returns the row of the image."""
+    found = result.inspection
+    assert found
+    if result.content and result.deterministic:
+        cache.inspections[result.content + image.ref.suffix] = found
+        cache.contents[image.id] = (stamp, result.content)
+    return ImageRow(
+        image.id,
+        image.label,
+        status="used" if found.usable else "excluded",
+        reason=found.reason,
+        sha256=result.content,
+        width=found.width,
+        height=found.height,
+        pixels=found.pixels,
+        split=image.split,
+        stratum=image.stratum or image.label,
+        group=image.group,
+        weight=image.weight,
+    )
+
+
+class _Progress:
+    """Counts images and reports a few hundred times."""
+
+    def __init__(self, total: int, on_progress: Callable[[int, int], None] | None) -> None:
+        self._total, self._on_progress, self._done = total, on_progress, 0
+        self._step = max(1, total // 200)
+
+    def advance(self, count: int = 1) -> None:
+        before, self._done = self._done, self._done + count
+        due = self._done // self._step > before // self._step or self._done == self._total
+        if self._on_progress and count and due:
+            self._on_progress(self._done, self._total)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
+from topwork.core.image_ref import Box, ImageRef
 from topwork.data.fingerprints import fingerprint
-from topwork.data.images import Box, UnreadableImage, decode, read_image_bytes
+from topwork.data.images import UnreadableImage, decode, read_image_bytes
 
 MIN_SIDE = 1024  # pixels; a JPEG at least twice as large is decoded at a reduced size of at least this
 
@@ -45,11 +45,13 @@ def rejected(reason: str) -> Inspection:
 def inspect_bytes(data: bytes, suffix: str, box: Box | None = None) -> Inspection:
     """Inspect the content of an image file."""
     try:
-        rgb, facts = decode(data, suffix, least=MIN_SIDE, box=box)
+        rgb, facts = decode(data, suffix, min_side=MIN_SIDE, box=box)
     except UnreadableImage as error:
         return rejected(error.reason)
-    notes = "; ".join(facts.converted)
-    return Inspection(facts.width, facts.height, notes, True, facts.kind, facts.mode, pixel_hash(rgb), fingerprint(rgb))
+    notes = "; ".join(facts.conversions)
+    return Inspection(
+        facts.width, facts.height, notes, True, facts.format, facts.mode, pixel_hash(rgb), fingerprint(rgb)
+    )
 
 
 def pixel_hash(image: Image.Image) -> str:
@@ -67,20 +69,19 @@ def content_hash(data: bytes, box: Box | None) -> str:
     return hashlib.sha256(f"{sha} {box}".encode()).hexdigest() if box else sha
 
 
-def inspect_file(path: str, box: Box | None = None, known: str = "") -> tuple[str, Inspection | None]:
+def inspect_file(ref: ImageRef, known: str = "") -> tuple[str, Inspection | None]:
     """Inspect an image file.
 
     Args:
-        path: A file, a member of a shard or a URL.
-        box: The part of the file that is the image.
+        ref: The image.
         known: Hash of the content that needs no inspection.
 
     Returns:
         Hash of the content, and the inspection of the same bytes; None if the content is the known one.
     """
     try:
-        data = read_image_bytes(Path(path))
+        data = read_image_bytes(ref)
     except UnreadableImage as error:
         return "", rejected(error.reason)
-    content = content_hash(data, box)
-    return content, None if content == known else inspect_bytes(data, Path(path).suffix.lower(), box)
+    content = content_hash(data, ref.box)
+    return content, None if content == known else inspect_bytes(data, ref.suffix, ref.box)

@@ -1,4 +1,4 @@
-"""What was found out about the images of one data folder, on disk: a second look decodes and reads nothing."""
+"""The inspections of the images of one data set, on disk: a second inspection decodes and reads nothing."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ import PIL
 
 from topwork.core import storage
 from topwork.core.errors import CorruptFile, StorageError
+from topwork.core.image_ref import is_url
 from topwork.data.fingerprints import VERSION
 from topwork.data.inspection import Inspection
 from topwork.data.locations import Stamp
-from topwork.data.remote import is_address
 
-_FORMAT = 2
+_FORMAT = 3
 
 
-def memory_file(cache: Path, root: Path, reading: str) -> Path:
-    """Where what was found in a data folder is kept.
+def cache_file(cache: Path, root: Path, source: str) -> Path:
+    """The cache file of a data set.
 
     Args:
         cache: Folder of all such files.
         root: The data folder.
-        reading: What was read from it, and how.
+        source: The data argument and the options of the source.
     """
-    return cache / f"{_prefix(root)}{_short(reading)}.json"
+    return cache / f"{_prefix(root)}{_short(source)}.json"
 
 
-def forget(cache: Path, root: Path) -> None:
-    """Remove what was found in a data folder that is there no more."""
+def clear(cache: Path, root: Path) -> None:
+    """Remove the inspections of a data folder that does not exist any more."""
     for path in cache.glob(f"{_prefix(root)}*.json"):
         path.unlink(missing_ok=True)
 
 
 def _prefix(root: Path) -> str:
-    return f"images-{_short(str(root if is_address(str(root)) else root.resolve()))}-"
+    return f"images-{_short(str(root if is_url(str(root)) else root.resolve()))}-"
 
 
 def _short(text: str) -> str:
@@ -46,45 +46,43 @@ def _short(text: str) -> str:
 
 
 @dataclass
-class Memory:
-    """Verdicts by content and suffix, contents by file stamp, near pairs of contents: one JSON file per data folder.
-
-    Losing it costs time only, so whatever is wrong with the file, it is simply made anew.
+class InspectionCache:
+    """One JSON file per data set. Losing it costs time only: if anything is wrong with it, it is made again.
 
     Attributes:
         path: Of the file.
-        verdicts: By content and suffix.
-        contents: Image id to the stamp of its file, empty where it may not be trusted, and its content.
-        pairs: A hash of all contents, and the near pairs that were found among them.
+        inspections: By content and suffix.
+        contents: Image id to the stamp of its file, empty where it cannot be trusted, and its content.
+        pairs: A hash of all contents, and the near duplicates among them.
     """
 
     path: Path
-    verdicts: dict[str, Inspection] = field(default_factory=dict)
+    inspections: dict[str, Inspection] = field(default_factory=dict)
     contents: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
     pairs: tuple[str, list[tuple[str, str]]] = ("", [])
 
     @property
     def key(self) -> list[Any]:
-        """What else decides verdicts."""
+        """What else determines inspections."""
         return [_FORMAT, VERSION, PIL.__version__]
 
     def load(self) -> None:
-        """Read the file, if it is whole and of this key."""
+        """Read the file, if it is intact and of this key."""
         with suppress(OSError, CorruptFile, AttributeError, KeyError, TypeError, ValueError):
             value = storage.read_json(self.path)
             if value["key"] == self.key:
-                verdicts = {name: Inspection(*entry) for name, entry in value["verdicts"].items()}
+                inspections = {name: Inspection(*entry) for name, entry in value["inspections"].items()}
                 contents = {
                     name: ([int(n) for n in stamp], str(sha)) for name, (stamp, sha) in value["contents"].items()
                 }
                 pairs = (str(value["pairs"][0]), [(str(a), str(b)) for a, b in value["pairs"][1]])
-                self.verdicts, self.contents, self.pairs = verdicts, contents, pairs
+                self.inspections, self.contents, self.pairs = inspections, contents, pairs
 
     def save(self) -> None:
         """Write the file; a cache that cannot be written costs time only."""
         value = {
             "key": self.key,
-            "verdicts": {name: astuple(verdict) for name, verdict in sorted(self.verdicts.items())},
+            "inspections": {name: astuple(inspection) for name, inspection in sorted(self.inspections.items())},
             "contents": dict(sorted(self.contents.items())),
             "pairs": self.pairs,
         }

@@ -1,98 +1,66 @@
-"""Where the bytes of an image lie. Everything that opens an image by its path comes through here.
-
-    photos/ant/1.jpg                       a file
-    shards/train-000000.tar/ant/1.jpg      a member of a tar file: to topwork, a shard is a folder of its members
-    s3://bucket/train-000000.tar/1.jpg     the same at an address (``remote``)
-
-A path is taken for a member only where there is no such file, so that a folder named ``x.tar`` stays a folder.
-"""
+"""The bytes, the state and the existence of what an ``ImageRef`` names: a file, or a member of a tar shard."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 
+from topwork.core.image_ref import ImageRef, is_url
 from topwork.data import remote
 from topwork.data.tar_index import find_member
 
 Stamp = list[int]
-_SHARD = re.compile(r"\.tar/", re.IGNORECASE)
 _SETTLED_NS = 2_000_000_000  # a file younger than the coarsest clock of a file system may change without showing it
 
 
-class Refused(ValueError):
-    """Something that is not read; the message says why, without the path."""
+class NotReadable(ValueError):
+    """Something that is not read; the message gives the reason without the path."""
 
 
-def split_member(path: str) -> tuple[str, str] | None:
-    """A path as the shard and the name in it; None if it is no member of a local shard or one at an address."""
-    path = remote.address_of(path).replace(os.sep, "/")
-    far = remote.is_address(path)
-    for found in _SHARD.finditer(path):
-        shard = path[: found.end() - 1]
-        if far or os.path.isfile(shard):
-            return shard, path[found.end() :]
-    return None
-
-
-def read(path: str, most: int) -> bytes:
-    """The bytes of an image; of nothing but regular files and members, since a pipe would block.
-
-    Args:
-        path: A file, a member of a shard, or an address.
-        most: Bytes that are allowed.
+def read_bytes(ref: ImageRef, max_bytes: int) -> bytes:
+    """The bytes of an image: of a regular file or a member of a shard only, since a pipe would block.
 
     Raises:
-        Refused: It is no regular file, or too big.
+        NotReadable: It is not a regular file, or has more than ``max_bytes``.
         OSError: It cannot be read.
-        ValueError: Its name can be none.
-        DataError: The shard that it lies in is damaged.
+        ValueError: Its name is not valid.
+        DataError: Its shard is damaged.
     """
-    if remote.is_address(path):
-        return _read_far(remote.address_of(path), most)
-    try:
-        status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        member = split_member(path)
-        if member is None:
-            raise
-        return _read_member(*member, most)
+    if ref.in_shard:
+        return _read_member(ref.store, ref.name, max_bytes)
+    if is_url(ref.path):
+        size = remote.stat(ref.path)[0]
+        _check_size(size, max_bytes)
+        return _check_length(remote.read(ref.path, 0, size), size)
+    status = os.stat(ref.path)
     if not stat.S_ISREG(status.st_mode):
-        raise Refused("not a regular file")
-    _refuse_big(status.st_size, most)
-    with open(path, "rb") as file:
-        return file.read(most + 1)
+        raise NotReadable("not a regular file")
+    _check_size(status.st_size, max_bytes)
+    with open(ref.path, "rb") as file:
+        return file.read(max_bytes + 1)
 
 
-def _read_member(shard: str, name: str, most: int) -> bytes:
+def _read_member(shard: str, name: str, max_bytes: int) -> bytes:
+    if is_url(shard):
+        offset, length = find_member(shard, file_stamp(shard), name)
+        _check_size(length, max_bytes)
+        return _check_length(remote.read(shard, offset, length), length)
     with open(shard, "rb") as file:
         offset, length = find_member(shard, _stamp(os.fstat(file.fileno())), name)
-        _refuse_big(length, most)
+        _check_size(length, max_bytes)
         file.seek(offset)
-        return _whole(file.read(length), length)
+        return _check_length(file.read(length), length)
 
 
-def _read_far(address: str, most: int) -> bytes:
-    member = split_member(address)
-    if member is None:
-        offset, length, place = 0, remote.facts(address)[0], address
-    else:
-        place = member[0]
-        offset, length = find_member(place, _far_stamp(place), member[1])
-    _refuse_big(length, most)
-    return _whole(remote.read(place, offset, length), length)
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise NotReadable(f"larger than {max_bytes // 2**20} MiB")
 
 
-def _refuse_big(size: int, most: int) -> None:
-    if size > most:
-        raise Refused(f"larger than {most // 2**20} MiB")
-
-
-def _whole(data: bytes, length: int) -> bytes:
+def _check_length(data: bytes, length: int) -> bytes:
     if len(data) != length:
-        raise Refused(f"the shard ends {length - len(data):,} bytes before it")
+        raise NotReadable(f"the shard ends {length - len(data):,} bytes before it")
     return data
 
 
@@ -100,24 +68,19 @@ def _stamp(status: os.stat_result) -> Stamp:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _far_stamp(address: str) -> Stamp:
-    return list(remote.facts(address))
+def file_stamp(path: str) -> Stamp:
+    """Size, times and inode of a file; size and a number for the entity tag of what is at a URL.
 
-
-def stamp_of(path: str) -> Stamp:
-    """What changes when a file, or the shard that a member lies in, does; empty if it cannot be asked.
-
-    Size, times and inode of a file; size and a number for the entity tag of what lies at an address.
+    Raises:
+        OSError: It does not exist or cannot be reached.
     """
+    return list(remote.stat(path)) if is_url(path) else _stamp(os.stat(path))
+
+
+def stamp_of(ref: ImageRef) -> Stamp:
+    """What changes when the file of an image, or its shard, does; empty if that cannot be found out."""
     try:
-        if remote.is_address(path):
-            member = split_member(path)
-            return _far_stamp(member[0] if member else remote.address_of(path))
-        try:
-            return _stamp(os.stat(path))
-        except (FileNotFoundError, NotADirectoryError):
-            member = split_member(path)
-            return _stamp(os.stat(member[0])) if member else []
+        return file_stamp(ref.store if ref.in_shard else ref.path)
     except (OSError, ValueError):
         return []
 
@@ -127,16 +90,12 @@ def is_settled(stamp: Stamp) -> bool:
     return bool(stamp) and time.time_ns() - max(stamp[1:3]) > _SETTLED_NS
 
 
-def is_there(path: str) -> bool:
-    """Whether an image lies there: a file, or a member that its shard has."""
-    if not remote.is_address(path) and os.path.isfile(path):
-        return True
-    member = split_member(path)
-    stamp = stamp_of(path)
-    if member is None or not stamp:
-        return bool(stamp) and remote.is_address(path)
+def exists(ref: ImageRef) -> bool:
+    """Whether the file exists, or the shard and the member in it."""
+    if not ref.in_shard:
+        return bool(stamp_of(ref)) if is_url(ref.path) else os.path.isfile(ref.path)
     try:
-        find_member(member[0], stamp, member[1])
-    except OSError:
+        find_member(ref.store, file_stamp(ref.store), ref.name)
+    except (OSError, ValueError):
         return False
     return True

@@ -1,6 +1,6 @@
-"""Reading at an address (``s3://bucket/key``, ``https://...``): the only place that knows fsspec, an optional package.
+"""Reading at a URL (``s3://bucket/key``, ``https://...``): the only module that uses fsspec, an optional package.
 
-Nothing here is called for a file of this machine. Each process opens its own connections.
+Nothing here is called for a local file. Each process opens its own connections.
 """
 
 from __future__ import annotations
@@ -9,147 +9,128 @@ import functools
 import hashlib
 import importlib.util
 import os
-import re
 import time
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
 from topwork.core.errors import MissingDependency, TopworkError, UsageError
+from topwork.core.image_ref import is_url
 
-_ADDRESS = re.compile(r"^((?:[a-z][a-z0-9+.-]+::)*)([a-z][a-z0-9+.-]+):/+")  # two letters: C:/ is a drive
-_ABSOLUTE = {"file", "local", "hdfs"}  # whose addresses may go on with a third slash
-AHEAD = 4 << 20  # bytes read at once where images are read one after the other
-NEAR = 1 << 20  # bytes that may lie between two images of such a row
-TRIES = 3
+READ_AHEAD = 4 << 20  # bytes per request while images are read sequentially
+MAX_GAP = 1 << 20  # bytes between two images that still count as sequential
+MAX_ATTEMPTS = 3
 
 T = TypeVar("T")
 
 
-def is_address(text: str) -> bool:
-    """Whether this names something that fsspec reads, also after ``pathlib`` has taken one of its slashes."""
-    return bool(_ADDRESS.match(text))
-
-
-def address_of(text: str) -> str:
-    """The address with both slashes, as ``str(Path(address))`` has lost one."""
-    found = _ADDRESS.match(text)
-    if not found:
-        return text
-    chain, scheme = found.groups()
-    slashes = "///" if scheme in _ABSOLUTE else "//"
-    return f"{chain}{scheme}:{slashes}{text[found.end() :]}"
-
-
-def _open(address: str) -> tuple[Any, str]:
-    """The file system, which fsspec keeps for each process, and the path in it."""
+def _open(url: str) -> tuple[Any, str]:
+    """The file system, which fsspec caches per process, and the path in it."""
     if importlib.util.find_spec("fsspec") is None:
-        raise MissingDependency(f"The address {address!r}", "streams")
+        raise MissingDependency(f"The URL {url!r}", "streams")
     import fsspec
 
     try:
-        return fsspec.core.url_to_fs(address)
+        return fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise _NoReader(f"{address} cannot be read: {error}. Install what it names, or copy the data here.") from error
+        raise _UnsupportedURL(f"{url} cannot be read: {error}. Install the package, or copy the data here.") from error
 
 
-class _NoReader(TopworkError):
-    """No package that reads such addresses is installed, or there is none."""
+class _UnsupportedURL(TopworkError):
+    """No installed package reads URLs of this scheme."""
 
     exit_status = 3
 
 
-def _again(call: Callable[[], T]) -> T:
-    """What a call gives; a network that fails for a moment is asked again."""
-    for attempt in range(1, TRIES + 1):
+def _with_retries(call: Callable[[], T]) -> T:
+    """The result of a call, which is repeated if the network fails for a moment."""
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             return call()
         except (FileNotFoundError, PermissionError, IsADirectoryError):
             raise
         except Exception as error:  # clients have errors of their own
-            if attempt == TRIES:
+            if attempt == MAX_ATTEMPTS:
                 raise OSError(" ".join(str(error).split())[:200] or type(error).__name__) from error
             time.sleep(0.3 * 3 ** (attempt - 1))
     raise AssertionError
 
 
 @functools.lru_cache(maxsize=4096)
-def _facts(_: int, address: str) -> tuple[int, int]:
-    system, path = _open(address)
-    found = _again(lambda: system.info(path))
-    if found.get("type") == "directory":
-        raise IsADirectoryError(21, "Is a directory", address)
-    tag = next((str(found[key]) for key in ("ETag", "etag", "md5Hash", "sha256", "LastModified", "mtime", "created",
-               "last_modified") if found.get(key)), "")  # fmt: skip
-    digest = hashlib.sha256(f"{found.get('size')} {tag}".encode()).digest()
-    return int(found.get("size") or 0), int.from_bytes(digest[:6])
+def _stat(_: int, url: str) -> tuple[int, int]:
+    system, path = _open(url)
+    info = _with_retries(lambda: system.info(path))
+    if info.get("type") == "directory":
+        raise IsADirectoryError(21, "Is a directory", url)
+    tag = next((str(info[key]) for key in ("ETag", "etag", "md5Hash", "sha256", "LastModified", "mtime", "created",
+               "last_modified") if info.get(key)), "")  # fmt: skip
+    digest = hashlib.sha256(f"{info.get('size')} {tag}".encode()).digest()
+    return int(info.get("size") or 0), int.from_bytes(digest[:6])
 
 
-def facts(address: str) -> tuple[int, int]:
-    """Size in bytes, and a number of 48 bits that changes with the entity tag or the time; asked once a process.
+def stat(url: str) -> tuple[int, int]:
+    """Size in bytes, and a number of 48 bits that changes with the entity tag or the time; requested once per process.
 
     Raises:
-        OSError: It is not there or cannot be reached.
+        OSError: It does not exist or cannot be reached.
     """
-    return _facts(os.getpid(), address)
+    return _stat(os.getpid(), url)
 
 
 class _Window:
-    """The last bytes that were read: images that lie one after the other come by one request for many."""
+    """The bytes of the last request: neighbouring images come by one request for many."""
 
     def __init__(self) -> None:
-        self.owner, self.address, self.start, self.data, self.end = 0, "", 0, b"", -1
+        self.owner, self.url, self.start, self.data, self.end = 0, "", 0, b"", -1
 
-    def read(self, address: str, offset: int, length: int) -> bytes:
-        own = self.owner == os.getpid() and self.address == address
+    def read(self, url: str, offset: int, length: int) -> bytes:
+        own = self.owner == os.getpid() and self.url == url
         if not (own and self.start <= offset and offset + length <= self.start + len(self.data)):
-            row = own and 0 <= offset - self.end <= NEAR
-            system, path = _open(address)
-            end = offset + (max(length, AHEAD) if row else length)
-            self.data = _again(lambda: system.cat_file(path, start=offset, end=end))
-            self.owner, self.address, self.start = os.getpid(), address, offset
+            sequential = own and 0 <= offset - self.end <= MAX_GAP
+            system, path = _open(url)
+            end = offset + (max(length, READ_AHEAD) if sequential else length)
+            self.data = _with_retries(lambda: system.cat_file(path, start=offset, end=end))
+            self.owner, self.url, self.start = os.getpid(), url, offset
         self.end = offset + length
-        at = offset - self.start
-        return self.data[at : at + length]
+        start = offset - self.start
+        return self.data[start : start + length]
 
 
 _WINDOW = _Window()
 
 
-def read(address: str, offset: int, length: int) -> bytes:
-    """A range of what lies at an address; shorter at its end.
+def read(url: str, offset: int, length: int) -> bytes:
+    """A range of bytes; fewer at the end of the file.
 
     Raises:
-        OSError: It cannot be reached, after three tries.
+        OSError: It cannot be reached, after ``MAX_ATTEMPTS`` attempts.
     """
-    return _WINDOW.read(address, offset, length)
+    return _WINDOW.read(url, offset, length)
 
 
-def open_file(address: str) -> IO[bytes]:
-    """A file object that reads large pieces and can seek.
+def open_file(url: str) -> IO[bytes]:
+    """A file object that reads large blocks and can seek.
 
     Raises:
-        OSError: It is not there.
+        OSError: It does not exist.
     """
-    system, path = _open(address)
-    return _again(lambda: system.open(path, "rb", block_size=AHEAD, cache_type="readahead"))
+    system, path = _open(url)
+    return _with_retries(lambda: system.open(path, "rb", block_size=READ_AHEAD, cache_type="readahead"))
 
 
-def matching(address: str) -> list[str]:
-    """The addresses that match a pattern, or of the files right inside a folder, in order.
+def glob(url: str) -> list[str]:
+    """The URLs that match a pattern, or of the files directly in a folder, in order.
 
     Raises:
-        UsageError: Its place cannot be listed.
+        UsageError: The folder cannot be listed.
     """
-    system, path = _open(address)
+    system, path = _open(url)
     try:
         if any(mark in path for mark in "*?["):
-            found = _again(lambda: system.glob(path))
+            found = _with_retries(lambda: system.glob(path))
         else:
-            found = [entry["name"] for entry in _again(lambda: system.ls(path, detail=True))]
+            found = [entry["name"] for entry in _with_retries(lambda: system.ls(path, detail=True))]
     except OSError as error:
         reason = str(error).strip() or type(error).__name__
-        raise UsageError(
-            f"{address} cannot be listed: {reason}. Name the shards: {address}/{{000..099}}.tar"
-        ) from error
-    head = address[: len(address) - len(path)] if address.endswith(path) else f"{address.split(':', 1)[0]}://"
-    return sorted(name if is_address(name) else head + name for name in found)
+        raise UsageError(f"{url} cannot be listed: {reason}. Name the shards: {url}/{{000..099}}.tar") from error
+    head = url[: len(url) - len(path)] if url.endswith(path) else f"{url.split(':', 1)[0]}://"
+    return sorted(name if is_url(name) else head + name for name in found)

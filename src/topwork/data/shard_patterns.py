@@ -1,4 +1,4 @@
-"""Shards by pattern: ``shard-{000000..000099}.tar`` as WebDataset writes it, ``*.tar``, folders, addresses."""
+"""Shards by pattern: ``shard-{000000..000099}.tar`` as WebDataset writes it, ``*.tar``, folders, URLs."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import re
 from collections.abc import Iterator
 
 from topwork.core.errors import UsageError
+from topwork.core.image_ref import TAR_SUFFIX, is_url, restore_url
 from topwork.data import remote
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _CHOICE = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _MAGIC = re.compile(r"[*?\[]")
-SUFFIX = ".tar"
-MOST = 1_000_000  # shards
+MAX_SHARDS = 1_000_000
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a name stands for several shards."""
-    return SUFFIX in text and bool(_RANGE.search(text) or _CHOICE.search(text) or _MAGIC.search(text))
+    """Whether a name expands to several shards."""
+    return TAR_SUFFIX in text and bool(_RANGE.search(text) or _CHOICE.search(text) or _MAGIC.search(text))
 
 
 def expand(pattern: str) -> Iterator[str]:
     """``a-{00..02}.tar`` as ``a-00.tar``, ``a-01.tar``, ``a-02.tar``; ``{train,val}`` as each of them; any number.
 
     Raises:
-        UsageError: More than ``MOST``.
+        UsageError: More than ``MAX_SHARDS``.
     """
     number = 1
     for first, last in _RANGE.findall(pattern):
         number *= abs(int(last) - int(first)) + 1
-    if number > MOST:
-        raise UsageError(f"{pattern} stands for {number:,} shards; at most {MOST:,} are read.")
+    if number > MAX_SHARDS:
+        raise UsageError(f"{pattern} expands to {number:,} shards; the limit is {MAX_SHARDS:,}.")
     yield from _expand(pattern)
 
 
@@ -57,57 +57,52 @@ def shards_of(data: str) -> tuple[str, list[str]]:
     """The folder that shard names are relative to, and all shards that a data argument names, in order.
 
     Args:
-        data: A shard, a folder of shards, or a pattern; on this machine or at an address.
+        data: A shard, a folder of shards, or a pattern; local or at a URL.
 
     Raises:
-        UsageError: Nothing matches, or a shard that is named is not there.
+        UsageError: Nothing matches, or a shard does not exist.
     """
-    data = remote.address_of(data)
-    far = remote.is_address(data)
+    data = restore_url(data)
     shards: list[str] = []
     for name in expand(data):
-        if far:
-            shards += _far(name)
+        if is_url(data):
+            shards += _find_remote(name)
         elif _MAGIC.search(name):
             shards += sorted(path for path in glob.iglob(name, recursive=True) if os.path.isfile(path))
         elif os.path.isdir(name):
-            shards += _below(name)
+            shards += _find_shards(name)
         elif os.path.isfile(name):
             shards.append(name)
         else:
-            raise UsageError(
-                f"{name} does not exist. Name the shards that are there, e.g. shard-{{000000..000099}}.tar."
-            )
+            raise UsageError(f"{name} does not exist. Name existing shards, e.g. shard-{{000000..000099}}.tar.")
     shards = list(dict.fromkeys(shards))
     if not shards:
-        raise UsageError(
-            f"{data} holds or matches no shard (*.tar). Quote a pattern, so that the shell leaves it alone."
-        )
+        raise UsageError(f"No shards (*.tar) found for {data}. Quote a pattern, so that the shell does not expand it.")
     return _folder_of(data, shards), shards
 
 
-def _far(name: str) -> list[str]:
-    if not _MAGIC.search(name) and name.lower().endswith(SUFFIX):
+def _find_remote(name: str) -> list[str]:
+    if not _MAGIC.search(name) and name.lower().endswith(TAR_SUFFIX):
         return [name]
-    return [found for found in remote.matching(name.rstrip("/")) if found.lower().endswith(SUFFIX)]
+    return [found for found in remote.glob(name.rstrip("/")) if found.lower().endswith(TAR_SUFFIX)]
 
 
-def _below(folder: str) -> list[str]:
+def _find_shards(folder: str) -> list[str]:
     found = []
-    for place, below, files in os.walk(folder):
+    for parent, below, files in os.walk(folder):
         below[:] = sorted(name for name in below if not name.startswith("."))
         found += [
-            os.path.join(place, name)
+            os.path.join(parent, name)
             for name in sorted(files)
-            if name.lower().endswith(SUFFIX) and not name.startswith(".")
+            if name.lower().endswith(TAR_SUFFIX) and not name.startswith(".")
         ]
     return found
 
 
 def _folder_of(data: str, shards: list[str]) -> str:
-    if not remote.is_address(data) and os.path.isdir(data):
+    if not is_url(data) and os.path.isdir(data):
         return data
-    folders = {shard.rpartition("/")[0] if remote.is_address(shard) else os.path.dirname(shard) for shard in shards}
+    folders = {shard.rpartition("/")[0] if is_url(shard) else os.path.dirname(shard) for shard in shards}
     if len(folders) == 1:
         return folders.pop()
-    return remote.address_of(os.path.commonpath([*folders]))
+    return restore_url(os.path.commonpath([*folders]))

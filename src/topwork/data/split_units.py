@@ -1,4 +1,4 @@
-"""Which images may only stand together in one part: same content, near duplicates, one group, one photograph."""
+"""Units of a split: images that must be in the same split, since they share content, group or file."""
 
 from __future__ import annotations
 
@@ -7,144 +7,145 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from topwork.core.artifacts import ImageRow
 from topwork.core.errors import DataError
+from topwork.core.image_ref import without_box
 from topwork.core.seeds import derive_seed
-from topwork.data.images import file_of
 
 Units = Mapping[str, Sequence[ImageRow]]
 
 
 def content(row: ImageRow) -> str:
-    """What is equal for equal images."""
+    """Equal for equal images: the hash of the content, or the id if it could not be read."""
     return row.sha256 or row.id
 
 
 def make_units(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
-    """Rows by unit: whatever shares a content, a set of duplicates, a group or a file, also by way of others.
+    """Rows by unit: images that share content, a set of duplicates, a group or a file, directly or through others.
 
     Returns:
-        Units in the order of their keys; a key is the smallest content in the unit, so names of files decide nothing.
+        Units in the order of their keys, the smallest content in each unit: file names have no influence.
     """
-    found = Sets()
-    kept = list(rows)
-    for row in kept:
+    sets = DisjointSets()
+    all_rows = list(rows)
+    for row in all_rows:
         first = ("content", content(row))
-        found.join(first, ("file", file_of(row.id)))
+        sets.join(first, ("file", without_box(row.id)))
         if row.duplicates:
-            found.join(first, ("duplicates", row.duplicates))
+            sets.join(first, ("duplicates", row.duplicates))
         if row.group:
-            found.join(first, ("group", row.group))
+            sets.join(first, ("group", row.group))
     members: dict[object, list[ImageRow]] = {}
-    for row in kept:
-        members.setdefault(found.root(("content", content(row))), []).append(row)
+    for row in all_rows:
+        members.setdefault(sets.root(("content", content(row))), []).append(row)
     return dict(sorted((min(map(content, unit)), unit) for unit in members.values()))
 
 
-class Sets:
+class DisjointSets:
     """Disjoint sets of anything hashable."""
 
     def __init__(self) -> None:
-        self._above: dict[object, object] = {}
+        self._parent: dict[object, object] = {}
 
     def root(self, item: object) -> object:
-        """The one member that stands for a whole set."""
+        """The representative of the item's set."""
         path = []
-        while (above := self._above.get(item, item)) is not item:
+        while (parent := self._parent.get(item, item)) is not item:
             path.append(item)
-            item = above
-        self._above.update(dict.fromkeys(path, item))
+            item = parent
+        self._parent.update(dict.fromkeys(path, item))
         return item
 
     def join(self, a: object, b: object) -> None:
-        """Make one set of two."""
+        """Merge the sets of two items."""
         a, b = self.root(a), self.root(b)
         if a is not b:
-            self._above[b] = a
+            self._parent[b] = a
 
 
-def balance(units: Units, shares: Mapping[str, float], seed: int, least: int = 1) -> dict[str, str]:
-    """Part of each unit, so that every part gets its share of each class and stratum as nearly as whole units allow.
+def assign_units(units: Units, shares: Mapping[str, float], seed: int, min_units: int = 1) -> dict[str, str]:
+    """The split of each unit, so that every split gets its share of each class and stratum as closely as possible.
 
-    Greedy: first each class gets ``least`` units in each part, the rarest class first; then the rest, largest units
-    first, each to the part that lacks most of what the unit holds.
+    Greedy: first each class gets ``min_units`` units in each split, the rarest class first; then the rest, largest
+    units first, each to the split with the largest deficit of what the unit contains.
 
     Args:
-        units: Of any size; one may hold several classes.
-        shares: Part to its share of the images; they sum to 1.
-        seed: Decides among equals.
-        least: Units of each class in each part.
+        units: Of any size; one may contain several classes.
+        shares: Split to its share of the images; they sum to 1.
+        seed: Breaks ties.
+        min_units: Units of each class in each split.
 
     Raises:
-        DataError: A class has fewer units than that takes; the message names it.
+        DataError: A class has too few units; the message names it.
     """
     order = sorted(units, key=lambda unit: derive_seed(seed, "split", unit))
-    holds = {unit: Counter((row.label, row.stratum) for row in units[unit]) for unit in order}
-    total = sum(holds.values(), Counter())
+    contains = {unit: Counter((row.label, row.stratum) for row in units[unit]) for unit in order}
+    total = sum(contains.values(), Counter())
     filled: dict[str, Counter[tuple[str, str]]] = {split: Counter() for split in shares}
     split_of: dict[str, str] = {}
 
     def put(unit: str, split: str) -> None:
         split_of[unit] = split
-        filled[split].update(holds[unit])
+        filled[split].update(contains[unit])
 
-    for unit, split in _covering(units, order, shares, least).items():
+    for unit, split in _cover_classes(units, order, shares, min_units).items():
         put(unit, split)
     for unit in sorted((unit for unit in order if unit not in split_of), key=lambda unit: -len(units[unit])):
 
-        def lack(split: str, unit: str = unit) -> tuple[float, float]:
-            of_these = sum(
-                count * (shares[split] - filled[split][key] / total[key]) for key, count in holds[unit].items()
+        def deficit(split: str, unit: str = unit) -> tuple[float, float]:
+            of_unit = sum(
+                count * (shares[split] - filled[split][key] / total[key]) for key, count in contains[unit].items()
             )
-            return of_these, shares[split] * total.total() - filled[split].total()
+            return of_unit, shares[split] * total.total() - filled[split].total()
 
-        put(unit, max(shares, key=lack))
+        put(unit, max(shares, key=deficit))
     return split_of
 
 
-def _covering(units: Units, order: Sequence[str], shares: Mapping[str, float], least: int) -> dict[str, str]:
-    """Some units of each class for each part: of those that are free, the nearest in size to the part's share."""
+def _cover_classes(units: Units, order: Sequence[str], shares: Mapping[str, float], min_units: int) -> dict[str, str]:
+    """``min_units`` units of each class for each split: of the free units, the nearest in size to the split's share."""
     labels = {unit: Counter(row.label for row in units[unit]) for unit in order}
     holders: dict[str, list[str]] = {}
     for unit in order:
         for label in labels[unit]:
             holders.setdefault(label, []).append(unit)
-    taken: dict[str, str] = {}
-    has: dict[str, Counter[str]] = {split: Counter() for split in shares}
+    assigned: dict[str, str] = {}
+    covered: dict[str, Counter[str]] = {split: Counter() for split in shares}
     short: dict[str, int] = {}
     for label in sorted(holders, key=lambda label: (len(holders[label]), label)):
         images = sum(labels[unit][label] for unit in holders[label])
-        for split in sorted([*shares] * least, key=lambda split: shares[split]):
-            if has[split][label] >= least:
+        for split in sorted([*shares] * min_units, key=lambda split: shares[split]):
+            if covered[split][label] >= min_units:
                 continue
-            free = [unit for unit in holders[label] if unit not in taken]
+            free = [unit for unit in holders[label] if unit not in assigned]
             if not free:
                 short[label] = len(holders[label])
                 break
-            wanted = shares[split] * images
-            unit = min(free, key=lambda unit, wanted=wanted: abs(labels[unit][label] - wanted))
-            taken[unit] = split
-            has[split].update(set(labels[unit]))
-    refuse_small(units, short, least * len(shares))
-    return taken
+            target = shares[split] * images
+            unit = min(free, key=lambda unit, target=target: abs(labels[unit][label] - target))
+            assigned[unit] = split
+            covered[split].update(set(labels[unit]))
+    check_class_sizes(units, short, min_units * len(shares))
+    return assigned
 
 
-def refuse_small(units: Units, counts: Mapping[str, int], need: int) -> None:
-    """Name the classes, with their number of units, that are too few to stand in every part.
+def check_class_sizes(units: Units, too_small: Mapping[str, int], need: int) -> None:
+    """Refuse classes, given with their number of units, that have too few to be in every split.
 
     Raises:
         DataError: There is one.
     """
-    if not counts:
+    if not too_small:
         return
-    small = [f"{label!r} ({count})" for label, count in sorted(counts.items())]
+    small = [f"{label!r} ({count})" for label, count in sorted(too_small.items())]
     grouped = any(row.group for unit in units.values() for row in unit)
     what = "groups" if grouped else "different usable images"
-    near = any(row.duplicates for unit in units.values() for row in unit if row.label in counts)
-    copies = "; copies and near duplicates count once (data.near_duplicates = false counts these)" if near else ""
+    near = any(row.duplicates for unit in units.values() for row in unit if row.label in too_small)
+    copies = "; copies and near duplicates count once (data.near_duplicates = false counts all)" if near else ""
     raise DataError(
-        f"Too few {what} to split: {few(small)}; each class needs {need}{copies}. Add images or remove the folder."
+        f"Too few {what} to split: {list_first(small)}; each class needs {need}{copies}. "
+        "Add images or remove the folder."
     )
 
 
-def few(names: Sequence[str]) -> str:
+def list_first(names: Sequence[str]) -> str:
     """The first five names, and how many more there are."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

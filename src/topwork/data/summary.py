@@ -1,4 +1,4 @@
-"""What was found and how it was split, in words and as plain JSON. Imports no torch."""
+"""A summary of the images and the split, as lines of text and as JSON."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from topwork.core.artifacts import Manifest, Splits
 from topwork.data.findings import leaks
 
 
-def split_lines(manifest: Manifest, splits: Splits) -> list[str]:
-    """What a terminal says about the images and the parts."""
+def describe_split(manifest: Manifest, splits: Splits) -> list[str]:
+    """Lines about the images and the split, for the terminal."""
     sizes = " / ".join(f"{split} {len(splits.ids[split]):,}" for split in splits.ids)
     lines = [f"Split     {sizes} of {len(manifest.used):,} usable images; {splits.note}"]
     for finding in leaks(manifest, splits):
-        lines.append(f"          LEAK: {finding.text}; `topwork check` shows them. Scores on those parts are too good.")
-    for row in manifest.set_aside[:5]:
-        lines.append(f"          set aside: {row.id}: {row.reason}")
-    if len(manifest.set_aside) > 5:
-        lines.append(f"          ... and {len(manifest.set_aside) - 5:,} more set aside; manifest.csv names each")
+        lines.append(f"          LEAK: {finding.text}; `topwork check` shows them. Scores there are too good.")
+    for row in manifest.excluded[:5]:
+        lines.append(f"          excluded: {row.id}: {row.reason}")
+    if len(manifest.excluded) > 5:
+        lines.append(f"          ... and {len(manifest.excluded) - 5:,} more excluded; manifest.csv lists all")
     if manifest.ignored:
         name, reason = next(iter(manifest.ignored.items()))
         more = f", and {len(manifest.ignored) - 1:,} more" if len(manifest.ignored) > 1 else ""
-        lines.append(f"          passed over: {name} ({reason}){more}")
+        lines.append(f"          ignored: {name} ({reason}){more}")
     return lines
 
 
-def data_account(manifest: Manifest, splits: Splits) -> dict[str, Any]:
-    """The same for ``run.json`` and the report."""
+def dataset_summary(manifest: Manifest, splits: Splits) -> dict[str, Any]:
+    """The summary for ``run.json`` and the report."""
     converted: dict[str, int] = {}
     for row in manifest.used:
-        for decision in filter(None, row.reason.split("; ")):
-            converted[decision] = converted.get(decision, 0) + 1
+        for note in filter(None, row.reason.split("; ")):
+            converted[note] = converted.get(note, 0) + 1
     counts = {
         split: {name: int((splits.labels[split] == i).sum()) for i, name in enumerate(splits.classes)}
         for split in splits.ids
@@ -38,14 +38,14 @@ def data_account(manifest: Manifest, splits: Splits) -> dict[str, Any]:
     return {
         "name": manifest.name,
         "images": len(manifest.rows),
-        "set_aside": [{"id": row.id, "reason": row.reason} for row in manifest.set_aside],
+        "excluded": [{"id": row.id, "reason": row.reason} for row in manifest.excluded],
         "converted": converted,
         "ignored": manifest.ignored,
         "license": manifest.license,
         "note": manifest.note,
         "split_note": splits.note,
         "leaks": [
-            {"kind": f.kind, "text": f.text, "images": [list(same) for same in f.sets[:50]]}
+            {"kind": f.kind, "text": f.text, "images": [list(same) for same in f.groups[:50]]}
             for f in leaks(manifest, splits)
         ],
         "counts": counts,

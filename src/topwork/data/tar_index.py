@@ -1,8 +1,7 @@
-"""What lies where in a tar shard: made once by reading its headers, kept in the cache, read by offset ever after.
+"""The index of a tar shard: an sqlite3 table of its members, made once from the headers and kept in the cache.
 
-An index is one safetensors file, named by the shard's address, size and times (or entity tag). Its rows are the files
-in the shard in order of a hash of their name, so that one is found by bisection; a row takes 41 bytes and its name, and
-the content of the small text files (labels) is kept beside it.
+It is found by the shard's path or URL, size and times (or entity tag), and opened read-only, by any number of
+processes. The content of small text files, the labels, is in it.
 """
 
 from __future__ import annotations
@@ -11,97 +10,91 @@ import functools
 import hashlib
 import json
 import os
-from array import array
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
 
 from topwork.core import run_folders, storage
 from topwork.core.errors import DataError, StorageError
+from topwork.core.image_ref import is_url
 from topwork.data import remote
-from topwork.data.tar_scan import Member, Passed, scan
+from topwork.data.tar_scan import IgnoredMembers, scan
 
-_FORMAT = 1
-KEPT = (".cls", ".txt", ".json")  # suffixes of small files whose content the index holds
-MOST_TEXT = 1 << 14  # bytes of one
+_FORMAT = 2
+LABEL_SUFFIXES = (".cls", ".txt", ".json")
+MAX_LABEL_BYTES = 1 << 14
+_SCHEMA = """
+CREATE TABLE member (name BLOB PRIMARY KEY, offset INTEGER, size INTEGER, text BLOB) WITHOUT ROWID;
+CREATE TABLE facts (format INTEGER, ignored TEXT, more_ignored INTEGER, digest TEXT);
+"""
 
 
 class Index:
-    """An index, opened.
+    """An open index.
 
     Args:
         path: Of its file.
 
     Attributes:
-        facts: ``members``, and ``passed``: names that were passed over, each with the reason.
+        ignored: Names of members that are ignored, each with the reason.
+        more_ignored: How many more there are.
+
+    Raises:
+        ValueError: The file is not an index of this format.
+        sqlite3.Error: It is damaged.
     """
 
     def __init__(self, path: Path) -> None:
-        import safetensors
+        # Its one user per process may be any thread: SQLite serializes them, and an immutable file takes no locks.
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        self._table = sqlite3.connect(address, uri=True, check_same_thread=False)
+        try:
+            form, ignored, self.more_ignored, self._digest = self._table.execute("SELECT * FROM facts").fetchone()
+            if form != _FORMAT:
+                raise ValueError(f"format {form}")
+            self.ignored: list[tuple[str, str]] = [tuple(pair) for pair in json.loads(ignored)]
+        except BaseException:
+            self._table.close()
+            raise
 
-        self._file = safetensors.safe_open(path, "np")
-        self.facts: dict[str, Any] = json.loads(self._file.metadata()["facts"])
-        if self.facts["format"] != _FORMAT:
-            raise ValueError("another format")
-        self._hashes, self._ends = self._file.get_tensor("hashes"), self._file.get_tensor("name_ends")
-        self._names, self._places = self._file.get_slice("names"), self._file.get_slice("places")
+    def __del__(self) -> None:
+        if hasattr(self, "_table"):
+            self._table.close()
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return self._table.execute("SELECT count(*) FROM member").fetchone()[0]
 
     def find(self, name: str) -> tuple[int, int]:
         """Offset and length of a file in the shard.
 
         Raises:
             FileNotFoundError: The shard has no such file.
+            DataError: The index is damaged.
         """
-        wanted = os.fsencode(name)
-        key = _hash(wanted)
-        row = int(self._hashes.searchsorted(np.uint64(key)))
-        while row < len(self) and self._hashes[row] == key:
-            if bytes(self._names[int(self._ends[row - 1]) if row else 0 : int(self._ends[row])]) == wanted:
-                offset, length = self._places[row : row + 1][0]
-                return int(offset), int(length)
-            row += 1
-        raise FileNotFoundError(2, "the shard has no such file", name)
+        try:
+            found = self._table.execute("SELECT offset, size FROM member WHERE name = ?", (os.fsencode(name),))
+            row: tuple[int, int] | None = found.fetchone()
+        except sqlite3.Error as error:
+            raise DataError(f"The index of the shard of {name!r} is damaged: {error}. Run it again.") from error
+        if row is None:
+            raise FileNotFoundError(2, "the shard has no such file", name)
+        return row
 
     def rows(self) -> Iterator[tuple[str, int, bytes | None]]:
-        """Name, offset and kept content of every file in the shard, in the order in which they lie there."""
-        names, texts = self._file.get_tensor("names").tobytes(), self._file.get_tensor("texts").tobytes()
-        offsets = self._file.get_tensor("places")[:, 0]
-        order = offsets.argsort()
-        columns = (
-            _starts(self._ends), self._ends, _starts(text_ends := self._file.get_tensor("text_ends")), text_ends,
-            self._file.get_tensor("kept"), offsets,
-        )  # fmt: skip
-        for start, end, text, text_end, kept, offset in zip(
-            *(column[order].tolist() for column in columns), strict=True
-        ):
-            yield os.fsdecode(names[start:end]), offset, texts[text:text_end] if kept else None
+        """Name, offset and label text of every file, in the order of the shard."""
+        for name, offset, text in self._table.execute("SELECT name, offset, text FROM member ORDER BY offset"):
+            yield os.fsdecode(name), offset, text
 
-    def is_whole(self) -> bool:
-        """Whether it is what was written."""
-        return _digest({name: self._file.get_tensor(name) for name in _TENSORS}) == self.facts["digest"]
+    def is_intact(self) -> bool:
+        """Whether the table is what was written."""
+        return _digest(self._table) == self._digest
 
 
-_TENSORS = ("hashes", "kept", "name_ends", "names", "places", "text_ends", "texts")
-
-
-def _hash(name: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest())
-
-
-def _starts(ends: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.zeros(1, ends.dtype), ends[:-1]]) if len(ends) else ends
-
-
-def _digest(tensors: dict[str, np.ndarray]) -> str:
+def _digest(table: sqlite3.Connection) -> str:
     digest = hashlib.sha256()
-    for name in _TENSORS:
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    for row in table.execute("SELECT * FROM member ORDER BY name"):
+        digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
@@ -109,141 +102,84 @@ def find_member(shard: str, stamp: Sequence[int], name: str) -> tuple[int, int]:
     """Offset and length of a file in a shard, whose index is made if there is none.
 
     Args:
-        shard: A path or an address.
-        stamp: What tells this state of the shard from others.
+        shard: A path or a URL.
+        stamp: Distinguishes this state of the shard from others.
         name: In the shard.
 
     Raises:
         FileNotFoundError: The shard has no such file.
-        DataError: It is no tar file, or damaged.
+        DataError: It is not a tar file, or damaged.
     """
-    return _opened(os.path.abspath(shard) if not remote.is_address(shard) else shard, tuple(stamp)).find(name)
+    shard = shard if is_url(shard) else os.path.abspath(shard)
+    return _opened(os.getpid(), shard, tuple(stamp)).find(name)  # a connection must not be used after a fork
 
 
 @functools.lru_cache(maxsize=256)
-def _opened(shard: str, stamp: tuple[int, ...]) -> Index:
+def _opened(_: int, shard: str, stamp: tuple[int, ...]) -> Index:
     return open_index(shard, stamp)
 
 
 def open_index(shard: str, stamp: Sequence[int], check: bool = False) -> Index:
-    """The index of a shard: the kept one, or a new one.
+    """The index of a shard, from the cache or made now.
 
     Args:
-        shard: An absolute path or an address.
+        shard: An absolute path or a URL.
         stamp: As for ``find_member``.
-        check: Whether to compare the kept one with its SHA-256.
+        check: Whether to compare the cached table with its digest.
 
     Raises:
         OSError: The shard cannot be read.
-        DataError: It is no tar file, damaged, or the cache cannot be written.
+        DataError: It is not a tar file, it is damaged, or the cache cannot be written.
     """
     path = index_path(shard, stamp)
-    index = _kept(path, check)
+    index = _cached(path, check)
     if index is None:
-        tensors, facts = _index(shard)
-        _keep(path, tensors, facts)
-        index = _kept(path, check)
+        try:
+            storage.write_bytes(path, _build(shard))
+        except StorageError as error:
+            raise DataError(
+                f"The index of a shard cannot be written: {error} Or set TOPWORK_CACHE to another folder."
+            ) from error
+        index = _cached(path, check)
     if index is None:
         raise DataError(f"The index of {shard} at {path} cannot be read back. Set TOPWORK_CACHE to another folder.")
     return index
 
 
 def index_path(shard: str, stamp: Sequence[int]) -> Path:
-    """Where the index of a shard in this state is kept."""
+    """Where the index of a shard in this state is cached."""
     key = hashlib.sha256(os.fsencode(f"{shard} {list(stamp)}")).hexdigest()[:32]
-    return run_folders.cache_folder() / "shards" / f"{key}.safetensors"
+    return run_folders.cache_folder() / "shards" / f"{key}.sqlite3"
 
 
-def _kept(path: Path, check: bool) -> Index | None:
-    with suppress(Exception):  # whatever is wrong with it, it is simply made anew
+def _cached(path: Path, check: bool) -> Index | None:
+    with suppress(Exception):  # whatever is wrong with it, it is made again
         index = Index(path)
-        if not check or index.is_whole():
+        if not check or index.is_intact():
             return index
     return None
 
 
-def _keep(path: Path, tensors: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
-    import safetensors.numpy
-
-    facts = {"format": _FORMAT, **facts, "digest": _digest(tensors)}
-    try:
-        storage.write_bytes(path, safetensors.numpy.save(tensors, {"facts": json.dumps(facts)}))
-    except StorageError as error:
-        raise DataError(
-            f"The index of a shard cannot be kept: {error} Or set TOPWORK_CACHE to another folder."
-        ) from error
-
-
-def _index(shard: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read the headers of a shard."""
-    passed = Passed()
-    builder = _Builder(passed)
-    with remote.open_file(shard) if remote.is_address(shard) else open(shard, "rb") as file:
-        for member in scan(file, shard, passed):
-            builder.add(member, file)
-    return builder.tensors(), {"members": len(builder), "passed": passed.named, "more": passed.more}
-
-
-class _Builder:
-    """Collects rows in flat arrays."""
-
-    def __init__(self, passed: Passed) -> None:
-        self._passed = passed
-        self._places, self._names, self._texts = array("q"), bytearray(), bytearray()
-        self._name_ends, self._text_ends, self._has = array("q"), array("q"), bytearray()
-
-    def __len__(self) -> int:
-        return len(self._name_ends)
-
-    def add(self, member: Member, file: IO[bytes]) -> None:
-        """Take a file of the shard in."""
-        text = member.name.lower().endswith(KEPT)
-        if text and member.size > MOST_TEXT:
-            self._passed.add(member.name, f"a label of more than {MOST_TEXT // 1024} KiB")
-            text = False
-        self._places.extend((member.offset, member.size))
-        self._names += os.fsencode(member.name)
-        self._name_ends.append(len(self._names))
-        if text:
-            file.seek(member.offset)
-            self._texts += file.read(member.size)
-        self._text_ends.append(len(self._texts))
-        self._has.append(text)
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """In order of hash; of equal names the first in the shard."""
-        names, texts = bytes(self._names), bytes(self._texts)
-        name_ends, text_ends = np.frombuffer(self._name_ends, "i8"), np.frombuffer(self._text_ends, "i8")
-        starts, text_starts = _starts(name_ends), _starts(text_ends)
-        each = [names[start:end] for start, end in zip(starts.tolist(), name_ends.tolist(), strict=True)]
-        hashes = np.array([_hash(name) for name in each], dtype=np.uint64)
-        rows: list[int] = []
-        for row in hashes.argsort(kind="stable").tolist():
-            if _is_among(rows, row, hashes, each):
-                self._passed.add(os.fsdecode(each[row]), "its name stands earlier in the shard")
-            else:
-                rows.append(row)
-        order = np.array(rows, dtype=np.int64)
-        return {
-            "hashes": hashes[order],
-            "places": np.frombuffer(self._places, "i8").reshape(-1, 2)[order],
-            "names": _bytes(b"".join(each[row] for row in rows)),
-            "name_ends": np.cumsum((name_ends - starts)[order]),
-            "texts": _bytes(b"".join(texts[text_starts[row] : text_ends[row]] for row in rows)),
-            "text_ends": np.cumsum((text_ends - text_starts)[order]),
-            "kept": _bytes(bytes(self._has))[order],
-        }
-
-
-def _is_among(rows: list[int], row: int, hashes: np.ndarray, names: list[bytes]) -> bool:
-    """Whether the last of the rows, those of equal hash, have one of this row's name."""
-    for other in reversed(rows):
-        if hashes[other] != hashes[row]:
-            return False
-        if names[other] == names[row]:
-            return True
-    return False
-
-
-def _bytes(data: bytes) -> np.ndarray:
-    return np.frombuffer(data, np.uint8)
+def _build(shard: str) -> bytes:
+    """The database with the members of a shard; of equal names the first counts."""
+    ignored = IgnoredMembers()
+    with (
+        closing(sqlite3.connect(":memory:")) as table,
+        remote.open_file(shard) if is_url(shard) else open(shard, "rb") as file,
+    ):
+        table.executescript(_SCHEMA)
+        for member in scan(file, shard, ignored):
+            text = None
+            if member.name.lower().endswith(LABEL_SUFFIXES):
+                if member.size > MAX_LABEL_BYTES:
+                    ignored.add(member.name, f"a label of more than {MAX_LABEL_BYTES // 1024} KiB")
+                else:
+                    file.seek(member.offset)
+                    text = file.read(member.size)
+            row = (os.fsencode(member.name), member.offset, member.size, text)
+            if not table.execute("INSERT OR IGNORE INTO member VALUES (?, ?, ?, ?)", row).rowcount:
+                ignored.add(member.name, "duplicate name in the shard")
+        facts = (_FORMAT, json.dumps(ignored.named), ignored.more, _digest(table))
+        table.execute("INSERT INTO facts VALUES (?, ?, ?, ?)", facts)
+        table.commit()
+        return table.serialize()

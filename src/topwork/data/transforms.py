@@ -1,4 +1,4 @@
-"""From a decoded image to the pixels a network is fed: one way for evaluation, random ones for training."""
+"""From a decoded image to the input of a network: deterministic for evaluation, random for training."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torchvision.transforms import InterpolationMode, v2
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec
 from topwork.core.strategy_config import ImageTrainingConfig
-from topwork.data.resize import network_view
+from topwork.data.resize import resize_for_network
 
 
-def eval_pixels(image: Image.Image, spec: InputSpec) -> torch.Tensor:
-    """What evaluation, prediction and feature extraction see of an image.
+def eval_transform(image: Image.Image, spec: InputSpec) -> torch.Tensor:
+    """The input for evaluation, prediction and feature extraction.
 
     Returns:
-        uint8 (3, size, size) of ``network_view``, channels last.
+        uint8 (3, size, size) of ``resize_for_network``, channels last.
     """
-    return _tensor(network_view(image, spec))
+    return _tensor(resize_for_network(image, spec))
 
 
 class TrainTransform:
     """Random crop, flip and RandAugment whose outcome is a function of (seed, epoch, image id) alone.
 
     Args:
-        config: Which augmentations.
+        config: Selects the augmentations.
         spec: Of the network; its interpolation is used.
         size: Side of the crops in pixels, of the last epochs if ``resize_from`` is set.
         seed: Of the run.
@@ -50,7 +50,7 @@ class TrainTransform:
         self._seed = seed
 
     def size(self, epoch: int) -> int:
-        """Side of the crops of an epoch, which counts from 1: ``size``, or a straight way there in steps of 32 pixels.
+        """Side of the crops of an epoch, which counts from 1: ``size``, or on a linear way to it in steps of 32 pixels.
 
         Progressive resizing (Howard 2018; Tan & Le 2021, arXiv 2104.00298) reaches it after four fifths of the epochs.
         """
@@ -60,8 +60,8 @@ class TrainTransform:
         share = min(1.0, (epoch - 1) / max(1.0, 0.8 * (epochs - 1)))
         return min(self._size, round((first + share * (self._size - first)) / 32) * 32)
 
-    def least(self, epoch: int) -> int:
-        """Side of an image in pixels from which the smallest crop is not blown up."""
+    def min_side(self, epoch: int) -> int:
+        """Side of an image in pixels from which the smallest crop is not enlarged."""
         return math.ceil(self.size(epoch) / math.sqrt(self._config.min_crop_area * 3 / 4))
 
     def __call__(self, image: Image.Image, epoch: int, image_id: str) -> torch.Tensor:
@@ -79,24 +79,21 @@ def _tensor(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def in_a_batch(images: list[torch.Tensor]) -> torch.Tensor:
-    """Pixels of images, each uint8 (3, H, W), as (B, 3, H, W), channels last: as they lie in the pictures.
-
-    In a worker process it lies in memory that all processes share.
-    """
+def collate_channels_last(images: list[torch.Tensor]) -> torch.Tensor:
+    """Pixels of images, each uint8 (3, H, W), as (B, 3, H, W), channels last; in a worker process in shared memory."""
     return default_collate([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
 def normalise(
     pixels: torch.Tensor, spec: InputSpec, device: torch.device, out: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, channels last; in ``out`` if it is given."""
+    """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, channels last; in ``out`` if not None."""
     if out is None:
         x = pixels.to(device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
     else:
         x = out.copy_(pixels)
     mean, std = _statistics(spec.mean, spec.std, x.shape[3], device)
-    x.permute(0, 2, 3, 1).view(-1, len(mean)).sub_(mean).div_(std)  # whole rows at once: three channels alone are slow
+    x.permute(0, 2, 3, 1).view(-1, len(mean)).sub_(mean).div_(std)  # three channels alone are slow
     return x
 
 
@@ -109,7 +106,7 @@ def _statistics(
 
 
 class Mixer:
-    """Mixup and CutMix of a batch; which one and how much is a function of (seed, step) alone.
+    """Mixup and CutMix of a batch; which one and how strongly is a function of (seed, step) alone.
 
     Zhang et al. 2018 (arXiv 1710.09412); Yun et al. 2019 (arXiv 1905.04899).
     """

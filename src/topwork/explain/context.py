@@ -15,6 +15,7 @@ from topwork.compute.devices import DeviceContext
 from topwork.core import config as configuration
 from topwork.core.artifacts import Predictions, Splits, read_predictions, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UnknownName
+from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
 from topwork.data.images import load_image
 from topwork.data.manifest import listing_of
@@ -32,6 +33,7 @@ class RunDataset:
 
     Attributes:
         root: Folder that image ids are relative to; None if it no longer exists.
+        refs: Image id to where its bytes are.
         splits: Ids and labels of training, validation and test images.
         predictions: Of each strategy on the test images.
         backbone: The pretrained network that all strategies started from.
@@ -40,21 +42,22 @@ class RunDataset:
     """
 
     root: Path | None
+    refs: dict[str, ImageRef]
     splits: Splits
     predictions: dict[str, Predictions]
     backbone: configuration.BackboneConfig
     name: str
     weights_description: str
 
-    def existing_root(self) -> Path:
-        """The folder of the images.
+    def existing_refs(self) -> dict[str, ImageRef]:
+        """Image id to where its bytes are.
 
         Raises:
-            DataError: It no longer exists.
+            DataError: The images no longer exist.
         """
         if self.root is None:
             raise DataError("The images of this run were not found; pass an image with --image FILE.")
-        return self.root
+        return self.refs
 
     def load(self, image_id: str, min_side: int) -> Image.Image:
         """An image, decoded with both sides of at least ``min_side`` pixels.
@@ -62,7 +65,7 @@ class RunDataset:
         Raises:
             DataError: It can no longer be read.
         """
-        return load_image(self.existing_root() / image_id, min_side)
+        return load_image(self.existing_refs()[image_id], min_side)
 
 
 @dataclass
@@ -147,10 +150,12 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel],
     weights = str(info.details.get("backbone", {}).get("weights", ""))
     config = configuration.read(finished[0] / "config.toml")
     try:
-        root = listing_of(config.data).root
+        listing = listing_of(config.data)
+        root, refs = listing.root, listing.refs
     except TopworkError:  # moved, or a package is not installed here: other images can still be shown
-        root = None
-    return models, RunDataset(root, read_split(folder / "split.csv"), predictions, config.backbone, info.name, weights)
+        root, refs = None, {}
+    splits = read_split(folder / "split.csv")
+    return models, RunDataset(root, refs, splits, predictions, config.backbone, info.name, weights)
 
 
 def make_context(

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from topwork.data.transforms import eval_pixels
+from topwork.data.transforms import eval_transform
 from topwork.explain.context import RunDataset, ShowContext
 from topwork.explain.embedding import embed, nearest
 from topwork.explain.encoding import colour_sheet, thumbnails
@@ -34,7 +34,7 @@ def pixel_loader(context: ShowContext, dataset: RunDataset) -> Pixels:
 
     @lru_cache(maxsize=256)
     def pixels(image_id: str) -> np.ndarray:
-        return eval_pixels(dataset.load(image_id, spec.resize_size), spec).permute(1, 2, 0).numpy()
+        return eval_transform(dataset.load(image_id, spec.resize_size), spec).permute(1, 2, 0).numpy()
 
     return pixels
 

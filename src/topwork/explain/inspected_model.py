@@ -15,7 +15,7 @@ from topwork import backbones
 from topwork.bundle.network import load_network
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
-from topwork.data.transforms import eval_pixels, normalise
+from topwork.data.transforms import eval_transform, normalise
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import calibrated, softmax
 
@@ -56,7 +56,7 @@ class InspectedModel:
 
     def inputs(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Decoded images as normalised images (B, 3, S, S)."""
-        pixels = torch.stack([eval_pixels(image, self.spec) for image in images])
+        pixels = torch.stack([eval_transform(image, self.spec) for image in images])
         return normalise(pixels, self.spec, self.device)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:

@@ -94,7 +94,7 @@ def input_batches(
 ) -> Iterator[Batch]:
     """The sample as network input float32 (B, 3, S, S), with ids and labels."""
     ids, labels = list(sample.ids), sample.labels.tolist()
-    decoded = eval_batches(dataset.existing_root(), ids, model.spec, BATCH_SIZE, context.compute.workers)
+    decoded = eval_batches(dataset.existing_refs(), ids, model.spec, BATCH_SIZE, context.compute.workers)
     for number, (pixels, count) in enumerate(decoded):
         rows = slice(number * BATCH_SIZE, number * BATCH_SIZE + count)
         yield normalise(pixels[:count], model.spec, context.compute.device), ids[rows], labels[rows]

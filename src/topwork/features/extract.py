@@ -46,7 +46,7 @@ def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: 
         "input": str(backbone.spec),
         "mean": backbone.spec.mean,
         "std": backbone.spec.std,
-        "pixels": images.POLICY,
+        "pixels": images.PREPROCESSING_VERSION,
         "pillow": PIL.__version__,
         "torch": torch.__version__,
         "engine": engines.version(engine),
@@ -169,7 +169,7 @@ class FeatureStore:
         batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
         place = world()
         own = [i for batch in batches[place.rank :: place.size] for i in batch]
-        pixels = eval_batches(self._manifest.root, own, self._backbone.spec, BATCH, self._compute.workers)
+        pixels = eval_batches(self._manifest.refs, own, self._backbone.spec, BATCH, self._compute.workers)
         width = self._backbone.feature_dim
         rows, filled = np.empty((CACHE_FILE_ROWS, width), dtype=np.float32), 0  # small arrays would fragment the heap
         for features in gather_round_robin(

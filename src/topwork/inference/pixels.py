@@ -15,12 +15,13 @@ from PIL import Image
 
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
+from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import NETWORK_INPUT, Request
 from topwork.data.decoder_pool import in_order, shared_pool
-from topwork.data.images import UnreadableImage, decode_image, load_image, upright_rgb
-from topwork.data.resize import network_view
+from topwork.data.images import UnreadableImage, decode, load_image, to_upright_rgb
+from topwork.data.resize import resize_for_network
 
-ImageInput = str | os.PathLike[str] | bytes | Image.Image | np.ndarray  # what can be taken for an image
+ImageInput = ImageRef | str | os.PathLike[str] | bytes | Image.Image | np.ndarray  # what can be taken for an image
 
 
 def to_rgb_image(item: ImageInput, min_side: int = 0) -> Image.Image:
@@ -35,13 +36,13 @@ def to_rgb_image(item: ImageInput, min_side: int = 0) -> Image.Image:
         UsageError: It is none of these types.
     """
     if isinstance(item, bytes):
-        return decode_image(item, least=min_side)
+        return decode(item, min_side=min_side)[0]
     if isinstance(item, Image.Image):
-        return upright_rgb(item)
+        return to_upright_rgb(item)
     if isinstance(item, np.ndarray):
-        return upright_rgb(Image.fromarray(_checked(item)))
-    if isinstance(item, str | os.PathLike):
-        return load_image(os.fspath(item), min_side)  # pyrefly: ignore[bad-argument-type]
+        return to_upright_rgb(Image.fromarray(_checked(item)))
+    if isinstance(item, ImageRef | str | os.PathLike):
+        return load_image(item, min_side)
     raise UsageError(f"{type(item).__name__} is not an image; pass a path, bytes, a PIL image or uint8 (H, W, 3).")
 
 
@@ -87,15 +88,16 @@ def _submitter(spec: InputSpec, workers: int, threads: ThreadPoolExecutor) -> Ca
     def submit(item: ImageInput) -> Future[Any]:
         if workers and isinstance(item, bytes):
             return shared_pool(workers).submit(Request(NETWORK_INPUT, data=item, spec=spec))
-        if workers and isinstance(item, str | os.PathLike):
-            return shared_pool(workers).submit(Request(NETWORK_INPUT, os.fspath(item), spec=spec))
+        if workers and isinstance(item, ImageRef | str | os.PathLike):
+            ref = item if isinstance(item, ImageRef) else ImageRef.parse(item)
+            return shared_pool(workers).submit(Request(NETWORK_INPUT, ref, spec=spec))
         return threads.submit(_network_input, item, spec)
 
     return submit
 
 
 def _network_input(item: ImageInput, spec: InputSpec) -> tuple[None, bytes]:
-    return None, network_view(to_rgb_image(item, spec.resize_size), spec).tobytes()
+    return None, resize_for_network(to_rgb_image(item, spec.resize_size), spec).tobytes()
 
 
 def _batch(results: list[tuple[ImageInput, Future[Any]]], spec: InputSpec) -> Batch:

@@ -14,6 +14,7 @@ from typing import Any, Unpack
 from topwork.bundle.postprocessing import BatchOutputs, Prediction
 from topwork.core import storage
 from topwork.core.errors import SettingsChanged, UsageError
+from topwork.core.image_ref import ImageRef
 from topwork.core.progress import duration
 from topwork.core.signals import Signals
 from topwork.features.extract import BATCH
@@ -49,7 +50,7 @@ def predict_batches(
     with closing(batches), closing(prefetch(outputs_of, batches, model.compute.threads)) as results:
         for batch, outputs in results:
             names = [
-                os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {number}"
+                str(item) if isinstance(item, ImageRef | str | os.PathLike) else f"image {number}"
                 for number, item in enumerate(batch.items, 1)
             ]
             usable = [name for name, reason in zip(names, batch.reasons, strict=True) if not reason]
@@ -208,11 +209,11 @@ def _write_rows(
     return rows, errors
 
 
-def _skip_written_rows(names: Iterator[str], output: ResumableFile) -> None:
+def _skip_written_rows(images: Iterator[ImageRef], output: ResumableFile) -> None:
     last = None
-    for last in islice(names, output.rows):  # noqa: B007 - only the last one counts
+    for last in islice(images, output.rows):  # noqa: B007 - only the last one counts
         pass
-    if last != output.last:
+    if str(last) != output.last:
         raise SettingsChanged(
             f"The list of images has changed since {output.path} was started (row {output.rows} was {output.last}, is "
             f"now {last}). Pass the same images, or use --overwrite."

@@ -1,49 +1,52 @@
-"""Where the images of a run lie, if they are still there."""
+"""The data set that a run was trained on, if it still exists."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from topwork.core import config
 from topwork.core.artifacts import SPLITS, read_split
 from topwork.core.errors import TopworkError
-from topwork.data.locations import is_there
+from topwork.core.image_ref import ImageRef
+from topwork.data.locations import exists
 from topwork.data.manifest import listing_of
 from topwork.inference.locate import ModelLocation
 
 
 @dataclass(frozen=True)
-class Origin:
+class TrainingData:
     """The data set of a run.
 
     Attributes:
         root: Folder that image ids are relative to.
-        labels: Part name to image id to class name.
+        labels: Split name to image id to class name.
+        refs: Image id to where its bytes are.
     """
 
     root: Path
     labels: dict[str, dict[str, str]]
+    refs: Mapping[str, ImageRef] = field(default_factory=dict)
 
-    def files(self, split: str, most: int) -> list[Path]:
-        """At most so many images of a part that are there, spread evenly over it."""
+    def sample(self, split: str, limit: int) -> list[ImageRef]:
+        """At most ``limit`` existing images of a split, spread evenly over it."""
         ids = list(self.labels[split])
-        chosen = ids if len(ids) <= most else [ids[i * len(ids) // most] for i in range(most)]
-        return [path for path in (self.root / i for i in chosen) if is_there(str(path))]
+        chosen = ids if len(ids) <= limit else [ids[i * len(ids) // limit] for i in range(limit)]
+        return [self.refs[i] for i in chosen if i in self.refs and exists(self.refs[i])]
 
 
-def origin_of(place: ModelLocation) -> Origin | None:
-    """The data set that the bundle's run was trained on; None if the bundle stands alone or the images are gone."""
-    if place.run is None:
+def locate_training_data(location: ModelLocation) -> TrainingData | None:
+    """The data set that the bundle's run was trained on; None for a standalone bundle, or if the images are gone."""
+    if location.run is None:
         return None
     try:
-        data = config.read(place.run / "config.toml").data
-        root = listing_of(data).root
-        splits = read_split(place.run / "split.csv")
+        listing = listing_of(config.read(location.run / "config.toml").data)
+        splits = read_split(location.run / "split.csv")
     except (OSError, TopworkError, KeyError, ValueError):
         return None
-    names = {
+    labels = {
         split: {i: splits.classes[k] for i, k in zip(splits.ids[split], splits.labels[split], strict=True)}
         for split in SPLITS
     }
-    return Origin(root, names)
+    return TrainingData(listing.root, labels, listing.refs)

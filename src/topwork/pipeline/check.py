@@ -15,8 +15,8 @@ from topwork.core.artifacts import Manifest, Splits
 from topwork.core.options import OptionValue
 from topwork.core.progress import make_progress
 from topwork.core.signals import Signals
-from topwork.data.findings import Finding, find, leave_out
-from topwork.data.inspect_dataset import look_at_images
+from topwork.data.findings import Finding, find_issues, images_to_exclude
+from topwork.data.manifest import load_manifest
 from topwork.data.splits import given_split
 from topwork.pipeline import configure
 from topwork.pipeline.label_issues import find_label_issues
@@ -105,9 +105,9 @@ def check(
     config = configure.build(str(data), ["linear"], options=options)
     progress = make_progress(quiet)
     with Signals() as signals:
-        manifest = look_at_images(config.data, progress, trainable=False)
+        manifest = load_manifest(config.data, progress, trainable=False)
         splits = given_split(manifest)
-        findings = find(manifest, splits)
+        findings = find_issues(manifest, splits)
         notes: list[str] = []
         if quick:
             notes.append("Labels were not checked (--quick).")
@@ -119,7 +119,7 @@ def check(
             findings = [*first, *issues, *(f for f in findings if f not in first)]
         signals.raise_if_stopped()
     folder = Path(out) if out else run_folders.RUNS / f"{storage.slug(Path(config.data.path).name)}-check"
-    result = Check(folder, manifest, splits, tuple(findings), tuple(leave_out(manifest, splits)), tuple(notes))
+    result = Check(folder, manifest, splits, tuple(findings), tuple(images_to_exclude(manifest, splits)), tuple(notes))
     storage.write_json(folder / "check.json", result.as_dict())
     write_page(result.page, result.as_dict(), manifest)
     if write_exclude:
@@ -144,7 +144,7 @@ def format_check(result: Check) -> list[str]:
         lines.append(f"{'!' if finding.problem else '-'} {finding.text}")
         if not finding.problem:
             continue
-        groups = list(zip(finding.sets, finding.notes or [""] * len(finding.sets), strict=True))
+        groups = list(zip(finding.groups, finding.notes or [""] * len(finding.groups), strict=True))
         for images, note in groups[:MAX_PRINTED_GROUPS]:
             names = " = ".join(images[:MAX_PRINTED_IMAGES]) + (" = ..." if len(images) > MAX_PRINTED_IMAGES else "")
             lines.append(f"    {names}: {note}" if note else f"    {names}")

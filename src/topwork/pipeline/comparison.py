@@ -95,7 +95,7 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     settings = {name: config.read(folder / name / "config.toml").settings[name] for name in info.strategies}
     config.write(request.model_copy(update={"settings": StrategySettings.complete(settings)}), folder / "config.toml")
     replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(folder)
-    write_disagreements(folder, lambda image: images.load_image(context.manifest.root / image))
+    write_disagreements(folder, lambda image: images.load_image(context.manifest.refs[image]))
     write_report(folder)
 
 

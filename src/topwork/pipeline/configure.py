@@ -9,9 +9,9 @@ from typing import Any
 
 from topwork.core.config import Config, parse_assignment, put, read_toml, validate
 from topwork.core.errors import ConfigError, UnknownName, UsageError
+from topwork.core.image_ref import is_url
 from topwork.core.options import OptionValue
 from topwork.core.options import options as all_options
-from topwork.data.remote import is_address
 from topwork.data.shard_patterns import is_pattern
 from topwork.strategies import DEFAULT_STRATEGIES, STRATEGIES
 
@@ -48,7 +48,7 @@ def build(
     path = Path(tree["data"]["path"])
     if path.exists():  # so that --resume works from any working directory
         tree["data"]["path"] = str(path.resolve())
-    elif is_pattern(str(path)) and not is_address(str(path)):
+    elif is_pattern(str(path)) and not is_url(str(path)):
         tree["data"]["path"] = os.path.abspath(path)
     for name, value in (options or {}).items():
         if value is not None:

@@ -24,7 +24,7 @@ from topwork.core.config import DEFAULT_MODEL
 from topwork.core.errors import DataError
 from topwork.core.run_folders import cache_folder
 from topwork.data.images import UnreadableImage
-from topwork.data.inspection_cache import forget
+from topwork.data.inspection_cache import clear
 from topwork.features.extract import BATCH
 from topwork.inference import InferenceOptions
 from topwork.inference.locate import BUNDLE
@@ -116,7 +116,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                     device=self.device, precision=self.precision, workers=self.workers, threads=self.threads,
                 )  # fmt: skip
             finally:
-                forget(cache_folder(), Path(folder))
+                clear(cache_folder(), Path(folder))
             self.metrics_ = run.metrics
             self._bundle = _BundleFolder(_read_files(run.path / BUNDLE))
         self.classes_ = classes

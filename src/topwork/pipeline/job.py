@@ -26,10 +26,10 @@ from topwork.core.config import Config, validate
 from topwork.core.errors import SettingsChanged
 from topwork.core.progress import PlainProgress, RichProgress
 from topwork.core.signals import Signals
-from topwork.data.inspect_dataset import look_at_images
-from topwork.data.sources import Listing
+from topwork.data.manifest import load_manifest
+from topwork.data.sources import ImageListing
 from topwork.data.splits import splits_of
-from topwork.data.summary import data_account, split_lines
+from topwork.data.summary import dataset_summary, describe_split
 from topwork.pipeline.resume import extend, refuse_changes
 from topwork.training.callbacks import Notifier, make_callbacks
 
@@ -123,9 +123,9 @@ class Job:
         self.progress.log(f"topwork {version('topwork')}; output goes to {self.folder}")
         if restarts():
             self.progress.log(f"Restarted because a process died (restart {restarts()})")
-        manifest = look_at_images(self.config.data, self.progress, self._on_listing)
+        manifest = load_manifest(self.config.data, self.progress, self._on_listing)
         folds = splits_of(self.config, manifest)
-        for line in split_lines(manifest, folds[0]):
+        for line in describe_split(manifest, folds[0]):
             self.progress.log(line)
         self._refuse_changed_images(manifest, folds[0])
         signals.raise_if_stopped()
@@ -141,7 +141,7 @@ class Job:
         notifier = Notifier(self.callbacks, self.progress.log, self.folder)
         context = make_context(config, manifest, folds[0], device, self.folder, self.progress, signals, notifier)
         signals.resume_command = self.resume_command()
-        info = self._info({**run_details(context), "data": data_account(manifest, folds[0])})
+        info = self._info({**run_details(context), "data": dataset_summary(manifest, folds[0])})
         if self.kind == "run":
             from topwork.pipeline.strategy_run import run_strategy
 
@@ -152,7 +152,7 @@ class Job:
             compare(context, info, folds, self.parallel)
         self.progress.log(f"All files are in {self.folder}")
 
-    def _on_listing(self, listing: Listing) -> None:
+    def _on_listing(self, listing: ImageListing) -> None:
         """Log, and refuse, what is known before the images are decoded and timm is loaded: both may take long."""
         self.torch_import.start()
         classes = len({image.label for image in listing.images})

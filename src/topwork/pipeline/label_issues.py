@@ -15,7 +15,7 @@ from topwork.core.errors import DataError
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.findings import Finding
-from topwork.data.split_units import few, make_units
+from topwork.data.split_units import list_first, make_units
 from topwork.data.splits import make_folds
 from topwork.evaluation.intervals import wilson
 from topwork.evaluation.label_issues import rank_label_issues
@@ -87,7 +87,7 @@ def _without_small_classes(manifest: Manifest, notes: list[str]) -> Manifest:
     counts = Counter(label for unit in make_units(manifest.used).values() for label in {row.label for row in unit})
     small = [label for label in manifest.classes if counts[label] < MIN_IMAGES_PER_CLASS]
     if small:
-        which = f" of {few(small)}" if len(manifest.classes) - len(small) > 1 else ""
+        which = f" of {list_first(small)}" if len(manifest.classes) - len(small) > 1 else ""
         notes.append(f"Labels{which} were not checked: fewer than {MIN_IMAGES_PER_CLASS} different images of a class.")
     return replace(manifest, rows=tuple(row for row in manifest.used if row.label not in small))
 

@@ -80,8 +80,8 @@ def write_outputs(run: FinishedTraining) -> None:
     figures = {split: evaluate(predictions, context.seed) for split, predictions in said.items()}
     _write_bundle(run, decision, neighbours, figures["test"])
     said["test"].write(run.context.folder / "predictions.csv")
-    root = context.manifest.root
-    write_thumbnails(run.context.folder, lambda image: images.load_image(root / image))
+    refs = context.manifest.refs
+    write_thumbnails(run.context.folder, lambda image: images.load_image(refs[image]))
     value: dict[str, Any] = {
         "format": FORMAT,
         "strategy": run.name,
@@ -123,7 +123,7 @@ def _write_bundle(
 ) -> None:
     trained, context = run.trained, run.context
     metadata = {
-        "preprocessing_version": images.POLICY,
+        "preprocessing_version": images.PREPROCESSING_VERSION,
         "score_type": trained.kind,
         "decision": decision,
         "weights_license": context.backbone.license if run.name != "scratch" else "none",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import uuid
-from dataclasses import fields, replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from topwork.core import storage
 from topwork.core.artifacts import ImageRow, Manifest, read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import Interrupted
+from topwork.core.image_ref import ImageRef
 from topwork.core.progress import PlainProgress, make_progress
 from topwork.core.signals import Signals, exit_with_parent
-from topwork.data.inspect_dataset import look_at_images
+from topwork.data.manifest import load_manifest
 from topwork.data.splits import splits_of
 from topwork.features import FeatureStore
 from topwork.pipeline.comparison import TrainingJob
@@ -33,7 +34,7 @@ from topwork.training.callbacks import Notifier, make_callbacks
 from topwork.training.context import RunContext
 
 _ROW = [field.name for field in fields(ImageRow)]
-_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows"}]
+_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows", "refs"}]
 
 
 def run_worker(file: Path) -> None:
@@ -67,7 +68,7 @@ def _train_job(payload: dict[str, Any]) -> None:
     notifier = Notifier(make_callbacks(info.details.get("log_to", ()), ()), progress.log, folder)
     try:
         with Signals("the comparison") as signals:
-            manifest = look_at_images(config.data, silent)
+            manifest = load_manifest(config.data, silent)
             folds, device = splits_of(config, manifest), devices.resolve(config.compute)
             context = make_context(config, manifest, folds[0], device, folder, silent, signals, notifier)
             context = replace(context, progress=progress)
@@ -81,10 +82,9 @@ def _train_job(payload: dict[str, Any]) -> None:
 def broadcast_manifest(config: Config, manifest: Manifest) -> None:
     """Rank 0: send the configuration and the images to the other processes."""
     rows = [[getattr(row, name) for name in _ROW] for row in manifest.rows]
-    facts = {name: getattr(manifest, name) for name in _MANIFEST}
-    collectives.broadcast(
-        {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "manifest": facts}
-    )
+    refs = [astuple(manifest.refs[row.id]) for row in manifest.rows]
+    message = {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "refs": refs}
+    collectives.broadcast({**message, "manifest": {name: getattr(manifest, name) for name in _MANIFEST}})
 
 
 def train_with_rank_0() -> None:
@@ -100,7 +100,8 @@ def train_with_rank_0() -> None:
             message: dict[str, Any] = collectives.receive_broadcast()[0]
             config = validate(Config, message["config"])
             rows = tuple(ImageRow(**dict(zip(_ROW, row, strict=True))) for row in message["rows"])
-            manifest = Manifest(Path(message["root"]), rows, **message["manifest"])
+            refs = {row.id: ImageRef.from_list(ref) for row, ref in zip(rows, message["refs"], strict=True)}
+            manifest = Manifest(Path(message["root"]), rows, refs=refs, **message["manifest"])
             (splits,) = splits_of(config, manifest)
             device, progress = devices.resolve(config.compute), make_progress(quiet=True)
             folder = Path(tempfile.gettempdir()) / uuid.uuid4().hex  # never created

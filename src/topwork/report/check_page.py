@@ -11,6 +11,7 @@ from typing import Any
 from topwork.core import storage
 from topwork.core.artifacts import Manifest
 from topwork.core.errors import TopworkError
+from topwork.core.image_ref import ImageRef
 from topwork.data.images import load_image
 from topwork.report.render import environment
 from topwork.report.thumbnails import encode_thumbnail
@@ -45,22 +46,22 @@ def write_page(path: Path, value: Mapping[str, Any], manifest: Manifest) -> None
     for finding in value["findings"]:
         sets = [
             (
-                [_card(manifest.root, image, label, usable, finding["kind"]) for image in group[:MAX_IMAGES_PER_GROUP]],
+                [_card(manifest.refs, image, label, usable, finding["kind"]) for image in group[:MAX_IMAGES_PER_GROUP]],
                 len(group),
                 note,
             )
-            for group, note in zip(finding["sets"], finding["notes"] or [""] * len(finding["sets"]), strict=True)
+            for group, note in zip(finding["groups"], finding["notes"] or [""] * len(finding["groups"]), strict=True)
         ][:MAX_GROUPS]
-        findings.append({**finding, "shown": sets, "more": len(finding["sets"]) - len(sets)})
+        findings.append({**finding, "shown": sets, "more": len(finding["groups"]) - len(sets)})
     html = environment().get_template("check.html.j2").render(c=value, findings=findings)
     storage.write_text(path, html.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
-def _card(root: Path, image: str, label: Mapping[str, str], usable: set[str], kind: str) -> ImageCard:
+def _card(refs: Mapping[str, ImageRef], image: str, label: Mapping[str, str], usable: set[str], kind: str) -> ImageCard:
     if image not in usable:  # not decoded here: that might hang or crash
         return ImageCard(image, label.get(image, ""), "")
     try:
-        data = encode_thumbnail(load_image(root / image, 320))
+        data = encode_thumbnail(load_image(refs[image], 320))
     except (OSError, ValueError, TopworkError):
         return ImageCard(image, label[image], "")
     return ImageCard(image, label[image], f"data:image/jpeg;base64,{base64.b64encode(data).decode()}")

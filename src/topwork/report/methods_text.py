@@ -40,7 +40,7 @@ def references(data: ReportData) -> list[str]:
 def _data(data: ReportData) -> list[str]:
     d = data.data
     license = f"; license {d.license}" if d.license else ""
-    aside = f" {len(d.set_aside):,} images could not be used and were excluded." if d.set_aside else ""
+    aside = f" {len(d.excluded):,} images could not be used and were excluded." if d.excluded else ""
     first = f"The data set {d.name} has {d.images:,} images of {len(d.classes)} classes{license}.{aside}"
     folds = data.requested.get("folds")
     note = f", {d.split_note.rstrip('.')}" if d.split_note else ""

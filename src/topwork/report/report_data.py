@@ -105,7 +105,7 @@ class DatasetSummary:
     name: str
     images: int
     counts: Mapping[str, Mapping[str, int]]
-    set_aside: tuple[tuple[str, str], ...] = ()
+    excluded: tuple[tuple[str, str], ...] = ()
     converted: Mapping[str, int] = field(default_factory=dict)
     ignored: Mapping[str, str] = field(default_factory=dict)
     license: str = ""
@@ -299,15 +299,15 @@ def _thumbnails(folder: Path, names: Sequence[str], ids: Sequence[str]) -> dict[
 def _dataset_summary(folder: Path, info: RunInfo) -> DatasetSummary:
     data = info.details.get("data") or {}
     counts = data.get("counts") or {}
-    set_aside = data.get("set_aside")
-    if set_aside is None and (folder / "manifest.csv").is_file():
+    excluded = data.get("excluded")
+    if excluded is None and (folder / "manifest.csv").is_file():
         rows = artifacts.read_manifest_rows(folder / "manifest.csv")
-        set_aside = [{"id": row.id, "reason": row.reason} for row in rows if row.status != "used"]
+        excluded = [{"id": row.id, "reason": row.reason} for row in rows if row.status != "used"]
     return DatasetSummary(
         name=str(data.get("name") or info.name),
         images=data.get("images") or sum(sum(split.values()) for split in counts.values()),
         counts=counts,
-        set_aside=tuple((row.get("id", ""), row.get("reason", "")) for row in set_aside or ()),
+        excluded=tuple((row.get("id", ""), row.get("reason", "")) for row in excluded or ()),
         converted=data.get("converted") or {},
         ignored=data.get("ignored") or {},
         license=data.get("license") or "",

@@ -132,4 +132,4 @@ def hardest(rows: Sequence[ClassRow], limit: int = MAX_HARDEST) -> list[ClassRow
 
 def reasons(data: ReportData) -> list[tuple[str, int]]:
     """Why images were excluded, and how many for each reason, most frequent first."""
-    return Counter(reason or "no reason given" for _, reason in data.data.set_aside).most_common()
+    return Counter(reason or "no reason given" for _, reason in data.data.excluded).most_common()

@@ -23,7 +23,7 @@ from topwork.inference.class_activation_maps import ClassActivationMap, overlay
 from topwork.inference.locate import ModelLocation
 from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
-from topwork.inference.training_data import origin_of
+from topwork.inference.training_data import locate_training_data
 from topwork.report.results import Run
 from topwork.serving.capacity import Capacity
 from topwork.serving.inference_thread import InferenceThread
@@ -56,7 +56,7 @@ class Service:
         self.decoders = DecoderPool(number, decoder_limits, self.metrics.decoded, self.metrics.decoder_crashed)
         self.network = InferenceThread(model, self.metrics.on_batch)
         self.thumbnails = TrainingThumbnails(
-            model, None if _is_remote(model.location) else origin_of(model.location), self.decoders
+            model, None if _is_remote(model.location) else locate_training_data(model.location), self.decoders
         )
 
     async def predict(self, uploads: Sequence[Upload], top: int, neighbours: int) -> list[dict[str, Any]]:

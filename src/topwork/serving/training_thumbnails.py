@@ -6,13 +6,13 @@ import asyncio
 import os
 from collections import OrderedDict
 from http import HTTPStatus
-from pathlib import Path
 
+from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import THUMBNAIL, Request
 from topwork.data.decoder_pool import DecoderPool
-from topwork.data.images import UnreadableImage, split_box
+from topwork.data.images import UnreadableImage
 from topwork.inference.predictor import Predictor
-from topwork.inference.training_data import Origin
+from topwork.inference.training_data import TrainingData
 from topwork.serving.refusals import RequestRejected
 
 CACHE_SIZE = 512  # thumbnails, about 10 kB each
@@ -29,20 +29,23 @@ class TrainingThumbnails:
         decoders: Pool that decodes them.
     """
 
-    def __init__(self, model: Predictor, origin: Origin | None, decoders: DecoderPool) -> None:
+    def __init__(self, model: Predictor, origin: TrainingData | None, decoders: DecoderPool) -> None:
         self._decoders = decoders
         self._numbers: dict[str, int] = {}
-        self._files: list[Path] = []
+        self._files: list[ImageRef] = []
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         bank = model.bundle.neighbours
         if bank is None or origin is None:
             return
         root, train = os.path.normpath(origin.root), origin.labels["train"]
         for image in bank.ids:
-            path = os.path.normpath(os.path.join(root, image))
-            if image in train and path.startswith(os.path.join(root, "")) and os.path.isfile(split_box(path)[0]):
+            ref = origin.refs.get(image)
+            if ref is None or image not in train:
+                continue
+            path = os.path.normpath(ref.path)
+            if path.startswith(os.path.join(root, "")) and os.path.isfile(path):
                 self._numbers[image] = len(self._files)
-                self._files.append(Path(path))
+                self._files.append(ref)
 
     @property
     def available(self) -> bool:
@@ -63,7 +66,7 @@ class TrainingThumbnails:
         if not 0 <= number < len(self._files):
             raise RequestRejected("Unknown training image.", HTTPStatus.NOT_FOUND)
         if number not in self._cache:
-            request = Request(THUMBNAIL, str(self._files[number]))
+            request = Request(THUMBNAIL, self._files[number])
             try:
                 _, self._cache[number] = await asyncio.wrap_future(self._decoders.submit(request))
             except UnreadableImage as error:

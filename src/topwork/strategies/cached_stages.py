@@ -18,7 +18,7 @@ from torch import nn
 from topwork.backbones import StageSplit
 from topwork.core import seeds
 from topwork.core.strategy_config import ImageTrainingConfig
-from topwork.data.batches import Targets, eval_batches, view_batches
+from topwork.data.batches import Targets, augmented_batches, eval_batches
 from topwork.data.transforms import TrainTransform, normalise
 from topwork.features import FeatureCache
 from topwork.training.context import RunContext
@@ -90,12 +90,12 @@ class StageCache:
         plain = [image for view, image in missing if view == 0]
         augmented = [(view, image) for view, image in missing if view]
         number = {image: i for i, image in enumerate(dict.fromkeys(image for _, image in augmented))}
-        root, spec, workers = self.context.manifest.root, self.context.spec, self.context.compute.workers
+        refs, spec, workers = self.context.manifest.refs, self.context.spec, self.context.compute.workers
         keys = [(view, number[image]) for view, image in augmented]
         if plain:
-            yield from self._run(eval_batches(root, plain, spec, EVAL_BATCH, workers))
+            yield from self._run(eval_batches(refs, plain, spec, EVAL_BATCH, workers))
         if keys:
-            yield from self._run(view_batches(root, list(number), spec, self.transform, keys, EVAL_BATCH, workers))
+            yield from self._run(augmented_batches(refs, list(number), spec, self.transform, keys, EVAL_BATCH, workers))
 
     def _run(self, batches: Iterator[tuple[torch.Tensor, int]]) -> Iterator[np.ndarray]:
         compute = self.context.compute

@@ -48,7 +48,7 @@ def _outputs(model: Classifier, ids: Sequence[str], context: RunContext) -> list
     spec, compute, logits, features = context.spec, context.compute, [], []
     # not inference_mode: the gathered weights of a sharded model would never train again
     with torch.no_grad(), compute.autocast():
-        for pixels, count in eval_batches(context.manifest.root, ids, spec, EVAL_BATCH, compute.workers):
+        for pixels, count in eval_batches(context.manifest.refs, ids, spec, EVAL_BATCH, compute.workers):
             y = model.backbone(normalise(pixels, spec, compute.device))
             logits.append(model.head(y)[:count].float().cpu())
             features.append(y[:count].float().cpu())
@@ -146,7 +146,7 @@ def image_task(
         model,
         groups,
         TrainBatches(
-            context.manifest.root,
+            context.manifest.refs,
             train,
             context.targets,
             spec,
@@ -155,7 +155,7 @@ def image_task(
             context.seed,
             context.compute.workers,
             ranks.shard_bounds,
-            neighbour=bool(extra),
+            prepend_previous=bool(extra),
         ),
         prepare,
         lambda: val_metrics(torch.from_numpy(outputs(model, splits.ids["val"], context)[0]), splits.labels["val"]),

@@ -1,4 +1,4 @@
-"""The solar cells of the package ``elpv-dataset``: 2,624 electroluminescence photographs of 300 x 300 pixels."""
+"""The solar cells of the package ``elpv-dataset``: 2,624 electroluminescence images of 300 x 300 pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import importlib.util
 from pathlib import Path
 
 from topwork.core.errors import DataError, MissingDependency
-from topwork.data.sources.base import FoundImage, Listing, Reading
+from topwork.core.image_ref import ImageRef
+from topwork.data.sources.base import ImageListing, ListedImage, SourceOptions
 
 POSITIVE = "with defect"
 NEGATIVE = "functional"
@@ -16,7 +17,7 @@ _NOTE = (
     "Positive means a defect probability above 0.5; a random split, stratified by probability and cell type. "
     "Deitsch et al. 2019 (SVM 82.44 %, VGG-19 88.42 % with AUC 94.42 %) did not publish their split file, weighted the "
     "training by the experts' confidence, and trained the CNN as a regression on the probability at 300 px; "
-    "a random split shares modules between its parts, so all such figures are optimistic."
+    "a random split shares modules between its splits, so all such values are optimistic."
 )
 
 
@@ -24,17 +25,17 @@ class ElpvSource:
     """The data argument ``elpv``: images and labels of the installed package, which is found but not imported."""
 
     name = "elpv"
-    knows = frozenset[str]()
+    supported_options = frozenset[str]()
 
-    def recognises(self, path: Path) -> bool:
+    def matches(self, data: str) -> bool:
         """The word ``elpv``, unless there is a file or folder of that name."""
-        return str(path) == self.name and not path.exists()
+        return data == self.name and not Path(data).exists()
 
-    def list(self, path: Path, reading: Reading) -> Listing:
+    def list(self, data: str, options: SourceOptions) -> ImageListing:
         """All cells of ``labels.csv``.
 
         Raises:
-            MissingExtra: The package is not installed.
+            MissingDependency: The package is not installed.
             DataError: Its table of labels cannot be read.
         """
         spec = importlib.util.find_spec("elpv_dataset")
@@ -47,10 +48,10 @@ class ElpvSource:
             images = tuple(_cell(root, *line) for line in lines)
         except (OSError, ValueError, TypeError) as error:
             raise DataError(f"{table} cannot be read: {error}. Reinstall the package elpv-dataset.") from error
-        return Listing(root, self.name, images, {}, "CC BY-NC-SA 4.0", _NOTE, test_fraction=0.25)
+        return ImageListing(root, self.name, images, {}, "CC BY-NC-SA 4.0", _NOTE, test_fraction=0.25)
 
 
-def _cell(root: Path, name: str, probability: str, kind: str) -> FoundImage:
+def _cell(root: Path, name: str, probability: str, kind: str) -> ListedImage:
     value = float(probability)
     label = POSITIVE if value > 0.5 else NEGATIVE
-    return FoundImage(name, root / name, label, stratum=f"{value:.3f}|{kind}")
+    return ListedImage(name, ImageRef(str(root), name), label, stratum=f"{value:.3f}|{kind}")

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from topwork.core.image_ref import ImageRef
 from topwork.data.images import SUFFIXES
-from topwork.data.sources.base import FoundImage, Listing, Reading, existing_folder
+from topwork.data.sources.base import SPLIT_NAMES, ImageListing, ListedImage, SourceOptions, require_folder
 
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-# People think of these as images and should be told that they are passed over.
-_UNREAD = frozenset(
-    [
-        ".heic",
-        ".heif",
-        ".svg",
-        ".pdf",
-        ".jp2",
-        ".j2k",
-        ".jxl",
-        ".ico",
-        ".psd",
-        ".eps",
-        ".tga",
-        ".dcm",
-        ".dng",
-        ".cr2",
-        ".cr3",
-        ".nef",
-        ".arw",
-        ".exr",
-        ".hdr",
-        ".fits",
-    ]
-)
-_SYSTEM = frozenset({"__pycache__", "__macosx", "thumbs.db", "desktop.ini", "@eadir"})
+# Formats that are not read, although people think of such files as images.
+_UNSUPPORTED = frozenset({
+    ".heic", ".heif", ".svg", ".pdf", ".jp2", ".j2k", ".jxl", ".ico", ".psd", ".eps", ".tga", ".dcm", ".dng", ".cr2",
+    ".cr3", ".nef", ".arw", ".exr", ".hdr", ".fits",
+})  # fmt: skip
+_SYSTEM_FILES = frozenset({"__pycache__", "__macosx", "thumbs.db", "desktop.ini", "@eadir"})
+EMPTY_CLASS = "class folder without images"
 
 
 @dataclass(frozen=True)
@@ -48,14 +30,13 @@ class _Folder:
 
 
 @dataclass
-class _Walk:
-    """What a walk has found so far. Each real folder is listed once, so links can make neither loops nor copies."""
+class _FolderScan:
+    """Lists folders and notes what it ignores. Each real folder is listed once: links make no loops and no copies."""
 
-    images: list[FoundImage] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
     seen: dict[tuple[int, int], str] = field(default_factory=dict)
 
-    def enters(self, folder: _Folder) -> bool:
+    def visit(self, folder: _Folder) -> bool:
         """Note that a folder is listed; False, with the reason noted, if it cannot be or was already."""
         try:
             status = os.stat(folder.path)
@@ -82,58 +63,103 @@ class _Walk:
         for entry in found:
             if entry.name.startswith("."):
                 self.ignored[_join(folder.id, entry.name)] = "hidden"
-            elif entry.name.lower() in _SYSTEM:
-                self.ignored[_join(folder.id, entry.name)] = "made by the system"
+            elif entry.name.lower() in _SYSTEM_FILES:
+                self.ignored[_join(folder.id, entry.name)] = "system file"
             else:
                 shown.append(entry)
         return shown
 
     def subfolders(self, folder: _Folder) -> list[_Folder]:
-        """The folders right inside a folder that holds no images itself; its files are noted."""
+        """The folders directly in a folder that holds no images itself; its files are noted."""
         inside = []
         for entry in self.entries(folder):
             if _is_folder(entry):
                 inside.append(_Folder(Path(entry.path), _join(folder.id, entry.name)))
             else:
                 image = _suffix(entry.name) in SUFFIXES
-                reason = "image outside the class folders" if image else _other(entry.name)
+                reason = "image outside the class folders" if image else _reason(entry.name)
                 self.ignored[_join(folder.id, entry.name)] = reason
         return inside
 
+    def walk(
+        self, folders: Iterable[_Folder], labels_from_path: bool = False, depth_first: bool = False
+    ) -> Iterator[tuple[str, _Folder]]:
+        """The id of each image in folders and below, and its folder.
+
+        Real folders come before links, so that a folder is listed where it really is.
+
+        Args:
+            folders: Where to start; they are visited already.
+            labels_from_path: A folder further inside is a class of its own, named by its path.
+            depth_first: List a folder with all below it before the next one.
+        """
+        queue, links = deque(folders), deque[_Folder]()
+        visited = set(queue)
+        while queue or links:
+            folder = queue.popleft() if queue else links.popleft()
+            if folder not in visited and not self.visit(folder):
+                continue
+            below = []
+            for entry in self.entries(folder):
+                name = _join(folder.id, entry.name)
+                if _is_folder(entry):
+                    label = f"{folder.label}/{entry.name}" if labels_from_path else folder.label
+                    inner = _Folder(Path(entry.path), name, label, folder.split)
+                    (links if entry.is_symlink() else below).append(inner)
+                elif _suffix(entry.name) in SUFFIXES:
+                    yield name, folder
+                else:
+                    self.ignored[name] = _reason(entry.name)
+            if depth_first:
+                queue.extendleft(reversed(below))
+            else:
+                queue.extend(below)
+
 
 class FolderSource:
-    """A folder of class folders; ids are paths below it, the label is the class folder's name."""
+    """A folder of class folders; ids are paths in it, the label is the class folder's name."""
 
     name = "folder"
-    knows = frozenset({"labels_from_path"})
+    supported_options = frozenset({"labels_from_path"})
 
-    def recognises(self, path: Path) -> bool:
+    def matches(self, data: str) -> bool:
         """Any folder."""
-        return path.is_dir()
+        return os.path.isdir(data)
 
-    def list(self, path: Path, reading: Reading) -> Listing:
-        """All files with an image's suffix below the class folders, however deep.
+    def list(self, data: str, options: SourceOptions) -> ImageListing:
+        """All files with an image's suffix in the class folders, at any depth.
 
         Raises:
             UsageError: There is no such folder.
         """
-        root = existing_folder(path)
-        walk = _Walk()
+        root = require_folder(Path(data))
+        scan = _FolderScan()
         top = _Folder(root, "")
-        walk.enters(top)
-        classes = [folder for folder in _class_folders(walk, top) if walk.enters(folder)]
-        _collect(walk, classes, reading.labels_from_path)
-        filled = {(image.split, image.label.split("/")[0]) for image in walk.images}
+        scan.visit(top)
+        classes = [folder for folder in _class_folders(scan, top) if scan.visit(folder)]
+        images = tuple(
+            ListedImage(name, ImageRef(str(root), name), folder.label, folder.split, folder.label)
+            for name, folder in scan.walk(classes, options.labels_from_path)
+        )
+        filled = {(image.split, image.label.split("/")[0]) for image in images}
         for folder in classes:
             if (folder.split, folder.label) not in filled:
-                walk.ignored.setdefault(folder.id, "class folder without images")
-        return Listing(root, root.resolve().name or "data", tuple(walk.images), walk.ignored)
+                scan.ignored.setdefault(folder.id, EMPTY_CLASS)
+        return ImageListing(root, root.resolve().name or "data", images, scan.ignored)
 
 
-def _class_folders(walk: _Walk, top: _Folder) -> list[_Folder]:
+def images_below(folder: str) -> Iterator[ImageRef]:
+    """All images in a folder and below, without labels: the files of a folder in order of name, then its folders."""
+    scan, top = _FolderScan(), _Folder(Path(folder), "")
+    if scan.visit(top):
+        for name, _ in scan.walk([top], depth_first=True):
+            yield ImageRef(folder, name)
+
+
+def _class_folders(scan: _FolderScan, top: _Folder) -> list[_Folder]:
     """The folders that are classes: those of the top, or those inside train / val / test."""
-    folders = walk.subfolders(top)
-    split_of = {folder.id: _SPLITS[folder.id.lower()] for folder in folders if folder.id.lower() in _SPLITS}
+    folders = scan.subfolders(top)
+    split_of = {folder.id: SPLIT_NAMES[folder.id.lower()] for folder in folders if folder.id.lower() in SPLIT_NAMES}
     training = [folder for folder in folders if split_of.get(folder.id) == "train"]
     is_split = bool(training) and (len(set(split_of.values())) > 1 or len(folders) == 1)
     if not is_split or not any(_holds_folders(folder.path) for folder in training):
@@ -141,43 +167,17 @@ def _class_folders(walk: _Walk, top: _Folder) -> list[_Folder]:
     classes = []
     for folder in folders:
         if folder.id not in split_of:
-            walk.ignored[folder.id] = "folder beside train, val and test"
-        elif walk.enters(folder):
-            inside = walk.subfolders(folder)
+            scan.ignored[folder.id] = "folder beside train, val and test"
+        elif scan.visit(folder):
+            inside = scan.subfolders(folder)
             if not inside:
-                walk.ignored.setdefault(folder.id, "has no class folders")
+                scan.ignored.setdefault(folder.id, "has no class folders")
             classes += [_Folder(f.path, f.id, f.path.name, split_of[folder.id]) for f in inside]
     return classes
 
 
-def _collect(walk: _Walk, classes: list[_Folder], nested: bool) -> None:
-    """Walk the class folders, real folders before links, so that a folder is listed where it really lies.
-
-    Args:
-        walk: Where to put what is found.
-        classes: Folders whose names are classes.
-        nested: A folder further inside is a class of its own, named by its path.
-    """
-    folders, links = deque(classes), deque[_Folder]()
-    entered = set(classes)
-    while folders or links:
-        folder = folders.popleft() if folders else links.popleft()
-        if folder not in entered and not walk.enters(folder):
-            continue
-        for entry in walk.entries(folder):
-            name = _join(folder.id, entry.name)
-            if _is_folder(entry):
-                waiting = links if entry.is_symlink() else folders
-                label = f"{folder.label}/{entry.name}" if nested else folder.label
-                waiting.append(_Folder(Path(entry.path), name, label, folder.split))
-            elif _suffix(entry.name) in SUFFIXES:
-                walk.images.append(FoundImage(name, Path(entry.path), folder.label, folder.split, folder.label))
-            else:
-                walk.ignored[name] = _other(entry.name)
-
-
-def _other(name: str) -> str:
-    return "picture in a format that is not read" if _suffix(name) in _UNREAD else "not an image"
+def _reason(name: str) -> str:
+    return "image in an unsupported format" if _suffix(name) in _UNSUPPORTED else "not an image"
 
 
 def _join(folder: str, name: str) -> str:
@@ -198,6 +198,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _holds_folders(path: Path) -> bool:
     try:
         with os.scandir(path) as scan:
-            return any(_is_folder(e) and not e.name.startswith(".") and e.name.lower() not in _SYSTEM for e in scan)
+            return any(
+                _is_folder(e) and not e.name.startswith(".") and e.name.lower() not in _SYSTEM_FILES for e in scan
+            )
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""A data set of the library ``datasets``: one on this machine, or one of the hub by ``hf:NAME``. Needs an extra."""
+"""A data set of the library ``datasets``: a local one, or one of the hub by ``hf:NAME``. Needs an extra."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 
 from topwork.core import run_folders, storage
 from topwork.core.errors import DataError, MissingDependency, UsageError
-from topwork.data.sources.base import FoundImage, Listing, Reading
+from topwork.core.image_ref import ImageRef
+from topwork.data.sources.base import SPLIT_NAMES, ImageListing, ListedImage, SourceOptions
 
 _HUB = "hf:"
-_SPLITS = {"train": "train", "training": "train", "validation": "val", "valid": "val", "val": "val", "dev": "val",
-          "test": "test"}  # fmt: skip
 _SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"),
              (b"II*\0", ".tif"), (b"MM\0*", ".tif"))  # fmt: skip
 
@@ -22,55 +21,54 @@ _SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"),
 class HuggingFaceSource:
     """``hf:owner/name`` or ``hf:owner/name/config``, or a folder that ``save_to_disk`` wrote.
 
-    The bytes of the images are copied as they are into topwork's cache, once; what reads files can then read them.
+    The bytes of the images are copied unchanged into topwork's cache, once, and read from there.
     """
 
     name = "hugging-face"
-    knows = frozenset[str]()
+    supported_options = frozenset[str]()
 
-    def recognises(self, path: Path) -> bool:
+    def matches(self, data: str) -> bool:
         """A name that begins with ``hf:``, or a folder with the files of ``save_to_disk``."""
-        if str(path).startswith(_HUB):
+        if data.startswith(_HUB):
             return True
-        return any((path / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
+        return any((Path(data) / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
 
-    def list(self, path: Path, reading: Reading) -> Listing:
-        """All images of the parts train, validation and test.
+    def list(self, data: str, options: SourceOptions) -> ImageListing:
+        """All images of the splits train, validation and test.
 
         Raises:
-            MissingExtra: The library is not installed.
+            MissingDependency: The library is not installed.
             UsageError: There is no such data set.
             DataError: It has no column of images or of labels.
         """
         if importlib.util.find_spec("datasets") is None:
-            raise MissingDependency(f"The data set {str(path)!r}", "datasets")
-        splits, license = _load(path)
-        root = run_folders.cache_folder() / "datasets" / _key(path, splits)
-        images: list[FoundImage] = []
+            raise MissingDependency(f"The data set {data!r}", "datasets")
+        splits, license = _load(data)
+        root = run_folders.cache_folder() / "datasets" / _key(data, splits)
+        images: list[ListedImage] = []
         ignored: dict[str, str] = {}
         for name, table in splits.items():
-            if len(splits) > 1 and name.lower() not in _SPLITS:
-                ignored[name] = "part beside train, validation and test"
+            if len(splits) > 1 and name.lower() not in SPLIT_NAMES:
+                ignored[name] = "split beside train, validation and test"
                 continue
-            split = _SPLITS.get(name.lower(), "") if len(splits) > 1 else ""
+            split = SPLIT_NAMES.get(name.lower(), "") if len(splits) > 1 else ""
             images += _copy(table, root, name, split)
-        return Listing(root, storage.slug(str(path).removeprefix(_HUB)), tuple(images), ignored, license)
+        return ImageListing(root, storage.slug(data.removeprefix(_HUB)), tuple(images), ignored, license)
 
 
-def _load(path: Path) -> tuple[dict[str, Any], str]:
-    """Part name to table, and the licence."""
+def _load(data: str) -> tuple[dict[str, Any], str]:
+    """Split name to table, and the license."""
     import datasets
 
-    words = str(path)
     try:
-        if words.startswith(_HUB):
-            name, _, config = _name_and_config(words.removeprefix(_HUB))
-            found = datasets.load_dataset(name, config)
+        if data.startswith(_HUB):
+            owner, *rest = data.removeprefix(_HUB).split("/")
+            found = datasets.load_dataset("/".join([owner, *rest[:1]]), "/".join(rest[1:]) or None)
         else:
-            found = datasets.load_from_disk(words)
+            found = datasets.load_from_disk(data)
     except Exception as error:  # the library raises many kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UsageError(f"{words} cannot be loaded by the library datasets: {reason}. Check the name.") from error
+        raise UsageError(f"{data} cannot be loaded by the library datasets: {reason}. Check the name.") from error
     splits: dict[str, Any] = (
         {str(name): table for name, table in found.items()}
         if isinstance(found, dict)
@@ -79,15 +77,9 @@ def _load(path: Path) -> tuple[dict[str, Any], str]:
     return splits, next((str(table.info.license) for table in splits.values() if table.info.license), "")
 
 
-def _name_and_config(words: str) -> tuple[str, str, str | None]:
-    owner, *rest = words.split("/")
-    name = "/".join([owner, *rest[:1]])
-    return name, owner, "/".join(rest[1:]) or None
-
-
-def _key(path: Path, splits: dict[str, Any]) -> str:
+def _key(data: str, splits: dict[str, Any]) -> str:
     prints = " ".join(f"{name} {getattr(table, '_fingerprint', '')}" for name, table in sorted(splits.items()))
-    return f"{storage.slug(str(path))[-40:]}-{hashlib.sha256(f'{path} {prints}'.encode()).hexdigest()[:12]}"
+    return f"{storage.slug(data)[-40:]}-{hashlib.sha256(f'{data} {prints}'.encode()).hexdigest()[:12]}"
 
 
 def _columns(table: Any) -> tuple[str, str]:
@@ -104,7 +96,7 @@ def _columns(table: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[FoundImage]:
+def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[ListedImage]:
     import datasets
 
     image, label = _columns(table)
@@ -115,12 +107,12 @@ def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[FoundImage]
         data = value.get("bytes")
         if data is None and value.get("path"):
             data = Path(value["path"]).read_bytes() if Path(value["path"]).is_file() else b""
-        if given is None or given == -1:  # the library's word for no label
+        if given is None or given == -1:  # no label
             continue
-        word = names[given] if names else str(given)
-        place = f"{storage.slug(name)}/{number:07d}{_suffix(data or b'')}"
-        _write(root / place, data or b"")
-        yield FoundImage(place, root / place, word, split, word)
+        text = names[given] if names else str(given)
+        file = f"{storage.slug(name)}/{number:07d}{_suffix(data or b'')}"
+        _write(root / file, data or b"")
+        yield ListedImage(file, ImageRef(str(root), file), text, split, text)
 
 
 def _suffix(data: bytes) -> str:
@@ -128,7 +120,7 @@ def _suffix(data: bytes) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Once; a copy that a kill has cut short is noticed by its size."""
+    """Write a file once; a copy that a kill has truncated is noticed by its size."""
     if path.is_file() and path.stat().st_size == len(data):
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from topwork.core.errors import DataError
-from topwork.data.images import file_of
-from topwork.data.sources.base import FoundImage, Listing, Reading, boxed, existing_folder
+from topwork.core.image_ref import ImageRef, box_suffix
+from topwork.data.sources.base import ImageListing, ListedImage, SourceOptions, require_folder
 
 _META = "devkit/cars_meta.mat"
 _TRAIN = "devkit/cars_train_annos.mat"
@@ -16,30 +16,30 @@ _TEST = ("devkit/cars_test_annos_withlabels.mat", "cars_test_annos_withlabels.ma
 
 
 class StanfordCarsSource:
-    """A folder with the devkit; the label is the class name. It comes with a split if the labels of test are there."""
+    """A folder with the devkit; the label is the class name. Split if the test images have labels."""
 
     name = "stanford-cars"
-    knows = frozenset({"crop_to_box"})
+    supported_options = frozenset({"crop_to_box"})
 
-    def recognises(self, path: Path) -> bool:
+    def matches(self, data: str) -> bool:
         """A folder with ``cars_train/`` and ``devkit/cars_meta.mat``."""
-        return (path / "cars_train").is_dir() and (path / _META).is_file()
+        return (Path(data) / "cars_train").is_dir() and (Path(data) / _META).is_file()
 
-    def list(self, path: Path, reading: Reading) -> Listing:
-        """All images that the tables name, whether they are there or not.
+    def list(self, data: str, options: SourceOptions) -> ImageListing:
+        """All images that the tables name, whether the files exist or not.
 
         Raises:
             UsageError: There is no such folder.
             DataError: A table is missing or damaged.
         """
-        root = existing_folder(path)
+        root = require_folder(Path(data))
         names = [str(name) for name in _read(root / _META, "class_names")]
         tests = next((root / test for test in _TEST if (root / test).is_file()), None)
         tests = tests if (root / "cars_test").is_dir() else None
-        images = [*_images(root, names, root / _TRAIN, "train" if tests else "", reading.crop_to_box)]
+        images = [*_images(root, names, root / _TRAIN, "train" if tests else "", options.crop_to_box)]
         if tests:
-            images += _images(root, names, tests, "test", reading.crop_to_box)
-        return Listing(root, self.name, tuple(images), _ignored(root, images))
+            images += _images(root, names, tests, "test", options.crop_to_box)
+        return ImageListing(root, self.name, tuple(images), _ignored(root, images))
 
 
 def _read(table: Path, variable: str) -> Any:
@@ -53,28 +53,29 @@ def _read(table: Path, variable: str) -> Any:
         raise DataError(f"{table} cannot be read: {error}. Download the Stanford Cars devkit again.") from error
 
 
-def _images(root: Path, names: list[str], table: Path, split: str, crop: bool) -> Iterator[FoundImage]:
+def _images(root: Path, names: list[str], table: Path, split: str, crop: bool) -> Iterator[ListedImage]:
     folder = "cars_test" if split == "test" else "cars_train"
     for row in _read(table, "annotations"):
         try:
             number, file = int(row["class"]), str(row["fname"])
             if not 1 <= number <= len(names):
                 raise ValueError(f"class {number} of {len(names)}")
-            name = boxed(f"{folder}/{file}", _box(row)) if crop else f"{folder}/{file}"
+            ref = ImageRef(str(root), f"{folder}/{file}", _box(row) if crop else None)
+            name = ref.name + box_suffix(ref.box)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise DataError(f"{table} has a bad row: {error}. Download the Stanford Cars devkit again.") from error
         label = names[number - 1]
-        yield FoundImage(name, root / name, label, split, label)
+        yield ListedImage(name, ref, label, split, label)
 
 
 def _box(row: Any) -> tuple[int, int, int, int]:
-    """The devkit counts pixels from 1 and names the last one that is in."""
+    """The devkit counts pixels from 1 and includes the last one."""
     x1, y1, x2, y2 = (int(row[f"bbox_{end}"]) for end in ("x1", "y1", "x2", "y2"))
     return x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1
 
 
-def _ignored(root: Path, images: list[FoundImage]) -> dict[str, str]:
-    listed = {file_of(image.id) for image in images}
-    there = [path for folder in ("cars_train", "cars_test") for path in sorted((root / folder).glob("*"))]
-    ids = [f"{path.parent.name}/{path.name}" for path in there]
+def _ignored(root: Path, images: list[ListedImage]) -> dict[str, str]:
+    listed = {image.ref.name for image in images}
+    found = [path for folder in ("cars_train", "cars_test") for path in sorted((root / folder).glob("*"))]
+    ids = [f"{path.parent.name}/{path.name}" for path in found]
     return {name: "no label in the devkit" for name in ids if name not in listed}

@@ -34,7 +34,7 @@ from topwork.inference.export.validation import (
 from topwork.inference.inputs import list_images
 from topwork.inference.locate import ModelLocation, locate_bundle
 from topwork.inference.predictor import Predictor
-from topwork.inference.training_data import Origin, origin_of
+from topwork.inference.training_data import TrainingData, locate_training_data
 
 MAX_CHECK_IMAGES, MAX_CALIBRATION_IMAGES, MAX_TIMED_IMAGES = 200, 128, 20
 MAX_IMAGE_SIDE = 65_000
@@ -99,7 +99,7 @@ def export(
         log(f"Model     {location.note}")
     name = f"{format}-{quantize}" if quantize else format
     folder = _output_folder(location, Path(out) if out else None, name, overwrite)
-    origin = origin_of(location)
+    origin = locate_training_data(location)
     model = Predictor(location, device="cpu", precision="float32", engine="plain", workers=0)
     checked, calibration = _images(model, origin, images, bool(quantize))
     with storage.wrap_os_errors(folder):
@@ -137,15 +137,15 @@ def _output_folder(location: ModelLocation, out: Path | None, name: str, overwri
 
 
 def _images(
-    model: Predictor, origin: Origin | None, requested: Sequence[str | os.PathLike[str]], quantize: bool
+    model: Predictor, origin: TrainingData | None, requested: Sequence[str | os.PathLike[str]], quantize: bool
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Images to check on, and other images for the calibration of int8."""
     if requested:
-        paths = [Path(name) for name in list_images(requested)][: MAX_CHECK_IMAGES + MAX_CALIBRATION_IMAGES]
-        check, calibration = (paths[0::2], paths[1::2]) if quantize else (paths, [])
+        refs = list(list_images(requested))[: MAX_CHECK_IMAGES + MAX_CALIBRATION_IMAGES]
+        check, calibration = (refs[0::2], refs[1::2]) if quantize else (refs, [])
     else:
-        check = origin.files("test", MAX_CHECK_IMAGES) if origin else []
-        calibration = origin.files("train", MAX_CALIBRATION_IMAGES) if origin and quantize else []
+        check = origin.sample("test", MAX_CHECK_IMAGES) if origin else []
+        calibration = origin.sample("train", MAX_CALIBRATION_IMAGES) if origin and quantize else []
     min_side = model.input_spec.resize_size
     checked, calibrated = read_images(check, min_side), read_images(calibration, min_side)
     if not checked or (quantize and not calibrated):
@@ -155,9 +155,10 @@ def _images(
     return checked, calibrated
 
 
-def _labels(origin: Origin | None, names: list[str]) -> list[str | None]:
-    by_path = {str(origin.root / image): label for image, label in origin.labels["test"].items()} if origin else {}
-    return [by_path.get(name) for name in names]
+def _labels(origin: TrainingData | None, names: list[str]) -> list[str | None]:
+    refs, labels = (origin.refs, origin.labels["test"]) if origin else ({}, {})
+    by_name = {str(refs[image]): label for image, label in labels.items() if image in refs}
+    return [by_name.get(name) for name in names]
 
 
 def trace_program(module: torch.nn.Module, image: np.ndarray) -> tuple[torch.export.ExportedProgram, bool]:

@@ -1,4 +1,4 @@
-"""Pillow's resize as operations of a graph: what ``transforms.eval_pixels`` does, for images of any size.
+"""Pillow's resize as operations of a graph: what ``transforms.eval_transform`` does, for images of any size.
 
 ``Image.resize`` with ``reducing_gap=3.0`` first averages blocks of pixels of a much larger image, then convolves rows
 and columns with a filter that is widened by the scale, and rounds to 8 bits after each step. Here the convolutions are
@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.core.artifacts import InputSpec
-from topwork.data.resize import GAP
+from topwork.data.resize import REDUCING_GAP
 from topwork.inference.export.resize_weights import FILTERS, WEIGHT_SCALE, Axis, Float32Weights, Float64Weights
 
 PADDING_BLOCKS = 2  # blocks beyond the image: the exporter must see that there are at least two
@@ -68,7 +68,7 @@ class Resize(nn.Module):
 
     def _blocks(self, x: torch.Tensor, axis: int, length: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Sums of the blocks along an axis, the weights (S, blocks) of their means, and the pixels of each block."""
-        factor: Any = torch.sym_max(length // (GAP * self.side), 1)
+        factor: Any = torch.sym_max(length // (REDUCING_GAP * self.side), 1)
         count = (length + factor - 1) // factor + PADDING_BLOCKS
         blocks = torch.arange(count, device=x.device)
         start = (blocks * factor).clamp(max=length)

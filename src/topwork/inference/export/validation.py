@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
 from topwork.core.errors import TopworkError
+from topwork.core.image_ref import ImageRef
 from topwork.data.images import UnreadableImage, load_image
-from topwork.data.transforms import eval_pixels
+from topwork.data.transforms import eval_transform
 from topwork.inference.export.export_module import ExportModule
 from topwork.inference.export.format import InferenceFn
 from topwork.inference.predictor import Predictor
@@ -74,12 +74,12 @@ class ReferenceOutputs:
     probabilities: np.ndarray
 
 
-def read_images(paths: Sequence[Path], min_side: int) -> dict[str, np.ndarray]:
+def read_images(refs: Sequence[ImageRef], min_side: int) -> dict[str, np.ndarray]:
     """The images that can be read, uint8 (H, W, 3) each, by path."""
     images = {}
-    for path in paths:
+    for ref in refs:
         try:
-            images[str(path)] = np.array(load_image(path, min_side))
+            images[str(ref)] = np.array(load_image(ref, min_side))
         except UnreadableImage:
             continue
     return images
@@ -87,7 +87,7 @@ def read_images(paths: Sequence[Path], min_side: int) -> dict[str, np.ndarray]:
 
 def compute_reference(model: Predictor, images: dict[str, np.ndarray]) -> ReferenceOutputs:
     """Run the bundle on images; the model must be in float32."""
-    pixels = torch.stack([eval_pixels(Image.fromarray(image), model.input_spec) for image in images.values()])
+    pixels = torch.stack([eval_transform(Image.fromarray(image), model.input_spec) for image in images.values()])
     return ReferenceOutputs(list(images), list(images.values()), pixels, model.predict_batch(pixels).probabilities)
 
 
