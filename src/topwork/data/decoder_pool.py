@@ -30,6 +30,7 @@ IMAGES_AHEAD = 64  # images per process that are in progress, so that a slow one
 
 DEFAULT_LIMITS = DecoderLimits()
 Response = tuple[Any, bytes]
+Jobs = queue.SimpleQueue[tuple[Request, Future[Response]] | None]  # None ends a worker
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -59,7 +60,7 @@ class DecoderPool:
         on_done: Callable[[float], None] = lambda seconds: None,
         on_crash: Callable[[], None] = lambda: None,
     ) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Request, Future[Response]] | None] = queue.SimpleQueue()
+        self._jobs: Jobs = queue.SimpleQueue()
         self._workers = [_Worker(self._jobs, limits or DEFAULT_LIMITS, on_done, on_crash) for _ in range(processes)]
         self._closed = False
 
@@ -74,11 +75,10 @@ class DecoderPool:
                 worker.spawn()
             for worker in self._workers:
                 worker.wait_until_ready()
+                worker.start()
         except BaseException:
             self.close()
             raise
-        for worker in self._workers:
-            worker.start()
 
     def submit(self, request: Request) -> Future[Response]:
         """Queue a request. A cancelled one is not handled if its turn has not come.
@@ -118,11 +118,7 @@ class _Worker(threading.Thread):
     """The thread that keeps one process busy."""
 
     def __init__(
-        self,
-        jobs: queue.SimpleQueue[tuple[Request, Future[Response]] | None],
-        limits: DecoderLimits,
-        on_done: Callable[[float], None],
-        on_crash: Callable[[], None],
+        self, jobs: Jobs, limits: DecoderLimits, on_done: Callable[[float], None], on_crash: Callable[[], None]
     ) -> None:
         super().__init__(name="topwork-decoder", daemon=True)
         self._jobs, self._limits, self._on_done, self._on_crash = jobs, limits, on_done, on_crash
@@ -172,7 +168,7 @@ class _Worker(threading.Thread):
 
     def _respond(self, request: Request) -> Response:
         """Send a request to the process and read its response; a crash is tried a second time in a new process."""
-        reason = ""
+        status = 0
         for _ in range(2):
             start = time.monotonic()
             response = self._exchange(request)
@@ -190,8 +186,7 @@ class _Worker(threading.Thread):
                 raise DecoderFailed(f"took longer than {self._limits.cpu_seconds:g} s to decode")
             if status == -getattr(signal, "SIGALRM", 0):
                 raise DecoderFailed(f"was not read within {self._limits.wall_seconds:g} s")
-            reason = f"its decoder died ({describe_exit(status)})"
-        raise DecoderFailed(reason)
+        raise DecoderFailed(f"its decoder died ({describe_exit(status)})")
 
     def _exchange(self, request: Request) -> Response | None:
         if self._process and self._process.poll() is not None:  # it has died while idle, through no image

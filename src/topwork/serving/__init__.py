@@ -1,8 +1,8 @@
 """``topwork serve``: a trained model behind HTTP, in one process and the processes that decode images for it.
 
-server.py (sockets and signals, with protocol.py) runs app.py (the endpoints) behind guard.py (access control). They use
-uploads.py (request bodies), service.py (predictions as JSON), inference_thread.py (the network), capacity.py (admission
-control), training_thumbnails.py and metrics.py. static_files.py reads the page from page/.
+server.py (sockets and signals) runs app.py (endpoints, and the page in page/) behind guard.py (access control).
+They use uploads.py (request bodies), service.py (predictions as JSON), inference_thread.py (the network), capacity.py
+(admission control), training_thumbnails.py and metrics.py.
 """
 
 from __future__ import annotations
@@ -55,10 +55,7 @@ def serve(
     """
     if not all(importlib.util.find_spec(name) for name in REQUIRED_MODULES):
         raise MissingDependency("topwork serve", "serve")
-    for (
-        name,
-        value,
-    ) in SLEEPING_THREADS.items():  # read when the libraries are loaded
+    for name, value in SLEEPING_THREADS.items():  # read when the libraries are loaded
         os.environ.setdefault(name, value)
     from topwork.serving.server import run as start
     from topwork.serving.settings import Limits

@@ -1,22 +1,24 @@
 """The HTTP endpoints. FastAPI reads the annotations of these functions at run time."""
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from topwork.data.images import UnreadableImage
+from topwork.inference.class_activation_maps import overlay
 from topwork.serving import schema
+from topwork.serving.capacity import CLIENT_CLOSED_REQUEST, RequestRejected
 from topwork.serving.guard import AccessMiddleware, App, Message, Receive, Scope, Send
 from topwork.serving.metrics import CONTENT_TYPE
-from topwork.serving.refusals import CLIENT_CLOSED_REQUEST, RequestRejected
-from topwork.serving.service import Service, draw_class_map
+from topwork.serving.service import Service
 from topwork.serving.settings import Access
-from topwork.serving.static_files import StaticFile, read_static_files
 from topwork.serving.uploads import UploadParser
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 MAX_NEIGHBOURS = 50
 HEALTH_PATH = "/healthz"  # needs no token, like the page: neither reveals anything about the model
 
+PAGE = Path(__file__).with_name("page")  # read once, when the server starts
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILE = {"type": "string", "format": "binary"}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "default": {"model": schema.Error, "description": "Reason for the rejection"},
@@ -34,18 +38,11 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
         "headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
     },
 }
-
-
 _TELEMETRY_OFF: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 
 
 def make_app(service: Service, access: Access) -> App:
-    """Build the ASGI application.
-
-    Args:
-        service: Predictions.
-        access: Access control.
-    """
+    """Build the ASGI application."""
     from fastapi import FastAPI
 
     @asynccontextmanager
@@ -64,11 +61,10 @@ def make_app(service: Service, access: Access) -> App:
     _add_explain(app, service, receiver)
     _add_info_endpoints(app, service)
     _add_error_handlers(app)
-    pages = read_static_files()
-    _add_pages(app, pages)
+    pages = _add_pages(app)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
     return AccessMiddleware(
-        _with_metrics(app, service, paths), access, service.limits, frozenset({HEALTH_PATH, *pages}),
+        _with_metrics(app, service, paths), access, service.limits, pages | {HEALTH_PATH},
         lambda status: service.metrics.request("refused", status, 0.0),
     )  # fmt: skip
 
@@ -132,16 +128,18 @@ def _add_explain(app: "FastAPI", service: Service, receiver: UploadParser) -> No
             return _json({**response, "maps": [_as_dict(one) for one in maps]})
         if not maps:
             raise RequestRejected("No class activation map is available for this model.", HTTPStatus.NOT_FOUND)
-        return Response(await asyncio.to_thread(draw_class_map, pixels, maps[0]), media_type="image/png")
+        file = io.BytesIO()
+        await asyncio.to_thread(lambda: overlay(pixels, maps[0].values).save(file, "PNG"))
+        return Response(file.getvalue(), media_type="image/png")
 
 
 def _as_dict(one: Any) -> dict[str, Any]:
-    words = {name: getattr(one, name) for name in ("label", "exact", "method", "layer")}
-    return {**words, "values": [[float(value) for value in row] for row in one.values]}
+    facts = {name: getattr(one, name) for name in ("label", "exact", "method", "layer")}
+    return {**facts, "values": one.values.tolist()}
 
 
 def _add_info_endpoints(app: "FastAPI", service: Service) -> None:
-    from fastapi import Path
+    from fastapi import Path as PathParameter
     from fastapi.responses import Response
 
     model_info = service.model_info()
@@ -152,7 +150,7 @@ def _add_info_endpoints(app: "FastAPI", service: Service) -> None:
         return _json(model_info)
 
     @app.get("/training/{number}", response_class=Response)
-    async def training(number: Annotated[int, Path(ge=0, le=10**9)]) -> Any:
+    async def training(number: Annotated[int, PathParameter(ge=0, le=10**9)]) -> Any:
         """Thumbnail of a training image, as linked by `thumbnail_url` of a neighbour."""
         found = await service.thumbnails.thumbnail(number)
         return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
@@ -169,16 +167,21 @@ def _add_info_endpoints(app: "FastAPI", service: Service) -> None:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
 
-def _add_pages(app: "FastAPI", pages: dict[str, StaticFile]) -> None:
+def _add_pages(app: "FastAPI") -> frozenset[str]:
+    """Add the page and its files; returns their paths."""
     from fastapi import Request
     from fastapi.responses import Response
 
-    async def page(request: Request) -> Any:
-        found = pages[request.url.path]
-        return Response(found.data, media_type=found.type, headers={"cache-control": "no-cache"})
+    files = {f"/{path.name}": (path.read_bytes(), _MEDIA_TYPES[path.suffix]) for path in sorted(PAGE.iterdir())}
+    files = {"/": files.pop("/index.html"), **files}
 
-    for path in pages:
+    async def page(request: Request) -> Any:
+        data, media_type = files[request.url.path]
+        return Response(data, media_type=media_type, headers={"cache-control": "no-cache"})
+
+    for path in files:
         app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
+    return frozenset(files)
 
 
 def _add_error_handlers(app: "FastAPI") -> None:
@@ -188,9 +191,8 @@ def _add_error_handlers(app: "FastAPI") -> None:
 
     @app.exception_handler(RequestRejected)
     async def rejected(_: Request, error: RequestRejected) -> Any:
-        return _json(
-            {"error": error.reason}, error.status, {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-        )
+        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+        return _json({"error": error.reason}, error.status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(_: Request, error: RequestValidationError) -> Any:

@@ -1,4 +1,4 @@
-"""Admission control: limits on images in progress and on memory, and the time after which to retry."""
+"""Admission control: limits on images and bytes in progress, and the error that rejects a request."""
 
 from __future__ import annotations
 
@@ -8,21 +8,31 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 
-from topwork.serving.refusals import RequestRejected
 from topwork.serving.settings import Limits
 
 RATE_WINDOW = 10.0  # seconds over which the rate of images is averaged
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that has disconnected; nobody receives it
+
+
+class RequestRejected(Exception):
+    """A request is rejected.
+
+    Args:
+        reason: One sentence for the client.
+        status: HTTP status.
+        retry_after: Seconds after which the same request may succeed; None: never.
+    """
+
+    def __init__(self, reason: str, status: int = HTTPStatus.BAD_REQUEST, retry_after: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.status, self.retry_after = reason, int(status), retry_after
 
 
 class Capacity:
     """Counts images and bytes in progress; used by the event loop only.
 
-    Args:
-        limits: ``max_images_in_progress`` and ``max_request_bytes`` are used.
-
     Attributes:
-        images: In progress.
-        memory: Bytes of the requests in progress.
+        images, memory: Images and bytes in progress.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -71,5 +81,4 @@ class Capacity:
     def _update_rate(self, images: int) -> None:
         now = time.monotonic()
         passed, self._last = now - self._last, now
-        kept = math.exp(-passed / RATE_WINDOW)
-        self._rate = self._rate * kept + images / RATE_WINDOW
+        self._rate = self._rate * math.exp(-passed / RATE_WINDOW) + images / RATE_WINDOW

@@ -34,8 +34,7 @@ class AccessMiddleware:
 
     Args:
         app: The application, which gets the other requests.
-        access: Host names and token.
-        limits: ``max_body_bytes`` is used.
+        access, limits: Of the server.
         public_paths: Paths that need no token.
         on_rejected: Called with the status of each rejected request.
     """
@@ -55,9 +54,9 @@ class AccessMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
-                there = {name.lower() for name, _ in headers}
-                more = [(b"cache-control", b"no-store")] if b"cache-control" not in there else []
-                message = {**message, "headers": [*headers, *SECURITY_HEADERS, *more]}
+                if all(name.lower() != b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": [*headers, *SECURITY_HEADERS]}
             await send(message)
 
         rejection = self.check_request(scope)
@@ -73,9 +72,7 @@ class AccessMiddleware:
 
     def check_request(self, scope: Scope) -> tuple[int, str, list[tuple[bytes, bytes]]] | None:
         """Status, reason and headers of a rejection; None if the request is allowed."""
-        headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if not self._access.accepts_host(host):
             advice = f"If the server should be reached by this name, start it with --host-name {host}." if host else ""

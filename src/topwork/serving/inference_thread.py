@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,11 @@ MIN_POSITIONS = 49  # in every layer; from here on OpenVINO adds in the same ord
 @dataclass
 class _InferenceRequest:
     pixels: torch.Tensor
-    result: asyncio.Future[Any]
     name: str = ""
     top: int = 0
     neighbours: int = 0
     classes: Sequence[int] = ()
+    result: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 def min_spatial_positions(backbone: Backbone) -> int:
@@ -73,14 +73,11 @@ def bit_exact_batch_sizes(model: Predictor, shapes: Sequence[int]) -> tuple[int,
     smooth = coarse.repeat(8, axis=2).repeat(8, axis=3)[..., :size, :size]
     noise = rng.integers(0, 256, smooth.shape, dtype=np.uint8)
     pixels = torch.from_numpy(np.where(np.arange(largest)[:, None, None, None] % 2, noise, smooth))
-    wanted = model.forward(pixels, largest)
+    expected = model.forward(pixels, largest)
 
     def agrees(shape: int) -> bool:
-        parts = [model.forward(part, shape) for part in pixels.split(shape)]
-        return all(
-            np.array_equal(np.concatenate(found), there)
-            for found, there in zip(zip(*parts, strict=True), wanted, strict=True)
-        )
+        outputs = zip(*(model.forward(batch, shape) for batch in pixels.split(shape)), strict=True)
+        return all(np.array_equal(np.concatenate(a), b) for a, b in zip(outputs, expected, strict=True))
 
     return tuple(shape for shape in sorted(shapes) if shape == largest or agrees(shape))
 
@@ -129,17 +126,17 @@ class InferenceThread:
 
     async def predict(self, name: str, pixels: torch.Tensor, top: int, neighbours: int) -> Prediction:
         """The prediction for an image uint8 (1, 3, S, S), the same bits as ``topwork.predict`` gives."""
-        return await self._add(self._images, _InferenceRequest(pixels, _future(), name, top, neighbours))
+        return await self._add(self._images, _InferenceRequest(pixels, name, top, neighbours))
 
     async def maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> list[ClassActivationMap]:
         """Class activation maps of classes, by index, for an image uint8 (1, 3, S, S)."""
-        return await self._add(self._maps, _InferenceRequest(pixels, _future(), classes=classes))
+        return await self._add(self._maps, _InferenceRequest(pixels, classes=classes))
 
-    async def _add(self, line: deque[_InferenceRequest], job: _InferenceRequest) -> Any:
+    async def _add(self, queue: deque[_InferenceRequest], job: _InferenceRequest) -> Any:
         with self._changed:
             if self.failure:
                 raise RuntimeError("the inference thread has crashed") from self.failure
-            line.append(job)
+            queue.append(job)
             self._changed.notify()
         return await job.result
 
@@ -154,8 +151,8 @@ class InferenceThread:
             while self._wait():
                 self._run(self._next_batch(), self._predictions)
                 with self._changed:
-                    one = [self._maps.popleft()] if self._maps else []
-                self._run([job for job in one if not job.result.done()], self._class_maps)
+                    jobs = [self._maps.popleft()] if self._maps else []
+                self._run([job for job in jobs if not job.result.done()], self._class_maps)
         except BaseException as error:
             self.failure = error
             for job in [*self._images, *self._maps]:
@@ -175,11 +172,11 @@ class InferenceThread:
             count = max((shape for shape in self.shapes if shape <= len(self._images)), default=len(self._images))
             return [self._images.popleft() for _ in range(count)]
 
-    def _run(self, jobs: list[_InferenceRequest], answer: Callable[[list[_InferenceRequest]], list[Any]]) -> None:
+    def _run(self, jobs: list[_InferenceRequest], compute: Callable[[list[_InferenceRequest]], list[Any]]) -> None:
         if not jobs:
             return
         try:
-            for job, result in zip(jobs, answer(jobs), strict=True):
+            for job, result in zip(jobs, compute(jobs), strict=True):
                 _resolve(job, result)
         except Exception as error:  # one failed batch must not end the server
             for job in jobs:
@@ -193,20 +190,16 @@ class InferenceThread:
         found: dict[int, Prediction] = {}
         for top, near in sorted({(job.top, job.neighbours) for job in jobs}):
             rows = [i for i, job in enumerate(jobs) if (job.top, job.neighbours) == (top, near)]
-            answers = decision.postprocess(scores[rows], features[rows], near)
-            found |= zip(rows, decision.to_predictions([jobs[i].name for i in rows], answers, top, near), strict=True)
+            rated = decision.postprocess(scores[rows], features[rows], near)
+            found |= zip(rows, decision.to_predictions([jobs[i].name for i in rows], rated, top, near), strict=True)
         return [found[i] for i in range(len(jobs))]
 
     def _class_maps(self, jobs: list[_InferenceRequest]) -> list[list[ClassActivationMap]]:
         return [self._mapper.maps(job.pixels, job.classes) for job in jobs]
 
 
-def _future() -> asyncio.Future[Any]:
-    return asyncio.get_running_loop().create_future()
-
-
 def _resolve(job: _InferenceRequest, result: Any = None, error: Exception | None = None) -> None:
-    def tell() -> None:
+    def set_result() -> None:
         if job.result.done():
             return
         if error is None:
@@ -215,4 +208,4 @@ def _resolve(job: _InferenceRequest, result: Any = None, error: Exception | None
             job.result.set_exception(error)
 
     with contextlib.suppress(RuntimeError):  # the loop is closed
-        job.result.get_loop().call_soon_threadsafe(tell)
+        job.result.get_loop().call_soon_threadsafe(set_result)

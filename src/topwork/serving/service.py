@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import Sequence
 from http import HTTPStatus
 from importlib.metadata import version
@@ -19,31 +18,27 @@ from topwork.data.decoder import NETWORK_INPUT, DecoderLimits, Request
 from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
 from topwork.features import engines
-from topwork.inference.class_activation_maps import ClassActivationMap, overlay
+from topwork.inference.class_activation_maps import ClassActivationMap
 from topwork.inference.locate import ModelLocation
 from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
 from topwork.inference.training_data import locate_training_data
 from topwork.report.results import Run
-from topwork.serving.capacity import Capacity
+from topwork.serving.capacity import Capacity, RequestRejected
 from topwork.serving.inference_thread import InferenceThread
 from topwork.serving.metrics import Metrics
-from topwork.serving.refusals import RequestRejected
 from topwork.serving.settings import Limits
 from topwork.serving.training_thumbnails import TrainingThumbnails
 from topwork.serving.uploads import Upload
 
 MAX_IN_FLIGHT_PER_REQUEST = 32  # so that a request of many images does not delay one of few
 MAX_CLASSES_TO_EXPLAIN = 20  # per request
+DECISION_FIELDS = ("confidence_threshold", "ood_threshold", "temperature")
+PUBLISHED_LIMITS = ("max_body_bytes", "max_files", "max_pixels", "max_decode_seconds", "max_images_in_progress")
 
 
 class Service:
-    """A model with its decoder processes and its inference thread.
-
-    Args:
-        model: From ``load``.
-        limits: Of requests.
-    """
+    """A model from ``load`` with its decoder processes and its inference thread."""
 
     def __init__(self, model: Predictor, limits: Limits) -> None:
         self.model, self.limits = model, limits
@@ -141,20 +136,15 @@ class Service:
 
     def model_info(self) -> dict[str, Any]:
         """The response of ``/model``."""
-        model, bundle, limits = self.model, self.model.bundle, self.limits
-        test = _test_of(model.location)
+        model, bundle = self.model, self.model.bundle
         return {
             "name": _name_of(model.location),
             "strategy": bundle.strategy,
             "model": bundle.model,
             "classes": list(model.classes),
             "input": {"size": model.input_spec.size, "resize": model.input_spec.resize_size, "region": self.region},
-            "decision": {
-                "confidence_threshold": model.decision.confidence_threshold,
-                "ood_threshold": model.decision.ood_threshold,
-                "temperature": model.decision.temperature,
-            },
-            "test": test,
+            "decision": {name: getattr(model.decision, name) for name in DECISION_FIELDS},
+            "test": _test_of(model.location),
             "data": bundle.metadata.get("data") or {},
             "licenses": {name: str(bundle.metadata.get(f"{name}_license", "")) for name in ("weights", "data")},
             "inference": {
@@ -164,13 +154,7 @@ class Service:
                 "batch_sizes": list(self.network.shapes),
             },
             "has_training_thumbnails": self.thumbnails.available,
-            "limits": {
-                "max_body_bytes": limits.max_body_bytes,
-                "max_files": limits.max_files,
-                "max_pixels": limits.max_pixels,
-                "max_decode_seconds": limits.max_decode_seconds,
-                "max_images_in_progress": limits.max_images_in_progress,
-            },
+            "limits": {name: getattr(self.limits, name) for name in PUBLISHED_LIMITS},
             "topwork": version("topwork"),
         }
 
@@ -181,16 +165,8 @@ class Service:
             RequestRejected: It has crashed.
         """
         if self.network.failure:
-            raise RequestRejected(
-                "The inference thread has crashed. Restart the server.", HTTPStatus.INTERNAL_SERVER_ERROR
-            )
-
-
-def draw_class_map(pixels: np.ndarray, one: ClassActivationMap) -> bytes:
-    """A PNG of a class activation map over the input of the network."""
-    file = io.BytesIO()
-    overlay(pixels, one.values).save(file, "PNG")
-    return file.getvalue()
+            message = "The inference thread has crashed. Restart the server."
+            raise RequestRejected(message, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _all(work: Any) -> list[Any]:
@@ -208,24 +184,24 @@ def _valid_unicode(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _name_of(place: ModelLocation) -> str:
+def _name_of(location: ModelLocation) -> str:
     """The folder's name; of a run in a comparison, that of both."""
-    folder = (place.run or place.bundle).resolve()
-    inside = place.run is not None and (folder.parent / "run.json").is_file()
+    folder = (location.run or location.bundle).resolve()
+    inside = location.run is not None and (folder.parent / "run.json").is_file()
     return _valid_unicode(f"{folder.parent.name}/{folder.name}" if inside else folder.name)
 
 
-def _test_of(place: ModelLocation) -> dict[str, Any] | None:
+def _test_of(location: ModelLocation) -> dict[str, Any] | None:
     try:
-        test = Run(place.run).metrics["test"] if place.run else None
+        test = Run(location.run).metrics["test"] if location.run else None
         return test and {"images": test["images"], "accuracy": test["accuracy"]}
     except (OSError, KeyError, TypeError, ValueError, TopworkError):
         return None
 
 
-def _is_remote(place: ModelLocation) -> bool:
-    """Whether asking for the run's data set could ask the network."""
+def _is_remote(location: ModelLocation) -> bool:
+    """Whether access to the run's data set could use the network."""
     try:
-        return place.run is None or config.read(place.run / "config.toml").data.path.startswith("hf:")
+        return location.run is None or config.read(location.run / "config.toml").data.path.startswith("hf:")
     except (OSError, ValueError, TopworkError):
         return True

@@ -70,8 +70,8 @@ class Access:
     def accepts_token(self, authorization: str) -> bool:
         """Whether an ``Authorization`` header has the token."""
         kind, _, token = authorization.partition(" ")
-        right = secrets.compare_digest(token.strip().encode(), self.token.encode())
-        return not self.token or (kind.lower() == "bearer" and right)
+        equal = secrets.compare_digest(token.strip().encode(), self.token.encode())
+        return not self.token or (kind.lower() == "bearer" and equal)
 
 
 def _is_address(name: str) -> bool:
@@ -126,4 +126,4 @@ def resolve(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[Any,
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--host {host}: {error}. Use 127.0.0.1, or an address of this machine.") from error
-    return [(place[0], place[4]) for place in found]
+    return [(entry[0], entry[4]) for entry in found]

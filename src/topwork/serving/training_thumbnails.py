@@ -13,7 +13,7 @@ from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
 from topwork.inference.predictor import Predictor
 from topwork.inference.training_data import TrainingData
-from topwork.serving.refusals import RequestRejected
+from topwork.serving.capacity import RequestRejected
 
 CACHE_SIZE = 512  # thumbnails, about 10 kB each
 
@@ -25,8 +25,8 @@ class TrainingThumbnails:
 
     Args:
         model: Its bundle has the ids.
-        origin: Where they lie; None if that is not known.
-        decoders: Pool that decodes them.
+        origin: Where the images are; None if that is not known.
+        decoders: Decode the images.
     """
 
     def __init__(self, model: Predictor, origin: TrainingData | None, decoders: DecoderPool) -> None:
@@ -70,9 +70,8 @@ class TrainingThumbnails:
             try:
                 _, self._cache[number] = await asyncio.wrap_future(self._decoders.submit(request))
             except UnreadableImage as error:
-                raise RequestRejected(
-                    f"The training image can no longer be read: {error.reason}.", HTTPStatus.NOT_FOUND
-                ) from error
+                message = f"The training image can no longer be read: {error.reason}."
+                raise RequestRejected(message, HTTPStatus.NOT_FOUND) from error
             if len(self._cache) > CACHE_SIZE:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(number)

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from topwork.serving.capacity import Capacity
+from topwork.serving.capacity import CLIENT_CLOSED_REQUEST, Capacity, RequestRejected
 from topwork.serving.guard import too_large_message
-from topwork.serving.refusals import CLIENT_CLOSED_REQUEST, RequestRejected
 from topwork.serving.settings import Limits
 
 MAX_FIELDS, MAX_FIELD_BYTES = 64, 4096  # text fields per request, bytes per field
@@ -20,12 +19,7 @@ MAX_FIELDS, MAX_FIELD_BYTES = 64, 4096  # text fields per request, bytes per fie
 
 @dataclass(frozen=True)
 class Upload:
-    """An uploaded file.
-
-    Attributes:
-        name: As sent by the client; it is only returned, never opened.
-        data: Content.
-    """
+    """An uploaded file; its name is only returned, never opened."""
 
     name: str
     data: bytes = field(repr=False)
@@ -40,12 +34,7 @@ class ParsedForm:
 
 
 class UploadParser:
-    """Parses request bodies.
-
-    Args:
-        limits: ``max_body_bytes``, ``max_files``, ``idle_timeout`` and ``min_upload_rate`` are used.
-        capacity: Reserves the memory.
-    """
+    """Parses request bodies within the limits, in memory that ``capacity`` reserves."""
 
     def __init__(self, limits: Limits, capacity: Capacity) -> None:
         self._limits, self._capacity = limits, capacity
@@ -58,10 +47,8 @@ class UploadParser:
             RequestRejected: Not multipart, malformed, too large, too slow or without a file; or the server is busy.
         """
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-            raise RequestRejected(
-                "Send the images as multipart/form-data: curl -F files=@photo.jpg URL/predict",
-                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            )
+            message = "Send the images as multipart/form-data: curl -F files=@photo.jpg URL/predict"
+            raise RequestRejected(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         reserved = [0]
         try:
             yield await self._parse(request, reserved)
@@ -104,9 +91,8 @@ class UploadParser:
                 async with asyncio.timeout(min(left, limits.idle_timeout)):
                     chunk = await anext(chunks, None)
             except TimeoutError as error:
-                raise RequestRejected(
-                    "Timed out while receiving the request body.", HTTPStatus.REQUEST_TIMEOUT
-                ) from error
+                message = "Timed out while receiving the request body."
+                raise RequestRejected(message, HTTPStatus.REQUEST_TIMEOUT) from error
             if chunk is None:
                 return
             size += len(chunk)
