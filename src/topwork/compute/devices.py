@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import os
 import platform
 import shutil
@@ -89,7 +90,9 @@ def resolve(config: ComputeConfig) -> tuple[DeviceContext, ComputeConfig]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)  # torch names an operation that has none
-    values = {"device": str(device), "precision": precision, "workers": workers, "threads": threads}
+    fastest = "openvino" if device.type == "cpu" and importlib.util.find_spec("openvino") else "torch"
+    engine = fastest if config.engine == "auto" else config.engine
+    values = {"device": str(device), "precision": precision, "workers": workers, "threads": threads, "engine": engine}
     resolved = ComputeConfig.model_validate(config.model_dump() | values)
     return DeviceContext(device, precision, workers, threads, _name(device), config.engine), resolved
 

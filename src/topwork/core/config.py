@@ -46,9 +46,9 @@ class DataConfig(BaseConfig):
     """Shards: what holds the label: cls, txt, json or json:KEY; empty: the first that a sample has."""
     class_names: Annotated[File, Flag()] = ""
     """Shards: file of class names, one per line, for labels that are numbers."""
-    val_fraction: Share = 0.15
+    val_fraction: Annotated[Share, Flag()] = 0.15
     """Share of the training images that is used for validation: epochs, C and calibration are chosen on it."""
-    test_fraction: Share | Auto = "auto"
+    test_fraction: Annotated[Share | Auto, Flag()] = "auto"
     """Share of all images that is held out for the test set; auto: what is usual for the source, else 0.2."""
 
 
@@ -77,7 +77,7 @@ class ComputeConfig(BaseConfig):
     torch or openvino."""
     workers: Annotated[Annotated[int, Field(ge=0)] | Auto, Flag(short="-j")] = "auto"
     """Processes that decode images; 0 decodes in the main process."""
-    threads: Count | Auto = "auto"
+    threads: Annotated[Count | Auto, Flag()] = "auto"
     """CPU threads of torch. A resumed run is bit-identical only with the same number."""
     fsdp: bool | Auto = "auto"
     """On several devices: shard weights, gradients and optimizer state. auto: when a GPU is too small to hold them."""
