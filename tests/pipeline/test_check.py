@@ -134,7 +134,7 @@ def test_a_leak_is_said_before_anything_is_trained(dirty: Path, tmp_path: Path) 
     line = [sys.executable, "-m", "topwork", "train", str(dirty), *words]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    leak = done.stderr.index("LEAK: 2 images stand with equal pixels in more than one part")
+    leak = done.stderr.index("LEAK: 2 images are in more than one split with equal pixels")
     assert leak < done.stderr.index("linear: done")
     leaks = read_run_info(tmp_path / "run").details["data"]["leaks"]
     assert [entry["kind"] for entry in leaks] == ["leak-exact", "leak-near"]

@@ -24,7 +24,7 @@ _LENGTH = _KEPT * _KEPT
 _MIN_STD = 2.0  # in grey levels; below it an image has nothing to be recognised by
 
 # How similar two must be: many times as similar as images of this data set usually are, within bounds. Solar cells are
-# all similar, and only true copies are more so; photographs differ, and a cropped copy is still recognised.
+# all similar, and only true copies are more so; varied images differ, and a cropped copy is still recognised.
 MAX_THRESHOLD, MIN_THRESHOLD = 0.999, 0.96
 _DISTANCE_FACTOR = 12.0
 _MAX_COPIES = 20  # up to this many similar images may be copies of one; if there are more, the images are just similar

@@ -15,11 +15,11 @@ BUNDLE = "model"
 
 @dataclass(frozen=True)
 class ModelLocation:
-    """Where a bundle lies.
+    """Where a bundle is located.
 
     Attributes:
         bundle: Its folder.
-        run: The run that it belongs to; None if it stands alone.
+        run: The run that it belongs to; None if it was moved away from it.
         note: What was chosen among several, for people; may be empty.
     """
 
@@ -29,10 +29,10 @@ class ModelLocation:
 
 
 def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
-    """The bundle that a folder holds or is.
+    """The bundle in a folder, or the folder itself.
 
     Args:
-        path: A run, a comparison (of which the strategy that is best on val is taken) or a bundle.
+        path: A run, a comparison (its strategy with the best validation accuracy is used) or a bundle.
 
     Raises:
         UsageError: There is no such folder.
@@ -40,7 +40,7 @@ def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not there. Give a run, a comparison or a model bundle (`topwork runs`).")
+        raise UsageError(f"{folder} does not exist. Pass a run, a comparison or a model bundle (`topwork runs`).")
     if (folder / "model.json").is_file():
         run = folder.resolve().parent
         return ModelLocation(folder, run if (run / "run.json").is_file() and folder.name == BUNDLE else None)
@@ -50,7 +50,7 @@ def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
     comparison = Comparison(folder)
     finished = {name: run for name, run in comparison.runs.items() if (run.path / "metrics.json").is_file()}
     if not finished:
-        raise DataError(f"No strategy in {folder} has finished. Go on with it: `topwork compare DATA --resume`.")
+        raise DataError(f"No strategy in {folder} has finished. Resume with: `topwork compare DATA --resume`.")
     comparison.runs = finished
     best = comparison.best_on_val()
     accuracy = best.metrics["val"]["accuracy"]["value"]
