@@ -26,7 +26,7 @@ import topwork
 from topwork.backbones import create
 from topwork.bundle.format import write_bundle
 from topwork.core.errors import MissingDependency, UsageError
-from topwork.data.images import decode_image
+from topwork.data.images import decode
 from topwork.data.transforms import eval_transform
 from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
@@ -119,7 +119,7 @@ def test_whatever_waits_together_gets_the_same_bits(
         assert network.shapes == ((1, 4, 32) if which == "large" and model.engine == "openvino" else (32,))
 
         async def ask(waves: list[list[str]]) -> list[topwork.Prediction]:
-            views = {f: eval_transform(decode_image(Path(f).read_bytes()), model.input_spec)[None] for f in files}
+            views = {f: eval_transform(decode(Path(f).read_bytes())[0], model.input_spec)[None] for f in files}
             found: list[topwork.Prediction] = []
             for wave in waves:
                 found += await asyncio.gather(*(network.predict(f, views[f], 0, 2) for f in wave))
@@ -175,7 +175,7 @@ def test_explain_maps_the_classes_that_are_named(server: Server, photos: Path, m
     edge = (spec.resize_size - spec.size) // 2 / spec.resize_size
     assert answer["region"] == [edge, edge, spec.size / spec.resize_size, spec.size / spec.resize_size]
     drawn = server.post("/explain", file, fields, Accept="image/png")
-    assert decode_image(drawn.body).size == (mlp.input_spec.size, mlp.input_spec.size)
+    assert decode(drawn.body)[0].size == (mlp.input_spec.size, mlp.input_spec.size)
     assert server.post("/explain", file, [("class", "nothing")]).status == 404
     assert server.post("/explain", file * 2).status == 400
 
@@ -190,8 +190,8 @@ def test_facts_and_training_photographs(server: Server, photos: Path, comparison
     for neighbour in near:
         shown = server.ask("GET", neighbour["thumbnail_url"])
         assert shown.headers["content-type"] == "image/jpeg"
-        there = np.asarray(decode_image((photos / neighbour["image"]).read_bytes())).astype(float)
-        assert np.abs(np.asarray(decode_image(shown.body)) - there).mean() < 25
+        there = np.asarray(decode((photos / neighbour["image"]).read_bytes())[0]).astype(float)
+        assert np.abs(np.asarray(decode(shown.body)[0]) - there).mean() < 25
     for path in ("/training/99999", "/training/-1", "/training/../model", "/training/x", "/nothing", "/predict"):
         assert server.ask("GET", path).status in (400, 404, 405)
     assert server.ask("GET", "/healthz").json == {"status": "ok"}
