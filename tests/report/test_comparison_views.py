@@ -96,7 +96,7 @@ def test_the_classes_that_differ_most_stand_first() -> None:
 def test_images_on_which_strategies_disagree_are_those_that_not_all_get_right() -> None:
     found = disagreements({"x": predictions(*[0] * 10, *[1] * 8, 0, 0), "y": predictions(*[0] * 10, *[1] * 9, 0)})
     assert [(d.id, d.label) for d in found] == [("18", "b")]
-    assert [(a.strategy, a.correct) for a in found[0].answers] == [("x", False), ("y", True)]
+    assert [(a.strategy, a.correct) for a in found[0].predictions] == [("x", False), ("y", True)]
     assert disagreements({"x": predictions(*[0] * 20)}) == []
 
 

@@ -86,7 +86,7 @@ def test_kept_views_train_as_the_images_of_the_epochs_would(
 
     def live(model: Any, groups: Any, config: Any, views: int, store: cached_stages.StageCache) -> Any:
         task = finetune.image_task(model, groups, config, store.context)
-        task.train_mode = cached_stages.make_train_mode(model, config, store.cut.frozen)
+        task.train_mode = cached_stages.make_train_mode(model, config, store.stage_split.frozen)
         return task
 
     monkeypatch.setattr(finetune, "stage_task", live)

@@ -51,10 +51,10 @@ def load_sandboxed(path: Path) -> Tensors:
         ValueError: The file cannot be opened within the limits; the reason is the process's own.
     """
     _refuse_odd_file(path)
-    with tempfile.TemporaryDirectory() as place:
-        target = Path(place) / "tensors.safetensors"
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "tensors.safetensors"
         command = [sys.executable, "-P", __file__, str(path.absolute()), str(target)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=place, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", cwd=folder, check=False)
         if done.returncode != 0 or not target.is_file():
             lines = done.stderr.strip().splitlines()
             raise ValueError(lines[-1] if lines else f"its reader ended with {done.returncode}")

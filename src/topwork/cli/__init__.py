@@ -1,6 +1,7 @@
 """The command line: parse, make a configuration, one call, print. Heavy imports happen inside the commands.
 
-Adding a command is a function in one of the files here and its name in ``COMMANDS``.
+Enters: the arguments of a command; its options come from the fields of the configuration. Leaves: one call in Python, a
+printed result and an exit status. Adding a command is a function here and its name in ``COMMANDS``.
 """
 
 from topwork.cli import check, train, use, view

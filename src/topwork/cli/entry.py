@@ -54,6 +54,6 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
         sys.exit(error.exit_status)  # rank 0 says the same, or why
     line = " ".join(str(error).split()).encode("utf-8", "replace").decode()
     if line:
-        place = f" in process {world().rank} of {world().size}" if not world().is_main else ""
-        print(f"Error{place}: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)
+        process_name = f" in process {world().rank} of {world().size}" if not world().is_main else ""
+        print(f"Error{process_name}: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)
     sys.exit(error.exit_status)

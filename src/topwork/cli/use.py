@@ -11,7 +11,7 @@ from topwork.cli.app import Quiet
 from topwork.cli.shared_options import explicit, setting_options
 from topwork.core.options import OptionValue
 
-Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (the best on val is taken) or a bundle.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (its best strategy is taken) or a bundle.")]
 RUNTIME = ("device", "precision", "engine", "workers")
 
 
@@ -29,7 +29,7 @@ def predict(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Predict images: label, probability, 'unsure' and 'unlike training', one row an image, in their order.
+    """Predict images: label, probability, 'unsure' and 'unlike the training images', one row per image, in order.
 
     A file that cannot be used is a row with its reason. Example: topwork predict runs/photos-compare new/ --out new.csv
     """

@@ -14,7 +14,7 @@ from topwork.core.options import OptionValue
 
 
 def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a comparison.")]) -> None:
-    """Write the report of a run anew and print its table."""
+    """Write the report of a run again and print its table."""
     from topwork.core.artifacts import read_run_info
     from topwork.report.render import write_report
     from topwork.report.results import Comparison, Run, format_verdict, table
@@ -56,9 +56,9 @@ def show(
 
     Example: topwork show runs/photos-compare-tf_efficientnet_lite0 --image car.jpg
     """
-    from topwork.explain.show import show as look
+    from topwork.explain.show import show as show_run
 
-    shown = look(
+    shown = show_run(
         run, image, model=model, weights=weights, out=out, quiet=quiet,
         layers=layer or (), classes=label or (), methods=method or (), photos=photos, sample=sample,
         embedding=embedding, quick=quick, **explicit(options),

@@ -28,19 +28,19 @@ Files = dict[str, bytes]
 
 
 def init_process_group() -> World:
-    """Meet the other processes: gloo for what lies on the CPU, and NCCL for GPUs where there are any."""
-    place = world()
-    if place.size > 1 and not dist.is_initialized():
+    """Join the process group: gloo for tensors on the CPU, and NCCL for GPUs where there are any."""
+    process = world()
+    if process.size > 1 and not dist.is_initialized():
         tune_malloc()  # before the threads that exchange begin
         exit_with_parent(os.getppid())
         gpu = torch.cuda.is_available()
         if gpu:
-            torch.cuda.set_device(place.local_rank % torch.cuda.device_count())
+            torch.cuda.set_device(process.local_rank % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
         dist.init_process_group(
-            backend, timeout=TIMEOUT, store=_rendezvous_store(), rank=place.rank, world_size=place.size
+            backend, timeout=TIMEOUT, store=_rendezvous_store(), rank=process.rank, world_size=process.size
         )
-    return place
+    return process
 
 
 def _rendezvous_store() -> dist.Store:
@@ -64,7 +64,7 @@ def destroy_process_group() -> None:
 
 @contextlib.contextmanager
 def translate_lost_peer(signals: Signals) -> Iterator[None]:
-    """Turn the break of a connection, or the wish to stop that explains it, into an error of one line."""
+    """Turn a lost connection, or the request to stop that explains it, into an error of one line."""
     try:
         yield
     except RuntimeError as error:
@@ -135,13 +135,13 @@ def any_stop_requested(signals: Signals) -> bool:
 
 
 def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor, or the pieces of one that all processes have, whole and on the CPU; all must call it."""
+    """A complete tensor on the CPU, gathered if it is sharded; all processes must call it."""
     whole: Any = getattr(tensor, "full_tensor", None)
     return (whole() if whole else tensor).detach().cpu().contiguous()
 
 
 def to_local(tensor: torch.Tensor) -> torch.Tensor:
-    """The piece of a tensor that this process has, in its memory; of one that is not cut, all of it."""
+    """The shard of a tensor that this process holds; the tensor itself if it is not sharded."""
     own: Any = getattr(tensor, "to_local", None)
     return own() if own else tensor
 
@@ -167,21 +167,21 @@ def map_batches(
     Returns:
         The tensors for all items, (N, ...), in their order, in every process.
     """
-    place, batches = world(), -(-len(items) // batch)
-    if place.size == 1:
+    process, batches = world(), -(-len(items) // batch)
+    if process.size == 1:
         return compute(items)
-    first, last = (number * batch for number in place.shard_bounds(batches))
-    share, longest = [*items[first:last]], -(-batches // place.size) * batch
-    # every process computes as many batches: a model that is cut over them needs all at once, and one without a share
+    first, last = (number * batch for number in process.shard_bounds(batches))
+    share, longest = [*items[first:last]], -(-batches // process.size) * batch
+    # every process computes as many batches: a sharded model needs all at once, and one without a share
     # still learns the shapes
     own = compute(share + [items[0]] * (longest - batch + 1 - len(share)))
     found = []
     for rows in own:
         mine = rows.new_zeros(longest, *rows.shape[1:])
         mine[: min(len(rows), last - first)] = rows[: last - first]
-        shares = [torch.empty_like(mine) for _ in range(place.size)]
+        shares = [torch.empty_like(mine) for _ in range(process.size)]
         dist.all_gather(shares, mine)
-        bounds = [World(rank, place.size).shard_bounds(batches) for rank in range(place.size)]
+        bounds = [World(rank, process.size).shard_bounds(batches) for rank in range(process.size)]
         found.append(torch.cat([s[: (b - a) * batch] for s, (a, b) in zip(shares, bounds, strict=True)])[: len(items)])
     return found
 
@@ -195,19 +195,19 @@ def gather_round_robin(
         own: Batches ``rank``, ``rank + size``, ... of this process, each float32 (n, D).
         counts: Rows of all batches; none has more than the first.
         width: D.
-        signals: A wish to stop in any process ends it in all.
+        signals: A request to stop in any process stops all.
     """
-    place = world()
-    for first in range(0, len(counts), place.size):
+    process = world()
+    for first in range(0, len(counts), process.size):
         mine = next(own, np.empty((0, width), np.float32))
-        if place.size == 1:
+        if process.size == 1:
             yield mine
         else:
             room = torch.zeros(counts[0], width)
             room[: len(mine)] = torch.from_numpy(mine)
-            shares = [torch.empty_like(room) for _ in range(place.size)] if place.is_main else None
+            shares = [torch.empty_like(room) for _ in range(process.size)] if process.is_main else None
             dist.gather(room, shares)
-            for share, count in zip(shares or (), counts[first : first + place.size], strict=False):
+            for share, count in zip(shares or (), counts[first : first + process.size], strict=False):
                 yield share[:count].numpy()
         if any_stop_requested(signals):
             return

@@ -36,7 +36,7 @@ class DeviceContext:
         threads: CPU threads of torch.
         name: For people.
         engine: What computes features: ``auto``, ``torch`` or ``openvino``.
-        fsdp: Whether a network that is trained whole is cut over the devices.
+        fsdp: Whether a network that is trained end to end is sharded over the devices.
     """
 
     device: torch.device
@@ -66,16 +66,16 @@ class DeviceContext:
 
 
 def resolve(config: ComputeConfig) -> tuple[DeviceContext, ComputeConfig]:
-    """Turn wishes into facts, and set torch up for them.
+    """Resolve the settings to what the machine has, and set torch up.
 
     Returns:
         What computes, and the configuration without any ``"auto"``.
 
     Raises:
-        UsageError: The device is not there, or the precision is not possible on it.
+        UsageError: The device does not exist, or does not support the precision.
     """
-    wanted = _best_device() if config.device == "auto" else config.device
-    device = _device(_own(wanted))
+    requested = _best_device() if config.device == "auto" else config.device
+    device = _device(_own(requested))
     precision = _best_precision(device) if config.precision == "auto" else config.precision
     if precision == "float16" and device.type == "cpu":
         raise UsageError("--precision float16 needs a GPU; on a CPU use float32 or bfloat16.")
@@ -97,19 +97,19 @@ def resolve(config: ComputeConfig) -> tuple[DeviceContext, ComputeConfig]:
     return DeviceContext(device, precision, workers, threads, _name(device), config.engine), resolved
 
 
-def _own(wanted: str) -> str:
+def _own(requested: str) -> str:
     """The device of this process among those of its machine."""
-    place = world()
-    if place.size == 1 or wanted == "cpu":
-        return wanted
-    if wanted != "cuda":
-        raise UsageError(f"--device {wanted} is a single one; for several devices use --device cuda or cpu.")
-    if place.local_size > torch.cuda.device_count():
+    process = world()
+    if process.size == 1 or requested == "cpu":
+        return requested
+    if requested != "cuda":
+        raise UsageError(f"--device {requested} is a single one; for several devices use --device cuda or cpu.")
+    if process.local_size > torch.cuda.device_count():
         raise UsageError(
-            f"{place.local_size} devices were asked for, and there are {torch.cuda.device_count()} GPUs. Ask for as "
+            f"{process.local_size} devices were requested, and there are {torch.cuda.device_count()} GPUs. Ask for as "
             "many, or use --device cpu."
         )
-    return f"cuda:{place.local_rank}"
+    return f"cuda:{process.local_rank}"
 
 
 def _best_device() -> str:
@@ -173,7 +173,7 @@ def total_memory(compute: DeviceContext) -> int | None:
 
 
 def reset_peak_memory(compute: DeviceContext) -> None:
-    """Begin to measure the peak memory anew where that is possible (Linux, CUDA)."""
+    """Reset the measurement of peak memory where that is possible (Linux, CUDA)."""
     if compute.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(compute.device)
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Commands in processes of their own, a few at a time, each with a place of its own. Imports no torch."""
+"""Commands in processes of their own, a limited number at a time, each in a numbered slot. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from topwork.core.signals import Signals
 
 def run(
     titles: Sequence[str],
-    words: Callable[[str, int], list[str]],
-    places: int,
+    command_for: Callable[[str, int], list[str]],
+    slots: int,
     signals: Signals,
     log: Callable[[str], None],
 ) -> None:
-    """Run commands, each as soon as a place is free; a wish to stop, and the failure of one, goes to all.
+    """Run commands, each as soon as a slot is free; a request to stop, or a failure, stops all.
 
     Args:
         titles: One a command, in the order of their starts.
-        words: Title and place, which counts from 0, to the command.
+        words: Title and slot, counted from 0, to the command.
         places: How many run at once.
         signals: From people.
-        log: Where a start is told.
+        log: Called with a line when a command starts.
 
     Raises:
         Ended: One ended badly; the others were asked to stop and have stopped.
@@ -36,15 +36,15 @@ def run(
     stopping = False
     try:
         while running or (waiting and not stopping):
-            for place in range(places):
-                if waiting and not stopping and place not in running:
+            for slot in range(slots):
+                if waiting and not stopping and slot not in running:
                     title = waiting.pop(0)
-                    log(f"{title}, on device {place}")
-                    running[place] = title, subprocess.Popen(words(title, place))
-            for place, (title, process) in list(running.items()):
+                    log(f"{title}, on device {slot}")
+                    running[slot] = title, subprocess.Popen(command_for(title, slot))
+            for slot, (title, process) in list(running.items()):
                 status = process.poll()
                 if status is not None:
-                    del running[place]
+                    del running[slot]
                     failed = failed or ((title, status) if status else None)
             if not stopping and (failed or signals.stop_requested()):
                 stopping = True

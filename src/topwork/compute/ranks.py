@@ -1,4 +1,4 @@
-"""The place of this process among those of one training, as torchrun puts it into the environment. Imports no torch."""
+"""The rank of this process in a training, read from the environment that torchrun sets. Imports no torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def under_torchrun() -> bool:
 
 
 def world() -> World:
-    """The place of this process; that of a single one outside torchrun."""
+    """The rank of this process; rank 0 of 1 outside torchrun."""
     return World(*(int(os.environ[name]) for name in _NAMES)) if under_torchrun() else World()
 
 

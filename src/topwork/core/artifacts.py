@@ -1,6 +1,6 @@
 """The files between the stages, one type each. Whoever reads or writes such a file does it through this module.
 
-The format number of all of them is ``FORMAT``; it stands in ``run.json``, which every run folder has.
+The format number of all of them is ``FORMAT``; it is in ``run.json``, which every run folder has.
 """
 
 from __future__ import annotations
@@ -240,10 +240,10 @@ class EpochRecord:
         epoch: From 1.
         step: Optimizer steps done since the start.
         train_loss: Mean over the epoch, with augmentation and label smoothing.
-        val_loss: Plain cross-entropy on val.
+        val_loss: Plain cross-entropy on the validation set.
         val_accuracy: In [0, 1].
         lr: Largest learning rate at the end of the epoch.
-        best: Whether this is the best epoch so far on val.
+        best: Whether this is the best epoch so far on the validation set.
     """
 
     epoch: int
@@ -256,7 +256,7 @@ class EpochRecord:
 
 
 def write_history(path: Path, history: list[EpochRecord]) -> None:
-    """Write ``history.jsonl``, one line an epoch."""
+    """Write ``history.jsonl``, one line per epoch."""
     storage.write_text(path, "".join(json.dumps(asdict(record)) + "\n" for record in history))
 
 

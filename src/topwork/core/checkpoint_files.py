@@ -23,7 +23,7 @@ Files = dict[str, bytes]
 
 
 class State(NamedTuple):
-    """A state that is whole, and the best one that it refers to; of ``LARGE`` files only the folder is told."""
+    """An intact state, and the best one that it refers to; of ``LARGE`` files only the folder is given."""
 
     folder: Path
     files: Files
@@ -34,7 +34,7 @@ class CheckpointFiles:
     """The states in one folder.
 
     Args:
-        folder: Made if it is not there; only one process may use it.
+        folder: Created if it does not exist; only one process may use it.
         log: Where damage is reported to.
     """
 
@@ -51,10 +51,10 @@ class CheckpointFiles:
         """Write a state durably, then remove what it makes superfluous.
 
         Args:
-            step: Larger than those before, or one that is written anew.
+            step: Larger than those before, or one that is written again.
             files: Name to content.
             best_step: Of the best state so far.
-            best: Its files; empty if there is none yet. Written only if it is not there.
+            best: Its files; empty if there is none yet. Written only if it does not exist.
             staged: From ``storage.create_staging_folder`` of the folder: more files of the state.
 
         Raises:
@@ -65,7 +65,7 @@ class CheckpointFiles:
             if best and not best_path.exists():
                 storage.write_folder(best_path, best)
             target = self.folder / f"last-{step:09d}"
-            if target.exists():  # a damaged one, or a training that goes on from an earlier one
+            if target.exists():  # a damaged one, or a training that resumed from an earlier one
                 storage.remove_folder(target)
             refers = json.dumps({"best": best_path.name if best else ""}).encode()
             storage.write_folder(target, files | {REFERS: refers}, staged)

@@ -35,7 +35,7 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's content, read in pieces of 1 MiB."""
+    """SHA-256 of a file's content, read in blocks of 1 MiB."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -141,7 +141,7 @@ def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        DamagedFile: The file is not JSON.
+        CorruptFile: The file is not JSON.
     """
     try:
         return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
@@ -220,10 +220,10 @@ def read_folder(target: Path, names: Iterable[str] | None = None, large: str = "
     Args:
         target: The folder.
         names: Only these; None for all.
-        large: What names of files begin with that are checked in pieces and not returned; empty for none.
+        large: What names of files begin with that are checked block by block and not returned; empty for none.
 
     Raises:
-        DamagedFile: A file is missing, cut or changed, the manifest too; the message names it.
+        CorruptFile: A file is missing, truncated or changed, the manifest too; the message names it.
     """
     files = {}
     manifest = _read_manifest(target)

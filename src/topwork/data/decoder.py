@@ -1,6 +1,6 @@
 """A process that decodes images for another one; inspection, ``predict`` and ``serve`` all decode here.
 
-Run as ``python -m topwork.data.decoder LIMITS``, it answers requests from standard input, one at a time, until its end.
+Run as ``python -m topwork.data.decoder LIMITS``, it processes requests from standard input until its end.
 A decoder that crashes or exceeds a limit ends this process and nothing else; ``decoder_pool`` is the parent.
 """
 

@@ -167,8 +167,8 @@ class FeatureStore:
         Each array is valid until the next one is requested.
         """
         batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
-        place = world()
-        own = [i for batch in batches[place.rank :: place.size] for i in batch]
+        process = world()
+        own = [i for batch in batches[process.rank :: process.size] for i in batch]
         pixels = eval_batches(self._manifest.refs, own, self._backbone.spec, BATCH, self._compute.workers)
         width = self._backbone.feature_dim
         rows, filled = np.empty((CACHE_FILE_ROWS, width), dtype=np.float32), 0  # small arrays would fragment the heap

@@ -46,8 +46,8 @@ def compare(
         config: A TOML file of settings.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
         quiet: Print nothing.
-        log_to: Programs that are told of every epoch: ``"tensorboard"``. A resume keeps those that were begun with.
-        callbacks: Objects with some of the methods of ``topwork.Callback``, which are told too.
+        log_to: Programs that every epoch is logged to: ``"tensorboard"``. A resumed run keeps its own.
+        callbacks: Objects with some of the methods of ``topwork.Callback``, which are called too.
         parallel: Trainings at the same time, one a GPU or a share of the cores; one if None.
         **options: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
 
@@ -162,7 +162,7 @@ def _last_lines(result: Run | Comparison) -> list[str]:
 
 
 def _next_step(result: Run | Comparison) -> str:
-    """The command that most likely gives more: what was best on val for longer, or fine-tuning after heads only."""
+    """The command most likely to improve the result: the best strategy for longer, or fine-tuning after heads."""
     best = result if isinstance(result, Run) else result.best_on_val()
     requested = configuration.read(best.path / "config.toml")
     words = ["topwork", "train", requested.data.path]

@@ -1,8 +1,8 @@
-"""Learning curves over labels: strategies trained anew on nested parts of the training images.
+"""Learning curves over labels: strategies trained again on nested subsets of the training images.
 
 Each fit is written to ``learning_curves/STRATEGY-DRAW.json`` when it is done, and not made again: that is how an
-interrupted curve goes on.
-Test judges every fit and make_progresss nothing: C, k and epochs are chosen on val as ever.
+interrupted curve resumes. The test set evaluates every fit and selects nothing: C, k and epochs are selected on the
+validation set.
 """
 
 from __future__ import annotations

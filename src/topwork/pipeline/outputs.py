@@ -1,4 +1,4 @@
-"""What a trained strategy leaves in its run folder: the decision that val fits, the bundle, predictions and figures."""
+"""What a trained strategy leaves in its run folder: the decision that val fits, the bundle, predictions and metrics."""
 
 from __future__ import annotations
 
@@ -76,16 +76,16 @@ def write_outputs(run: FinishedTraining) -> None:
     distances = {split: neighbours.distances(run.features(split)) for split in SPLITS}
     logits = trained.kind == "logit"
     decision = fit_decision(scores, context.splits.labels, distances, run.probabilities, logits, neighbours.k)
-    said = {split: _predictions(run, split, scores[split], decision["temperature"]) for split in SPLITS}
-    figures = {split: evaluate(predictions, context.seed) for split, predictions in said.items()}
-    _write_bundle(run, decision, neighbours, figures["test"])
-    said["test"].write(run.context.folder / "predictions.csv")
+    predictions_of = {split: _predictions(run, split, scores[split], decision["temperature"]) for split in SPLITS}
+    metrics = {split: evaluate(predictions, context.seed) for split, predictions in predictions_of.items()}
+    _write_bundle(run, decision, neighbours, metrics["test"])
+    predictions_of["test"].write(run.context.folder / "predictions.csv")
     refs = context.manifest.refs
     write_thumbnails(run.context.folder, lambda image: images.load_image(refs[image]))
     value: dict[str, Any] = {
         "format": FORMAT,
         "strategy": run.name,
-        **figures,
+        **metrics,
         "decision": decision,
         "costs": _costs(run) | _search_costs(run) | {f"peak_{name}": size for name, size in memory.items()},
         "selection": trained.selection,

@@ -1,6 +1,6 @@
-"""A run or comparison folder -> one HTML file that needs nothing else.
+"""A run or comparison folder as one HTML file that needs nothing else, and as tables.
 
-``gather`` reads the files into frozen values, ``charts`` draws them as SVG, ``render`` fills the templates;
-``thumbnails`` puts small pictures of the worst errors into a run folder while the images are at hand.
-Only files are read, so a report can be made again at any time, also of a folder that was moved.
+Enters: the files of the folder, read by ``report_data``. Leaves: ``report.html``, ``verdict.json``, CSV tables and
+thumbnails of the worst errors; ``results`` gives the same files to Python. Only files are read, so a report can be
+written again at any time, also of a folder that was moved.
 """

@@ -152,7 +152,7 @@ def svg(id_prefix: str, size: tuple[float, float], draw: Callable[[Figure], None
         id_prefix: Unique in a page; ids inside begin with it.
         size: Width and height in inches.
         draw: Draws on an empty figure in the colours of this module.
-        told: Alternative text.
+        description: Alternative text.
     """
     prefix = re.sub(r"[^a-z0-9]+", "-", id_prefix.lower())
     with matplotlib.rc_context(_STYLE | {"svg.hashsalt": prefix}):

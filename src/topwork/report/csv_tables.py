@@ -109,7 +109,7 @@ def _confusion(data: ReportData) -> Rows:
 
 def _disagreements(data: ReportData) -> Rows:
     for d in disagreements(data.predictions, None):
-        yield from ((d.id, d.label, a.strategy, a.predicted, a.probability, int(a.correct)) for a in d.answers)
+        yield from ((d.id, d.label, a.strategy, a.predicted, a.probability, int(a.correct)) for a in d.predictions)
 
 
 _TABLES: dict[str, tuple[tuple[str, ...], Callable[[ReportData], Rows]]] = {

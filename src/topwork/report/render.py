@@ -37,7 +37,7 @@ def write_report(folder: Path) -> Path:
 
     Raises:
         DataError: The folder has no ``run.json``, or one of a newer format.
-        DamagedFile: A file in it is not what its name says.
+        CorruptFile: A file in it is not what its name says.
         StorageError: The folder cannot be written.
     """
     path, data = folder / "report.html", read_report_data(folder)

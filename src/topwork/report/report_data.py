@@ -176,7 +176,7 @@ def read_report_data(folder: Path) -> ReportData:
 
     Raises:
         DataError: The folder has no ``run.json``, or one of a newer format.
-        DamagedFile: A file in it is not what its name says.
+        CorruptFile: A file in it is not what its name says.
     """
     info = artifacts.read_run_info(folder)
     details = info.details

@@ -74,7 +74,7 @@ class Disagreement:
 
     id: str
     label: str
-    answers: tuple[StrategyPrediction, ...]
+    predictions: tuple[StrategyPrediction, ...]
 
 
 def class_differences(predictions: Mapping[str, Predictions], first: str, second: str) -> Differences:

@@ -1,8 +1,8 @@
 """``topwork serve``: a trained model behind HTTP, in one process and the processes that decode images for it.
 
-server.py (sockets and signals) runs app.py (endpoints, and the page in page/) behind guard.py (access control).
-They use uploads.py (request bodies), service.py (predictions as JSON), inference_thread.py (the network), capacity.py
-(admission control), training_thumbnails.py and metrics.py.
+Enters: requests with images. Leaves: predictions, heatmaps and metrics, and the page in ``page/``.
+``server`` (sockets and signals) runs ``app`` (endpoints) behind ``guard`` (access control); ``uploads`` reads request
+bodies, ``service`` answers them with ``inference_thread`` (the network), ``capacity`` limits what is in progress.
 """
 
 from __future__ import annotations

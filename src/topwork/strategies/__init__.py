@@ -1,6 +1,8 @@
-"""The strategies. Adding one is a file that follows ``base.Strategy`` and a line in the dict here.
+"""The strategies of transfer learning, one per file.
 
-The dict holds names only, so that the command line knows them without loading torch.
+Enters: a run context (configuration, splits, backbone, features). Leaves: a trained strategy with its scores, tensors
+and costs. Adding one is a file that implements ``base.Strategy`` and a line in the dict here, which holds names only,
+so that the command line knows them without loading torch.
 """
 
 from __future__ import annotations

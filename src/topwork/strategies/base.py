@@ -121,7 +121,7 @@ def scaled_softmax(scores: np.ndarray, slope: float, offset: float) -> np.ndarra
 def calibrated(
     strategy: Strategy, scores: np.ndarray, tensors: dict[str, torch.Tensor], temperature: float
 ) -> np.ndarray:
-    """The probabilities that are told everywhere: of scores (N, K) after the temperature that val gave the run."""
+    """The probabilities of scores (N, K) after the temperature that was fitted on the validation set."""
     return strategy.probabilities(scores / temperature, tensors)
 
 
@@ -148,10 +148,10 @@ def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:
 
 
 def trained_network(model: nn.Module, state: TrainState, context: RunContext, notes: list[str]) -> TrainedStrategy:
-    """What a strategy gives back that trained a ``Classifier`` on images, with the weights of the best epoch on val."""
-    answers, epochs = NetworkOutputs(model, context), len(state.history)
+    """The result of training a ``Classifier`` on images, with the weights of the best validation epoch."""
+    outputs, epochs = NetworkOutputs(model, context), len(state.history)
     return TrainedStrategy(
-        scores=answers.scores,
+        scores=outputs.scores,
         kind="logit",
         tensors=model.state_dict(),
         trains_network=True,
@@ -161,7 +161,7 @@ def trained_network(model: nn.Module, state: TrainState, context: RunContext, no
         seconds=state.seconds,
         history=state.history,
         notes=notes,
-        features=answers.features,
+        features=outputs.features,
         passes=epochs * sum(len(context.splits.ids[split]) for split in ("train", "val")),
     )
 

@@ -40,7 +40,7 @@ class StageCache:
         cache: Where it is kept; its key holds everything but image and view.
     """
 
-    cut: StageSplit
+    stage_split: StageSplit
     front: nn.Module
     context: RunContext
     transform: TrainTransform
@@ -60,12 +60,12 @@ class StageCache:
         return rows.view(torch.bfloat16) if rows.dtype == torch.int16 else rows
 
     def ensure_cached(self, views: Sequence[int], images: Sequence[str]) -> None:
-        """Compute what is missing of these views; a wish to stop is heard between batches, and what is done is kept."""
+        """Compute missing views; a request to stop is checked between batches, finished views are kept."""
         pairs = [(view, image) for view in views for image in images]
         missing = [pairs[i] for i in self.cache.missing([self._key(*pair) for pair in pairs])]
         if not missing:
             return
-        size = int(np.prod(self.cut.shape)) * self.context.compute.dtype.itemsize
+        size = int(np.prod(self.stage_split.shape)) * self.context.compute.dtype.itemsize
         self.context.progress.log(
             f"  Frozen stages: {len(missing):,} views of images are computed once; up to "
             f"{len(missing) * size / 1e9:.1f} GB on disk until the training is done"
@@ -101,7 +101,7 @@ class StageCache:
         compute = self.context.compute
         for pixels, count in batches:
             with torch.inference_mode(), compute.autocast():
-                z = self.cut.forward_frozen(self.front, normalise(pixels, self.context.spec, compute.device))
+                z = self.stage_split.forward_frozen(self.front, normalise(pixels, self.context.spec, compute.device))
             z = z[:count].to(compute.dtype).contiguous().cpu()
             yield (z.view(torch.int16) if z.dtype == torch.bfloat16 else z).numpy()
 
@@ -153,11 +153,11 @@ def stage_task(
         views: Augmented views of each image.
         store: Of the frozen stages.
     """
-    context, cut, device = store.context, store.cut, store.context.compute.device
+    context, stage_split, device = store.context, store.stage_split, store.context.compute.device
     splits = context.splits
 
     def forward(z: torch.Tensor) -> torch.Tensor:
-        return model.head(cut.forward_rest(z))
+        return model.head(stage_split.forward_rest(z))
 
     def prepare(batch: Batch, _: int) -> Batch:
         return batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)
@@ -173,5 +173,5 @@ def stage_task(
     batches = StageBatches(store, splits.ids["train"], context.targets, config.batch_size, context.seed, views)
     weights = class_weights(config, splits.labels["train"], len(splits.classes), device)
     return TrainingTask(
-        model, groups, batches, prepare, evaluate, weights, make_train_mode(model, config, cut.frozen), forward
+        model, groups, batches, prepare, evaluate, weights, make_train_mode(model, config, stage_split.frozen), forward
     )

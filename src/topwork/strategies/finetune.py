@@ -56,7 +56,9 @@ class Finetune(CalibratedScores):
 
     def _task(self, config: FinetuneConfig, context: RunContext, fitted: bool) -> TrainingTask:
         backbone = context.new_backbone(True)
-        cut = StageSplit(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
+        stage_split = (
+            StageSplit(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
+        )
         head = nn.Linear(backbone.feature_dim, context.num_classes)
         if fitted:
             weight, bias = fit_linear_head(
@@ -69,11 +71,13 @@ class Finetune(CalibratedScores):
         model = Classifier(backbone.module, head)
         context.compute.to_channels_last(model)
         groups = param_groups(model, config.weight_decay, config.layer_decay)
-        if cut:
-            return stage_task(model, groups, config, config.views, self._store(cut, backbone, config, context))
+        if stage_split:
+            return stage_task(model, groups, config, config.views, self._store(stage_split, backbone, config, context))
         return image_task(model, groups, config, context)
 
-    def _store(self, cut: StageSplit, backbone: Backbone, config: FinetuneConfig, context: RunContext) -> StageCache:
+    def _store(
+        self, stage_split: StageSplit, backbone: Backbone, config: FinetuneConfig, context: RunContext
+    ) -> StageCache:
         """In the run folder, for it can be large; with everything in its key that decides a view."""
         assert isinstance(config.train_size, int)
         compute = context.compute
@@ -84,10 +88,10 @@ class Finetune(CalibratedScores):
         settings = {"stages": config.freeze_stages, "seed": context.seed, **augmentation}
         key = feature_key(backbone, compute, "folded", EVAL_BATCH) | settings
         cache = FeatureCache(context.folder / STAGES, key, context.progress.log)
-        return StageCache(cut, front, context, transform, cache)
+        return StageCache(stage_split, front, context, transform, cache)
 
     def fit(self, config: FinetuneConfig, context: RunContext) -> TrainedStrategy:
-        """Fit the head, train all layers, keep the best epoch on val."""
+        """Fit the head, train all layers, keep the best validation epoch."""
         task = self._task(config, context, fitted=True)
         state = fit(task, config, context, self.name)
         fitted = trained_network(task.model, state, context, _notes(config))

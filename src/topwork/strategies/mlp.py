@@ -79,7 +79,7 @@ class MLP(CalibratedScores):
         return head
 
     def fit(self, config: MLPConfig, context: RunContext) -> TrainedStrategy:
-        """Train the head, keep the best epoch on val."""
+        """Train the head, keep the best validation epoch."""
         device, labels = context.compute.device, context.splits.labels
         model = self._head(config, context)
         views = np.stack([context.features.load("train"), context.features.load("train", mirrored=True)])

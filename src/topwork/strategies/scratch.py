@@ -47,7 +47,7 @@ class Scratch(CalibratedScores):
         return image_task(model, groups, config, context)
 
     def fit(self, config: ScratchConfig, context: RunContext) -> TrainedStrategy:
-        """Train, keep the best epoch on val."""
+        """Train, keep the best validation epoch."""
         task = self._task(config, context)
         state = fit(task, config, context, self.name)
         notes = [

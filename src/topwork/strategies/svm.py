@@ -90,7 +90,7 @@ class SVM(CalibratedScores):
             trained=(len(trained), sum(array.size for array in trained.values())),
             selection={"C": c, "kernel": config.kernel, config.selection_metric: accuracy},
             seconds=seconds,
-            notes=["svm scores are margins; its probabilities come from a calibration fitted on val."],
+            notes=["svm scores are margins; its probabilities come from a calibration fitted on the validation set."],
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
