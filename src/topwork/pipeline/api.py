@@ -110,7 +110,7 @@ def train(
         if out is None and resume is None:
             raise UsageError("Under torchrun give --out, so that a restart finds the run.")
         if not world().is_main:
-            from topwork.pipeline.worker import train_with_rank_0
+            from topwork.pipeline.peers import train_with_rank_0
 
             train_with_rank_0()
             return Run(Path(str(resume or out)))

@@ -134,7 +134,7 @@ class Job:
 
         config, device = self.config, devices.resolve(self.config.compute)
         if world().size > 1:
-            from topwork.pipeline.worker import broadcast_manifest
+            from topwork.pipeline.peers import broadcast_manifest
 
             compute = config.compute.model_copy(update={"precision": device[0].precision})  # the same in all processes
             broadcast_manifest(config.model_copy(update={"compute": compute}), manifest)
