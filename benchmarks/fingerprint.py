@@ -27,7 +27,7 @@ def sha(value: Any) -> str:
 
 def tensors(model: Path) -> list[str]:
     """Hashes of all tensors of a bundle, sorted."""
-    arrays = [array for file in model.glob("*.safetensors") for array in load_file(file).values()]
+    arrays = [np.atleast_1d(array) for file in model.glob("*.safetensors") for array in load_file(file).values()]
     return sorted(
         hashlib.sha256(f"{a.dtype}{a.shape}".encode() + np.ascontiguousarray(a).data).hexdigest() for a in arrays
     )
