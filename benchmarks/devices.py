@@ -24,7 +24,8 @@ from topwork.core.progress import PlainProgress
 from topwork.core.signals import Signals
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_split
-from topwork.features import FeatureStore, on_main_process
+from topwork.features import FeatureStore
+from topwork.strategies.linear_head import on_main_process
 
 ROUNDS = 5
 MODEL = "tf_efficientnet_lite0"
