@@ -49,8 +49,14 @@ class DecoderPool:
         on_crash: Called for each process that crashed or exceeded a limit, in any thread.
 
     Example:
-        >>> with DecoderPool(2) as pool:
-        ...     _, jpeg = pool.submit(Request(THUMBNAIL, ImageRef.parse("photos/ant.png"))).result()
+        >>> from pathlib import Path
+        >>> from topwork.core.image_ref import ImageRef
+        >>> from topwork.data.decoder import THUMBNAIL, Request
+        >>> ref = ImageRef.parse(next(Path(photos).rglob("*.*")))
+        >>> with DecoderPool(1) as pool:
+        ...     _, jpeg = pool.submit(Request(THUMBNAIL, ref)).result()
+        >>> len(jpeg) > 0
+        True
     """
 
     def __init__(
@@ -222,8 +228,12 @@ class _Worker(threading.Thread):
 def shared_pool(processes: int) -> DecoderPool:
     """A pool that lives as long as this process, so that single predictions do not wait for a start."""
     pool = DecoderPool(processes)
+    _INHERITED.append(pool)
     pool.start()
     return pool
+
+
+_INHERITED: list[DecoderPool] = []  # a forked child keeps the parent's pools, unused: to drop them would warn
 
 
 if hasattr(os, "register_at_fork"):  # a forked process has no threads that would serve the pool
