@@ -139,7 +139,7 @@ def test_grey_images_are_fed_as_rgb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [32, 224, 300, 333])
 def test_the_share_that_is_kept_can_be_chosen_and_given_back(size: int) -> None:
-    assert input_spec(LITE0, size, 1.0).resize == size
+    assert input_spec(LITE0, size, 1.0).resize_size == size
     default = input_spec(LITE0, size)
-    assert default.resize > size
+    assert default.resize_size > size
     assert input_spec(LITE0, size, default.crop_pct) == default

@@ -70,7 +70,7 @@ def test_any_flipped_bit_or_cut_of_a_folder_is_noticed(first: bytes, second: byt
 WRITER = """
 import sys
 from pathlib import Path
-from topwork import storage
+from topwork.core import storage
 root = Path(sys.argv[1])
 number = 0
 while True:
