@@ -146,5 +146,5 @@ def test_what_does_not_go_with_it_is_refused_by_name(photos: Path, tmp_path: Pat
 
 
 def test_the_flag_belongs_to_finetune(photos: Path) -> None:
-    with pytest.raises(topwork.TopworkError, match="--freeze-stages belongs to finetune"):
+    with pytest.raises(topwork.TopworkError, match="--freeze-stages is a setting of finetune"):
         topwork.train(photos, "mlp", freeze_stages=1)
