@@ -46,8 +46,9 @@ def compare_layers(
 
     >>> from topwork.explain import list_layers
     >>> module, x = nn.Sequential(nn.Conv2d(3, 8, 3)), torch.rand(6, 3, 8, 8)
-    >>> compare_layers(module, module, list_layers(module, x), [x])
-    [LayerChange(layer='0', cka=1.0, weight=0.0)]
+    >>> [change] = compare_layers(module, module, list_layers(module, x), [x])
+    >>> change.layer, round(change.cka, 6), change.weight
+    ('0', 1.0, 0.0)
     """
     before, after = unwrap(before).eval(), unwrap(after).eval()
     weights = {layer.name: _weight_change(before, after, layer.name) for layer in layers}
