@@ -168,7 +168,7 @@ def _signal_after(step: int) -> Iterator[None]:
 
     def stepping(self: Any, batch: Any) -> None:
         real(self, batch)
-        if self.position.step == step:
+        if self.state.step == step:
             os.kill(os.getpid(), signal.SIGTERM)
 
     loop._Training._step = stepping
