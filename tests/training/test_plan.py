@@ -45,7 +45,7 @@ def test_crops_on_a_cpu_are_smaller_where_the_network_allows_it() -> None:
 
 @pytest.mark.parametrize("settings", [{"train_size": 192}, {"resize_from": 128}])
 def test_a_network_of_one_size_refuses_others(settings: dict[str, int]) -> None:
-    with pytest.raises(topwork.TopworkError, match="takes images of 224 px only"):
+    with pytest.raises(topwork.TopworkError, match="accepts images of 224 px only"):
         _resolve(_data(10, dynamic_size=False), **settings)
 
 
