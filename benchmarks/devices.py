@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from topwork import backbones
+from topwork.backbones import build
+from topwork.backbones.weights import find_weights
 from topwork.compute import collectives
 from topwork.compute.devices import resolve
 from topwork.core.config import ComputeConfig
@@ -37,7 +38,7 @@ def extract(data: str, place: Path) -> None:
     compute, _ = resolve(ComputeConfig(device="cpu", threads=1, workers=0, engine="torch"))
     manifest = build_manifest("auto", data, place)
     splits = make_split(manifest, 0)
-    backbone = backbones.create(MODEL, backbones.find_weights(MODEL, "pretrained"))
+    backbone = build.create(MODEL, find_weights(MODEL, "pretrained"))
     cache = place / f"features-{os.getpid()}"
     store = FeatureStore(backbone, manifest, splits, compute, cache, PlainProgress(quiet=True), Signals())
 

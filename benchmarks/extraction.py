@@ -66,7 +66,7 @@ def forward_alone(model: str, engine: str) -> float:
     """Images per second of an engine that has its batch in memory; once it is warm."""
     import torch
 
-    from topwork.backbones import create
+    from topwork.backbones.build import create
     from topwork.compute import devices
     from topwork.core.config import ComputeConfig
     from topwork.features import engines
@@ -89,7 +89,7 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
     """A store over these files as one train part; the content of a file counts as known."""
     import numpy as np
 
-    from topwork.backbones import create
+    from topwork.backbones.build import create
     from topwork.compute import devices
     from topwork.core.artifacts import ImageRow, Manifest, Splits
     from topwork.core.config import ComputeConfig

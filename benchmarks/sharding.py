@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.compute import collectives, devices
 from topwork.core.strategy_config import TrainingConfig
 from topwork.strategies.base import param_groups
@@ -38,7 +38,7 @@ def train(model: str, kind: str) -> None:
     collectives.init_process_group()
     torch.set_num_threads(1)
     compute = devices.DeviceContext(torch.device("cpu"), "float32", 0, 1, "CPU")
-    backbone = backbones.create(model, None, None, 1)
+    backbone = build.create(model, None, None, 1)
     network = Classifier(backbone.module, nn.Linear(backbone.feature_dim, 10))
     groups = param_groups(network, 0.05, 1.0)
     size = backbone.spec.size

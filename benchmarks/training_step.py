@@ -15,7 +15,7 @@ def measure(way: str) -> float:
     import torch
     from torch.nn import functional
 
-    from topwork import backbones
+    from topwork.backbones import build
     from topwork.compute import devices
     from topwork.core.config import ComputeConfig
     from topwork.training.image_task import Classifier
@@ -24,7 +24,7 @@ def measure(way: str) -> float:
     if "kept" not in way:
         devices.tune_malloc = lambda: None
     compute, _ = devices.resolve(ComputeConfig(device="cpu", precision=precision))
-    backbone = backbones.create("tf_efficientnet_lite0", None)
+    backbone = build.create("tf_efficientnet_lite0", None)
     model = compute.to_channels_last(Classifier(backbone.module, torch.nn.Linear(backbone.feature_dim, 2))).train()
     if "depthwise" in way or "kept" in way:
         devices.keep_depthwise_in_float32(model, compute)

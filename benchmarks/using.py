@@ -25,11 +25,11 @@ def random_bundle(folder: Path, classes: int = 10, known: int = 5000) -> None:
     import numpy as np
     import torch
 
-    from topwork import backbones
+    from topwork.backbones import build
     from topwork.bundle.format import Bundle, write_bundle
     from topwork.evaluation.ood import KNNIndex, l2_normalize
 
-    backbone = backbones.create(MODEL, None)
+    backbone = build.create(MODEL, None)
     rng = np.random.default_rng(0)
     bank = l2_normalize(rng.random((known, backbone.feature_dim))).astype(np.float16)
     neighbours = KNNIndex(bank, rng.integers(0, classes, known), tuple(f"{i}.jpg" for i in range(known)))

@@ -11,10 +11,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.backbones.build import input_spec
 from topwork.backbones.packaged import PACKAGED
-from topwork.backbones.weights import read
+from topwork.backbones.param_groups import layer_groups
+from topwork.backbones.weights import find_weights, read
 from topwork.core.errors import UnknownName, UsageError, WeightsError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_transform, normalise
@@ -33,10 +34,10 @@ def test_the_port_of_the_packaged_weights_sees_what_is_there(picture: str, among
     """698 is 'palace' among the classes of ImageNet; a wrong channel order, scale or map by name loses it."""
     import timm
 
-    source = backbones.find_weights(LITE0, "pretrained")
+    source = find_weights(LITE0, "pretrained")
     network = timm.create_model(LITE0)
     network.load_state_dict(dict(zip(network.state_dict(), source.load().values(), strict=True)))
-    spec = backbones.create(LITE0, None).spec
+    spec = build.create(LITE0, None).spec
     image = load_image(_sample(picture))  # its centre, as these weights were tested; topwork itself cuts nothing off
     edge = (image.width - image.height) // 2
     square = image.crop((edge, 0, edge + image.height, image.height))
@@ -48,39 +49,39 @@ def test_the_port_of_the_packaged_weights_sees_what_is_there(picture: str, among
 
 
 def test_input_is_minus_127_over_128() -> None:
-    spec = backbones.create(LITE0, None).spec
+    spec = build.create(LITE0, None).spec
     pixels = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
     x = normalise(pixels, spec, torch.device("cpu"))
     torch.testing.assert_close(x, (pixels.float() - 127) / 128, atol=1e-5, rtol=0)
 
 
 def test_resnet50_has_the_parameter_tensors_that_people_count() -> None:
-    whole, classifier = backbones.parameter_tensors("resnet50")
+    whole, classifier = build.parameter_tensors("resnet50")
     head = 4
     assert (whole, whole - classifier + head) == (161, 163)
 
 
 def test_an_unknown_model_names_the_nearest_five() -> None:
     with pytest.raises(UnknownName, match="resnet50") as caught:
-        backbones.create("resnet5O", None)
+        build.create("resnet5O", None)
     assert len(caught.value.nearest) == 5
 
 
 def test_offline_the_missing_file_is_named() -> None:
     with pytest.raises(WeightsError, match=r"timm/resnet18.* --weights FILE"):
-        backbones.find_weights("resnet18", "pretrained").load()
+        find_weights("resnet18", "pretrained").load()
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_a_local_file_gives_the_same_network(tmp_path: Path, suffix: str) -> None:
-    made = backbones.create("resnet10t", None, seed=3)
+    made = build.create("resnet10t", None, seed=3)
     state = made.module.state_dict()
     path = tmp_path / f"weights{suffix}"
     if suffix == ".pth":
         torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
     else:
         safetensors.torch.save_file(state, path)
-    loaded = backbones.create("resnet10t", backbones.find_weights("resnet10t", str(path)))
+    loaded = build.create("resnet10t", find_weights("resnet10t", str(path)))
     for name, tensor in loaded.module.state_dict().items():
         assert torch.equal(tensor, state[name])
 
@@ -99,17 +100,17 @@ def test_a_file_that_needs_code_is_refused(tmp_path: Path) -> None:
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    safetensors.torch.save_file(backbones.create("resnet10t", None).module.state_dict(), path)
+    safetensors.torch.save_file(build.create("resnet10t", None).module.state_dict(), path)
     with pytest.raises(WeightsError, match="does not match the model"):
-        backbones.create(LITE0, backbones.find_weights(LITE0, str(path)))
+        build.create(LITE0, find_weights(LITE0, str(path)))
     with pytest.raises(UsageError, match="does not exist"):
-        backbones.find_weights(LITE0, str(tmp_path / "none.pth"))
+        find_weights(LITE0, str(tmp_path / "none.pth"))
 
 
 @pytest.mark.parametrize("model", ["resnet10t", "mobilenetv3_small_050", "vit_tiny_patch16_224", "convnext_atto"])
 def test_layer_groups_hold_every_parameter_once(model: str) -> None:
-    backbone = backbones.create(model, None)
-    groups = backbones.layer_groups(backbone.module, 0.05, 0.8)
+    backbone = build.create(model, None)
+    groups = layer_groups(backbone.module, 0.05, 0.8)
     held = [id(p) for group in groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in backbone.module.parameters())
     assert all(0 < group["lr_scale"] <= 1 for group in groups)
@@ -118,13 +119,13 @@ def test_layer_groups_hold_every_parameter_once(model: str) -> None:
 
 
 def test_random_weights_are_a_function_of_the_seed() -> None:
-    a, b, c = (backbones.create("resnet10t", None, seed=seed).module.state_dict() for seed in (1, 1, 2))
+    a, b, c = (build.create("resnet10t", None, seed=seed).module.state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not all(torch.equal(a[k], c[k]) for k in a)
 
 
 def test_models_come_with_the_licence_of_their_weights() -> None:
-    found = dict(backbones.list_models("tf_efficientnet_lite"))
+    found = dict(build.list_models("tf_efficientnet_lite"))
     assert found[LITE0] == "apache-2.0"
     assert set(PACKAGED) <= set(found)
 
@@ -132,7 +133,7 @@ def test_models_come_with_the_licence_of_their_weights() -> None:
 def test_grey_images_are_fed_as_rgb(tmp_path: Path) -> None:
     path = tmp_path / "grey.png"
     Image.new("L", (40, 30), 200).save(path)
-    pixels = eval_transform(load_image(path), backbones.create(LITE0, None, img_size=32).spec)
+    pixels = eval_transform(load_image(path), build.create(LITE0, None, img_size=32).spec)
     assert pixels.shape == (3, 32, 32)
     assert pixels.unique().tolist() == [200]
 

@@ -159,7 +159,8 @@ def test_a_bundle_with_a_radial_kernel_scores_as_the_run_did(photos: Path, tmp_p
 
 
 def _pretrained() -> dict[str, Any]:
-    from topwork.backbones import create, find_weights
+    from topwork.backbones.build import create
+    from topwork.backbones.weights import find_weights
 
     return create("tf_efficientnet_lite0", find_weights("tf_efficientnet_lite0", "pretrained")).module.state_dict()
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.core.errors import UnknownName
 from topwork.explain.attention import attention_layers, attention_maps
 
@@ -20,7 +20,7 @@ SIZE = 64
 
 
 def _made(model: str, size: int | None = SIZE) -> tuple[nn.Module, torch.Tensor]:
-    made = backbones.create(model, None, size)
+    made = build.create(model, None, size)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():  # fresh weights hardly attend
         for name, parameter in made.module.named_parameters():
@@ -144,14 +144,14 @@ def test_only_layers_that_were_asked_for() -> None:
 
 @pytest.mark.parametrize("model", ["resnet10t", "cait_xxs24_224", "xcit_nano_12_p16_224", "mixer_s32_224"])
 def test_networks_without_attention_between_all_places_have_none(model: str) -> None:
-    made = backbones.create(model, None, None if "mixer" in model else SIZE)
+    made = build.create(model, None, None if "mixer" in model else SIZE)
     x = torch.randn(1, 3, made.spec.size, made.spec.size, generator=torch.Generator().manual_seed(0))
     assert attention_maps(made.module, x) == {}
 
 
 def test_attention_between_channels_is_not_taken_for_places() -> None:
     """As many channels a head as tokens, so that the shapes alone would fit."""
-    module = backbones.create("xcit_nano_12_p8_224", None, SIZE).module  # 64 tokens of 128 channels
+    module = build.create("xcit_nano_12_p8_224", None, SIZE).module  # 64 tokens of 128 channels
     for block in module.blocks:  # type: ignore[union-attr]
         block.attn.num_heads, block.attn.temperature = 2, nn.Parameter(torch.ones(2, 1, 1))
     assert attention_maps(module, torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))) == {}

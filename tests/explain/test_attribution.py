@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import MissingDependency, UnknownName, UsageError
 from topwork.explain.attribution import METHODS, ClassActivationMaps, class_activation_maps
@@ -55,9 +55,9 @@ def _subject(
 def _network(model: str, size: int) -> tuple[nn.Module, int]:
     """A random network whose branches all count: timm starts some with a scale of 0 or 1e-6."""
     try:
-        made = backbones.create(model, None, size)
+        made = build.create(model, None, size)
     except UsageError:  # takes only its own size
-        made = backbones.create(model, None)
+        made = build.create(model, None)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in made.module.parameters():

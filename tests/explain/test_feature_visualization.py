@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
+from topwork.backbones.weights import find_weights
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
 from topwork.explain.feature_visualization import visualize_channels
@@ -61,7 +62,7 @@ def _far_above_chance(module: nn.Module, layer: Layer, channels: list[int], spec
 
 @pytest.mark.parametrize("name", ["layer2", "layer4"])
 def test_random_weights_are_excited(name: str) -> None:
-    module = backbones.create("resnet10t", None, 64).module
+    module = build.create("resnet10t", None, 64).module
     for split in module.modules():  # fresh branches end in a scale of 0
         if isinstance(split, nn.BatchNorm2d):
             nn.init.ones_(split.weight)
@@ -70,7 +71,7 @@ def test_random_weights_are_excited(name: str) -> None:
 
 def test_pretrained_weights_are_excited() -> None:
     model = "tf_efficientnet_lite0"
-    made = backbones.create(model, backbones.find_weights(model, "pretrained"))
+    made = build.create(model, find_weights(model, "pretrained"))
     for name in ("blocks.4", "blocks.6"):
         _far_above_chance(made.module, _layer(made.module, name, 96), [3, 11], made.spec, 96)
 
@@ -111,7 +112,7 @@ def test_what_colour_a_channel_likes() -> None:
 
 
 def test_equal_seeds_give_equal_pictures_and_others_do_not() -> None:
-    module = backbones.create("resnet10t", None, 64).module
+    module = build.create("resnet10t", None, 64).module
     layer = _layer(module, "layer2", 64)
     torch.manual_seed(1)
     state = torch.get_rng_state()
@@ -123,7 +124,7 @@ def test_equal_seeds_give_equal_pictures_and_others_do_not() -> None:
 
 
 def test_a_batch_of_channels_is_as_each_alone() -> None:
-    module = backbones.create("resnet10t", None, 64).module
+    module = build.create("resnet10t", None, 64).module
     layer = _layer(module, "layer2", 64)
     together = visualize_channels(module, layer, [4, 9, 4], SPEC, steps=6)
     for channel, picture in zip([4, 9, 4], together, strict=True):
@@ -133,7 +134,7 @@ def test_a_batch_of_channels_is_as_each_alone() -> None:
 
 
 def test_nothing_is_left_behind() -> None:
-    module = backbones.create("resnet10t", None, 64).module.train()
+    module = build.create("resnet10t", None, 64).module.train()
     layer = _layer(module, "layer3", 64)
     module.train()
     for i, parameter in enumerate(module.parameters()):
@@ -150,26 +151,26 @@ def test_nothing_is_left_behind() -> None:
 
 
 def test_what_comes_after_the_layer_is_not_computed() -> None:
-    module = backbones.create("resnet10t", None, 64).module
+    module = build.create("resnet10t", None, 64).module
     layer = _layer(module, "layer2", 64)
     module.layer3.register_forward_hook(lambda *_: pytest.fail("layer3 was computed"))
     visualize_channels(module, layer, [0], SPEC, steps=1)
 
 
 def test_networks_of_one_size_keep_it_and_others_take_less() -> None:
-    made = backbones.create("vit_tiny_patch16_224", None, 160)
+    made = build.create("vit_tiny_patch16_224", None, 160)
     layer = _layer(made.module, "blocks.1", 160)
     assert visualize_channels(made.module, layer, [0], made.spec, steps=1).shape == (1, 160, 160, 3)
     with pytest.raises(UsageError, match="does not accept 96 px"):
         visualize_channels(made.module, layer, [0], made.spec, size=96, steps=1)
-    free = backbones.create("resnet10t", None, 224)
+    free = build.create("resnet10t", None, 224)
     layer = _layer(free.module, "layer1", 224)
     assert visualize_channels(free.module, layer, [0], free.spec, steps=1).shape == (1, 128, 128, 3)
     assert visualize_channels(free.module, layer, [0], free.spec, size=80, steps=1).shape == (1, 80, 80, 3)
 
 
 def test_channels_that_do_not_exist_are_said() -> None:
-    module = backbones.create("resnet10t", None, 64).module
+    module = build.create("resnet10t", None, 64).module
     layer = _layer(module, "layer1", 64)
     with pytest.raises(UsageError, match=r"Layer layer1 has no channel 64; choose 0 to 63"):
         visualize_channels(module, layer, [0, 64], SPEC, steps=1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.explain.filters import first_filters
 
 FAMILIES = {
@@ -35,7 +35,7 @@ def _impulses(layer: nn.Conv2d) -> np.ndarray:
 
 @pytest.mark.parametrize("model", FAMILIES)
 def test_tiles_are_what_the_convolution_computes_with(model: str) -> None:
-    module = backbones.create(model, None).module
+    module = build.create(model, None).module
     generator = torch.Generator().manual_seed(0)
     layer = module.get_submodule(FAMILIES[model])
     assert isinstance(layer, nn.Conv2d)

@@ -13,7 +13,7 @@ import timm
 import torch
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.core.errors import UnknownName, UsageError
 from topwork.data.images import load_image
 from topwork.explain.activations import activations
@@ -46,9 +46,9 @@ def _images(size: int, count: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize(("model", "size"), FAMILIES, ids=[name for name, _ in FAMILIES])
 def test_the_walk_through_every_family(model: str, size: int) -> None:
     try:
-        module = backbones.create(model, None, size).module
+        module = build.create(model, None, size).module
     except UsageError:  # takes only its own size
-        made = backbones.create(model, None)
+        made = build.create(model, None)
         module, size = made.module, made.spec.size
     x = _images(size)
     layers = list_layers(module, x)
@@ -73,7 +73,7 @@ def test_the_walk_through_every_family(model: str, size: int) -> None:
 
 
 def test_activations_are_those_of_a_plain_pass_bit_for_bit() -> None:
-    module = backbones.create("resnet10t", None, SIZE).module
+    module = build.create("resnet10t", None, SIZE).module
     x = _images(SIZE)
     found = activations(module, x)
     with torch.inference_mode():
@@ -127,7 +127,7 @@ def test_odd_layers_are_said_not_crashed_on() -> None:
 
 
 def test_a_wrong_layer_names_the_nearest() -> None:
-    module = backbones.create("resnet10t", None, SIZE).module
+    module = build.create("resnet10t", None, SIZE).module
     with pytest.raises(UnknownName, match="layer3"):
         activations(module, _images(SIZE), ["layer33"])
 
@@ -166,7 +166,7 @@ def _brute_field(module: nn.Module, name: str, size: int, middle: Callable[[torc
 
 @pytest.mark.parametrize("name", ["conv1.0", "layer1", "layer2"])
 def test_receptive_fields_are_those_of_the_gradient(name: str) -> None:
-    module = backbones.create("resnet10t", None, 128).module
+    module = build.create("resnet10t", None, 128).module
     layers = list_layers(module, _images(128))
     field = receptive_fields(module, layers, 128)[name]
     reach = _brute_field(module, name, 128, lambda y: y[0, :, y.shape[2] // 2, y.shape[3] // 2].sum())
@@ -182,13 +182,13 @@ def test_receptive_fields_are_those_of_the_gradient(name: str) -> None:
     ],
 )
 def test_receptive_fields_of_other_families(model: str, layer: str, size: int) -> None:
-    module = backbones.create(model, None).module
+    module = build.create(model, None).module
     layers = [found for found in list_layers(module, _images(224, 1)) if found.name == layer]
     assert receptive_fields(module, layers, 224)[layer].size == size
 
 
 def test_receptive_fields_of_resnet50_are_those_of_the_books() -> None:
-    module = backbones.create("resnet50", None).module
+    module = build.create("resnet50", None).module
     layers = [layer for layer in list_layers(module, _images(224, 1)) if layer.name in ("act1", "maxpool", "layer1")]
     fields = receptive_fields(module, layers, 224)
     assert {name: field.size for name, field in fields.items()} == {"act1": 7, "maxpool": 11, "layer1": 35}

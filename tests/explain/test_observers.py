@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.core.errors import DataError, UnknownName
 from topwork.explain.activations import activations
 from topwork.explain.layers import list_layers, to_feature_map
@@ -42,7 +42,7 @@ class _Keeper:
 
 @pytest.mark.parametrize("model", ["resnet10t", "tf_efficientnet_lite0", "vit_tiny_patch16_224"])
 def test_observers_see_what_a_plain_pass_computes(model: str) -> None:
-    module = backbones.create(model, None, SIZE).module
+    module = build.create(model, None, SIZE).module
     x = _images(5)
     layers = [layer for layer in list_layers(module, x) if layer.is_spatial or layer.layout == "vector"]
     first, pooled = _Keeper(), Pooled()

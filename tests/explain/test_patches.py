@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.core.errors import UsageError
 from topwork.explain.layers import Layer, forward_hooks, list_layers, to_feature_map
 from topwork.explain.patches import Activation, TopPatches, crop_receptive_field
@@ -169,7 +169,7 @@ def test_a_field_without_bounds_is_the_whole_image() -> None:
 def test_the_patch_of_a_real_layer_holds_what_excites_it() -> None:
     """One odd spot in a flat image: it is where the hit is, and the patch shows all that the value depends on."""
     size = 64
-    module = backbones.create("resnet10t", None, size).module
+    module = build.create("resnet10t", None, size).module
     layers = [layer for layer in list_layers(module, torch.zeros(1, 3, size, size)) if layer.name == "layer1"]
     field = receptive_fields(module, layers, size)["layer1"]
     pixels = np.full((size, size, 3), 100, np.uint8)

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import ortho_group
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.core.errors import DataError, UsageError
 from topwork.explain.activations import activations
 from topwork.explain.layers import Layer, list_layers
@@ -142,7 +142,7 @@ def _images(count: int) -> torch.Tensor:
 @pytest.mark.parametrize("model", ["tf_efficientnet_lite0", "vit_tiny_patch16_224"])
 def test_every_layer_of_real_networks(model: str) -> None:
     torch.manual_seed(0)
-    before = backbones.create(model, None, SIZE).module
+    before = build.create(model, None, SIZE).module
     after = copy.deepcopy(before)
     with torch.no_grad():
         for parameter in after.parameters():

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 import topwork
-from topwork.backbones import create, fuse_batchnorm
+from topwork.backbones.batchnorm_fusion import fuse_batchnorm
+from topwork.backbones.build import create
 from topwork.compute import devices
 from topwork.core.config import ComputeConfig
 from topwork.features import engines, extract

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import topwork
-from topwork import backbones
+from topwork.backbones import build
 from topwork.core import config, storage
 from topwork.core.artifacts import read_split
 from topwork.report.folder_evaluation import evaluate_folder
@@ -108,9 +108,9 @@ def test_points_of_a_search_lie_where_it_looks_and_depend_on_the_seed() -> None:
 def test_a_network_that_is_trained_is_fed_what_the_frozen_one_is_fed(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[backbones.Backbone] = []
-    create = backbones.create
-    monkeypatch.setattr(backbones, "create", lambda *given, **named: made.append(create(*given, **named)) or made[-1])
+    made: list[build.Backbone] = []
+    create = build.create
+    monkeypatch.setattr(build, "create", lambda *given, **named: made.append(create(*given, **named)) or made[-1])
     sets = ("backbone.crop_pct=1", "scratch.epochs=1")
     topwork.train(photos, "scratch", out=tmp_path / "out", sets=sets, **FAST)
     assert len(made) > 1

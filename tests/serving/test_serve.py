@@ -23,7 +23,7 @@ from tests.data.zoo import encoded, photo
 from tests.serving.client import Server, multipart, serving, wait_until
 
 import topwork
-from topwork.backbones import create
+from topwork.backbones.build import create
 from topwork.bundle.format import write_bundle
 from topwork.core.errors import MissingDependency, UsageError
 from topwork.data.images import decode

@@ -13,8 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 import topwork
-from topwork.backbones import StageSplit
-from topwork.backbones.stage_split import stage_parameters
+from topwork.backbones.stage_split import StageSplit, stage_parameters
 from topwork.core import storage
 from topwork.strategies import cached_stages, finetune
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from tests.drawings import draw
 from tests.torture.calls import Tally
-from topwork import backbones
+from topwork.backbones import build
 from topwork.bundle.format import Bundle, write_bundle
 from topwork.core.errors import TopworkError
 from topwork.data.images import load_image
@@ -46,7 +46,7 @@ def write_images(folder: Path) -> list[Path]:
 
 def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Path]) -> Path:
     """A bundle with random weights, whose statistics and head are such that it tells the images apart."""
-    backbone = backbones.create(model, None, size)
+    backbone = build.create(model, None, size)
     generator = torch.Generator().manual_seed(1)
     for layer in backbone.module.modules():
         if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None and layer.running_var is not None:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.distributed import checkpoint as dcp
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.compute import collectives
 from topwork.compute.devices import resolve
 from topwork.compute.ranks import world
@@ -72,7 +72,7 @@ class Small:
         Returns:
             Where it is, and its weights and logits of test.
         """
-        backbone = backbones.create("test_resnet", None, 32, 1)
+        backbone = build.create("test_resnet", None, 32, 1)
         torch.manual_seed(1)
         model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, len(self.splits.classes)))
         known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
@@ -106,7 +106,7 @@ class Small:
 
     def extract(self) -> None:
         """Fill the feature cache, plain and mirrored."""
-        backbone = backbones.create("test_resnet", None, 32, 1)
+        backbone = build.create("test_resnet", None, 32, 1)
         store = FeatureStore(
             backbone, self.manifest, self.splits, self.compute, self.place / "features", self.progress, Signals()
         )

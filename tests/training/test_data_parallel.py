@@ -21,7 +21,7 @@ import torch
 from tests.drawings import write_folder
 from tests.training import pair
 
-from topwork import backbones
+from topwork.backbones import build
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 600  # until a test that hangs is ended
@@ -143,11 +143,11 @@ def test_features_of_two_processes_are_the_files_of_one(done: Done) -> None:
 
 
 def test_synchronised_statistics_leave_the_network_as_it_is() -> None:
-    network = backbones.create("tf_efficientnet_lite0", None, 32).module
+    network = build.create("tf_efficientnet_lite0", None, 32).module
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before, state = network(x), {name: tensor.clone() for name, tensor in network.state_dict().items()}
     parameters = list(map(id, network.parameters()))
-    network = backbones.convert_sync_batchnorm(network).eval()
+    network = build.convert_sync_batchnorm(network).eval()
     assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules())
     torch.testing.assert_close(network(x), before, atol=0, rtol=0)
     torch.testing.assert_close(dict(network.state_dict()), state, atol=0, rtol=0)

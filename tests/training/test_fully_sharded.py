@@ -11,7 +11,8 @@ from torch import distributed as dist
 from torch import nn
 from torch.nn import functional
 
-from topwork import backbones
+from topwork.backbones import build
+from topwork.backbones.param_groups import blocks
 from topwork.compute.devices import DeviceContext, resolve
 from topwork.core.config import ComputeConfig
 from topwork.training.fully_sharded import FullySharded
@@ -45,7 +46,7 @@ def _trained(model: nn.Module, parameters: list[torch.Tensor], images: torch.Ten
 @pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view")  # what would follow, this test would see
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_network_that_is_cut_trains_as_it_is(name: str, compute: DeviceContext) -> None:
-    backbone = backbones.create(name, None, None, 1)
+    backbone = build.create(name, None, None, 1)
     torch.manual_seed(1)
     model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, 3)).eval()  # no dropout, no stochastic depth
     size, default = backbone.spec.size, copy.deepcopy(model)
@@ -64,8 +65,8 @@ def test_a_network_that_is_cut_trains_as_it_is(name: str, compute: DeviceContext
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_blocks_come_inner_first_and_each_once(name: str) -> None:
-    module = backbones.create(name, None, None, 1).module
-    found = backbones.blocks(module)
+    module = build.create(name, None, None, 1).module
+    found = blocks(module)
     assert len(found) == len(set(found)) >= (0 if name == "coat_tiny" else 4)  # all of its blocks share weights
     for place, block in enumerate(found):
         assert not set(block.modules()) & set(found[place + 1 :])

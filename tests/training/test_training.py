@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.drawings import draw
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.compute.devices import keep_depthwise_in_float32, resolve
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec
@@ -157,7 +157,7 @@ def test_faster_training_computes_the_same_gradients() -> None:
     x = normalise(torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8), SPEC, compute.device)
 
     def gradients(autocast: bool, fast: bool) -> tuple[list[str], torch.Tensor]:
-        module = backbones.create("tf_efficientnet_lite0", None, 32, seed=1).module
+        module = build.create("tf_efficientnet_lite0", None, 32, seed=1).module
         if fast:
             keep_depthwise_in_float32(module, compute)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):

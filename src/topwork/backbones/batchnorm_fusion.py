@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,22 +43,21 @@ def _pairs(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, str]], t
     """Names of convolutions and the BatchNorms that take their output, and the network's output."""
     made: dict[int, tuple[str, torch.Tensor]] = {}  # the tensors are kept: an id may be given again
     pairs: list[tuple[str, str]] = []
-    handles = []
-    for name, layer in module.named_modules():
-        if type(layer).__name__ in FUSABLE:
-            handles.append(layer.register_forward_hook(lambda _, __, y, name=name: made.update({id(y): (name, y)})))
-        elif isinstance(layer, nn.BatchNorm2d):
 
-            def follow(_: nn.Module, given: tuple[torch.Tensor], name: str = name) -> None:
-                if id(given[0]) in made:
-                    pairs.append((made[id(given[0])][0], name))
+    def remember(_: nn.Module, __: Any, output: torch.Tensor, name: str) -> None:
+        made[id(output)] = (name, output)
 
-            handles.append(layer.register_forward_pre_hook(follow))
-    try:
+    def follow(_: nn.Module, inputs: tuple[torch.Tensor], name: str) -> None:
+        if id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])][0], name))
+
+    with ExitStack() as hooks:
+        for name, layer in module.named_modules():
+            if type(layer).__name__ in FUSABLE:
+                hooks.enter_context(layer.register_forward_hook(partial(remember, name=name)))
+            elif isinstance(layer, nn.BatchNorm2d):
+                hooks.enter_context(layer.register_forward_pre_hook(partial(follow, name=name)))
         y = module(x)
-    finally:
-        for handle in handles:
-            handle.remove()
     once = {conv for conv, _ in pairs if [c for c, _ in pairs].count(conv) == 1}
     return [(conv, norm) for conv, norm in pairs if conv in once], y
 

@@ -16,7 +16,7 @@ from torch import nn
 from topwork.backbones import weights as _weights
 from topwork.backbones.packaged import PACKAGED
 from topwork.core.artifacts import InputSpec
-from topwork.core.errors import UnknownName, UsageError
+from topwork.core.errors import UnknownName, UsageError, WeightsError
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Backbone:
         spec: What it is fed.
         parameters: Number of parameters.
         weights_hash: SHA-256 of all parameters and buffers; empty for random weights.
-        summary: Where the weights come from, with their licence.
+        summary: Where the weights come from, with their license.
         license: Of the weights.
         dynamic_size: Whether it also takes images of other sizes than ``spec`` says.
     """
@@ -47,7 +47,7 @@ class Backbone:
 
 
 def list_models(pattern: str = "*") -> list[tuple[str, str]]:
-    """Models whose name contains or matches a pattern, each with the licence of its default weights."""
+    """Models whose name contains or matches a pattern, each with the license of its default weights."""
     pattern = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
     found = []
     for name in timm.list_models(pattern):
@@ -108,8 +108,8 @@ def create(
 
 
 def _build(model: str, img_size: int | None) -> nn.Module:
-    fixed = timm.get_pretrained_cfg(model)
-    if img_size and fixed and fixed.fixed_input_size:
+    cfg = timm.get_pretrained_cfg(model)
+    if img_size and cfg and cfg.fixed_input_size:
         try:
             return timm.create_model(model, num_classes=0, img_size=img_size)
         except (TypeError, AssertionError, ValueError) as error:
@@ -139,12 +139,48 @@ def input_spec(model: str, img_size: int | None = None, crop_pct: float | None =
     cfg = timm.get_pretrained_cfg(model)
     data: dict[str, Any] = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict() if cfg else {})
     size = img_size or data["input_size"][-1]
-    resize = math.floor(size / (crop_pct or data["crop_pct"]) + 1e-6)  # size / resize, given back, must give resize
+    resize = math.floor(size / (crop_pct or data["crop_pct"]) + 1e-6)  # crop_pct = size / resize gives resize again
     mean, std = data["mean"], data["std"]
     if model in PACKAGED:  # (x - 127) / 128 on 0..255, as in the code that trained these weights
         mean, std = (127 / 255,) * 3, (128 / 255,) * 3
     interpolation = data["interpolation"] if data["interpolation"] != "random" else "bicubic"
     return InputSpec(size, resize, interpolation, tuple(mean), tuple(std))
+
+
+def load_pretrained_classifier(
+    backbone: Backbone, source: _weights.WeightsSource | None
+) -> tuple[nn.Linear, tuple[str, ...]] | None:
+    """The last layer of the pretrained network, which ``create`` leaves out.
+
+    Args:
+        backbone: From ``create``.
+        source: Where its weights came from.
+
+    Returns:
+        Features (B, D) to logits (B, K), and the K class names (of an ImageNet subset if timm knows which, else
+        ``"class 0"`` and so on); None if the weights have no classifier, or it is not a single linear layer.
+    """
+    if source is None:
+        return None
+    network: Any = timm.create_model(backbone.model)
+    head = network.get_classifier() if hasattr(network, "get_classifier") else None
+    if not isinstance(head, nn.Linear) or head.in_features != backbone.feature_dim:
+        return None
+    try:
+        _weights.load_into(network, source.load(), source.packaged, source.summary)
+    except WeightsError:  # a file without classifier
+        return None
+    return head.eval(), _class_names(backbone.model, head.out_features)
+
+
+def _class_names(model: str, count: int) -> tuple[str, ...]:
+    cfg = timm.get_pretrained_cfg(model)
+    subset = timm.data.infer_imagenet_subset(cfg.to_dict()) if cfg else None
+    if subset:
+        info = timm.data.ImageNetInfo(subset)
+        if info.num_classes() == count:
+            return tuple(info.index_to_description(i) for i in range(count))
+    return tuple(f"class {i}" for i in range(count))
 
 
 @functools.cache
@@ -155,6 +191,6 @@ def parameter_tensors(model: str) -> tuple[int, int]:
     """
     check_name(model)
     with torch.device("meta"):
-        whole = len(list(timm.create_model(model).parameters()))
-        body = len(list(timm.create_model(model, num_classes=0).parameters()))
-    return whole, whole - body
+        complete = len(list(timm.create_model(model).parameters()))
+        backbone = len(list(timm.create_model(model, num_classes=0).parameters()))
+    return complete, complete - backbone

@@ -1,4 +1,4 @@
-"""Pretrained weights that a package carries, so that the first run needs no hub. Imports no torch."""
+"""Pretrained weights in an installed package, so that the first run needs no download. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Packaged:
-    """Weights of one model in a package.
-
-    Attributes:
-        package: Import name.
-        file: Of the state dict, relative to the package; its tensors are in timm's order under other names.
-        license: Of the weights.
-    """
+    """Weights of one model in a package."""
 
     package: str
+    """Import name."""
     file: str
+    """State dict, relative to the package; its tensors are in timm's order under other names."""
     license: str
 
     @property
     def summary(self) -> str:
         """One line for people."""
-        return f"ImageNet-1k, from the package {self.package.replace('_', '-')}, licence {self.license}"
+        return f"ImageNet-1k, from the package {self.package.replace('_', '-')}, license {self.license}"
 
     def path(self) -> Path | None:
         """The file; None if the package is not installed."""
@@ -39,7 +35,7 @@ PACKAGED = {
 }
 
 
-def find(model: str, weights: str) -> Packaged | None:
-    """The packaged weights that ``--model`` and ``--weights`` mean, if they mean such and the package is there."""
+def find_packaged(model: str, weights: str) -> Packaged | None:
+    """The packaged weights for ``--model`` and ``--weights``; None without such, or if the package is missing."""
     found = PACKAGED.get(model) if weights == "pretrained" else None
     return found if found and found.path() else None

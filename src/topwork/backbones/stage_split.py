@@ -1,12 +1,14 @@
-"""A network split after its first, frozen stages, so that their output for an image can be cached and trained on.
+"""A network split after its frozen first stages, so that their output for an image can be cached.
 
 Stages are timm's: the stem, then each stage of a convolutional network or each block of a transformer.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,7 +31,7 @@ def stage_parameters(module: nn.Module) -> list[list[str]]:
     if matcher is None:
         return []
     groups: dict[Any, Any] = group_parameters(module, matcher(coarse=True))
-    return [list(groups[place]) for place in sorted(groups)]
+    return [list(groups[number]) for number in sorted(groups)]
 
 
 class StageSplit:
@@ -50,9 +52,9 @@ class StageSplit:
 
     def __init__(self, module: nn.Module, stages: int, size: int) -> None:
         groups = stage_parameters(module)
-        most = len(groups) - 2  # beside the stem; at least one is left to train
-        if not 1 <= stages <= most:
-            allowed = f"1 to {most}" if most > 0 else "none: its stages are not known"
+        max_stages = len(groups) - 2  # beside the stem; at least one is left to train
+        if not 1 <= stages <= max_stages:
+            allowed = f"1 to {max_stages}" if max_stages > 0 else "none: its stages are not known"
             raise UsageError(f"--freeze-stages {stages} is not supported by this network; allowed are {allowed}.")
         self._module = module
         frozen = {name for names in groups[: stages + 1] for name in names}
@@ -97,13 +99,11 @@ class StageSplit:
         def stop(_: nn.Module, __: Any, output: torch.Tensor) -> None:
             raise _EarlyExit(output)
 
-        handle = module.get_submodule(self._end).register_forward_hook(stop)
-        try:
-            module(x)
-        except _EarlyExit as reached:
-            return reached.value
-        finally:
-            handle.remove()
+        with module.get_submodule(self._end).register_forward_hook(stop):
+            try:
+                module(x)
+            except _EarlyExit as reached:
+                return reached.value
         raise AssertionError("the split was not reached")
 
     def forward_rest(self, z: torch.Tensor) -> torch.Tensor:
@@ -130,32 +130,25 @@ class StageSplit:
 
 def _trace(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, tuple[int, int]]], dict[str, tuple[int, ...]]]:
     """When each inner module began and ended in a pass, in the order of their ends, and what shape came out."""
-    clock, began = 0, {}
+    clock, began = itertools.count(), {}
     spans: list[tuple[str, tuple[int, int]]] = []
     shapes: dict[str, tuple[int, ...]] = {}
-    handles = []
 
-    def begin(name: str) -> None:
-        nonlocal clock
-        clock += 1
-        began[name] = clock
+    def begin(_: nn.Module, __: Any, name: str) -> None:
+        began[name] = next(clock)
 
-    def end(name: str, output: Any) -> None:
-        nonlocal clock
-        clock += 1
+    def end(_: nn.Module, __: Any, output: Any, name: str) -> None:
+        now = next(clock)
         if isinstance(output, torch.Tensor):
-            spans.append((name, (began[name], clock)))
+            spans.append((name, (began[name], now)))
             shapes[name] = tuple(output.shape[1:])
 
-    for name, layer in module.named_modules():
-        if name:
-            handles.append(layer.register_forward_pre_hook(lambda _, __, name=name: begin(name)))
-            handles.append(layer.register_forward_hook(lambda _, __, output, name=name: end(name, output)))
-    try:
+    with ExitStack() as hooks:
+        for name, layer in module.named_modules():
+            if name:
+                hooks.enter_context(layer.register_forward_pre_hook(partial(begin, name=name)))
+                hooks.enter_context(layer.register_forward_hook(partial(end, name=name)))
         module(x)
-    finally:
-        for handle in handles:
-            handle.remove()
     return spans, shapes
 
 

@@ -29,7 +29,7 @@ class Bundle:
         model: timm name of the backbone.
         classes: Names in the order of the scores.
         input_spec: What the network is fed.
-        metadata: The other entries of ``model.json``: decision, versions, licences, data summary.
+        metadata: The other entries of ``model.json``: decision, versions, licenses, data summary.
         backbone: Tensors of the backbone by timm's names.
         head: Tensors of the head.
         neighbours: Training images that new images are compared with; None in a bundle without.

@@ -10,7 +10,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.bundle.format import Bundle, read_bundle
 from topwork.compute.devices import DeviceContext
 from topwork.strategies import load
@@ -19,13 +19,13 @@ from topwork.training.image_task import Classifier
 TIMED_BATCH, REPEATS, TIME_BUDGET = 32, 5, 1.0  # images, batches, seconds
 
 
-def build_network(bundle: Bundle) -> tuple[backbones.Backbone, nn.Module]:
+def build_network(bundle: Bundle) -> tuple[build.Backbone, nn.Module]:
     """The networks of a bundle, in eval mode on the CPU.
 
     Returns:
         The backbone, normalised images (B, 3, S, S) to features (B, D), and the head, features to scores (B, K).
     """
-    backbone = backbones.create(bundle.model, None, bundle.input_spec.size)
+    backbone = build.create(bundle.model, None, bundle.input_spec.size)
     backbone.module.load_state_dict(bundle.backbone)
     return replace(backbone, spec=bundle.input_spec), load(bundle.strategy).head(bundle.head).eval()
 

@@ -79,11 +79,11 @@ def runs(folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("
 
 
 def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*") -> None:
-    """List the backbones and the licences of their weights.
+    """List the backbones and the licenses of their weights.
 
     Example: topwork models convnext
     """
-    from topwork.backbones import list_models
+    from topwork.backbones.build import list_models
 
     found = list_models(pattern)
     if not found:

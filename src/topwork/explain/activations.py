@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UnknownName, UsageError
 from topwork.data.images import load_image
@@ -71,4 +71,4 @@ def _spec(module: nn.Module) -> InputSpec:
     config = getattr(module, "pretrained_cfg", None)
     if not isinstance(config, dict) or "architecture" not in config:
         raise UsageError("The preprocessing of this network is unknown; pass normalised images (B, 3, S, S).")
-    return backbones.input_spec(str(config["architecture"]))
+    return build.input_spec(str(config["architecture"]))

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
+from topwork.backbones.weights import find_weights
 from topwork.compute.devices import DeviceContext
 from topwork.core import config as configuration
 from topwork.core.artifacts import Predictions, Splits, read_predictions, read_run_info, read_split
@@ -120,8 +121,8 @@ class ShowContext:
             return self.networks[PRETRAINED].backbone if PRETRAINED in self.networks else None
         config = self.dataset.backbone
         try:
-            source = backbones.find_weights(config.model, config.weights)
-            backbone = backbones.create(config.model, source, self.models[0].spec.size)
+            source = find_weights(config.model, config.weights)
+            backbone = build.create(config.model, source, self.models[0].spec.size)
         except TopworkError:
             return None
         return self.compute.to_channels_last(backbone.module)

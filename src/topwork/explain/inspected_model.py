@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from topwork import backbones
+from topwork.backbones import build
+from topwork.backbones.weights import find_weights
 from topwork.bundle.network import load_network
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
@@ -110,10 +111,10 @@ def backbone_model(
         UnknownName: timm has no such model.
         WeightsError: The weights are not available or do not fit.
     """
-    backbones.check_name(model)
-    source = None if weights == "random" else backbones.find_weights(model, weights)
-    backbone = backbones.create(model, source, img_size)
-    head, classes = backbones.load_pretrained_classifier(backbone, source) or (None, ())
+    build.check_name(model)
+    source = None if weights == "random" else find_weights(model, weights)
+    backbone = build.create(model, source, img_size)
+    head, classes = build.load_pretrained_classifier(backbone, source) or (None, ())
     name = "random weights" if source is None else PRETRAINED
     if head is not None:
         head.to(device)

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from topwork.backbones import Backbone, cast_weights, fuse_batchnorm
+from topwork.backbones.batchnorm_fusion import cast_weights, fuse_batchnorm
+from topwork.backbones.build import Backbone
 from topwork.compute.devices import DeviceContext, compile_quietly, has_compiler
 from topwork.core.errors import MissingDependency
 

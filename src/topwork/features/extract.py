@@ -12,7 +12,7 @@ import numpy as np
 import PIL
 import torch
 
-from topwork.backbones import Backbone
+from topwork.backbones.build import Backbone
 from topwork.compute.collectives import Files, broadcast, gather_round_robin, receive_broadcast
 from topwork.compute.devices import DeviceContext
 from topwork.compute.ranks import world

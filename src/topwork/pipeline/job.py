@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from topwork.backbones.packaged import find
+from topwork.backbones.packaged import find_packaged
 from topwork.compute.ranks import is_restart, launch_id, restarts, world
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
@@ -163,7 +163,7 @@ class Job:
 
         self.progress.log(f"Device    {devices.resolve(self.config.compute)[0]}")
         backbone = self.config.backbone
-        packaged = find(backbone.model, backbone.weights)
+        packaged = find_packaged(backbone.model, backbone.weights)
         if packaged:
             self.progress.log(f"Backbone  {backbone.model}; weights: {packaged.summary}")
         if not packaged:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from topwork import backbones
+from topwork.backbones import build
 from topwork.bundle.format import Bundle, split_tensors, write_bundle
 from topwork.bundle.model_card import CardData, write_card
 from topwork.bundle.network import milliseconds_per_image
@@ -165,7 +165,7 @@ def _counts(splits: Splits) -> dict[str, int]:
 
 def _costs(run: FinishedTraining) -> dict[str, Any]:
     trained, context, model = run.trained, run.context, run.context.folder / "model"
-    n_tensors, in_classifier = backbones.parameter_tensors(context.backbone.model)
+    n_tensors, in_classifier = build.parameter_tensors(context.backbone.model)
     trained_tensors, trained_parameters = trained.trained
     network = (n_tensors - in_classifier + trained_tensors, context.backbone.parameters + trained_parameters)
     all_tensors, parameters = trained.parameters or network
@@ -193,7 +193,7 @@ def _notes(run: FinishedTraining) -> list[str]:
     trained = run.trained
     if trained.trains_network:
         return list(trained.notes)
-    n_tensors, in_classifier = backbones.parameter_tensors(run.context.backbone.model)
+    n_tensors, in_classifier = build.parameter_tensors(run.context.backbone.model)
     trained_tensors = trained.trained[0]
     return [
         *trained.notes,

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from topwork import backbones
+from topwork.backbones import build
+from topwork.backbones.weights import find_weights
 from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
 from topwork.core import run_folders
@@ -44,10 +45,10 @@ def make_context(
         progress, signals, notifier: See ``RunContext``.
     """
     requested = config.backbone
-    source = backbones.find_weights(requested.model, requested.weights)
+    source = find_weights(requested.model, requested.weights)
     size = None if requested.img_size == "auto" else requested.img_size
     crop_pct = None if requested.crop_pct == "auto" else requested.crop_pct
-    backbone = backbones.create(requested.model, source, size, crop_pct=crop_pct)
+    backbone = build.create(requested.model, source, size, crop_pct=crop_pct)
     compute, resolved_compute = _decide_sharding(device, backbone.parameters)
     spec = backbone.spec
     progress.log(
@@ -107,7 +108,7 @@ def _decide_sharding(
 def run_details(context: RunContext) -> dict[str, Any]:
     """Facts about backbone and device, for ``run.json`` and the report."""
     backbone, compute = context.backbone, context.compute
-    tensors, in_classifier = backbones.parameter_tensors(backbone.model)
+    tensors, in_classifier = build.parameter_tensors(backbone.model)
     return {
         "backbone": {
             "model": backbone.model,
@@ -132,7 +133,7 @@ def check(config: Config, progress: Progress) -> None:
         UsageError: The file of weights does not exist.
     """
     model = config.backbone.model
-    backbones.check_name(model)
-    source = backbones.find_weights(model, config.backbone.weights)
+    build.check_name(model)
+    source = find_weights(model, config.backbone.weights)
     if not source.packaged:  # else it was logged before timm was loaded
         progress.log(f"Backbone  {model}; weights: {source.summary}")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.backbones import layer_groups
+from topwork.backbones.param_groups import layer_groups
 from topwork.core.artifacts import EpochRecord
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, NetworkOutputs

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from topwork.backbones import StageSplit
+from topwork.backbones.stage_split import StageSplit
 from topwork.core import seeds
 from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import Targets, augmented_batches, eval_batches

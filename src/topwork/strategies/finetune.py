@@ -11,7 +11,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from topwork.backbones import Backbone, StageSplit, cast_weights, fuse_batchnorm
+from topwork.backbones.batchnorm_fusion import cast_weights, fuse_batchnorm
+from topwork.backbones.build import Backbone
+from topwork.backbones.stage_split import StageSplit
 from topwork.core import storage
 from topwork.core.strategy_config import FinetuneConfig
 from topwork.data.transforms import TrainTransform

@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from topwork import backbones
-from topwork.backbones import Backbone, WeightsSource
+from topwork.backbones import build
+from topwork.backbones.build import Backbone
+from topwork.backbones.weights import WeightsSource
 from topwork.compute.devices import DeviceContext
 from topwork.core.artifacts import EpochRecord, InputSpec, Manifest, Splits
 from topwork.core.config import Config
@@ -97,4 +98,4 @@ class RunContext:
         """A network of its own to train, with pretrained weights or with random ones from the seed."""
         source = self.weights_source if pretrained else None
         seed = derive_seed(self.seed, "backbone")
-        return backbones.create(self.backbone.model, source, self.spec.size, seed, self.spec.crop_pct)
+        return build.create(self.backbone.model, source, self.spec.size, seed, self.spec.crop_pct)

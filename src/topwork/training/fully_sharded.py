@@ -15,7 +15,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from topwork.backbones import blocks
+from topwork.backbones.param_groups import blocks
 from topwork.compute import collectives
 from topwork.compute.devices import DeviceContext
 from topwork.compute.ranks import world

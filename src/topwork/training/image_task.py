@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.backbones import convert_sync_batchnorm
+from topwork.backbones.build import convert_sync_batchnorm
 from topwork.compute import collectives
 from topwork.compute.devices import compile_quietly, keep_depthwise_in_float32
 from topwork.compute.ranks import world
