@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,61 +18,34 @@ from topwork.explain.layers import Layer, list_layers, select_stages
 from topwork.inference.pixels import Batch
 from topwork.inference.predictor import Predictor
 
-POSITIVE_COLOUR, NEGATIVE_COLOUR = (214, 69, 18), (33, 102, 172)
-
-
-@dataclass(frozen=True)
-class ClassActivationMap:
-    """The map of one class for one image.
-
-    Attributes:
-        label: The class.
-        values: float32 (H, W) over the square of the network's input; positive values raise the score of the class.
-        exact: Whether the values sum to the score, up to a constant.
-        method: Name of the method.
-        layer: The layer whose positions are meant.
-    """
-
-    label: str
-    values: np.ndarray
-    exact: bool
-    method: str
-    layer: str
+POSITIVE_COLOR, NEGATIVE_COLOR = (214, 69, 18), (33, 102, 172)
 
 
 class ClassActivationMapper:
     """Computes class activation maps in float32: exact where network and head allow it, else Grad-CAM."""
 
     def __init__(self, model: Predictor) -> None:
-        bundle, backbone, self._busy = model.bundle, model.backbone, model.lock
+        bundle, backbone, self._lock = model.bundle, model.backbone, model.lock
         self._model = InspectedModel(
             bundle.strategy, bundle.strategy, backbone.module, model.head, bundle.classes, bundle.input_spec,
             bundle.model, str(bundle.metadata["score_type"]), model.decision.probabilities,
         )  # fmt: skip
         self._stages: list[Layer] | None = None
 
-    def maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> list[ClassActivationMap]:
-        """The maps of classes, by their indices, for one image uint8 (1, 3, S, S)."""
-        with self._busy:
-            return self._maps(pixels, classes)
-
-    def _maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> list[ClassActivationMap]:
-        model = self._model
-        model.head.to(model.device) if model.head is not None else None
-        x = normalise(pixels, model.spec, model.device)
-        if self._stages is None:
-            self._stages = list(reversed(select_stages(model.backbone, list_layers(model.backbone, x))))
-        found: ClassActivationMaps | None = None
-        for layer in self._stages:
-            found = class_activation_maps(model, x, classes, layer)
-            if np.abs(found.values).max() > 0:  # after the last block only the class token counts
-                break
-        if found is None:
-            return []
-        return [
-            ClassActivationMap(model.classes[k], found.values[0, i], found.exact, found.method, found.layer)
-            for i, k in enumerate(found.classes)
-        ]
+    def maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> ClassActivationMaps | None:
+        """The maps of classes, by their indices, for one image uint8 (1, 3, S, S); None if no layer is spatial."""
+        model, found = self._model, None
+        with self._lock:
+            if model.head is not None:
+                model.head.to(model.device)
+            x = normalise(pixels, model.spec, model.device)
+            if self._stages is None:
+                self._stages = list(reversed(select_stages(model.backbone, list_layers(model.backbone, x))))
+            for layer in self._stages:
+                found = class_activation_maps(model, x, classes, layer)
+                if np.abs(found.values).max() > 0:  # after the last block only the class token counts
+                    break
+        return found
 
 
 def overlay(pixels: np.ndarray, values: np.ndarray) -> Image.Image:
@@ -86,10 +58,10 @@ def overlay(pixels: np.ndarray, values: np.ndarray) -> Image.Image:
     side = pixels.shape[0]
     limit = float(np.abs(values).max()) or 1.0
     strength = np.asarray(Image.fromarray(values / limit).resize((side, side), Image.Resampling.BILINEAR))[..., None]
-    colour = np.where(strength > 0, np.array(POSITIVE_COLOUR, float), np.array(NEGATIVE_COLOUR, float))
+    color = np.where(strength > 0, np.array(POSITIVE_COLOR, float), np.array(NEGATIVE_COLOR, float))
     opacity = 0.65 * np.abs(strength) ** 0.7
-    grey = pixels.mean(axis=2, keepdims=True) * 0.55 + pixels * 0.45
-    return Image.fromarray(np.rint(grey * (1 - opacity) + colour * opacity).clip(0, 255).astype(np.uint8))
+    gray = pixels.mean(axis=2, keepdims=True) * 0.55 + pixels * 0.45
+    return Image.fromarray(np.rint(gray * (1 - opacity) + color * opacity).clip(0, 255).astype(np.uint8))
 
 
 class ClassActivationMapWriter:
@@ -108,8 +80,9 @@ class ClassActivationMapWriter:
                 continue
             pixels = batch.pixels[usable : usable + 1]
             usable += 1
-            for one in self._mapper.maps(pixels, [self._classes.index(prediction.label)]):
-                name = f"{row:06d}-{storage.slug(Path(prediction.image).stem)[:60]}-{storage.slug(one.label)[:40]}.png"
-                image = overlay(pixels[0].permute(1, 2, 0).numpy(), one.values)
-                with storage.wrap_os_errors(self._folder / name):
-                    image.save(self._folder / name)
+            maps = self._mapper.maps(pixels, [self._classes.index(prediction.label)])
+            if maps is not None:
+                image, label = storage.slug(Path(prediction.image).stem)[:60], storage.slug(prediction.label)[:40]
+                path = self._folder / f"{row:06d}-{image}-{label}.png"
+                with storage.wrap_os_errors(path):
+                    overlay(pixels[0].permute(1, 2, 0).numpy(), maps.values[0, 0]).save(path)

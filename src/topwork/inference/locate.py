@@ -46,7 +46,11 @@ def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
         return ModelLocation(folder, run if (run / "run.json").is_file() and folder.name == BUNDLE else None)
     info = read_run_info(folder)
     if info.kind != "comparison":
-        return _of_run(folder)
+        if not (folder / BUNDLE).is_dir():
+            raise DataError(
+                f"{folder} has no model: it has not finished. Resume with `topwork train --resume {folder}`."
+            )
+        return ModelLocation(folder / BUNDLE, folder)
     comparison = Comparison(folder)
     finished = {name: run for name, run in comparison.runs.items() if (run.path / "metrics.json").is_file()}
     if not finished:
@@ -59,9 +63,3 @@ def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
     return ModelLocation(
         best.path / BUNDLE, best.path, f"{best.strategy}, the best on val of {folder.name} ({accuracy:.1%}{rest})"
     )
-
-
-def _of_run(folder: Path) -> ModelLocation:
-    if not (folder / BUNDLE).is_dir():
-        raise DataError(f"{folder} has no model: it has not finished. Go on with `topwork train --resume {folder}`.")
-    return ModelLocation(folder / BUNDLE, folder)

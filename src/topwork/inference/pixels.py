@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -79,21 +79,18 @@ def decode_batches(items: Iterable[ImageInput], spec: InputSpec, batch_size: int
         workers: Processes that decode files (PIL images and arrays are resized in as many threads); 0 decodes here.
     """
     with ThreadPoolExecutor(max(1, workers), "topwork-resize") as threads:
-        results = in_order(_submitter(spec, workers, threads), items, 2 * (batch_size + workers))
-        while chunk := list(islice(results, batch_size)):
-            yield _batch(chunk, spec)
 
-
-def _submitter(spec: InputSpec, workers: int, threads: ThreadPoolExecutor) -> Callable[[ImageInput], Future[Any]]:
-    def submit(item: ImageInput) -> Future[Any]:
-        if workers and isinstance(item, bytes):
-            return shared_pool(workers).submit(Request(NETWORK_INPUT, data=item, spec=spec))
-        if workers and isinstance(item, ImageRef | str | os.PathLike):
+        def submit(item: ImageInput) -> Future[Any]:
+            if not workers or not isinstance(item, bytes | ImageRef | str | os.PathLike):
+                return threads.submit(_network_input, item, spec)
+            if isinstance(item, bytes):
+                return shared_pool(workers).submit(Request(NETWORK_INPUT, data=item, spec=spec))
             ref = item if isinstance(item, ImageRef) else ImageRef.parse(item)
             return shared_pool(workers).submit(Request(NETWORK_INPUT, ref, spec=spec))
-        return threads.submit(_network_input, item, spec)
 
-    return submit
+        results = in_order(submit, items, 2 * (batch_size + workers))
+        while chunk := list(islice(results, batch_size)):
+            yield _batch(chunk, spec)
 
 
 def _network_input(item: ImageInput, spec: InputSpec) -> tuple[None, bytes]:

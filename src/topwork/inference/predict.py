@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from itertools import chain, islice
@@ -15,7 +16,7 @@ from topwork.bundle.postprocessing import BatchOutputs, Prediction
 from topwork.core import storage
 from topwork.core.errors import SettingsChanged, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.core.progress import duration
+from topwork.core.progress import PlainProgress, duration
 from topwork.core.signals import Signals
 from topwork.features.extract import BATCH
 from topwork.features.prefetch import prefetch
@@ -54,14 +55,9 @@ def predict_batches(
                 for number, item in enumerate(batch.items, 1)
             ]
             usable = [name for name, reason in zip(names, batch.reasons, strict=True) if not reason]
-            predictions = iter(model.decision.to_predictions(usable, outputs, top, neighbours))
-            yield (
-                batch,
-                [
-                    Prediction(name, error=reason) if reason else next(predictions)
-                    for name, reason in zip(names, batch.reasons, strict=True)
-                ],
-            )
+            found = iter(model.decision.to_predictions(usable, outputs, top, neighbours))
+            named = zip(names, batch.reasons, strict=True)
+            yield batch, [Prediction(name, error=reason) if reason else next(found) for name, reason in named]
 
 
 def predict(
@@ -142,11 +138,7 @@ def predict_to_file(
     format = choose_format(out, format)
     if out is None and resume:
         raise UsageError("--resume continues an output file; name it with --out.")
-
-    def log(line: str) -> None:
-        if not quiet:
-            print(line, file=sys.stderr, flush=True)
-
+    log = PlainProgress(quiet).log
     with Signals() as signals, ExitStack() as stack:
         model = load(run, log=log, **options)
         top = min(top or len(model.classes), len(model.classes))
@@ -210,10 +202,8 @@ def _write_rows(
 
 
 def _skip_written_rows(images: Iterator[ImageRef], output: ResumableFile) -> None:
-    last = None
-    for last in islice(images, output.rows):  # noqa: B007 - only the last one counts
-        pass
-    if str(last) != output.last:
+    last = "".join(map(str, deque(islice(images, output.rows), maxlen=1)))
+    if last != output.last:
         raise SettingsChanged(
             f"The list of images has changed since {output.path} was started (row {output.rows} was {output.last}, is "
             f"now {last}). Pass the same images, or use --overwrite."

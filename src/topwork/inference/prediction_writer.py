@@ -26,12 +26,10 @@ def as_dict(prediction: Prediction) -> dict[str, Any]:
         "out_of_distribution": prediction.out_of_distribution,
         "distance": prediction.distance,
         "error": prediction.error or None,
-        "top": [{"label": one.label, "probability": one.probability} for one in prediction.top],
+        "top": [{**vars(one)} for one in prediction.top],
     }
     if prediction.neighbours:
-        row["neighbours"] = [
-            {"image": n.image, "label": n.label, "distance": n.distance} for n in prediction.neighbours
-        ]
+        row["neighbours"] = [{**vars(one)} for one in prediction.neighbours]
     return row
 
 

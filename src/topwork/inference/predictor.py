@@ -74,8 +74,7 @@ class Predictor:
         self.backbone, self.head = build_network(self.bundle)
         end_to_end = STRATEGIES[self.bundle.strategy].trains_network
         self.engine = _choose_engine(engine, recorded, self.compute, end_to_end)
-        for message in self._differences(recorded, device=device, precision=precision, engine=engine):
-            log(message)
+        self._log_differences(recorded, log, device=device, precision=precision, engine=engine)
         self._network: Classifier | None = None
         if end_to_end and self.engine == "plain":
             network = Classifier(self.backbone.module, self.head)
@@ -86,28 +85,21 @@ class Predictor:
         self.batch_sizes: tuple[int, ...] = (BATCH,)
         self.lock = threading.RLock()
 
-    def _differences(self, recorded: dict[str, Any], **requested: str) -> list[str]:
-        """Messages on what differs from the evaluation without having been requested."""
-        now = {
-            "device": self.compute.device.type,
-            "precision": self.compute.precision,
-            "engine": engines.version(self.engine),
-        }
-        then = {"engine": recorded.get("engine_version"), **{k: recorded.get(k) for k in ("device", "precision")}}
+    def _log_differences(self, recorded: dict[str, Any], log: Callable[[str], None], **requested: str) -> None:
+        """Log what differs from the evaluation without having been requested."""
+        compute, engine = self.compute, engines.version(self.engine)
+        now = {"device": compute.device.type, "precision": compute.precision, "engine": engine}
+        then = {**recorded, "engine": recorded.get("engine_version")}
         changed = [
             f"{key} {now[key]} instead of {then[key]}"
             for key, value in requested.items()
-            if value == AUTO and then[key] not in (None, now[key])
+            if value == AUTO and then.get(key) not in (None, now[key])
         ]
-        messages = []
         if changed:
-            messages.append(
-                f"Differs from the evaluation after training: {'; '.join(changed)}. "
-                "Results may differ in the last digits."
-            )
+            text = "; ".join(changed)
+            log(f"Differs from the evaluation after training: {text}. Results may differ in the last digits.")
         if self.engine == "compiled":
-            messages.append("Compiling the network, about 15 s; --engine torch starts immediately.")
-        return messages
+            log("Compiling the network, about 15 s; --engine torch starts immediately.")
 
     def prepare(self, batch_sizes: Sequence[int] = (BATCH,)) -> None:
         """Make the network ready for these batch sizes; the largest is always ready."""

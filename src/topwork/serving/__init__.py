@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Sequence
 from typing import Any, Unpack
 
 from topwork.core.errors import MissingDependency
+from topwork.core.progress import PlainProgress
 from topwork.inference import InferenceOptions
 
 # Idle threads of numpy and torch sleep; otherwise they spin on the cores that decode images.
@@ -60,10 +60,7 @@ def serve(
     from topwork.serving.server import run as start
     from topwork.serving.settings import Limits
 
-    def log(line: str) -> None:
-        if not quiet:
-            print(line, file=sys.stderr, flush=True)
-
+    log = PlainProgress(quiet).log
     answered = start(run, host, port, host_names, token, Limits(**(limits or {})), log, **options)
     log(f"Stopped after {answered:,} requests.")
     return answered

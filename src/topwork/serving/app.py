@@ -3,8 +3,7 @@
 import asyncio
 import io
 import json
-import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from topwork.data.images import UnreadableImage
+from topwork.explain.attribution import ClassActivationMaps
 from topwork.inference.class_activation_maps import overlay
 from topwork.serving import schema
 from topwork.serving.capacity import CLIENT_CLOSED_REQUEST, RequestRejected
-from topwork.serving.guard import AccessMiddleware, App, Message, Receive, Scope, Send
+from topwork.serving.guard import AccessMiddleware, App
 from topwork.serving.metrics import CONTENT_TYPE
 from topwork.serving.service import Service
 from topwork.serving.settings import Access
@@ -24,7 +24,6 @@ from topwork.serving.uploads import UploadParser
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-MAX_NEIGHBOURS = 50
 HEALTH_PATH = "/healthz"  # needs no token, like the page: neither reveals anything about the model
 
 PAGE = Path(__file__).with_name("page")  # read once, when the server starts
@@ -56,17 +55,11 @@ def make_app(service: Service, access: Access) -> App:
         docs_url=None, redoc_url=None, lifespan=lifespan, responses=_ERRORS, redirect_slashes=False,
         telemetry=_TELEMETRY_OFF,
     )  # fmt: skip
-    receiver = UploadParser(service.limits, service.capacity)
-    _add_predict(app, service, receiver)
-    _add_explain(app, service, receiver)
+    _add_image_endpoints(app, service)
     _add_info_endpoints(app, service)
     _add_error_handlers(app)
-    pages = _add_pages(app)
-    paths = frozenset(getattr(route, "path", "") for route in app.routes)
-    return AccessMiddleware(
-        _with_metrics(app, service, paths), access, service.limits, pages | {HEALTH_PATH},
-        lambda status: service.metrics.request("refused", status, 0.0),
-    )  # fmt: skip
+    public_paths = _add_pages(app) | {HEALTH_PATH}
+    return AccessMiddleware(app, access, service.limits, public_paths, service.metrics.request)
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Any:
@@ -82,29 +75,24 @@ def _body(fields: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-def _add_predict(app: "FastAPI", service: Service, receiver: UploadParser) -> None:
+def _add_image_endpoints(app: "FastAPI", service: Service) -> None:
     from fastapi import Query, Request
+    from fastapi.responses import Response
 
+    parser = UploadParser(service.limits, service.capacity)
     files = _body({"files": {"type": "array", "items": _FILE, "minItems": 1}})
-    many = Query(ge=0, le=MAX_NEIGHBOURS, description="Number of nearest training images to return")
+    one = _body({"files": _FILE, "class": {"type": "array", "items": {"type": "string"}}})
 
     @app.post("/predict", response_model=schema.Predictions, openapi_extra=files)
     async def predict(
         request: Request,
         top: Annotated[int, Query(ge=0, le=10**6, description="Classes to return, best first; 0 for all")] = 3,
-        neighbours: Annotated[int, many] = 0,
+        neighbours: Annotated[int, Query(ge=0, le=50, description="Number of nearest training images to return")] = 0,
     ) -> Any:
         """Predict one or more images: class, probability and flags, with the fields of `topwork predict`."""
-        async with receiver.body(request) as body:
+        async with parser.body(request) as body:
             work = service.predict(body.files, top, neighbours)
             return _json({"predictions": await _cancel_on_disconnect(request, work)})
-
-
-def _add_explain(app: "FastAPI", service: Service, receiver: UploadParser) -> None:
-    from fastapi import Request
-    from fastapi.responses import Response
-
-    one = _body({"files": _FILE, "class": {"type": "array", "items": {"type": "string"}}})
 
     @app.post("/explain", response_model=schema.Explanation, openapi_extra=one)
     async def explain(request: Request) -> Any:
@@ -113,7 +101,7 @@ def _add_explain(app: "FastAPI", service: Service, receiver: UploadParser) -> No
         With `Accept: image/png`, the map of the first class drawn over the input of the network.
         """
         as_png = request.headers.get("accept", "").startswith("image/png")
-        async with receiver.body(request) as body:
+        async with parser.body(request) as body:
             if len(body.files) > 1:
                 raise RequestRejected("Send one image per request to /explain.")
             upload, labels = body.files[0], [value for name, value in body.fields if name == "class"]
@@ -125,17 +113,20 @@ def _add_explain(app: "FastAPI", service: Service, receiver: UploadParser) -> No
                     raise RequestRejected(f"The image cannot be used: {error.reason}.") from error
                 return _json({**response, "error": error.reason})
         if not as_png:
-            return _json({**response, "maps": [_as_dict(one) for one in maps]})
-        if not maps:
+            return _json({**response, "maps": _maps_to_json(maps, service.model.classes) if maps else []})
+        if maps is None:
             raise RequestRejected("No class activation map is available for this model.", HTTPStatus.NOT_FOUND)
         file = io.BytesIO()
-        await asyncio.to_thread(lambda: overlay(pixels, maps[0].values).save(file, "PNG"))
+        await asyncio.to_thread(lambda: overlay(pixels, maps.values[0, 0]).save(file, "PNG"))
         return Response(file.getvalue(), media_type="image/png")
 
 
-def _as_dict(one: Any) -> dict[str, Any]:
-    facts = {name: getattr(one, name) for name in ("label", "exact", "method", "layer")}
-    return {**facts, "values": one.values.tolist()}
+def _maps_to_json(maps: ClassActivationMaps, classes: Sequence[str]) -> list[dict[str, Any]]:
+    common = {"exact": maps.exact, "method": maps.method, "layer": maps.layer}
+    return [
+        {"label": classes[k], **common, "values": values.tolist()}
+        for k, values in zip(maps.classes, maps.values[0], strict=True)
+    ]
 
 
 def _add_info_endpoints(app: "FastAPI", service: Service) -> None:
@@ -158,7 +149,6 @@ def _add_info_endpoints(app: "FastAPI", service: Service) -> None:
     @app.get(HEALTH_PATH)
     async def healthz() -> Any:
         """Health check."""
-        service.check_health()
         return _json({"status": "ok"})
 
     @app.get("/metrics", response_class=Response)
@@ -228,25 +218,3 @@ async def _cancel_on_disconnect(request: Any, work: Awaitable[Any]) -> Any:
 async def _client_disconnected(request: Any) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _with_metrics(app: App, service: Service, paths: frozenset[str]) -> App:
-    async def measured(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-        start, status = time.monotonic(), 500
-
-        async def record_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await app(scope, receive, record_status)
-        finally:
-            path = "/training/{number}" if scope["path"].startswith("/training/") else scope["path"]
-            service.metrics.request(path if path in paths else "other", status, time.monotonic() - start)
-
-    return measured

@@ -1,8 +1,9 @@
-"""ASGI middleware: access control, and the security headers of every response."""
+"""ASGI middleware: access control, and the security headers and metrics of every response."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -36,23 +37,28 @@ class AccessMiddleware:
         app: The application, which gets the other requests.
         access, limits: Of the server.
         public_paths: Paths that need no token.
-        on_rejected: Called with the status of each rejected request.
+        on_response: Called with the path of the route, ``"other"`` if there is none or ``"refused"``, with the status
+            and with the duration in seconds.
     """
 
     def __init__(
-        self, app: App, access: Access, limits: Limits, public_paths: frozenset[str], on_rejected: Callable[[int], None]
-    ) -> None:
+        self, app: App, access: Access, limits: Limits, public_paths: frozenset[str],
+        on_response: Callable[[str, int, float], None],
+    ) -> None:  # fmt: skip
         self._app, self._access, self._limits = app, access, limits
-        self._public, self._on_rejected = public_paths, on_rejected
+        self._public, self._on_response = public_paths, on_response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        start, status = time.monotonic(), 500
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 headers = list(message.get("headers", []))
                 if all(name.lower() != b"cache-control" for name, _ in headers):
                     headers.append((b"cache-control", b"no-store"))
@@ -61,10 +67,14 @@ class AccessMiddleware:
 
         rejection = self.check_request(scope)
         if rejection is None:
-            await self._app(scope, receive, send_with_headers)
+            try:
+                await self._app(scope, receive, send_with_headers)
+            finally:
+                path = getattr(scope.get("route"), "path", "other")
+                self._on_response(path, status, time.monotonic() - start)
             return
         status, reason, headers = rejection
-        self._on_rejected(status)
+        self._on_response("refused", status, 0.0)
         body = json.dumps({"error": reason}).encode()
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send_with_headers({"type": "http.response.start", "status": status, "headers": headers})

@@ -17,8 +17,8 @@ from topwork.core.errors import TopworkError
 from topwork.data.decoder import NETWORK_INPUT, DecoderLimits, Request
 from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
+from topwork.explain.attribution import ClassActivationMaps
 from topwork.features import engines
-from topwork.inference.class_activation_maps import ClassActivationMap
 from topwork.inference.locate import ModelLocation
 from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
@@ -94,11 +94,15 @@ class Service:
         pixels = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         return pixels.view(1, size, size, 3).permute(0, 3, 1, 2)  # channels last in memory
 
-    def class_indices(self, labels: Sequence[str]) -> list[int]:
-        """The indices of classes.
+    async def explain(self, upload: Upload, labels: Sequence[str]) -> tuple[np.ndarray, ClassActivationMaps | None]:
+        """Class activation maps of one image, of the predicted class if none is named.
+
+        Returns:
+            The input of the network, uint8 (S, S, 3), and the maps.
 
         Raises:
-            RequestRejected: A class is unknown, or there are too many.
+            RequestRejected: The server is busy, a class is unknown, or there are too many.
+            UnreadableImage: The image cannot be used.
         """
         if len(labels) > MAX_CLASSES_TO_EXPLAIN:
             raise RequestRejected(f"At most {MAX_CLASSES_TO_EXPLAIN} classes per request.")
@@ -106,25 +110,13 @@ class Service:
         for label in labels:
             if label not in known:
                 raise RequestRejected(f"Unknown class {label!r}. GET /model lists all classes.", HTTPStatus.NOT_FOUND)
-        return [known[label] for label in labels]
-
-    async def explain(self, upload: Upload, labels: Sequence[str]) -> tuple[np.ndarray, list[ClassActivationMap]]:
-        """Class maps of one image, of the best class if none is named.
-
-        Returns:
-            The input of the network, uint8 (S, S, 3), and the maps.
-
-        Raises:
-            RequestRejected: The server is busy, or a class is unknown.
-            UnreadableImage: The image cannot be used.
-        """
-        numbers = self.class_indices(labels)
         with self.capacity.reserve_images(1):
             pixels = await self.pixels(upload)
-            if not numbers:
+            classes = [known[label] for label in labels]
+            if not classes:
                 best = await self.network.predict(upload.name, pixels, 1, 0)
-                numbers = [self.model.classes.index(best.label)]
-            maps = await self.network.maps(pixels, numbers)
+                classes = [self.model.classes.index(best.label)]
+            maps = await self.network.maps(pixels, classes)
         return pixels[0].permute(1, 2, 0).numpy(), maps
 
     @property
@@ -157,16 +149,6 @@ class Service:
             "limits": {name: getattr(self.limits, name) for name in PUBLISHED_LIMITS},
             "topwork": version("topwork"),
         }
-
-    def check_health(self) -> None:
-        """Check the inference thread.
-
-        Raises:
-            RequestRejected: It has crashed.
-        """
-        if self.network.failure:
-            message = "The inference thread has crashed. Restart the server."
-            raise RequestRejected(message, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _all(work: Any) -> list[Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ import torch
 
 from topwork.core import storage
 from topwork.core.errors import StorageError, UsageError
+from topwork.core.image_ref import ImageRef
+from topwork.core.progress import PlainProgress
 from topwork.inference.export import get_format
 from topwork.inference.export.export_module import ExportModule
-from topwork.inference.export.format import ExportFormat, InferenceFn, stringify_metadata
+from topwork.inference.export.format import ExportFormat, InferenceFn
 from topwork.inference.export.to_onnx import ONNX, silence_output
 from topwork.inference.export.validation import (
     Agreement,
@@ -27,8 +29,9 @@ from topwork.inference.export.validation import (
     ReferenceOutputs,
     check_file,
     check_module,
-    compare_file,
+    compare,
     compute_reference,
+    predict_each,
     read_images,
 )
 from topwork.inference.inputs import list_images
@@ -85,11 +88,7 @@ def export(
     >>> result.path.name, result.agreement.within_tolerance
     ('model.pt2', True)
     """
-
-    def log(line: str) -> None:
-        if not quiet:
-            print(line, file=sys.stderr, flush=True)
-
+    log = PlainProgress(quiet).log
     target = get_format(format)
     if quantize not in (None, "int8"):
         raise UsageError(f"Unknown --quantize value {quantize}; only int8 is supported.")
@@ -98,7 +97,7 @@ def export(
     if location.note:
         log(f"Model     {location.note}")
     name = f"{format}-{quantize}" if quantize else format
-    folder = _output_folder(location, Path(out) if out else None, name, overwrite)
+    folder = _output_folder(location, out, name, overwrite)
     origin = locate_training_data(location)
     model = Predictor(location, device="cpu", precision="float32", engine="plain", workers=0)
     checked, calibration = _images(model, origin, images, bool(quantize))
@@ -107,9 +106,13 @@ def export(
         staging = Path(tempfile.mkdtemp(prefix=".tmp-export-", dir=folder.parent))
     try:
         job = _ExportJob(target, model, compute_reference(model, checked), staging, log)
-        agreement = job.export_float32(final=not quantize)
         if quantize:
-            agreement = job.quantize_int8(list(calibration.values()), _labels(origin, list(checked)))
+            source = staging / "float32"
+            job.export_float32(ONNX(), source)
+            agreement = job.quantize_int8(source, calibration, _class_indices(origin, checked, model.classes))
+            shutil.rmtree(source)
+        else:
+            agreement = job.export_float32(target, staging)
         storage.write_json(staging / "export.json", job.metadata)
         if folder.exists():
             shutil.rmtree(folder)
@@ -120,13 +123,10 @@ def export(
     return ExportResult(folder / target.file, agreement, job.metadata)
 
 
-def _output_folder(location: ModelLocation, out: Path | None, name: str, overwrite: bool) -> Path:
-    if out is not None:
-        folder = out
-    elif location.run is not None:
-        folder = location.run / "export" / name
-    else:
+def _output_folder(location: ModelLocation, out: str | os.PathLike[str] | None, name: str, overwrite: bool) -> Path:
+    if out is None and location.run is None:
         raise UsageError("A standalone bundle has no default export folder; pass --out FOLDER.")
+    folder = Path(out or f"{location.run}/export/{name}")
     if folder.exists() and not overwrite:
         raise StorageError(f"{folder} exists. Use --overwrite, or another --out.")
     if folder.exists() and not (folder / "export.json").is_file():
@@ -138,27 +138,30 @@ def _output_folder(location: ModelLocation, out: Path | None, name: str, overwri
 
 def _images(
     model: Predictor, origin: TrainingData | None, requested: Sequence[str | os.PathLike[str]], quantize: bool
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Images to check on, and other images for the calibration of int8."""
+) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+    """Images to check on, by path, and other images for the calibration of int8."""
+    check: list[ImageRef] = []
+    calibration: list[ImageRef] = []
     if requested:
         refs = list(list_images(requested))[: MAX_CHECK_IMAGES + MAX_CALIBRATION_IMAGES]
         check, calibration = (refs[0::2], refs[1::2]) if quantize else (refs, [])
-    else:
-        check = origin.sample("test", MAX_CHECK_IMAGES) if origin else []
-        calibration = origin.sample("train", MAX_CALIBRATION_IMAGES) if origin and quantize else []
-    min_side = model.input_spec.resize_size
-    checked, calibrated = read_images(check, min_side), read_images(calibration, min_side)
+    elif origin:
+        check = origin.sample("test", MAX_CHECK_IMAGES)
+        calibration = origin.sample("train", MAX_CALIBRATION_IMAGES) if quantize else []
+    checked, calibrated = (read_images(refs, model.input_spec.resize_size) for refs in (check, calibration))
     if not checked or (quantize and not calibrated):
         raise UsageError(
             "Exports are checked on real images, but the run's images were not found. Pass some with --images PATH."
         )
-    return checked, calibrated
+    return checked, list(calibrated.values())
 
 
-def _labels(origin: TrainingData | None, names: list[str]) -> list[str | None]:
-    refs, labels = (origin.refs, origin.labels["test"]) if origin else ({}, {})
-    by_name = {str(refs[image]): label for image, label in labels.items() if image in refs}
-    return [by_name.get(name) for name in names]
+def _class_indices(origin: TrainingData | None, paths: Iterable[str], classes: Sequence[str]) -> dict[int, int]:
+    """Class indices of the images that are from the test set, by their number in ``paths``."""
+    if origin is None:
+        return {}
+    labels = {str(origin.refs[image]): k for image, k in origin.labels["test"].items() if image in origin.refs}
+    return {i: classes.index(labels[path]) for i, path in enumerate(paths) if labels.get(path) in classes}
 
 
 def trace_program(module: torch.nn.Module, image: np.ndarray) -> tuple[torch.export.ExportedProgram, bool]:
@@ -189,7 +192,7 @@ def trace_program(module: torch.nn.Module, image: np.ndarray) -> tuple[torch.exp
 
 
 class _ExportJob:
-    """One export.
+    """One export into a folder.
 
     Attributes:
         metadata: For ``export.json``.
@@ -215,43 +218,43 @@ class _ExportJob:
             "data_license": bundle.metadata.get("data_license", ""),
         }
 
-    def export_float32(self, final: bool) -> Agreement:
-        """Trace, write and check; the file is not final if int8 follows, which starts from ONNX."""
-        target, folder = (self._target, self._folder) if final else (ONNX(), self._folder / "float32")
+    def export_float32(self, target: ExportFormat, folder: Path) -> Agreement:
+        """Trace, write and check; ``target`` and ``folder`` are others if int8 follows, which starts from ONNX."""
         start = time.monotonic()
         module = ExportModule(self._model.bundle, self._target.supports_float64)
         mismatch = check_module(module, self._reference)
-        program, supports_batches = trace_program(module, self._reference.images[0])
+        program, supports_batches = trace_program(module, next(iter(self._reference.images.values())))
         if not supports_batches:
             self.metadata["input"] = "images: uint8 (1, H, W, 3), RGB, upright, any size; one at a time"
         folder.mkdir(exist_ok=True)
         with torch.no_grad():
-            target.write(program, folder, stringify_metadata(self.metadata))
+            target.write(program, folder, self._metadata_strings())
         agreement = check_file(target.name, target.open(folder), self._reference)
-        self.metadata["check"] = _to_json(agreement) | {"resize_mismatch_share": mismatch}
+        self.metadata["check"] = agreement.as_json() | {"resize_mismatch_share": mismatch}
         self.metadata["bytes"] = _size(folder)
         self._log(f"Checked   {agreement}; {_size(folder) / 1e6:.1f} MB; {time.monotonic() - start:.0f} s")
         return agreement
 
-    def quantize_int8(self, images: list[np.ndarray], labels: list[str | None]) -> Agreement:
-        """Quantize the checked ONNX model and measure the error and the speed."""
-        source = self._folder / "float32"
-        self._target.quantize(source, self._folder, images, stringify_metadata(self.metadata))
+    def quantize_int8(self, source: Path, images: list[np.ndarray], labels: dict[int, int]) -> Agreement:
+        """Quantize the checked ONNX model and measure the error and the speed.
+
+        Args:
+            source: Folder of the ONNX model.
+            images: For the calibration.
+            labels: Class indices of the images that are compared, by number, where they are known.
+        """
+        self._target.quantize(source, self._folder, images, self._metadata_strings())
         run, reference = self._target.open(self._folder), self._reference
-        agreement = compare_file(run, reference)
-        error, accuracy = _to_json(agreement), ""
-        labelled = {
-            i: self._model.classes.index(label) for i, label in enumerate(labels) if label in self._model.classes
-        }
-        if labelled:
-            rows, expected = list(labelled), np.array(list(labelled.values()))
-            predicted = np.concatenate([run(reference.images[i][None])[0] for i in rows]).argmax(axis=1)
-            error["accuracy"] = float((predicted == expected).mean())
-            error["accuracy_float32"] = float((reference.probabilities[rows].argmax(axis=1) == expected).mean())
+        probabilities = predict_each(run, reference)
+        agreement = compare(probabilities, reference)
+        error, accuracy = agreement.as_json(), ""
+        if labels:
+            rows, expected = list(labels), list(labels.values())
+            for key, found in (("accuracy", probabilities), ("accuracy_float32", reference.probabilities)):
+                error[key] = float((found[rows].argmax(axis=1) == expected).mean())
             accuracy = f"; accuracy {error['accuracy']:.1%} (float32: {error['accuracy_float32']:.1%})"
         error["milliseconds"] = _milliseconds(run, reference)
         error["milliseconds_float32"] = _milliseconds(ONNX().open(source), reference)
-        shutil.rmtree(source)
         self.metadata |= {"quantized": "int8", "quantization_error": error, "bytes_float32": self.metadata["bytes"]}
         self.metadata["bytes"] = _size(self._folder)
         self._log(
@@ -260,15 +263,15 @@ class _ExportJob:
         )
         return agreement
 
-
-def _to_json(agreement: Agreement) -> dict[str, Any]:
-    return {**asdict(agreement), "worst_image": Path(agreement.worst_image).name}
+    def _metadata_strings(self) -> dict[str, str]:
+        """The metadata as strings, which is all that a model file can hold."""
+        return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in self.metadata.items()}
 
 
 def _milliseconds(run: InferenceFn, reference: ReferenceOutputs) -> float:
     """Median time per image, one at a time."""
     durations = []
-    for image in reference.images[:MAX_TIMED_IMAGES]:
+    for image in list(reference.images.values())[:MAX_TIMED_IMAGES]:
         start = time.perf_counter()
         run(image[None])
         durations.append(time.perf_counter() - start)

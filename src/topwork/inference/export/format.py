@@ -1,48 +1,52 @@
-"""The interface of an export format."""
+"""What an export format must provide."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from topwork.core.errors import MissingDependency
+from topwork.core.errors import MissingDependency, UsageError
 
 InferenceFn = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Images uint8 (N, H, W, 3) to probabilities and scores, (N, K) each."""
 
 
-class ExportFormat(Protocol):
+class ExportFormat(ABC):
     """A runtime's file format."""
 
     name: str
     file: str
     """Name of the file that a user opens; it may need other files beside it."""
-    extra: str
-    """The extra of topwork that installs its packages; empty if none is needed."""
-    supports_float64: bool
+    modules: tuple[str, ...] = ()
+    """The modules that it needs, which the extra of its name installs."""
+    supports_float64 = True
     """Whether its runtimes support float64, in which the weights of the resize are computed."""
+    supports_int8 = True
 
     def check_dependencies(self, quantized: bool) -> None:
-        """Refuse if a package is missing, or if the format does not support int8.
+        """Check that the format can be written here.
 
         Raises:
-            MissingDependency, UsageError: With the name of the extra, or the supported formats.
+            MissingDependency: A package is missing.
+            UsageError: int8 is requested, but not supported.
         """
-        ...
+        if quantized and not self.supports_int8:
+            raise UsageError("--quantize int8 is supported by the formats onnx and openvino only.")
+        if any(importlib.util.find_spec(module) is None for module in self.modules):
+            raise MissingDependency(f"--format {self.name}", self.name)
 
+    @abstractmethod
     def write(self, program: torch.export.ExportedProgram, folder: Path, metadata: dict[str, str]) -> None:
-        """Write the program into a folder, with the metadata in the file where the format has a place for them."""
-        ...
+        """Write the program into a folder, with the metadata in the file."""
 
+    @abstractmethod
     def open(self, folder: Path) -> InferenceFn:
         """The function that runs the file on the CPU in float32."""
-        ...
 
     def quantize(self, source: Path, folder: Path, images: list[np.ndarray], metadata: dict[str, str]) -> None:
         """Write the model of ``source`` into another folder with int8 weights and activations.
@@ -53,19 +57,4 @@ class ExportFormat(Protocol):
             images: uint8 (H, W, 3) on which the ranges of activations are measured.
             metadata: As for ``write``.
         """
-        ...
-
-
-def check_dependencies(feature: str, extra: str, *modules: str) -> None:
-    """Refuse if one of the modules is not installed.
-
-    Raises:
-        MissingDependency: With the name of the extra that installs it.
-    """
-    if any(importlib.util.find_spec(module) is None for module in modules):
-        raise MissingDependency(feature, extra)
-
-
-def stringify_metadata(metadata: dict[str, Any]) -> dict[str, str]:
-    """Values as strings, which is all that the metadata of a file can hold."""
-    return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in metadata.items()}
+        raise NotImplementedError

@@ -14,20 +14,16 @@ import numpy as np
 import torch
 
 from topwork.inference.export.export_module import INPUT_NAME, OUTPUT_NAMES
-from topwork.inference.export.format import InferenceFn, check_dependencies
+from topwork.inference.export.format import ExportFormat, InferenceFn
 
 OPSET = 20
 QUANTIZED_OPS = ["Conv", "Gemm", "MatMul"]
 
 
-class ONNX:
-    """Open Neural Network Exchange."""
+class ONNX(ExportFormat):
+    """Open Neural Network Exchange, written with onnx and onnxscript, checked with onnxruntime."""
 
-    name, file, extra, supports_float64 = "onnx", "model.onnx", "onnx", True
-
-    def check_dependencies(self, quantized: bool) -> None:
-        """onnx, onnxscript (torch's exporter) and onnxruntime (the check)."""
-        check_dependencies("--format onnx", self.extra, "onnx", "onnxscript", "onnxruntime")
+    name, file, modules = "onnx", "model.onnx", ("onnx", "onnxscript", "onnxruntime")
 
     def write(self, program: torch.export.ExportedProgram, folder: Path, metadata: dict[str, str]) -> None:
         """Write ``model.onnx``; weights of more than 2 GB become a file beside it."""

@@ -11,20 +11,20 @@ import torch
 
 from topwork.features.engines import import_openvino
 from topwork.inference.export.export_module import INPUT_NAME
-from topwork.inference.export.format import InferenceFn, check_dependencies
+from topwork.inference.export.format import ExportFormat, InferenceFn
 from topwork.inference.export.to_onnx import ONNX, silence_output
 
 SLICE_END = 2**31 - 1
 
 
-class OpenVINO:
+class OpenVINO(ExportFormat):
     """OpenVINO's intermediate representation: ``model.xml`` and ``model.bin``."""
 
-    name, file, extra, supports_float64 = "openvino", "model.xml", "openvino", False
+    name, file, modules, supports_float64 = "openvino", "model.xml", ("openvino",), False
 
     def check_dependencies(self, quantized: bool) -> None:
-        """openvino, and the packages of ONNX, from which it is converted."""
-        check_dependencies("--format openvino", self.extra, "openvino")
+        """Check openvino, and the packages of ONNX, from which it is converted."""
+        super().check_dependencies(quantized)
         ONNX().check_dependencies(quantized)
 
     def write(self, program: torch.export.ExportedProgram, folder: Path, metadata: dict[str, str]) -> None:

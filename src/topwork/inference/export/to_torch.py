@@ -8,19 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from topwork.core.errors import TopworkError, UsageError
-from topwork.inference.export.format import InferenceFn
+from topwork.core.errors import TopworkError
+from topwork.inference.export.format import ExportFormat, InferenceFn
 
 
-class TorchExport:
+class TorchExport(ExportFormat):
     """PyTorch's exported program."""
 
-    name, file, extra, supports_float64 = "torch-export", "model.pt2", "", True
-
-    def check_dependencies(self, quantized: bool) -> None:
-        """Only torch is needed; int8 is not supported."""
-        if quantized:
-            raise UsageError("--quantize int8 is supported by the formats onnx and openvino only.")
+    name, file, supports_int8 = "torch-export", "model.pt2", False
 
     def write(self, program: torch.export.ExportedProgram, folder: Path, metadata: dict[str, str]) -> None:
         """Write ``model.pt2`` without example inputs, which torch would pickle."""
@@ -43,7 +38,3 @@ class TorchExport:
             return probabilities.numpy(), scores.numpy()
 
         return run
-
-    def quantize(self, source: Path, folder: Path, images: list[np.ndarray], metadata: dict[str, str]) -> None:
-        """Not supported."""
-        self.check_dependencies(quantized=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +53,10 @@ class Agreement:
         """Whether the export may be kept."""
         return self.same_class_share >= MIN_AGREEMENT and self.difference <= MAX_PROBABILITY_DIFFERENCE
 
+    def as_json(self) -> dict[str, Any]:
+        """The fields, with the name of the worst image without its folder."""
+        return {**asdict(self), "worst_image": Path(self.worst_image).name}
+
     def __str__(self) -> str:
         return (
             f"{self.images} images: same class for {self.same_class_share:.2%}, largest difference of a probability "
@@ -62,14 +69,12 @@ class ReferenceOutputs:
     """Decoded images and what the bundle predicts for them.
 
     Attributes:
-        names: Of the images, (N,).
-        images: uint8 (H, W, 3) each.
+        images: uint8 (H, W, 3) each, by path; N of them.
         pixels: uint8 (N, 3, S, S), resized as in evaluation.
         probabilities: float64 (N, K), by the bundle in float32.
     """
 
-    names: list[str]
-    images: list[np.ndarray]
+    images: dict[str, np.ndarray]
     pixels: torch.Tensor
     probabilities: np.ndarray
 
@@ -78,25 +83,23 @@ def read_images(refs: Sequence[ImageRef], min_side: int) -> dict[str, np.ndarray
     """The images that can be read, uint8 (H, W, 3) each, by path."""
     images = {}
     for ref in refs:
-        try:
+        with contextlib.suppress(UnreadableImage):
             images[str(ref)] = np.array(load_image(ref, min_side))
-        except UnreadableImage:
-            continue
     return images
 
 
 def compute_reference(model: Predictor, images: dict[str, np.ndarray]) -> ReferenceOutputs:
     """Run the bundle on images; the model must be in float32."""
     pixels = torch.stack([eval_transform(Image.fromarray(image), model.input_spec) for image in images.values()])
-    return ReferenceOutputs(list(images), list(images.values()), pixels, model.predict_batch(pixels).probabilities)
+    return ReferenceOutputs(images, pixels, model.predict_batch(pixels).probabilities)
 
 
-def compare_file(run: InferenceFn, reference: ReferenceOutputs) -> Agreement:
-    """Run an exported model on the images, one at a time, and compare."""
-    return agreement(np.concatenate([run(image[None])[0] for image in reference.images]), reference)
+def predict_each(run: InferenceFn, reference: ReferenceOutputs) -> np.ndarray:
+    """Run an exported model on the images, one at a time; probabilities float (N, K)."""
+    return np.concatenate([run(image[None])[0] for image in reference.images.values()])
 
 
-def agreement(probabilities: np.ndarray, reference: ReferenceOutputs) -> Agreement:
+def compare(probabilities: np.ndarray, reference: ReferenceOutputs) -> Agreement:
     """Compare probabilities float (N, K) with those of the bundle."""
     expected = reference.probabilities
     differences = np.abs(probabilities - expected).max(axis=1)
@@ -106,7 +109,7 @@ def agreement(probabilities: np.ndarray, reference: ReferenceOutputs) -> Agreeme
     worst = int(np.argmax(np.where(np.isfinite(differences), differences, np.inf)))
     return Agreement(
         len(expected), float(same_class.mean()), float(differences[worst]), float(differences.mean()),
-        reference.names[worst],
+        list(reference.images)[worst],
     )  # fmt: skip
 
 
@@ -121,11 +124,11 @@ def check_module(module: ExportModule, reference: ReferenceOutputs) -> float:
     """
     mismatched_pixels = 0
     with torch.inference_mode():
-        for image, pixels in zip(reference.images, reference.pixels, strict=True):
+        for image, pixels in zip(reference.images.values(), reference.pixels, strict=True):
             mismatched_pixels += int((module.resize(torch.from_numpy(image)[None])[0] != pixels).sum())
         probabilities = torch.cat([module.network(block.float())[0] for block in reference.pixels.split(32)])
     share = mismatched_pixels / reference.pixels.numel()
-    found = agreement(probabilities.numpy(), reference)
+    found = compare(probabilities.numpy(), reference)
     if not found.within_tolerance:
         raise ExportFailed(
             f"The model in torch differs from the bundle after the resize. {found}; worst: {found.worst_image}."
@@ -144,7 +147,7 @@ def check_file(name: str, run: InferenceFn, reference: ReferenceOutputs) -> Agre
     Raises:
         ExportFailed: With the worst image.
     """
-    found = compare_file(run, reference)
+    found = compare(predict_each(run, reference), reference)
     if not found.within_tolerance:
         raise ExportFailed(
             f"The {name} file differs from the bundle, although the model agrees in torch. {found}; allowed: "

@@ -46,7 +46,7 @@ function init(model) {
     `${count(model.classes.length, "class", "classes")}, strategy ${model.strategy} on ${model.model}.${right}`;
   const { weights, data } = model.licenses;
   const licenses = [weights && `License of the weights: ${weights}.`, data && `License of the training photos: ${data}.`];
-  byId("licences").textContent = [`topwork ${model.topwork}.`, ...licenses].filter(Boolean).join(" ");
+  byId("licenses").textContent = [`topwork ${model.topwork}.`, ...licenses].filter(Boolean).join(" ");
   const bearer = api.hasToken() ? ' -H "Authorization: Bearer TOKEN"' : "";
   byId("curl").textContent = `curl -F files=@photo.jpg${bearer} ${location.origin}/predict`;
   classes(model.classes, narrow.matches ? 16 : 40);
