@@ -124,7 +124,7 @@ def test_random_weights_are_a_function_of_the_seed() -> None:
     assert not all(torch.equal(a[k], c[k]) for k in a)
 
 
-def test_models_come_with_the_licence_of_their_weights() -> None:
+def test_models_come_with_the_license_of_their_weights() -> None:
     found = dict(build.list_models("tf_efficientnet_lite"))
     assert found[LITE0] == "apache-2.0"
     assert set(PACKAGED) <= set(found)

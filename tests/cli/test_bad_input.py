@@ -164,7 +164,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 def test_the_words_of_a_finished_command(photos: Path, tmp_path: Path) -> None:
     done = topwork("compare", photos, "--strategy", "svm", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for word in ("output goes to runs", "Device", "Data", "Backbone", "licence Apache-2.0", "Split     train "):
+    for word in ("output goes to runs", "Device", "Data", "Backbone", "license Apache-2.0", "Split     train "):
         assert word in done.stderr
     for word in ("strategy", "95 % interval", "macro-F1", "training time", "trained parameters", "Report: ", "Next: "):
         assert word in done.stdout
