@@ -27,7 +27,7 @@ from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
 from topwork.data.shard_patterns import expand
 from topwork.data.sources import SOURCES, ImageListing, SourceOptions, find_source, list_images
-from topwork.inference.training_data import TrainingData
+from topwork.inference.locate import TrainingData
 
 PIXEL = b"P6 1 1 255 abc"
 Files = list[tuple[str, bytes]]

@@ -15,6 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from topwork.bundle.format import Bundle
 from topwork.core import storage
+from topwork.evaluation.metrics import METRIC_NAMES
 
 # Licenses that the hub has a name for, as far as weights of image networks come under them.
 LICENSES = {
@@ -23,10 +24,6 @@ LICENSES = {
 }  # fmt: skip
 UNSPECIFIED = {"", "none", "unknown"}
 MAX_LISTED_CLASSES = 200
-METRIC_NAMES = {
-    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "top5": "top-5 accuracy",
-    "roc_auc": "ROC AUC", "log_loss": "log loss", "ece": "expected calibration error",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -121,11 +118,8 @@ def _training_data(card: CardData) -> str:
 
 
 def _metrics(card: CardData) -> str:
-    rows = [
-        f"| {text} | {_value(card.test[name])} | {_interval(card.test[name])} |"
-        for name, text in METRIC_NAMES.items()
-        if name in card.test
-    ]
+    found = [(text, card.test[name]) for name, text in METRIC_NAMES.items() if name in card.test]
+    rows = [f"| {text} | {_number(m['value']) or 'unknown'} | {_interval(m)} |" for text, m in found]
     return (
         f"## Metrics\n\nMeasured once on {card.test['images']:,} test images, which were not used for any choice; with "
         "95 % confidence intervals.\n\n| metric | value | interval |\n|---|---|---|\n" + "\n".join(rows)
@@ -173,12 +167,12 @@ def _out_of_scope_use(card: CardData) -> str:
     )
 
 
-def _value(metric: Mapping[str, float | None]) -> str:
-    return "unknown" if metric["value"] is None else f"{metric['value']:.4f}"
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _interval(metric: Mapping[str, float | None]) -> str:
-    return "" if metric["low"] is None or metric["high"] is None else f"[{metric['low']:.4f}, {metric['high']:.4f}]"
+    return "" if metric["low"] is None else f"[{_number(metric['low'])}, {_number(metric['high'])}]"
 
 
 def _one_line(text: str) -> str:

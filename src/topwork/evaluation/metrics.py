@@ -10,6 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 TOP_K = 5
+METRIC_NAMES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "roc_auc": "ROC AUC",
+    "top5": "Top-5 accuracy",
+    "log_loss": "Log-loss",
+    "ece": "Expected calibration error",
+}
+"""What readers are shown: key in ``metrics.json`` to name, in the order of the tables."""
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

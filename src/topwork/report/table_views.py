@@ -6,20 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from topwork.evaluation.metrics import METRIC_NAMES
 from topwork.report.report_data import PerClass, ReportData, Scores, StrategyData
 
 MAX_MATRIX_CLASSES = 30
 MAX_PAIRS = 15
 MAX_HARDEST = 10
-
-METRIC_HEADINGS = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro-F1",
-    "roc_auc": "ROC AUC",
-    "top5": "Top-5 accuracy",
-    "log_loss": "Log-loss",
-}
 
 
 @dataclass(frozen=True)
@@ -66,8 +58,8 @@ class ClassRow:
 
 def metric_names(data: ReportData) -> dict[str, str]:
     """The metrics that at least one strategy has: key to column heading, in the order of the table."""
-    found = {name for s in data.finished if s.test for name in s.test.metrics}
-    return {name: head for name, head in METRIC_HEADINGS.items() if name in found}
+    found = {name for s in data.finished if s.test for name in s.test.metrics} - {"ece"}  # which has charts
+    return {name: heading for name, heading in METRIC_NAMES.items() if name in found}
 
 
 def bars(strategies: Sequence[StrategyData]) -> dict[str, IntervalBar]:

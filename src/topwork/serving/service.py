@@ -19,10 +19,9 @@ from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
 from topwork.explain.attribution import ClassActivationMaps
 from topwork.features import engines
-from topwork.inference.locate import ModelLocation
+from topwork.inference.locate import ModelLocation, locate_training_data
 from topwork.inference.prediction_writer import as_dict
 from topwork.inference.predictor import Predictor
-from topwork.inference.training_data import locate_training_data
 from topwork.report.results import Run
 from topwork.serving.capacity import Capacity, RequestRejected
 from topwork.serving.inference_thread import InferenceThread

@@ -11,8 +11,8 @@ from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import THUMBNAIL, Request
 from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
+from topwork.inference.locate import TrainingData
 from topwork.inference.predictor import Predictor
-from topwork.inference.training_data import TrainingData
 from topwork.serving.capacity import RequestRejected
 
 CACHE_SIZE = 512  # thumbnails, about 10 kB each
@@ -31,21 +31,16 @@ class TrainingThumbnails:
 
     def __init__(self, model: Predictor, origin: TrainingData | None, decoders: DecoderPool) -> None:
         self._decoders = decoders
-        self._numbers: dict[str, int] = {}
-        self._files: list[ImageRef] = []
         self._cache: OrderedDict[int, bytes] = OrderedDict()
-        bank = model.bundle.neighbours
-        if bank is None or origin is None:
-            return
-        root, train = os.path.normpath(origin.root), origin.labels["train"]
-        for image in bank.ids:
-            ref = origin.refs.get(image)
-            if ref is None or image not in train:
-                continue
-            path = os.path.normpath(ref.path)
-            if path.startswith(os.path.join(root, "")) and os.path.isfile(path):
-                self._numbers[image] = len(self._files)
-                self._files.append(ref)
+        refs: dict[str, ImageRef] = {}
+        if model.bundle.neighbours is not None and origin is not None:
+            root, train = os.path.join(os.path.normpath(origin.root), ""), origin.labels["train"]
+            for image in model.bundle.neighbours.ids:
+                path = os.path.normpath(origin.refs[image].path) if image in origin.refs else ""
+                if image in train and path.startswith(root) and os.path.isfile(path):
+                    refs[image] = origin.refs[image]
+        self._files = list(refs.values())
+        self._numbers = {image: number for number, image in enumerate(refs)}
 
     @property
     def available(self) -> bool:

@@ -35,9 +35,8 @@ from topwork.inference.export.validation import (
     read_images,
 )
 from topwork.inference.inputs import list_images
-from topwork.inference.locate import ModelLocation, locate_bundle
+from topwork.inference.locate import ModelLocation, TrainingData, locate_bundle, locate_training_data
 from topwork.inference.predictor import Predictor
-from topwork.inference.training_data import TrainingData, locate_training_data
 
 MAX_CHECK_IMAGES, MAX_CALIBRATION_IMAGES, MAX_TIMED_IMAGES = 200, 128, 20
 MAX_IMAGE_SIDE = 65_000
