@@ -12,7 +12,7 @@ from typer.main import get_command
 
 import topwork
 from topwork.cli import app
-from topwork.cli.shared_options import explicit
+from topwork.cli.app import explicit
 from topwork.core.base_config import BaseConfig
 from topwork.core.config import Config
 from topwork.core.errors import UnknownName, UsageError

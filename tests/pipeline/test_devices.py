@@ -73,7 +73,7 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
                 os.kill(worker, signal.SIGKILL)
     assert process.returncode == 143, said
     assert "7 images per step, 3 or 4 on each of 2 devices" in said
-    assert ("optimizer state are sharded" in said) == cut
+    assert ("with sharded weights" in said) == cut
     assert bool(list((out / "checkpoints").glob("last-*/shard-*"))) == cut
     assert re.search(r"Everything is saved; resume with: topwork train --resume", said)
     assert "resuming from step" in said

@@ -118,7 +118,7 @@ def fake_details(classes: Sequence[str], images: int) -> dict[str, Any]:
             "parameters": 3_371_000,
             "features": 1280,
             "input": "3 x 224 x 224, (x - 127) / 128",
-            "account": "EfficientNet-Lite0, pretrained on ImageNet-1k.",
+            "summary": "EfficientNet-Lite0, pretrained on ImageNet-1k.",
         },
         "device": {"device": "cpu", "precision": "float32", "threads": 2},
     }

@@ -1,15 +1,21 @@
-"""The application itself, and the options that several commands share."""
+"""The application, the options that several commands share, and those made from the fields of the configuration."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from topwork.core.options import Function, Option, OptionValue, option_names, with_options
 
 app = typer.Typer(
     name="topwork",
-    help="Transfer learning on your own images: four strategies on one split, side by side, with honest intervals.",
+    help="Transfer learning on your own images: four strategies on one split, compared with confidence intervals.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -17,23 +23,10 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 
-Data = Annotated[str | None, typer.Argument(help="Folder of class folders, table, tar shards, or name of a data set.")]
-Devices = Annotated[
-    int | None, typer.Option(help="Processes that train together: one per GPU, or shares of the cores.  [default: 1]")
-]
-Parallel = Annotated[
-    int | None,
-    typer.Option("--parallel", help="Trainings at the same time: one per GPU, or shares of the cores.  [default: 1]"),
-]
-MaxRestarts = Annotated[
-    int | None, typer.Option(help="How often a process that died is restarted from the last checkpoint.  [default: 0]")
-]
+DATA_HELP = "Folder of class folders, table, tar shards, or name of a data set."
+Data = Annotated[str | None, typer.Argument(help=DATA_HELP)]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write to.  [default: a new one in runs/]")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in the output folder.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file of settings.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. finetune.lr=1e-4; may be repeated.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the requested configuration and stop.")]
-LogTo = Annotated[list[str] | None, typer.Option(help="Log every epoch to: tensorboard; may be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 
@@ -54,3 +47,39 @@ def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Options before the command."""
+
+
+class SettingsCommand(TyperCommand):
+    """A command that reads its settings when it is used: the list of commands needs none of them."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All arguments and options."""
+        function = inspect.unwrap(self.callback) if self.callback else None
+        selected = getattr(function, "settings", ())
+        if function and selected and not any(param.name in option_names(*selected) for param in self.params):
+            app = typer.Typer(add_completion=False)
+            app.command()(with_options(option_names(*selected), typer_option)(function))
+            complete = get_command(app)
+            self.params, self.callback = complete.params, complete.callback
+        return super().get_params(ctx)
+
+
+def setting_options(*selected: str) -> Callable[[Function], Function]:
+    """Replace ``**options`` of a command by the options of settings, see ``option_names``."""
+
+    def decorate(function: Function) -> Function:
+        setattr(with_options([], typer_option)(function), "settings", selected)  # noqa: B010
+        return function
+
+    return decorate
+
+
+def typer_option(option: Option) -> Any:
+    """The annotation that makes typer offer a setting."""
+    names = [option.flag_name, *([option.flag.short] if option.flag.short else [])]
+    return Annotated[option.type | None, typer.Option(*names, help=option.help)]
+
+
+def explicit(options: Mapping[str, OptionValue]) -> dict[str, Any]:
+    """The options that are on the command line, as keyword arguments."""
+    return {name: value for name, value in options.items() if value is not None and value is not False and value != []}

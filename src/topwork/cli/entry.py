@@ -19,7 +19,7 @@ _HINTS = {
 def main() -> NoReturn:
     """Run the command that was typed; ``--debug`` shows the traceback of an error."""
     if under_torchrun():
-        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else every process repeats notes about its arrangement
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else every process repeats notes on its set-up
     debug = "--debug" in sys.argv
     if debug:  # allowed anywhere on the line
         sys.argv.remove("--debug")
@@ -36,7 +36,7 @@ def main() -> NoReturn:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _fail(DataError(f"{error.strerror or error}{where}. Check that path, or use --debug for details."), debug)
-    except Exception as error:  # a fault of ours: one line all the same, and how to see more
+    except Exception as error:  # a fault of topwork: one line all the same, and how to see more
         reason = str(error).splitlines()[0] if str(error) else ""
         _fail(
             TopworkError(f"Unexpected {type(error).__name__}: {reason}. Run it again with --debug and report it."),
@@ -51,7 +51,7 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
 
         traceback.print_exc()
     if not world().is_main and isinstance(error, UsageError | Interrupted | PeerLost):
-        sys.exit(error.exit_status)  # rank 0 says the same, or why
+        sys.exit(error.exit_status)  # rank 0 prints the same, or the cause
     line = " ".join(str(error).split()).encode("utf-8", "replace").decode()
     if line:
         process_name = f" in process {world().rank} of {world().size}" if not world().is_main else ""

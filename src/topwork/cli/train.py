@@ -8,33 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topwork.cli.app import (
-    AsJson,
-    ConfigFile,
-    Data,
-    Devices,
-    DryRun,
-    LogTo,
-    MaxRestarts,
-    Out,
-    Overwrite,
-    Parallel,
-    Quiet,
-    Sets,
-)
-from topwork.cli.shared_options import explicit, setting_options
+from topwork.cli.app import AsJson, Data, Out, Overwrite, Quiet, explicit, setting_options
 from topwork.compute.ranks import world
 from topwork.core.options import OptionValue
 
 if TYPE_CHECKING:
     from topwork.report.results import Comparison, Run
 
+ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file of settings.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. finetune.lr=1e-4; may be repeated.")]
+LogTo = Annotated[list[str] | None, typer.Option(help="Log every epoch to: tensorboard; may be repeated.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the requested configuration and stop.")]
+SHARE = "one per GPU, or shares of the cores.  [default: 1]"
+
 
 @setting_options("compare")
 def compare(
     data: Data = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
-    parallel: Parallel = None,
+    parallel: Annotated[int | None, typer.Option(help=f"Trainings at the same time: {SHARE}")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted comparison.")] = False,
     out: Out = None,
     overwrite: Overwrite = False,
@@ -68,9 +60,11 @@ def train(
     strategy: Annotated[
         str | None, typer.Option(help="scratch, mlp, linear, knn, svm or finetune.  [default: finetune]")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Resume this run; everything is taken from it.")] = None,
-    devices: Devices = None,
-    max_restarts: MaxRestarts = None,
+    resume: Annotated[Path | None, typer.Option(help="Resume this run, with its data and settings.")] = None,
+    devices: Annotated[int | None, typer.Option(help=f"Processes that train together: {SHARE}")] = None,
+    max_restarts: Annotated[
+        int | None, typer.Option(help="Restarts from the last checkpoint after a process died.  [default: 0]")
+    ] = None,
     out: Out = None,
     overwrite: Overwrite = False,
     config: ConfigFile = None,

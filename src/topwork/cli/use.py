@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from topwork.cli.app import Quiet
-from topwork.cli.shared_options import explicit, setting_options
+from topwork.cli.app import Quiet, explicit, setting_options
 from topwork.core.options import OptionValue
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (its best strategy is taken) or a bundle.")]
@@ -21,17 +20,19 @@ def predict(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, patterns, a CSV of names; - for stdin.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.  [default: stdout]")] = None,
     format: Annotated[str | None, typer.Option(help="csv or jsonl.  [default: by the file's suffix, else csv]")] = None,
-    top: Annotated[int, typer.Option(min=0, help="Classes to tell, the best first; 0 for all.")] = 3,
-    neighbours: Annotated[int, typer.Option(min=0, help="Nearest training images to tell (jsonl).")] = 0,
-    explain: Annotated[Path | None, typer.Option(help="Folder for class maps, one picture an image.")] = None,
+    top: Annotated[int, typer.Option(min=0, help="Classes per image, the most probable first; 0: all.")] = 3,
+    neighbours: Annotated[int, typer.Option(min=0, help="Nearest training images per image (jsonl).")] = 0,
+    explain: Annotated[Path | None, typer.Option(help="Folder for class activation maps, one per image.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted file.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Predict images: label, probability, 'unsure' and 'unlike the training images', one row per image, in order.
+    """Predict images, one row per image: label, probability, 'unsure' and 'unlike the training images'.
 
-    A file that cannot be used is a row with its reason. Example: topwork predict runs/photos-compare new/ --out new.csv
+    A file that cannot be used is a row with the reason.
+
+    Example: topwork predict runs/photos-compare new/ --out new.csv
     """
     from topwork.inference.predict import predict_to_file
 
@@ -45,14 +46,16 @@ def export(
     run: Run,
     format: Annotated[str, typer.Option("--format", "-f", help="onnx, torch-export or openvino.")] = "onnx",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: in the run]")] = None,
-    quantize: Annotated[str | None, typer.Option(help="int8: smaller and faster, with its measured loss.")] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="int8: smaller and faster; the loss of accuracy is measured.")
+    ] = None,
     images: Annotated[
         list[str] | None, typer.Option(help="Images to check on; may be repeated.  [default: the run's test images]")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a model as one graph, preprocessing and calibration included, and check it on real images.
+    """Export a model as one graph with preprocessing and calibration, and check it on real images.
 
     Example: topwork export runs/photos-compare --format onnx
     """
@@ -68,9 +71,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; other than 127.0.0.1 requires a token.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: a free one.")] = 8000,
     token: Annotated[
-        bool, typer.Option("--token", help="Require a token: that in TOPWORK_TOKEN, else a new one, which is printed.")
+        bool, typer.Option("--token", help="Require a token: TOPWORK_TOKEN, or a new one, which is printed.")
     ] = False,
     host_name: Annotated[
         list[str] | None, typer.Option(help="Host name of the server, for instance behind a proxy; may be repeated.")
@@ -80,7 +83,7 @@ def serve(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Serve a model: a page for photos at /, and /predict, /explain, /model, /healthz, /metrics, /openapi.json.
+    """Serve a model: a page for images at /, and /predict, /explain, /model, /healthz, /metrics, /openapi.json.
 
     Example: topwork serve runs/photos-compare, then: curl -F files=@car.jpg http://127.0.0.1:8000/predict
     """

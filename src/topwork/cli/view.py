@@ -1,4 +1,4 @@
-"""The commands that look at what is there: report, show, runs, models, doctor."""
+"""The commands that inspect: check, report, show, runs, models, doctor."""
 
 from __future__ import annotations
 
@@ -7,52 +7,83 @@ from typing import Annotated
 
 import typer
 
-from topwork.cli.app import Quiet
-from topwork.cli.shared_options import explicit, setting_options
+from topwork.cli.app import DATA_HELP, AsJson, Quiet, explicit, setting_options
 from topwork.core.errors import UsageError
 from topwork.core.options import OptionValue
+
+
+@setting_options("data", "model", "weights", "seed", "device", "workers")
+def check(
+    data: Annotated[str, typer.Argument(help=DATA_HELP)],
+    quick: Annotated[bool, typer.Option("--quick", help="Do not search for wrong labels; needs no network.")] = False,
+    write_exclude: Annotated[
+        Path | None, typer.Option(help="Write the images to exclude, for --exclude of compare and train.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: runs/DATA-check]")] = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+    **options: OptionValue,
+) -> None:
+    """Inspect images before training: unreadable files, duplicates, leaks, labels that look wrong.
+
+    Exit status 0: no problems found; 4: problems found. Your files are not changed.
+
+    Example: topwork check photos/ --write-exclude exclude.csv
+    """
+    from topwork.pipeline.check import EXIT_PROBLEMS, format_check
+    from topwork.pipeline.check import check as run_check
+
+    result = run_check(data, quick=quick, out=out, write_exclude=write_exclude, quiet=quiet, **explicit(options))
+    if json:
+        import json as format
+
+        print(format.dumps(result.as_dict(), indent=1))
+    else:
+        text = "\n".join([*format_check(result), "", f"Page: {result.page}"])
+        print(text.encode("utf-8", "replace").decode())
+        if write_exclude:
+            print(f"Images to exclude ({len(result.excluded):,}): {write_exclude}")
+    if result.problems:
+        raise typer.Exit(EXIT_PROBLEMS)
 
 
 def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a comparison.")]) -> None:
     """Write the report of a run again and print its table."""
     from topwork.core.artifacts import read_run_info
+    from topwork.pipeline.api import summary
     from topwork.report.render import write_report
-    from topwork.report.results import Comparison, Run, format_verdict, table
+    from topwork.report.results import Comparison, Run
 
     result = Comparison(run) if read_run_info(run).kind == "comparison" else Run(run)
-    path = write_report(run)
-    runs = [result] if isinstance(result, Run) else list(result)
-    lines = [table([r for r in runs if (r.path / "metrics.json").is_file()]), ""]
-    if isinstance(result, Comparison) and (verdict := format_verdict(result)):
-        lines += [verdict, ""]
-    print("\n".join([*lines, f"Report: {path}"]))
+    write_report(run)
+    print(summary(result, next_command=False))
 
 
 @setting_options("img_size", "device")
 def show(
     run: Annotated[Path | None, typer.Argument(help="Folder of a run or a comparison.")] = None,
     image: Annotated[
-        list[Path] | None, typer.Option(help="Photo; may be repeated.  [default: a few test images]")
+        list[Path] | None, typer.Option(help="Image; may be repeated.  [default: a few test images]")
     ] = None,
-    layer: Annotated[list[str] | None, typer.Option(help="Show it in detail; 'all' for every one.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--class", help="Also explain this class.")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="Layer to show in detail, or 'all'; may be repeated.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--class", help="Class to explain as well; may be repeated.")
+    ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Further class maps: grad-cam, recipro-cam, integrated-gradients, occlusion.  [default: recipro-cam]"
-        ),
+        typer.Option(help="Heatmaps: grad-cam, recipro-cam, integrated-gradients, occlusion.  [default: recipro-cam]"),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="timm name: look into a bare backbone, without a run.")] = None,
+    model: Annotated[str | None, typer.Option(help="timm name of a backbone to inspect without a run.")] = None,
     weights: Annotated[str, typer.Option(help="For --model: 'pretrained', 'random' or a file.")] = "pretrained",
-    photos: Annotated[int, typer.Option(min=1, max=12, help="Test images to choose.")] = 4,
-    sample: Annotated[int, typer.Option(min=30, help="Images of the data set to look at.")] = 900,
+    photos: Annotated[int, typer.Option(min=1, max=12, help="Number of test images.")] = 4,
+    sample: Annotated[int, typer.Option(min=30, help="Images of the data set to analyze.")] = 900,
     embedding: Annotated[str, typer.Option(help="Map of the images: tsne or umap.")] = "tsne",
-    quick: Annotated[bool, typer.Option("--quick", help="The photos only; nothing that needs the data set.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Skip what needs the data set.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: explain/ in the run]")] = None,
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """See every layer: what each strategy's network makes of photos, and why it decides as it does.
+    """Show every layer: what each strategy's network computes for images, and why it decides as it does.
 
     Example: topwork show runs/photos-compare-tf_efficientnet_lite0 --image car.jpg
     """
@@ -66,7 +97,7 @@ def show(
     print(f"Page: {shown.path}")
 
 
-def runs(folder: Annotated[Path, typer.Argument(help="Where to look.")] = Path("runs")) -> None:
+def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs")) -> None:
     """List the runs in a folder, newest first."""
     from topwork.core.run_folders import list_runs
 
@@ -94,7 +125,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pat
 
 
 def doctor() -> None:
-    """Print what this machine has and what is wrong with it."""
+    """Print versions, devices and optional packages, and what is missing."""
     from topwork.pipeline.doctor import check_installation
 
     lines, works = check_installation()

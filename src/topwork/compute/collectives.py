@@ -1,6 +1,6 @@
 """Communication between the processes of one training, through torch.distributed.
 
-Rank 0 runs the command as a single process would, and alone writes and prints; the others run ``pipeline.peers``. With
+Rank 0 runs the command as a single process would, and alone writes and prints; the others run ``pipeline.worker``. With
 one process nothing here calls torch.distributed.
 """
 

@@ -1,4 +1,4 @@
-"""``compare`` and ``train``: from a configuration to a folder of results. The stages are in ``job``."""
+"""``compare`` and ``train``: from arguments to a folder of results. The stages are in ``job``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from topwork.core import config as configuration
 from topwork.core.errors import UsageError
 from topwork.core.options import OptionValue, option_names, with_options
 from topwork.core.progress import make_progress
-from topwork.pipeline import configure
+from topwork.pipeline.configure import build, keep_explicit, refuse_changes, requested_config
 from topwork.pipeline.job import Job
-from topwork.pipeline.resume import keep_explicit, refuse_changes, requested_config
 from topwork.report.results import Comparison, Run, format_verdict, table
 from topwork.strategies import STRATEGIES
 
@@ -35,44 +34,35 @@ def compare(
     parallel: int | None = None,
     **options: OptionValue,
 ) -> Comparison:
-    """Train several strategies on one backbone and one split, and put them side by side.
+    """Train several strategies on one backbone and one split, and compare them.
 
     Args:
-        data: A folder of class folders, or the name of a data set that a source knows.
-        strategies: Names; the usual four if None, or those of the configuration file.
-        out: Folder to write to; ``runs/<data>-compare-<model>`` if None.
+        data: A folder of class folders, or the name of a data set that a source supports.
+        strategies: Names; None: those of the configuration file, or the default four.
+        out: Folder to write to; None: ``runs/<data>-compare-<model>``.
         resume: Resume the comparison in that folder; the settings must be the same.
-        overwrite: Replace it.
+        overwrite: Replace the comparison in that folder.
         config: A TOML file of settings.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
         quiet: Print nothing.
         log_to: Programs that every epoch is logged to: ``"tensorboard"``. A resumed run keeps its own.
-        callbacks: Objects with some of the methods of ``topwork.Callback``, which are called too.
-        parallel: Trainings at the same time, one a GPU or a share of the cores; one if None.
+        callbacks: Objects with some of the methods of ``topwork.Callback``.
+        parallel: Trainings at the same time, one per GPU or share of the cores; None: 1.
         **options: Single settings by the names of the command line: ``model``, ``epochs``, ``seed``, ...
 
     Returns:
         The comparison, with ``.metrics``, ``.history``, ``.path`` and a table in notebooks.
 
     Raises:
-        TopworkError: See ``errors``; every message is one line with a way out.
+        TopworkError: See ``core.errors``; every message is one line that says what to do.
     """
     if under_torchrun():
         raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
-    requested = configure.build(data, strategies, config, sets, options=options)
+    requested = build(data, strategies, config, sets, options=options)
     if (parallel or 1) > 1 and callbacks:
         raise UsageError("Callbacks cannot be passed to other processes. Leave parallel out.")
-    job = Job(
-        requested,
-        "comparison",
-        _path(out),
-        resume,
-        overwrite,
-        make_progress(quiet),
-        log_to,
-        callbacks,
-        parallel=parallel or 1,
-    )
+    progress = make_progress(quiet)
+    job = Job(requested, "comparison", out, resume, overwrite, progress, log_to, callbacks, parallel=parallel or 1)
     job.run()
     return Comparison(job.folder)
 
@@ -97,12 +87,12 @@ def train(
     """Train one strategy; see ``compare`` for the arguments.
 
     Args:
-        data: The images; may be left out with ``resume``.
-        strategy: ``scratch``, ``mlp``, ``svm`` or ``finetune``; the last if None.
-        resume: Folder of a run to resume; everything is taken from it.
-        devices: Processes of this machine that train together, one a GPU or a share of the cores; this one alone if
-            None. Under torchrun leave it out.
-        max_restarts: How often a process that dies is started again, with all others, from the last checkpoint.
+        data: The images; optional with ``resume``.
+        strategy: A name; None: that of the configuration file, or ``finetune``.
+        resume: Folder of a run to resume, with its data and settings.
+        devices: Processes of this machine that train together, one per GPU or share of the cores; None: this one
+            alone. Under torchrun leave it out.
+        max_restarts: How often a process that died is restarted, with all others, from the last checkpoint.
     """
     if under_torchrun():
         if devices or max_restarts:
@@ -110,25 +100,22 @@ def train(
         if out is None and resume is None:
             raise UsageError("Under torchrun give --out, so that a restart finds the run.")
         if not world().is_main:
-            from topwork.pipeline.peers import train_with_rank_0
+            from topwork.pipeline.worker import train_with_rank_0
 
             train_with_rank_0()
             return Run(Path(str(resume or out)))
     if resume is not None:
-        requested = requested_config(Path(resume))
-        explicit = {k: v for k, v in options.items() if v is not None}
+        requested, out = requested_config(Path(resume)), resume
+        explicit = {name: value for name, value in options.items() if value is not None}
         if data is not None or strategy is not None or config is not None or sets or explicit:
-            name = strategy or requested.strategies[0]
-            again = keep_explicit(
-                configure.build(data or requested.data.path, [name], config, sets, options=explicit), requested
-            )
+            names = [strategy or requested.strategies[0]]
+            again = build(data or requested.data.path, names, config, sets, options=explicit)
+            again = keep_explicit(again, requested)
             refuse_changes(again, requested, Path(resume))
             requested = again  # the same, or more epochs
-        out = resume
     else:
-        requested = configure.build(
-            data, [strategy] if strategy else None if config else ["finetune"], config, sets, options=options
-        )
+        names = [strategy] if strategy else None if config else ["finetune"]
+        requested = build(data, names, config, sets, options=options)
         if len(requested.strategies) != 1:
             raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")
     if requested.n_seeds > 1 or requested.folds:
@@ -138,7 +125,7 @@ def train(
     several = (devices or 1) > 1 or bool(max_restarts)
     if several and callbacks:
         raise UsageError("Callbacks cannot be passed to other processes. Remove devices, or use torchrun.")
-    job = Job(requested, "run", _path(out), resume is not None, overwrite, make_progress(quiet), log_to, callbacks)
+    job = Job(requested, "run", out, resume is not None, overwrite, make_progress(quiet), log_to, callbacks)
     if several:
         job.launch(devices or 1, max_restarts or 0)
     else:
@@ -146,28 +133,23 @@ def train(
     return Run(job.folder)
 
 
-def _path(out: str | Path | None) -> Path | None:
-    return Path(out) if out is not None else None
-
-
-def summary(result: Run | Comparison) -> str:
-    """The table, the verdict and the two last lines of a command."""
+def summary(result: Run | Comparison, next_command: bool = True) -> str:
+    """What a command prints: a table of finished runs, the verdict, the report and the command to try next."""
     runs = [result] if isinstance(result, Run) else list(result)
     verdict = format_verdict(result) if isinstance(result, Comparison) else ""
-    return "\n".join([table(runs), "", *([verdict, ""] if verdict else []), *_last_lines(result)])
+    lines = [table([run for run in runs if (run.path / "metrics.json").is_file()]), ""]
+    lines += [verdict, ""] if verdict else []
+    lines.append(f"Report: {result.report}")
+    return "\n".join([*lines, f"Next: {_suggest_next_command(result)}"] if next_command else lines)
 
 
-def _last_lines(result: Run | Comparison) -> list[str]:
-    return [f"Report: {result.report}", f"Next: {_next_step(result)}"]
-
-
-def _next_step(result: Run | Comparison) -> str:
-    """The command most likely to improve the result: the best strategy for longer, or fine-tuning after heads."""
+def _suggest_next_command(result: Run | Comparison) -> str:
+    """Train the best strategy for longer, or fine-tune if it only trained a head."""
     best = result if isinstance(result, Run) else result.best_on_val()
     requested = configuration.read(best.path / "config.toml")
-    words = ["topwork", "train", requested.data.path]
+    command = ["topwork", "train", requested.data.path]
     if requested.backbone.model != configuration.DEFAULT_MODEL:
-        words += ["--model", requested.backbone.model]
+        command += ["--model", requested.backbone.model]
     trains_network = STRATEGIES[best.strategy].trains_network
     strategy, epochs = (best.strategy, 3 * len(best.history)) if trains_network else ("finetune", 20)
-    return shlex.join([*words, "--strategy", strategy, "--epochs", str(epochs)])
+    return shlex.join([*command, "--strategy", strategy, "--epochs", str(epochs)])

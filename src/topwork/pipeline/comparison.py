@@ -1,7 +1,4 @@
-"""A comparison: its strategies one after another, or several at once, each in a process with a device of its own.
-
-Needs torch; ``job`` calls it when torch is loaded.
-"""
+"""A comparison: its strategies one after another, or several at once, each in a process with a device of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ from typing import Any
 from topwork.compute import process_pool
 from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, Splits
-from topwork.core.config import Config
 from topwork.core.strategy_config import StrategySettings
 from topwork.data import images
 from topwork.pipeline.learning_curve import run_learning_curve
@@ -32,12 +28,7 @@ from topwork.training.context import RunContext
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training of a comparison.
-
-    Attributes:
-        repeat: ``"seed-1"``, ``"fold-2"``; empty for the first.
-        strategy: Name of the strategy.
-    """
+    """One training of a comparison: a strategy, and its repeat, e.g. ``"seed-1"``; empty for the first."""
 
     repeat: str
     strategy: str
@@ -53,47 +44,45 @@ class TrainingJob:
     def run(self, context: RunContext, info: RunInfo, feature_seconds: float = 0.0) -> None:
         """Train it, in a repeat with the settings of the first.
 
-        With folds each searches its own settings: those of another fold have seen its test images.
+        With folds each searches its own settings: those of another fold were selected with its test images.
 
         Args:
-            context: Of the comparison or of the repeat; its folder is that of the comparison.
+            context: Of the repeat, in the folder of the comparison.
             info: Of the comparison.
             feature_seconds: Time in which another process computed features for it.
         """
-        comparison, request = context.folder, context.config
-        searches = not self.repeat or (request.folds and request.trials)
-        run_strategy(
-            self.strategy,
-            replace(context, folder=self.folder(comparison)),
-            replace(info, name=self.strategy),
-            None if searches else comparison / self.strategy,
-            feature_seconds,
-        )
+        comparison, config = context.folder, context.config
+        settings_from = comparison / self.strategy if self.repeat and not (config.folds and config.trials) else None
+        context = replace(context, folder=self.folder(comparison))
+        run_strategy(self.strategy, context, replace(info, name=self.strategy), settings_from, feature_seconds)
 
 
 def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], parallel: int) -> None:
-    """Train all strategies, or those that are not done yet, and write the comparison.
+    """Train all strategies that are not done yet, and write the comparison.
 
     Args:
         context: Of the comparison.
         info: Its ``run.json``.
-        folds: One assignment to splits, or all folds.
+        folds: The splits of each fold; one without cross-validation.
         parallel: Trainings at the same time.
     """
-    folder, request = context.folder, context.config
+    folder, requested = context.folder, context.config
     write_inputs(context, info)
     start = time.monotonic()
     contexts = {"": context, **dict(repeat_contexts(context, folds))}
     for repeats in [""], [repeat for repeat in contexts if repeat]:  # repeats take the settings of the first
-        jobs = [TrainingJob(repeat, name) for repeat in repeats for name in request.strategies]
+        jobs = [TrainingJob(repeat, name) for repeat in repeats for name in requested.strategies]
         if parallel > 1 and len(jobs) > 1:
             _run_in_parallel(jobs, context, info, parallel)
         else:
             _run_sequentially(jobs, contexts, info)
-    for name in _with_learning_curve(request):
-        run_learning_curve(name, context)
+    if not requested.folds and "none" not in requested.learning_curve:
+        for name in requested.strategies:
+            if STRATEGIES[name].quick or name in requested.learning_curve:
+                run_learning_curve(name, context)
     settings = {name: config.read(folder / name / "config.toml").settings[name] for name in info.strategies}
-    config.write(request.model_copy(update={"settings": StrategySettings.complete(settings)}), folder / "config.toml")
+    resolved = requested.model_copy(update={"settings": StrategySettings.complete(settings)})
+    config.write(resolved, folder / "config.toml")
     replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(folder)
     write_disagreements(folder, lambda image: images.load_image(context.manifest.refs[image]))
     write_report(folder)
@@ -142,10 +131,3 @@ def _device_share(requested: dict[str, Any], device_type: str, slot: int, parall
     auto = {"threads": cores, "workers": cores // 2 if device_type == "cpu" else cores}
     share = {name: value for name, value in auto.items() if requested.get(name, "auto") == "auto"}
     return requested | share | ({"device": f"cuda:{slot}"} if device_type == "cuda" else {})
-
-
-def _with_learning_curve(request: Config) -> list[str]:
-    """Strategies whose learning curve is computed: quick ones, and those in ``learning_curve``."""
-    if request.folds or "none" in request.learning_curve:
-        return []
-    return [name for name in request.strategies if STRATEGIES[name].quick or name in request.learning_curve]

@@ -1,4 +1,7 @@
-"""From flags or keyword arguments to one configuration: defaults < file < flags < ``--set``. Imports no torch."""
+"""From flags or keyword arguments to one configuration, and what a resume may change of it. Imports no torch.
+
+Precedence: defaults < file < flags < ``--set``.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from topwork.core import config as configuration
+from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config, parse_assignment, put, read_toml, validate
-from topwork.core.errors import ConfigError, UnknownName, UsageError
+from topwork.core.errors import ConfigError, SettingsChanged, UnknownName, UsageError
 from topwork.core.image_ref import is_url
 from topwork.core.options import OptionValue
 from topwork.core.options import options as all_options
+from topwork.core.strategy_config import StrategySettings
 from topwork.data.shard_patterns import is_pattern
 from topwork.strategies import DEFAULT_STRATEGIES, STRATEGIES
 
@@ -23,11 +29,11 @@ def build(
     sets: Sequence[str] = (),
     options: Mapping[str, OptionValue] | None = None,
 ) -> Config:
-    """The configuration that is requested, not yet resolved.
+    """The requested configuration, in which ``auto`` is not yet resolved.
 
     Args:
-        data: Folder or name; None if the file names it.
-        strategies: Names; None for those of the file, or the default ones.
+        data: Folder or name; None: that of the file.
+        strategies: Names; None: those of the file, or the default ones.
         config: A TOML file.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
         options: Single settings by the names in ``core.options``; None is ignored.
@@ -39,12 +45,10 @@ def build(
     tree = read_toml(Path(config)) if config else {}
     if data is not None:
         put(tree, "data.path", os.fspath(data))
-    tree["strategies"] = (
-        list(strategies) if strategies is not None else tree.get("strategies", list(DEFAULT_STRATEGIES))
-    )
+    tree["strategies"] = list(strategies) if strategies is not None else tree.get("strategies", [*DEFAULT_STRATEGIES])
     _check_strategies(tree["strategies"])
     if "path" not in tree.get("data", {}):
-        raise UsageError("No images were named. Give a folder of class folders, e.g. `topwork compare photos/`.")
+        raise UsageError("DATA is missing. Pass a folder of class folders, e.g. `topwork compare photos/`.")
     path = Path(tree["data"]["path"])
     if path.exists():  # so that --resume works from any working directory
         tree["data"]["path"] = str(path.resolve())
@@ -94,3 +98,66 @@ def _put_option(tree: dict[str, Any], name: str, value: Any) -> None:
         )
     for strategy in targets:
         put(tree, f"settings.{strategy}.{name}", value)
+
+
+def requested_config(folder: Path) -> Config:
+    """The configuration that a run was started with."""
+    info = read_run_info(folder)
+    if info.kind != "run":
+        raise UsageError(f"{folder} is a {info.kind}. Resume with: `topwork compare DATA --out {folder} --resume`.")
+    return validate(Config, info.details["config"])
+
+
+def keep_explicit(again: Config, requested: Config) -> Config:
+    """``again`` where it differs from the defaults, else ``requested``: an option left out on resume is no change."""
+    base = Config(data=again.data, strategies=again.strategies).model_dump(mode="json")
+    merged = requested.model_dump(mode="json")
+
+    def merge(into: dict[str, Any], new: dict[str, Any], default: dict[str, Any]) -> None:
+        for key, value in new.items():
+            if isinstance(value, dict) and isinstance(into.get(key, {}), dict):
+                merge(into.setdefault(key, {}), value, default.get(key, {}))
+            elif value != default.get(key):
+                into[key] = value
+
+    merge(merged, again.model_dump(mode="json"), base)
+    return validate(Config, merged)
+
+
+def refuse_changes(new: Config, old: Config, folder: Path) -> None:
+    """Refuse all changes but more epochs of a single run, which then resumes with a schedule stretched to them."""
+    changed = configuration.differences(old, new)
+    more = _more_epochs(new, folder)
+    if more:
+        changed = [line for line in changed if not line.startswith(f"settings.{new.strategies[0]}.epochs:")]
+    if changed:
+        raise SettingsChanged(
+            f"{folder} was started with other settings ({'; '.join(changed)}). Resume without them, or choose another "
+            "--out for a new run."
+        )
+
+
+def _more_epochs(requested: Config, folder: Path) -> int | None:
+    """The requested epochs, if they are more than the epochs that the run was planned with."""
+    path, name = folder / "config.toml", requested.strategies[0]
+    epochs = _explicit_epochs(requested, name)
+    if not path.is_file() or len(requested.strategies) > 1 or epochs is None:
+        return None
+    planned = _explicit_epochs(configuration.read(path), name)
+    return epochs if planned is not None and epochs > planned else None
+
+
+def _explicit_epochs(config: Config, strategy: str) -> int | None:
+    epochs = config.settings[strategy].model_dump(exclude_unset=True).get("epochs")
+    return epochs if isinstance(epochs, int) else None
+
+
+def extend(requested: Config, folder: Path) -> None:
+    """Plan more epochs for a run, finished or not; a kill in between leaves it resumable as it was."""
+    epochs, name = _more_epochs(requested, folder), requested.strategies[0]
+    if epochs is None:
+        return
+    (folder / "metrics.json").unlink(missing_ok=True)  # it is not finished any more
+    resolved = configuration.read(folder / "config.toml")
+    settings = StrategySettings.complete({name: resolved.settings[name].model_copy(update={"epochs": epochs})})
+    configuration.write(resolved.model_copy(update={"settings": settings}), folder / "config.toml")

@@ -163,17 +163,15 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     def _outputs(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Scores and probabilities float64 (N, K), in the column order of the bundle."""
         images, model = _to_list(X), self._load()
-        scores, probabilities, start = [], [], 0
+        outputs, start = [], 0
         workers = model.compute.workers if len(images) > MIN_IMAGES_FOR_WORKERS else 0
         for batch in decode_batches(images, model.input_spec, BATCH, workers):
             for number, reason in enumerate(batch.reasons, start):
                 if reason:
                     raise DataError(f"{_describe(images[number], number)} cannot be used: {reason}. Remove it.")
             start += len(batch.reasons)
-            outputs = model.predict_batch(batch.pixels)
-            scores.append(outputs.scores)
-            probabilities.append(outputs.probabilities)
-        return np.concatenate(scores), np.concatenate(probabilities)
+            outputs.append(model.predict_batch(batch.pixels))
+        return np.concatenate([o.scores for o in outputs]), np.concatenate([o.probabilities for o in outputs])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # pyrefly: ignore[missing-attribute]

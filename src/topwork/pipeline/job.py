@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,15 @@ from topwork.data.manifest import load_manifest
 from topwork.data.sources import ImageListing
 from topwork.data.splits import splits_of
 from topwork.data.summary import dataset_summary, describe_split
-from topwork.pipeline.resume import extend, refuse_changes
+from topwork.pipeline.configure import extend, refuse_changes
 from topwork.training.callbacks import Notifier, make_callbacks
 
 
+@dataclass
 class Job:
     """One command: a folder, a configuration, and the stages.
 
-    Args:
+    Attributes:
         config: As requested, with its ``auto`` values.
         kind: ``"run"`` or ``"comparison"``.
         out, resume, overwrite: See ``resolve_output_folder``; a training that torchrun restarts resumes what it finds.
@@ -47,34 +49,28 @@ class Job:
         parallel: Trainings of a comparison at the same time.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        kind: str,
-        out: Path | None,
-        resume: bool,
-        overwrite: bool,
-        progress: PlainProgress | RichProgress,
-        log_to: Sequence[str] = (),
-        callbacks: Sequence[Any] = (),
-        command: str = "",
-        parallel: int = 1,
-    ) -> None:
-        self.log_to = tuple(log_to)
-        self.callbacks = make_callbacks(log_to, callbacks)  # refused before a folder is emptied
-        self.config, self.kind, self.progress, self.command = config, kind, progress, command or _command_line()
-        if out is not None and (out / "run.json").is_file():
-            resume |= is_restart(read_run_info(out).details.get("launch", ""))
-        self.resume, self.parallel = resume, parallel
-        self.torch_import = threading.Thread(target=_import_torch, daemon=True)
-        self.folder = run_folders.resolve_output_folder(self._name(), out, resume, overwrite and not resume)
-        if self.resume and not log_to:  # those of the first start
-            self.log_to = tuple(read_run_info(self.folder).details.get("log_to", ()))
-            self.callbacks = make_callbacks(self.log_to, callbacks)
+    config: Config
+    kind: str
+    out: str | Path | None
+    resume: bool
+    overwrite: bool
+    progress: PlainProgress | RichProgress
+    log_to: Sequence[str] = ()
+    callbacks: Sequence[Any] = ()
+    command: str = ""
+    parallel: int = 1
 
-    def _name(self) -> str:
+    def __post_init__(self) -> None:
+        make_callbacks(self.log_to, self.callbacks)  # refused before a folder is emptied
+        out = Path(self.out) if self.out is not None else None
+        if out is not None and (out / "run.json").is_file():
+            self.resume |= is_restart(read_run_info(out).details.get("launch", ""))
         what = "compare" if self.kind == "comparison" else self.config.strategies[0]
-        return "-".join(map(storage.slug, (Path(self.config.data.path).name, what, self.config.backbone.model)))
+        name = "-".join(map(storage.slug, (Path(self.config.data.path).name, what, self.config.backbone.model)))
+        self.folder = run_folders.resolve_output_folder(name, out, self.resume, self.overwrite and not self.resume)
+        if self.resume and not self.log_to:  # those of the first start
+            self.log_to = read_run_info(self.folder).details.get("log_to", ())
+        self.torch_import = threading.Thread(target=_import_torch, daemon=True)
 
     def resume_command(self) -> str:
         """The command that resumes it."""
@@ -91,8 +87,8 @@ class Job:
             "out": str(self.folder),
             "resume": self.resume,
             "quiet": self.progress.quiet,
-            "log_to": self.log_to,
-            "command": self.command,
+            "log_to": list(self.log_to),
+            "command": self.command or _command_line(),
         }
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "worker.json"
@@ -134,11 +130,10 @@ class Job:
 
         config, device = self.config, devices.resolve(self.config.compute)
         if world().size > 1:
-            from topwork.pipeline.peers import broadcast_manifest
+            from topwork.pipeline.worker import broadcast_manifest
 
-            compute = config.compute.model_copy(update={"precision": device[0].precision})  # the same in all processes
-            broadcast_manifest(config.model_copy(update={"compute": compute}), manifest)
-        notifier = Notifier(self.callbacks, self.progress.log, self.folder)
+            broadcast_manifest(config, manifest, device[0].precision)
+        notifier = Notifier(make_callbacks(self.log_to, self.callbacks), self.progress.log, self.folder)
         context = make_context(config, manifest, folds[0], device, self.folder, self.progress, signals, notifier)
         signals.resume_command = self.resume_command()
         info = self._info({**run_details(context), "data": dataset_summary(manifest, folds[0])})
@@ -166,7 +161,7 @@ class Job:
         packaged = find_packaged(backbone.model, backbone.weights)
         if packaged:
             self.progress.log(f"Backbone  {backbone.model}; weights: {packaged.summary}")
-        if not packaged:
+        else:
             from topwork.pipeline.setup import check
 
             check(self.config, self.progress)
@@ -189,7 +184,7 @@ class Job:
         created = read_run_info(self.folder).created if file.is_file() else run_folders.now()
         details = {
             "config": self.config.model_dump(mode="json", exclude_none=True),
-            "command": self.command,
+            "command": self.command or _command_line(),
             "topwork": version("topwork"),
             **({"log_to": list(self.log_to)} if self.log_to else {}),
             **({"launch": launch_id()} if launch_id() else {}),

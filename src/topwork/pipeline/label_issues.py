@@ -20,7 +20,7 @@ from topwork.data.splits import make_folds
 from topwork.evaluation.intervals import wilson
 from topwork.evaluation.label_issues import rank_label_issues
 
-N_FOLDS = (5, 3, 2)  # the first that every class is large enough for
+N_FOLDS = (5, 3, 2)  # the first for which every class is large enough
 MIN_IMAGES_PER_CLASS = 4  # different images, as two folds need
 
 
@@ -68,15 +68,12 @@ def _out_of_fold_probabilities(
     from topwork.pipeline.setup import check, make_context
     from topwork.training.callbacks import Notifier
 
-    nothing = np.array([], dtype=np.int64)
-    whole = Splits(
-        manifest.classes,
-        {"train": tuple(row.id for row in manifest.used), "val": (), "test": ()},
-        {"train": labels, "val": nothing, "test": nothing},
-    )
+    empty = np.array([], dtype=np.int64)
+    ids = {"train": tuple(row.id for row in manifest.used), "val": (), "test": ()}
+    splits = Splits(manifest.classes, ids, {"train": labels, "val": empty, "test": empty})
     check(config, progress)
     device = devices.resolve(config.compute)
-    context = make_context(config, manifest, whole, device, Path(), progress, signals, Notifier())
+    context = make_context(config, manifest, splits, device, Path(), progress, signals, Notifier())
     features = context.features.load("train")
     features, folds = fit_normaliser(features)(features), _folds(manifest, config.seed)
     return out_of_fold_probabilities(features, labels, len(manifest.classes), folds, str(context.compute.device))

@@ -1,8 +1,7 @@
 """Learning curves over labels: strategies trained again on nested subsets of the training images.
 
-Each fit is written to ``learning_curves/STRATEGY-DRAW.json`` when it is done, and not made again: that is how an
-interrupted curve resumes. The test set evaluates every fit and selects nothing: C, k and epochs are selected on the
-validation set.
+Each training is written to ``learning_curves/STRATEGY-DRAW.json`` when it is done, and not repeated: that is how an
+interrupted curve resumes. C, k and epochs are selected on the validation set; the test set only evaluates.
 """
 
 from __future__ import annotations
@@ -22,16 +21,11 @@ from topwork.strategies import STRATEGIES, load
 from topwork.training.context import Features, RunContext
 
 FOLDER = "learning_curves"
-DRAWS = 3  # of the subsets, for what trains in seconds; one for what trains on images
+DRAWS = 3  # of the subsets, for strategies that train in seconds; one for those that train on images
 
 
 def run_learning_curve(name: str, context: RunContext) -> None:
-    """Train one strategy on every subset of every draw that is not done yet, with the settings of its run.
-
-    Args:
-        name: Of the strategy.
-        context: Of the comparison.
-    """
+    """Train a strategy of a comparison on every subset of every draw that is not done, with the settings of its run."""
     splits, strategy, comparison = context.splits, load(name), context.folder
     labels = splits.labels["train"]
     sizes = learning_curve.subset_sizes(len(labels), context.num_classes)

@@ -32,7 +32,7 @@ def random_search(
         strategy: The strategy.
         defaults: Its resolved settings.
         explicit: Names of settings that the user chose; they are not searched.
-        context: Of the run; each trial gets a folder in ``RUN/tune/``.
+        context: Of the run; each trial has a folder in ``RUN/tune/``.
         trials: At least 1, the defaults included.
     """
     space = {name: distribution for name, distribution in strategy.search.items() if name not in explicit}
@@ -75,7 +75,7 @@ def _run_trial(strategy: Strategy, settings: BaseConfig, context: RunContext, fo
     return result
 
 
-def search_summary(run: Path) -> dict[str, Any]:
-    """``trials`` and ``seconds`` of the search of a run; empty without a search."""
+def search_costs(run: Path) -> dict[str, Any]:
+    """Trials and seconds of the search of a run, for its costs; empty without a search."""
     path = run / "tune" / "tune.json"
-    return storage.read_json(path) if path.is_file() else {}
+    return {f"tune_{key}": storage.read_json(path)[key] for key in ("trials", "seconds")} if path.is_file() else {}

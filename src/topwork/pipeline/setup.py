@@ -1,11 +1,11 @@
-"""The context that all trainings of a command share: device, backbone, features. Needs torch."""
+"""The context that all trainings of a command share: device, backbone, features."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from topwork.backbones import build
 from topwork.backbones.weights import find_weights
@@ -35,10 +35,10 @@ def make_context(
     signals: Signals,
     notifier: Notifier,
 ) -> RunContext:
-    """Create the backbone and log its size; the context of all trainings of a command.
+    """Create the backbone, log its size, and resolve every ``auto`` outside of the settings of strategies.
 
     Args:
-        config: As requested, with its ``auto`` values.
+        config: As requested.
         manifest, splits: The images.
         device: From ``devices.resolve``.
         folder: Of the run or comparison.
@@ -49,8 +49,7 @@ def make_context(
     size = None if requested.img_size == "auto" else requested.img_size
     crop_pct = None if requested.crop_pct == "auto" else requested.crop_pct
     backbone = build.create(requested.model, source, size, crop_pct=crop_pct)
-    compute, resolved_compute = _decide_sharding(device, backbone.parameters)
-    spec = backbone.spec
+    compute, spec = _decide_sharding(device[0], device[1].fsdp, backbone.parameters), backbone.spec
     progress.log(
         f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; input {spec}"
     )
@@ -59,12 +58,13 @@ def make_context(
         data["test_fraction"] = manifest.test_fraction
     resolved = config.model_copy(
         update={
-            "compute": resolved_compute,
+            "compute": device[1].model_copy(update={"fsdp": compute.fsdp}),
             "backbone": requested.model_copy(update={"img_size": spec.size, "crop_pct": crop_pct or spec.crop_pct}),
             "data": config.data.model_copy(update=data),
         }
     )
-    features = FeatureStore(backbone, manifest, splits, compute, _feature_cache(), progress, signals)
+    cache = run_folders.cache_folder() / "features"
+    features = FeatureStore(backbone, manifest, splits, compute, cache, progress, signals)
     return RunContext(
         resolved, manifest, splits, compute, backbone, source, features, folder, progress, signals, notifier
     )
@@ -75,34 +75,26 @@ def repeat_contexts(context: RunContext, folds: Sequence[Splits]) -> Iterator[tu
 
     Args:
         context: Of the first.
-        folds: All folds, the first included; only the first without cross-validation.
+        folds: The splits of each fold, the first included; one without cross-validation.
     """
-    config = context.config
+    config, cache = context.config, run_folders.cache_folder() / "features"
     for number, splits in enumerate(folds[1:], 2):
         features = FeatureStore(
-            context.backbone, context.manifest, splits, context.compute, _feature_cache(), context.progress,
-            context.signals,
-        )  # fmt: skip
+            context.backbone, context.manifest, splits, context.compute, cache, context.progress, context.signals
+        )
         yield f"fold-{number}", replace(context, splits=splits, features=features)
     for seed in range(config.seed + 1, config.seed + config.n_seeds):
         yield f"seed-{seed}", replace(context, config=config.model_copy(update={"seed": seed}))
 
 
-def _feature_cache() -> Path:
-    return run_folders.cache_folder() / "features"
-
-
 def _decide_sharding(
-    device: tuple[devices.DeviceContext, ComputeConfig], parameters: int
-) -> tuple[devices.DeviceContext, ComputeConfig]:
+    compute: devices.DeviceContext, shard: bool | Literal["auto"], parameters: int
+) -> devices.DeviceContext:
     """Decide whether trained networks are sharded over the devices; all processes must call it."""
-    compute, resolved = device
-    shard = resolved.fsdp
     if shard == "auto":
         memory, needed = devices.total_memory(compute), parameters * BYTES_PER_PARAMETER
         shard = bool(collectives.all_reduce_max(int(memory is not None and needed > memory * MAX_MEMORY_SHARE)))
-    shard &= world().size > 1
-    return replace(compute, fsdp=shard), resolved.model_copy(update={"fsdp": shard})
+    return replace(compute, fsdp=shard and world().size > 1)
 
 
 def run_details(context: RunContext) -> dict[str, Any]:
@@ -118,7 +110,7 @@ def run_details(context: RunContext) -> dict[str, Any]:
             "features": backbone.feature_dim,
             "input": str(backbone.spec),
             "digest": backbone.weights_hash,
-            "account": f"{tensors} parameter tensors, {in_classifier} of them in its own classifier",
+            "summary": f"{tensors} parameter tensors, {in_classifier} of them in its own classifier",
         },
         "device": {"device": compute.name, "precision": compute.precision, "threads": compute.threads},
     }

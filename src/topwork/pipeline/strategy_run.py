@@ -14,7 +14,7 @@ from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, write_history
 from topwork.core.errors import TopworkError, UsageError
 from topwork.core.strategy_config import StrategySettings
-from topwork.pipeline.outputs import FinishedTraining, write_outputs
+from topwork.pipeline.outputs import write_outputs
 from topwork.pipeline.search import random_search
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import Strategy
@@ -43,22 +43,22 @@ def run_strategy(
     _warn_environment_changed(name, context)
     info = replace(info, strategies=(name,), kind="run")
     write_inputs(context, replace(info, status="running"))
-    strategy = load(name)
+    strategy, trains_network = load(name), STRATEGIES[name].trains_network
     settings = _settings(strategy, context, settings_from)
-    trains_network = STRATEGIES[name].trains_network
-    if trains_network:
+    notes: list[str] = []
+    if trains_network and world().size > 1:
+        notes = _prepare_devices(name, settings, context)
         broadcast(settings.model_dump(mode="json"))
-        _log_batches(name, settings, context)
     feature_seconds -= features.seconds
     devices.reset_peak_memory(context.compute)
     notifier = context.notifier.begin(name, folder, config.read(folder / "config.toml").model_dump(mode="json"))
     trained = strategy.fit(settings, replace(context, on_epoch=notifier.epoch))
     if hash_weights(context.backbone.module) != context.backbone.weights_hash:
         raise TopworkError("The frozen backbone has changed. This is a bug in topwork: please report it.")
-    trained = replace(trained, notes=[*trained.notes, *_device_notes(name, settings, context)])
+    trained = replace(trained, notes=[*trained.notes, *notes])
     if trained.history:
         write_history(folder / "history.jsonl", trained.history)
-    write_outputs(FinishedTraining(name, trained, context, feature_seconds + features.seconds))
+    write_outputs(strategy, trained, context, feature_seconds + features.seconds)
     if not trains_network:
         broadcast(None)  # the other processes have extracted features until now
     replace(info, status="done").write(folder)
@@ -100,7 +100,6 @@ def _settings(strategy: Strategy, context: RunContext, settings_from: Path | Non
     else:
         explicit = context.config.settings[name]
         settings = strategy.resolve(explicit, context)
-        _check_devices(name, settings, context)
         if context.config.trials:
             settings = random_search(strategy, settings, explicit.model_fields_set, context, context.config.trials)
     resolved = StrategySettings.complete({name: settings})
@@ -108,11 +107,10 @@ def _settings(strategy: Strategy, context: RunContext, settings_from: Path | Non
     return settings
 
 
-def _check_devices(name: str, settings: Any, context: RunContext) -> None:
-    """Refuse what several processes cannot do."""
+def _prepare_devices(name: str, settings: Any, context: RunContext) -> list[str]:
+    """Refuse what several processes cannot do, log how they share a batch; notes for a reader of the metrics."""
     size, compute = world().size, context.compute
-    if size == 1 or not STRATEGIES[name].trains_network:
-        return
+    batch = min(settings.batch_size, len(context.splits.ids["train"]))
     if compute.fsdp and (compute.precision == "float16" or settings.compile is True):
         raise UsageError(
             f"{name}: a sharded network trains in float32 or bfloat16 and is not compiled. Leave out --precision "
@@ -120,32 +118,19 @@ def _check_devices(name: str, settings: Any, context: RunContext) -> None:
         )
     if getattr(settings, "freeze_stages", 0):
         raise UsageError("freeze_stages caches what one process computes. Leave it out, or use one device.")
-    if min(settings.batch_size, len(context.splits.ids["train"])) < size:
+    if batch < size:
         raise UsageError(
             f"{name}: a batch of {settings.batch_size} images cannot be split over {size} devices. Give --batch-size "
             f"{size} or more."
         )
-
-
-def _log_batches(name: str, settings: Any, context: RunContext) -> None:
-    size, batch = world().size, min(settings.batch_size, len(context.splits.ids["train"]))
-    if size > 1:
-        low, high = batch // size, -(-batch // size)
-        each = str(low) if low == high else f"{low} or {high}"
-        sharded = "; weights, gradients and optimizer state are sharded" if context.compute.fsdp else ""
-        context.progress.log(f"  {name}: {batch} images per step, {each} on each of {size} devices{sharded}")
-
-
-def _device_notes(name: str, settings: Any, context: RunContext) -> list[str]:
-    """What a reader of the metrics should know about a training on several devices."""
-    size = world().size
-    if size == 1 or not STRATEGIES[name].trains_network:
-        return []
-    sharded = "; weights, gradients and optimizer state were sharded (FSDP2)" if context.compute.fsdp else ""
+    low, high = batch // size, -(-batch // size)
+    share = str(low) if low == high else f"{low} or {high}"
+    sharded = ", with sharded weights, gradients and optimizer state (FSDP2)" if compute.fsdp else ""
+    context.progress.log(f"  {name}: {batch} images per step, {share} on each of {size} devices{sharded}")
     notes = [f"{name} was trained on {size} devices, each with its share of every batch{sharded}."]
-    if settings.batch_norm == "update" and context.compute.device.type != "cuda":
+    if settings.batch_norm == "update" and compute.device.type != "cuda":
         notes.append(
-            f"{name}: BatchNorm layers normalised with the statistics of each device's share of a batch; their running "
-            "statistics are the mean over the devices. On GPUs they use the whole batch (SyncBatchNorm)."
+            f"{name}: BatchNorm layers normalized with the statistics of each device's share of a batch; their running "
+            "statistics are the mean over the devices. On GPUs they use the complete batch (SyncBatchNorm)."
         )
     return notes

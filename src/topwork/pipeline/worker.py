@@ -1,31 +1,39 @@
 """The processes that topwork starts itself: ``topwork worker FILE``, whose JSON payload says what to do.
 
-``train``: one of the processes of ``topwork train --devices N``; rank 0 runs the job, the others are ``peers`` of it.
-``comparison``: one training of ``topwork compare --devices N``.
+``train``: one of the processes of ``topwork train --devices N``; rank 0 runs the job, the others train together with it
+and write nothing. ``comparison``: one training of ``topwork compare --parallel N``.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+import tempfile
+import uuid
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
-from topwork.compute import devices
+from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
 from topwork.core import storage
-from topwork.core.artifacts import read_run_info
+from topwork.core.artifacts import ImageRow, Manifest, read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import Interrupted
+from topwork.core.image_ref import ImageRef
 from topwork.core.progress import PlainProgress, make_progress
 from topwork.core.signals import Signals, exit_with_parent
 from topwork.data.manifest import load_manifest
 from topwork.data.splits import splits_of
+from topwork.features import FeatureStore
 from topwork.pipeline.comparison import TrainingJob
 from topwork.pipeline.job import Job
-from topwork.pipeline.peers import train_with_rank_0
+from topwork.pipeline.outputs import evaluate_as_worker
 from topwork.pipeline.setup import make_context, repeat_contexts
+from topwork.strategies import STRATEGIES, load
 from topwork.training.callbacks import Notifier, make_callbacks
+from topwork.training.context import RunContext
+
+_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows", "refs"}]
 
 
 def run_worker(file: Path) -> None:
@@ -40,12 +48,8 @@ def run_worker(file: Path) -> None:
         _train_job(payload)
     elif world().is_main:
         job: dict[str, Any] = payload["job"]
-        config, folder, progress = (
-            validate(Config, job.pop("config")),
-            Path(job.pop("out")),
-            make_progress(job.pop("quiet")),
-        )
-        Job(config, "run", folder, overwrite=False, progress=progress, **job).run()
+        config, progress = validate(Config, job.pop("config")), make_progress(job.pop("quiet"))
+        Job(config, "run", overwrite=False, progress=progress, **job).run()
     else:
         train_with_rank_0()
 
@@ -68,3 +72,47 @@ def _train_job(payload: dict[str, Any]) -> None:
                 job.run(context, info, payload["feature_seconds"])
     except Interrupted as error:  # the comparison says so
         sys.exit(error.exit_status)
+
+
+def broadcast_manifest(config: Config, manifest: Manifest, precision: str) -> None:
+    """Rank 0: send the configuration, with the precision of all processes, and the images to the other processes."""
+    config = config.model_copy(update={"compute": config.compute.model_copy(update={"precision": precision})})
+    rows, refs = [astuple(row) for row in manifest.rows], [astuple(manifest.refs[row.id]) for row in manifest.rows]
+    message = {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "refs": refs}
+    collectives.broadcast({**message, "manifest": {name: getattr(manifest, name) for name in _MANIFEST}})
+
+
+def train_with_rank_0() -> None:
+    """The other processes: train together with rank 0 until it has finished the run.
+
+    Raises:
+        PeerLost: Rank 0, or another process, has died.
+        Interrupted: A signal came to any process.
+    """
+    with Signals() as signals:
+        collectives.init_process_group()
+        with collectives.translate_lost_peer(signals):
+            message: dict[str, Any] = collectives.receive_broadcast()[0]
+            config = validate(Config, message["config"])
+            rows = tuple(ImageRow(*row) for row in message["rows"])
+            refs = {row.id: ImageRef.from_list(ref) for row, ref in zip(rows, message["refs"], strict=True)}
+            manifest = Manifest(Path(message["root"]), rows, refs=refs, **message["manifest"])
+            (splits,) = splits_of(config, manifest)
+            device, progress = devices.resolve(config.compute), make_progress(quiet=True)
+            folder = Path(tempfile.gettempdir()) / uuid.uuid4().hex  # never created
+            context = make_context(config, manifest, splits, device, folder, progress, signals, Notifier())
+            _train_strategy(config.strategies[0], context)
+            collectives.destroy_process_group()
+
+
+def _train_strategy(name: str, context: RunContext) -> None:
+    if not STRATEGIES[name].trains_network:
+        assert isinstance(context.features, FeatureStore)
+        context.features.extract_as_worker()
+        return
+    strategy = load(name)
+    settings = collectives.receive_broadcast()[0]
+    if settings is None:  # the run is already done
+        return
+    trained = strategy.fit(validate(strategy.Config, settings, name), context)
+    evaluate_as_worker(trained, context.splits, context.seed)

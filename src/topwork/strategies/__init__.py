@@ -1,7 +1,7 @@
 """The strategies of transfer learning, one per file.
 
 Enters: a run context (configuration, splits, backbone, features). Leaves: a trained strategy with its scores, tensors
-and costs. Adding one is a file that implements ``base.Strategy`` and a line in the dict here, which holds names only,
+and costs. Adding one is a file with a subclass of ``base.Strategy`` and a line in the dict here, which has names only,
 so that the command line knows them without loading torch.
 """
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class StrategyInfo(NamedTuple):
-    """The class in the file of a strategy's name.
+    """What is known of a strategy before torch is loaded.
 
     Attributes:
-        class_name: In that file.
-        on_images: Whether it trains on images (else on features).
-        usual: Whether a comparison that names no strategies takes it.
-        quick: Whether it trains so fast that its learning curve over labels is made without being asked for.
+        class_name: Of its class, in the file of its name.
+        trains_network: Whether it trains on images, else on features.
+        default: Whether a comparison that names no strategies trains it.
+        quick: Whether it trains in seconds, so that its learning curve over labels is always computed.
         features: Whether it starts from features of the frozen backbone.
     """
 
@@ -40,7 +40,7 @@ STRATEGIES = {
     "svm": StrategyInfo("SVM", trains_network=False, quick=True),
     "finetune": StrategyInfo("Finetune", trains_network=True),
 }
-DEFAULT_STRATEGIES = tuple(name for name, entry in STRATEGIES.items() if entry.default)
+DEFAULT_STRATEGIES = tuple(name for name, info in STRATEGIES.items() if info.default)
 
 
 def load(name: str) -> Strategy:

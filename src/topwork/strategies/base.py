@@ -1,10 +1,11 @@
-"""The protocol of a strategy, and what it returns."""
+"""The base class of a strategy, what it returns, and what several strategies share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,15 @@ from torch.nn import functional
 
 from topwork.backbones.param_groups import layer_groups
 from topwork.core.artifacts import EpochRecord
+from topwork.core.seeds import epoch_permutation
+from topwork.data.batches import Targets
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, NetworkOutputs
+from topwork.training.loop import Batch
 from topwork.training.search_space import Space
 from topwork.training.state import TrainState
 
-BLOCK = 32  # rows that a head is given at once: the last bits of a product depend on how many there are
+HEAD_BATCH = 32  # rows that a head is run on at once: the last bits of a product depend on their number
 
 
 @dataclass(frozen=True)
@@ -26,75 +30,75 @@ class TrainedStrategy:
     """A trained strategy.
 
     Attributes:
-        scores: Part name to scores float (N, K) in the order of the split; asked for ``test`` once.
-        kind: ``"logit"`` or ``"margin"``.
-        tensors: What a prediction needs besides the frozen backbone, or with it if ``whole`` is true.
-        whole: Whether the backbone's own weights were trained, so that they are among the tensors.
-        trained: Parameter tensors and parameters that were trained.
-        selection: What val chose.
-        history: Epochs, if there are any.
+        scores: From a split to the scores float (N, K) of its images; called for ``test`` once.
+        tensors: Of the head; of network and head if the network was trained.
+        trained: Numbers of trained tensors and of trained parameters.
+        selection: What the validation set selected.
         seconds: Training time without the computing of features.
-        notes: What a reader of the figures should know.
-        features: If ``whole``: part name and row numbers (None for all) to features float32 (N, D) of its own backbone.
-        passes: Images that went through the backbone until the end of training; None for those of train and val, once.
-        parameters: If ``whole``: all parameter tensors and parameters, those of frozen stages included.
+        kind: ``"logit"`` or ``"margin"``.
+        history: Its epochs, if it has any.
+        notes: What a reader of the metrics should know.
+        features: Of a trained network: from a split and row numbers (None for all) to features float32 (N, D).
+        passes: Images that went through the backbone; None: those of the training and validation sets, once.
+        parameters: Of a trained network: numbers of all tensors and parameters, those of frozen stages included.
     """
 
     scores: Callable[[str], np.ndarray]
-    kind: str
     tensors: dict[str, torch.Tensor]
-    trains_network: bool
     trained: tuple[int, int]
     selection: dict[str, str | int | float]
     seconds: float
+    kind: str = "logit"
     history: list[EpochRecord] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     features: Callable[[str, np.ndarray | None], np.ndarray] | None = None
     passes: int | None = None
     parameters: tuple[int, int] | None = None
 
+    @property
+    def trains_network(self) -> bool:
+        """Whether the weights of the backbone were trained, so that they are among the tensors."""
+        return self.features is not None
 
-class Strategy(Protocol):
-    """A way of transferring a backbone to labelled images."""
+
+class Strategy(ABC):
+    """A way of transferring a backbone to labelled images.
+
+    Attributes:
+        name: Of the strategy and of its file.
+        Config: The class of its settings.
+        search: The settings that ``--trials`` samples.
+    """
 
     name: str
     Config: type[Any]
-    search: Space  # what ``--trials`` tries
+    search: Space
 
     def resolve(self, config: Any, context: RunContext) -> Any:
-        """The settings with every ``auto`` turned into a number; may time a few steps."""
-        ...
+        """The settings with a number for every ``auto``; may time a few steps."""
+        return config
 
+    @abstractmethod
     def fit(self, config: Any, context: RunContext) -> TrainedStrategy:
-        """Train on the train part, choose on the val part, or go on where a killed training was."""
-        ...
+        """Train on the training set and select on the validation set; resume a training that was interrupted."""
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
-        """What turns features (B, D) into scores (B, K), differentiable, from the head's tensors in a model bundle."""
-        ...
-
-    def probabilities(self, scores: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
-        """Scores (N, K) to probabilities float64 (N, K) whose rows sum to 1; ``tensors`` as for ``head``."""
-        ...
-
-    def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
-        """``probabilities`` as a layer, for graphs that are exported: scores (B, K) to probabilities (B, K)."""
-        ...
-
-
-class CalibratedScores:
-    """For strategies whose scores are logits, or become logits by a linear calibration."""
+        """The layers from features (B, D) to scores (B, K), differentiable, from the head's tensors in a bundle."""
+        classes, features = tensors["weight"].shape
+        head = nn.Linear(features, classes)
+        head.load_state_dict(tensors)
+        return head
 
     def calibration(self, tensors: dict[str, torch.Tensor]) -> tuple[float, float]:
-        """Slope and offset of ``scaled_softmax`` that make probabilities of scores."""
+        """Slope and offset of ``scaled_softmax`` that turn scores into probabilities."""
         return 1.0, 0.0
 
     def probabilities(self, scores: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
-        """The calibrated softmax."""
+        """Scores (N, K) to probabilities float64 (N, K) whose rows sum to 1; ``tensors`` as for ``head``."""
         return scaled_softmax(scores, *self.calibration(tensors))
 
     def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
-        """The calibrated softmax."""
+        """``probabilities`` as a layer, for graphs that are exported: scores (B, K) to probabilities (B, K)."""
         return _ScaledSoftmax(*self.calibration(tensors))
 
 
@@ -132,19 +136,20 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:
-    """Scores float64 (N, K) of features float32 (N, D), on the CPU and in blocks of one shape.
+    """Scores float64 (N, K) of features float32 (N, D), on the CPU, in evaluation and in prediction.
 
-    Evaluation and prediction both come through here; an image's scores do not depend on what other images there are.
-
-    Args:
-        head: From ``Strategy.head``.
-        features: Of the images.
+    The head runs on batches of one shape, so that an image's scores do not depend on the other images.
     """
     head = head.cpu().eval()
     rows = torch.from_numpy(np.ascontiguousarray(features))
-    filled = functional.pad(rows, (0, 0, 0, -len(rows) % BLOCK))
+    padded = functional.pad(rows, (0, 0, 0, -len(rows) % HEAD_BATCH))
     with torch.inference_mode():
-        return torch.cat([head(block).double() for block in filled.split(BLOCK)])[: len(rows)].numpy()
+        return torch.cat([head(batch).double() for batch in padded.split(HEAD_BATCH)])[: len(rows)].numpy()
+
+
+def split_scores(head: nn.Module, context: RunContext) -> Callable[[str], np.ndarray]:
+    """``TrainedStrategy.scores`` of a head on the features of the frozen backbone."""
+    return lambda split: head_scores(head, context.features.load(split))
 
 
 def trained_network(model: nn.Module, state: TrainState, context: RunContext, notes: list[str]) -> TrainedStrategy:
@@ -152,9 +157,7 @@ def trained_network(model: nn.Module, state: TrainState, context: RunContext, no
     outputs, epochs = NetworkOutputs(model, context), len(state.history)
     return TrainedStrategy(
         scores=outputs.scores,
-        kind="logit",
         tensors=model.state_dict(),
-        trains_network=True,
         trained=count_parameters([p for p in model.parameters() if p.requires_grad]),
         parameters=count_parameters(list(model.parameters())),
         selection={"epoch": state.best_epoch, "epochs trained": epochs},
@@ -164,14 +167,6 @@ def trained_network(model: nn.Module, state: TrainState, context: RunContext, no
         features=outputs.features,
         passes=epochs * sum(len(context.splits.ids[split]) for split in ("train", "val")),
     )
-
-
-def linear_head(tensors: dict[str, torch.Tensor]) -> nn.Linear:
-    """The head of a network that was trained whole."""
-    classes, features = tensors["weight"].shape
-    head = nn.Linear(features, classes)
-    head.load_state_dict(tensors)
-    return head
 
 
 def count_parameters(parameters: list[torch.nn.Parameter]) -> tuple[int, int]:
@@ -186,3 +181,31 @@ def param_groups(model: Classifier, weight_decay: float, layer_decay: float) -> 
         {"params": [model.head.bias], "weight_decay": 0.0, "lr_scale": 1.0},
     ]
     return layer_groups(model.backbone, weight_decay, layer_decay) + head
+
+
+class CachedBatches:
+    """Training batches of cached inputs, in another random order every epoch.
+
+    Args:
+        load: From an epoch to a function that gives the inputs (B, ...) of row numbers (B,).
+        targets: Of the training images, (N,).
+        batch_size: At most N are used; an incomplete last batch is dropped.
+        seed: Of the run.
+    """
+
+    def __init__(
+        self, load: Callable[[int], Callable[[np.ndarray], torch.Tensor]], targets: Targets, batch_size: int, seed: int
+    ) -> None:
+        self._load, self._targets, self._seed = load, targets, seed
+        self._size = min(batch_size, len(targets))
+
+    def __len__(self) -> int:
+        """Steps of an epoch."""
+        return len(self._targets) // self._size
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Inputs and targets of the steps ``first``, ``first + 1``, ... of an epoch."""
+        inputs, order = self._load(epoch), epoch_permutation(self._seed, epoch, len(self._targets))
+        for step in range(first, len(self)):
+            rows = order[step * self._size : (step + 1) * self._size]
+            yield inputs(rows), self._targets[rows]

@@ -1,7 +1,7 @@
 """``finetune``: a linear head fitted on frozen features, then every layer trained, earlier ones more slowly.
 
-LP-FT: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features" (arXiv 2202.10054). Starting from a fitted head
-keeps the first gradients from tearing up features that a random head would blame for its own errors.
+LP-FT: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features" (arXiv 2202.10054). With a fitted head the first
+gradients do not distort features to correct the errors of a random head.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ from topwork.core import storage
 from topwork.core.strategy_config import FinetuneConfig
 from topwork.data.transforms import TrainTransform
 from topwork.features import FeatureCache, feature_key
-from topwork.strategies.base import (
-    CalibratedScores,
-    TrainedStrategy,
-    linear_head,
-    param_groups,
-    trained_network,
-)
+from topwork.strategies.base import Strategy, TrainedStrategy, param_groups, trained_network
 from topwork.strategies.cached_stages import StageCache, stage_task
 from topwork.strategies.linear_head import fit_linear_head
 from topwork.training.context import RunContext
@@ -33,10 +27,10 @@ from topwork.training.loop import TrainingTask, fit
 from topwork.training.plan import resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
-STAGES = "stages"  # folder in the run
+STAGES = "stages"  # folder in the run, for it can be large
 
 
-class Finetune(CalibratedScores):
+class Finetune(Strategy):
     """Train every layer from pretrained weights."""
 
     name = "finetune"
@@ -51,21 +45,17 @@ class Finetune(CalibratedScores):
 
     def resolve(self, config: FinetuneConfig, context: RunContext) -> FinetuneConfig:
         """Epochs: 5 to 40 by the number of images, on a CPU what some five minutes allow."""
-        new = lambda settings: self._task(settings, context, fitted=False)  # noqa: E731
         if config.freeze_stages:
             config = config.model_copy(update={"compile": False})
-        return resolve(config, context, new, limits=(5, 40), cpu_minutes=4.75)
+        return resolve(config, context, lambda c: self._task(c, context, False), limits=(5, 40), cpu_minutes=4.75)
 
-    def _task(self, config: FinetuneConfig, context: RunContext, fitted: bool) -> TrainingTask:
-        backbone = context.new_backbone(True)
-        stage_split = (
-            StageSplit(backbone.module, config.freeze_stages, backbone.spec.size) if config.freeze_stages else None
-        )
+    def _task(self, config: FinetuneConfig, context: RunContext, fit_head: bool) -> TrainingTask:
+        backbone, stages = context.new_backbone(True), config.freeze_stages
+        stage_split = StageSplit(backbone.module, stages, backbone.spec.size) if stages else None
         head = nn.Linear(backbone.feature_dim, context.num_classes)
-        if fitted:
-            weight, bias = fit_linear_head(
-                context.features, context.splits, str(context.compute.device), context.image_weights
-            )
+        if fit_head:
+            device = str(context.compute.device)
+            weight, bias = fit_linear_head(context.features, context.splits, device, context.image_weights)
             head.weight.data, head.bias.data = torch.from_numpy(weight), torch.from_numpy(bias)
         else:
             nn.init.zeros_(head.weight)
@@ -74,38 +64,34 @@ class Finetune(CalibratedScores):
         context.compute.to_channels_last(model)
         groups = param_groups(model, config.weight_decay, config.layer_decay)
         if stage_split:
-            return stage_task(model, groups, config, config.views, self._store(stage_split, backbone, config, context))
+            cache = self._stage_cache(stage_split, backbone, config, context)
+            return stage_task(model, groups, config, config.views, cache)
         return image_task(model, groups, config, context)
 
-    def _store(
+    def _stage_cache(
         self, stage_split: StageSplit, backbone: Backbone, config: FinetuneConfig, context: RunContext
     ) -> StageCache:
-        """In the run folder, for it can be large; with everything in its key that decides a view."""
         assert isinstance(config.train_size, int)
         compute = context.compute
         transform = TrainTransform(config, context.spec, config.train_size, context.seed)
         fused = fuse_batchnorm(backbone.module, context.spec.size)
-        front = compute.to_channels_last(cast_weights(fused, compute.dtype))
+        frozen = compute.to_channels_last(cast_weights(fused, compute.dtype))
         augmentation = config.model_dump(include={"train_size", "min_crop_area", "flip", "randaugment"})
         settings = {"stages": config.freeze_stages, "seed": context.seed, **augmentation}
         key = feature_key(backbone, compute, "folded", EVAL_BATCH) | settings
         cache = FeatureCache(context.folder / STAGES, key, context.progress.log)
-        return StageCache(stage_split, front, context, transform, cache)
+        return StageCache(stage_split, frozen, context, transform, cache)
 
     def fit(self, config: FinetuneConfig, context: RunContext) -> TrainedStrategy:
         """Fit the head, train all layers, keep the best validation epoch."""
-        task = self._task(config, context, fitted=True)
+        task = self._task(config, context, fit_head=True)
         state = fit(task, config, context, self.name)
-        fitted = trained_network(task.model, state, context, _notes(config))
+        trained = trained_network(task.model, state, context, _notes(config))
         if not config.freeze_stages:
-            return fitted
+            return trained
         storage.remove_folder(context.folder / STAGES)
-        images = context.splits.ids
-        return replace(fitted, passes=len(images["train"]) * max(1, config.views) + len(images["val"]))
-
-    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
-        """A linear layer."""
-        return linear_head(tensors)
+        ids = context.splits.ids
+        return replace(trained, passes=len(ids["train"]) * max(1, config.views) + len(ids["val"]))
 
 
 def _notes(config: FinetuneConfig) -> list[str]:
@@ -113,7 +99,7 @@ def _notes(config: FinetuneConfig) -> list[str]:
     statistics = "follow the training images" if follow else "keep their pretrained statistics"
     notes = [f"finetune: BatchNorm layers {statistics}"]
     if config.ema_decay:
-        notes[0] += "; the figures are those of the averaged weights"
+        notes[0] += "; the metrics are those of the averaged weights"
     if config.freeze_stages:
         seen = f"{config.views} augmented views of each image" if config.views else "the images without augmentation"
         notes.append(f"finetune: the stem and {config.freeze_stages} stages stay as pretrained; trained on {seen}")

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from topwork.core.strategy_config import KNNConfig
 from topwork.linear.normalize import NormaliserModule, fit_normaliser
-from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores
+from topwork.strategies.base import Strategy, TrainedStrategy, head_scores, split_scores
 from topwork.strategies.linear_head import head_tensors
 from topwork.training.context import RunContext
 from topwork.training.search_space import Categorical, space
@@ -28,7 +28,7 @@ class _KNNHead(nn.Module):
     """Features (B, D) to logarithms of weighted shares of votes (B, K).
 
     Args:
-        tensors: ``mean`` and ``scale`` of the normaliser; ``bank`` float16 (N, D) of length 1, ``labels`` int64 (N,),
+        tensors: ``mean`` and ``scale`` of the normalizer; ``bank`` float16 (N, D) of length 1, ``labels`` int64 (N,),
             ``k`` and ``classes`` int64.
     """
 
@@ -37,7 +37,7 @@ class _KNNHead(nn.Module):
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         super().__init__()
-        self.normalise = NormaliserModule(tensors["mean"], tensors["scale"].float())
+        self.normalize = NormaliserModule(tensors["mean"], tensors["scale"].float())
         self.k = int(tensors["k"])
         self.register_buffer("bank", tensors["bank"].float())
         one_hot = functional.one_hot(tensors["labels"], int(tensors["classes"])).float()
@@ -46,15 +46,15 @@ class _KNNHead(nn.Module):
         self.register_buffer("one_hot", one_hot)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        similarity = functional.normalize(self.normalise(x.float()), dim=1) @ self.bank.T
+        similarity = functional.normalize(self.normalize(x.float()), dim=1) @ self.bank.T
         nearest = similarity.topk(self.k, dim=1).values[:, -1:]
         weights = ((similarity - 1) / TEMPERATURE).exp() * (similarity >= nearest)
         votes = weights @ self.one_hot
         return (votes / votes.sum(dim=1, keepdim=True) + SMOOTHING).log()
 
 
-class KNN(CalibratedScores):
-    """k nearest neighbours on normalised features."""
+class KNN(Strategy):
+    """k nearest neighbors on normalized features."""
 
     name = "knn"
     Config = KNNConfig
@@ -70,9 +70,9 @@ class KNN(CalibratedScores):
         """Store the training features, choose k on the validation set."""
         start = time.monotonic()
         features, labels = context.features.load("train"), context.splits.labels
-        normalise = fit_normaliser(features)
-        tensors = head_tensors(normalise, {"labels": labels["train"], "classes": np.array(context.num_classes)})
-        tensors["bank"] = functional.normalize(torch.from_numpy(normalise(features)), dim=1).half()
+        normalizer = fit_normaliser(features)
+        tensors = head_tensors(normalizer, {"labels": labels["train"], "classes": np.array(context.num_classes)})
+        tensors["bank"] = functional.normalize(torch.from_numpy(normalizer(features)), dim=1).half()
         if context.image_weights is not None:
             tensors["weights"] = torch.from_numpy(context.image_weights).float()
         val = context.features.load("val")
@@ -84,21 +84,14 @@ class KNN(CalibratedScores):
         accuracies = {k: accuracy(k) for k in config.neighbours}
         k = max(accuracies, key=accuracies.__getitem__)  # of equals the smallest
         tensors["k"] = torch.tensor(k)
-        head = self.head(tensors)
-
-        def scores(split: str) -> np.ndarray:
-            return head_scores(head, context.features.load(split))
-
         return TrainedStrategy(
-            scores=scores,
-            kind="logit",
+            scores=split_scores(self.head(tensors), context),
             tensors=tensors,
-            trains_network=False,
             trained=(0, 0),
             selection={"k": k, "val accuracy": accuracies[k]},
             seconds=time.monotonic() - start,
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
-        """Normalisation and the votes of the nearest training images."""
+        """Normalization and the votes of the nearest training images."""
         return _KNNHead(tensors)

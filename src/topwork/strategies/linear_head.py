@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import safetensors.numpy
@@ -15,21 +16,33 @@ from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.features import FeatureStore
 from topwork.linear.normalize import Normaliser, fit_normaliser
 from topwork.linear.selection import DEFAULT_CS, select_c
-from topwork.training.context import Features
+from topwork.training.context import Features, RunContext
 
 Data = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def normalised_splits(features: Features, splits: Splits, power: bool = True) -> tuple[Normaliser, Data]:
-    """A normaliser fitted on the training set, and of ``train`` and ``val`` the normalised features and the labels."""
-    normalise = fit_normaliser(features.load("train"), power)
-    return normalise, {split: (normalise(features.load(split)), splits.labels[split]) for split in ("train", "val")}
+def normalized_splits(features: Features, splits: Splits, power: bool = True) -> tuple[Normaliser, Data]:
+    """A normalizer fitted on the training set, and of ``train`` and ``val`` the normalized features and the labels."""
+    normalizer = fit_normaliser(features.load("train"), power)
+    return normalizer, {split: (normalizer(features.load(split)), splits.labels[split]) for split in ("train", "val")}
 
 
-def head_tensors(normalise: Normaliser, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """The tensors of a head in a bundle: the normaliser's and those of a classifier."""
-    arrays = {"mean": normalise.mean, "scale": np.array(normalise.scale, np.float32), **arrays}
+def head_tensors(normalizer: Normaliser, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """The tensors of a head in a bundle: the normalizer's and those of a classifier."""
+    arrays = {"mean": normalizer.mean, "scale": np.array(normalizer.scale, np.float32), **arrays}
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+@contextmanager
+def track_grid(name: str, config: LinearClassifierConfig, context: RunContext) -> Iterator[Callable[[], None]]:
+    """A progress bar over the values of C; gives what is called after each, which also stops if that is requested."""
+    with context.progress.track(name, len(config.grid), "values of C") as bar:
+
+        def on_step() -> None:
+            bar.advance()
+            context.signals.raise_if_stopped()
+
+        yield on_step
 
 
 def on_main_process(features: Features, compute: Callable[[], Files]) -> Files:
@@ -53,11 +66,11 @@ def fit_linear_head(
 
     def fit() -> dict[str, bytes]:
         # without the power: a linear layer can absorb only a shift and a scale
-        normalise, data = normalised_splits(features, splits, power=False)
+        normalizer, data = normalized_splits(features, splits, power=False)
         config = LinearClassifierConfig(grid=DEFAULT_CS)
         model = select_c("softmax", config, data, len(splits.classes), device, seed=0, weights=weights).model
-        weight = model.weight / normalise.scale
-        bias = model.bias - weight @ normalise.mean
+        weight = model.weight / normalizer.scale
+        bias = model.bias - weight @ normalizer.mean
         layer = {"weight": np.ascontiguousarray(weight, np.float32), "bias": bias.astype(np.float32)}
         return {"head": safetensors.numpy.save(layer)}
 

@@ -1,4 +1,4 @@
-"""``scratch``: the backbone with random weights, all layers trained. It says what pretraining is worth."""
+"""``scratch``: the backbone with random weights, all layers trained. It shows what pretraining is worth."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from torch import nn
 
 from topwork.core import seeds
 from topwork.core.strategy_config import ScratchConfig
-from topwork.strategies.base import (
-    CalibratedScores,
-    TrainedStrategy,
-    linear_head,
-    param_groups,
-    trained_network,
-)
+from topwork.strategies.base import Strategy, TrainedStrategy, param_groups, trained_network
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, image_task
 from topwork.training.loop import TrainingTask, fit
@@ -21,7 +15,7 @@ from topwork.training.plan import resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
 
-class Scratch(CalibratedScores):
+class Scratch(Strategy):
     """Train every layer from random weights."""
 
     name = "scratch"
@@ -35,27 +29,21 @@ class Scratch(CalibratedScores):
 
     def resolve(self, config: ScratchConfig, context: RunContext) -> ScratchConfig:
         """Epochs: 10 to 100 by the number of images, on a CPU what two minutes allow."""
-        new = lambda settings: self._task(settings, context)  # noqa: E731
-        return resolve(config, context, new, limits=(10, 100), cpu_minutes=2.0)
+        return resolve(config, context, lambda c: self._task(c, context), limits=(10, 100), cpu_minutes=2.0)
 
     def _task(self, config: ScratchConfig, context: RunContext) -> TrainingTask:
         backbone = context.new_backbone(False)
         torch.manual_seed(seeds.derive_seed(context.seed, "head"))
         model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, context.num_classes))
         context.compute.to_channels_last(model)
-        groups = param_groups(model, config.weight_decay, 1.0)
-        return image_task(model, groups, config, context)
+        return image_task(model, param_groups(model, config.weight_decay, 1.0), config, context)
 
     def fit(self, config: ScratchConfig, context: RunContext) -> TrainedStrategy:
-        """Train, keep the best validation epoch."""
+        """Train all layers, keep the best validation epoch."""
         task = self._task(config, context)
         state = fit(task, config, context, self.name)
         notes = [
             f"scratch saw {len(state.history)} epochs. Published trainings from random weights take hundreds to "
-            "over a thousand; its figure says what this budget gives, not what the network could reach."
+            "over a thousand; its metrics show what this budget gives, not what the network could reach."
         ]
         return trained_network(task.model, state, context, notes)
-
-    def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
-        """A linear layer."""
-        return linear_head(tensors)

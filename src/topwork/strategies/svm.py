@@ -1,4 +1,4 @@
-"""``svm``: a support vector machine on the normalised features of the frozen backbone.
+"""``svm``: a support vector machine on the normalized features of the frozen backbone.
 
 Linear: one class against the rest, L2 penalty and squared hinge (Fan et al. 2008, LIBLINEAR); C is chosen on the
 validation set, or by cross-validation. RBF: ``sklearn.svm.SVC``, an option for small sets.
@@ -21,17 +21,17 @@ from topwork.core.errors import ConfigError
 from topwork.core.strategy_config import SVMConfig
 from topwork.linear.heads import LinearHead, RBFHead
 from topwork.linear.selection import Selected, select_c, select_first_best
-from topwork.strategies.base import CalibratedScores, TrainedStrategy, head_scores, scaled_softmax
-from topwork.strategies.linear_head import head_tensors, normalised_splits
+from topwork.strategies.base import Strategy, TrainedStrategy, scaled_softmax, split_scores
+from topwork.strategies.linear_head import head_tensors, normalized_splits, track_grid
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
 
-MAX_RBF_CLASSES = 200  # the kernel has a classifier for each pair of classes: 19,900
+MAX_RBF_CLASSES = 200  # 19,900 classifiers: one for each pair of classes
 LINEAR_CS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
 RBF_CS = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 
 
-class SVM(CalibratedScores):
+class SVM(Strategy):
     """Support vector machine on frozen features."""
 
     name = "svm"
@@ -56,45 +56,34 @@ class SVM(CalibratedScores):
 
     def fit(self, config: SVMConfig, context: RunContext) -> TrainedStrategy:
         """Fit one SVM per C, keep the one that is best on the validation set or over the held-out folds."""
-        normalise, data = normalised_splits(context.features, context.splits)
+        normalizer, data = normalized_splits(context.features, context.splits)
         start, device = time.monotonic(), str(context.compute.device)
-        with context.progress.track(self.name, len(config.grid), "values of C") as bar:
-
-            def on_step() -> None:
-                bar.advance()
-                context.signals.raise_if_stopped()
-
+        with track_grid(self.name, config, context) as on_step:
             if config.kernel == "linear":
                 found = select_c(
                     "hinge", config, data, context.num_classes, device, context.seed, on_step, context.image_weights
                 )
                 c, accuracy = found.c, found.accuracy
-                trained = {"weight": found.model.weight, "bias": found.model.bias}
-                arrays = trained
+                arrays = {"weight": found.model.weight, "bias": found.model.bias}
             else:
                 c, accuracy, arrays = _fit_rbf(sorted(config.grid), data, on_step, context.image_weights)
-                trained = {name: arrays[name] for name in ("dual", "bias")}
         seconds = time.monotonic() - start
-        tensors = head_tensors(normalise, {"scale": np.array(normalise.scale), **arrays})
-        head = self.head(tensors)
-
-        def scores(split: str) -> np.ndarray:
-            return head_scores(head, context.features.load(split))
-
+        trained = [arrays[name] for name in ("weight", "dual", "bias") if name in arrays]
+        tensors = head_tensors(normalizer, {"scale": np.array(normalizer.scale), **arrays})
+        scores = split_scores(self.head(tensors), context)
         tensors["calibration"] = torch.tensor(_calibrate(scores("val"), data["val"][1]), dtype=torch.float64)
         return TrainedStrategy(
             scores=scores,
-            kind="margin",
             tensors=tensors,
-            trains_network=False,
-            trained=(len(trained), sum(array.size for array in trained.values())),
+            trained=(len(trained), sum(array.size for array in trained)),
             selection={"C": c, "kernel": config.kernel, config.selection_metric: accuracy},
             seconds=seconds,
+            kind="margin",
             notes=["svm scores are margins; its probabilities come from a calibration fitted on the validation set."],
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
-        """Normalisation and the SVM; its scores are margins."""
+        """Normalization and the SVM; its scores are margins."""
         return LinearHead(tensors) if "weight" in tensors else RBFHead(tensors)
 
     def calibration(self, tensors: dict[str, torch.Tensor]) -> tuple[float, float]:
@@ -127,7 +116,7 @@ def _fit_rbf(
 
 
 def _calibrate(margins: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and offset that minimise the log loss on the validation set; the offset is 0 for more than two classes."""
+    """Slope and offset that minimize the log loss on the validation set; the offset is 0 for more than two classes."""
 
     def loss(slope: float, offset: float) -> float:
         p = scaled_softmax(margins, slope, offset)[np.arange(len(labels)), labels]
