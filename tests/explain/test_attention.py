@@ -13,8 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.backbones import build
-from topwork.core.errors import UnknownName
-from topwork.explain.attention import attention_layers, attention_maps
+from topwork.explain.attention import attention_maps
 
 SIZE = 64
 
@@ -131,17 +130,6 @@ def test_the_network_is_left_as_it_was(looker: Callable[..., Any]) -> None:
     assert not any(layer._forward_pre_hooks or layer._forward_hooks for layer in module.modules())
 
 
-def test_only_layers_that_were_asked_for() -> None:
-    module, x = _made("vit_tiny_patch16_224")
-    every = attention_maps(module, x)
-    some = attention_maps(module, x, ["blocks.3.attn"])
-    assert list(some) == ["blocks.3.attn"]
-    np.testing.assert_allclose(some["blocks.3.attn"].heads, every["blocks.3.attn"].heads, atol=1e-5)
-    assert attention_layers(module) == list(every)
-    with pytest.raises(UnknownName, match="No layer with attention is called"):
-        attention_maps(module, x, ["blocks.3"])
-
-
 @pytest.mark.parametrize("model", ["resnet10t", "cait_xxs24_224", "xcit_nano_12_p16_224", "mixer_s32_224"])
 def test_networks_without_attention_between_all_places_have_none(model: str) -> None:
     made = build.create(model, None, None if "mixer" in model else SIZE)
@@ -177,7 +165,6 @@ class _HeadsInBatch(nn.Module):
 
 def test_weights_that_are_not_laid_out_by_image_are_left_out() -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 16, 16), nn.Flatten(2), _Turned(), _HeadsInBatch())
-    assert attention_layers(module) == ["3"]
     assert attention_maps(module, torch.zeros(3, 3, 64, 64)) == {}
 
 

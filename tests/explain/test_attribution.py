@@ -18,7 +18,7 @@ from topwork.explain.attribution import METHODS, ClassActivationMaps, class_acti
 from topwork.explain.inspected_model import InspectedModel
 from topwork.explain.layers import Layer, list_layers, select_stages
 from topwork.linear.heads import LinearHead, RBFHead
-from topwork.linear.normalize import NormaliserModule
+from topwork.linear.normalize import NormalizerModule
 from topwork.strategies.base import softmax
 
 FAMILIES = [  # and whether Recipro-CAM is tried as well
@@ -260,7 +260,7 @@ def test_exact_says_why_it_does_not_apply(head: str, layer: str, words: str) -> 
             return _linear(features, 2)
         if head == "radial":
             return _rbf(features, 2)
-        normalise = NormaliserModule(torch.zeros(features), torch.tensor(1.0))
+        normalise = NormalizerModule(torch.zeros(features), torch.tensor(1.0))
         return nn.Sequential(normalise, nn.Linear(features, 8), nn.ReLU(), nn.Linear(8, 2))
 
     subject, x = _resnet(make, 2), _images(96)

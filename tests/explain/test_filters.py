@@ -39,7 +39,7 @@ def test_tiles_are_what_the_convolution_computes_with(model: str) -> None:
     generator = torch.Generator().manual_seed(0)
     layer = module.get_submodule(FAMILIES[model])
     assert isinstance(layer, nn.Conv2d)
-    with torch.no_grad():  # an offset, which standardised weights do not keep, and gains
+    with torch.no_grad():  # an offset, which standardized weights do not keep, and gains
         layer.weight.add_(torch.rand(layer.weight.shape, generator=generator).mul_(0.2)).add_(0.1)
         if isinstance(gain := getattr(layer, "gain", None), nn.Parameter):
             gain.mul_(torch.rand(gain.shape, generator=generator) + 0.5)
@@ -57,7 +57,7 @@ def test_tiles_are_what_the_convolution_computes_with(model: str) -> None:
     np.testing.assert_allclose(shown, expected, atol=found.limit / 127)
 
 
-def test_zero_is_mid_grey_and_one_scale_holds_for_all() -> None:
+def test_zero_is_mid_gray_and_one_scale_holds_for_all() -> None:
     layer = nn.Conv2d(3, 3, 2)
     with torch.no_grad():
         layer.weight.zero_()
@@ -73,7 +73,7 @@ def test_zero_is_mid_grey_and_one_scale_holds_for_all() -> None:
     np.testing.assert_array_equal(found.tiles, expected)
 
 
-def test_filters_of_zeros_are_grey_without_warning() -> None:
+def test_filters_of_zeros_are_gray_without_warning() -> None:
     layer = nn.Conv2d(3, 4, 3)
     nn.init.zeros_(layer.weight)
     found = first_filters(nn.Sequential(layer))
@@ -82,13 +82,13 @@ def test_filters_of_zeros_are_grey_without_warning() -> None:
     assert (found.tiles == 128).all()
 
 
-def test_a_network_whose_convolutions_never_see_colours_has_no_filters() -> None:
+def test_a_network_whose_convolutions_never_see_colors_has_no_filters() -> None:
     fuse_batchnorm = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 8, 3), nn.Conv2d(9, 9, 3, groups=3))
     assert first_filters(fuse_batchnorm) is None
     assert first_filters(nn.Sequential(nn.Conv2d(3, 8, 48))) is None  # too large to be read
 
 
-def test_of_branches_the_first_with_a_neighbourhood_is_shown() -> None:
+def test_of_branches_the_first_with_a_neighborhood_is_shown() -> None:
     branches = nn.ModuleDict({"point": nn.Conv2d(3, 4, 1), "wide": nn.Conv2d(3, 4, 3), "wider": nn.Conv2d(3, 4, 5)})
     found = first_filters(branches)
     assert found is not None

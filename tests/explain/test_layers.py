@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,7 @@ def test_a_photo_is_prepared_as_the_network_wants_it(photos: Path) -> None:
     for photo in (path, str(path), load_image(path)):
         np.testing.assert_array_equal(activations(subject, photo, ["layer4"])["layer4"], wanted)
     assert activations(timm.create_model("resnet10t"), path, ["conv1"])["conv1"].shape == (1, 64, 88, 88)
-    with pytest.raises(UsageError, match="normalised"):
+    with pytest.raises(UsageError, match="normalized"):
         activations(nn.Sequential(nn.Conv2d(3, 4, 3)), path)
 
 
@@ -148,29 +147,60 @@ def test_hooks_go_when_the_network_fails() -> None:
     assert not any(child._forward_hooks for child in module.modules())
 
 
-def _brute_field(module: nn.Module, name: str, size: int, middle: Callable[[torch.Tensor], torch.Tensor]) -> int:
-    """The side of the box of pixels with a gradient, in a copy whose numbers are positive and whose pools are means."""
-    module = copy.deepcopy(module)
-    module.maxpool = nn.AvgPool2d(3, 2, 1)  # the gradient of a maximum goes to one pixel only
-    for parameter in module.parameters():
-        parameter.data.uniform_(0.5, 1.0)
-    x = torch.rand(1, 3, size, size, requires_grad=True)
-    kept: list[torch.Tensor] = []
-    dict(module.named_modules())[name].register_forward_hook(lambda _, __, output: kept.append(output.clone()))
-    module(x)
-    middle(kept[0]).backward()
-    assert x.grad is not None
-    columns = x.grad.abs().sum((0, 1, 2)).nonzero().flatten()
-    return int(columns.max() - columns.min()) + 1
+class _Branches(nn.Module):
+    """Strides, dilation and even kernels in two branches, and a pool."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.narrow, self.wide = nn.Conv2d(4, 4, 2, padding="same"), nn.Conv2d(4, 4, 3, padding=2, dilation=2)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.GELU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        return self.block(self.pool(self.narrow(x) + self.wide(x))).mean((2, 3))
 
 
-@pytest.mark.parametrize("name", ["conv1.0", "layer1", "layer2"])
-def test_receptive_fields_are_those_of_the_gradient(name: str) -> None:
-    module = build.create("resnet10t", None, 128).module
-    layers = list_layers(module, _images(128))
-    field = receptive_fields(module, layers, 128)[name]
-    reach = _brute_field(module, name, 128, lambda y: y[0, :, y.shape[2] // 2, y.shape[3] // 2].sum())
-    assert field.size == reach
+def _resnet() -> nn.Module:
+    module = timm.create_model("resnet10t")
+    for child in module.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            nn.init.ones_(child.weight)  # the last one of a block is 0 before training
+    return module
+
+
+@pytest.mark.parametrize(
+    ("make", "names", "size"),
+    [(_Branches, ["stem", "wide", "pool", "block"], 48), (_resnet, ["conv1.0", "maxpool", "layer1"], 64)],
+)
+def test_receptive_fields_hold_the_pixels_that_change_the_activation(
+    make: Callable[[], nn.Module], names: list[str], size: int
+) -> None:
+    """Brute force: change every pixel of the middle row and column alone and compare the middle value."""
+    torch.manual_seed(0)
+    module = make().eval()
+    layers = list_layers(module, _images(size, 1))
+    fields = receptive_fields(module, layers, size)
+    changed: dict[str, np.ndarray] = {}
+    middle = size // 2
+    for attempt in range(3):  # a pixel below the maximum of a pool changes nothing: other images, and both signs
+        x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(attempt))
+        for amount in (-20.0, 20.0):
+            rows, columns = x.repeat(size, 1, 1, 1), x.repeat(size, 1, 1, 1)
+            for i in range(size):
+                rows[i, :, i, middle] += amount
+                columns[i, :, middle, i] += amount
+            found = activations(module, torch.cat([x, rows, columns]), names)
+            for name, values in found.items():
+                center = values[:, :, values.shape[2] // 2, values.shape[3] // 2]
+                moved = (np.abs(center[1:] - center[0]) > 1e-6).any(axis=1).reshape(2, size)
+                changed[name] = changed.get(name, False) | moved
+    for name in names:
+        field = fields[name]
+        x0, y0, x1, y1 = field.box(field.index, field.index)
+        for (start, end), pixels in zip([(y0, y1), (x0, x1)], changed[name], strict=True):
+            assert (pixels.nonzero()[0][[0, -1]] == [start, end - 1]).all(), name
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from topwork.explain.probes import GRID, linear_probes
 
 
 def _clouds(count: int, classes: int, width: int, distance: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gaussian clouds around one centre per class, with features on very different scales."""
-    centres = np.random.default_rng(0).normal(size=(classes, width)) * distance
+    """Gaussian clouds around one center per class, with features on very different scales."""
+    centers = np.random.default_rng(0).normal(size=(classes, width)) * distance
     scale = np.exp(3 * np.random.default_rng(1).normal(size=width))
     rng = np.random.default_rng(seed)
     labels = rng.integers(classes, size=count)
-    return ((centres[labels] + rng.normal(size=(count, width))) * scale + 5).astype(np.float32), labels
+    return ((centers[labels] + rng.normal(size=(count, width))) * scale + 5).astype(np.float32), labels
 
 
 def test_a_probe_is_scikit_learns_classifier_with_the_chosen_penalty() -> None:

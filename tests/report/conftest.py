@@ -104,7 +104,7 @@ def fake_details(classes: Sequence[str], images: int) -> dict[str, Any]:
                 {"id": "bad/empty.png", "reason": "the file is empty"},
                 {"id": "bad/zero.png", "reason": "the file is empty"},
             ],
-            "converted": {"16-bit grey scaled to 8 bits": 2, "CMYK converted to RGB": 1},
+            "converted": {"16-bit gray scaled to 8 bits": 2, "CMYK converted to RGB": 1},
             "ignored": {".git": "hidden folder", "notes.txt": "not an image"},
             "license": "CC BY-NC-SA 4.0",
             "note": "Positive means a defect probability above 0.5. The published split is not available.",

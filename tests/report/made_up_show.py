@@ -124,7 +124,7 @@ def layer_maps(photos: int, networks: tuple[NetworkInfo, ...]) -> tuple[LayerMap
                 maps = map_sheet(blobs(rng, count, min(28, shape[1]), signed), names, signed)
                 silent = float(rng.choice([0, 0.03, 0.2]))
                 made.append(LayerMaps(photo, number, layer.name, maps, shape[0], silent))
-    heads = map_sheet(blobs(rng, 4, 14, False), tuple(f"head {i}, centre" for i in range(4)), False)
+    heads = map_sheet(blobs(rng, 4, 14, False), tuple(f"head {i}, center" for i in range(4)), False)
     made += [LayerMaps(p, 0, "blocks.6", heads, 4, 0.0, attention=True) for p in range(photos)]
     return tuple(made)
 
@@ -178,8 +178,8 @@ def similarity_map(count: int, classes: int, strategies: int) -> SimilarityMap:
     points = []
     for spread in (0.10, 0.2, 0.05):
         angle = labels / classes * 2 * np.pi
-        centres = 0.5 + 0.32 * np.stack([np.cos(angle), np.sin(angle)], 1)
-        places = np.clip(centres + rng.normal(0, spread, (count, 2)), 0, 1).round(4)
+        centers = 0.5 + 0.32 * np.stack([np.cos(angle), np.sin(angle)], 1)
+        places = np.clip(centers + rng.normal(0, spread, (count, 2)), 0, 1).round(4)
         points.append(tuple((float(x), float(y)) for x, y in places))
     predicted = tuple(
         tuple(int(v) for v in np.where(rng.random(count) < 0.85, labels, rng.integers(0, classes, count)))
@@ -195,7 +195,7 @@ def similarity_map(count: int, classes: int, strategies: int) -> SimilarityMap:
         predicted=predicted,
         training=sheet(training, "JPEG"),
         training_labels=tuple(i % classes for i in range(60)),
-        neighbours=tuple(tuple(tuple(map(int, rng.choice(60, 5, False))) for _ in range(count)) for _ in points),
+        neighbors=tuple(tuple(tuple(map(int, rng.choice(60, 5, False))) for _ in range(count)) for _ in points),
         description=f"t-SNE, perplexity 30, of {count} of 656 test images; nearest of 1,000 training images",
     )
 
@@ -212,8 +212,8 @@ def network(name: str, description: str, seed: int) -> NetworkInfo:
             ids = tuple(f"train/{rng.integers(10000):04d}.png" for _ in range(9))
             patches.append(ChannelPatches(stage, channel * 3, sheet(tiles, "JPEG"), values, labels, ids, "cracked"))
     noise = rng.normal(128, 60, (6, 48, 48, 3)).clip(0, 255).astype(np.uint8)
-    visualizations = (ChannelTiles("blocks.4", (0, 3, 5, 8, 9, 30), sheet(noise, "JPEG"), "Optimised."),)
-    words_of = "Each filter on its own scale: grey is 0."
+    visualizations = (ChannelTiles("blocks.4", (0, 3, 5, 8, 9, 30), sheet(noise, "JPEG"), "Optimized."),)
+    words_of = "Each filter on its own scale: gray is 0."
     return NetworkInfo(
         name, description, layers(STAGES, seed), ChannelTiles("conv_stem", tuple(range(32)), sheet(filters), words_of),
         tuple(patches), visualizations,
@@ -244,7 +244,7 @@ def show_data(classes: tuple[str, ...] = ("intact", "cracked"), photos: int = 3)
     tops = (0.84, 0.8, 0.91)
     probes = tuple(
         tuple(
-            ProbePoint(stage, round(a, 4), round(a - 0.03, 4), round(min(1, a + 0.03), 4))
+            ProbePoint(stage, round(a, 4), round(a - 0.03, 4), round(min(1, a + 0.03), 4), 0.1)
             for stage, a in zip(STAGES, 0.62 + (top - 0.62) * depth ** (0.8 + k), strict=True)
         )
         for k, top in enumerate(tops)

@@ -1,4 +1,4 @@
-"""Charts: well-formed, deterministic, coloured by the page, told in words."""
+"""Charts: well-formed, deterministic, colored by the page, told in words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_charts_are_well_formed_and_say_in_words_what_they_show() -> None:
     assert "epoch 3 chosen with 65.0\u00a0%" in labels[2][1]
 
 
-def test_charts_have_no_colour_date_or_address_of_their_own() -> None:
+def test_charts_have_no_color_date_or_address_of_their_own() -> None:
     for svg in all_charts():
         assert not re.search(r"#[0-9a-f]{6}\b", svg)
         assert "metadata" not in svg

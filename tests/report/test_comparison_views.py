@@ -17,12 +17,12 @@ from topwork.core import storage
 from topwork.core.artifacts import Predictions, RunInfo, read_predictions, read_run_info
 from topwork.evaluation.calibration import BINS
 from topwork.evaluation.learning_curve import subset_sizes
-from topwork.report.comparison_views import most_different
+from topwork.report.comparison_views import describe_class_differences, most_different
 from topwork.report.methods_text import methods, references
 from topwork.report.render import write_report
 from topwork.report.report_data import read_report_data
 from topwork.report.strategy_differences import class_differences, disagreements
-from topwork.report.thumbnails import write_disagreements
+from topwork.report.thumbnails import write_thumbnails
 
 Comparison = Callable[..., Path]
 
@@ -81,8 +81,10 @@ def test_classes_gained_and_lost_are_counted_and_tested() -> None:
     ]
     assert found.classes[0].p_holm == pytest.approx(2 * binomtest(0, 9).pvalue)
     assert [c.significant for c in found.classes] == [True, False]
-    assert [c.name for c in found.gains] == ["a"]
-    assert [c.name for c in found.losses] == ["b"]
+    assert describe_class_differences(found) == (
+        "Compared with y, x is correct on more images of a (+9 of 10) and fewer images of b (\N{MINUS SIGN}3 of 10). "
+        "Significant: a."
+    )
 
 
 def test_the_classes_that_differ_most_stand_first() -> None:
@@ -102,7 +104,7 @@ def test_images_on_which_strategies_disagree_are_those_that_not_all_get_right() 
 
 def test_disagreements_have_pictures(comparison: Comparison) -> None:
     folder = comparison()
-    write_disagreements(folder, lambda _: Image.new("RGB", (300, 200), "teal"))
+    write_thumbnails(folder, lambda _: Image.new("RGB", (300, 200), "teal"))
     data = read_report_data(folder)
     wanted = [d.id for d in disagreements(data.predictions)]
     assert wanted

@@ -44,7 +44,7 @@ def test_what_has_not_finished_is_named() -> None:
         (192, "3 min 12 s"),
         (3599.7, "1 h 00 min"),
         (3900, "1 h 05 min"),
-        (7199, "2 h 00 min"),
+        (7230, "2 h 00 min"),
     ],
 )
 def test_durations(value: float | None, text: str) -> None:

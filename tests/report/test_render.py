@@ -92,7 +92,7 @@ def test_the_sections_are_there_in_order(comparison: Comparison) -> None:
         "The test set was used once, at the end",
         "ROC AUC",
         "2: the file is empty",
-        "16-bit grey scaled to 8 bits",
+        "16-bit gray scaled to 8 bits",
         ".git",
         "CC BY-NC-SA 4.0",
         "The published split is not available.",

@@ -282,7 +282,7 @@ def test_every_byte_of_a_map_is_unpacked(data: ShowData, read: dict[str, Any]) -
 
 
 @in_browser
-def test_a_colour_stands_for_its_value(data: ShowData, read: dict[str, Any]) -> None:
+def test_a_color_stands_for_its_value(data: ShowData, read: dict[str, Any]) -> None:
     from matplotlib import colormaps
 
     one = next(w for w in data.layer_maps if (w.image, w.network, w.layer) == (1, 0, "blocks.4"))

@@ -1,6 +1,6 @@
 """What a network computes and why: layer activations, class activation maps, feature visualizations, probes.
 
-Enters: a finished run (``load_run``) or any PyTorch backbone, and normalised images (B, 3, S, S) or image files.
+Enters: a finished run (``load_run``) or any PyTorch backbone, and normalized images (B, 3, S, S) or image files.
 Leaves: NumPy arrays and plain dataclasses; ``topwork.show`` writes them as one HTML page and as JSON.
 The network is never changed: hooks are removed, and parameters and gradients stay as they are.
 """

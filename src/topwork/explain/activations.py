@@ -28,7 +28,7 @@ def activations(
 
     Args:
         model: A network, e.g. one of timm's, or the result of ``load_run``; in eval mode afterwards.
-        image: Normalised images (B, 3, S, S), or one image as a path or a Pillow image, which is preprocessed as in
+        image: Normalized images (B, 3, S, S), or one image as a path or a Pillow image, which is preprocessed as in
             evaluation.
         layers: Names; None for all.
 
@@ -70,5 +70,5 @@ def _preprocess(model: nn.Module | InspectedModel, module: nn.Module, image: Ima
 def _spec(module: nn.Module) -> InputSpec:
     config = getattr(module, "pretrained_cfg", None)
     if not isinstance(config, dict) or "architecture" not in config:
-        raise UsageError("The preprocessing of this network is unknown; pass normalised images (B, 3, S, S).")
+        raise UsageError("The preprocessing of this network is unknown; pass normalized images (B, 3, S, S).")
     return build.input_spec(str(config["architecture"]))

@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from topwork.core.errors import UnknownName
 from topwork.explain.layers import MAX_PREFIX_TOKENS, unwrap
 
 CLASS_TOKEN, MEAN_TOKEN = "class token", "mean of all tokens"
 CHANNEL_ATTENTION = ("XCA", "CrossCovarianceAttn")  # attention between channels, not between positions
-WeightsCallback = Callable[[str, torch.Tensor | None], None]
 
 
 @dataclass(frozen=True)
@@ -38,18 +36,7 @@ class Attention:
     prefix: int
 
 
-def attention_layers(module: nn.Module) -> list[str]:
-    """Names of the layers with attention weights; a forward pass shows which of them attend to all tokens."""
-    return [
-        name
-        for name, layer in unwrap(module).named_modules()
-        if isinstance(getattr(layer, "attn_drop", None), nn.Module)
-        and isinstance(getattr(layer, "num_heads", None), int)
-        and type(layer).__name__ not in CHANNEL_ATTENTION
-    ]
-
-
-def attention_maps(module: nn.Module, x: torch.Tensor, layers: Sequence[str] | None = None) -> dict[str, Attention]:
+def attention_maps(module: nn.Module, x: torch.Tensor) -> dict[str, Attention]:
     """The attention of the query to each position, in every layer with attention from all tokens to all tokens.
 
     Layers are skipped whose attention is limited to windows or a coarser grid, is mixed between heads after the softmax
@@ -57,32 +44,22 @@ def attention_maps(module: nn.Module, x: torch.Tensor, layers: Sequence[str] | N
 
     Args:
         module: A backbone; in eval mode afterwards.
-        x: Normalised images (B, 3, S, S).
-        layers: Names; None for all.
+        x: Normalized images (B, 3, S, S).
 
     Returns:
         Layer name to its attention, in the order of the forward pass; empty without such layers.
-
-    Raises:
-        UnknownName: No layer with attention has this name.
     """
     module = unwrap(module)
-    names = attention_layers(module)
-    for name in layers or ():
-        if name not in names:
-            raise UnknownName("layer with attention", name, names)
     found: dict[str, Attention] = {}
 
-    def add(name: str, weights: torch.Tensor | None) -> None:
-        if weights is None:
-            return
+    def add(name: str, weights: torch.Tensor) -> None:
         side = math.isqrt(weights.shape[-1])
         prefix = weights.shape[-1] - side**2
         heads, query = _query_row(module, weights, prefix)
         grid = heads[..., prefix:].unflatten(-1, (side, side)).float().cpu().numpy()
         found[name] = Attention(name, grid, query, prefix)
 
-    with torch.inference_mode(), _attention_hooks(module, names if layers is None else layers, len(x), add):
+    with torch.inference_mode(), _attention_hooks(module, len(x), add):
         module.eval()(x)
     return found
 
@@ -96,14 +73,15 @@ def _query_row(module: nn.Module, weights: torch.Tensor, prefix: int) -> tuple[t
 
 
 @contextmanager
-def _attention_hooks(module: nn.Module, names: Sequence[str], batch: int, callback: WeightsCallback) -> Iterator[None]:
-    """Call ``callback(name, weights)`` with the attention (B, heads, N, N) after the softmax, or None if not global.
+def _attention_hooks(module: nn.Module, batch: int, callback: Callable[[str, torch.Tensor], None]) -> Iterator[None]:
+    """Call ``callback(name, weights)`` with every global attention (B, heads, N, N) after the softmax.
 
     Fused kernels do not return the weights, so they are switched off inside.
     """
     with ExitStack() as stack:
-        for name in names:
-            layer: Any = module.get_submodule(name)
+        for name, layer in module.named_modules():
+            if not _has_attention(layer):
+                continue
             if getattr(layer, "fused_attn", False):
                 stack.callback(setattr, layer, "fused_attn", layer.fused_attn)
                 layer.fused_attn = False
@@ -115,11 +93,21 @@ def _attention_hooks(module: nn.Module, names: Sequence[str], batch: int, callba
             def capture(
                 _: nn.Module, inputs: tuple[torch.Tensor, ...], name: str = name, tokens: list[int] = tokens
             ) -> None:
-                callback(name, inputs[0] if _is_global(inputs[0], tokens, batch) else None)
+                if _is_global(inputs[0], tokens, batch):
+                    callback(name, inputs[0])
 
             stack.callback(layer.register_forward_pre_hook(count).remove)
             stack.callback(layer.attn_drop.register_forward_pre_hook(capture).remove)
         yield
+
+
+def _has_attention(layer: Any) -> bool:
+    """Whether a layer computes attention weights between positions; a forward pass shows whether they are global."""
+    return (
+        isinstance(getattr(layer, "attn_drop", None), nn.Module)
+        and isinstance(getattr(layer, "num_heads", None), int)
+        and type(layer).__name__ not in CHANNEL_ATTENTION
+    )
 
 
 def _tokens(x: torch.Tensor, batch: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Class activation maps: which positions of an image raise or lower the score of a class.
 
 A map has one signed value per class and position. The methods differ in what they guarantee: ``exact`` decomposes the
-score completely, where network and head allow it; Grad-CAM linearises the network at the image; Recipro-CAM measures
+score completely, where network and head allow it; Grad-CAM linearizes the network at the image; Recipro-CAM measures
 the score of single positions; integrated gradients and occlusion work on pixels instead of a layer. ``faithfulness``
 measures whether a map shows what the prediction depends on.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch.nn import functional
 from topwork.core.errors import UnknownName, UsageError
 from topwork.explain import captum_methods
 from topwork.explain.inspected_model import InspectedModel
-from topwork.explain.layers import Layer, first_tensor, forward_hooks, not_spatial, to_feature_map, unwrap
+from topwork.explain.layers import Layer, first_tensor, hook_last_calls, not_spatial, to_feature_map, unwrap
 from topwork.linear.heads import LinearHead
 
 AUTO, INPUT = "auto", "input"
@@ -66,7 +66,7 @@ def class_activation_maps(
 
     Args:
         model: A model with a head.
-        x: Normalised images (B, 3, S, S).
+        x: Normalized images (B, 3, S, S).
         classes: Indices; they need not be predicted ones.
         layer: A spatial layer from ``list_layers`` at this size; ignored by methods on pixels.
         method: A name in ``METHODS``, or ``"auto"``: ``exact`` where it applies, else ``grad-cam``.
@@ -78,6 +78,7 @@ def class_activation_maps(
     """
     if method != AUTO and method not in METHODS:
         raise UnknownName("method", method, [AUTO, *METHODS])
+    model = replace(model, backbone=unwrap(model.backbone).eval())
     if model.head is None:
         model.score(x[:1])  # raises the error for a model without classes
     known = len(model.classes)
@@ -86,14 +87,18 @@ def class_activation_maps(
     if unknown or not chosen:
         what = f"Class {unknown[0]} does not exist" if unknown else "No class was requested"
         raise UsageError(f"{what}; classes are numbered from 0 to {known - 1}.")
-    if layer.name not in dict(unwrap(model.backbone).named_modules()):
-        raise UnknownName("layer", layer.name, [name for name, _ in unwrap(model.backbone).named_modules() if name])
+    names = dict(model.backbone.named_modules())
+    if layer.name not in names:
+        raise UnknownName("layer", layer.name, [name for name in names if name])
     if not layer.is_spatial:
         raise not_spatial(layer)
-    unwrap(model.backbone).eval()
-    compute = _auto if method == AUTO else METHODS[method]
     with torch.inference_mode(False), torch.enable_grad():  # regardless of the caller's mode
-        return compute(model, x.detach().to(model.device).clone(), chosen, layer)
+        x = x.detach().to(model.device).clone()
+        if method != AUTO:
+            return METHODS[method](model, x, chosen, layer)
+        with suppress(_NotExact):
+            return exact_cam(model, x, chosen, layer)
+        return grad_cam(model, x, chosen, layer)
 
 
 def _maps(
@@ -119,38 +124,24 @@ def exact_cam(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], 
     Raises:
         UsageError: The head is not linear, or the features are not the mean of the layer.
     """
-    found = _exact_or_reason(model, x, classes, layer)
-    if isinstance(found, str):
-        raise UsageError(f"An exact class activation map is not possible: {found}. Use --method grad-cam.")
-    return found
-
-
-def _auto(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassActivationMaps:
-    found = _exact_or_reason(model, x, classes, layer)
-    return grad_cam(model, x, classes, layer) if isinstance(found, str) else found
-
-
-def _exact_or_reason(
-    model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer
-) -> ClassActivationMaps | str:
     head = model.head
-    assert head is not None
-    degree = _homogeneity_degree(head)
-    if degree is None:
-        return f"the head of {model.name} is not linear in the features"
-    outputs: list[torch.Tensor] = []
-
-    def keep(_: str, __: nn.Module, output: torch.Tensor, ___: bool) -> None:
-        outputs[:] = [to_feature_map(output, layer).clone()]
-
-    module = unwrap(model.backbone)
-    with torch.no_grad(), forward_hooks(module, [layer.name], keep):
+    # Degree d of the head without its constant: f . gradient = d * score (Euler).
+    degree = 1.0 if isinstance(head, nn.Linear) else 0.5 if isinstance(head, LinearHead) else None
+    if head is None or degree is None:
+        raise _NotExact(f"the head of {model.name} is not linear in the features")
+    module, outputs = model.backbone, []
+    with (
+        torch.no_grad(),
+        hook_last_calls(module, [layer], lambda _, output: outputs.append(to_feature_map(output, layer).clone())),
+    ):
         features = module(x)
-    positions = outputs[0]
+    (positions,) = outputs
     if not _is_mean(features, positions):
         if layer.layout == "tokens" and getattr(module, "global_pool", "") == "token":
-            return f"the head of {model.model} gets the class token, not the mean over the positions of {layer.name}"
-        return f"the features are not the mean of {layer.name} over its positions"
+            raise _NotExact(
+                f"the head of {model.model} gets the class token, not the mean over the positions of {layer.name}"
+            )
+        raise _NotExact(f"the features are not the mean of {layer.name} over its positions")
     leaf = features.detach().requires_grad_()
     scores = head(leaf)
     gradients = [torch.autograd.grad(scores[:, k].sum(), leaf, retain_graph=True)[0] for k in classes]
@@ -162,11 +153,9 @@ def _exact_or_reason(
     return ClassActivationMaps(layer.name, "exact", classes, values.float().numpy(), own, True, bias)
 
 
-def _homogeneity_degree(head: nn.Module) -> float | None:
-    """Degree d of a head without its constant, so that f . gradient = d * score (Euler); None if not homogeneous."""
-    if isinstance(head, nn.Linear):
-        return 1.0
-    return 0.5 if isinstance(head, LinearHead) else None
+class _NotExact(UsageError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"An exact class activation map is not possible: {reason}. Use --method grad-cam.")
 
 
 def _is_mean(features: torch.Tensor, positions: torch.Tensor) -> bool:
@@ -184,16 +173,14 @@ def grad_cam(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], l
     negative values to 0; here they are kept. After the last attention of a network whose head gets a class token no
     position has a gradient and the map is 0: use an earlier layer.
     """
-    assert model.head is not None
     leaves: list[torch.Tensor] = []
 
     def as_leaf(tensor: torch.Tensor) -> torch.Tensor:
         leaves.append(tensor.detach().clone().requires_grad_())
         return leaves[-1].clone()  # later layers may overwrite it in place
 
-    module = unwrap(model.backbone)
-    with _replacing_output(module, layer, as_leaf):
-        scores = model.head(module(x))
+    with _replacing_output(model.backbone, layer, as_leaf):
+        scores = model.score(x)
     positions = to_feature_map(leaves[-1].detach(), layer)
     values = []
     for k in classes:
@@ -210,17 +197,15 @@ def recipro_cam(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...]
     It needs no gradient. The score with all positions at 0 is subtracted, so that 0 means no effect. Grids of more than
     7 x 7 positions are measured in 7 x 7 regions. Class and register tokens are kept.
     """
-    assert model.head is not None
-    module = unwrap(model.backbone)
     values, scores = [], []
     with torch.inference_mode():
         for image in x.split(1):
-            scores.append(model.head(module(image)))
-            values.append(_region_scores(model.head, module, image, layer))
+            scores.append(model.score(image))
+            values.append(_region_scores(model, image, layer))
     return _maps(layer.name, "Recipro-CAM", classes, torch.cat(values)[:, list(classes)], torch.cat(scores))
 
 
-def _region_scores(head: nn.Module, module: nn.Module, image: torch.Tensor, layer: Layer) -> torch.Tensor:
+def _region_scores(model: InspectedModel, image: torch.Tensor, layer: Layer) -> torch.Tensor:
     """Scores (1, K, H, W) of single regions of the layer less the score without any, for one image (1, 3, S, S)."""
     height, width = to_feature_map(torch.empty(1, *layer.shape, device="meta"), layer).shape[2:]
     rows, columns = min(RECIPRO_GRID, height), min(RECIPRO_GRID, width)
@@ -234,8 +219,8 @@ def _region_scores(head: nn.Module, module: nn.Module, image: torch.Tensor, laye
         def mask(tensor: torch.Tensor, chunk: torch.Tensor = chunk) -> torch.Tensor:
             return tensor * _mask_factors(chunk, layer).to(tensor.dtype)
 
-        with _replacing_output(module, layer, mask):
-            found.append(head(module(image.expand(len(chunk), -1, -1, -1))))
+        with _replacing_output(model.backbone, layer, mask):
+            found.append(model.score(image.expand(len(chunk), -1, -1, -1)))
     scores = torch.cat(found).cpu().double()
     return (scores[:-1] - scores[-1])[region].permute(2, 0, 1)[None]
 
@@ -263,7 +248,7 @@ def _replacing_output(
         tensor = first_tensor(output)
         return None if calls % layer.calls or tensor is None else _with_first(output, replace(tensor))
 
-    handle = dict(module.named_modules())[layer.name].register_forward_hook(hook)
+    handle = module.get_submodule(layer.name).register_forward_hook(hook)
     try:
         yield
     finally:
@@ -285,41 +270,23 @@ def _with_first(output: Any, tensor: torch.Tensor) -> Any:
     return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)  # named tuples take each item
 
 
-def integrated_gradients(
-    model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer
-) -> ClassActivationMaps:
-    """Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) from an image of the mean colour, by Captum.
+def _on_pixels(name: str, attribute: captum_methods.Method) -> Method:
+    """A method that ignores the layer: means over areas of the attribution to pixels, at most 28 x 28."""
 
-    The values of the three colours are summed and averaged over areas to a map of at most 28 x 28.
-    """
-    return _on_pixels(model, x, classes, "integrated gradients", captum_methods.integrated_gradients)
+    def compute(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassActivationMaps:
+        pixels = attribute(model.score, x, classes)
+        with torch.inference_mode():
+            scores = model.score(x)
+        values = functional.adaptive_avg_pool2d(pixels, min(MAX_INPUT_SIDE, pixels.shape[3]))
+        return _maps(INPUT, name, classes, values, scores)
 
-
-def occlusion(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], layer: Layer) -> ClassActivationMaps:
-    """Occlusion (Zeiler & Fergus 2014, arXiv 1311.2901): the drop of the score under a covering square, by Captum.
-
-    Squares of the mean colour with a seventh of the image's side move by half their side. A pixel has the mean over the
-    squares that cover it; the map, of at most 28 x 28, has means over areas.
-    """
-    return _on_pixels(model, x, classes, "occlusion", captum_methods.occlusion)
+    return compute
 
 
-def _on_pixels(
-    model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], method: str,
-    attribute: Callable[[captum_methods.Score, torch.Tensor, tuple[int, ...]], torch.Tensor],
-) -> ClassActivationMaps:  # fmt: skip
-    pixels = attribute(model.score, x, classes)
-    with torch.inference_mode():
-        scores = model.score(x)
-    values = functional.adaptive_avg_pool2d(pixels, min(MAX_INPUT_SIDE, pixels.shape[3]))
-    return _maps(INPUT, method, classes, values, scores)
-
-
-METHODS: dict[str, Method] = {
-    "exact": exact_cam,
-    "grad-cam": grad_cam,
-    "recipro-cam": recipro_cam,
-    "integrated-gradients": integrated_gradients,
-    "occlusion": occlusion,
+PIXEL_METHODS: dict[str, Method] = {
+    "integrated-gradients": _on_pixels("integrated gradients", captum_methods.integrated_gradients),
+    "occlusion": _on_pixels("occlusion", captum_methods.occlusion),
 }
-PIXEL_METHODS = ("integrated-gradients", "occlusion")  # they ignore the layer
+METHODS: dict[str, Method] = {
+    "exact": exact_cam, "grad-cam": grad_cam, "recipro-cam": recipro_cam, **PIXEL_METHODS
+}  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 from topwork.core.errors import MissingDependency
 
 Score = Callable[[torch.Tensor], torch.Tensor]
+Method = Callable[[Score, torch.Tensor, Sequence[int]], torch.Tensor]
 IG_STEPS = 32  # on the path of integrated gradients
 OCCLUSION_GRID = 7  # occluding squares side by side
 BATCH_SIZE = 16
@@ -24,15 +25,15 @@ def _captum(method: str) -> Any:
 
 
 def integrated_gradients(score: Score, x: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
-    """Integrated gradients on the path from 0, the mean colour, to an image.
+    """Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) from 0, the mean color, to an image.
 
     Args:
-        score: Normalised images (B, 3, S, S) to scores (B, K).
-        x: Normalised images (B, 3, S, S).
+        score: Normalized images (B, 3, S, S) to scores (B, K).
+        x: Normalized images (B, 3, S, S).
         classes: Indices of K' classes.
 
     Returns:
-        Float (B, K', S, S), summed over the colours; all pixels sum to the difference of the scores, up to the error of
+        Float (B, K', S, S), summed over the colors; all pixels sum to the difference of the scores, up to the error of
         the integral.
 
     Raises:
@@ -47,7 +48,10 @@ def integrated_gradients(score: Score, x: torch.Tensor, classes: Sequence[int]) 
 
 
 def occlusion(score: Score, x: torch.Tensor, classes: Sequence[int]) -> torch.Tensor:
-    """Drop of a score under squares of the mean colour; arguments and errors as in ``integrated_gradients``.
+    """Occlusion (Zeiler & Fergus 2014, arXiv 1311.2901): drop of a score under squares of the mean color.
+
+    The squares have a seventh of the image's side and move by half their side. Arguments and errors are those of
+    ``integrated_gradients``.
 
     Returns:
         Float (B, K', S, S): the mean over the squares that cover a pixel.

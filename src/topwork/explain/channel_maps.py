@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.explain.layers import Layer, forward_hooks, to_feature_map
+from topwork.explain.layers import Layer, hook_last_calls, to_feature_map
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def strongest_channels(
 
     Args:
         module: A backbone; in eval mode afterwards.
-        x: Normalised images (B, 3, S, S).
+        x: Normalized images (B, 3, S, S).
         layers: From ``list_layers``; layers without spatial positions are skipped.
         side: Rows of a map, at most.
         limit: Channels per layer, at most.
@@ -48,13 +48,12 @@ def strongest_channels(
     >>> strongest_channels(module, x, list_layers(module, x), side=10, limit=4)["0"][0].maps.shape
     (4, 10, 10)
     """
-    known = {layer.name: layer for layer in layers if layer.is_spatial}
     found: dict[str, list[ChannelMaps]] = {}
 
-    def add(name: str, _: nn.Module, output: torch.Tensor, __: bool) -> None:
-        found[name] = _channel_maps(to_feature_map(output, known[name]).float(), side, limit)
+    def add(layer: Layer, output: torch.Tensor) -> None:
+        found[layer.name] = _channel_maps(to_feature_map(output, layer).float(), side, limit)
 
-    with torch.inference_mode(), forward_hooks(module, list(known), add):
+    with torch.inference_mode(), hook_last_calls(module, [layer for layer in layers if layer.is_spatial], add):
         module.eval()(x)
     return found
 
@@ -79,7 +78,7 @@ class InactiveChannels:
     def __init__(self) -> None:
         self._inactive: dict[str, torch.Tensor] = {}
 
-    def observe(self, name: str, values: torch.Tensor, ids: Sequence[str], labels: Sequence[int] | None) -> None:
+    def observe(self, name: str, values: torch.Tensor) -> None:
         """Add a batch (B, C, H, W)."""
         inactive = (values == 0).all(dim=3).all(dim=2).all(dim=0)
         self._inactive[name] = self._inactive[name] & inactive if name in self._inactive else inactive

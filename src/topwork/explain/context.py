@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -34,12 +34,9 @@ class RunDataset:
 
     Attributes:
         root: Folder that image ids are relative to; None if it no longer exists.
-        refs: Image id to where its bytes are.
-        splits: Ids and labels of training, validation and test images.
         predictions: Of each strategy on the test images.
         backbone: The pretrained network that all strategies started from.
         name: Of the run or comparison.
-        weights_description: Source of the pretrained weights.
     """
 
     root: Path | None
@@ -50,26 +47,18 @@ class RunDataset:
     name: str
     weights_description: str
 
-    def existing_refs(self) -> dict[str, ImageRef]:
-        """Image id to where its bytes are.
-
-        Raises:
-            DataError: The images no longer exist.
-        """
-        if self.root is None:
-            raise DataError("The images of this run were not found; pass an image with --image FILE.")
-        return self.refs
-
     def load(self, image_id: str, min_side: int) -> Image.Image:
         """An image, decoded with both sides of at least ``min_side`` pixels.
 
         Raises:
-            DataError: It can no longer be read.
+            DataError: The images no longer exist, or the image can no longer be read.
         """
-        return load_image(self.existing_refs()[image_id], min_side)
+        if self.root is None:
+            raise DataError("The images of this run were not found; pass an image with --image FILE.")
+        return load_image(self.refs[image_id], min_side)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ShowContext:
     """Everything that the sections of the page are computed from.
 
@@ -78,11 +67,8 @@ class ShowContext:
         compute: Device and threads; everything is computed in float32.
         layers: Of the backbone; the same for all networks, which differ in their weights only.
         stages: Layers at which stages end.
-        requested_layers: Layers named by the user.
         fields: Layer name to receptive field.
-        progress: Progress output.
         dataset: None for a bare backbone.
-        images: The images of the page.
         x: The images as network input, float32 (B, 3, S, S).
     """
 
@@ -94,8 +80,8 @@ class ShowContext:
     fields: dict[str, ReceptiveField]
     progress: Progress
     dataset: RunDataset | None
-    images: list[ExampleImage] = field(default_factory=list)
-    x: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    images: list[ExampleImage]
+    x: torch.Tensor
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -117,8 +103,10 @@ class ShowContext:
 
     def pretrained(self) -> nn.Module | None:
         """The backbone before training; None if its weights are not available."""
-        if PRETRAINED in self.networks or self.dataset is None:
-            return self.networks[PRETRAINED].backbone if PRETRAINED in self.networks else None
+        if PRETRAINED in self.networks:
+            return self.networks[PRETRAINED].backbone
+        if self.dataset is None:
+            return None
         config = self.dataset.backbone
         try:
             source = find_weights(config.model, config.weights)
@@ -126,11 +114,6 @@ class ShowContext:
         except TopworkError:
             return None
         return self.compute.to_channels_last(backbone.module)
-
-    def set_images(self, images: list[ExampleImage]) -> None:
-        """Set the images of the page and their network input."""
-        self.images = images
-        self.x = self.models[0].inputs([one.image for one in images])
 
 
 def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel], RunDataset]:
@@ -165,8 +148,9 @@ def make_context(
     names: Sequence[str],
     progress: Progress,
     dataset: RunDataset | None,
+    images: list[ExampleImage],
 ) -> ShowContext:
-    """List the layers and their receptive fields.
+    """List the layers and their receptive fields, and preprocess the images of the page.
 
     Raises:
         UnknownName: No layer has one of the names.
@@ -184,8 +168,9 @@ def make_context(
     requested = layers if ALL_LAYERS in names else [known[name] for name in dict.fromkeys(names)]
     stages = select_stages(first.backbone, layers)
     weights = ", ".join(dict.fromkeys(model.network for model in models))
-    progress.log(f"Analysing {first.model}: {len(layers)} layers, {len(stages)} stages; weights: {weights}")
+    progress.log(f"Analyzing {first.model}: {len(layers)} layers, {len(stages)} stages; weights: {weights}")
     with progress.track("receptive fields", 1, "network") as step:
         fields = receptive_fields(first.backbone, layers, size)
         step.advance()
-    return ShowContext(models, compute, layers, stages, requested, fields, progress, dataset)
+    x = first.inputs([one.image for one in images])
+    return ShowContext(models, compute, layers, stages, requested, fields, progress, dataset, images, x)

@@ -1,8 +1,6 @@
-"""Embed images in the plane by the similarity of their features, and find the most similar images of an image."""
+"""Embed images in the plane by the similarity of their features."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,73 +9,41 @@ from topwork.core.errors import MissingDependency, UnknownName
 METHODS = ("tsne", "umap")
 COMPONENTS = 50
 PERPLEXITY = 30.0
-UMAP_NEIGHBOURS = 15
-MIN_IMAGES = 5  # fewer images have no neighbourhoods
-BLOCK = 1 << 22  # similarities in memory at a time
+UMAP_NEIGHBORS = 15
+MIN_IMAGES = 5  # fewer images have no neighborhoods
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """Images in the plane.
-
-    Attributes:
-        points: float32 (N, 2) in [0, 1], with the same scale on both axes, centred in the unit square.
-        description: Method and settings.
-    """
-
-    points: np.ndarray
-    description: str
-
-
-def embed(features: np.ndarray, method: str = "tsne", seed: int = 0) -> Embedding:
+def embed(features: np.ndarray, method: str = "tsne", seed: int = 0) -> tuple[np.ndarray, str]:
     """Embed images in the plane; equal features give equal points on the same machine.
 
     Features are scaled to length 1, so that distances are angles, and reduced to 50 principal components, of which the
-    first two initialise the method. Fewer than 5 images, or features on one line, get those two only.
+    first two initialize the method. Fewer than 5 images, or features on one line, get those two only.
 
     Args:
         features: float (N, D), N >= 1.
         method: ``"tsne"`` (van der Maaten & Hinton 2008, JMLR 9) or ``"umap"`` (McInnes et al. 2018, arXiv 1802.03426).
         seed: Of the method.
 
+    Returns:
+        Points float32 (N, 2) in [0, 1], with the same scale on both axes and centered in the unit square; and the
+        method with its settings.
+
     Raises:
         UnknownName: No such method.
         MissingDependency: UMAP is not installed.
 
-    >>> embed(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])).points.shape
-    (3, 2)
+    >>> points, description = embed(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+    >>> points.shape, description
+    ((3, 2), 'first two principal components')
     """
     if method not in METHODS:
         raise UnknownName("embedding", method, METHODS)
     components = _components(_unit(features))
     if len(features) < MIN_IMAGES or not components[:, 1].any():
-        return Embedding(_fit_unit_square(components[:, :2]), "first two principal components")
+        return _fit_unit_square(components[:, :2]), "first two principal components"
     init = (components[:, :2] / components[:, 0].std() * 1e-4).astype(np.float32)
     points, description = (_tsne if method == "tsne" else _umap)(components, init, seed)
-    return Embedding(_fit_unit_square(points), description)
-
-
-def nearest(queries: np.ndarray, pool: np.ndarray, k: int = 5) -> np.ndarray:
-    """The most similar rows of a pool by cosine similarity; a row of zeros has similarity 0 to all.
-
-    Args:
-        queries: float (Q, D).
-        pool: float (P, D).
-        k: Neighbours per query.
-
-    Returns:
-        Row numbers of the pool, int64 (Q, min(k, P)), most similar first; ties to 12 digits in the order of the pool.
-
-    >>> nearest(np.array([[1.0, 0.1]]), np.array([[0.0, 1.0], [2.0, 0.0]]), k=1)
-    array([[1]])
-    """
-    a, b = _unit(queries), _unit(pool)
-    step = max(1, BLOCK // max(1, len(b)))
-    found = [np.empty((0, min(k, len(b))), dtype=np.int64)]
-    for start in range(0, len(a), step):
-        similarity = (a[start : start + step] @ b.T).round(12)  # products of equal rows may differ in the last bit
-        found.append(np.argsort(-similarity, axis=1, kind="stable")[:, :k])
-    return np.concatenate(found)
+    return _fit_unit_square(points), description
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
@@ -89,10 +55,10 @@ def _unit(rows: np.ndarray) -> np.ndarray:
 
 def _components(rows: np.ndarray) -> np.ndarray:
     """Principal components float64 (N, 2 to 50); all 0 if the rows differ by rounding only."""
-    centred = rows - rows.mean(axis=0)
-    if np.abs(centred).max() < 1e-7:  # float32, of length 1
+    centered = rows - rows.mean(axis=0)
+    if np.abs(centered).max() < 1e-7:  # float32, of length 1
         return np.zeros((len(rows), 2))
-    u, s, v = np.linalg.svd(centred, full_matrices=False)
+    u, s, v = np.linalg.svd(centered, full_matrices=False)
     sign = np.sign(v[np.arange(len(v)), np.abs(v).argmax(axis=1)])  # either sign is a solution
     values = (u * s * np.where(sign == 0, 1.0, sign))[:, :COMPONENTS]
     return np.pad(values, ((0, 0), (0, max(0, 2 - values.shape[1]))))
@@ -117,6 +83,6 @@ def _umap(values: np.ndarray, init: np.ndarray, seed: int) -> tuple[np.ndarray, 
         from umap import UMAP  # pyrefly: ignore[missing-import]
     except ImportError:
         raise MissingDependency("--embedding umap", "explain") from None
-    neighbours = min(UMAP_NEIGHBOURS, len(values) - 1)
-    method = UMAP(n_neighbors=neighbours, init=init, random_state=seed, n_jobs=1)
-    return method.fit_transform(values.astype(np.float32)), f"UMAP, {neighbours} neighbours"
+    neighbors = min(UMAP_NEIGHBORS, len(values) - 1)
+    method = UMAP(n_neighbors=neighbors, init=init, random_state=seed, n_jobs=1)
+    return method.fit_transform(values.astype(np.float32)), f"UMAP, {neighbors} neighbors"

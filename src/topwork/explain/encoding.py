@@ -1,4 +1,4 @@
-"""Encode arrays for the page: colour images as ``data:`` URLs, maps as bytes with their scale."""
+"""Encode arrays for the page: color images as ``data:`` URLs, maps as bytes with their scale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def jpeg_data_url(pixels: np.ndarray) -> str:
     return _data_url(Image.fromarray(pixels), "JPEG")
 
 
-def colour_sheet(tiles: np.ndarray, format: str = "JPEG") -> Sheet:
+def color_sheet(tiles: np.ndarray, format: str = "JPEG") -> Sheet:
     """Tiles uint8 (N, H, W, 3) in one image; ``"PNG"`` is lossless."""
     count, height, width = tiles.shape[:3]
     columns = max(1, math.ceil(math.sqrt(count)))
@@ -35,7 +35,7 @@ def colour_sheet(tiles: np.ndarray, format: str = "JPEG") -> Sheet:
 def thumbnails(images: Iterable[Image.Image], side: int) -> Sheet:
     """Images squeezed into squares, in one image."""
     tiles = [np.asarray(image.resize((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)) for image in images]
-    return colour_sheet(np.stack(tiles) if tiles else np.zeros((1, side, side, 3), np.uint8))
+    return color_sheet(np.stack(tiles) if tiles else np.zeros((1, side, side, 3), np.uint8))
 
 
 def map_sheet(maps: np.ndarray, names: Sequence[str], side: int) -> MapSheet:

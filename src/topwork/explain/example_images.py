@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,6 @@ class ExampleImage:
         name: File name or image id.
         image: RGB, upright.
         label: Class index, if known.
-        reason: Why it is shown.
     """
 
     name: str
@@ -40,8 +40,7 @@ def load_images(
 
     Args:
         paths: Paths or Pillow images.
-        root: Folder of the data set.
-        splits: Of the data set.
+        root, splits: Of the data set.
         min_side: Files are decoded with sides of at least this many pixels.
 
     Raises:
@@ -102,9 +101,9 @@ def choose_images(predictions: Sequence[Predictions], count: int) -> list[tuple[
 def _by_class(positions: np.ndarray, confidence: np.ndarray, labels: np.ndarray) -> list[int]:
     """Most confident first, but one of each class before the second of any."""
     ordered = sorted(positions.tolist(), key=lambda i: (-confidence[i], i))
-    seen: dict[int, int] = {}
+    seen: Counter[int] = Counter()
     rank = {}
     for i in ordered:
-        rank[i] = seen.get(int(labels[i]), 0)
-        seen[int(labels[i])] = rank[i] + 1
+        rank[i] = seen[labels[i]]
+        seen[labels[i]] += 1
     return sorted(ordered, key=lambda i: rank[i])

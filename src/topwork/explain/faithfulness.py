@@ -63,7 +63,7 @@ def deletion(
 
     Args:
         model: The model of the maps.
-        x: A normalised image (1, 3, S, S).
+        x: A normalized image (1, 3, S, S).
         maps: Of this image, values (1, K', H, W).
         seed: Of the random pixels.
 
@@ -117,7 +117,7 @@ def margins(scores: np.ndarray) -> np.ndarray:
 
 
 def blur(x: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Images (B, 3, S, S) under a Gaussian of a standard deviation in pixels, renormalised at the borders."""
+    """Images (B, 3, S, S) under a Gaussian of a standard deviation in pixels, renormalized at the borders."""
     position = torch.arange(x.shape[3], dtype=torch.float32)
     weights = (-0.5 * ((position[:, None] - position) / sigma) ** 2).exp()
     weights = (weights / weights.sum(dim=1, keepdim=True)).to(x)

@@ -1,8 +1,8 @@
-"""Feature visualization: images that are optimised to activate a channel.
+"""Feature visualization: images that are optimized to activate a channel.
 
-Activation maximisation as in Olah, Mordvintsev & Schubert 2017, "Feature Visualization" (doi 10.23915/distill.00007)
+Activation maximization as in Olah, Mordvintsev & Schubert 2017, "Feature Visualization" (doi 10.23915/distill.00007)
 and Mordvintsev et al. 2018, "Differentiable Image Parameterizations" (doi 10.23915/distill.00012): the image is
-parameterised by its Fourier coefficients with the 1/f amplitudes of natural images and in decorrelated colours, and is
+parameterized by its Fourier coefficients with the 1/f amplitudes of natural images and in decorrelated colors, and is
 randomly shifted, scaled and rotated before every step. Otherwise the result is high-frequency noise.
 """
 
@@ -18,7 +18,6 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.core.artifacts import InputSpec
-from topwork.core.errors import UsageError
 from topwork.core.seeds import derive_seed
 from topwork.explain.layers import Layer, forward_hooks, to_feature_map, unwrap
 
@@ -29,9 +28,9 @@ SCALES = (0.9, 1.1)
 DEGREES = 6.0  # each way
 LOGIT_CONTRAST = 1.5  # of the initial pixels
 RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Hardswish)  # where they are 0 they have no gradient
-# Brightness, red against blue, green against both: nearly the principal axes of colours in natural images (Ohta, Kanade
+# Brightness, red against blue, green against both: nearly the principal axes of colors in natural images (Ohta, Kanade
 # & Sakai 1980, doi 10.1016/0146-664X(80)90047-7), with about their standard deviations relative to brightness.
-COLOUR_AXES = (((1, 1, 1), 1.0), ((1, 0, -1), 0.35), ((-1, 2, -1), 0.18))
+COLOR_AXES = (((1, 1, 1), 1.0), ((1, 0, -1), 0.35), ((-1, 2, -1), 0.18))
 
 
 class _StopForward(Exception):
@@ -39,59 +38,49 @@ class _StopForward(Exception):
 
 
 def visualize_channels(
-    module: nn.Module,
-    layer: Layer,
-    channels: Sequence[int],
-    spec: InputSpec,
-    *,
-    size: int | None = None,
-    steps: int = 128,
-    seed: int = 0,
+    module: nn.Module, layer: Layer, channels: Sequence[int], spec: InputSpec, *, steps: int = 128
 ) -> np.ndarray:
-    """Images that activate channels of a layer.
+    """Images that activate channels of a layer, equal for equal arguments on the same machine and number of threads.
+
+    Their side is 128 pixels, or ``spec.size`` where that is smaller or the only size that the network accepts.
 
     Args:
         module: A backbone; in eval mode afterwards, with unchanged parameters and gradients.
-        layer: From ``list_layers``; the mean activation of a channel over its positions is maximised.
+        layer: From ``list_layers``; the mean activation of a channel over its positions is maximized.
         channels: Of the layer; all start from the same image.
         spec: Input of the network.
-        size: Side in pixels; None for 128, or ``spec.size`` where that is smaller or the only size.
-        steps: Of the optimiser.
-        seed: Equal seeds give equal images on the same machine and number of threads.
+        steps: Of the optimizer.
 
     Returns:
-        uint8 (channels, size, size, 3).
+        uint8 (channels, side, side, 3).
 
     Raises:
-        UsageError: The layer has no such channel or no spatial positions, or the network does not accept the size.
+        UsageError: The layer has no spatial positions.
     """
     module = unwrap(module).eval()
-    for channel in channels:
-        if not 0 <= channel < layer.channels:
-            raise UsageError(f"Layer {layer.name} has no channel {channel}; choose 0 to {layer.channels - 1}.")
-    size = _size(module, layer, spec, size)
-    generator = torch.Generator().manual_seed(derive_seed(seed, "dream"))
+    size = _side(module, layer, spec)
+    generator = torch.Generator().manual_seed(derive_seed(0, "dream"))
     with torch.inference_mode(False), torch.enable_grad():
         image = _FourierImage(size, len(channels), generator, next(module.parameters()).device)
-        optimiser = torch.optim.Adam([image.coefficients], lr=LEARNING_RATE)
+        optimizer = torch.optim.Adam([image.coefficients], lr=LEARNING_RATE)
         for _ in range(steps):
             objective = _objective(module, layer, channels, spec, _jitter(image.pixels(), generator))
             image.coefficients.grad = torch.autograd.grad(-objective, image.coefficients)[0]
-            optimiser.step()
+            optimizer.step()
         pixels = image.pixels().detach().mul(255).round().to(torch.uint8)
     return pixels.permute(0, 2, 3, 1).cpu().numpy()
 
 
 class _FourierImage:
-    """Images as Fourier coefficients, in colours that are decorrelated in natural images."""
+    """Images as Fourier coefficients, in colors that are decorrelated in natural images."""
 
     def __init__(self, size: int, count: int, generator: torch.Generator, device: torch.device) -> None:
         rows, columns = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]
         amplitude = 1 / (rows.square() + columns.square()).sqrt().clamp(min=1 / size)
         self._size = size
         self._amplitude = (amplitude / amplitude.square().mean().sqrt()).to(device)
-        colours = [torch.tensor(axis) / math.hypot(*axis) * deviation for axis, deviation in COLOUR_AXES]
-        self._colours = (torch.stack(colours, dim=1) * math.sqrt(3)).to(device)  # columns are axes
+        colors = [torch.tensor(axis) / math.hypot(*axis) * deviation for axis, deviation in COLOR_AXES]
+        self._colors = (torch.stack(colors, dim=1) * math.sqrt(3)).to(device)  # columns are axes
         start = torch.randn(1, 3, size, size // 2 + 1, 2, generator=generator) * 0.1
         self.coefficients = start.repeat(count, 1, 1, 1, 1).to(device).requires_grad_()
 
@@ -99,7 +88,7 @@ class _FourierImage:
         """RGB in [0, 1], (count, 3, size, size)."""
         spectrum = torch.view_as_complex(self.coefficients) * self._amplitude
         planes = torch.fft.irfft2(spectrum, s=(self._size, self._size), norm="ortho")
-        return torch.einsum("rc,nchw->nrhw", self._colours, planes).mul(LOGIT_CONTRAST).sigmoid()
+        return torch.einsum("rc,nchw->nrhw", self._colors, planes).mul(LOGIT_CONTRAST).sigmoid()
 
 
 def _jitter(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -148,8 +137,6 @@ def _forward_to_layer(module: nn.Module, layer: Layer, x: torch.Tensor) -> tuple
         stack.enter_context(forward_hooks(module, [layer.name], keep))
         with suppress(_StopForward):
             module(x)
-    if len(outputs) < layer.calls:
-        raise UsageError(f"Layer {layer.name} was called fewer than {layer.calls} times; list the layers again.")
     output = outputs[-1]
     for rectifier, value in rectified:
         if value.shape == output.shape and torch.equal(rectifier(value.detach().clone()), output):
@@ -157,17 +144,10 @@ def _forward_to_layer(module: nn.Module, layer: Layer, x: torch.Tensor) -> tuple
     return to_feature_map(output, layer), None
 
 
-def _size(module: nn.Module, layer: Layer, spec: InputSpec, size: int | None) -> int:
-    """The requested side, or the smaller of 128 and the network's own if the network accepts it."""
-    side = min(SIDE, spec.size) if size is None else size
-    if side == spec.size:
-        return side
-    device = next(module.parameters()).device
-    try:
-        with torch.inference_mode():
-            _forward_to_layer(module, layer, torch.zeros(1, 3, side, side, device=device))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        if size is None:
-            return spec.size
-        raise UsageError(f"{type(module).__name__} does not accept {size} px; omit size for its own.") from error
-    return side
+def _side(module: nn.Module, layer: Layer, spec: InputSpec) -> int:
+    """The smaller of 128 and the network's own side, if the network accepts it."""
+    x = torch.zeros(1, 3, min(SIDE, spec.size), min(SIDE, spec.size), device=next(module.parameters()).device)
+    with torch.inference_mode(), suppress(RuntimeError, AssertionError, ValueError):
+        _forward_to_layer(module, layer, x)
+        return x.shape[3]
+    return spec.size

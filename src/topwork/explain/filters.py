@@ -1,4 +1,4 @@
-"""The weights of a network's first convolution as colour images: the only weights that can be read directly."""
+"""The weights of a network's first convolution as color images: the only weights that can be read directly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from topwork.explain.layers import unwrap
 
 MAX_KERNEL = 32  # side in pixels
-MID_GREY = 128  # a weight of 0
+MID_GRAY = 128  # a weight of 0
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Filters:
         layer: Dotted path in the backbone.
         channels: Output channels, ascending, (F,).
         tiles: uint8 (F, k, k, 3): weights on R, G, B; 128 is 0, with one scale for all tiles.
-        limit: The largest absolute weight, shown in full colour.
+        limit: The largest absolute weight, shown in full color.
     """
 
     layer: str
@@ -32,10 +32,10 @@ class Filters:
 
 
 def first_filters(module: nn.Module, limit: int = 64) -> Filters | None:
-    """The filters of the first convolution on all three colours.
+    """The filters of the first convolution on all three colors.
 
-    Of parallel branches the first with a kernel larger than one pixel is used. Convolutions that standardise their
-    weights (Qiao et al. 2019, arXiv 1903.10520) show the standardised weights, not the stored ones.
+    Of parallel branches the first with a kernel larger than one pixel is used. Convolutions that standardize their
+    weights (Qiao et al. 2019, arXiv 1903.10520) show the standardized weights, not the stored ones.
 
     Args:
         module: A backbone.
@@ -61,7 +61,7 @@ def first_filters(module: nn.Module, limit: int = 64) -> Filters | None:
     channels = order[:limit].sort().values
     shown = weights[channels].permute(0, 2, 3, 1).numpy()
     largest = float(np.abs(shown).max(initial=0.0))
-    tiles = np.rint(MID_GREY + shown / (largest or 1.0) * (255 - MID_GREY)).astype(np.uint8)
+    tiles = np.rint(MID_GRAY + shown / (largest or 1.0) * (255 - MID_GRAY)).astype(np.uint8)
     return Filters(name, tuple(channels.tolist()), tiles, largest)
 
 

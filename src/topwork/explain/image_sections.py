@@ -27,7 +27,7 @@ MAX_NAMED_LAYERS = 12  # requested layers that get heatmaps; all layers would ta
 
 def shown_images(context: ShowContext) -> tuple[ShownImage, ...]:
     """The images as network input, with the predictions of each strategy."""
-    pixels = denormalise(context.x, context.models[0])
+    pixels = denormalize(context.x, context.models[0])
     predictions = [_predictions(model, context.x) for model in context.models if model.head is not None]
     return tuple(
         ShownImage(one.name, jpeg_data_url(pixels[i]), one.label, one.reason, tuple(each[i] for each in predictions))
@@ -35,7 +35,7 @@ def shown_images(context: ShowContext) -> tuple[ShownImage, ...]:
     )
 
 
-def denormalise(x: torch.Tensor, model: InspectedModel) -> np.ndarray:
+def denormalize(x: torch.Tensor, model: InspectedModel) -> np.ndarray:
     """Network input (B, 3, S, S) back to uint8 (B, S, S, 3)."""
     mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (model.spec.mean, model.spec.std))
     pixels = ((x * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)

@@ -28,13 +28,10 @@ class InspectedModel:
     """A network in eval mode, float32.
 
     Attributes:
-        name: Of the strategy.
         network: ``"pretrained"`` for strategies with a frozen backbone, else the strategy's name. Models with equal
             ``network`` have equal weights in the backbone.
-        backbone: Normalised images (B, 3, S, S) to features (B, D).
+        backbone: Normalized images (B, 3, S, S) to features (B, D).
         head: Features (B, D) to scores (B, K); None without classes.
-        classes: Names, (K,).
-        spec: Preprocessing of the input.
         model: timm name.
         score_type: Output of the head, ``"logit"`` or ``"margin"``.
         probabilities: Scores float64 (B, K) to probabilities.
@@ -56,12 +53,12 @@ class InspectedModel:
         return next(self.backbone.parameters()).device
 
     def inputs(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """Decoded images as normalised images (B, 3, S, S)."""
+        """Decoded images as normalized images (B, 3, S, S)."""
         pixels = torch.stack([eval_transform(image, self.spec) for image in images])
         return normalise(pixels, self.spec, self.device)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
-        """Scores (B, K) of normalised images (B, 3, S, S).
+        """Scores (B, K) of normalized images (B, 3, S, S).
 
         Raises:
             UsageError: There are no classes.
@@ -102,7 +99,6 @@ def backbone_model(
         model: timm name.
         weights: ``"pretrained"``, ``"random"``, or a file.
         img_size: Side of the input; None for the side that the weights were trained with.
-        device: Of the network.
 
     Returns:
         The model, and a description of its weights.

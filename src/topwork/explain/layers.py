@@ -111,12 +111,35 @@ def forward_hooks(module: nn.Module, names: Sequence[str] | None, callback: Hook
         yield
 
 
+@contextmanager
+def hook_last_calls(
+    module: nn.Module, layers: Sequence[Layer], callback: Callable[[Layer, torch.Tensor], None]
+) -> Iterator[None]:
+    """Call ``callback(layer, output)`` once per forward pass for each layer, at the last of its calls.
+
+    Args:
+        module: A backbone; every pass must call a layer ``Layer.calls`` times.
+        layers: From ``list_layers`` of this backbone.
+        callback: Gets the network's own tensor.
+    """
+    known = {layer.name: layer for layer in layers}
+    calls = dict.fromkeys(known, 0)
+
+    def count(name: str, _: nn.Module, output: torch.Tensor, __: bool) -> None:
+        calls[name] += 1
+        if calls[name] % known[name].calls == 0:
+            callback(known[name], output)
+
+    with forward_hooks(module, list(known), count):
+        yield
+
+
 def list_layers(module: nn.Module, x: torch.Tensor) -> list[Layer]:
     """Every layer that returns a tensor, in the order of its last call.
 
     Args:
         module: A backbone; in eval mode afterwards.
-        x: Normalised images (B, 3, S, S); one is enough.
+        x: Normalized images (B, 3, S, S); one is enough.
 
     >>> module = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU())
     >>> [(layer.name, layer.shape, layer.layout) for layer in list_layers(module, torch.zeros(1, 3, 9, 9))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -17,46 +17,42 @@ from topwork.explain.dataset_sections import (
     probe_points,
     similarity_map,
 )
-from topwork.explain.encoding import colour_sheet
+from topwork.explain.encoding import color_sheet, thumbnails
 from topwork.explain.feature_visualization import visualize_channels
 from topwork.explain.filters import first_filters
 from topwork.explain.image_sections import heatmaps, layer_maps, shown_images
 from topwork.explain.inspected_model import InspectedModel
 from topwork.explain.layers import Layer
 from topwork.explain.observers import run_with_observers
-from topwork.explain.sample_pass import PassResults, draw_sample, run_pass
+from topwork.explain.sample_pass import PassResults, Sample, draw_sample, run_pass
 from topwork.report.show_data import ChannelTiles, LayerInfo, NetworkInfo, ShowData, StrategySummary
 
 VISUALIZED_CHANNELS, VISUALIZATION_SIDE = 4, 112  # per layer; pixels on the page
 MAX_VISUALIZED_LAYERS = 3  # each takes seconds
 
 
-@dataclass(frozen=True)
-class ShowOptions:
-    """Options of ``show``, which describes them."""
-
-    layers: Sequence[str] = ()
-    classes: Sequence[str] = ()
-    methods: Sequence[str] = ()
-    embedding: str = "tsne"
-    photos: int = 4
-    sample: int = 900
-    quick: bool = False
-
-
 def compute_page(
-    context: ShowContext, options: ShowOptions, classes: Sequence[int], title: str, facts: tuple[tuple[str, str], ...]
+    context: ShowContext,
+    title: str,
+    facts: tuple[tuple[str, str], ...],
+    classes: Sequence[int],
+    methods: Sequence[str],
+    embedding: str,
+    sample_size: int,
+    quick: bool,
 ) -> ShowData:
-    """The content of the page.
+    """The content of the page; ``show`` describes the options.
 
     Args:
-        context: With images.
-        options: Sections and sizes.
+        context: Networks, images and data set.
+        title, facts: Of the page; pairs (name, value).
         classes: Positions of the requested classes.
-        title: Of the page.
-        facts: Pairs (name, value) for its header.
+        methods: Additional heatmaps.
+        embedding: Method of the similarity map.
+        sample_size: Images of the data set to analyze.
+        quick: Only the sections about the images.
     """
-    methods = ["auto", *(options.methods or ["recipro-cam"])]
+    methods = ["auto", *(methods or ["recipro-cam"])]
     data = ShowData(
         title=title,
         facts=facts,
@@ -73,22 +69,22 @@ def compute_page(
         heatmaps=heatmaps(context, classes, methods) if context.models[0].head is not None else (),
         dead_measured_on=_count(len(context.images)),
     )
-    if options.quick:
+    if quick:
         return data
-    if context.dataset is None:
-        return replace(data, networks=_with_visualizations(context, data.networks, {}))
-    if context.dataset.root is None:
-        note = "The images of the run were not found, so the sections about the data set are missing."
-        return replace(data, networks=_with_visualizations(context, data.networks, {}), notes=(note,))
-    return _with_dataset(context, context.dataset, data, options)
+    if context.dataset and context.dataset.root:
+        return _with_dataset(context, context.dataset, data, draw_sample(context.dataset, sample_size), embedding)
+    note = "The images of the run were not found, so the sections about the data set are missing."
+    networks = _with_visualizations(context, data.networks, {})
+    return replace(data, networks=networks, notes=(note,) if context.dataset else ())
 
 
-def _with_dataset(context: ShowContext, dataset: RunDataset, data: ShowData, options: ShowOptions) -> ShowData:
-    sample = draw_sample(dataset, options.sample)
+def _with_dataset(
+    context: ShowContext, dataset: RunDataset, data: ShowData, sample: Sample, embedding: str
+) -> ShowData:
     results = run_pass(context, dataset, sample)
     pixels = pixel_loader(context, dataset)
     networks = tuple(
-        replace(network, layers=_layers(context, one.inactive), patches=channel_patches(context, one, pixels))
+        replace(network, layers=_layers(context, one.inactive), patches=channel_patches(context, one, sample, pixels))
         for network, one in zip(data.networks, results.values(), strict=True)
     )
     train, test = len(sample.train), len(sample.test)
@@ -101,8 +97,8 @@ def _with_dataset(context: ShowContext, dataset: RunDataset, data: ShowData, opt
         majority_baseline=float(np.bincount(sample.test_labels).max() / test),
         changes=changes,
         change_description=compared_on,
-        similarity_map=similarity_map(context, dataset, results, sample, options.embedding),
-        dead_measured_on=_count(len(sample)),
+        similarity_map=similarity_map(context, dataset, results, sample, embedding),
+        dead_measured_on=_count(len(sample.ids)),
     )
 
 
@@ -118,8 +114,7 @@ def _description(context: ShowContext, network: str) -> str:
 
 def _inactive_channels(context: ShowContext, model: InspectedModel) -> InactiveChannels:
     inactive = InactiveChannels()
-    batch = (context.x, [one.name for one in context.images], None)
-    run_with_observers(model.backbone, context.spatial_layers, [batch], [inactive])
+    run_with_observers(model.backbone, context.spatial_layers, [context.x], [inactive])
     return inactive
 
 
@@ -143,8 +138,8 @@ def _filters(model: InspectedModel) -> ChannelTiles | None:
     found = first_filters(model.backbone)
     if found is None:
         return None
-    description = f"RGB weights: grey is 0, full colour ±{found.limit:.3g}, on one scale"
-    return ChannelTiles(found.layer, found.channels, colour_sheet(found.tiles, "PNG"), description)
+    description = f"RGB weights: gray is 0, full color ±{found.limit:.3g}, on one scale"
+    return ChannelTiles(found.layer, found.channels, color_sheet(found.tiles, "PNG"), description)
 
 
 def _strategies(context: ShowContext) -> tuple[StrategySummary, ...]:
@@ -169,18 +164,19 @@ def _with_visualizations(
     layers = requested or (context.stages[-1:] if results else [])
     if not layers:
         return networks
-    found = []
-    description = "images optimised to maximise a channel's activation, starting from noise"
+    visualized = []
+    description = "images optimized to maximize a channel's activation, starting from noise"
     with context.progress.track("feature visualizations", len(layers) * len(networks), "layers") as step:
         for network, model in zip(networks, context.networks.values(), strict=True):
             tiles = []
             for layer in layers:
                 channels = _channels(context, model, layer, results.get(network.name))
-                images = _downscale(visualize_channels(model.backbone, layer, channels, model.spec), VISUALIZATION_SIDE)
-                tiles.append(ChannelTiles(layer.name, channels, colour_sheet(images), description))
+                found = visualize_channels(model.backbone, layer, channels, model.spec)
+                sheet = thumbnails((Image.fromarray(pixels) for pixels in found), VISUALIZATION_SIDE)
+                tiles.append(ChannelTiles(layer.name, channels, sheet, description))
                 step.advance()
-            found.append(replace(network, visualizations=tuple(tiles)))
-    return tuple(found)
+            visualized.append(replace(network, visualizations=tuple(tiles)))
+    return tuple(visualized)
 
 
 def _channels(
@@ -191,8 +187,3 @@ def _channels(
         return results.patches.most_selective(layer.name, VISUALIZED_CHANNELS)
     strongest = strongest_channels(model.backbone, context.x[:1], [layer], 1, VISUALIZED_CHANNELS)
     return strongest[layer.name][0].channels
-
-
-def _downscale(tiles: np.ndarray, side: int) -> np.ndarray:
-    images = [Image.fromarray(tile).resize((side, side), Image.Resampling.LANCZOS) for tile in tiles]
-    return np.stack([np.asarray(image) for image in images])

@@ -1,42 +1,24 @@
 """How well a linear classifier separates the classes by the activations of each layer.
 
 Linear classifier probes (Alain & Bengio 2016, arXiv 1610.01644) on activations averaged over positions: logistic
-regression with an L2 penalty on standardised features.
+regression with an L2 penalty on standardized features.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from topwork.core.errors import DataError
 from topwork.core.seeds import derive_seed
 from topwork.evaluation.intervals import wilson
+from topwork.report.show_data import ProbePoint
 
 GRID = (0.1, 1.0, 10.0, 100.0)  # C times the number of features: one scale for narrow and wide layers
 ITERATIONS = 200
 VAL_FRACTION = 0.25
-
-
-@dataclass(frozen=True)
-class Probe:
-    """The accuracy of a linear classifier on one layer.
-
-    Attributes:
-        layer: Name.
-        accuracy: Share of test images, in [0, 1].
-        low, high: Its 95 % Wilson interval.
-        c: Inverse strength of the penalty, scikit-learn's ``C``, chosen on held-out training images.
-    """
-
-    layer: str
-    accuracy: float
-    low: float
-    high: float
-    c: float
 
 
 def linear_probes(
@@ -45,7 +27,7 @@ def linear_probes(
     test: Mapping[str, np.ndarray],
     test_labels: np.ndarray,
     seed: int = 0,
-) -> list[Probe]:
+) -> list[ProbePoint]:
     """Fit one probe per layer; C is chosen on a held-out quarter of each class, then all training images are used.
 
     Args:
@@ -70,14 +52,14 @@ def linear_probes(
     held_out = _held_out(train_labels, np.random.default_rng(derive_seed(seed, "probes")))
     probes = []
     for layer, values in train.items():
-        x, x_test = _standardised(values, test[layer])
+        x, x_test = _standardized(values, test[layer])
         scores = [
             _count_correct(x[~held_out], train_labels[~held_out], x[held_out], train_labels[held_out], c) for c in GRID
         ]
         best = GRID[int(np.argmax(scores))]  # the strongest penalty among equals
         correct = _count_correct(x, train_labels, x_test, test_labels, best)
         low, high = wilson(correct, len(test_labels))
-        probes.append(Probe(layer, correct / len(test_labels), low, high, best / x.shape[1]))
+        probes.append(ProbePoint(layer, correct / len(test_labels), low, high, best / x.shape[1]))
     return probes
 
 
@@ -91,8 +73,8 @@ def _held_out(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return chosen
 
 
-def _standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both in float64, standardised by the training images; features that are constant there become 0."""
+def _standardized(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both in float64, standardized by the training images; features that are constant there become 0."""
     train, test = train.astype(np.float64), test.astype(np.float64)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     varies = deviation > 1e-6 * np.abs(mean)  # less is rounding of float32
@@ -110,6 +92,6 @@ def _count_correct(x: np.ndarray, labels: np.ndarray, x_test: np.ndarray, test_l
     if len(np.unique(labels)) == 1:
         return int((test_labels == labels[0]).sum())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties may stop early, which regularises too
+        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties may stop early, which regularizes too
         fit = LogisticRegression(C=c / x.shape[1], max_iter=ITERATIONS).fit(x, labels)
     return int((fit.predict(x_test) == test_labels).sum())

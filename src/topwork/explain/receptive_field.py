@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from topwork.explain.layers import Layer, forward_hooks, to_feature_map, unwrap
+from topwork.explain.layers import Layer, hook_last_calls, to_feature_map, unwrap
 
 # They see the mean of the whole image, but only scale channels.
 GLOBAL_GATES = (
@@ -25,7 +25,7 @@ class ReceptiveField:
 
     Attributes:
         left, right: First and last column that the middle value of the feature map depends on.
-        step: Distance between the fields of neighbouring values.
+        step: Distance between the fields of neighboring values.
         index: Column (and row) of the middle value.
         covers_image: Whether the field reaches both edges of the image, so that it may be larger than the image.
     """
@@ -72,11 +72,11 @@ def receptive_fields(module: nn.Module, layers: Sequence[Layer], size: int) -> d
     {'0': '3 x 3 px', '1': '7 x 7 px'}
     """
     module = _with_active_branches(unwrap(module))
-    known = {layer.name: layer for layer in layers if layer.is_spatial}
-    if not any(layer.layout == "tokens" for layer in known.values()):  # tokens are known to form a square grid only
+    layers = [layer for layer in layers if layer.is_spatial]
+    if not any(layer.layout == "tokens" for layer in layers):  # tokens are known to form a square grid only
         with suppress(RuntimeError, AssertionError, ValueError):  # the network accepts only its own image size
-            return _measure(module, known, STRIP_HEIGHT, size)
-    return _measure(module, known, size, size)
+            return _measure(module, layers, STRIP_HEIGHT, size)
+    return _measure(module, layers, size, size)
 
 
 def _with_active_branches(module: nn.Module) -> nn.Module:
@@ -88,22 +88,22 @@ def _with_active_branches(module: nn.Module) -> nn.Module:
     return module
 
 
-def _measure(module: nn.Module, known: dict[str, Layer], height: int, width: int) -> dict[str, ReceptiveField]:
+def _measure(module: nn.Module, layers: Sequence[Layer], height: int, width: int) -> dict[str, ReceptiveField]:
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, height, width, generator=generator).to(next(module.parameters())).requires_grad_()
     middles: dict[str, tuple[torch.Tensor, int]] = {}
 
-    def keep(name: str, _: nn.Module, output: torch.Tensor, __: bool) -> None:
-        values = to_feature_map(output, known[name])
+    def keep(layer: Layer, output: torch.Tensor) -> None:
+        values = to_feature_map(output, layer)
         middle = values[0, :, values.shape[2] // 2, values.shape[3] // 2]
         weights = torch.randn(len(middle), generator=generator).to(middle)  # after a LayerNorm the sum is constant
-        middles[name] = (middle * weights).sum(), values.shape[3]
+        middles[layer.name] = (middle * weights).sum(), values.shape[3]
 
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
         for gate in module.modules():
             if type(gate).__name__ in GLOBAL_GATES:
                 stack.callback(gate.register_forward_hook(lambda _, inputs, __: inputs[0].clone()).remove)
-        stack.enter_context(forward_hooks(module, list(known), keep))
+        stack.enter_context(hook_last_calls(module, layers, keep))
         module(image)
         fields = {}
         for name, (value, grid) in middles.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,6 @@ from topwork.explain.observers import Pooled, run_with_observers
 from topwork.explain.patches import TopPatches
 
 BATCH_SIZE = 32
-Batch = tuple[torch.Tensor, list[str], list[int]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,6 @@ class Sample:
         """Class indices, in the order of ``ids``."""
         return np.concatenate([self.train_labels, self.test_labels])
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
 
 def draw_sample(dataset: RunDataset, size: int, seed: int = 0) -> Sample:
     """Random images, two thirds training and one third test images; all images of a split that has fewer."""
@@ -57,14 +53,7 @@ def draw_sample(dataset: RunDataset, size: int, seed: int = 0) -> Sample:
 
 @dataclass(frozen=True)
 class PassResults:
-    """Results of one network on a sample.
-
-    Attributes:
-        inactive: Inactive channels of all layers.
-        patches: Top activations of the stages.
-        pooled: Pooled activations of the stages.
-        features: Features float32 (N, D), in the order of the sample.
-    """
+    """Results of one network on a sample: of all layers, of the stages, and features float32 (N, D)."""
 
     inactive: InactiveChannels
     patches: TopPatches
@@ -76,26 +65,24 @@ def run_pass(context: ShowContext, dataset: RunDataset, sample: Sample) -> dict[
     """Run every network on the sample; network name to its results."""
     results = {}
     stages = {layer.name for layer in context.stages}
-    total = len(sample) * len(context.networks)
+    total = len(sample.ids) * len(context.networks)
     with context.progress.track("images through the networks", total) as step:
         for name, model in context.networks.items():
-            inactive, pooled = InactiveChannels(), Pooled(stages)
-            patches = TopPatches(context.stages, classes=len(context.classes))
-            inputs = input_batches(context, dataset, model, sample, step.advance)
-            features, _ = run_with_observers(
-                model.backbone, context.spatial_layers, inputs, [inactive, pooled, patches]
-            )
-            results[name] = PassResults(inactive, patches, pooled, features)
+            observers = InactiveChannels(), TopPatches(stages), Pooled(stages)
+            inputs = input_batches(context, dataset, model, sample.ids, step.advance)
+            features = run_with_observers(model.backbone, context.spatial_layers, inputs, observers)
+            results[name] = PassResults(*observers, features)
     return results
 
 
 def input_batches(
-    context: ShowContext, dataset: RunDataset, model: InspectedModel, sample: Sample, advance: Callable[[int], None]
-) -> Iterator[Batch]:
-    """The sample as network input float32 (B, 3, S, S), with ids and labels."""
-    ids, labels = list(sample.ids), sample.labels.tolist()
-    decoded = eval_batches(dataset.existing_refs(), ids, model.spec, BATCH_SIZE, context.compute.workers)
-    for number, (pixels, count) in enumerate(decoded):
-        rows = slice(number * BATCH_SIZE, number * BATCH_SIZE + count)
-        yield normalise(pixels[:count], model.spec, context.compute.device), ids[rows], labels[rows]
+    context: ShowContext,
+    dataset: RunDataset,
+    model: InspectedModel,
+    ids: Sequence[str],
+    advance: Callable[[int], None],
+) -> Iterator[torch.Tensor]:
+    """Images of the data set as network input float32 (B, 3, S, S)."""
+    for pixels, count in eval_batches(dataset.refs, ids, model.spec, BATCH_SIZE, context.compute.workers):
+        yield normalise(pixels[:count], model.spec, context.compute.device)
         advance(count)

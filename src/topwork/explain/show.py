@@ -1,4 +1,4 @@
-"""``topwork show``: analyse the networks of a run, a comparison or a bare backbone, and write one page."""
+"""``topwork show``: analyze the networks of a run, a comparison or a bare backbone, and write one page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from topwork.explain.context import RunDataset, ShowContext, make_context, open_
 from topwork.explain.embedding import METHODS as EMBEDDINGS
 from topwork.explain.example_images import ExampleImage, choose_images, load_images
 from topwork.explain.inspected_model import InspectedModel, backbone_model
-from topwork.explain.page_content import ShowOptions, compute_page
+from topwork.explain.page_content import compute_page
 from topwork.report.results import Comparison, Run
 from topwork.report.show_data import ShowData
 from topwork.report.show_page import write_page
@@ -62,7 +62,7 @@ def show(
         target: A run or a comparison, or its folder; None with ``model``.
         image: One or more images, as paths or Pillow images. None chooses test images that the strategies predict
             correctly, incorrectly, and differently.
-        model: timm name of a backbone to analyse without a run.
+        model: timm name of a backbone to analyze without a run.
         weights: For ``model``: ``"pretrained"``, ``"random"``, or a file.
         img_size: For ``model``: side of the input in pixels.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -74,7 +74,7 @@ def show(
             ``occlusion``.
         embedding: ``"tsne"`` or ``"umap"``.
         photos: Number of test images to choose.
-        sample: Number of images of the data set to analyse.
+        sample: Number of images of the data set to analyze.
         quick: Only the sections about the images; nothing that needs the data set.
 
     Raises:
@@ -86,8 +86,8 @@ def show(
         raise UsageError("Pass either a run or a comparison, or --model NAME with --image FILE.")
     if model is not None and image is None:
         raise UsageError("A bare backbone has no images; pass one with --image FILE.")
-    options = ShowOptions(_as_tuple(layers), _as_tuple(classes), _as_tuple(methods), embedding, photos, sample, quick)
-    _check_names(options.methods, [name for name in METHODS if name != "exact"], "method")  # exact is used by default
+    methods = _as_tuple(methods)
+    _check_names(methods, [name for name in METHODS if name != "exact"], "method")  # exact is used by default
     _check_names([embedding], EMBEDDINGS, "embedding")
     listed = [] if image is None else [image] if isinstance(image, str | Path | Image.Image) else list(image)
     files = [Path(one) if isinstance(one, str) else one for one in listed]
@@ -101,10 +101,10 @@ def show(
         run = target.path if isinstance(target, Run | Comparison) else Path(str(target))
         models, dataset = open_runs(run, compute.device)
         title, description, folder = dataset.name, dataset.weights_description, Path(out or run / "explain")
-    requested = _class_positions(options.classes, models[0])
-    context = make_context(models, compute, options.layers, make_progress(quiet), dataset)
-    context.set_images(_choose_images(files, dataset, models[0].spec.resize_size, photos))
-    data = compute_page(context, options, requested, title, _facts(context, description))
+    requested = _class_positions(_as_tuple(classes), models[0])
+    images = _choose_images(files, dataset, models[0].spec.resize_size, photos)
+    context = make_context(models, compute, _as_tuple(layers), make_progress(quiet), dataset, images)
+    data = compute_page(context, title, _facts(context, description), requested, methods, embedding, sample, quick)
     storage.write_json(folder / "show.json", asdict(data))
     write_page(folder / "show.html", data)
     return ShowResult(folder / "show.html", data)

@@ -1,9 +1,9 @@
 """How much training changed each layer: its activations and its weights.
 
-Activations are compared by linear centred kernel alignment (CKA; Kornblith et al. 2019, arXiv 1905.00414), summed over
+Activations are compared by linear centered kernel alignment (CKA; Kornblith et al. 2019, arXiv 1905.00414), summed over
 minibatches (Nguyen et al. 2021, arXiv 2010.15327) with the unbiased estimator HSIC_1 of Song et al. 2012 (JMLR 13).
-HSIC_1 is written as an inner product of U-centred Gram matrices (Székely & Rizzo 2014, arXiv 1310.2926), so that CKA is
-the cosine of the angle between them.
+HSIC_1 is written as an inner product of U-centered Gram matrices (Székely & Rizzo 2014, arXiv 1310.2926), so that CKA
+is the cosine of the angle between them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import torch
 from torch import nn
 
 from topwork.core.errors import DataError, UsageError
-from topwork.explain.layers import Layer, unwrap
-from topwork.explain.observers import hook_last_calls
+from topwork.explain.layers import Layer, hook_last_calls, unwrap
 from topwork.report.show_data import LayerChange
 
 MIN_BATCH = 4  # images; HSIC_1 is not defined for fewer
@@ -32,7 +31,7 @@ def compare_layers(
     Args:
         before, after: Backbones on one device; in eval mode afterwards.
         layers: From ``list_layers``; a layer that is called several times is compared by its last output.
-        batches: Normalised images (B, 3, S, S) on their device. Batches of fewer than 4 images are skipped; the others
+        batches: Normalized images (B, 3, S, S) on their device. Batches of fewer than 4 images are skipped; the others
             count by their number of images.
 
     Returns:
@@ -75,13 +74,13 @@ def _cka(between: float, first: float, second: float) -> float:
 
 
 def _grams(module: nn.Module, layers: Sequence[Layer], x: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Layer name to the U-centred Gram matrix float64 (B, B) of its outputs."""
+    """Layer name to the U-centered Gram matrix float64 (B, B) of its outputs."""
     found: dict[str, torch.Tensor] = {}
 
     def add(layer: Layer, output: torch.Tensor) -> None:
         if len(output) != len(x):
             raise UsageError(f"The output of layer {layer.name} has no row per image; omit the layer.")
-        found[layer.name] = _u_centred(_gram(output))
+        found[layer.name] = _u_centered(_gram(output))
 
     with torch.inference_mode(), hook_last_calls(module, layers, add):
         module(x)
@@ -108,12 +107,12 @@ def _gram(output: torch.Tensor) -> torch.Tensor:
     return gram if gram.trace() > RELATIVE_EPS * length else gram.zero_()
 
 
-def _u_centred(gram: torch.Tensor) -> torch.Tensor:
+def _u_centered(gram: torch.Tensor) -> torch.Tensor:
     n = len(gram)
     gram = gram.clone().fill_diagonal_(0)
     rows = gram.sum(dim=1)
-    centred = gram - rows[:, None] / (n - 2) - rows / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
-    return centred.fill_diagonal_(0)
+    centered = gram - rows[:, None] / (n - 2) - rows / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+    return centered.fill_diagonal_(0)
 
 
 def _weight_change(before: nn.Module, after: nn.Module, name: str) -> float | None:

@@ -21,7 +21,7 @@ from topwork.pipeline.setup import repeat_contexts
 from topwork.pipeline.strategy_run import run_strategy, write_inputs
 from topwork.report.folder_evaluation import REPEATS
 from topwork.report.render import write_report
-from topwork.report.thumbnails import write_disagreements
+from topwork.report.thumbnails import write_thumbnails
 from topwork.strategies import STRATEGIES
 from topwork.training.context import RunContext
 
@@ -84,7 +84,7 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     resolved = requested.model_copy(update={"settings": StrategySettings.complete(settings)})
     config.write(resolved, folder / "config.toml")
     replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(folder)
-    write_disagreements(folder, lambda image: images.load_image(context.manifest.refs[image]))
+    write_thumbnails(folder, lambda image: images.load_image(context.manifest.refs[image]))
     write_report(folder)
 
 

@@ -13,19 +13,19 @@ from topwork.report.charts import MUTED, SERIES, svg
 from topwork.report.comparison_views import CalibrationView
 from topwork.report.formatting import NBSP, percent, percent_interval
 
-MARKERS = "os^Dvp"  # nothing depends on colour alone; the page's swatches have the same shapes
+MARKERS = "os^Dvp"  # nothing depends on color alone; the page's swatches have the same shapes
 
 
 def reliability_chart(c: CalibrationView) -> str:
     """Accuracy against confidence in bins, with Wilson intervals, as an ``<svg>`` element."""
 
     def draw(figure: Figure) -> None:
-        axes, colour = figure.add_subplot(), SERIES[c.series % len(SERIES)]
+        axes, color = figure.add_subplot(), SERIES[c.series % len(SERIES)]
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
         for x, correct, images in zip(c.bins.confidence, c.bins.correct, c.bins.images, strict=True):
             low, high = wilson(int(correct), int(images))
-            axes.plot([100 * x] * 2, [100 * low, 100 * high], color=colour, linewidth=1.6)
-        axes.plot(100 * c.bins.confidence, 100 * c.bins.accuracy, "o", color=colour, markersize=5)
+            axes.plot([100 * x] * 2, [100 * low, 100 * high], color=color, linewidth=1.6)
+        axes.plot(100 * c.bins.confidence, 100 * c.bins.accuracy, "o", color=color, markersize=5)
         axes.set_xlim(100 * min(0.5, float(c.bins.low[0])) - 1, 101)
         axes.set_ylim(-2, 102)
         axes.set_xlabel("confidence, %")
@@ -45,10 +45,10 @@ def coverage_chart(found: Sequence[CalibrationView]) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         for c in found:
-            colour, marker = SERIES[c.series % len(SERIES)], MARKERS[c.series % len(MARKERS)]
-            axes.plot(100 * c.coverage, 100 * c.accuracy, color=colour, marker=marker, markersize=4.5, markevery=0.12)
+            color, marker = SERIES[c.series % len(SERIES)], MARKERS[c.series % len(MARKERS)]
+            axes.plot(100 * c.coverage, 100 * c.accuracy, color=color, marker=marker, markersize=4.5, markevery=0.12)
             if c.at_threshold:
-                axes.plot(100 * c.at_threshold[0], 100 * c.at_threshold[1], marker, color=colour, markersize=10)
+                axes.plot(100 * c.at_threshold[0], 100 * c.at_threshold[1], marker, color=color, markersize=10)
         axes.set_xlim(0, 101)
         axes.set_xlabel("most confident test images, %")
         axes.set_ylabel("accuracy on them, %")
@@ -64,9 +64,7 @@ def coverage_chart(found: Sequence[CalibrationView]) -> str:
 def data_size_chart(curves: Sequence[Curve], names: Sequence[str]) -> str:
     """Accuracy against the number of training images: measured, and the fitted power law up to twice as many.
 
-    Args:
-        curves: One per strategy.
-        names: All strategies, for their colours.
+    ``names`` are those of all strategies, for their colors.
     """
     if not curves:
         return ""
@@ -76,14 +74,14 @@ def data_size_chart(curves: Sequence[Curve], names: Sequence[str]) -> str:
         axes = figure.add_subplot()
         for c in curves:
             i = names.index(c.name)
-            colour = SERIES[i % len(SERIES)]
-            axes.fill_between(c.grid, 100 * (1 - c.high), 100 * (1 - c.low), color=colour, alpha=0.18, linewidth=0)
+            color = SERIES[i % len(SERIES)]
+            axes.fill_between(c.grid, 100 * (1 - c.high), 100 * (1 - c.low), color=color, alpha=0.18, linewidth=0)
             known = c.grid <= now
             line = 100 * (1 - c.error(c.grid))
-            axes.plot(c.grid[known], line[known], color=colour)
-            axes.plot(c.grid[~known], line[~known], color=colour, linestyle=(0, (3, 2)))
+            axes.plot(c.grid[known], line[known], color=color)
+            axes.plot(c.grid[~known], line[~known], color=color, linestyle=(0, (3, 2)))
             mean = 100 * (1 - c.errors.mean(axis=0))
-            axes.plot(c.sizes, mean, MARKERS[i % len(MARKERS)], color=colour, markersize=4.5)
+            axes.plot(c.sizes, mean, MARKERS[i % len(MARKERS)], color=color, markersize=4.5)
         axes.axvline(now, color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
         axes.set_xscale("log")
         ticks = [n for n in (now / 8, now / 4, now / 2, now, 2 * now) if n >= min(c.sizes[0] for c in curves)]

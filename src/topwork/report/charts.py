@@ -1,6 +1,6 @@
-"""Charts as inline SVG that follows the page: its font, its text colour, its light or dark mode.
+"""Charts as inline SVG that follows the page: its font, its text color, its light or dark mode.
 
-matplotlib cannot write ``currentColor`` or CSS variables, so it draws in stand-in colours that are replaced afterwards.
+matplotlib cannot write ``currentColor`` or CSS variables, so it draws in stand-in colors that are replaced afterwards.
 The text stays text, there is no date in the file, and equal data give equal bytes.
 """
 
@@ -24,7 +24,7 @@ from topwork.report.report_data import StrategyData
 INK, MUTED, RULE, SECONDARY = "#010101", "#020202", "#030303", "#040404"
 SERIES = tuple(f"#0500{i:02x}" for i in range(6))
 _CSS = {INK: "currentColor", MUTED: "var(--muted)", RULE: "var(--rule)", SECONDARY: "var(--second)"}
-_CSS |= {colour: f"var(--series-{i})" for i, colour in enumerate(SERIES)}
+_CSS |= {color: f"var(--series-{i})" for i, color in enumerate(SERIES)}
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -59,8 +59,8 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
     Returns:
         An ``<svg>`` element; empty if there is nothing to draw.
     """
-    rows = [(i, s.name, s.test.accuracy) for i, s in enumerate(strategies) if s.test]
-    rows = [(i, name, figure) for i, name, figure in rows if figure.value is not None]
+    scored = [(i, s.name, s.test.accuracy) for i, s in enumerate(strategies) if s.test]
+    rows = [row for row in scored if row[2].value is not None]
     if not rows:
         return ""
 
@@ -70,10 +70,10 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
             value, low, high = (
                 100 * (x if x is not None else 0.0) for x in (accuracy.value, accuracy.low, accuracy.high)
             )
-            colour = SERIES[i % len(SERIES)]
+            color = SERIES[i % len(SERIES)]
             if accuracy.low is not None and accuracy.high is not None:
-                axes.plot([low, high], [y, y], color=colour, linewidth=2.4)
-            axes.plot([value], [y], "o", color=colour, markersize=7.5)
+                axes.plot([low, high], [y, y], color=color, linewidth=2.4)
+            axes.plot([value], [y], "o", color=color, markersize=7.5)
             label = percent(accuracy.value)
             axes.annotate(label, (value, y), (0, 7), textcoords="offset points", ha="center", va="bottom")
         if majority is not None:
@@ -99,7 +99,7 @@ def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> st
     Args:
         name: Name of the strategy.
         history: At least one epoch.
-        series: Index of the colour of the validation loss.
+        series: Index of the color of the validation loss.
     """
 
     def draw(figure: Figure) -> None:
@@ -119,10 +119,10 @@ def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        colour = SERIES[series % len(SERIES)]
-        _line(axes, history, [100 * r.val_accuracy for r in history], colour)
+        color = SERIES[series % len(SERIES)]
+        _line(axes, history, [100 * r.val_accuracy for r in history], color)
         for record in best:
-            axes.plot([record.epoch], [100 * record.val_accuracy], "o", color=colour, markersize=7)
+            axes.plot([record.epoch], [100 * record.val_accuracy], "o", color=color, markersize=7)
         axes.set_ylabel("validation accuracy, %")
 
     words = f"{percent(history[-1].val_accuracy)} after epoch {history[-1].epoch}"
@@ -130,12 +130,12 @@ def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 
     return svg(f"val-{name}", (4.1, 2.35), draw, f"Validation accuracy of {name} by epoch: {words}{chosen}.")
 
 
-def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], colour: str, style: object = "-") -> None:
+def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], color: str, style: object = "-") -> None:
     points = [(r.epoch, v) for r, v in zip(history, values, strict=True) if math.isfinite(v)]
     axes.plot(
         [x for x, _ in points],
         [y for _, y in points],
-        color=colour,
+        color=color,
         linestyle=style,  # pyrefly: ignore[bad-argument-type]
         marker="." if len(points) < 3 else "",
     )
@@ -146,12 +146,12 @@ def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], colou
 
 
 def svg(id_prefix: str, size: tuple[float, float], draw: Callable[[Figure], None], description: str) -> str:
-    """An ``<svg>`` element in the colours of the page, drawn by ``draw``.
+    """An ``<svg>`` element in the colors of the page, drawn by ``draw``.
 
     Args:
         id_prefix: Unique in a page; ids inside begin with it.
         size: Width and height in inches.
-        draw: Draws on an empty figure in the colours of this module.
+        draw: Draws on an empty figure in the colors of this module.
         description: Alternative text.
     """
     prefix = re.sub(r"[^a-z0-9]+", "-", id_prefix.lower())
@@ -166,8 +166,8 @@ def svg(id_prefix: str, size: tuple[float, float], draw: Callable[[Figure], None
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
     # Several charts share one page, and ids must be unique in it.
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
-    for colour, css in _CSS.items():
-        svg = svg.replace(colour, css)
+    for color, css in _CSS.items():
+        svg = svg.replace(color, css)
     view = re.search(r'viewBox="[^"]*"', svg)
     assert view
     width = f"{size[0] * 96:.0f}"

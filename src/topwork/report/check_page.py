@@ -13,7 +13,7 @@ from topwork.core.artifacts import Manifest
 from topwork.core.errors import TopworkError
 from topwork.core.image_ref import ImageRef
 from topwork.data.images import load_image
-from topwork.report.render import environment
+from topwork.report.render import render_template
 from topwork.report.thumbnails import encode_thumbnail
 
 MAX_GROUPS = 24  # groups of a finding shown with thumbnails
@@ -53,8 +53,7 @@ def write_page(path: Path, value: Mapping[str, Any], manifest: Manifest) -> None
             for group, note in zip(finding["groups"], finding["notes"] or [""] * len(finding["groups"]), strict=True)
         ][:MAX_GROUPS]
         findings.append({**finding, "shown": sets, "more": len(finding["groups"]) - len(sets)})
-    html = environment().get_template("check.html.j2").render(c=value, findings=findings)
-    storage.write_text(path, html.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    storage.write_text(path, render_template("check.html.j2", c=value, findings=findings))
 
 
 def _card(refs: Mapping[str, ImageRef], image: str, label: Mapping[str, str], usable: set[str], kind: str) -> ImageCard:

@@ -11,6 +11,7 @@ import numpy as np
 from topwork.evaluation import calibration
 from topwork.evaluation.paired import Pair
 from topwork.evaluation.verdict_text import join_names
+from topwork.report.formatting import format_signed
 from topwork.report.report_data import Metric, ReportData
 from topwork.report.strategy_differences import (
     MAX_NAMED_CLASSES,
@@ -29,7 +30,7 @@ class CalibrationView:
     """Calibration of one strategy's probabilities on the test set.
 
     Attributes:
-        series: Index among all strategies, for its colour.
+        series: Index among all strategies, for its color.
         ece: Expected calibration error with its interval.
         coverage, accuracy: On the most confident images, float (P,), coverage rising.
         confidence_threshold: Chosen on the validation set, or None.
@@ -110,15 +111,11 @@ def most_different(differing: Sequence[Differences]) -> list[tuple[ClassDifferen
     return [cells for cells in rows[:MAX_ROWS] if any(c.only_first_correct or c.only_second_correct for c in cells)]
 
 
-def format_signed(value: int) -> str:
-    """``+3``, ``0`` or a minus sign and the number."""
-    return f"+{value}" if value > 0 else str(value).replace("-", "\N{MINUS SIGN}")
-
-
 def describe_class_differences(differences: Differences) -> str:
     """The classes on which the strategies differ most, and which differences are significant, in two sentences."""
     parts = []
-    for word, classes in (("more", differences.gains), ("fewer", differences.losses)):
+    for word, sign in (("more", 1), ("fewer", -1)):
+        classes = sorted((c for c in differences.classes if sign * c.net > 0), key=lambda c: -abs(c.net))
         if classes:
             more = len(classes) - MAX_NAMED_CLASSES
             named = [_class(c) for c in classes[:MAX_NAMED_CLASSES]] + ([f"{more} more"] if more > 0 else [])
@@ -134,20 +131,3 @@ def describe_class_differences(differences: Differences) -> str:
 
 def _class(c: ClassDifference) -> str:
     return f"{c.name} ({format_signed(c.net)} of {c.images})"
-
-
-def format_bytes(value: float | None) -> str:
-    """A size on disk or in memory, in decimal units: ``23.3 MB``."""
-    if value is None:
-        return "\u2013"
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}\u00a0{unit}"
-    return f"{value:.0f}\u00a0B"
-
-
-def peak_memory(costs: Mapping[str, Any]) -> Sequence[tuple[str, float]]:
-    """What was measured of memory, e.g. ``[("memory", 1.5e9)]``."""
-    return [
-        (key.removeprefix("peak_").replace("_", " "), v) for key, v in costs.items() if key.startswith("peak_") and v
-    ]

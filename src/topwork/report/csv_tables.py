@@ -1,17 +1,15 @@
-"""The numbers behind every chart of the report as tables, written to ``tables/*.csv``. Pure except for ``write``."""
+"""The numbers behind every chart of the report as tables, for ``tables/*.csv``. Pure functions of ``ReportData``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-from topwork.core import storage
 from topwork.report.comparison_views import by_class, calibration_views
 from topwork.report.report_data import ReportData
 from topwork.report.strategy_differences import disagreements
 
-FOLDER = "tables"
+Rows = Iterable[tuple[Any, ...]]
 Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 
@@ -21,24 +19,11 @@ def tables(data: ReportData) -> dict[str, Table]:
     return {name: table for name, table in found.items() if table[1]}
 
 
-def write(folder: Path, found: dict[str, Table]) -> None:
-    """Write the tables as CSV files into ``tables/`` of a run or comparison folder.
-
-    Raises:
-        StorageError: The folder cannot be written.
-    """
-    for name, (columns, rows) in found.items():
-        storage.write_csv(folder / FOLDER / f"{name}.csv", columns, rows)
-
-
-Rows = Iterable[tuple[Any, ...]]
-
-
 def _results(data: ReportData) -> Rows:
     for s in data.finished:
         assert s.test
-        for name, figure in s.test.metrics.items():
-            yield s.name, name, figure.value, figure.low, figure.high, s.test.images
+        for name, metric in s.test.metrics.items():
+            yield s.name, name, metric.value, metric.low, metric.high, s.test.images
 
 
 def _costs(data: ReportData) -> Rows:

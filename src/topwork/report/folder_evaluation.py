@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,101 +49,73 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     if info.kind == "run":
         runs = {info.strategies[0]: [folder]} if info.strategies else {}
     else:
-        runs = {name: [path / name for path in (folder, *repeat_folders(folder))] for name in info.strategies}
-    all_predictions = {name: [_read(path) for path in paths] for name, paths in runs.items()}
-    all_predictions = {name: found for name, found in all_predictions.items() if found and found[0] is not None}
-    if not all_predictions:
+        runs = {name: [path / name for path in (folder, *_repeat_folders(folder))] for name in info.strategies}
+    found = {name: [_read(path) for path in paths] for name, paths in runs.items()}
+    found = {name: predictions for name, predictions in found.items() if predictions and predictions[0] is not None}
+    if not found:
         return FolderEvaluation({}, None)
-    rounds = [
-        r
-        for r in range(len(next(iter(all_predictions.values()))))
-        if all(found[r] is not None for found in all_predictions.values())
-    ]
-    complete: dict[str, list[Predictions]] = {
-        name: [_require(found[r]) for r in rounds] for name, found in all_predictions.items()
-    }
+    rounds = [[p for p in predictions if p is not None] for predictions in zip(*found.values(), strict=True)]
+    complete = dict(zip(found, zip(*(r for r in rounds if len(r) == len(found)), strict=True), strict=True))
     seed = derive_seed(int(requested.get("seed", 0)), "verdict")
-    costs = {name: _costs(paths[0]) for name, paths in runs.items() if name in complete}
+    costs = {name: storage.read_json(runs[name][0] / "metrics.json").get("costs") or {} for name in complete}
     if requested.get("folds"):
         return _of_folds(complete, costs, seed)
-    first = {name: found[0] for name, found in complete.items()}
-    same = {p.ids for p in first.values()}
-    if len(same) > 1:  # runs with different splits cannot be compared
+    first = {name: predictions[0] for name, predictions in complete.items()}
+    if len({p.ids for p in first.values()}) > 1:  # runs with different splits cannot be compared
         return FolderEvaluation(first, None)
-    outcomes = [Outcome(name, np.stack([_correct(p) for p in found]), costs[name]) for name, found in complete.items()]
+    outcomes = [
+        Outcome(name, np.stack([p.predicted == p.labels for p in predictions]), costs[name])
+        for name, predictions in complete.items()
+    ]
     labels = next(iter(first.values())).labels
-    curves = read_curves(folder, [name for name in info.strategies if name in first], labels, seed)
+    curves = _read_curves(folder, list(first), labels, seed)
     return FolderEvaluation(first, compare_strategies(outcomes, labels, seed, gains=[c.gain for c in curves]), curves)
 
 
-def read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: int) -> tuple[Curve, ...]:
-    """The learning curves of a comparison folder, from its complete draws.
-
-    Args:
-        folder: Comparison folder.
-        names: Strategies.
-        labels: True classes of the test images, int (N,).
-        seed: Seed of the bootstrap.
-    """
+def _read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: int) -> tuple[Curve, ...]:
+    """The learning curves of the strategies of a comparison folder, from their complete draws."""
     curves = []
     for name in names:
-        found = [
-            storage.read_json(path)["wrong"] for path in sorted((folder / "learning_curves").glob(f"{name}-*.json"))
-        ]
-        longest = max((len(one) for one in found), default=0)
-        whole = [one for one in found if len(one) == longest]
-        if longest < 3:
+        paths = sorted((folder / "learning_curves").glob(f"{name}-*.json"))
+        draws = [storage.read_json(path)["wrong"] for path in paths]  # by number of training images: wrong test images
+        n_sizes = max(map(len, draws), default=0)
+        complete = [wrong for wrong in draws if len(wrong) == n_sizes]
+        if n_sizes < 3:
             continue
-        sizes = sorted(int(size) for size in whole[0])
-        wrong = np.zeros((len(whole), len(sizes), len(labels)), dtype=bool)
-        for draw, one in enumerate(whole):
+        sizes = sorted(int(size) for size in complete[0])
+        errors = np.zeros((len(complete), len(sizes), len(labels)), dtype=bool)
+        for draw, wrong in enumerate(complete):
             for step, size in enumerate(sizes):
-                wrong[draw, step, one[str(size)]] = True
-        curves.append(fit_learning_curve(name, np.array(sizes), wrong, labels, np.random.default_rng(seed)))
+                errors[draw, step, wrong[str(size)]] = True
+        curves.append(fit_learning_curve(name, np.array(sizes), errors, labels, np.random.default_rng(seed)))
     return tuple(curves)
 
 
-def repeat_folders(folder: Path) -> list[Path]:
+def _repeat_folders(folder: Path) -> list[Path]:
     """The folders of additional seeds or folds, in order."""
     found = [path for path in (folder / REPEATS).glob("*-*") if path.name.rpartition("-")[2].isdigit()]
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def _of_folds(complete: dict[str, list[Predictions]], costs: dict[str, Any], seed: int) -> FolderEvaluation:
-    pooled = {name: concatenate_folds(found) for name, found in complete.items()}
+def _of_folds(complete: dict[str, tuple[Predictions, ...]], costs: dict[str, Any], seed: int) -> FolderEvaluation:
+    pooled = {name: _concatenate(predictions) for name, predictions in complete.items()}
     sizes = [len(p.ids) for p in next(iter(complete.values()))]
     folds = np.repeat(np.arange(len(sizes)), sizes)
-    outcomes = [Outcome(name, _correct(p)[None], costs[name]) for name, p in pooled.items()]
+    outcomes = [Outcome(name, (p.predicted == p.labels)[None], costs[name]) for name, p in pooled.items()]
     labels = next(iter(pooled.values())).labels
     return FolderEvaluation(pooled, compare_strategies(outcomes, labels, seed, folds))
 
 
-def concatenate_folds(parts: list[Predictions]) -> Predictions:
-    """Concatenate the predictions of several folds."""
-    first = parts[0]
-    return Predictions(
-        tuple(image for part in parts for image in part.ids),
-        first.classes,
-        np.concatenate([part.labels for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        first.kind,
-        np.concatenate([part.probabilities for part in parts]),
+def _concatenate(folds: Sequence[Predictions]) -> Predictions:
+    return replace(
+        folds[0],
+        ids=tuple(image for fold in folds for image in fold.ids),
+        labels=np.concatenate([fold.labels for fold in folds]),
+        scores=np.concatenate([fold.scores for fold in folds]),
+        probabilities=np.concatenate([fold.probabilities for fold in folds]),
     )
 
 
 def _read(run: Path) -> Predictions | None:
     done = (run / "metrics.json").is_file() and (run / "predictions.csv").is_file()
     return artifacts.read_predictions(run / "predictions.csv") if done else None
-
-
-def _require(predictions: Predictions | None) -> Predictions:
-    assert predictions is not None
-    return predictions
-
-
-def _correct(predictions: Predictions) -> np.ndarray:
-    return predictions.predicted == predictions.labels
-
-
-def _costs(run: Path) -> dict[str, Any]:
-    return storage.read_json(run / "metrics.json").get("costs") or {}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from topwork.core.progress import duration
 from topwork.evaluation.verdict_text import join_names, verdict_sentences
 from topwork.report.report_data import Metric, ReportData
 
@@ -19,11 +20,11 @@ def percent(value: float | None, digits: int = 1) -> str:
     return MISSING if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f}{NBSP}%"
 
 
-def percent_interval(figure: Metric) -> str:
+def percent_interval(metric: Metric) -> str:
     """The interval of a fraction, e.g. ``85.1-90.2 %`` with an en dash, or a dash."""
-    if figure.low is None or figure.high is None:
+    if metric.low is None or metric.high is None:
         return MISSING
-    return f"{100 * figure.low:.1f}{EN_DASH}{100 * figure.high:.1f}{NBSP}%"
+    return f"{100 * metric.low:.1f}{EN_DASH}{100 * metric.high:.1f}{NBSP}%"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -31,11 +32,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return MISSING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
-def number_interval(figure: Metric, digits: int = 3) -> str:
+def number_interval(metric: Metric, digits: int = 3) -> str:
     """The interval of a plain number, or a dash."""
-    if figure.low is None or figure.high is None:
+    if metric.low is None or metric.high is None:
         return MISSING
-    return f"{figure.low:.{digits}f}{EN_DASH}{figure.high:.{digits}f}"
+    return f"{metric.low:.{digits}f}{EN_DASH}{metric.high:.{digits}f}"
 
 
 def count(value: float | None) -> str:
@@ -43,19 +44,24 @@ def count(value: float | None) -> str:
     return MISSING if value is None else f"{value:,.0f}"
 
 
+def format_signed(value: int) -> str:
+    """``+3``, ``0`` or a minus sign and the number."""
+    return f"+{value}" if value > 0 else str(value).replace("-", "\N{MINUS SIGN}")
+
+
+def format_bytes(value: float | None) -> str:
+    """A size on disk or in memory, in decimal units: ``23.3 MB``; or a dash."""
+    if value is None:
+        return MISSING
+    unit, size = next(((u, s) for u, s in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if value >= s), ("B", 1))
+    return f"{value / size:.3g}{NBSP}{unit}"
+
+
 def format_duration(value: float | None) -> str:
     """A duration: ``0.4 s``, ``42 s``, ``3 min 12 s``, ``1 h 05 min``; or a dash."""
     if value is None:
         return MISSING
-    if value < 9.95:
-        return f"{value:.1f}{NBSP}s"
-    whole = round(value)
-    if whole < 60:
-        return f"{whole}{NBSP}s"
-    if whole < 3600:
-        return f"{whole // 60}{NBSP}min {whole % 60:02d}{NBSP}s"
-    minutes = round(whole / 60)
-    return f"{minutes // 60}{NBSP}h {minutes % 60:02d}{NBSP}min"
+    return (f"{value:.1f} s" if value < 9.95 else duration(value)).replace(" ", NBSP)
 
 
 def format_value(value: Any) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -23,7 +26,7 @@ from topwork.report import (
 from topwork.report.report_data import ReportData, read_report_data
 from topwork.report.strategy_differences import disagreements
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(folder: Path) -> Path:
@@ -41,13 +44,11 @@ def write_report(folder: Path) -> Path:
         StorageError: The folder cannot be written.
     """
     path, data = folder / "report.html", read_report_data(folder)
-    csv_tables.write(folder, csv_tables.tables(data))
+    for name, (columns, rows) in csv_tables.tables(data).items():
+        storage.write_csv(folder / "tables" / f"{name}.csv", columns, rows)
     if data.kind == "comparison" and data.verdict:
-        verdict = {
-            "format": FORMAT,
-            **data.verdict.to_json(),
-            "sentences": verdict_text.verdict_sentences(data.verdict),
-        }
+        sentences = verdict_text.verdict_sentences(data.verdict)
+        verdict = {"format": FORMAT, **data.verdict.to_json(), "sentences": sentences}
         storage.write_json(folder / "verdict.json", verdict)
     storage.write_text(path, render(data))
     return path
@@ -56,48 +57,43 @@ def write_report(folder: Path) -> Path:
 def render(data: ReportData) -> str:
     """The report as HTML text. Equal data give equal text.
 
-    Everything that comes from the data set, such as class names, is escaped; file names that are not Unicode are shown
-    with replacement characters.
+    Everything that comes from the data set, such as class names, is escaped.
     """
     rows = table_views.class_rows(data.finished)
     calibration = comparison_views.calibration_views(data)
     class_differences = comparison_views.by_class(data)
-    html = (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            r=data,
-            title=_title(data),
-            summary=formatting.summary(data),
-            metric_names=table_views.metric_names(data),
-            bars=table_views.bars(data.finished),
-            accuracy_chart=Markup(charts.accuracy_chart(data.strategies, data.data.majority_share)),
-            curves=[
-                (
-                    strategy,
-                    i,
-                    Markup(charts.loss_chart(strategy.name, strategy.history, i)),
-                    Markup(charts.val_accuracy_chart(strategy.name, strategy.history, i)),
-                )
-                for i, strategy in enumerate(data.strategies)
-                if strategy.history
-            ],
-            class_rows=rows,
-            hardest=table_views.hardest(rows),
-            reasons=table_views.reasons(data),
-            tables=csv_tables.tables(data),
-            pair_matrix=comparison_views.pair_matrix(data),
-            calibration=[(c, Markup(calibration_charts.reliability_chart(c))) for c in calibration],
-            coverage_chart=Markup(calibration_charts.coverage_chart(calibration)),
-            data_size_chart=Markup(calibration_charts.data_size_chart(data.curves, [s.name for s in data.strategies])),
-            by_class=[(d, comparison_views.describe_class_differences(d)) for d in class_differences],
-            most_different=comparison_views.most_different(class_differences),
-            disagreements=disagreements(data.predictions),
-            methods=" ".join(methods_text.methods(data)) if data.finished else "",
-            references=methods_text.references(data),
-        )
+    return render_template(
+        "report.html.j2",
+        r=data,
+        title=_title(data),
+        summary=formatting.summary(data),
+        metric_names=table_views.metric_names(data),
+        bars=table_views.bars(data.finished),
+        accuracy_chart=Markup(charts.accuracy_chart(data.strategies, data.data.majority_share)),
+        curves=[
+            (
+                s,
+                i,
+                Markup(charts.loss_chart(s.name, s.history, i)),
+                Markup(charts.val_accuracy_chart(s.name, s.history, i)),
+            )
+            for i, s in enumerate(data.strategies)
+            if s.history
+        ],
+        class_rows=rows,
+        hardest=table_views.hardest(rows),
+        reasons=Counter(reason or "no reason given" for _, reason in data.data.excluded).most_common(),
+        tables=csv_tables.tables(data),
+        pair_matrix=comparison_views.pair_matrix(data),
+        calibration=[(c, Markup(calibration_charts.reliability_chart(c))) for c in calibration],
+        coverage_chart=Markup(calibration_charts.coverage_chart(calibration)),
+        data_size_chart=Markup(calibration_charts.data_size_chart(data.curves, [s.name for s in data.strategies])),
+        by_class=[(d, comparison_views.describe_class_differences(d)) for d in class_differences],
+        most_different=comparison_views.most_different(class_differences),
+        disagreements=disagreements(data.predictions),
+        methods=" ".join(methods_text.methods(data)) if data.finished else "",
+        references=methods_text.references(data),
     )
-    return html.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _title(data: ReportData) -> str:
@@ -107,30 +103,29 @@ def _title(data: ReportData) -> str:
     return f"{data.data.name}: {data.strategies[0].name}"
 
 
+def render_template(name: str, **values: Any) -> str:
+    """A page as HTML text, in which characters that are not Unicode are shown as replacement characters."""
+    return replace_surrogates(_environment().get_template(name).render(values))
+
+
+def replace_surrogates(text: str) -> str:
+    """The text with replacement characters instead of surrogates, which stand for undecodable bytes of file names."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
 @cache
-def environment() -> Environment:
-    """Templates with escaping and the filters that all pages share."""
+def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        percent=formatting.percent,
-        percent_interval=formatting.percent_interval,
-        number=formatting.number,
-        number_interval=formatting.number_interval,
-        count=formatting.count,
-        format_duration=formatting.format_duration,
-        format_value=formatting.format_value,
-        matrix=table_views.matrix,
-        pairs=table_views.most_confused,
-        points=verdict_text.percentage_points,
-        p_value=verdict_text.p_value,
-        bytes=comparison_views.format_bytes,
-        peak=comparison_views.peak_memory,
-        format_signed=comparison_views.format_signed,
-    )
+    filters = (
+        formatting.percent, formatting.percent_interval, formatting.number, formatting.number_interval,
+        formatting.count, formatting.format_duration, formatting.format_value, formatting.format_bytes,
+        formatting.format_signed, table_views.most_confused, verdict_text.percentage_points, verdict_text.p_value,
+    )  # fmt: skip
+    environment.filters.update({function.__name__: function for function in filters})
     return environment

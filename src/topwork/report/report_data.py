@@ -7,7 +7,7 @@ report, too.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Scores:
 
     Attributes:
         images: N.
-        figures: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss`` and ``roc_auc`` or ``top5``.
+        metrics: ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss`` and ``roc_auc`` or ``top5``.
         per_class: In the order of the class index.
         confusion: (K, K), rows true, columns predicted.
     """
@@ -70,16 +70,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class ConfidentError:
-    """A misclassified image: its id, class, predicted class and the probability of that class, in [0, 1].
-
-    ``thumbnail`` is a ``data:`` URL of a JPEG, or empty.
-    """
+    """A misclassified image: its id, class, predicted class and the probability of that class, in [0, 1]."""
 
     id: str
     label: str
     predicted: str
     probability: float
-    thumbnail: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ class ReportData:
         split_hash: SHA-256 of ``split.csv``, or empty.
         predictions: On the test set by strategy: of the first seed, or of all folds together.
         curves: Learning curves.
-        thumbnails: ``data:`` URLs of JPEGs by image id, of images on which the strategies disagree.
+        thumbnails: ``data:`` URLs of JPEGs by image id, of mistakes and of images on which the strategies disagree.
     """
 
     kind: str
@@ -181,12 +177,13 @@ def read_report_data(folder: Path) -> ReportData:
     info = artifacts.read_run_info(folder)
     details = info.details
     if info.kind == "comparison":
-        strategies = tuple(_strategy(_checked_subfolder(folder, name), name, "waiting") for name in info.strategies)
+        runs = {name: _checked_subfolder(folder, name) for name in info.strategies}
     else:
-        name = info.strategies[0] if info.strategies else info.name
-        strategies = (_strategy(folder, name, info.status),)
+        runs = {info.strategies[0] if info.strategies else info.name: folder}
+    strategies = tuple(_strategy(path, name) for name, path in runs.items())
     config, environment = folder / "config.toml", folder / "environment.json"
     evaluation = evaluate_folder(folder)
+    shown = {e.id for s in strategies for e in s.errors} | {d.id for d in disagreements(evaluation.predictions)}
     return ReportData(
         kind=info.kind,
         name=info.name,
@@ -205,7 +202,7 @@ def read_report_data(folder: Path) -> ReportData:
         curves=evaluation.curves,
         requested=details.get("config") or {},
         split_hash=storage.sha256_file(folder / "split.csv") if (folder / "split.csv").is_file() else "",
-        thumbnails=_thumbnails(folder, info.strategies, [d.id for d in disagreements(evaluation.predictions)]),
+        thumbnails=_thumbnails([folder, *runs.values()], shown),
     )
 
 
@@ -228,13 +225,11 @@ def _checked_subfolder(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _strategy(folder: Path, name: str, status: str) -> StrategyData:
-    if (folder / "run.json").is_file():
-        status = artifacts.read_run_info(folder).status
-    history = tuple(artifacts.read_history(folder / "history.jsonl"))
-    if not (folder / "metrics.json").is_file():
-        return StrategyData(name, status, history=history)
-    metrics = storage.read_json(folder / "metrics.json")
+def _strategy(folder: Path, name: str) -> StrategyData:
+    status = artifacts.read_run_info(folder).status if (folder / "run.json").is_file() else "waiting"
+    metrics = storage.read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
+    predictions = folder / "predictions.csv"
+    finished = bool(metrics) and predictions.is_file()
     return StrategyData(
         name=name,
         status=status,
@@ -244,8 +239,8 @@ def _strategy(folder: Path, name: str, status: str) -> StrategyData:
         selection=metrics.get("selection") or {},
         decision=metrics.get("decision") or {},
         notes=tuple(metrics.get("notes") or ()),
-        history=history,
-        errors=_errors(folder),
+        history=tuple(artifacts.read_history(folder / "history.jsonl")),
+        errors=tuple(most_confident_errors(artifacts.read_predictions(predictions))) if finished else (),
     )
 
 
@@ -264,35 +259,18 @@ def _scores(value: Mapping[str, Any] | None) -> Scores | None:
     return Scores(value.get("images", 0), metrics, rows, tuple(tuple(row) for row in value.get("confusion") or ()))
 
 
-def _errors(folder: Path) -> tuple[ConfidentError, ...]:
-    path, index = folder / "predictions.csv", folder / THUMBNAILS / "index.json"
-    if not path.is_file():
-        return ()
-    files: dict[str, str] = storage.read_json(index) if index.is_file() else {}
-    errors = most_confident_errors(artifacts.read_predictions(path))
-    return tuple(
-        ConfidentError(e.id, e.label, e.predicted, e.probability, _thumbnail(folder, files.get(e.id, "")))
-        for e in errors
-    )
-
-
-def _thumbnail(folder: Path, name: str) -> str:
-    # A run folder may come from someone else: its index must not name files outside the folder.
-    if not name or Path(name).name != name or not (folder / THUMBNAILS / name).is_file():
-        return ""
-    data = (folder / THUMBNAILS / name).read_bytes()
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}" if data.startswith(b"\xff\xd8\xff") else ""
-
-
-def _thumbnails(folder: Path, names: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
-    """Thumbnails in the folder or in one of its runs, by image id."""
+def _thumbnails(folders: Sequence[Path], ids: Collection[str]) -> dict[str, str]:
+    """Thumbnails of images as ``data:`` URLs, by id, each from the first folder that has it."""
     found: dict[str, str] = {}
-    for run in (folder, *(_checked_subfolder(folder, name) for name in names)):
-        path = run / THUMBNAILS / "index.json"
-        files: dict[str, str] = storage.read_json(path) if path.is_file() else {}
-        for image in ids:
-            if image in files and not found.get(image):
-                found[image] = _thumbnail(run, files[image])
+    for folder in folders:
+        index = folder / THUMBNAILS / "index.json"
+        for image, name in storage.read_json(index).items() if index.is_file() else ():
+            # A run folder may come from someone else: its index must not name files outside the folder.
+            if image in ids and image not in found and Path(name).name == name:
+                path = folder / THUMBNAILS / name
+                data = path.read_bytes() if path.is_file() else b""
+                if data.startswith(b"\xff\xd8\xff"):
+                    found[image] = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
     return found
 
 

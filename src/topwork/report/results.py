@@ -21,10 +21,7 @@ COLUMNS = ("strategy", "accuracy", "95 % interval", "macro-F1", "training time",
 
 
 class Run:
-    """One training of one strategy.
-
-    Args:
-        path: Run folder.
+    """The folder of one training of one strategy.
 
     Raises:
         DataError: The folder is not a run.
@@ -80,11 +77,7 @@ class Run:
 
 
 class Comparison:
-    """Several runs on one split.
-
-    Args:
-        path: Comparison folder.
-    """
+    """The folder of several runs on one split."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)

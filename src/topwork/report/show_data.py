@@ -1,6 +1,6 @@
 """The content of the page of ``topwork show``, as plain values that are stored as JSON.
 
-Colour images are ``data:`` URLs. Maps are bytes with a scale, so that the page can colour them and show their values.
+Color images are ``data:`` URLs. Maps are bytes with a scale, so that the page can color them and show their values.
 Networks, strategies, images and classes are referred to by their position.
 """
 
@@ -11,13 +11,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sheet:
-    """Equal colour tiles in one image, row by row.
+    """Equal color tiles in one image, row by row.
 
-    Attributes:
-        src: ``data:`` URL.
-        width, height: Of a tile, in pixels.
-        columns: Tiles per row.
-        count: Number of tiles.
+    ``src`` is a ``data:`` URL; width and height are those of a tile, in pixels.
     """
 
     src: str
@@ -49,14 +45,12 @@ class MapSheet:
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A layer of a network.
+    """A layer of a network; name, kind and note are those of ``explain.Layer``.
 
     Attributes:
-        name, kind, note: As in ``explain.Layer``.
         shape: E.g. ``"320 x 7 x 7"``.
         receptive_field: E.g. ``"31 x 31 px"``; empty without spatial positions.
         dead_share: Share of channels that were 0 everywhere in all images, in [0, 1]; None if unknown.
-        ends_stage: Whether it ends a stage of the network.
     """
 
     name: str
@@ -73,26 +67,23 @@ class ChannelPatches:
     """What a channel responds to.
 
     Attributes:
-        layer, channel: The channel.
         sheet: Up to nine image patches, highest activation first.
-        activations: Of the patches.
-        labels: Class of each image, or None.
-        ids: Image ids.
-        top_class: Name of the class with the highest mean activation; may be empty.
+        activations, labels, ids: Of the patches: activation, class and image.
+        top_class: Name of the class with the highest mean activation.
     """
 
     layer: str
     channel: int
     sheet: Sheet
     activations: tuple[float, ...]
-    labels: tuple[int | None, ...]
+    labels: tuple[int, ...]
     ids: tuple[str, ...]
-    top_class: str = ""
+    top_class: str
 
 
 @dataclass(frozen=True)
 class ChannelTiles:
-    """Filters or feature visualizations of a layer, one tile per channel; ``description`` explains the colours."""
+    """Filters or feature visualizations of a layer, one tile per channel; ``description`` explains the colors."""
 
     layer: str
     channels: tuple[int, ...]
@@ -108,9 +99,7 @@ class NetworkInfo:
         name: ``"pretrained"``, ``"scratch"``, ``"finetune"`` ...
         description: E.g. ``"pretrained, used by mlp and svm"``.
         layers: In the order of the forward pass.
-        filters: Of the first layer; None if they cannot be shown as colours.
-        patches: By layer, then channel.
-        visualizations: One entry per layer.
+        filters: Of the first layer; None if they cannot be shown as colors.
     """
 
     name: str
@@ -147,7 +136,6 @@ class ShownImage:
     Attributes:
         name: File name or image id.
         src: ``data:`` URL of a square JPEG.
-        label: True class, if known.
         reason: Why it is shown, e.g. ``"the strategies disagree"``.
         predictions: Strategy position -> the best classes, best first.
     """
@@ -161,12 +149,9 @@ class ShownImage:
 
 @dataclass(frozen=True)
 class LayerMaps:
-    """The most active channels of one layer of one network for one image.
+    """The most active channels of one layer of one network for one image, most active first.
 
     Attributes:
-        image, network: Positions.
-        layer: Name.
-        maps: Most active channels first.
         channels: Number of channels of the layer.
         inactive_share: Share of channels that are 0 everywhere in this image, in [0, 1].
         attention: Whether the maps are attention heads instead of channels.
@@ -186,13 +171,9 @@ class Heatmap:
     """A class activation map of one class of one strategy for one image.
 
     Attributes:
-        image, strategy, label: Positions; the class need not be the predicted one.
-        layer, method: E.g. ``"blocks.6"``, ``"Grad-CAM"``.
-        height, width: Of the grid.
+        label: Position of the class, which need not be the predicted one.
         values: Base64 of int8 (height * width), row by row; v / 127 * ``limit`` is the value.
-        limit: Largest absolute value.
         exact: Whether the values sum to the score, up to a constant.
-        score: Of the class.
         fractions: Shares of blurred pixels, ascending.
         drop_marked: Share of the class's margin over the other classes that is lost when the highest pixels of the map
             are blurred, per fraction; 1 is the loss from blurring the whole image.
@@ -217,12 +198,16 @@ class Heatmap:
 
 @dataclass(frozen=True)
 class ProbePoint:
-    """Test accuracy of a linear classifier on a stage's pooled output, with its 95 % interval, in [0, 1]."""
+    """Test accuracy of a linear classifier on a stage's pooled output, with its 95 % Wilson interval, in [0, 1].
+
+    ``c`` is the inverse strength of the penalty, scikit-learn's ``C``, chosen on held-out training images.
+    """
 
     layer: str
     accuracy: float
     low: float
     high: float
+    c: float
 
 
 @dataclass(frozen=True)
@@ -239,14 +224,11 @@ class SimilarityMap:
     """The test images in the plane, for each network.
 
     Attributes:
-        ids: Image ids, (N,).
-        labels: True classes, (N,).
-        thumbnails: N tiles.
         points: Network position -> N pairs in [0, 1].
         predicted: Strategy position -> N classes.
-        training: Thumbnails of the training images that are neighbours of a test image.
+        training: Thumbnails of the training images that are neighbors of a test image.
         training_labels: Classes of these training images.
-        neighbours: Network position -> N tuples of positions in ``training``, most similar first.
+        neighbors: Network position -> N tuples of positions in ``training``, most similar first.
         description: Method and settings, e.g. ``"t-SNE, perplexity 30, of 500 of 656 test images"``.
     """
 
@@ -257,7 +239,7 @@ class SimilarityMap:
     predicted: tuple[tuple[int, ...], ...]
     training: Sheet
     training_labels: tuple[int, ...]
-    neighbours: tuple[tuple[tuple[int, ...], ...], ...]
+    neighbors: tuple[tuple[tuple[int, ...], ...], ...]
     description: str
 
 
@@ -266,15 +248,12 @@ class ShowData:
     """The whole page. Parts that do not apply, such as the data set of a bare backbone, are empty.
 
     Attributes:
-        title: Of the page.
         facts: Pairs (name, value): model, weights, input, device, date.
         classes: Names, (K,); a bare backbone may have none.
         dead_measured_on: Images behind ``LayerInfo.dead_share``, e.g. ``"1,500 images"``.
         probes: Network position -> by depth.
-        probe_description: Images and classifier of the probes.
         majority_baseline: Test accuracy of always predicting the most frequent class, in [0, 1].
         changes: From the pretrained to the fine-tuned network, by layer.
-        change_description: Images behind ``changes``.
         notes: Messages to the reader.
     """
 

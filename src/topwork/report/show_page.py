@@ -6,22 +6,19 @@ import base64
 import hashlib
 import json
 import math
-import re
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from topwork.core import storage
+from topwork.report.render import TEMPLATES, render_template, replace_surrogates
 from topwork.report.show_data import ShowData
 
-_TEMPLATES = Path(__file__).parent / "templates"
 # In the order of execution: later scripts use what earlier ones define.
 _SCRIPTS = (
-    "base", "controls", "colour", "sheets", "maps", "chart", "images", "heatmaps", "faithfulness", "layers",
+    "base", "controls", "color", "sheets", "maps", "chart", "images", "heatmaps", "faithfulness", "layers",
     "channels", "channel", "patches", "probes", "similarity", "scatter", "point", "start",
 )  # fmt: skip
 
@@ -41,16 +38,17 @@ def render_page(data: ShowData) -> str:
     All data appear as text, whatever they hold; characters that are not Unicode become replacement characters, numbers
     that are not finite a dash. Only the page's own script may run: its hash is in the content security policy.
     """
-    script = _script()
-    html = _template().render(
+    scripts = [(TEMPLATES / "show" / f"{name}.js").read_text("utf-8") for name in _SCRIPTS]
+    script = '"use strict";\n(() => {\n' + "\n".join(scripts) + "})();\n"
+    digest = hashlib.sha256(script.encode("utf-8")).digest()
+    return render_template(
+        "show.html.j2",
         d=data,
         sections=_sections(data),
-        title=_unicode(data.title),
         script=Markup(script),
-        script_hash=_hash(script),
+        script_hash=f"sha256-{base64.b64encode(digest).decode()}",
         data=Markup(_json(data)),
     )
-    return _unicode(html)
 
 
 def _sections(data: ShowData) -> dict[str, str]:
@@ -70,44 +68,18 @@ def _sections(data: ShowData) -> dict[str, str]:
 
 def _json(data: ShowData) -> str:
     """JSON in ASCII, in which no character can end or open an HTML element."""
-    text = json.dumps(_serialisable(asdict(data)), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_serializable(asdict(data)), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _serialisable(value: Any) -> Any:
+def _serializable(value: Any) -> Any:
     """The value without what JSON or a page cannot hold."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
-        return _unicode(value)
+        return replace_surrogates(value)
     if isinstance(value, dict):
-        return {key: _serialisable(entry) for key, entry in value.items()}
+        return {key: _serializable(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_serialisable(entry) for entry in value]
+        return [_serializable(entry) for entry in value]
     return value
-
-
-def _unicode(text: str) -> str:
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
-
-
-@cache
-def _script() -> str:
-    scripts = [(_TEMPLATES / "show" / f"{name}.js").read_text("utf-8") for name in _SCRIPTS]
-    return '"use strict";\n(() => {\n' + "\n".join(scripts) + "})();\n"
-
-
-def _hash(script: str) -> str:
-    """The SHA-256 of a script in base64, as a content security policy names it."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("show.html.j2")

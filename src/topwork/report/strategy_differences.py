@@ -47,16 +47,6 @@ class Differences:
     second: str
     classes: tuple[ClassDifference, ...]
 
-    @property
-    def gains(self) -> tuple[ClassDifference, ...]:
-        """Classes on which the first is correct more often, the largest gain first."""
-        return tuple(sorted((c for c in self.classes if c.net > 0), key=lambda c: -c.net))
-
-    @property
-    def losses(self) -> tuple[ClassDifference, ...]:
-        """Classes on which the first is correct less often, the largest loss first."""
-        return tuple(sorted((c for c in self.classes if c.net < 0), key=lambda c: c.net))
-
 
 @dataclass(frozen=True)
 class StrategyPrediction:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from topwork.evaluation.metrics import METRIC_NAMES
-from topwork.report.report_data import PerClass, ReportData, Scores, StrategyData
+from topwork.report.report_data import ReportData, Scores, StrategyData
 
-MAX_MATRIX_CLASSES = 30
 MAX_PAIRS = 15
 MAX_HARDEST = 10
 
@@ -21,30 +19,6 @@ class IntervalBar:
     left: float
     width: float
     dot: float
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a confusion matrix: images, share of its row in [0, 1], and whether it is on the diagonal."""
-
-    images: int
-    share: float
-    correct: bool
-
-    @property
-    def shade(self) -> float:
-        """Depth of the colour, in [0, 1]; the square root for mistakes, where small shares matter."""
-        return self.share if self.correct else self.share**0.5
-
-
-@dataclass(frozen=True)
-class ConfusedPair:
-    """A frequent mistake: ``images`` of ``support`` images of ``label`` were predicted as ``predicted``."""
-
-    label: str
-    predicted: str
-    images: int
-    support: int
 
 
 @dataclass(frozen=True)
@@ -79,49 +53,29 @@ def bars(strategies: Sequence[StrategyData]) -> dict[str, IntervalBar]:
     }
 
 
-def matrix(scores: Scores) -> list[list[Cell]]:
-    """The confusion matrix with each cell's share of its row; empty if there are too many classes to read it."""
-    if len(scores.confusion) > MAX_MATRIX_CLASSES:
-        return []
-    return [
-        [Cell(images, images / sum(row) if sum(row) else 0.0, i == j) for j, images in enumerate(row)]
-        for i, row in enumerate(scores.confusion)
-    ]
-
-
-def most_confused(scores: Scores, limit: int = MAX_PAIRS) -> list[ConfusedPair]:
-    """The most frequent mistakes, most frequent first; ties in the order of the classes."""
+def most_confused(scores: Scores) -> list[tuple[str, str, int, int]]:
+    """The most frequent mistakes, most frequent first: class, predicted class, images, and images of the class."""
     names = [row.name for row in scores.per_class]
     pairs = [
-        ConfusedPair(names[i], names[j], images, sum(row))
+        (names[i], names[j], images, sum(row))
         for i, row in enumerate(scores.confusion)
         for j, images in enumerate(row)
         if i != j and images
     ]
-    return sorted(pairs, key=lambda pair: -pair.images)[:limit]
+    return sorted(pairs, key=lambda pair: -pair[2])[:MAX_PAIRS]
 
 
 def class_rows(strategies: Sequence[StrategyData]) -> list[ClassRow]:
     """F1 of every class, strategies side by side, in the order of the class index."""
-    tables: dict[str, dict[str, PerClass]] = {
-        s.name: {row.name: row for row in s.test.per_class} for s in strategies if s.test
-    }
-    first = next(iter(tables.values()), {})
-    return [
-        ClassRow(
-            row.name, row.images, {name: table[row.name].f1 for name, table in tables.items() if row.name in table}
-        )
-        for row in first.values()
-    ]
+    rows: dict[str, ClassRow] = {}
+    for s in strategies:
+        for c in s.test.per_class if s.test else ():
+            rows.setdefault(c.name, ClassRow(c.name, c.images, {})).f1[s.name] = c.f1
+    return list(rows.values())
 
 
-def hardest(rows: Sequence[ClassRow], limit: int = MAX_HARDEST) -> list[ClassRow]:
+def hardest(rows: Sequence[ClassRow]) -> list[ClassRow]:
     """The classes with images whose mean F1 over the strategies is lowest, lowest first."""
     known = [(row, [value for value in row.f1.values() if value is not None]) for row in rows if row.images]
     means = [(sum(values) / len(values), row) for row, values in known if values]
-    return [row for _, row in sorted(means, key=lambda pair: pair[0])[:limit]]
-
-
-def reasons(data: ReportData) -> list[tuple[str, int]]:
-    """Why images were excluded, and how many for each reason, most frequent first."""
-    return Counter(reason or "no reason given" for _, reason in data.data.excluded).most_common()
+    return [row for _, row in sorted(means, key=lambda pair: pair[0])[:MAX_HARDEST]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -11,54 +11,37 @@ from PIL import Image
 from topwork.core import artifacts, storage
 from topwork.core.errors import TopworkError
 from topwork.report.folder_evaluation import evaluate_folder
-from topwork.report.report_data import MAX_ERRORS, THUMBNAILS, most_confident_errors
+from topwork.report.report_data import THUMBNAILS, most_confident_errors
 from topwork.report.strategy_differences import disagreements
 
 SIDE = 160
 QUALITY = 80
 
 
-def write_thumbnails(folder: Path, load: Callable[[str], Image.Image], limit: int = MAX_ERRORS) -> None:
-    """Write ``thumbnails/*.jpg`` and ``thumbnails/index.json`` (image id to file name) for the most confident
-    mistakes of a run.
+def write_thumbnails(folder: Path, load: Callable[[str], Image.Image]) -> None:
+    """Write ``thumbnails/*.jpg`` and ``thumbnails/index.json`` (image id to file name).
 
     Args:
-        folder: A run folder with ``predictions.csv``.
+        folder: A run folder with ``predictions.csv``: thumbnails of its most confident mistakes; or a comparison folder
+            whose runs have finished: of its most confident disagreements.
         load: Loads an image by its id. An image that cannot be loaded gets no thumbnail, which the report shows.
-        limit: Maximum number of errors.
 
     Raises:
         StorageError: The folder cannot be written.
     """
-    _write(
-        folder,
-        [e.id for e in most_confident_errors(artifacts.read_predictions(folder / "predictions.csv"), limit)],
-        load,
-    )
-
-
-def write_disagreements(folder: Path, load: Callable[[str], Image.Image]) -> None:
-    """Write thumbnails of the most confident disagreements of a comparison.
-
-    Args:
-        folder: Comparison folder whose runs have finished.
-        load: Loads an image by its id.
-
-    Raises:
-        StorageError: The folder cannot be written.
-    """
-    _write(folder, [d.id for d in disagreements(evaluate_folder(folder).predictions)], load)
-
-
-def _write(folder: Path, ids: Sequence[str], load: Callable[[str], Image.Image]) -> None:
+    predictions = folder / "predictions.csv"
+    if predictions.is_file():
+        images = most_confident_errors(artifacts.read_predictions(predictions))
+    else:
+        images = disagreements(evaluate_folder(folder).predictions)
     index = {}
-    for image in ids:
+    for image in images:
         try:
-            data = encode_thumbnail(load(image))
+            data = encode_thumbnail(load(image.id))
         except (OSError, ValueError, TopworkError):
             continue
-        index[image] = thumbnail_name(image)
-        storage.write_bytes(folder / THUMBNAILS / index[image], data)
+        index[image.id] = thumbnail_name(image.id)
+        storage.write_bytes(folder / THUMBNAILS / index[image.id], data)
     storage.write_json(folder / THUMBNAILS / "index.json", index)
 
 

@@ -7,7 +7,7 @@ const DEFAULTS = {
   label: "",
   mapLayer: "",
   method: "",
-  background: "grey",
+  background: "gray",
   smooth: 1,
   opacity: 70,
   position: "",
@@ -18,7 +18,7 @@ const DEFAULTS = {
   smoothChannels: 1,
   scale: "channel",
   zoom: "",
-  colourBy: "class",
+  colorBy: "class",
   highlight: "",
   point: "",
 };
@@ -111,14 +111,14 @@ const name = (text, attributes = {}) => el("bdi", { title: text, ...attributes }
 const mount = (id) => document.querySelector(`#${id} .mount`);
 const currentImage = () => data.images[state.image];
 
-const strategyColour = (i) => `var(--series-${i % 6})`;
-// A network has the colour of the strategy that trained it; the pretrained network has its own colour.
-function networkColour(i) {
+const strategyColor = (i) => `var(--series-${i % 6})`;
+// A network has the color of the strategy that trained it; the pretrained network has its own color.
+function networkColor(i) {
   const same = data.strategies.findIndex((strategy) => strategy.name === data.networks[i].name);
-  return strategyColour(same >= 0 ? same : data.strategies.length + i);
+  return strategyColor(same >= 0 ? same : data.strategies.length + i);
 }
-const swatch = (colour) => el("span", { class: "swatch", style: `background:${colour}`, "aria-hidden": "true" });
-const title = (text, colour, ...more) => el("h3", { class: "name" }, swatch(colour), name(text), ...more);
+const swatch = (color) => el("span", { class: "swatch", style: `background:${color}`, "aria-hidden": "true" });
+const title = (text, color, ...more) => el("h3", { class: "name" }, swatch(color), name(text), ...more);
 
 // Layers of all networks, in the order of the first network that has them.
 const layerNames = [...new Set(data.networks.flatMap((network) => network.layers.map((layer) => layer.name)))];

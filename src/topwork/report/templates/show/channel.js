@@ -64,12 +64,12 @@ function channelDialog() {
     const image = await loadImage(data.images[one.image].src);
     if (state.zoom !== requested) return;
     const network = data.networks[one.network];
-    head.replaceChildren(swatch(networkColour(one.network)), one.maps.names[t]);
+    head.replaceChildren(swatch(networkColor(one.network)), one.maps.names[t]);
     const size = `${grid.rows} \u00d7 ${grid.columns} values`;
     const rank = `${t + 1} of the ${one.maps.names.length} shown`;
     facts.textContent = [network.name, one.layer, rank, size].join(" \u00b7 ");
     const limit = commonLimit(mapsOfEntry(chosenEntry(), state.image)) ?? grid.limit;
-    scale = colourBar(grid.signed, limit);
+    scale = colorBar(grid.signed, limit);
     bar.replaceChildren(scale.node);
     numbers.replaceChildren(collapsible("Numbers", () => valuesTable(`Values of ${one.maps.names[t]}`, grid)));
     view.show(grid, limit, image, channelStyle());

@@ -68,7 +68,7 @@ function mountLayers() {
 }
 
 const channelStyle = () => ({
-  background: Number(state.overlay) === 1 ? "grey" : "none",
+  background: Number(state.overlay) === 1 ? "gray" : "none",
   smooth: Number(state.smoothChannels) === 1,
   opacity: 65,
 });
@@ -104,7 +104,7 @@ function channelColumn(entry, i, found) {
   const network = data.networks[i];
   const one = found.find((each) => each.network === i);
   const head = [
-    title(network.name, networkColour(i)),
+    title(network.name, networkColor(i)),
     network.description === network.name ? null : el("p", { class: "fine" }, network.description),
   ];
   if (!one) return el("div", { class: "column" }, head, el("p", { class: "absent" }, "No maps of this layer."));
@@ -123,7 +123,7 @@ function channelColumn(entry, i, found) {
     head,
     el("p", { class: "fine" }, facts.join(" \u00b7 ")),
     el("div", { class: "channels", style: `--across:${Math.ceil(Math.sqrt(buttons.length))}` }, buttons),
-    colourBar(one.maps.signed, limit ?? "maximum").node,
+    colorBar(one.maps.signed, limit ?? "maximum").node,
   );
 }
 

@@ -21,7 +21,7 @@ const shorten = (text, limit) =>
   text.length <= limit ? text : `${text.slice(0, limit / 2 - 1)}\u2026${text.slice(1 - limit / 2)}`;
 
 // spec: {label, names, marks (positions that have a name on the axis),
-//        series: [{colour, points: [{y, low, high} or null]}], low, high, format, line: {y, text} or null, height, onRead}
+//        series: [{color, points: [{y, low, high} or null]}], low, high, format, line: {y, text} or null, height, onRead}
 function lineChart(spec) {
   const box = el("div", {
     class: "chart-box",
@@ -133,7 +133,7 @@ function band(one, x, y) {
   const edge = (points, key) => points.map((point) => `${x(point.i)},${y(point[key])}`).join(" ");
   return svg("polygon", {
     class: "band",
-    style: `color:${one.colour}`,
+    style: `color:${one.color}`,
     points: `${edge(there, "high")} ${edge([...there].reverse(), "low")}`,
   });
 }
@@ -143,7 +143,7 @@ function line(one, number, x, y, count) {
   const r = count > 60 ? 1.8 : count > 24 ? 2.6 : 3.6;
   return svg(
     "g",
-    { class: "line", style: `color:${one.colour}` },
+    { class: "line", style: `color:${one.color}` },
     svg("polyline", { points: there.map((point) => `${x(point.i)},${y(point.y)}`).join(" ") }),
     there
       .filter((point) => isNumber(point.low) && isNumber(point.high))
@@ -153,7 +153,7 @@ function line(one, number, x, y, count) {
 }
 
 // The marker of a series in a legend.
-const legendMark = (number, colour) =>
+const legendMark = (number, color) =>
   svg(
     "svg",
     {
@@ -162,7 +162,7 @@ const legendMark = (number, colour) =>
       height: 12,
       viewBox: "0 0 18 12",
       "aria-hidden": "true",
-      style: `color:${colour}`,
+      style: `color:${color}`,
     },
     svg("line", { x1: 0, x2: 18, y1: 6, y2: 6 }),
     MARKERS[number % MARKERS.length](9, 6, 3.6),

@@ -60,8 +60,8 @@ function mountHeatmaps() {
     "div",
     { class: "controls quiet" },
     stateChoice("background", "Background", [
-      { value: "grey", text: "grey photo" },
-      { value: "colour", text: "photo" },
+      { value: "gray", text: "gray photo" },
+      { value: "color", text: "photo" },
       { value: "none", text: "none" },
     ]),
     stateChoice("smooth", "Interpolation", [
@@ -114,13 +114,13 @@ function heatmapColumn(i, { shown, label }) {
   const strategy = data.strategies[i];
   const view = heatmapViews[i];
   const map = shown.find((one) => one.strategy === i);
-  const head = title(strategy.name, strategyColour(i));
+  const head = title(strategy.name, strategyColor(i));
   if (!map) {
     view.grid = null;
     return el("div", { class: "column" }, head, el("p", { class: "absent" }, "No heatmap of this class at this layer."));
   }
   view.grid = heatmapGrid(map);
-  view.bar = colourBar(true, map.limit);
+  view.bar = colorBar(true, map.limit);
   const exact = map.exact
     ? "Exact: the values sum to the score, up to a constant."
     : `${map.method}: the values are relative; they do not sum to the score.`;

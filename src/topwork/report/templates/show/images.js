@@ -1,7 +1,7 @@
 // The strip of photos at the top, and the predictions for the selected photo.
 const isRight = (image, i) =>
   image.label !== null && image.predictions[i]?.length > 0 && image.predictions[i][0].label === image.label;
-const isLabelled = (image, i) => image.label !== null && image.predictions[i]?.length > 0;
+const isLabeled = (image, i) => image.label !== null && image.predictions[i]?.length > 0;
 
 function resultMark(image, i) {
   const right = isRight(image, i);
@@ -19,7 +19,7 @@ function mountPicker() {
   if (!node || data.images.length < 2) return node?.remove();
   const cards = data.images.map((image, i) => {
     const input = el("input", { type: "radio", name: "image", value: i, on: { change: () => setState({ image: i }) } });
-    const marks = data.strategies.map((_, s) => (isLabelled(image, s) ? resultMark(image, s) : null));
+    const marks = data.strategies.map((_, s) => (isLabeled(image, s) ? resultMark(image, s) : null));
     const head = image.label === null ? name(image.name) : name(className(image.label));
     const words = el(
       "span",
@@ -84,13 +84,13 @@ function predictionList(image, i) {
   const calibrated = predictions.every((prediction) => isNumber(prediction.probability));
   const bars = barsOf(predictions);
   const unit = calibrated ? "probability" : strategy.score_type;
-  const mark = isLabelled(image, i)
+  const mark = isLabeled(image, i)
     ? el("small", { class: isRight(image, i) ? "right" : "wrong" }, isRight(image, i) ? "\u2713 right" : "\u2717 wrong")
     : null;
   return el(
     "div",
     { class: "column" },
-    title(strategy.name, strategyColour(i), mark),
+    title(strategy.name, strategyColor(i), mark),
     el(
       "div",
       { class: "predictions" },

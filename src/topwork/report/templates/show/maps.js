@@ -1,7 +1,7 @@
 // A map over an image: drawing and reading values.
 const scratchPad = document.createElement("canvas");
 
-// ``background``: "none", "grey" or "colour"; ``opacity``: of the map over it, in percent.
+// ``background``: "none", "gray" or "color"; ``opacity``: of the map over it, in percent.
 function drawMap(canvas, grid, limit, image, { background, smooth, opacity }) {
   const context = canvas.getContext("2d");
   const { width, height } = canvas;
@@ -10,8 +10,8 @@ function drawMap(canvas, grid, limit, image, { background, smooth, opacity }) {
   const below = image && background !== "none";
   if (below) {
     context.drawImage(image, 0, 0, width, height);
-    if (background === "grey") {
-      context.globalCompositeOperation = "saturation"; // keeps the lightness of the image and removes its colours
+    if (background === "gray") {
+      context.globalCompositeOperation = "saturation"; // keeps the lightness of the image and removes its colors
       context.fillStyle = "#808080";
       context.fillRect(0, 0, width, height);
       context.globalCompositeOperation = "source-over";
@@ -29,7 +29,7 @@ function drawMap(canvas, grid, limit, image, { background, smooth, opacity }) {
   context.globalAlpha = 1;
 }
 
-// Towards white, so that the colours of the map are visible.
+// Towards white, so that the colors of the map are visible.
 function fade(context, width, height) {
   context.fillStyle = "rgb(255 255 255 / 0.45)";
   context.fillRect(0, 0, width, height);

@@ -82,7 +82,7 @@ function perNetwork(make) {
       return el(
         "div",
         { class: "column" },
-        title(network.name, networkColour(i)),
+        title(network.name, networkColor(i)),
         some ? inside : el("p", { class: "absent" }, "None on this page."),
       );
     }),

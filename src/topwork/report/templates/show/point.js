@@ -20,23 +20,23 @@ function pointDetail(i) {
       name(className(label), { class: "predicted" }),
     );
   });
-  const neighbours = similarity.neighbours.map((rows, network) => {
+  const neighbors = similarity.neighbors.map((rows, network) => {
     if (!rows[i]?.length) return null;
     const same = rows[i].filter((n) => similarity.training_labels[n] === similarity.labels[i]).length;
     return el(
       "div",
-      { class: "neighbour-row" },
+      { class: "neighbor-row" },
       el(
         "h4",
         {},
-        swatch(networkColour(network)),
+        swatch(networkColor(network)),
         name(data.networks[network].name),
         el("small", {}, ` ${same} of ${rows[i].length} of the same class`),
       ),
       el(
         "div",
-        { class: "neighbours" },
-        rows[i].map((n) => neighbour(n, similarity.training_labels[n] === similarity.labels[i])),
+        { class: "neighbors" },
+        rows[i].map((n) => neighbor(n, similarity.training_labels[n] === similarity.labels[i])),
       ),
     );
   });
@@ -57,12 +57,12 @@ function pointDetail(i) {
       ),
     ),
     predictions.some(Boolean) ? el("ul", { class: "prediction-list" }, predictions) : null,
-    neighbours.some(Boolean) ? el("h4", { class: "fine" }, "Most similar training images") : null,
-    ...neighbours,
+    neighbors.some(Boolean) ? el("h4", { class: "fine" }, "Most similar training images") : null,
+    ...neighbors,
   ].filter(Boolean);
 }
 
-function neighbour(n, same) {
+function neighbor(n, same) {
   const label = className(similarity.training_labels[n]);
   return el(
     "figure",

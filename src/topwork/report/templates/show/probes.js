@@ -8,7 +8,7 @@ function mountProbes() {
     const by = new Map(points.map((point) => [point.layer, point]));
     return {
       network,
-      colour: networkColour(network),
+      color: networkColor(network),
       points: names.map((layer) =>
         by.has(layer) ? { y: by.get(layer).accuracy, low: by.get(layer).low, high: by.get(layer).high } : null,
       ),
@@ -42,7 +42,7 @@ function mountProbes() {
         const text = point
           ? [el("b", {}, pct(point.y, 1)), el("small", {}, ` ${pct(point.low, 1)} to ${pct(point.high, 1)}`)]
           : "\u2013";
-        return el("span", {}, legendMark(n, one.colour), name(data.networks[one.network].name), " ", text);
+        return el("span", {}, legendMark(n, one.color), name(data.networks[one.network].name), " ", text);
       }),
     );
   }
@@ -85,7 +85,7 @@ function mountChanges() {
     low: Math.min(0, ...data.changes.map((one) => one.cka).filter(isNumber)),
     high: 1,
     format: (value) => num(value),
-    series: [{ colour: "var(--series-3)", points: data.changes.map((change) => ({ y: change.cka })) }],
+    series: [{ color: "var(--series-3)", points: data.changes.map((change) => ({ y: change.cka })) }],
   });
   const weightChart = weights.length
     ? lineChart({
@@ -94,7 +94,7 @@ function mountChanges() {
         low: 0,
         high: top * 1.08 || 1,
         format: (value) => num(value),
-        series: [{ colour: "var(--series-1)", points: data.changes.map((change) => ({ y: change.weight })) }],
+        series: [{ color: "var(--series-1)", points: data.changes.map((change) => ({ y: change.weight })) }],
       })
     : null;
   function read(i) {

@@ -5,7 +5,7 @@ function palette() {
   const named = {
     right: `rgb(${value("--right")})`,
     wrong: `rgb(${value("--wrong")})`,
-    grey: value("--second"),
+    gray: value("--second"),
     ink: value("--ink"),
   };
   return (hue) => named[hue] ?? HUES[hue % HUES.length];
@@ -47,24 +47,24 @@ function trace(context, kind, x, y, r) {
   }
 }
 
-function drawPoint(context, { shape, hue }, colours, x, y, r) {
+function drawPoint(context, { shape, hue }, colors, x, y, r) {
   trace(context, shape, x, y, r);
   if (shape === 5) {
-    context.strokeStyle = colours(hue);
+    context.strokeStyle = colors(hue);
     context.lineWidth = 0.55 * r;
     context.stroke();
     return;
   }
-  context.fillStyle = colours(hue);
-  context.globalAlpha = hue === "grey" ? 0.45 : 0.8;
+  context.fillStyle = colors(hue);
+  context.globalAlpha = hue === "gray" ? 0.45 : 0.8;
   context.fill();
   context.globalAlpha = 1;
 }
 
-function ring(context, x, y, r, colour, line) {
+function ring(context, x, y, r, color, line) {
   trace(context, 0, x, y, r);
   context.lineWidth = line;
-  context.strokeStyle = colour;
+  context.strokeStyle = color;
   context.stroke();
 }
 
@@ -112,18 +112,18 @@ function scatterPlot({ i: network, points }) {
     const dense = Math.min(window.devicePixelRatio || 1, 3);
     canvas.width = canvas.height = Math.round(side * dense);
     const context = canvas.getContext("2d");
-    const colours = palette();
+    const colors = palette();
     context.scale(dense, dense);
     const r = points.length > 400 ? 2.8 : 3.8;
-    const grey = (i) => styles[i].hue === "grey";
-    const order = styles.map((_, i) => i).sort((a, b) => grey(b) - grey(a));
-    for (const i of order) drawPoint(context, styles[i], colours, ...position(points[i], side), r);
+    const gray = (i) => styles[i].hue === "gray";
+    const order = styles.map((_, i) => i).sort((a, b) => gray(b) - gray(a));
+    for (const i of order) drawPoint(context, styles[i], colors, ...position(points[i], side), r);
     similarity.ids.forEach(
-      (id, i) => shownIds.has(id) && ring(context, ...position(points[i], side), r + 3.5, colours("ink"), 1.5),
+      (id, i) => shownIds.has(id) && ring(context, ...position(points[i], side), r + 3.5, colors("ink"), 1.5),
     );
     const chosen = pointOf();
-    ring(context, ...position(points[chosen], side), r + 6.5, colours("ink"), 2.5);
-    drawPoint(context, styles[chosen], colours, ...position(points[chosen], side), r + 2.5);
+    ring(context, ...position(points[chosen], side), r + 6.5, colors("ink"), 2.5);
+    drawPoint(context, styles[chosen], colors, ...position(points[chosen], side), r + 2.5);
   }
   function point(event) {
     const box = canvas.getBoundingClientRect();
@@ -142,5 +142,5 @@ function scatterPlot({ i: network, points }) {
     if (to >= 0) setState({ point: similarity.ids[to] });
   });
   whenResized(canvas, () => draw());
-  return { node: el("div", { class: "plot" }, title(label, networkColour(network)), canvas), draw };
+  return { node: el("div", { class: "plot" }, title(label, networkColor(network)), canvas), draw };
 }

@@ -1,4 +1,4 @@
-// Image sheets and map sheets: tiles of colour images, and maps as compressed bytes.
+// Image sheets and map sheets: tiles of color images, and maps as compressed bytes.
 const inflated = new Map();
 const images = new Map();
 
@@ -113,12 +113,12 @@ function tiles(sheet, { columns, side, crisp, label, read, start }) {
 
 // A frame that is visible on dark and on light.
 function frame(context, x, y, width, height, line) {
-  for (const [colour, inset] of [
+  for (const [color, inset] of [
     ["#000", 0],
     ["#fff", line],
   ]) {
     context.lineWidth = line;
-    context.strokeStyle = colour;
+    context.strokeStyle = color;
     context.strokeRect(x + line / 2 + inset, y + line / 2 + inset, width - line - 2 * inset, height - line - 2 * inset);
   }
 }

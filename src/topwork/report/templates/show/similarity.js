@@ -1,7 +1,7 @@
 // The similarity map: one canvas per network, with the same selected image.
 const similarity = data.similarity_map;
-const MAX_COLOURED_CLASSES = 10; // each with a colour and a shape
-// The colours of Okabe and Ito, and others, in two sets of five shapes.
+const MAX_COLORED_CLASSES = 10; // each with a color and a shape
+// The colors of Okabe and Ito, and others, in two sets of five shapes.
 const HUES = [
   "#0072b2",
   "#d55e00",
@@ -19,19 +19,19 @@ const shownIds = new Map(data.images.map((image, i) => [image.name, i]));
 const MAP_LABELS = similarity ? unique(similarity.labels).sort((a, b) => a - b) : [];
 const MAP_COUNTS = new Map(MAP_LABELS.map((label) => [label, similarity.labels.filter((one) => one === label).length]));
 
-// The style of each point: {shape, hue}; a hue is an index, "grey", "right" or "wrong".
+// The style of each point: {shape, hue}; a hue is an index, "gray", "right" or "wrong".
 function pointStyles() {
-  const predicted = similarity.predicted[colouredStrategy()];
+  const predicted = similarity.predicted[coloredStrategy()];
   const only = highlightedLabel();
   return similarity.labels.map((label, i) => {
     if (predicted) return predicted[i] === label ? { shape: 0, hue: "right" } : { shape: 5, hue: "wrong" };
     const n = MAP_LABELS.indexOf(label);
-    if (MAP_LABELS.length <= MAX_COLOURED_CLASSES) return { shape: n % 5, hue: n };
-    return label === only ? { shape: 2, hue: "wrong" } : { shape: 0, hue: "grey" };
+    if (MAP_LABELS.length <= MAX_COLORED_CLASSES) return { shape: n % 5, hue: n };
+    return label === only ? { shape: 2, hue: "wrong" } : { shape: 0, hue: "gray" };
   });
 }
 
-const colouredStrategy = () => data.strategies.findIndex((strategy) => strategy.name === state.colourBy);
+const coloredStrategy = () => data.strategies.findIndex((strategy) => strategy.name === state.colorBy);
 function highlightedLabel() {
   const largest = MAP_LABELS.reduce(
     (best, label) => (MAP_COUNTS.get(label) > MAP_COUNTS.get(best) ? label : best),
@@ -62,7 +62,7 @@ function mountSimilarity() {
       .map((one) => ({ value: one.name, text: `right or wrong: ${one.name}` })),
   ];
   node.append(
-    el("div", { class: "controls" }, stateChoice("colourBy", "Colour by", hues), highlight.node),
+    el("div", { class: "controls" }, stateChoice("colorBy", "Color by", hues), highlight.node),
     legend,
     el(
       "div",
@@ -76,8 +76,8 @@ function mountSimilarity() {
     ),
   );
   let styles = [];
-  function colours() {
-    const many = colouredStrategy() < 0 && MAP_LABELS.length > MAX_COLOURED_CLASSES;
+  function colors() {
+    const many = coloredStrategy() < 0 && MAP_LABELS.length > MAX_COLORED_CLASSES;
     const options = MAP_LABELS.map((label) => ({ value: String(label), text: className(label) }));
     highlight.update(many ? options : [], highlightedLabel());
     legend.replaceChildren(...legendItems(many));
@@ -91,10 +91,10 @@ function mountSimilarity() {
     redraw();
     detail.replaceChildren(...pointDetail(pointOf()));
   }
-  onChange(["colourBy", "highlight"], colours);
+  onChange(["colorBy", "highlight"], colors);
   onChange(["point", "image"], choose);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", colours);
-  colours();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", colors);
+  colors();
   choose();
 }
 
@@ -102,11 +102,11 @@ function legendItems(many) {
   const item = (shape, hue, ...words) => el("span", {}, pointMark(shape, hue), words);
   const counted = (label) => [name(className(label)), `: ${MAP_COUNTS.get(label)}`];
   const rings = similarity.ids.some((id) => shownIds.has(id)) ? [item(0, "ring", "shown above")] : [];
-  const predicted = similarity.predicted[colouredStrategy()];
+  const predicted = similarity.predicted[coloredStrategy()];
   if (predicted) {
     const right = similarity.labels.filter((label, i) => predicted[i] === label).length;
     return [item(0, "right", `right: ${right}`), item(5, "wrong", `wrong: ${similarity.labels.length - right}`), ...rings];
   }
-  if (many) return [item(2, "wrong", ...counted(highlightedLabel())), item(0, "grey", "all others"), ...rings];
+  if (many) return [item(2, "wrong", ...counted(highlightedLabel())), item(0, "gray", "all others"), ...rings];
   return [...MAP_LABELS.map((label, n) => item(n % 5, n, ...counted(label))), ...rings];
 }

@@ -1,4 +1,4 @@
-// Values to colours: cividis from 0 upwards; blue, white, orange around 0.
+// Values to colors: cividis from 0 upwards; blue, white, orange around 0.
 const CIVIDIS = [
   "00224e",
   "002e6a",
@@ -52,7 +52,7 @@ function interpolation(n, cells, smooth) {
 
 function paint(grid, limit, width, height, smooth) {
   const image = new ImageData(width, height);
-  const colours = grid.signed ? SHADES.signed : SHADES.plain;
+  const colors = grid.signed ? SHADES.signed : SHADES.plain;
   const across = interpolation(width, grid.columns, smooth);
   const down = interpolation(height, grid.rows, smooth);
   const { values, columns } = grid;
@@ -63,9 +63,9 @@ function paint(grid, limit, width, height, smooth) {
       const below = values[bottom * columns + left] * (1 - x) + values[bottom * columns + right] * x;
       const share = limit > 0 ? (above * (1 - y) + below * y) / limit : 0;
       const shade = Math.round(255 * Math.min(Math.max(grid.signed ? (share + 1) / 2 : share, 0), 1)) * 3;
-      image.data[at] = colours[shade];
-      image.data[at + 1] = colours[shade + 1];
-      image.data[at + 2] = colours[shade + 2];
+      image.data[at] = colors[shade];
+      image.data[at + 1] = colors[shade + 1];
+      image.data[at + 2] = colors[shade + 2];
       image.data[at + 3] = 255;
       at += 4;
     }
@@ -73,8 +73,8 @@ function paint(grid, limit, width, height, smooth) {
   return image;
 }
 
-// A colour bar with its numbers and a mark at the value under the pointer.
-function colourBar(signed, limit) {
+// A color bar with its numbers and a mark at the value under the pointer.
+function colorBar(signed, limit) {
   const stops = (signed ? DIVERGING : CIVIDIS).map((stop) => `#${stop}`).join(",");
   const mark = el("i", { hidden: true });
   const numbers =
@@ -87,7 +87,7 @@ function colourBar(signed, limit) {
         : ["0", num(limit)];
   const node = el(
     "div",
-    { class: "colours" },
+    { class: "colors" },
     el("div", { class: "ramp", style: `background:linear-gradient(to right,${stops})` }, mark),
     el(
       "div",
