@@ -66,8 +66,8 @@ def test_layer_maps_have_every_stage_of_every_network_and_photo(shown: ShowResul
     seen = {(w.image, w.network, w.layer) for w in shown.data.layer_maps}
     assert {(p, n, s) for p in range(3) for n in range(3) for s in stages} <= seen
     assert all(layer.receptive_field for layer in shown.data.networks[0].layers if layer.ends_stage)
-    assert all(layer.dead_share is not None for layer in shown.data.networks[0].layers if layer.ends_stage)
-    assert shown.data.dead_measured_on == "33 images"  # 24 of train, all 9 of test
+    assert all(layer.inactive_share is not None for layer in shown.data.networks[0].layers if layer.ends_stage)
+    assert shown.data.inactive_measured_on == "33 images"  # 24 of train, all 9 of test
 
 
 def test_heatmaps_for_every_strategy_and_class(shown: ShowResult) -> None:

@@ -275,6 +275,6 @@ def show_data(classes: tuple[str, ...] = ("intact", "cracked"), photos: int = 3)
         changes=changes,
         change_description="128 test images",
         similarity_map=similarity_map(200, len(classes), len(strategies)),
-        dead_measured_on="1,500 images",
+        inactive_measured_on="1,500 images",
         notes=("Everything is float32; a GPU may give other last digits.",),
     )  # fmt: skip

@@ -118,7 +118,7 @@ def hostile() -> ShowData:
     photos = (replace(data.images[0], name=EVIL, reason=EVIL), replace(data.images[1], name="odd\udcff.png"))
     return replace(
         data, title=EVIL, facts=((EVIL, EVIL), ("path", "b\udcfe")), notes=(EVIL,), networks=networks, images=photos,
-        probe_description=EVIL, change_description=EVIL, dead_measured_on=EVIL,
+        probe_description=EVIL, change_description=EVIL, inactive_measured_on=EVIL,
     )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def compute_page(
         images=shown_images(context),
         layer_maps=layer_maps(context),
         heatmaps=heatmaps(context, classes, methods) if context.models[0].head is not None else (),
-        dead_measured_on=_count(len(context.images)),
+        inactive_measured_on=_count(len(context.images)),
     )
     if quick:
         return data
@@ -98,7 +98,7 @@ def _with_dataset(
         changes=changes,
         change_description=compared_on,
         similarity_map=similarity_map(context, dataset, results, sample, embedding),
-        dead_measured_on=_count(len(sample.ids)),
+        inactive_measured_on=_count(len(sample.ids)),
     )
 
 

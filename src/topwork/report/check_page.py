@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,23 +45,19 @@ def write_page(path: Path, value: Mapping[str, Any], manifest: Manifest) -> None
     usable = {row.id for row in manifest.used}
     findings = []
     for finding in value["findings"]:
+        notes = finding["notes"] or [""] * len(finding["groups"])
         sets = [
-            (
-                [_card(manifest.refs, image, label, usable, finding["kind"]) for image in group[:MAX_IMAGES_PER_GROUP]],
-                len(group),
-                note,
-            )
-            for group, note in zip(finding["groups"], finding["notes"] or [""] * len(finding["groups"]), strict=True)
-        ][:MAX_GROUPS]
+            ([_card(manifest.refs, image, label, usable) for image in group[:MAX_IMAGES_PER_GROUP]], len(group), note)
+            for group, note in zip(finding["groups"][:MAX_GROUPS], notes, strict=False)
+        ]
         findings.append({**finding, "shown": sets, "more": len(finding["groups"]) - len(sets)})
     storage.write_text(path, render_template("check.html.j2", c=value, findings=findings))
 
 
-def _card(refs: Mapping[str, ImageRef], image: str, label: Mapping[str, str], usable: set[str], kind: str) -> ImageCard:
-    if image not in usable:  # not decoded here: that might hang or crash
-        return ImageCard(image, label.get(image, ""), "")
-    try:
-        data = encode_thumbnail(load_image(refs[image], 320))
-    except (OSError, ValueError, TopworkError):
-        return ImageCard(image, label[image], "")
-    return ImageCard(image, label[image], f"data:image/jpeg;base64,{base64.b64encode(data).decode()}")
+def _card(refs: Mapping[str, ImageRef], image: str, label: Mapping[str, str], usable: set[str]) -> ImageCard:
+    thumbnail = ""
+    if image in usable:  # others are not decoded here: that might hang or crash
+        with suppress(OSError, ValueError, TopworkError):
+            data = encode_thumbnail(load_image(refs[image], 320))
+            thumbnail = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+    return ImageCard(image, label.get(image, ""), thumbnail)

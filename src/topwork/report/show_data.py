@@ -50,14 +50,14 @@ class LayerInfo:
     Attributes:
         shape: E.g. ``"320 x 7 x 7"``.
         receptive_field: E.g. ``"31 x 31 px"``; empty without spatial positions.
-        dead_share: Share of channels that were 0 everywhere in all images, in [0, 1]; None if unknown.
+        inactive_share: Share of channels that were 0 everywhere in all images, in [0, 1]; None if unknown.
     """
 
     name: str
     kind: str
     shape: str
     receptive_field: str = ""
-    dead_share: float | None = None
+    inactive_share: float | None = None
     ends_stage: bool = False
     note: str = ""
 
@@ -250,7 +250,7 @@ class ShowData:
     Attributes:
         facts: Pairs (name, value): model, weights, input, device, date.
         classes: Names, (K,); a bare backbone may have none.
-        dead_measured_on: Images behind ``LayerInfo.dead_share``, e.g. ``"1,500 images"``.
+        inactive_measured_on: Images behind ``LayerInfo.inactive_share``, e.g. ``"1,500 images"``.
         probes: Network position -> by depth.
         majority_baseline: Test accuracy of always predicting the most frequent class, in [0, 1].
         changes: From the pretrained to the fine-tuned network, by layer.
@@ -271,5 +271,5 @@ class ShowData:
     changes: tuple[LayerChange, ...] = ()
     change_description: str = ""
     similarity_map: SimilarityMap | None = None
-    dead_measured_on: str = ""
+    inactive_measured_on: str = ""
     notes: tuple[str, ...] = ()

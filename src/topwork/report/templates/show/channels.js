@@ -108,7 +108,7 @@ function channelColumn(entry, i, found) {
     network.description === network.name ? null : el("p", { class: "fine" }, network.description),
   ];
   if (!one) return el("div", { class: "column" }, head, el("p", { class: "absent" }, "No maps of this layer."));
-  const dead = entry.of[i]?.dead_share;
+  const dead = entry.of[i]?.inactive_share;
   const what = entry.attention ? "attention heads" : "channels";
   const facts = [
     `${one.maps.names.length} of ${one.channels} ${what}`,

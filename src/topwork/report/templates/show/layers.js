@@ -40,7 +40,7 @@ function entriesShown() {
 }
 
 function deadText(entry) {
-  const shares = entry.of.map((one) => one?.dead_share);
+  const shares = entry.of.map((one) => one?.inactive_share);
   return !entry.attention && shares.some(isNumber)
     ? `dead ${shares.map((share) => (isNumber(share) ? pct(share) : "\u2013")).join(" / ")}`
     : "";
