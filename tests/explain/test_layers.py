@@ -148,12 +148,12 @@ def test_hooks_go_when_the_network_fails() -> None:
 
 
 class _Branches(nn.Module):
-    """Strides, dilation and even kernels in two branches, and a pool."""
+    """Strides, a pool, and two branches of different reach, one of them dilated."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-        self.narrow, self.wide = nn.Conv2d(4, 4, 2, padding="same"), nn.Conv2d(4, 4, 3, padding=2, dilation=2)
+        self.narrow, self.wide = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=2, dilation=2)
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.GELU())
 

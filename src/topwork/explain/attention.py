@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +79,8 @@ def _attention_hooks(module: nn.Module, batch: int, callback: Callable[[str, tor
     Fused kernels do not return the weights, so they are switched off inside.
     """
     with ExitStack() as stack:
-        for name, layer in module.named_modules():
+        layers: Iterable[tuple[str, Any]] = module.named_modules()
+        for name, layer in layers:
             if not _has_attention(layer):
                 continue
             if getattr(layer, "fused_attn", False):
