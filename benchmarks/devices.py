@@ -21,7 +21,7 @@ from topwork.backbones.weights import find_weights
 from topwork.compute import collectives
 from topwork.compute.devices import resolve
 from topwork.core.config import ComputeConfig
-from topwork.core.progress import PlainProgress
+from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_split
@@ -40,7 +40,7 @@ def extract(data: str, place: Path) -> None:
     splits = make_split(manifest, 0)
     backbone = build.create(MODEL, find_weights(MODEL, "pretrained"))
     cache = place / f"features-{os.getpid()}"
-    store = FeatureStore(backbone, manifest, splits, compute, cache, PlainProgress(quiet=True), Signals())
+    store = FeatureStore(backbone, manifest, splits, compute, cache, Progress(quiet=True), Signals())
 
     def work() -> dict[str, bytes]:
         store.load("train")

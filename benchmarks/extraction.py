@@ -94,7 +94,7 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
     from topwork.core.artifacts import ImageRow, Manifest, Splits
     from topwork.core.config import ComputeConfig
     from topwork.core.image_ref import ImageRef
-    from topwork.core.progress import PlainProgress
+    from topwork.core.progress import Progress
     from topwork.core.signals import Signals
     from topwork.features import FeatureStore
 
@@ -104,7 +104,7 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
     splits = Splits(("a",), ids, {part: np.zeros(len(i), dtype=np.int64) for part, i in ids.items()}, "")
     manifest, quiet = (
         Manifest(Path("/"), rows, "bench", {str(f): ImageRef("", str(f)) for f in files}),
-        PlainProgress(quiet=True),
+        Progress(quiet=True),
     )
     return FeatureStore(create(model, None), manifest, splits, compute, cache, quiet, Signals())
 

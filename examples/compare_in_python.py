@@ -13,7 +13,7 @@ def main(images: str, out: str) -> None:
     for run in comparison:
         accuracy = run.metrics["test"]["accuracy"]
         print(f"{run.strategy}: {accuracy['value']:.1%} [{accuracy['low']:.1%}, {accuracy['high']:.1%}]")
-    best = comparison.best_on_val()
+    best = comparison.best_run()
     predictions = best.predictions
     for i, (predicted, label) in enumerate(zip(predictions.predicted, predictions.labels, strict=True)):
         if predicted != label:

@@ -18,7 +18,7 @@ from topwork.backbones.param_groups import layer_groups
 from topwork.backbones.weights import find_weights, read
 from topwork.core.errors import UnknownName, UsageError, WeightsError
 from topwork.data.images import load_image
-from topwork.data.transforms import eval_transform, normalise
+from topwork.data.transforms import eval_transform, normalize
 
 LITE0 = "tf_efficientnet_lite0"
 
@@ -41,7 +41,7 @@ def test_the_port_of_the_packaged_weights_sees_what_is_there(picture: str, among
     image = load_image(_sample(picture))  # its centre, as these weights were tested; topwork itself cuts nothing off
     edge = (image.width - image.height) // 2
     square = image.crop((edge, 0, edge + image.height, image.height))
-    x = normalise(eval_transform(square, spec)[None], spec, torch.device("cpu"))
+    x = normalize(eval_transform(square, spec)[None], spec, torch.device("cpu"))
     with torch.inference_mode():
         top = network.eval()(x).softmax(1)[0]
     assert int(top.argmax()) in among
@@ -51,7 +51,7 @@ def test_the_port_of_the_packaged_weights_sees_what_is_there(picture: str, among
 def test_input_is_minus_127_over_128() -> None:
     spec = build.create(LITE0, None).spec
     pixels = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
-    x = normalise(pixels, spec, torch.device("cpu"))
+    x = normalize(pixels, spec, torch.device("cpu"))
     torch.testing.assert_close(x, (pixels.float() - 127) / 128, atol=1e-5, rtol=0)
 
 

@@ -29,7 +29,7 @@ SETS = (
     "scratch.epochs=2",
     "finetune.epochs=2",
     "mlp.epochs=3",
-    "svm.grid=[1e-3, 1e-2]",
+    "svm.Cs=[1e-3, 1e-2]",
     "scratch.batch_size=8",
     "finetune.batch_size=8",
 )

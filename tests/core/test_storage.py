@@ -1,4 +1,4 @@
-"""Durable files: whole or absent, checked, and never lost when a write fails."""
+"""Durable files: complete or absent, checked, and never lost when a write fails."""
 
 from __future__ import annotations
 

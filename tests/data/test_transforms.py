@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from topwork.core.artifacts import InputSpec
-from topwork.data.transforms import collate_channels_last, normalise
+from topwork.data.transforms import collate_channels_last, normalize
 
 CPU = torch.device("cpu")
 
@@ -23,7 +23,7 @@ def test_each_channel_has_its_own_statistics(layout: torch.memory_format, given:
     spec = InputSpec(8, 8, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.5))
     pixels = torch.stack(_images(4, 8, 8)).to(memory_format=layout)
     out = torch.empty(4, 3, 8, 8, memory_format=torch.channels_last) if given else None
-    found = normalise(pixels, spec, CPU, out)
+    found = normalize(pixels, spec, CPU, out)
     mean, std = (np.array(values, dtype=np.float64)[:, None, None] for values in (spec.mean, spec.std))
     np.testing.assert_allclose(found.numpy(), (pixels.numpy() / 255 - mean) / std, rtol=2e-5, atol=2e-6)
     assert found.is_contiguous(memory_format=torch.channels_last)

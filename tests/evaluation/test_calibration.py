@@ -1,4 +1,4 @@
-"""Temperature, reliability and 'unsure' against scikit-learn, scipy and tables made by hand; coverage by simulation."""
+"""Temperature, reliability and 'unsure' against scikit-learn, scipy and worked examples; coverage by simulation."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_a_val_part_without_a_mistake_makes_nothing_surer() -> None:
 
 def test_bins_and_error_are_those_of_a_table_made_by_hand() -> None:
     confidence = np.array([0.55, 0.60, 0.72, 0.78, 0.95, 0.97, 1.0, 1.0])
-    right = np.array([0, 1, 1, 0, 1, 1, 1, 0], dtype=bool)
+    correct = np.array([0, 1, 1, 0, 1, 1, 1, 0], dtype=bool)
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
-    bins = calibration.reliability(probabilities, (~right).astype(int), bins=10)
+    bins = calibration.reliability(probabilities, (~correct).astype(int), bins=10)
     # (0.5, 0.6]: 0.575 sure, 1 of 2; (0.7, 0.8]: 0.75, 1 of 2; (0.9, 1]: 0.98, 3 of 4
     np.testing.assert_allclose(bins.low, [0.5, 0.7, 0.9])
     assert bins.images.tolist() == [2, 2, 4]
@@ -60,8 +60,8 @@ def test_bins_equal_those_of_scikit_learn(images: int, classes: int, seed: int) 
     logits, labels = drawn(images, classes, 1.3, np.random.default_rng(seed))
     probabilities = softmax(logits, axis=1)
     bins = calibration.reliability(probabilities, labels)
-    right = probabilities.argmax(axis=1) == labels
-    accuracy, confidence = calibration_curve(right, probabilities.max(axis=1), n_bins=calibration.BINS)
+    correct = probabilities.argmax(axis=1) == labels
+    accuracy, confidence = calibration_curve(correct, probabilities.max(axis=1), n_bins=calibration.BINS)
     np.testing.assert_allclose(bins.accuracy, accuracy)
     np.testing.assert_allclose(bins.confidence, confidence)
     assert bins.images.sum() == images
@@ -80,7 +80,7 @@ def test_the_interval_of_the_calibration_error_covers_it(images: int, temperatur
         bins = calibration.reliability(softmax(logits, axis=1), labels)
         low, high = calibration.ece_interval(bins, rng, draws=200)
         covered.append(low <= truth <= high)
-    assert 0.92 <= np.mean(covered) <= 0.985  # 400 test sets tell a share of 0.95 to about 0.02
+    assert 0.92 <= np.mean(covered) <= 0.985  # 400 test sets determine a share of 0.95 to about 0.02
 
 
 def test_the_curve_of_coverage_counts_equal_confidences_together() -> None:
@@ -93,31 +93,31 @@ def test_the_curve_of_coverage_counts_equal_confidences_together() -> None:
 
 
 @given(st.integers(1, 60), st.integers(2, 5), st.integers(0, 2**32 - 1))
-def test_the_curve_says_what_counting_says(images: int, classes: int, seed: int) -> None:
+def test_the_curve_equals_counting(images: int, classes: int, seed: int) -> None:
     logits, labels = drawn(images, classes, 1.0, np.random.default_rng(seed))
     probabilities = np.round(softmax(logits, axis=1), 2)  # so that some are equal
     for threshold, coverage, accuracy in zip(*calibration.coverage_curve(probabilities, labels), strict=True):
-        left = calibration.selective_accuracy(probabilities, labels, threshold)
-        assert (left.coverage, left.accuracy) == (pytest.approx(coverage), pytest.approx(accuracy))
+        expected = pytest.approx(coverage), pytest.approx(accuracy)
+        assert calibration.selective_accuracy(probabilities, labels, threshold) == expected
 
 
 def test_unsure_halves_the_errors_where_that_leaves_half_of_the_images() -> None:
     logits, labels = drawn(5000, 3, 1.0, np.random.default_rng(0))
     probabilities = softmax(logits, axis=1)
     below = calibration.choose_confidence_threshold(probabilities, labels)
-    whole = calibration.selective_accuracy(probabilities, labels, 0.0)
-    left = calibration.selective_accuracy(probabilities, labels, below)
-    assert whole.accuracy is not None
-    assert left.accuracy is not None
-    assert left.coverage >= 0.5
-    assert 1 - left.accuracy <= 0.5 * (1 - whole.accuracy)
-    looser = calibration.selective_accuracy(probabilities, labels, below - 0.02)
-    assert looser.accuracy is not None
-    assert 1 - looser.accuracy > 0.5 * (1 - whole.accuracy)
+    _, overall = calibration.selective_accuracy(probabilities, labels, 0.0)
+    coverage, accuracy = calibration.selective_accuracy(probabilities, labels, below)
+    _, looser = calibration.selective_accuracy(probabilities, labels, below - 0.02)
+    assert overall is not None
+    assert accuracy is not None
+    assert looser is not None
+    assert coverage >= 0.5
+    assert 1 - accuracy <= 0.5 * (1 - overall)
+    assert 1 - looser > 0.5 * (1 - overall)
 
 
-def test_a_prediction_more_likely_wrong_than_right_is_always_unsure() -> None:
+def test_a_prediction_more_likely_incorrect_than_correct_is_always_unsure() -> None:
     probabilities = np.array([[0.4, 0.3, 0.3], [0.45, 0.3, 0.25]])
     assert calibration.choose_confidence_threshold(probabilities, np.array([0, 0])) == 0.5
     assert calibration.choose_confidence_threshold(np.full((4, 2), np.nan), np.zeros(4, int)) == 0.5
-    assert calibration.selective_accuracy(probabilities, np.array([0, 0]), 0.5).accuracy is None
+    assert calibration.selective_accuracy(probabilities, np.array([0, 0]), 0.5) == (0.0, None)

@@ -27,25 +27,25 @@ def drawn(images: int, classes: int, seed: int = 0) -> Predictions:
     return made(rng.integers(classes, size=images), rng.normal(size=(images, classes)))
 
 
-def intervals_of(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
-    return {name: value for name, value in figures.items() if isinstance(value, dict)}
+def intervals_of(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    return {name: value for name, value in metrics.items() if isinstance(value, dict)}
 
 
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(0, 2**32 - 1))
 def test_every_figure_lies_in_its_interval_and_the_dict_is_json(images: int, classes: int, seed: int) -> None:
-    figures = evaluate(drawn(images, classes, seed))
-    json.dumps(figures, allow_nan=False)
-    assert ("top5" in figures) == (classes > 5)
-    assert ("roc_auc" in figures) == (classes == 2)
-    assert np.sum(figures["confusion"]) == figures["images"] == images
-    assert sum(row["images"] for row in figures["per_class"]) == images
-    for name, figure in intervals_of(figures).items():
-        if figure["value"] is None:
+    metrics = evaluate(drawn(images, classes, seed))
+    json.dumps(metrics, allow_nan=False)
+    assert ("top5" in metrics) == (classes > 5)
+    assert ("roc_auc" in metrics) == (classes == 2)
+    assert np.sum(metrics["confusion"]) == metrics["images"] == images
+    assert sum(row["images"] for row in metrics["per_class"]) == images
+    for name, metric in intervals_of(metrics).items():
+        if metric["value"] is None:
             assert name == "roc_auc"
             continue
-        assert figure["low"] <= figure["high"]
+        assert metric["low"] <= metric["high"]
         if name in {"accuracy", "top5"}:
-            assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+            assert 0 <= metric["low"] <= metric["value"] <= metric["high"] <= 1
 
 
 def test_equal_seeds_give_equal_intervals_and_other_seeds_others() -> None:
@@ -56,12 +56,12 @@ def test_equal_seeds_give_equal_intervals_and_other_seeds_others() -> None:
 
 def test_a_strategy_that_is_always_right() -> None:
     labels = np.arange(30) % 2
-    figures = evaluate(made(labels, 10.0 * np.eye(2)[labels]))
+    metrics = evaluate(made(labels, 10.0 * np.eye(2)[labels]))
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc"):
-        assert figures[name]["value"] == figures[name]["high"] == 1
-    assert 0.85 < figures["accuracy"]["low"] < 1
-    assert figures["log_loss"]["value"] < 1e-4
-    assert figures["confusion"] == [[15, 0], [0, 15]]
+        assert metrics[name]["value"] == metrics[name]["high"] == 1
+    assert 0.85 < metrics["accuracy"]["low"] < 1
+    assert metrics["log_loss"]["value"] < 1e-4
+    assert metrics["confusion"] == [[15, 0], [0, 15]]
 
 
 def test_the_second_class_is_the_positive_one() -> None:
@@ -72,19 +72,19 @@ def test_the_second_class_is_the_positive_one() -> None:
 
 
 def test_one_class_in_the_part_leaves_what_is_not_defined_none() -> None:
-    figures = evaluate(made(np.zeros(4, dtype=np.int64), np.tile([1.0, 0.0], (4, 1))))
-    assert figures["roc_auc"] == {"value": None, "low": None, "high": None}
-    assert figures["per_class"][1] == {"class": "c1", "images": 0, "precision": None, "recall": None, "f1": None}
-    assert figures["balanced_accuracy"]["value"] == 1
+    metrics = evaluate(made(np.zeros(4, dtype=np.int64), np.tile([1.0, 0.0], (4, 1))))
+    assert metrics["roc_auc"] == {"value": None, "low": None, "high": None}
+    assert metrics["per_class"][1] == {"class": "c1", "images": 0, "precision": None, "recall": None, "f1": None}
+    assert metrics["balanced_accuracy"]["value"] == 1
 
 
 def test_a_training_that_ran_into_nan_still_gives_json() -> None:
     predictions = drawn(10, 2)
     broken = made(predictions.labels, np.full((10, 2), np.nan))
-    figures = evaluate(broken)
-    json.dumps(figures, allow_nan=False)
-    assert figures["log_loss"]["value"] is None
-    assert figures["roc_auc"]["value"] is None
+    metrics = evaluate(broken)
+    json.dumps(metrics, allow_nan=False)
+    assert metrics["log_loss"]["value"] is None
+    assert metrics["roc_auc"]["value"] is None
 
 
 def test_no_images_is_an_error_that_says_so() -> None:

@@ -27,11 +27,11 @@ def redrawn(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_equals_scipy(pair: tuple[int, int]) -> None:
-    right, images = pair
-    wanted = binomtest(right, images).proportion_ci(0.95, method="wilson")
-    low, high = intervals.wilson(right, images)
-    assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
-    assert 0 <= low <= right / images <= high <= 1
+    correct, images = pair
+    expected = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    low, high = intervals.wilson(correct, images)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert 0 <= low <= correct / images <= high <= 1
 
 
 def by_log_odds(figure: float, samples: list[float]) -> tuple[float, float]:
@@ -41,7 +41,7 @@ def by_log_odds(figure: float, samples: list[float]) -> tuple[float, float]:
     return float(expit(middle - spread)), float(expit(middle + spread))
 
 
-def test_confusion_figures_equal_redrawing_images() -> None:
+def test_confusion_metrics_equal_redrawing_images() -> None:
     rng = np.random.default_rng(RNG_SEED)
     labels = np.repeat(np.arange(6), [60, 30, 20, 20, 15, 8])
     predicted = np.where(rng.random(len(labels)) < 0.7, labels, rng.integers(6, size=len(labels)))
@@ -111,7 +111,7 @@ def confusions(rng: np.random.Generator, sizes: list[int], accuracy: float, coun
         ([8] * 40, 0.6),
     ],
 )
-def test_intervals_of_figures_of_the_confusion_matrix_cover_them(sizes: list[int], accuracy: float) -> None:
+def test_intervals_of_metrics_of_the_confusion_matrix_cover_them(sizes: list[int], accuracy: float) -> None:
     rng, support = np.random.default_rng(6), np.array(sizes)
     others = (1 - accuracy) / (len(sizes) - 1)
     mean = support[:, None] * (np.full((len(sizes), len(sizes)), others) + (accuracy - others) * np.eye(len(sizes)))
@@ -120,7 +120,7 @@ def test_intervals_of_figures_of_the_confusion_matrix_cover_them(sizes: list[int
     for confusion in confusions(rng, sizes, accuracy, 1000):
         found = intervals.confusion_intervals(confusion, rng, 200)
         covered += [low <= value <= high for (low, high), value in zip(found, truth, strict=True)]
-    assert (covered / 1000 >= 0.93).all(), covered  # told to 0.007 by a thousand test sets
+    assert (covered / 1000 >= 0.93).all(), covered  # to within 0.007 by a thousand test sets
     assert (covered / 1000 <= 0.977).all(), covered
 
 
@@ -142,8 +142,8 @@ def test_wilson_covers_the_share_on_the_whole() -> None:
     """Over many shares: at a single one, whole numbers make the coverage jump."""
     rng = np.random.default_rng(8)
     shares = rng.uniform(0.5, 0.99, 20_000)
-    right = rng.binomial(400, shares)
-    ends = np.array([intervals.wilson(r, 400) for r in range(401)])[right]
+    correct = rng.binomial(400, shares)
+    ends = np.array([intervals.wilson(r, 400) for r in range(401)])[correct]
     assert ((ends[:, 0] <= shares) & (shares <= ends[:, 1])).mean() == pytest.approx(0.95, abs=0.01)
 
 
@@ -157,9 +157,9 @@ def test_blocks_change_nothing_but_memory(monkeypatch: pytest.MonkeyPatch) -> No
             intervals.roc_auc_interval(labels == 1, score, np.random.default_rng(1), 99),
         )
 
-    whole = both()
+    complete = both()
     monkeypatch.setattr(intervals, "_BLOCK", 70 * 10)
-    np.testing.assert_allclose(both()[0], whole[0])
+    np.testing.assert_allclose(both()[0], complete[0])
     assert both()[1] is not None
 
 

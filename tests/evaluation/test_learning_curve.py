@@ -38,7 +38,7 @@ def test_a_law_without_noise_is_found(a: float, b: float, c: float) -> None:
 
 
 def simulated(rng: np.random.Generator, images: np.ndarray, a: float, b: float, draws: int = 3) -> np.ndarray:
-    """Wrong or not, bool (R, S, N): an image is wrong at all sizes up to one that depends on how hard it is."""
+    """Incorrect or not, bool (R, S, N): an image is incorrect at all sizes up to one that depends on how hard it is."""
     hard = rng.random(600) + rng.normal(0, 0.03, (draws, len(images), 600))
     return hard < (a * images**-b)[:, None]
 
@@ -51,4 +51,4 @@ def test_the_interval_of_the_gain_covers_it(a: float, b: float) -> None:
         found = learning_curve.fit_learning_curve("x", images, simulated(rng, images, a, b), labels, rng, 80).gain
         covered.append(found.low <= truth <= found.high)
         assert found.labels == 1500
-    assert 0.91 <= np.mean(covered) <= 0.99  # 0.94 to 0.97 of 300, told to 0.02 by 120
+    assert 0.91 <= np.mean(covered) <= 0.99  # 0.94 to 0.97 of 300, to within 0.02 by 120

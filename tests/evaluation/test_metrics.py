@@ -20,7 +20,7 @@ def columns(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(labelled)
-def test_figures_of_the_confusion_matrix_equal_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+def test_metrics_of_the_confusion_matrix_equal_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     labels, predicted = columns(pairs)
     everything = list(range(CLASSES))
     present = np.unique(labels).tolist()
@@ -28,17 +28,14 @@ def test_figures_of_the_confusion_matrix_equal_scikit_learn(pairs: list[tuple[in
     hits, support, guesses = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
 
     assert (confusion == reference.confusion_matrix(labels, predicted, labels=everything)).all()
-    wanted = reference.recall_score(labels, predicted, labels=present, average="macro", zero_division=0)
-    assert metrics.balanced_accuracy(hits, support) == pytest.approx(wanted)
-    wanted = reference.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
-    assert metrics.macro_f1(hits, support, guesses) == pytest.approx(wanted)
-    for own, function in (
-        (metrics.precision(hits, guesses), reference.precision_score),
-        (metrics.recall(hits, support), reference.recall_score),
-        (metrics.f1(hits, support, guesses), reference.f1_score),
-    ):
-        wanted = function(labels, predicted, labels=everything, average=None, zero_division=np.nan)
-        np.testing.assert_allclose(own, wanted)
+    expected = reference.recall_score(labels, predicted, labels=present, average="macro", zero_division=0)
+    assert metrics.balanced_accuracy(hits, support) == pytest.approx(expected)
+    expected = reference.f1_score(labels, predicted, labels=present, average="macro", zero_division=0)
+    assert metrics.macro_f1(hits, support, guesses) == pytest.approx(expected)
+    functions = (reference.precision_score, reference.recall_score, reference.f1_score)
+    for own, function in zip(metrics.precision_recall_f1(hits, support, guesses), functions, strict=True):
+        expected = function(labels, predicted, labels=everything, average=None, zero_division=np.nan)
+        np.testing.assert_allclose(own, expected)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=1, max_size=30))
@@ -63,10 +60,10 @@ def test_top_5_and_log_loss_equal_scikit_learn(seed: int) -> None:
     labels, scores = rng.integers(7, size=20), rng.normal(size=(20, 7))
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     everything = list(range(7))
-    wanted = reference.top_k_accuracy_score(labels, scores, k=5, labels=everything)
-    assert metrics.top_k_correct(scores, labels).mean() == pytest.approx(wanted)
-    wanted = reference.log_loss(labels, probabilities, labels=everything)
-    assert metrics.log_losses(probabilities, labels).mean() == pytest.approx(wanted)
+    expected = reference.top_k_accuracy_score(labels, scores, k=5, labels=everything)
+    assert metrics.top_k_correct(scores, labels).mean() == pytest.approx(expected)
+    expected = reference.log_loss(labels, probabilities, labels=everything)
+    assert metrics.log_losses(probabilities, labels).mean() == pytest.approx(expected)
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -20,17 +20,17 @@ def bank(images: int, features: int, seed: int = 0) -> ood.KNNIndex:
 def test_the_nearest_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     neighbours, new = bank(200, 16), np.random.default_rng(1).normal(size=(50, 16)) * 7
     reference = NearestNeighbors(n_neighbors=5, metric="cosine", algorithm="brute")
-    wanted, rows = reference.fit(neighbours.features.astype(np.float32)).kneighbors(new)
+    expected, rows = reference.fit(neighbours.features.astype(np.float32)).kneighbors(new)
     for block in (1024, 7):
         monkeypatch.setattr(ood, "_BLOCK", block)
         distances, found = neighbours.nearest(new, 5)
-        np.testing.assert_allclose(distances, wanted, atol=1e-3)  # float16
+        np.testing.assert_allclose(distances, expected, atol=1e-3)  # float16
         assert (found == rows).mean() > 0.98
-        np.testing.assert_allclose(neighbours.distances(new, 5), wanted[:, 4], atol=1e-3)
+        np.testing.assert_allclose(neighbours.distances(new, 5), expected[:, 4], atol=1e-3)
     assert neighbours.nearest(new[:0], 5)[0].shape == (0, 5)
 
 
-def test_what_is_said_of_an_image_does_not_depend_on_the_others() -> None:
+def test_the_result_for_an_image_does_not_depend_on_the_others() -> None:
     neighbours, rng = bank(301, 257), np.random.default_rng(0)
     features = rng.random((70, 257)).astype(np.float32)
     distances, rows = neighbours.nearest(features, 4)
@@ -50,12 +50,12 @@ def test_k_is_small_beside_a_class(sizes: list[int]) -> None:
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(8, 100), st.integers(0, 9))
-def test_chosen_rows_are_in_proportion_and_leave_no_class_out(sizes: list[int], most: int, seed: int) -> None:
+def test_a_stratified_subset_is_in_proportion_and_has_every_class(sizes: list[int], max_images: int, seed: int) -> None:
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    rows = ood.stratified_subset(labels, seed, most)
-    assert len(rows) == min(most, len(labels)) == len(set(rows.tolist()))
+    rows = ood.stratified_subset(labels, seed, max_images)
+    assert len(rows) == min(max_images, len(labels)) == len(set(rows.tolist()))
     assert (np.diff(rows) > 0).all()
-    assert np.array_equal(rows, ood.stratified_subset(labels, seed, most))
+    assert np.array_equal(rows, ood.stratified_subset(labels, seed, max_images))
     counts = np.bincount(labels[rows], minlength=len(sizes))
     assert counts.min() >= 1
     assert np.abs(counts - np.array(sizes) * len(rows) / len(labels)).max() <= len(sizes)

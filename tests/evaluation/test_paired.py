@@ -15,11 +15,11 @@ from topwork.evaluation import paired
 
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_mcnemar_is_the_binomial_test_of_scipy(a: int, b: int) -> None:
-    wanted = binomtest(a, a + b).pvalue if a + b else 1.0
-    assert paired.mcnemar(a, b) == pytest.approx(wanted, rel=1e-9)
+    expected = binomtest(a, a + b).pvalue if a + b else 1.0
+    assert paired.mcnemar(a, b) == pytest.approx(expected, rel=1e-9)
 
 
-def test_mcnemar_of_a_table_made_by_hand() -> None:
+def test_mcnemar_of_a_worked_example() -> None:
     # 10 images differ, 9 for one: 2 (1 + 10) / 1024
     assert paired.mcnemar(9, 1) == pytest.approx(22 / 1024)
     assert paired.mcnemar(5, 5) == 1
@@ -33,7 +33,7 @@ def test_the_sign_flip_test_tries_all_signs(differences: list[int]) -> None:
     assert paired.sign_flip_test(values) == pytest.approx((np.abs(sums) >= abs(values.sum())).mean())
 
 
-def test_holm_is_that_of_a_table_made_by_hand() -> None:
+def test_holm_is_that_of_a_worked_example() -> None:
     assert paired.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert paired.holm([0.9, 0.8]) == [1.0, 1.0]
     assert paired.holm([]) == []
@@ -89,42 +89,46 @@ def test_the_detectable_difference_needs_enough_images_to_differ() -> None:
 
 
 def trained(rng: np.random.Generator, hard: np.ndarray, seeds: int, noise: float) -> np.ndarray:
-    """Whether each image is right: mostly by how hard it is, and by chance of the training."""
+    """Whether each image is correct: mostly by how hard it is, and by chance of the training."""
     return rng.random((seeds, len(hard))) < np.clip(hard + rng.normal(0, noise, (seeds, len(hard))), 0, 1)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_a_strategy_cannot_be_told_apart_from_itself_with_other_seeds(seeds: int) -> None:
+def test_a_strategy_does_not_differ_significantly_from_itself_with_other_seeds(seeds: int) -> None:
     rng, labels, significant = np.random.default_rng(3), np.arange(300) % 3, 0
     for _ in range(600):
         hard = rng.beta(4, 1, 300)
-        right = {name: trained(rng, hard, seeds, 0.1) for name in ("one", "other")}
-        significant += paired.pairwise(right, labels, resamples=20)[0].significant
+        correct = {name: trained(rng, hard, seeds, 0.1) for name in ("one", "other")}
+        significant += paired.pairwise(correct, labels, resamples=20)[0].significant
     assert significant / 600 <= 0.07
 
 
 def test_all_pairs_are_corrected_together_and_a_better_strategy_is_found() -> None:
     rng, labels = np.random.default_rng(4), np.arange(600) % 2
     hard = rng.beta(4, 2, 600)
-    right = {"poor": trained(rng, hard - 0.2, 1, 0), "good": trained(rng, hard, 1, 0), "twin": trained(rng, hard, 1, 0)}
-    pairs = {(p.first, p.second): p for p in paired.pairwise(right, labels)}
+    correct = {
+        "poor": trained(rng, hard - 0.2, 1, 0),
+        "good": trained(rng, hard, 1, 0),
+        "twin": trained(rng, hard, 1, 0),
+    }
+    pairs = {(p.first, p.second): p for p in paired.pairwise(correct, labels)}
     assert list(pairs) == [("poor", "good"), ("poor", "twin"), ("good", "twin")]
     assert pairs["poor", "good"].significant
     assert pairs["poor", "twin"].significant
     assert not pairs["good", "twin"].significant
     for pair in pairs.values():
-        a, b = right[pair.first][0], right[pair.second][0]
+        a, b = correct[pair.first][0], correct[pair.second][0]
         assert pair.difference == pytest.approx(a.mean() - b.mean())
         assert (pair.only_first_correct, pair.only_second_correct) == ((a & ~b).sum(), (~a & b).sum())
         assert pair.p == pytest.approx(paired.mcnemar(pair.only_first_correct, pair.only_second_correct))
         assert pair.low <= pair.difference <= pair.high
         back = pair.swapped()
         assert (back.difference, back.low, back.high) == (-pair.difference, -pair.high, -pair.low)
-    assert paired.pairwise(right, labels) == paired.pairwise(right, labels)
-    assert paired.pairwise(right, labels, seed=1) != paired.pairwise(right, labels)
+    assert paired.pairwise(correct, labels) == paired.pairwise(correct, labels)
+    assert paired.pairwise(correct, labels, seed=1) != paired.pairwise(correct, labels)
 
 
-def test_a_seed_that_contradicts_keeps_two_from_being_told_apart() -> None:
+def test_a_difference_that_a_seed_contradicts_is_not_significant() -> None:
     labels = np.zeros(100, dtype=int)
     a, b = np.ones((2, 100), dtype=bool), np.ones((2, 100), dtype=bool)
     b[0, :40] = False

@@ -1,4 +1,4 @@
-"""The verdict in figures and in words."""
+"""The verdict as numbers and as sentences."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from topwork.evaluation.verdict import Outcome, PredictedGain, Verdict, compare_
 from topwork.evaluation.verdict_text import MINUS, percentage_points, verdict_sentences
 
 
-def outcome(name: str, wrong: list[list[int]], seconds: float, images: int = 656) -> Outcome:
-    """Right on all images but those of ``wrong``, a list of ranges for each seed."""
-    right = np.ones((len(wrong), images), dtype=bool)
-    for row, span in zip(right, wrong, strict=True):
+def outcome(name: str, incorrect: list[list[int]], seconds: float, images: int = 656) -> Outcome:
+    """Correct on all images but those of ``incorrect``, a list of ranges for each seed."""
+    correct = np.ones((len(incorrect), images), dtype=bool)
+    for row, span in zip(correct, incorrect, strict=True):
         row[span[0] : span[1]] = False
-    return Outcome(name, right, {"train_seconds": seconds})
+    return Outcome(name, correct, seconds)
 
 
 LABELS = np.arange(656) % 4
 
 
-def said(*outcomes: Outcome, labels: np.ndarray = LABELS, **more: object) -> tuple[Verdict, str]:
+def verdict_of(*outcomes: Outcome, labels: np.ndarray = LABELS, **more: object) -> tuple[Verdict, str]:
     verdict = compare_strategies(outcomes, labels, **more)  # type: ignore[arg-type]
     return verdict, " ".join(verdict_sentences(verdict))
 
@@ -31,7 +31,7 @@ def test_the_verdict_of_the_example() -> None:
     gains = [PredictedGain("svm", 1673, 0.011, 0.004, 0.019)]
     finetune, svm = outcome("finetune", [[0, 58]], 400), outcome("svm", [[30, 111]], 10)
     mlp = outcome("mlp", [[32, 115]], 12)
-    verdict, text = said(svm, mlp, finetune, gains=gains)
+    verdict, text = verdict_of(svm, mlp, finetune, gains=gains)
     assert [s.name for s in verdict.results] == ["finetune", "svm", "mlp"]
     assert text.startswith(
         "finetune 91.2 % [88.7, 93.1] is significantly better than svm 87.7 % [84.9, 90.0] (paired difference 3.5"
@@ -48,8 +48,8 @@ def test_the_verdict_of_the_example() -> None:
     assert json.loads(json.dumps(verdict.to_json()))["pairs"][0]["significant"]
 
 
-def test_what_cannot_be_told_apart_is_said_to_be_so_and_what_would_have_shown() -> None:
-    verdict, text = said(outcome("finetune", [[0, 58]], 400), outcome("svm", [[4, 64]], 10))
+def test_no_significant_difference_names_the_detectable_one() -> None:
+    verdict, text = verdict_of(outcome("finetune", [[0, 58]], 400), outcome("svm", [[4, 64]], 10))
     assert "no significant difference between finetune 91.2 % [88.7, 93.1] and svm 90.9 % [88.4, 92.8] on 656" in text
     assert f"paired difference 0.3 points [{MINUS}" in text
     needed = percentage_points(verdict.pairs[0].minimum_detectable_difference)
@@ -59,65 +59,65 @@ def test_what_cannot_be_told_apart_is_said_to_be_so_and_what_would_have_shown() 
     assert "beat" not in text
 
 
-def test_what_is_proven_worse_than_another_is_not_offered_for_its_cost() -> None:
+def test_a_strategy_that_another_beats_is_not_recommended_for_its_cost() -> None:
     close, worse = outcome("close", [[0, 40]], 100), outcome("worse", [[0, 60]], 1)
     best = outcome("best", [[590, 628]], 400)
-    verdict, text = said(best, close, worse)
+    verdict, text = verdict_of(best, close, worse)
     assert {s.name for s in verdict.top} == {"best", "close", "worse"}
     assert verdict.pair("close", "worse").significant
     assert "close is the cheapest and trains 4.0x as fast as best" in text
 
 
-def test_where_the_best_is_as_cheap_as_any_it_is_taken() -> None:
-    _, text = said(outcome("svm", [[0, 58]], 10), outcome("mlp", [[4, 64]], 12))
+def test_the_best_is_recommended_if_none_is_cheaper() -> None:
+    _, text = verdict_of(outcome("svm", [[0, 58]], 10), outcome("mlp", [[4, 64]], 12))
     assert text.endswith("none trains much faster than svm, which has the highest accuracy, so use it.")
-    _, text = said(outcome("svm", [[0, 10]], 10), outcome("scratch", [[0, 300]], 400))
+    _, text = verdict_of(outcome("svm", [[0, 10]], 10), outcome("scratch", [[0, 300]], 400))
     assert "trains 40x as fast" in text
     assert text.endswith("Use svm: it is the most accurate, and no strategy close to it trains much faster.")
 
 
-def test_no_better_than_guessing_is_said() -> None:
+def test_strategies_no_better_than_guessing_are_named() -> None:
     labels = np.concatenate([np.zeros(456, dtype=int), np.ones(200, dtype=int)])
-    _, text = said(outcome("svm", [[0, 20]], 1), outcome("scratch", [[456, 656]], 9), labels=labels)
+    _, text = verdict_of(outcome("svm", [[0, 20]], 1), outcome("scratch", [[456, 656]], 9), labels=labels)
     assert "scratch is not shown to be better than always predicting the most frequent class" in text
     assert "which has an accuracy of 69.5 %" in text
 
 
-def test_seeds_are_kept_apart_from_the_sampling_of_images() -> None:
+def test_variation_between_seeds_is_not_that_between_images() -> None:
     a = outcome("a", [[0, 40], [0, 42], [0, 44]], 1)
     b = outcome("b", [[0, 41], [0, 38], [0, 60]], 1)
-    verdict, text = said(a, b)
+    verdict, text = verdict_of(a, b)
     assert verdict.results[0].by_repeat == pytest.approx([1 - 40 / 656, 1 - 42 / 656, 1 - 44 / 656])
     assert verdict.results[0].std == pytest.approx(2 / 656)
     assert "sign-flip" in text
     assert "Means over 3 seeds; standard deviation between seeds, in points: a 0.3 and b 1.8" in text
     assert "The ranking differs between seeds: a > b; b > a." in text
-    _, text = said(a, outcome("b", [[0, 141], [0, 138], [0, 160]], 1))
+    _, text = verdict_of(a, outcome("b", [[0, 141], [0, 138], [0, 160]], 1))
     assert "All seeds give the same ranking." in text
     assert "a 93.6 % [91.7, 95.2] is significantly better than b" in text
 
 
-def test_a_finding_that_a_seed_contradicts_is_none() -> None:
-    right = np.ones((2, 656), dtype=bool)
-    worse = right.copy()
+def test_a_difference_that_a_seed_contradicts_is_not_conclusive() -> None:
+    correct = np.ones((2, 656), dtype=bool)
+    worse = correct.copy()
     worse[0, :100] = False
-    right[1, 0] = False
-    _, text = said(Outcome("a", right), Outcome("b", worse))
+    correct[1, 0] = False
+    _, text = verdict_of(Outcome("a", correct), Outcome("b", worse))
     assert "There is no significant difference" in text
     assert "The order of a and b changes between seeds, so this is not conclusive." in text
 
 
-def test_folds_are_pooled_and_their_spread_is_said() -> None:
+def test_folds_are_pooled_and_their_deviation_is_named() -> None:
     folds = np.repeat([0, 1, 2, 3], 164)
-    verdict, text = said(outcome("a", [[0, 40]], 1), outcome("b", [[0, 90]], 1), folds=folds)
+    verdict, text = verdict_of(outcome("a", [[0, 40]], 1), outcome("b", [[0, 90]], 1), folds=folds)
     assert verdict.repeats == ("folds", 4)
     assert verdict.results[0].by_repeat == pytest.approx([1 - 40 / 164, 1, 1, 1])
     assert "Every image was tested once, in one of 4 folds" in text
     assert "McNemar" in text
 
 
-def test_one_strategy_alone_has_its_figure() -> None:
-    _, text = said(outcome("svm", [[0, 58]], 10))
+def test_one_strategy_alone_has_its_accuracy() -> None:
+    _, text = verdict_of(outcome("svm", [[0, 58]], 10))
     assert text == "svm classifies 91.2 % [88.7, 93.1] of 656 test images correctly."
 
 

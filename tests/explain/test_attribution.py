@@ -223,7 +223,7 @@ def test_exact_map_of_an_svm_is_its_formula_also_at_features_of_zero() -> None:
     x[:, 1] = 0
     x[:, 1, 0, 0], x[:, 1, 2, 3] = 5, -5  # cancel out: a feature of exactly 0
     found = class_activation_maps(subject, x, (2, 1), _layer(subject, "scale", 4), "exact")
-    mean, scale = head.normalise.mean.double(), head.normalise.scale.double()
+    mean, scale = head.normalize.mean.double(), head.normalize.scale.double()
     feature = x.double().mean((2, 3))
     for row, k in enumerate((2, 1)):
         per_channel = head.weight[k] / scale / feature.abs().sqrt() / 16
@@ -260,8 +260,8 @@ def test_exact_says_why_it_does_not_apply(head: str, layer: str, words: str) -> 
             return _linear(features, 2)
         if head == "radial":
             return _rbf(features, 2)
-        normalise = NormalizerModule(torch.zeros(features), torch.tensor(1.0))
-        return nn.Sequential(normalise, nn.Linear(features, 8), nn.ReLU(), nn.Linear(8, 2))
+        normalize = NormalizerModule(torch.zeros(features), torch.tensor(1.0))
+        return nn.Sequential(normalize, nn.Linear(features, 8), nn.ReLU(), nn.Linear(8, 2))
 
     subject, x = _resnet(make, 2), _images(96)
     asked = _layer(subject, layer, 96)

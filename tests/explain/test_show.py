@@ -19,7 +19,7 @@ import topwork
 from topwork.explain.show import ShowResult
 
 FAST: dict[str, Any] = {"img_size": 64, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
-SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=2", "svm.grid=[1e-2]", "finetune.batch_size=8")
+SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=2", "svm.Cs=[1e-2]", "finetune.batch_size=8")
 
 
 @pytest.fixture(scope="module")

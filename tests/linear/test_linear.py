@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 
 from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.linear.losses import Softmax, SquaredHinge
-from topwork.linear.normalize import fit_normaliser
+from topwork.linear.normalize import fit_normalizer
 from topwork.linear.problem import LinearModel, LinearProblem
 from topwork.linear.selection import cross_validate, select_c, stratified_folds
 
@@ -25,13 +25,13 @@ def _data(seed: int, images: int, features: int, classes: int) -> tuple[np.ndarr
 
 
 def _fit(
-    x: np.ndarray, labels: np.ndarray, grid: tuple[float, ...], kind: str = "hinge", tolerance: float = 1e-6
+    x: np.ndarray, labels: np.ndarray, Cs: tuple[float, ...], kind: str = "hinge", tolerance: float = 1e-6
 ) -> list[LinearModel]:
-    return list(LinearProblem(x, labels, int(labels.max()) + 1, kind, tolerance=tolerance).path(grid))  # type: ignore[arg-type]
+    return list(LinearProblem(x, labels, int(labels.max()) + 1, kind, tolerance=tolerance).path(Cs))  # type: ignore[arg-type]
 
 
 def _hinge_objective(weight: np.ndarray, bias: np.ndarray, x: np.ndarray, labels: np.ndarray, c: float) -> float:
-    """LIBLINEAR's, summed over the machines; its bias is penalised too."""
+    """LIBLINEAR's, summed over the machines; its bias is penalized too."""
     total = 0.0
     for k in range(len(weight)):
         y = np.where(labels == (k if len(weight) > 1 else 1), 1.0, -1.0)
@@ -76,8 +76,8 @@ def test_softmax_regression_is_not_above_scikit_learns(
     seed: int, images: int, features: int, classes: int, c: float
 ) -> None:
     x, labels = _data(seed, images, features, classes)
-    x = np.pad(x, ((0, 0), (0, 1)), constant_values=10.0).astype(np.float64)  # the bias as a hardly penalised weight
-    strength = 2 * c if classes == 2 else c  # its one plane is the difference of two rows, and penalised as such
+    x = np.pad(x, ((0, 0), (0, 1)), constant_values=10.0).astype(np.float64)  # the bias as a hardly penalized weight
+    strength = 2 * c if classes == 2 else c  # its one plane is the difference of two rows, and penalized as such
     reference = LogisticRegression(C=strength, fit_intercept=False, tol=1e-9, max_iter=20_000).fit(x, labels)
     theirs = reference.coef_ if classes > 2 else np.concatenate([-reference.coef_, reference.coef_]) / 2
     (model,) = _fit(x[:, :-1], labels, (c,), "softmax")
@@ -110,8 +110,8 @@ def test_slopes_and_curvatures_are_autograds(loss: type, c: float | torch.Tensor
 @pytest.mark.parametrize("kind", ["hinge", "softmax"])
 def test_a_path_ends_where_single_fits_end(kind: str) -> None:
     x, labels = _data(1, 200, 40, 4)
-    grid = (1e-3, 1e-2, 1e-1)
-    for c, model in zip(grid, _fit(x, labels, grid, kind, 1e-14), strict=True):
+    Cs = (1e-3, 1e-2, 1e-1)
+    for c, model in zip(Cs, _fit(x, labels, Cs, kind, 1e-14), strict=True):
         (alone,) = _fit(x, labels, (c,), kind, 1e-14)
         np.testing.assert_allclose(model.weight, alone.weight, atol=1e-6)
         if kind == "hinge":
@@ -134,12 +134,12 @@ def test_two_classes_have_one_plane_with_two_signs() -> None:
 
 
 @pytest.mark.parametrize(("classes", "features"), [(2, 20), (4, 20), (4, 300)])
-def test_folds_are_fitted_without_what_they_are_judged_on(classes: int, features: int) -> None:
+def test_folds_are_fitted_without_what_they_are_evaluated_on(classes: int, features: int) -> None:
     x, labels = _data(3, 120, features, classes)
     folds = stratified_folds(labels, 5, seed=1)
-    grid = (1e-3, 1e-1)
+    Cs = (1e-3, 1e-1)
     problem = LinearProblem(x, labels, classes, "hinge", tolerance=1e-10)
-    for trial in cross_validate(problem, labels, grid, folds):
+    for trial in cross_validate(problem, labels, Cs, folds):
         right = 0
         for fold in folds:
             rest = np.setdiff1d(np.arange(len(labels)), fold)
@@ -152,7 +152,7 @@ def test_folds_are_fitted_without_what_they_are_judged_on(classes: int, features
 def test_the_chosen_c_is_fitted_on_all_of_train() -> None:
     x, labels = _data(4, 150, 30, 3)
     splits = {"train": (x, labels)}  # val is not even asked for
-    choice = select_c("hinge", LinearClassifierConfig(grid=(0.1, 1e-3), folds=3), splits, 3, "cpu", seed=0)
+    choice = select_c("hinge", LinearClassifierConfig(Cs=(0.1, 1e-3), folds=3), splits, 3, "cpu", seed=0)
     (alone,) = _fit(x, labels, (choice.c,), tolerance=1e-10)
     np.testing.assert_allclose(choice.model.scores(x), alone.scores(x), atol=0.02)
 
@@ -203,10 +203,10 @@ def test_a_whole_weight_is_so_many_copies_also_in_folds() -> None:
 
 
 @pytest.mark.parametrize("power", [True, False])
-def test_the_normaliser_takes_out_mean_and_one_common_scale(power: bool) -> None:
+def test_the_normalizer_takes_out_mean_and_one_common_scale(power: bool) -> None:
     rng = np.random.default_rng(0)
     x = (rng.normal(2, 3, (500, 7)) * np.arange(1, 8)).astype(np.float32)
-    z = fit_normaliser(x, power)(x)
+    z = fit_normalizer(x, power)(x)
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-4)
     assert z.var(axis=0).mean() == pytest.approx(1, rel=1e-4)
     root = np.sign(x) * np.sqrt(np.abs(x)) if power else x

@@ -99,7 +99,7 @@ def test_a_network_that_is_cut_is_not_compiled(photos: Path, tmp_path: Path) -> 
 def test_trainings_at_once_leave_the_files_of_one_after_another(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flags = {"strategies": ["svm", "scratch"], "sets": ["scratch.epochs=1", "svm.grid=[0.01, 0.1]"], "img_size": 32}
+    flags = {"strategies": ["svm", "scratch"], "sets": ["scratch.epochs=1", "svm.Cs=[0.01, 0.1]"], "img_size": 32}
     flags |= {
         "precision": "float32",
         "workers": 0,

@@ -17,7 +17,7 @@ from topwork.report.results import Run, format_verdict
 from topwork.training.search_space import Categorical, LogUniform, sample, space
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
-SETS = ("mlp.epochs=2", "svm.grid=[1e-3, 1e-2]")
+SETS = ("mlp.epochs=2", "svm.Cs=[1e-3, 1e-2]")
 
 
 def test_seeds_share_the_split_and_a_resume_trains_only_what_is_missing(photos: Path, tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ def run_scores(path: Path) -> np.ndarray:
 
 
 def test_points_of_a_search_lie_where_it_looks_and_depend_on_the_seed() -> None:
-    where = space(lr=LogUniform(1e-4, 1e-2), grid=LogUniform(0.1, 10, as_grid=True), k=Categorical((1, 2)))
+    where = space(lr=LogUniform(1e-4, 1e-2), Cs=LogUniform(0.1, 10, as_tuple=True), k=Categorical((1, 2)))
     points = [sample(where, 0, "x", trial) for trial in range(200)]
-    assert all(1e-4 <= p["lr"] <= 1e-2 and p["k"] in (1, 2) and len(p["grid"]) == 1 for p in points)
+    assert all(1e-4 <= p["lr"] <= 1e-2 and p["k"] in (1, 2) and len(p["Cs"]) == 1 for p in points)
     assert np.median([p["lr"] for p in points]) == pytest.approx(1e-3, rel=0.5)
     assert points[3] == sample(where, 0, "x", 3) != sample(where, 1, "x", 3)
 

@@ -143,8 +143,8 @@ def test_a_folder_in_which_nothing_had_begun_can_be_used_again(photos: Path, tmp
 HOLD = """
 import sys, time
 from pathlib import Path
-from topwork.core.storage import FolderLock
-with FolderLock(Path(sys.argv[1])):
+from topwork.core.storage import lock_folder
+with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -159,7 +159,7 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(photo
         topwork.train(photos, "svm", **flags)
     holder.kill()
     holder.communicate()
-    with storage.FolderLock(tmp_path / "run"), pytest.raises(topwork.TopworkError, match="in use by another"):
+    with storage.lock_folder(tmp_path / "run"), pytest.raises(topwork.TopworkError, match="in use by another"):
         topwork.train(photos, "svm", **flags)
     assert topwork.train(photos, "svm", **flags).status == "done"
 

@@ -25,29 +25,29 @@ DEVICES = ["--devices", "2", "--max-restarts", "1000"]
 
 
 OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see docs/distributed.md
-CUT = ["--set", "compute.fsdp=true"]
+SHARDED = ["--set", "compute.fsdp=true"]
 
 
-def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0, cut: bool = False) -> Tally:
+def kill_at_random(photos: Path, folder: Path, kills: int, seed: int = 0, sharded: bool = False) -> Tally:
     """Kill a process of a training, or the launcher, so many times; ended trainings are compared with an unbroken one.
 
     Args:
         photos: A small folder of class folders.
-        place: For the runs; emptied as they pass.
+        folder: For the runs; emptied as they pass.
         kills: How many, over all trainings.
         seed: Of the victims and the instants.
-        cut: Whether the weights are cut over the processes.
+        sharded: Whether the weights are sharded over the processes.
     """
     tally, rng = Tally(), random.Random(seed)
-    place.mkdir(exist_ok=True)
-    given = CUT if cut else []
-    words = fresh = [*command(photos, place / "killed", "adamw", 1, EPOCHS), *given, *DEVICES]
-    unbroken = [*command(photos, place / "unbroken", "adamw", 1, EPOCHS), *given]
-    if _Launched([*unbroken, *DEVICES], place).process.wait() != 0:
-        raise RuntimeError((place / "words").read_text())
-    expected, out, slowest = fingerprint(place / "unbroken"), place / "killed", 0.0
+    folder.mkdir(exist_ok=True)
+    options = SHARDED if sharded else []
+    arguments = fresh = [*command(photos, folder / "killed", "adamw", 1, EPOCHS), *options, *DEVICES]
+    unbroken = [*command(photos, folder / "unbroken", "adamw", 1, EPOCHS), *options]
+    if _Launched([*unbroken, *DEVICES], folder).process.wait() != 0:
+        raise RuntimeError((folder / "output").read_text())
+    expected, out, slowest = fingerprint(folder / "unbroken"), folder / "killed", 0.0
     while tally.tried < kills:
-        launched = _Launched(words, place)
+        launched = _Launched(arguments, folder)
         while tally.tried < kills and launched.process.poll() is None:
             _pause(rng.uniform(0.1, 20.0), launched)
             victims = {"launcher": launched.process.pid, **launched.ranks()}
@@ -66,35 +66,35 @@ def kill_at_random(photos: Path, place: Path, kills: int, seed: int = 0, cut: bo
             shutil.rmtree(out)
         launched.clear()
         again = (out / "run.json").is_file()
-        words = ["train", "--resume", str(out), *DEVICES] if again else fresh
+        arguments = ["train", "--resume", str(out), *DEVICES] if again else fresh
     print(f"the slowest took {slowest:.0f} s", flush=True)
     return tally
 
 
-def come_back(photos: Path, place: Path, times: int, cut: bool = False) -> Tally:
+def come_back(photos: Path, folder: Path, times: int, sharded: bool = False) -> Tally:
     """Two torchruns, as on two machines: one is killed with all of its own, and started again a while later.
 
     Args:
-        photos, place, cut: As above.
+        photos, folder, sharded: As above.
         times: Trainings.
     """
     tally = Tally()
     for number in range(times):
-        home = place / f"back-{number}"
+        home = folder / f"back-{number}"
         home.mkdir(parents=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             meeting = f"127.0.0.1:{free.getsockname()[1]}"
         agent = ["-m", "torch.distributed.run", "--nnodes", "1:2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
         agent += ["--rdzv-endpoint", meeting, "--rdzv-id", "back", "--max-restarts", "9"]
-        words = [*command(photos, home / "run", "adamw", 1, 200), *(CUT if cut else [])]
-        stays = _Launched(words, home, agent)
+        arguments = [*command(photos, home / "run", "adamw", 1, 200), *(SHARDED if sharded else [])]
+        stays = _Launched(arguments, home, agent)
         time.sleep(2)  # it is to keep the agents' store
-        leaves = _Launched(words, home, agent)
+        leaves = _Launched(arguments, home, agent)
         steps = [("epoch 3/", leaves.clear), ("processes: 2 -> 1", None), ("resuming from", lambda: time.sleep(5))]
-        notices = [_after_notice(stays.words, text, act) for text, act in steps]
-        again = _Launched(words, home, agent)
-        notices.append(_after_notice(stays.words, "processes: 1 -> 2", None))
+        notices = [_after_notice(stays.output, text, act) for text, act in steps]
+        again = _Launched(arguments, home, agent)
+        notices.append(_after_notice(stays.output, "processes: 1 -> 2", None))
         ends = [machine.process.wait(timeout=600) for machine in (stays, again)]
         epochs = re.findall(r"epoch (\d+)/200", (home / "run" / "train.log").read_text())
         good = all(notices) and ends == [0, 0] and epochs == [str(epoch) for epoch in range(1, 201)]
@@ -105,8 +105,8 @@ def come_back(photos: Path, place: Path, times: int, cut: bool = False) -> Tally
     return tally
 
 
-def _after_notice(words: Path, text: str, act: Callable[[], None] | None) -> bool:
-    notices = _until(lambda: text in words.read_text())
+def _after_notice(output: Path, text: str, act: Callable[[], None] | None) -> bool:
+    notices = _until(lambda: text in output.read_text())
     if act:
         act()
     return notices
@@ -130,12 +130,12 @@ def _pause(seconds: float, launched: _Launched) -> None:
 class _Launched:
     """A real command; all that it starts, at any depth, bears a mark in its environment."""
 
-    def __init__(self, words: list[str], place: Path, agent: Sequence[str] = ()) -> None:
+    def __init__(self, arguments: list[str], folder: Path, agent: Sequence[str] = ()) -> None:
         self.mark = uuid.uuid4().hex
-        env = {**os.environ, MARK: self.mark, "TOPWORK_CACHE": str(place / "cache"), **(OWN_STORE if agent else {})}
-        self.words = place / "words"
-        program = [sys.executable, *agent, "-m", "topwork", *words]
-        with open(self.words, "ab") as file:
+        env = {**os.environ, MARK: self.mark, "TOPWORK_CACHE": str(folder / "cache"), **(OWN_STORE if agent else {})}
+        self.output = folder / "output"
+        program = [sys.executable, *agent, "-m", "topwork", *arguments]
+        with open(self.output, "ab") as file:
             self.process = subprocess.Popen(program, env=env, stdout=file, stderr=file, start_new_session=True)
 
     def _all(self) -> dict[int, str]:
@@ -165,15 +165,15 @@ class _Launched:
             good = _until(lambda: not self._all())
             return time.monotonic() - start, "" if good else f"left behind: {self._all()}"
 
-        def goes_on() -> bool:
+        def continues() -> bool:
             ended = self.process.poll() is not None
             return ended or (self._starts() > starts and before.isdisjoint(self.ranks().values()))
 
-        good = _until(goes_on)
+        good = _until(continues)
         return time.monotonic() - start, "" if good else "neither started again nor ended"
 
     def _starts(self) -> int:
-        return self.words.read_text().count("output goes to")  # train.log goes with a folder in which nothing had begun
+        return self.output.read_text().count("output goes to")  # train.log is removed with an empty folder
 
     def clear(self) -> None:
         """End whatever is left."""

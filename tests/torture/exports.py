@@ -18,7 +18,7 @@ from topwork.backbones import build
 from topwork.bundle.format import Bundle, write_bundle
 from topwork.core.errors import TopworkError
 from topwork.data.images import load_image
-from topwork.data.transforms import eval_transform, normalise
+from topwork.data.transforms import eval_transform, normalize
 from topwork.inference.export import FORMATS
 from topwork.inference.export.exporter import export
 
@@ -45,7 +45,7 @@ def write_images(folder: Path) -> list[Path]:
 
 
 def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Path]) -> Path:
-    """A bundle with random weights, whose statistics and head are such that it tells the images apart."""
+    """A bundle with random weights, whose statistics and head distinguish the images."""
     backbone = build.create(model, None, size)
     generator = torch.Generator().manual_seed(1)
     for layer in backbone.module.modules():
@@ -54,7 +54,7 @@ def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Pa
             layer.running_var.uniform_(0.5, 2, generator=generator)
     pixels = torch.stack([eval_transform(load_image(path), backbone.spec) for path in images])
     with torch.inference_mode():
-        features = backbone.module(normalise(pixels, backbone.spec, torch.device("cpu")))
+        features = backbone.module(normalize(pixels, backbone.spec, torch.device("cpu")))
         weight = torch.randn(5, backbone.feature_dim, generator=generator)
         scores = features @ weight.T
         weight = 2 * weight / scores.std()
@@ -75,8 +75,8 @@ def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], log: bool = F
         log: Print a row for each.
     """
     tally = Tally()
-    with tempfile.TemporaryDirectory() as place:
-        root = Path(place)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
         images = write_images(root)
         for model, kind in pairs:
             bundle = root / model

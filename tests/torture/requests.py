@@ -1,6 +1,6 @@
 """Hostile requests to a real server: each gets an answer, none breaks it, none opens a file or a connection.
 
-With strace, every connection and every file that the server and its decoders open are looked at: after the start, only
+With strace, every connection and every file that the server and its decoders open are checked: after the start, only
 packages of Python, the system's own files and training images may be among them.
 """
 
@@ -49,13 +49,13 @@ service.Service.pixels = pixels
 """
 
 
-def torment(photos: Path, place: Path, count: int, seed: int = 0, watched: bool = False, fault: bool = False) -> Tally:
+def torment(photos: Path, folder: Path, count: int, seed: int = 0, watched: bool = False, fault: bool = False) -> Tally:
     """Send ``count`` requests; see the module. ``fault``: the server opens what a request names, as a planted error."""
     sets = ("mlp.epochs=2", "compute.threads=1")
     run = topwork.train(
-        str(photos), "mlp", out=place / f"served-{seed}-{watched}-{fault}", img_size=32, sets=sets, quiet=True
+        str(photos), "mlp", out=folder / f"served-{seed}-{watched}-{fault}", img_size=32, sets=sets, quiet=True
     )
-    canary, log = place / "CANARY", place / f"trace-{seed}"
+    canary, log = folder / "CANARY", folder / f"trace-{seed}"
     canary.write_text("nobody reads this")
     strace = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-e", f"trace={TRACED}", "-o", str(log)] if watched else []
     images = [data for name, data, what in zoo.files() if what is not zoo.ASIDE and not name.startswith("huge")]
@@ -75,12 +75,12 @@ def torment(photos: Path, place: Path, count: int, seed: int = 0, watched: bool 
         with ThreadPoolExecutor(THREADS) as pool:
             for quarter in range(4):
                 numbers = range(quarter * count // 4, (quarter + 1) * count // 4)
-                for number, wrong in zip(
+                for number, problem in zip(
                     numbers, pool.map(partial(_one, server, images, str(canary), seed), numbers), strict=True
                 ):
-                    tally.hit += wrong is not None
-                    if wrong:
-                        tally.wrong.append(f"request {number}: {wrong}")
+                    tally.hit += problem is not None
+                    if problem:
+                        tally.wrong.append(f"request {number}: {problem}")
                 memory.append(sum(map(_resident, [server.process.pid, *server.children()])))
         if server.post("/predict", [("x", good)]).body != expected:
             tally.wrong.append("the last answer is not the first")
@@ -92,7 +92,7 @@ def torment(photos: Path, place: Path, count: int, seed: int = 0, watched: bool 
         if watched:
             lines = log.read_text("utf-8", "replace").splitlines()[begun:]
             tally.wrong += _opened(lines, photos)
-            print(f"       {len(lines):,} opened files and connections were looked at", flush=True)
+            print(f"       {len(lines):,} opened files and connections were checked", flush=True)
     tally.wrong += [line for line in server.errors if "Traceback" in line]
     return tally
 
@@ -131,10 +131,10 @@ def _one(server: Server, images: list[bytes], canary: str, seed: int, number: in
 
 
 def _raw(server: Server, rng: random.Random) -> str | None:
-    """Bytes that are no whole request, and a client that leaves."""
-    whole, kind = multipart([("a", rng.randbytes(3000))])
-    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(whole)}\r\n\r\n"
-    data = mutate(head.encode() + whole, rng)[: rng.randrange(1, 3500)]
+    """Bytes that are no complete request, and a client that leaves."""
+    body, kind = multipart([("a", rng.randbytes(3000))])
+    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    data = mutate(head.encode() + body, rng)[: rng.randrange(1, 3500)]
     with server.connect() as line, contextlib.suppress(ConnectionError):
         line.sendall(data)
         if rng.random() < 0.5:
@@ -181,11 +181,11 @@ def _opened(lines: list[str], photos: Path) -> list[str]:
         str(Path(topwork.__file__).parent),
         str(photos),
     )
-    wrong = []
+    problems = []
     for line in lines:
         if "connect(" in line and "AF_UNIX" not in line:
-            wrong.append(line)
+            problems.append(line)
         found = re.search(r'"((?:[^"\\]|\\.)*)"', line)
         if found and "connect(" not in line and not found[1].startswith(allowed):
-            wrong.append(line)
-    return wrong
+            problems.append(line)
+    return problems

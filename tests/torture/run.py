@@ -65,8 +65,8 @@ def parts(folder: Path) -> Iterator[Part]:
     stop = trainings.stop_at_every_step
     yield "resumed at every step", lambda: stop(photos, folder, variants, workers), False
     yield "two devices, kill -9 of one or of the launcher", lambda: devices.kill_at_random(photos, folder, 100), False
-    cut = "two devices, the network cut over them, kill -9 of one or of the launcher"
-    yield cut, lambda: devices.kill_at_random(photos, folder / "cut", 100, cut=True), False
+    sharded = "two devices, the network sharded over them, kill -9 of one or of the launcher"
+    yield sharded, lambda: devices.kill_at_random(photos, folder / "sharded", 100, sharded=True), False
     back = "two machines, one killed and started again"
     yield back, lambda: devices.come_back(photos, folder / "back", 3), False
     yield "whole trainings, killed at random", lambda: trainings.kill_at_random(photos, folder, 200, 6), False

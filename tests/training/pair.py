@@ -21,7 +21,7 @@ from topwork.compute.devices import resolve
 from topwork.compute.ranks import world
 from topwork.core.config import ComputeConfig, Config, DataConfig
 from topwork.core.errors import Interrupted, StorageError
-from topwork.core.progress import PlainProgress
+from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data import batches
@@ -42,13 +42,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 4},
 }
 ADAMW: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "ema_decay": 0.9, "epochs": 4}
-CUT: dict[str, dict[str, Any]] = {  # trainings whose weights are cut over the processes
-    "cut-plain": {},
-    "cut-weighted": SETTINGS["weighted"],
-    "cut-mixed": SETTINGS["mixed"],
-    "cut-adamw": ADAMW,
-    "cut-broken": ADAMW,
-    "cut-taken-over": ADAMW,
+SHARDED: dict[str, dict[str, Any]] = {  # trainings whose weights are sharded over the processes
+    "sharded-plain": {},
+    "sharded-weighted": SETTINGS["weighted"],
+    "sharded-mixed": SETTINGS["mixed"],
+    "sharded-adamw": ADAMW,
+    "sharded-broken": ADAMW,
+    "sharded-taken-over": ADAMW,
 }
 BATCH = 8
 LOGGED = {"batch_size": 2, "epochs": 3}  # no image is left out: their number is even
@@ -64,7 +64,7 @@ class Small:
         self.compute = replace(compute, fsdp=shard)
         self.manifest = build_manifest("folder", str(photos), place / f"cache-{world().rank}")
         self.splits = make_split(self.manifest, 0, 0.2, 0.2)
-        self.progress = PlainProgress(quiet=True)
+        self.progress = Progress(quiet=True)
 
     def train(self, name: str, stop: int | None = None, **settings: Any) -> tuple[TrainState, dict[str, torch.Tensor]]:
         """Train, or go on with, what has this name; a signal comes to the last process after a step.
@@ -102,7 +102,7 @@ class Small:
             self.train(name, stop, **settings)
         except Interrupted:
             return
-        raise AssertionError("no signal was heard")
+        raise AssertionError("no signal was received")
 
     def extract(self) -> None:
         """Fill the feature cache, plain and mirrored."""
@@ -115,9 +115,9 @@ class Small:
         def ask() -> dict[str, bytes]:
             for mirrored in (False, True):
                 store.load("train", mirrored)
-            return {"said": b"done"}
+            return {"result": b"done"}
 
-        assert on_main_process(store, ask) == {"said": b"done"}
+        assert on_main_process(store, ask) == {"result": b"done"}
 
 
 def note_images(log: list[tuple[int, int]]) -> None:
@@ -133,8 +133,8 @@ def note_images(log: list[tuple[int, int]]) -> None:
 
 
 def cannot_save(place: Path) -> list[str]:
-    """What each process is told when the second cannot write, and when it does not see the folder."""
-    said = []
+    """What each process logs when the second cannot write, and when it does not see the folder."""
+    messages = []
     for fault in ("full", "blind"):
         with pytest.MonkeyPatch.context() as patch:
             if world().rank and fault == "full":
@@ -143,11 +143,11 @@ def cannot_save(place: Path) -> list[str]:
                 patch.setattr(
                     checkpoint, "receive_broadcast", lambda: [collectives.receive_broadcast()[0] + "-elsewhere"]
                 )
-            store = ShardedCheckpointStore(place / fault, {}, said.append)
+            store = ShardedCheckpointStore(place / fault, {}, messages.append)
             with pytest.raises(StorageError) as error:
                 store.save({"model.x": torch.zeros(2)}, TrainState(step=1), {}, 0)
-            said.append(str(error.value))
-    return said
+            messages.append(str(error.value))
+    return messages
 
 
 def _full(*_: object) -> None:
@@ -166,18 +166,18 @@ def main(photos: str, place: str) -> None:
     small.stopped("broken", STOP)
     _, tensors = small.train("broken")
     safetensors.torch.save_file(tensors, out / f"broken-{rank}.safetensors")
-    cut = Small(Path(photos), out, shard=True)
-    cut.stopped("cut-broken", STOP, **ADAMW)
-    cut.stopped("cut-left", STOP, **ADAMW)
-    for name, settings in CUT.items():
-        state, tensors = cut.train(name, **settings)
+    sharded = Small(Path(photos), out, shard=True)
+    sharded.stopped("sharded-broken", STOP, **ADAMW)
+    sharded.stopped("sharded-left", STOP, **ADAMW)
+    for name, settings in SHARDED.items():
+        state, tensors = sharded.train(name, **settings)
         losses[name] = [record.train_loss for record in state.history]
         safetensors.torch.save_file(tensors, out / f"{name}-{rank}.safetensors")
     small.extract()
     log: list[tuple[int, int]] = []
     note_images(log)
     small.stopped("logged", 11, **LOGGED)
-    (out / f"said-{rank}.json").write_text(json.dumps({"losses": losses, "log": log, "cannot": cannot_save(out)}))
+    (out / f"results-{rank}.json").write_text(json.dumps({"losses": losses, "log": log, "cannot": cannot_save(out)}))
     collectives.destroy_process_group()
 
 

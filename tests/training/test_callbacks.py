@@ -25,25 +25,25 @@ class Gone(BaseException):
 
 
 class Recorder:
-    """Keeps what it is told; may go away, or fail, at an epoch."""
+    """Records its calls; may end like a kill, or fail, at an epoch."""
 
     def __init__(self, gone_at: int = 0, fails: tuple[str, ...] = ()) -> None:
-        self.heard: list[tuple[Any, ...]] = []
+        self.events: list[tuple[Any, ...]] = []
         self._gone_at, self._fails = gone_at, fails
 
     def on_start(self, run: topwork.TrainingRun) -> None:
-        self._hear("start", run)
+        self._record("start", run)
 
     def on_epoch(self, run: topwork.TrainingRun, epoch: dict[str, Any]) -> None:
-        self._hear("epoch", run, epoch)
+        self._record("epoch", run, epoch)
         if epoch["epoch"] == self._gone_at:
             raise Gone
 
     def on_end(self, run: topwork.TrainingRun, metrics: dict[str, Any]) -> None:
-        self._hear("end", run, metrics)
+        self._record("end", run, metrics)
 
-    def _hear(self, what: str, *given: Any) -> None:
-        self.heard.append((what, *given))
+    def _record(self, what: str, *details: Any) -> None:
+        self.events.append((what, *details))
         if what in self._fails:
             raise ConnectionError(f"no answer to {what}\nfrom far away")
 
@@ -56,11 +56,11 @@ def documented(name: str) -> type:
     return space[name]
 
 
-def train(photos: Path, out: Path, **given: Any) -> topwork.Run:
-    return topwork.train(photos, "mlp", out=out, **QUICK, **given)
+def train(photos: Path, out: Path, **options: Any) -> topwork.Run:
+    return topwork.train(photos, "mlp", out=out, **QUICK, **options)
 
 
-def test_a_killed_training_that_goes_on_tells_every_epoch_once(
+def test_a_killed_training_that_resumes_sends_every_epoch_once(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mlflow, wandb = MagicMock(name="mlflow"), MagicMock(name="wandb")
@@ -76,20 +76,20 @@ def test_a_killed_training_that_goes_on_tells_every_epoch_once(
     run = topwork.train(resume=out, callbacks=[*others, second])
 
     history = read_history(out / "history.jsonl")
-    heard = [item for item in first.heard + second.heard if item[0] == "epoch"]
-    assert [item[2]["epoch"] for item in heard] == [1, 2, 3, 4]
-    assert [item[2]["val_loss"] for item in heard] == [record.val_loss for record in history]
-    assert [(what, given[0].resumed) for what, *given in first.heard if what == "start"] == [("start", False)]
-    assert [(what, given[0].resumed) for what, *given in second.heard if what == "start"] == [("start", True)]
-    (_, about, metrics) = second.heard[-1]
+    events = [item for item in first.events + second.events if item[0] == "epoch"]
+    assert [item[2]["epoch"] for item in events] == [1, 2, 3, 4]
+    assert [item[2]["val_loss"] for item in events] == [record.val_loss for record in history]
+    assert [(what, details[0].resumed) for what, *details in first.events if what == "start"] == [("start", False)]
+    assert [(what, details[0].resumed) for what, *details in second.events if what == "start"] == [("start", True)]
+    (_, about, metrics) = second.events[-1]
     assert (about.name, about.strategy, about.path) == ("mlp", "mlp", out)
     assert about.config["settings"]["mlp"]["epochs"] == 4
     assert metrics == run.metrics
 
-    said = capsys.readouterr().err
-    assert said.count("Recorder.on_epoch failed (ConnectionError: no answer to epoch from far away)") == 1
-    assert "on_end" not in said
-    assert [item[0] for item in broken.heard] == ["start", "epoch", "epoch", "epoch", "start", "epoch", "end"]
+    text = capsys.readouterr().err
+    assert text.count("Recorder.on_epoch failed (ConnectionError: no answer to epoch from far away)") == 1
+    assert "on_end" not in text
+    assert [item[0] for item in broken.events] == ["start", "epoch", "epoch", "epoch", "start", "epoch", "end"]
 
     assert [call.kwargs for call in mlflow.start_run.call_args_list] == [{"run_name": "mlp"}, {"run_id": "kept id"}]
     assert [call.kwargs["step"] for call in mlflow.log_metrics.call_args_list] == [1, 2, 3, 4]
@@ -109,8 +109,8 @@ def test_a_killed_training_that_goes_on_tells_every_epoch_once(
 
     silent = Recorder(fails=("start",))
     plain = train(photos, tmp_path / "plain", callbacks=[silent], trials=1)
-    assert [what for what, *_ in silent.heard] == ["start"]  # trials are not told, nor one that could not begin
-    assert plain.predictions.scores.tobytes() == run.predictions.scores.tobytes()  # telling changes no bit
+    assert [what for what, *_ in silent.events] == ["start"]  # not of trials, nor of the training that failed
+    assert plain.predictions.scores.tobytes() == run.predictions.scores.tobytes()  # callbacks change no bit
 
 
 def test_runs_are_named_by_their_folder_in_the_comparison(tmp_path: Path) -> None:
@@ -119,21 +119,21 @@ def test_runs_are_named_by_their_folder_in_the_comparison(tmp_path: Path) -> Non
     for place in (".", "svm", "repeats/seed-1/svm"):
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
         tracking.begin("svm", tmp_path / place, {}).end()  # it has failed, so it is left alone
-    assert [(what, run.name) for what, run in recorder.heard] == [
+    assert [(what, run.name) for what, run in recorder.events] == [
         ("start", "svm"), ("start", "svm"), ("start", "repeats/seed-1/svm"),
     ]  # fmt: skip
 
 
-def test_what_cannot_be_told_is_refused_before_anything_is_written(
+def test_a_tracker_that_cannot_work_is_refused_before_anything_is_written(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for given, error, word in (
+    for options, error, word in (
         ({"log_to": ["mlflow"]}, UnknownName, "No tracker is called 'mlflow'"),
         ({"callbacks": [print]}, UsageError, "is not a callback"),
         ({"callbacks": [Recorder]}, UsageError, "is not a callback"),
     ):
         with pytest.raises(error, match=word):
-            train(photos, tmp_path / "run", **given)
+            train(photos, tmp_path / "run", **options)
     monkeypatch.setattr(tensorboard.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingDependency, match=r"topwork\[tensorboard\]"):
         make_callbacks(["tensorboard"], [])

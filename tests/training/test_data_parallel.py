@@ -33,7 +33,7 @@ class Done:
 
     one: pair.Small
     place: Path
-    said: list[dict[str, Any]]
+    results: list[dict[str, Any]]
 
     def end(self, name: str, rank: int) -> dict[str, torch.Tensor]:
         return safetensors.torch.load_file(self.place / f"{name}-{rank}.safetensors")
@@ -43,15 +43,15 @@ def _together(photos: Path, place: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    given = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    words = [sys.executable, "-m", "tests.training.pair", str(photos), str(place)]
+    environment = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "tests.training.pair", str(photos), str(place)]
     started = []
     try:
         for rank in ("0", "1"):
-            env = {**os.environ, **given, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"}
-            with open(place / f"words-{rank}", "wb") as file:
+            env = {**os.environ, **environment, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"}
+            with open(place / f"output-{rank}", "wb") as file:
                 started.append(
-                    subprocess.Popen(words, env=env, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
+                    subprocess.Popen(command, env=env, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
                 )
         for process in started:
             process.wait(SECONDS)
@@ -60,8 +60,8 @@ def _together(photos: Path, place: Path) -> None:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-    said = [(place / f"words-{rank}").read_text() for rank in (0, 1)]
-    assert [process.returncode for process in started] == [0, 0], "\n".join(said)
+    messages = [(place / f"output-{rank}").read_text() for rank in (0, 1)]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(messages)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +75,12 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
     one.stopped("logged", 5, **pair.LOGGED)
     shutil.copytree(place / "logged", place / "two" / "logged")
     one.stopped("left", pair.STOP, **pair.ADAMW)
-    shutil.copytree(place / "left", place / "two" / "cut-taken-over")
+    shutil.copytree(place / "left", place / "two" / "sharded-taken-over")
     threads = torch.get_num_threads()
     _together(photos, place / "two")
-    yield Done(one, place / "two", [json.loads((place / "two" / f"said-{rank}.json").read_text()) for rank in (0, 1)])
+    yield Done(
+        one, place / "two", [json.loads((place / "two" / f"results-{rank}.json").read_text()) for rank in (0, 1)]
+    )
     torch.set_num_threads(threads)
 
 
@@ -87,7 +89,7 @@ def test_two_halves_of_a_batch_are_the_batch(done: Done, name: str) -> None:
     state, expected = done.one.train(name, **pair.SETTINGS[name])
     assert state.step >= (20 if name == "plain" else 8)
     for rank in (0, 1):
-        losses = done.said[rank]["losses"][name]
+        losses = done.results[rank]["losses"][name]
         assert losses == pytest.approx([record.train_loss for record in state.history], abs=1e-5)
         torch.testing.assert_close(done.end(name, rank), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(done.end(name, 0), done.end(name, 1), atol=0, rtol=0)
@@ -98,34 +100,34 @@ def test_the_same_number_of_processes_resumes_bit_for_bit(done: Done) -> None:
         torch.testing.assert_close(done.end("broken", rank), done.end("plain", rank), atol=0, rtol=0)
 
 
-@pytest.mark.parametrize("name", pair.CUT)
-def test_a_model_that_is_cut_over_two_processes_is_the_model(done: Done, name: str) -> None:
-    state, expected = done.one.train(name.removeprefix("cut-"), **pair.CUT[name])
+@pytest.mark.parametrize("name", pair.SHARDED)
+def test_a_model_that_is_sharded_over_two_processes_is_the_model(done: Done, name: str) -> None:
+    state, expected = done.one.train(name.removeprefix("sharded-"), **pair.SHARDED[name])
     for rank in (0, 1):
-        assert done.said[rank]["losses"][name] == pytest.approx([r.train_loss for r in state.history], abs=1e-5)
+        assert done.results[rank]["losses"][name] == pytest.approx([r.train_loss for r in state.history], abs=1e-5)
         torch.testing.assert_close(done.end(name, rank), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(done.end(name, 0), done.end(name, 1), atol=0, rtol=0)
 
 
-def test_a_model_that_is_cut_resumes_bit_for_bit(done: Done) -> None:
+def test_a_sharded_model_resumes_bit_for_bit(done: Done) -> None:
     for rank in (0, 1):
-        torch.testing.assert_close(done.end("cut-broken", rank), done.end("cut-adamw", rank), atol=0, rtol=0)
+        torch.testing.assert_close(done.end("sharded-broken", rank), done.end("sharded-adamw", rank), atol=0, rtol=0)
 
 
-def test_one_process_goes_on_with_what_was_cut_over_two(done: Done) -> None:
+def test_one_process_resumes_what_two_have_sharded(done: Done) -> None:
     _, expected = done.one.train("adamw", **pair.ADAMW)
-    assert {path.name[:12] for path in (done.place / "cut-left" / "checkpoints").glob("last-*/*.safetensors")} == {
+    assert {path.name[:12] for path in (done.place / "sharded-left" / "checkpoints").glob("last-*/*.safetensors")} == {
         "shard-00001-",
         "shard-00002-",
     }
-    shutil.copytree(done.place / "cut-left", done.one.place / "whole-again")
-    _, found = done.one.train("whole-again", **pair.ADAMW)
+    shutil.copytree(done.place / "sharded-left", done.one.place / "unsharded")
+    _, found = done.one.train("unsharded", **pair.ADAMW)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_a_save_that_one_of_two_cannot_do_is_told_to_both_and_leaves_nothing(done: Done) -> None:
-    for said in done.said:
-        full, blind = said["cannot"]
+def test_a_save_that_fails_in_one_process_fails_in_both_and_leaves_nothing(done: Done) -> None:
+    for result in done.results:
+        full, blind = result["cannot"]
         assert "No space left on device" in full
         assert str(done.place / "full") in full
         assert "a file system that the machines share" in blind
@@ -142,7 +144,7 @@ def test_features_of_two_processes_are_the_files_of_one(done: Done) -> None:
     assert one == two
 
 
-def test_synchronised_statistics_leave_the_network_as_it_is() -> None:
+def test_synchronized_statistics_leave_the_network_as_it_is() -> None:
     network = build.create("tf_efficientnet_lite0", None, 32).module
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before, state = network(x), {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -154,7 +156,7 @@ def test_synchronised_statistics_leave_the_network_as_it_is() -> None:
     assert list(map(id, network.parameters())) == parameters
 
 
-def test_one_then_two_then_one_process_see_every_image_once_an_epoch(done: Done) -> None:
+def test_one_then_two_then_one_process_see_every_image_once_per_epoch(done: Done) -> None:
     log: list[tuple[int, int]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pair.batches._Images, "__getitem__", pair.batches._Images.__getitem__)  # so that it is put back
@@ -163,8 +165,8 @@ def test_one_then_two_then_one_process_see_every_image_once_an_epoch(done: Done)
         fresh.stopped("before", 5, **pair.LOGGED)  # what 'logged' did before the two
         shutil.copytree(done.place / "logged", done.one.place / "after")
         state, _ = fresh.train("after", **pair.LOGGED)
-    everyone = Counter(log) + Counter(tuple(index) for said in done.said for index in said["log"])
+    everyone = Counter(log) + Counter(tuple(index) for result in done.results for index in result["log"])
     count = len(done.one.splits.ids["train"])
     assert everyone == {(epoch, image): 1 for epoch in (1, 2, 3) for image in range(count)}
     assert state.step == 3 * count // 2
-    assert [len(said["log"]) for said in done.said] == [10, 10]
+    assert [len(result["log"]) for result in done.results] == [10, 10]

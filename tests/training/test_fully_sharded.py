@@ -1,4 +1,4 @@
-"""A network that is cut over devices trains as itself, in every family. For two processes see ``test_replicas``."""
+"""A network that is sharded over devices trains as itself. For two processes see ``test_data_parallel``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _trained(model: nn.Module, parameters: list[torch.Tensor], images: torch.Ten
 
 @pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view")  # what would follow, this test would see
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_network_that_is_cut_trains_as_it_is(name: str, compute: DeviceContext) -> None:
+def test_a_sharded_network_trains_as_the_network(name: str, compute: DeviceContext) -> None:
     backbone = build.create(name, None, None, 1)
     torch.manual_seed(1)
     model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, 3)).eval()  # no dropout, no stochastic depth

@@ -16,7 +16,7 @@ from topwork.compute.devices import resolve
 from topwork.core import seeds
 from topwork.core.config import ComputeConfig
 from topwork.core.errors import StorageError, TopworkError
-from topwork.core.progress import PlainProgress
+from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.core.strategy_config import TrainingConfig
 from topwork.training import loop
@@ -56,7 +56,7 @@ def _train(
             logits = model(X)
         return float(functional.cross_entropy(logits, Y)), float((logits.argmax(1) == Y).float().mean())
 
-    progress = PlainProgress(quiet=True)
+    progress = Progress(quiet=True)
     if log is not None:
         progress.log = log.append  # pyrefly: ignore[bad-assignment]
     task = TrainingTask(
@@ -91,7 +91,7 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.2, 3.0])])
-def test_pieces_of_a_batch_add_up_to_the_batch(tmp_path: Path, weights: torch.Tensor | None) -> None:
+def test_micro_batches_add_up_to_the_batch(tmp_path: Path, weights: torch.Tensor | None) -> None:
     whole, _ = _train(tmp_path / "a", class_weights=weights)
     micro_batches, _ = _train(tmp_path / "b", class_weights=weights, micro_batches=4)
     torch.testing.assert_close(_weights(whole), _weights(micro_batches), atol=1e-5, rtol=1e-4)
@@ -117,18 +117,18 @@ def test_patience_ends_a_training_early(tmp_path: Path) -> None:
     assert len(state.history) == state.best_epoch + 3
 
 
-def test_a_save_that_fails_warns_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_a_save_that_fails_warns_and_the_training_continues(tmp_path: Path) -> None:
     class Full(CheckpointStore):
         def save(self, *_: object) -> None:
             raise StorageError("Cannot write: No space left on device.")
 
-    said: list[str] = []
-    _, state = _train(tmp_path, said, Full(tmp_path, {}, said.append))
+    logged: list[str] = []
+    _, state = _train(tmp_path, logged, Full(tmp_path, {}, logged.append))
     assert len(state.history) == 6
-    assert sum("not saved" in line for line in said) == 6
+    assert sum("not saved" in line for line in logged) == 6
 
 
-def test_a_loss_that_is_not_finite_stops_and_says_what_to_do(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_and_names_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(TopworkError, match=r"Lower --lr \(now 1e\+38\)"):
         _train(tmp_path, lr=1e38, optimizer="sgd", clip_norm=1e38)
 

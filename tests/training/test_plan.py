@@ -1,4 +1,4 @@
-"""Wishes become numbers: crops that suit the network, compiling where it pays, growing crops in a real training."""
+"""auto becomes numbers: crops that suit the network, compiling for long trainings, growing crops in a training."""
 
 from __future__ import annotations
 

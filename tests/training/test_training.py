@@ -20,8 +20,8 @@ from topwork.core.config import ComputeConfig
 from topwork.core.image_ref import ImageRef
 from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import Targets, TrainBatches, eval_batches
-from topwork.data.transforms import Mixer, TrainTransform, eval_transform, normalise
-from topwork.training import schedule
+from topwork.data.transforms import Mixer, TrainTransform, eval_transform, normalize
+from topwork.training import loop, plan
 from topwork.training.state import EMA
 
 SPEC = InputSpec(32, 36, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -29,7 +29,7 @@ SPEC = InputSpec(32, 36, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 @given(st.integers(1, 500), st.floats(0, 0.9))
 def test_the_learning_rate_rises_then_falls(total: int, warmup: float) -> None:
-    factors = [schedule.lr_factor(step, total, warmup) for step in range(total)]
+    factors = [loop.lr_factor(step, total, warmup) for step in range(total)]
     assert all(0 < lr_factor <= 1 for lr_factor in factors)
     top = int(np.argmax(factors))
     assert factors[: top + 1] == sorted(factors[: top + 1])
@@ -41,14 +41,14 @@ def test_the_cosine_is_torchs() -> None:
     optimizer = torch.optim.SGD([parameter], lr=1.0)
     reference = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
     for step in range(50):
-        assert schedule.lr_factor(step, 50, 0.0) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-6)
+        assert loop.lr_factor(step, 50, 0.0) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-6)
         optimizer.step()
         reference.step()
 
 
 @given(st.integers(1, 200_000))
 def test_auto_epochs_stay_within_limits(images: int) -> None:
-    assert 5 <= schedule.auto_epochs(images, 5, 40) <= 40
+    assert 5 <= plan.auto_epochs(images, 5, 40) <= 40
 
 
 def test_averages_are_a_running_mean_at_first_and_then_forget() -> None:
@@ -154,7 +154,7 @@ def test_mixing_gives_probabilities_and_is_a_function_of_the_step() -> None:
 def test_faster_training_computes_the_same_gradients() -> None:
     """Depthwise convolutions in float32 inside bfloat16: the names stay, gradients err like bfloat16's own."""
     compute, _ = resolve(ComputeConfig(device="cpu", precision="bfloat16", workers=0, threads=1))
-    x = normalise(torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8), SPEC, compute.device)
+    x = normalize(torch.randint(0, 255, (4, 3, 32, 32), dtype=torch.uint8), SPEC, compute.device)
 
     def gradients(autocast: bool, fast: bool) -> tuple[list[str], torch.Tensor]:
         module = build.create("tf_efficientnet_lite0", None, 32, seed=1).module

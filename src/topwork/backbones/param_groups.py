@@ -17,7 +17,7 @@ def layer_groups(module: nn.Module, weight_decay: float, layer_decay: float) -> 
 
     Args:
         module: A backbone made by ``create``.
-        weight_decay: Of all but biases and one-dimensional parameters (normalisation).
+        weight_decay: Of all but biases and one-dimensional parameters (normalization).
         layer_decay: Factor per layer from the last to the first, in (0, 1].
 
     Returns:

@@ -89,7 +89,7 @@ class StageSplit:
         )
 
     def forward_frozen(self, module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """The activations (B, ...) at the split for normalised images (B, 3, S, S).
+        """The activations (B, ...) at the split for normalized images (B, 3, S, S).
 
         Args:
             module: The network itself or a faster copy with the same modules.

@@ -23,7 +23,7 @@ def build_network(bundle: Bundle) -> tuple[build.Backbone, nn.Module]:
     """The networks of a bundle, in eval mode on the CPU.
 
     Returns:
-        The backbone, normalised images (B, 3, S, S) to features (B, D), and the head, features to scores (B, K).
+        The backbone, normalized images (B, 3, S, S) to features (B, D), and the head, features to scores (B, K).
     """
     backbone = build.create(bundle.model, None, bundle.input_spec.size)
     backbone.module.load_state_dict(bundle.backbone)
@@ -31,7 +31,7 @@ def build_network(bundle: Bundle) -> tuple[build.Backbone, nn.Module]:
 
 
 def load_network(folder: Path) -> tuple[Classifier, Bundle]:
-    """Read ``RUN/model`` as one network in eval mode on the CPU, normalised images (B, 3, S, S) to scores (B, K).
+    """Read ``RUN/model`` as one network in eval mode on the CPU, normalized images (B, 3, S, S) to scores (B, K).
 
     Raises:
         DataError, CorruptFile: As for ``read_bundle``.
@@ -42,7 +42,7 @@ def load_network(folder: Path) -> tuple[Classifier, Bundle]:
 
 
 def milliseconds_per_image(folder: Path, compute: DeviceContext) -> float:
-    """Time from normalised pixels to scores in milliseconds per image, in batches of 32, without decoding.
+    """Time from normalized pixels to scores in milliseconds per image, in batches of 32, without decoding.
 
     Args:
         folder: ``RUN/model``.

@@ -1,6 +1,6 @@
-"""The files between the stages, one type each. Whoever reads or writes such a file does it through this module.
+"""The files that the stages exchange, one type each; they are read and written only here.
 
-The format number of all of them is ``FORMAT``; it is in ``run.json``, which every run folder has.
+``FORMAT`` is the format number of all of them; ``run.json``, which every run folder has, records it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a network is fed. It is stored with the model, and everything that decodes images obeys it.
+    """The input of a network, stored with the model and used by everything that decodes images.
 
     Attributes:
         size: Side of the square input in pixels.
-        resize_size: Side of the square that the whole image is squeezed into before the centre is cut out, in pixels.
+        resize_size: Side of the square that the image is resized to before its center is cropped, in pixels.
         interpolation: ``"bilinear"``, ``"bicubic"``, ``"lanczos"`` or ``"nearest"``, with antialiasing.
         mean, std: Per channel R, G, B on the scale [0, 1]; the network gets (x - mean) / std.
     """
@@ -45,7 +45,7 @@ class InputSpec:
     def __str__(self) -> str:
         if self.size == self.resize_size:
             return f"{self.size} x {self.size} RGB, {self.interpolation}, the whole image"
-        return f"{self.size} x {self.size} RGB, from the centre of a {self.resize_size} px {self.interpolation} resize"
+        return f"{self.size} x {self.size} RGB, from the center of a {self.resize_size} px {self.interpolation} resize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class ImageRow:
         reason: Why it was excluded, or what was converted; may be empty.
         sha256: Of the file's bytes; of an image that is a box in a file, of both.
         width, height: In pixels, as stored in the file.
-        part: ``"train"``, ``"val"`` or ``"test"`` where the data come with a split, else empty.
-        stratum: What a split keeps in proportion: the label, or something finer.
+        split: ``"train"``, ``"val"`` or ``"test"`` where the data come with splits, else empty.
+        stratum: Splits keep the proportions of strata: the label, or something finer.
         group: Images of one group are never in two splits that topwork makes; empty: in none.
         duplicates: The group of duplicates that it belongs to, named by the smallest SHA-256 in it; empty: in none.
         weight: How much it counts in training, above 0.
@@ -131,8 +131,7 @@ def read_manifest_rows(path: Path) -> tuple[ImageRow, ...]:
     """The rows of ``manifest.csv``."""
 
     def row(cells: dict[str, Any]) -> ImageRow:
-        cells |= {"width": int(cells["width"]), "height": int(cells["height"])}
-        cells["weight"] = float(cells.get("weight", 1.0))  # a manifest may be older than this column
+        cells |= {"width": int(cells["width"]), "height": int(cells["height"]), "weight": float(cells["weight"])}
         return ImageRow(**cells)
 
     return tuple(map(row, storage.read_csv(path)))
@@ -168,25 +167,27 @@ def read_split(path: Path, note: str = "") -> Splits:
     """The split in ``split.csv``."""
     rows = storage.read_csv(path)
     classes = tuple(sorted({row["label"] for row in rows}))
+    by_split = {split: [row for row in rows if row["split"] == split] for split in SPLITS}
+    ids = {split: tuple(row["image"] for row in own) for split, own in by_split.items()}
+    return Splits(classes, ids, {split: _indices(own, classes) for split, own in by_split.items()}, note)
+
+
+def _indices(rows: list[dict[str, str]], classes: tuple[str, ...]) -> np.ndarray:
+    """Class indices int64 (N,) of the labels of rows."""
     index = {name: i for i, name in enumerate(classes)}
-    ids = {split: tuple(row["image"] for row in rows if row["split"] == split) for split in SPLITS}
-    labels = {
-        split: np.array([index[row["label"]] for row in rows if row["split"] == split], dtype=np.int64)
-        for split in SPLITS
-    }
-    return Splits(classes, ids, labels, note)
+    return np.array([index[row["label"]] for row in rows], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a trained strategy says about some images.
+    """The outputs of a trained strategy for some images.
 
     Attributes:
         ids: Image ids, (N,).
         classes: Class names, (K,).
         labels: True class indices, int64 (N,).
-        scores: What the decision is made on, float64 (N, K); the predicted class is its argmax.
-        kind: ``"logit"`` or ``"margin"``: what the scores are. Margins are not probabilities.
+        scores: float64 (N, K); the predicted class is their argmax.
+        kind: ``"logit"`` or ``"margin"``: what the scores are.
         probabilities: Calibrated or softmax probabilities, float64 (N, K), rows sum to 1.
     """
 
@@ -203,14 +204,15 @@ class Predictions:
         return self.scores.argmax(axis=1)
 
     def write(self, path: Path) -> None:
-        """Write ``predictions.csv``: image, label, predicted, right, then a score and a probability per class."""
-        columns = ["image", "label", "predicted", "right"]
-        columns += [f"{self.kind}:{name}" for name in self.classes] + [f"probability:{name}" for name in self.classes]
+        """Write ``predictions.csv``: image, label, predicted, correct, then a score and a probability per class."""
+        columns = ["image", "label", "predicted", "correct"]
+        columns += [f"{kind}:{name}" for kind in (self.kind, "probability") for name in self.classes]
         rows = []
-        for i, image in enumerate(self.ids):
-            truth, guess = self.classes[self.labels[i]], self.classes[self.predicted[i]]
-            numbers = [repr(float(x)) for x in (*self.scores[i], *self.probabilities[i])]
-            rows.append([image, truth, guess, int(truth == guess), *numbers])
+        for image, label, predicted, *numbers in zip(
+            self.ids, self.labels, self.predicted, self.scores, self.probabilities, strict=True
+        ):
+            names = self.classes[label], self.classes[predicted], int(label == predicted)
+            rows.append([image, *names, *(repr(float(x)) for x in np.concatenate(numbers))])
         storage.write_csv(path, columns, rows)
 
 
@@ -222,14 +224,12 @@ def read_predictions(path: Path) -> Predictions:
     columns = [name.split(":", 1) for name in rows[0] if ":" in name]
     kind = columns[0][0]
     classes = tuple(name for prefix, name in columns if prefix == "probability")
-    index = {name: i for i, name in enumerate(classes)}
-
-    def table(prefix: str) -> np.ndarray:
-        return np.array([[float(row[f"{prefix}:{name}"]) for name in classes] for row in rows])
-
-    labels = np.array([index[row["label"]] for row in rows], dtype=np.int64)
+    scores, probabilities = (
+        np.array([[float(row[f"{prefix}:{name}"]) for name in classes] for row in rows])
+        for prefix in (kind, "probability")
+    )
     ids = tuple(row["image"] for row in rows)
-    return Predictions(ids, classes, labels, table(kind), kind, table("probability"))
+    return Predictions(ids, classes, _indices(rows, classes), scores, kind, probabilities)
 
 
 @dataclass(frozen=True)
@@ -276,8 +276,7 @@ class RunInfo:
         name: Of the folder when it was made.
         created: ISO date and time with zone.
         status: ``"running"`` or ``"done"``.
-        strategies: Names of the strategies in it.
-        details: Facts for the report: data account, backbone account, command.
+        details: Facts for the report: configuration, data, backbone, command.
     """
 
     kind: str

@@ -62,7 +62,7 @@ class BackboneConfig(BaseConfig):
     img_size: Annotated[Pixels | Auto, Flag()] = "auto"
     """Side of the square input in pixels. auto: that of the pretraining."""
     crop_pct: Annotated[float, Field(gt=0.1, le=1)] | Auto = "auto"
-    """Share of the image's sides that is kept around its centre; 1 keeps all; auto: as the weights were tested."""
+    """Share of the image's sides that is kept around its center; 1 keeps all; auto: as the weights were tested."""
 
 
 class ComputeConfig(BaseConfig):
@@ -121,6 +121,7 @@ class Config(BaseConfig):
 
 
 C = TypeVar("C", bound=BaseConfig)
+UNION_BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['auto']"}  # names that pydantic adds
 
 
 def validate(model: type[C], value: dict[str, Any], where: str = "") -> C:
@@ -134,20 +135,11 @@ def validate(model: type[C], value: dict[str, Any], where: str = "") -> C:
     except ValidationError as error:
         faults: dict[str, str] = {}
         for item in error.errors():
-            parts = [str(part) for part in item["loc"] if str(part) not in _BRANCHES]
+            parts = [str(part) for part in item["loc"] if str(part) not in UNION_BRANCHES]
             parts = parts[1:] if parts[:1] == ["settings"] and len(parts) > 1 else parts  # as --set names them
             name = ".".join([where] * bool(where) + parts)
             faults.setdefault(name, _fault(name, item))
         raise ConfigError("; ".join(faults.values()) + ".") from error
-
-
-_BRANCHES = (
-    "int",
-    "float",
-    "constrained-int",
-    "constrained-float",
-    "literal['auto']",
-)  # what pydantic calls union parts
 
 
 def _fault(name: str, item: Any) -> str:

@@ -1,18 +1,6 @@
 """The errors of topwork. Each message is one line: what happened, what was expected, what to do.
 
-TopworkError               exit status 1
-+-- UsageError             2   a flag, a setting or a name that is not allowed
-|   +-- ConfigError        2   an invalid configuration file or --set
-|   +-- SettingsChanged    2   --resume with settings that differ from those of the run
-|   `-- UnknownName        2   no such model, strategy or source; suggests the nearest names
-+-- DataError              1   the images cannot be used: none, one class, a class too small
-+-- WeightsError           1   pretrained weights are missing, unreadable or do not match the model
-+-- StorageError           1   the output cannot be written: disk full, read-only, in use
-|   `-- CorruptFile        1   the SHA-256 of a file is not the recorded one
-+-- MissingDependency      3   an optional package is not installed
-+-- PeerLost               1   another process of the same training has ended
-+-- ProcessFailed          1   a process started by --devices has failed; its own exit status if it had one
-`-- Interrupted            130 (Ctrl-C), 143 (SIGTERM) or 138 (SIGUSR1); everything is saved
+The exit status of the command line is 1, of usage errors 2, of a missing package 3, of an interruption 128 + signal.
 """
 
 from __future__ import annotations
@@ -53,11 +41,11 @@ class UnknownName(UsageError):
     """
 
     def __init__(self, kind: str, name: str, allowed: Iterable[str], hint: str = "") -> None:
-        pool = sorted(allowed)
+        pool, lead = sorted(allowed), "there are"
         self.nearest = difflib.get_close_matches(name, pool, n=5, cutoff=0.0)
-        known = ", ".join(self.nearest) if len(pool) > 5 else ", ".join(pool)
-        lead = "the nearest are" if len(pool) > 5 else "there are"
-        super().__init__(f"No {kind} is called {name!r}; {lead} {known}. {hint}".strip())
+        if len(pool) > 5:
+            pool, lead = self.nearest, "the nearest are"
+        super().__init__(f"No {kind} is called {name!r}; {lead} {', '.join(pool)}. {hint}".strip())
 
 
 class DataError(TopworkError):

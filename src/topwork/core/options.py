@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the configuration needs pydantic, `topwork --help` does not
 
 OptionValue = str | int | float | bool | Sequence[str] | os.PathLike[str] | None
 Function = TypeVar("Function", bound=Callable[..., Any])
+COMMANDS = ("train", "compare")
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,10 @@ class Option:
 
     Attributes:
         name: Of the keyword argument; the flag has dashes for underscores.
-        path: In the configuration, e.g. ``data.source``; for settings of strategies, below those of each.
-        type: Of the value that a flag takes.
+        path: In the configuration, e.g. ``data.source``; for settings of strategies, in those of each.
+        type: Of the value that the flag takes.
         help: The docstring of the field, with the default.
-        flag: The mark of the field.
-        strategies: That have the setting; empty if it does not belong to strategies.
+        strategies: Strategies that have the setting; empty if it is not one of strategies.
     """
 
     name: str
@@ -59,20 +59,18 @@ def options() -> dict[str, Option]:
     found: dict[str, Option] = {}
     for option in _walk(Config, ""):
         known = found.get(option.name)
-        strategies = (*known.strategies, *option.strategies) if known else option.strategies
-        found[option.name] = Option(option.name, option.path, option.type, option.help, option.flag, strategies)
+        found[option.name] = replace(option, strategies=known.strategies + option.strategies) if known else option
     return found
 
 
 def option_names(*selected: str) -> list[str]:
     """Names of options, e.g. ``"seed"``; all of ``"train"`` or ``"compare"``; all of a section such as ``"data"``."""
-    return [o.name for word in selected for o in options().values() if _belongs_to(o, word)]
-
-
-def _belongs_to(option: Option, word: str) -> bool:
-    if word in ("train", "compare"):
-        return option.flag.only in ("", word)
-    return option.name == word or option.path.startswith(f"{word}.")
+    return [
+        option.name
+        for word in selected
+        for option in options().values()
+        if (option.flag.only in ("", word) if word in COMMANDS else word in (option.name, option.path.split(".")[0]))
+    ]
 
 
 def with_options(
@@ -112,21 +110,14 @@ def _walk(model: type[BaseConfig], path: str, strategy: str = "") -> Iterator[Op
 
     for name, field in model.model_fields.items():
         kind, flag, inner = field.annotation, model.flag_of(name), f"{path}.{name}".strip(".")
-        if isinstance(kind, type) and issubclass(kind, StrategySettings):
-            for own, settings in kind.model_fields.items():
-                yield from _walk(_model(settings.annotation), "", own)
-        elif isinstance(kind, type) and issubclass(kind, BaseConfig):
-            yield from _walk(kind, inner)
+        if isinstance(kind, type) and issubclass(kind, BaseConfig):
+            own = issubclass(model, StrategySettings)  # the path of a strategy's setting is below each strategy
+            yield from _walk(kind, "" if own else inner, name if own else "")
         elif flag:
             number = isinstance(field.default, int) and not isinstance(field.default, bool)
             shown = not strategy and (number or field.default not in (None, "", "auto", (), False))
             text = model.help_of(name) + (f"  [default: {field.default}]" if shown else "")
             yield Option(name, inner, _type(kind), text, flag, (strategy,) if strategy else ())
-
-
-def _model(annotation: Any) -> type[BaseConfig]:
-    assert isinstance(annotation, type)
-    return annotation
 
 
 def _type(annotation: Any) -> Any:

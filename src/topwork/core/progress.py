@@ -6,11 +6,16 @@ Results go to stdout, so that pipes and ``--json`` stay clean.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+SECONDS_TO_FIRST_LINE = 15.0  # of a task, in plain text
+SECONDS_BETWEEN_LINES = 300.0
 
 
 def duration(seconds: float) -> str:
@@ -27,104 +32,66 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
-class Tracker(Protocol):
-    """A task of known length."""
+@dataclass(frozen=True)
+class Tracker:
+    """A task of known length; ``advance(count=1)`` counts ``count`` more units as done."""
 
-    def advance(self, count: int = 1) -> None:
-        """Count ``count`` more units as done."""
-
-
-class Progress(Protocol):
-    """Where log lines and progress go."""
-
-    quiet: bool
-
-    def log(self, line: str) -> None:
-        """Print one line."""
-
-    def track(
-        self, title: str, total: int, unit: str = "images", done: int = 0
-    ) -> contextlib.AbstractContextManager[Tracker]:
-        """Show progress and remaining time of a task of ``total`` units, ``done`` of them finished before."""
-        ...
+    advance: Callable[..., None]
 
 
-class _Log:
-    """Copies every line to ``train.log`` once a run folder exists."""
-
-    def __init__(self) -> None:
-        self._path: Path | None = None
-
-    def attach(self, path: Path | None) -> None:
-        """Write lines to this file from now on; None stops it."""
-        self._path = path
-
-    def write(self, line: str) -> None:
-        if self._path:
-            with open(self._path, "a", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
-
-
-class _Counter:
-    def __init__(self, progress: PlainProgress, title: str, total: int, unit: str, done: int) -> None:
-        self._progress, self._title, self._total, self._unit = progress, title, total, unit
-        self._start = time.monotonic()
-        self._next = self._start + progress.first
-        self._done = self._before = done
-
-    def advance(self, count: int = 1) -> None:
-        self._done += count
-        now = time.monotonic()
-        if now >= self._next and self._done < self._total:
-            self._next = now + self._progress.every
-            left = (now - self._start) / (self._done - self._before) * (self._total - self._done)
-            self._progress.log(
-                f"  {self._title}: {self._done:,} of {self._total:,} {self._unit}, about {duration(left)} left"
-            )
-
-
-class PlainProgress:
+class Progress:
     """Plain lines for logs, pipes and notebooks: an early estimate of a long task, then few more.
 
-    Args:
-        quiet: Print nothing; lines still go to the log file.
-        first: Seconds until the first line of a task.
-        every: Seconds between its lines.
+    Attributes:
+        quiet: Print nothing.
+        log_file: Gets every line, also if quiet; None until a run folder exists.
     """
 
-    def __init__(self, quiet: bool = False, first: float = 15.0, every: float = 300.0) -> None:
-        self.quiet, self.first, self.every = quiet, first, every
-        self.log_file = _Log()
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.log_file: Path | None = None
 
     def log(self, line: str) -> None:
         """Print a line to stderr."""
-        self.log_file.write(line)
+        if self.log_file:
+            with open(self.log_file, "a", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
         if not self.quiet:
-            print(line.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+            self._print(line.encode("utf-8", "replace").decode())
+
+    def _print(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
 
     @contextlib.contextmanager
     def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
-        """Count a task."""
-        yield _Counter(self, title, total, unit, done)
+        """Show the remaining time of a task of ``total`` units, ``done`` of them finished before."""
+        start, finished = time.monotonic(), done
+        due = start + SECONDS_TO_FIRST_LINE
+
+        def advance(count: int = 1) -> None:
+            nonlocal due, finished
+            finished += count
+            now = time.monotonic()
+            if now >= due and finished < total:
+                due = now + SECONDS_BETWEEN_LINES
+                left = duration((now - start) / (finished - done) * (total - finished))
+                self.log(f"  {title}: {finished:,} of {total:,} {unit}, about {left} left")
+
+        yield Tracker(advance)
 
 
-class RichProgress:
-    """Bars on a terminal; they are removed when their task is done."""
-
-    quiet = False
+class RichProgress(Progress):
+    """Bars on a terminal, removed when their task is done, and lines above them."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
+        super().__init__()
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._live: Any = None
-        self.log_file = _Log()
 
-    def log(self, line: str) -> None:
-        """Print a line above the bars."""
-        self.log_file.write(line)
-        text = line.encode("utf-8", "replace").decode()
-        self._console.print(text, markup=False)
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False)
 
     @contextlib.contextmanager
     def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
@@ -138,15 +105,10 @@ class RichProgress:
                 *columns, TextColumn("left"), TimeRemainingColumn(), console=self._console, transient=True
             )
             self._live.start()
-        task = self._live.add_task(f"  {title}", total=total, unit=unit, completed=done)
         live = self._live
-
-        class _Bar:
-            def advance(self, count: int = 1) -> None:
-                live.advance(task, count)
-
+        task = live.add_task(f"  {title}", total=total, unit=unit, completed=done)
         try:
-            yield _Bar()
+            yield Tracker(lambda count=1: live.advance(task, count))
         finally:
             live.remove_task(task)
             if not live.tasks:
@@ -154,9 +116,7 @@ class RichProgress:
                 self._live = None
 
 
-def make_progress(quiet: bool = False) -> PlainProgress | RichProgress:
+def make_progress(quiet: bool = False) -> Progress:
     """Bars if stderr is a capable terminal, else plain lines."""
-    import os
-
     capable = sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
-    return RichProgress() if capable and not quiet else PlainProgress(quiet)
+    return RichProgress() if capable and not quiet else Progress(quiet)

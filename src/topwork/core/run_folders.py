@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shutil
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ RUNS = Path("runs")
 
 
 def cache_folder() -> Path:
-    """Where features and verdicts on images are kept: ``TOPWORK_CACHE``, or the user's cache folder."""
+    """Where features and inspections of images are kept: ``TOPWORK_CACHE``, or the user's cache folder."""
     if os.environ.get("TOPWORK_CACHE"):
         return Path(os.environ["TOPWORK_CACHE"])
     if os.name == "nt":
@@ -35,22 +36,24 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
     Args:
         name: Of a new folder in ``runs/`` if ``out`` is None; ``-2``, ``-3``, ... is added if it exists.
         out: Taken literally.
-        resume: Go on in an existing one; without ``out`` the newest of this name.
-        overwrite: Replace a run that is there.
+        resume: Continue an existing run; without ``out`` the newest of this name.
+        overwrite: Replace an existing run.
 
     Raises:
-        StorageError: The folder has content and neither resume nor overwrite was asked for.
+        StorageError: The folder has content and neither resume nor overwrite was requested.
         UsageError: There is nothing to resume.
     """
     if out is None:
-        taken = sorted(_named(name), key=lambda path: path.stat().st_mtime)
         if resume:
-            if not taken:
-                raise UsageError(f"There is nothing to resume: no {RUNS / name}. Leave --resume out, or give --out.")
-            return taken[-1]
+            own = re.compile(rf"{re.escape(name)}(-\d+)?")
+            found = [file.parent for file in RUNS.glob("*/run.json") if own.fullmatch(file.parent.name)]
+            if not found:
+                raise UsageError(f"There is nothing to resume: no {RUNS / name}. Leave --resume out, or use --out.")
+            return max(found, key=lambda path: path.stat().st_mtime)
         if overwrite:
             return _clear(RUNS / name)
-        return next(path for path in _numbered(name) if not path.exists())
+        numbered = (RUNS / f"{name}-{number}" for number in itertools.count(2))
+        return next(path for path in itertools.chain([RUNS / name], numbered) if not path.exists())
     if resume:
         if not (out / "run.json").is_file():
             raise UsageError(f"There is nothing to resume in {out}: it has no run.json. Leave --resume out.")
@@ -64,32 +67,13 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
     return out
 
 
-def _numbered(name: str) -> Iterator[Path]:
-    yield RUNS / name
-    number = 2
-    while True:
-        yield RUNS / f"{name}-{number}"
-        number += 1
-
-
-def _named(name: str) -> list[Path]:
-    found = []
-    for path in RUNS.glob(f"{name}*") if RUNS.is_dir() else ():
-        rest = path.name.removeprefix(name)
-        if (not rest or (rest[0] == "-" and rest[1:].isdigit())) and (path / "run.json").is_file():
-            found.append(path)
-    return found
-
-
 def _clear(path: Path) -> Path:
     """Empty the folder of an earlier run. Nothing else is ever removed."""
     if not path.is_dir():
         return path
     if not (path / "run.json").is_file():
-        raise StorageError(
-            f"{path} was not written by topwork, so --overwrite does not remove it. Choose another --out."
-        )
-    with storage.FolderLock(path):
+        raise StorageError(f"{path} was not written by topwork, so --overwrite keeps it. Choose another --out.")
+    with storage.lock_folder(path):
         for entry in path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)

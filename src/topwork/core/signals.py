@@ -60,11 +60,7 @@ class Signals:
 
 
 def exit_with_parent(parent: int) -> None:
-    """Send this process SIGTERM when its parent is gone, and end it if it is still running ``GRACE_SECONDS`` later.
-
-    Args:
-        parent: Process id of the parent.
-    """
+    """Send this process SIGTERM when the process ``parent`` has ended, and end it ``GRACE_SECONDS`` later."""
 
     def watch() -> None:
         while os.getppid() == parent:

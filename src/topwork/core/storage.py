@@ -1,7 +1,7 @@
 """Durable files and folders, hashes, and the lock of a run folder. Imports no torch.
 
 The order of every write is: temporary name beside the target, write, flush, fsync, rename, fsync of the parent.
-A name that a reader can see is therefore always a whole file. A folder gets a ``manifest.json`` with the SHA-256 of
+A visible name is therefore always a complete file. A folder gets a ``manifest.json`` with the SHA-256 of
 each of its files, written last, and becomes visible by one rename.
 """
 
@@ -65,8 +65,7 @@ def make_folder(path: Path) -> None:
 
 def _check_space(path: Path, needed: int) -> None:
     """Refuse a save that cannot fit before it fills the disk for everybody."""
-    free = _free_bytes(path)
-    if free is not None and free < needed + RESERVED_BYTES:
+    if (free := _free_bytes(path)) is not None and free < needed + RESERVED_BYTES:
         raise OSError(errno.ENOSPC, f"{needed / 1e6:.1f} MB are needed")
 
 
@@ -75,12 +74,12 @@ def _write_durably(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    if path.read_bytes() != data:  # what the disk gives back, not what was meant, is what counts
-        raise OSError(errno.EIO, f"{path.name} came back different from what was written")
+    if path.read_bytes() != data:
+        raise OSError(errno.EIO, f"{path.name} was read back different from what was written")
 
 
 def _fsync_and_hash(path: Path) -> dict[str, Any]:
-    """What the manifest says of a file that others have written."""
+    """The manifest's entry for a file that others have written."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
     return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
@@ -88,7 +87,7 @@ def _fsync_and_hash(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def wrap_os_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError of a write into one line that says what, where and one way out."""
+    """Turn an OSError of a write into a StorageError that names the file, the reason and a way out."""
     try:
         yield
     except OSError as error:
@@ -165,10 +164,10 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def create_staging_folder(parent: Path, needed: int) -> Path:
-    """A folder for files that others write, which ``write_folder`` then finishes; its name says that it is temporary.
+    """Create a temporary folder in ``parent`` for files that others write; ``write_folder`` then finishes it.
 
     Args:
-        parent: Of the folder that is to come.
+        parent: Folder of the target of ``write_folder``.
         needed: Bytes that the files will have.
 
     Raises:
@@ -183,12 +182,12 @@ def create_staging_folder(parent: Path, needed: int) -> Path:
 
 
 def write_folder(target: Path, files: Mapping[str, bytes], staged: Path | None = None) -> None:
-    """Write a folder of files that appears whole or not at all.
+    """Write a folder of files that appears complete or not at all.
 
     Args:
         target: The new folder. It must not exist yet.
         files: Name to content. A ``manifest.json`` with size and SHA-256 of each is added and written last.
-        staged: From ``stage``, beside the target: the files in it belong to the folder too. It is gone afterwards.
+        staged: From ``create_staging_folder``, beside the target: a folder with more of the files. It is renamed.
 
     Raises:
         StorageError: No space, not writable; nothing is left behind.
@@ -204,8 +203,8 @@ def write_folder(target: Path, files: Mapping[str, bytes], staged: Path | None =
                 _write_durably(temporary / name, data)
                 sums[name] = {"bytes": len(data), "sha256": sha256_bytes(data)}
             manifest = {"format": FORMAT, "files": sums}
-            whole = manifest | {"sha256": sha256_json(manifest)}
-            _write_durably(temporary / MANIFEST, json.dumps(whole, indent=1).encode())
+            complete = manifest | {"sha256": sha256_json(manifest)}
+            _write_durably(temporary / MANIFEST, json.dumps(complete, indent=1).encode())
             _fsync_folder(temporary)
             os.rename(temporary, target)
         except BaseException:
@@ -220,25 +219,25 @@ def read_folder(target: Path, names: Iterable[str] | None = None, large: str = "
     Args:
         target: The folder.
         names: Only these; None for all.
-        large: What names of files begin with that are checked block by block and not returned; empty for none.
+        large: Prefix of the names of files that are checked block by block and not returned; empty for none.
 
     Raises:
         CorruptFile: A file is missing, truncated or changed, the manifest too; the message names it.
     """
-    files = {}
+    files: dict[str, bytes] = {}
     manifest = _read_manifest(target)
     for name in manifest if names is None else names:
-        entry = manifest[name]
-        only_checked = bool(large) and name.startswith(large)
+        path = target / name
         try:
-            data = b"" if only_checked else (target / name).read_bytes()
-            found = sha256_file(target / name) if only_checked else sha256_bytes(data)
+            if large and name.startswith(large):
+                found = sha256_file(path)
+            else:
+                files[name] = path.read_bytes()
+                found = sha256_bytes(files[name])
         except OSError as error:
-            raise CorruptFile(f"{target / name} cannot be read: {error.strerror}.") from error
-        if found != entry["sha256"]:
-            raise CorruptFile(f"{target / name} is damaged: its SHA-256 is not the recorded one.")
-        if not only_checked:
-            files[name] = data
+            raise CorruptFile(f"{path} cannot be read: {error.strerror}.") from error
+        if found != manifest[name]["sha256"]:
+            raise CorruptFile(f"{path} is damaged: its SHA-256 is not the recorded one.")
     return files
 
 
@@ -262,7 +261,7 @@ def _read_manifest(target: Path) -> dict[str, dict[str, Any]]:
 
 
 def remove_folder(target: Path) -> None:
-    """Remove a folder so that no part of it is ever seen: it loses its name first. What cannot be removed stays."""
+    """Rename a folder to a temporary name, so that no part of it is ever visible, and remove it as far as possible."""
     with contextlib.suppress(OSError):
         hidden = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
         os.rename(target, hidden)
@@ -270,12 +269,12 @@ def remove_folder(target: Path) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether this is what an unfinished write leaves."""
+    """Whether this is a leftover of an unfinished write."""
     return path.name.startswith(_TEMPORARY)
 
 
 def sweep_temporary(folder: Path) -> None:
-    """Remove what writes that were killed have left in a folder; call it only under the folder's lock."""
+    """Remove the leftovers of killed writes in a folder; call it only under the folder's lock."""
     for entry in folder.glob(f"{_TEMPORARY}*"):
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
@@ -291,40 +290,28 @@ def slug(text: str) -> str:
 _HELD: set[Path] = set()
 
 
-class FolderLock:
-    """One process per folder. The lock is the kernel's, so a dead process does not leave it behind.
-
-    Args:
-        folder: The folder to hold; it is created. The file ``.lock`` in it stays and means nothing by itself.
+@contextlib.contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is created. The lock is the kernel's, so a dead process does not leave it behind.
 
     Raises:
         StorageError: Another process holds it, or the folder cannot be created.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._file: IO[bytes] | None = None
-
-    def __enter__(self) -> FolderLock:
-        in_use = f"{self._folder} is in use by another topwork process. Wait for it, or choose another --out."
-        key = self._folder.resolve()
-        if key in _HELD:  # the kernel's lock is one of processes, not of threads
-            raise StorageError(in_use)
-        with wrap_os_errors(self._folder):
-            make_folder(self._folder)
-            self._file = open(self._folder / ".lock", "ab")
+    in_use = f"{folder} is in use by another topwork process. Wait for it, or choose another --out."
+    key = folder.resolve()
+    if key in _HELD:  # the kernel's lock is one of processes, not of threads
+        raise StorageError(in_use)
+    with contextlib.ExitStack() as stack:
+        with wrap_os_errors(folder):
+            make_folder(folder)
+            file = stack.enter_context(open(folder / ".lock", "ab"))  # the file stays and means nothing by itself
         try:
-            _lock(self._file)
+            _lock(file)
         except OSError as error:
-            self._file.close()
             raise StorageError(in_use) from error
         _HELD.add(key)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file:
-            _HELD.discard(self._folder.resolve())
-            self._file.close()
+        stack.callback(_HELD.discard, key)
+        yield
 
 
 if os.name == "nt":  # pragma: no cover - Windows only

@@ -24,7 +24,7 @@ class TrainingConfig(BaseConfig):
     lr: Annotated[float, Flag()] = Field(default=1e-3, gt=0)
     """Peak learning rate of the head."""
     weight_decay: Annotated[float, Flag()] = Field(default=0.05, ge=0)
-    """Decoupled weight decay; not applied to biases and normalisation."""
+    """Decoupled weight decay; not applied to biases and normalization."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """Factor of the learning rate per layer from the head to the input."""
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
@@ -44,7 +44,7 @@ class TrainingConfig(BaseConfig):
 class LinearClassifierConfig(BaseConfig):
     """Linear classifiers whose C, the inverse strength of the L2 penalty, is chosen among a few."""
 
-    grid: tuple[float, ...] = ()
+    Cs: tuple[float, ...] = ()
     """Values of C to choose from; larger ones are not tried once two in a row do worse."""
     folds: int = Field(default=0, ge=0)
     """0: C is chosen on the validation set. 2 or more: by cross-validation on the training images."""
@@ -102,7 +102,7 @@ class MLPConfig(TrainingConfig):
 class LinearConfig(LinearClassifierConfig):
     """Settings of ``linear``."""
 
-    grid: tuple[float, ...] = Field(default=(1e-3, 1e-2, 1e-1, 1.0), min_length=1)
+    Cs: tuple[float, ...] = Field(default=(1e-3, 1e-2, 1e-1, 1.0), min_length=1)
 
 
 class SVMConfig(LinearClassifierConfig):
@@ -110,7 +110,7 @@ class SVMConfig(LinearClassifierConfig):
 
     kernel: Literal["linear", "rbf"] = "linear"
     """rbf learns a nonlinear boundary; its cost grows with the square of the number of images."""
-    grid: tuple[float, ...] = ()
+    Cs: tuple[float, ...] = ()
     """Values of C to choose from; empty: 1e-4 to 0.1 for linear, 0.1 to 100 for rbf."""
 
 

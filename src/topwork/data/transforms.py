@@ -84,7 +84,7 @@ def collate_channels_last(images: list[torch.Tensor]) -> torch.Tensor:
     return default_collate([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
-def normalise(
+def normalize(
     pixels: torch.Tensor, spec: InputSpec, device: torch.device, out: torch.Tensor | None = None
 ) -> torch.Tensor:
     """uint8 (B, 3, H, W) to float32 (x / 255 - mean) / std on the device, channels last; in ``out`` if not None."""

@@ -133,34 +133,18 @@ def _recalibrated(bins: Reliability, steps: int = 25) -> np.ndarray:
     return expit(design @ w)
 
 
-@dataclass(frozen=True)
-class SelectiveAccuracy:
-    """Accuracy on the ``kept`` images, when the model abstains on the others (El-Yaniv & Wiener 2010)."""
+def selective_accuracy(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> tuple[float, float | None]:
+    """Coverage and accuracy if the model abstains on a confidence below ``threshold`` (El-Yaniv & Wiener 2010).
 
-    images: int
-    kept: int
-    correct: int
-
-    @property
-    def coverage(self) -> float:
-        """Share of images that are kept, in [0, 1]."""
-        return self.kept / self.images
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of the kept images that are correct; None if none is kept."""
-        return self.correct / self.kept if self.kept else None
-
-
-def selective_accuracy(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> SelectiveAccuracy:
-    """Accuracy when the model abstains on predictions with a confidence below ``threshold``.
+    Returns:
+        The share of images that are kept, and the share of these that are correct; None if none is kept.
 
     >>> selective_accuracy(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), threshold=0.7)
-    SelectiveAccuracy(images=2, kept=1, correct=1)
+    (0.5, 1.0)
     """
     kept = probabilities.max(axis=1) >= threshold
-    correct = kept & (probabilities.argmax(axis=1) == labels)
-    return SelectiveAccuracy(len(labels), int(kept.sum()), int(correct.sum()))
+    correct = probabilities.argmax(axis=1)[kept] == labels[kept]
+    return len(correct) / len(labels), int(correct.sum()) / len(correct) if len(correct) else None
 
 
 def coverage_curve(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -64,6 +64,6 @@ def fit_decision(
 
 
 def _selective(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> dict[str, float | None]:
-    kept = calibration.selective_accuracy(probabilities, labels, threshold)
+    coverage, accuracy = calibration.selective_accuracy(probabilities, labels, threshold)
     overall = float((probabilities.argmax(axis=1) == labels).mean())
-    return {"coverage": kept.coverage, "accuracy": kept.accuracy, "overall_accuracy": overall}
+    return {"coverage": coverage, "accuracy": accuracy, "overall_accuracy": overall}

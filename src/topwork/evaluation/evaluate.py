@@ -32,9 +32,7 @@ def evaluate(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
     """
     labels, images, classes = predictions.labels, len(predictions.labels), len(predictions.classes)
     if not images:
-        raise DataError(
-            "There are no predictions to evaluate: the split has no images. Give it a larger fraction of the images."
-        )
+        raise DataError("There are no predictions to evaluate: the split has no images. Use a larger fraction.")
     rng = np.random.default_rng(seed)
     confusion = metrics.confusion_matrix(labels, predictions.predicted, classes)
     hits, support, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
@@ -50,46 +48,31 @@ def evaluate(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
         values["top5"] = _share(int(metrics.top_k_correct(predictions.scores, labels).sum()), images)
     if classes == 2:
         score = predictions.scores[:, 1] - predictions.scores[:, 0]
-        values["roc_auc"] = _metric(
-            metrics.roc_auc(labels == 1, score), intervals.roc_auc_interval(labels == 1, score, rng)
-        )
+        interval = intervals.roc_auc_interval(labels == 1, score, rng)
+        values["roc_auc"] = _metric(metrics.roc_auc(labels == 1, score), interval)
     losses = metrics.log_losses(predictions.probabilities, labels)
-    known = bool(np.isfinite(losses).all())
-    values["log_loss"] = (
-        _metric(float(losses.mean()), intervals.mean_interval(losses, labels, rng)) if known else _metric(None)
-    )
-    values["ece"] = _calibration_error(predictions, rng) if known else _metric(None)
-    values["per_class"] = _per_class(predictions.classes, hits, support, predicted)
+    values |= {"log_loss": _metric(None), "ece": _metric(None)}
+    if np.isfinite(losses).all():
+        bins = calibration.reliability(predictions.probabilities, labels)
+        values["log_loss"] = _metric(float(losses.mean()), intervals.mean_interval(losses, labels, rng))
+        values["ece"] = _metric(bins.ece, calibration.ece_interval(bins, rng))
+    per_class = np.stack(metrics.precision_recall_f1(hits, support, predicted), axis=1).tolist()
+    values["per_class"] = [
+        {"class": name, "images": n, **dict(zip(("precision", "recall", "f1"), map(_none_if_nan, row), strict=True))}
+        for name, n, row in zip(predictions.classes, support.tolist(), per_class, strict=True)
+    ]
     values["confusion"] = confusion.tolist()
     return values
-
-
-def _calibration_error(predictions: Predictions, rng: np.random.Generator) -> dict[str, float | None]:
-    bins = calibration.reliability(predictions.probabilities, predictions.labels)
-    return _metric(bins.ece, calibration.ece_interval(bins, rng))
 
 
 def _share(correct: int, images: int) -> dict[str, float | None]:
     return _metric(correct / images, intervals.wilson(correct, images))
 
 
+def _none_if_nan(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
 def _metric(value: float | None, interval: Interval | None = None) -> dict[str, float | None]:
     low, high = interval if value is not None and interval else (None, None)
     return {"value": value, "low": low, "high": high}
-
-
-def _per_class(
-    classes: tuple[str, ...], hits: np.ndarray, support: np.ndarray, predicted: np.ndarray
-) -> list[dict[str, Any]]:
-    columns = (metrics.precision(hits, predicted), metrics.recall(hits, support), metrics.f1(hits, support, predicted))
-    return [
-        {
-            "class": name,
-            "images": int(support[i]),
-            **{
-                key: None if np.isnan(column[i]) else float(column[i])
-                for key, column in zip(("precision", "recall", "f1"), columns, strict=True)
-            },
-        }
-        for i, name in enumerate(classes)
-    ]

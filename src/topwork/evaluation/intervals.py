@@ -29,13 +29,12 @@ _BLOCK = 4_000_000  # numbers in memory at once, so that 100,000 test images do 
 Interval = tuple[float, float]
 
 
-def wilson(correct: int, images: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson(correct: int, images: int) -> Interval:
     """Score interval of a proportion (Wilson 1927).
 
     Args:
         correct: Successes, 0 <= correct <= images.
         images: Trials, at least 1.
-        confidence: In (0, 1).
 
     Returns:
         Low and high end, in [0, 1]; the interval contains ``correct / images``.
@@ -44,12 +43,12 @@ def wilson(correct: int, images: int, confidence: float = CONFIDENCE) -> Interva
     >>> f"{low:.3f} {high:.3f}"
     '0.802 0.930'
     """
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     share = correct / images
-    centre = (share + z * z / (2 * images)) / (1 + z * z / images)
+    center = (share + z * z / (2 * images)) / (1 + z * z / images)
     half = z * np.sqrt(share * (1 - share) / images + z * z / (4 * images**2)) / (1 + z * z / images)
-    low = 0.0 if correct == 0 else max(0.0, float(centre - half))
-    high = 1.0 if correct == images else min(1.0, float(centre + half))
+    low = 0.0 if correct == 0 else max(0.0, float(center - half))
+    high = 1.0 if correct == images else min(1.0, float(center + half))
     return low, high
 
 
@@ -60,8 +59,6 @@ def confusion_intervals(
 
     Args:
         confusion: int (K, K), rows true, columns predicted; at least one image.
-        rng: Random generator.
-        resamples: B.
 
     Returns:
         Both intervals. If all images or none are correct, both are that of ``mean_recall_interval``.
@@ -116,11 +113,11 @@ def logit_interval(value: float, resampled: np.ndarray) -> Interval | None:
     Returns:
         The interval, which contains ``value``; None if the samples do not differ or ``value`` is 0 or 1.
     """
-    std, centre = float(resampled.std()), 2 * value - float(resampled.mean())
-    if not (std > 0 and 0 < centre < 1 and 0 < value < 1):
+    std, center = float(resampled.std()), 2 * value - float(resampled.mean())
+    if not (std > 0 and 0 < center < 1 and 0 < value < 1):
         return None
-    reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * std / (centre * (1 - centre))
-    middle = np.log(centre / (1 - centre))
+    reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * std / (center * (1 - center))
+    middle = np.log(center / (1 - center))
     low, high = (1 / (1 + np.exp(-(middle + sign * reach))) for sign in (-1, 1))
     return min(float(low), value), max(float(high), value)
 
@@ -156,13 +153,10 @@ def roc_auc_interval(
     area = metrics.roc_auc(positive, score)
     if area is None:
         return None
-    above, below = metrics.counts_by_score(positive, score)
+    sides = metrics.counts_by_score(positive, score)
     areas = [
-        metrics.mann_whitney(
-            resample_counts(above, rng, rows),
-            resample_counts(below, rng, rows),
-        )
-        for rows in _blocks(resamples, len(above))
+        metrics.mann_whitney(*(resample_counts(counts, rng, rows) for counts in sides))
+        for rows in _blocks(resamples, len(sides[0]))
     ]
     smaller = int(min(positive.sum(), (~positive).sum()))
     return logit_interval(area, np.concatenate(areas)) or wilson(round(area * smaller), smaller)
@@ -176,14 +170,11 @@ def mean_interval(
     Args:
         values: Finite, float (N,), N >= 1.
         labels: True class indices, int (N,): the strata.
-        rng: Random generator.
-        resamples: B.
     """
     sums = np.zeros(resamples)
     for c in np.unique(labels):
         group = values[labels == c]
-        start = 0
-        size = max(1, len(group) - 1)
+        start, size = 0, max(1, len(group) - 1)
         for rows in _blocks(resamples, size):
             drawn = group[rng.integers(len(group), size=(rows, size))]
             sums[start : start + rows] += drawn.mean(axis=1) * len(group)
@@ -191,9 +182,9 @@ def mean_interval(
     return percentile_interval(sums / len(values))
 
 
-def percentile_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
-    """The middle ``confidence`` of resampled values, float (B,) (Efron & Tibshirani 1993, percentile method)."""
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+def percentile_interval(values: np.ndarray) -> Interval:
+    """The middle 95 % of resampled values, float (B,) (Efron & Tibshirani 1993, percentile method)."""
+    low, high = np.quantile(values, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 

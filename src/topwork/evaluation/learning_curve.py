@@ -114,12 +114,9 @@ def fit_learning_curve(
     """Fit the power law; its interval resamples test images (within their classes) and the noise of training.
 
     Args:
-        name: Name of the strategy.
         images: Sizes of the subsets, int (S,), S >= 2.
         incorrect: Whether each test image was misclassified, bool (R, S, N).
         labels: True classes of the test images, int (N,).
-        rng: Random generator.
-        resamples: B.
     """
     errors = incorrect.mean(axis=2)  # (R, S)
     law = fit_power_law(images, errors.mean(axis=0))
@@ -136,13 +133,10 @@ def fit_learning_curve(
     now = float(images[-1])
     value = float(_gain(law, now))
     # Ten sizes hardly determine the asymptote c, and with c = 0 the predicted gain is larger.
-    bottom, top = (
-        percentile_interval(_gain(laws, now))[0],
-        max(percentile_interval(_gain(both, now))[1] for both in (laws, steeper)),
-    )
+    (bottom, top), (_, top_steeper) = (percentile_interval(_gain(found, now)) for found in (laws, steeper))
+    gain = PredictedGain(name, int(now), value, min(bottom, value), max(top, top_steeper, value))
     a, b, c = (float(x) for x in law)
-    gain = PredictedGain(name, int(now), value, min(bottom, value), max(top, value))
-    return Curve(name, images, incorrect.mean(axis=2), (a, b, c), gain, grid, low, high)
+    return Curve(name, images, errors, (a, b, c), gain, grid, low, high)
 
 
 def _training_noise(errors: np.ndarray, law: np.ndarray, images: np.ndarray) -> float:

@@ -32,37 +32,23 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
-def recall(true_positives: np.ndarray, support: np.ndarray) -> np.ndarray:
-    """Per class, correct predictions over images of the class; NaN for a class without images.
+def precision_recall_f1(
+    true_positives: np.ndarray, support: np.ndarray, predictions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Per class, TP / predictions, TP / support, and their harmonic mean 2 TP / (support + predictions).
 
     Args:
-        true_positives: Counts, (..., K).
-        support: Images of each class, (..., K).
+        true_positives, support, predictions: Correct predictions, images and predictions of each class, int (K,).
 
     Returns:
-        float64 (..., K).
+        float64 (K,) each; NaN where the denominator is 0.
 
-    >>> recall(np.array([3, 0]), np.array([4, 0]))
-    array([0.75,  nan])
+    >>> precision_recall_f1(np.array([2, 0]), support=np.array([4, 1]), predictions=np.array([2, 0]))
+    (array([ 1., nan]), array([0.5, 0. ]), array([0.66666667, 0.        ]))
     """
-    return _ratio(true_positives, support)
-
-
-def precision(true_positives: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Per class, correct predictions over predictions of the class, shaped as ``recall``; NaN if never predicted."""
-    return _ratio(true_positives, predictions)
-
-
-def f1(true_positives: np.ndarray, support: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Per class, the harmonic mean of precision and recall, 2 TP / (support + predictions).
-
-    Returns:
-        float64 (..., K); NaN for a class that neither occurs nor is predicted.
-
-    >>> f1(np.array([2]), support=np.array([4]), predictions=np.array([2]))
-    array([0.66666667])
-    """
-    return _ratio(2 * true_positives, support + predictions)
+    with np.errstate(invalid="ignore"):
+        f1 = 2 * true_positives / (support + predictions)
+        return true_positives / predictions, true_positives / support, f1
 
 
 def balanced_accuracy(true_positives: np.ndarray, support: np.ndarray) -> np.ndarray:
@@ -83,7 +69,7 @@ def balanced_accuracy(true_positives: np.ndarray, support: np.ndarray) -> np.nda
 
 
 def macro_f1(true_positives: np.ndarray, support: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Mean F1 over the classes that have images; arguments as ``f1``, with ``support`` (K,).
+    """Mean F1 over the classes that have images; counts as for ``precision_recall_f1``, or (..., K).
 
     A class without images is excluded; images of other classes predicted as it lower the recall of those classes.
     This is ``sklearn.metrics.f1_score`` with ``labels`` set to the classes that have images.
@@ -162,8 +148,3 @@ def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return -np.log(np.clip(own, np.finfo(np.float64).eps, 1.0))
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    above, below = np.broadcast_arrays(np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64))
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)

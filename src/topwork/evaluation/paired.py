@@ -6,6 +6,7 @@ second: -1, 0 or 1 with one seed. Pure functions on numpy arrays, no torch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -78,21 +79,17 @@ def sign_flip_test(differences: np.ndarray) -> float:
     >>> sign_flip_test(np.array([3, 2, 2, 0]))
     0.25
     """
+    from scipy.stats import binom  # takes half a second to load
+
     distribution = np.ones(1)  # of the sum over images, from -reach to reach
     for size, count in enumerate(np.bincount(np.abs(differences))):
         if size and count:
             steps = np.zeros(2 * size * count + 1)
-            steps[:: 2 * size] = _binomial_half(int(count))
+            steps[:: 2 * size] = binom.pmf(np.arange(count + 1), count, 0.5)
             distribution = np.convolve(distribution, steps)
     reach, total = len(distribution) // 2, abs(int(differences.sum()))
     tail = float(distribution[reach + total :].sum())
     return min(1.0, 2 * tail) if total else 1.0
-
-
-def _binomial_half(count: int) -> np.ndarray:
-    from scipy.stats import binom
-
-    return binom.pmf(np.arange(count + 1), count, 0.5)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -101,12 +98,10 @@ def holm(p: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    order = sorted(range(len(p)), key=lambda i: p[i])
-    adjusted, largest = [0.0] * len(p), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, p[i] * (len(p) - rank)))
-        adjusted[i] = largest
-    return adjusted
+    order, adjusted = np.argsort(p, kind="stable"), np.ones(len(p))
+    scaled = np.asarray(p)[order] * np.arange(len(p), 0, -1)
+    adjusted[order] = np.maximum.accumulate(np.minimum(scaled, 1.0))
+    return adjusted.tolist()
 
 
 def difference_interval(
@@ -119,10 +114,8 @@ def difference_interval(
     images differ.
 
     Args:
-        leads: float (N,) in [-1, 1].
+        differences: float (N,) in [-1, 1].
         labels: True classes, int (N,): the strata.
-        rng: Random generator.
-        resamples: B.
     """
     sums = rng.multinomial(2, [0.25, 0.5, 0.25], size=resamples) @ np.array([-1.0, 0.0, 1.0])
     for c in np.unique(labels):
@@ -132,16 +125,15 @@ def difference_interval(
     return max(-1.0, low), min(1.0, high)
 
 
-def minimum_detectable_difference(differences: np.ndarray, alpha: float = ALPHA, power: float = POWER) -> float:
-    """The smallest difference of accuracies that the test detects with a probability of ``power``.
+def minimum_detectable_difference(differences: np.ndarray, alpha: float = ALPHA) -> float:
+    """The smallest difference of accuracies that the test detects with a probability of 80 %.
 
     For the given number of images and rate of disagreement (Connor 1987), and at least what the exact test needs when
-    all images that differ favour one strategy.
+    all images that differ favor one strategy.
 
     Args:
-        leads: float (N,) in [-1, 1].
+        differences: float (N,) in [-1, 1].
         alpha: Level of the two-sided test.
-        power: In (0, 1).
 
     Returns:
         In (0, 1].
@@ -150,7 +142,7 @@ def minimum_detectable_difference(differences: np.ndarray, alpha: float = ALPHA,
     0.028
     """
     images = len(differences)
-    z_alpha, z_power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(power)
+    z_alpha, z_power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(POWER)
     disagreement = (float(np.square(differences).sum()) + 1) / (images + 2)
     found = disagreement
     for _ in range(50):
@@ -168,60 +160,25 @@ def pairwise(
     Args:
         correct: By strategy, whether each image is correct with each seed, bool (R, N); R may differ.
         labels: True classes, int (N,).
-        seed: Seed of the bootstrap.
-        resamples: B.
 
     Returns:
         K (K - 1) / 2 pairs, corrected together.
     """
-    names = list(correct)
-    combinations = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    found = [
-        _pair(a, b, correct, labels, np.random.default_rng([seed, i]), resamples)
-        for i, (a, b) in enumerate(combinations)
+    combinations = list(itertools.combinations(correct, 2))
+    differences = [correct[a].mean(axis=0) - correct[b].mean(axis=0) for a, b in combinations]
+    p = [
+        sign_flip_test(np.rint(d * np.lcm(len(correct[a]), len(correct[b]))).astype(np.int64))
+        for d, (a, b) in zip(differences, combinations, strict=True)
     ]
-    level = ALPHA / max(1, len(found))
-    corrected = holm([pair.p for pair in found])
-    return [
-        replace(
-            pair,
-            p_holm=p,
-            minimum_detectable_difference=minimum_detectable_difference(_differences(correct[a], correct[b]), level),
-        )
-        for pair, p, (a, b) in zip(found, corrected, combinations, strict=True)
-    ]
-
-
-def _differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a.mean(axis=0) - b.mean(axis=0)
-
-
-def _pair(
-    first: str,
-    second: str,
-    correct: dict[str, np.ndarray],
-    labels: np.ndarray,
-    rng: np.random.Generator,
-    resamples: int,
-) -> Pair:
-    a, b = correct[first], correct[second]
-    differences = _differences(a, b)
-    sums = np.rint(differences * np.lcm(len(a), len(b))).astype(np.int64)
-    low, high = difference_interval(differences, labels, rng, resamples)
-    by_repeat = (
-        a[: len(b)].mean(axis=1) - b[: len(a)].mean(axis=1) if len(a) == len(b) else np.array([differences.mean()])
-    )
-    same = a[: min(len(a), len(b))], b[: min(len(a), len(b))]
-    return Pair(
-        first,
-        second,
-        float(differences.mean()),
-        low,
-        high,
-        int((same[0] & ~same[1]).sum()),
-        int((~same[0] & same[1]).sum()),
-        sign_flip_test(sums),
-        1.0,
-        1.0,
-        bool((by_repeat * np.sign(differences.mean()) >= 0).all()),
-    )
+    corrected, level = holm(p), ALPHA / max(1, len(combinations))
+    pairs = []
+    for i, ((first, second), d) in enumerate(zip(combinations, differences, strict=True)):
+        a, b = correct[first], correct[second]
+        difference, common = float(d.mean()), min(len(a), len(b))
+        interval = difference_interval(d, labels, np.random.default_rng([seed, i]), resamples)
+        only_first, only_second = (int((x[:common] & ~y[:common]).sum()) for x, y in ((a, b), (b, a)))
+        numbers = p[i], corrected[i], minimum_detectable_difference(d, level)
+        by_seed = (a.mean(axis=1) - b.mean(axis=1)) * np.sign(difference) if len(a) == len(b) else np.zeros(1)
+        consistent = bool((by_seed >= 0).all())
+        pairs.append(Pair(first, second, difference, *interval, only_first, only_second, *numbers, consistent))
+    return pairs

@@ -5,8 +5,8 @@ Nothing in topwork makes a choice by it. Pure functions on predictions, no torch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,12 @@ class Outcome:
 
     Attributes:
         correct: Whether each image was classified correctly with each seed, bool (R, N).
-        costs: ``costs`` of the ``metrics.json`` of the first seed.
+        seconds: Training time of the first seed; 0 if unknown.
     """
 
     name: str
     correct: np.ndarray
-    costs: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,6 @@ def compare_strategies(
     Args:
         outcomes: At least one, with equal N >= 1.
         labels: True classes, int (N,).
-        seed: Seed of the bootstrap.
         folds: The fold in which each image was tested, int (N,); None without cross-validation.
         gains: From learning curves.
     """
@@ -144,13 +143,11 @@ def compare_strategies(
 
 
 def _result(outcome: Outcome, labels: np.ndarray, rng: np.random.Generator, folds: np.ndarray | None) -> StrategyResult:
-    correct = outcome.correct
-    by_image = correct.mean(axis=0)
+    correct, by_image = outcome.correct, outcome.correct.mean(axis=0)
     accuracy = float(by_image.mean())
-    one = len(correct) == 1
-    low, high = (
-        intervals.wilson(int(correct.sum()), correct.size) if one else intervals.mean_interval(by_image, labels, rng)
-    )
+    if len(correct) == 1:
+        low, high = intervals.wilson(int(correct.sum()), correct.size)
+    else:
+        low, high = intervals.mean_interval(by_image, labels, rng)
     by_repeat = correct.mean(axis=1) if folds is None else [by_image[folds == f].mean() for f in np.unique(folds)]
-    seconds = float(outcome.costs.get("train_seconds") or 0.0)
-    return StrategyResult(outcome.name, accuracy, low, high, tuple(float(x) for x in by_repeat), seconds)
+    return StrategyResult(outcome.name, accuracy, low, high, tuple(float(x) for x in by_repeat), outcome.seconds)

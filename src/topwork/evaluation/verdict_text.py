@@ -19,9 +19,10 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
         lines = [f"{only.name} classifies {_score(only)} of {verdict.images:,} test images correctly."]
     else:
         lines = [*_top(verdict), *_below(verdict)]
-    lines += _no_better_than_guessing(verdict)
-    lines += _repeats(verdict)
-    lines += [f"Doubling the labels would add about {_gains(verdict.gains)}."] if verdict.gains else []
+    lines += [*_no_better_than_guessing(verdict), *_repeats(verdict)]
+    if verdict.gains:
+        gains = [f"{percentage_points(g.value)} points {_interval(g)} for {g.name}" for g in verdict.gains]
+        lines.append(f"Doubling the labels would add about {join_names(gains)}.")
     return lines + ([recommendation(verdict)] if len(verdict.results) > 1 else [])
 
 
@@ -48,40 +49,36 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def percentage_interval(low: float, high: float) -> str:
-    """``[1.2, 6.1]``, in percentage points."""
-    return f"[{percentage_points(low)}, {percentage_points(high)}]"
+def _interval(item: Pair | StrategyResult | PredictedGain) -> str:
+    return f"[{percentage_points(item.low)}, {percentage_points(item.high)}]"
 
 
 def _score(s: StrategyResult) -> str:
-    return f"{100 * s.accuracy:.1f} % {percentage_interval(s.low, s.high)}"
+    return f"{100 * s.accuracy:.1f} % {_interval(s)}"
 
 
-def _difference(pair: Pair, test: str, pairs: int) -> str:
+def _difference(verdict: Verdict, pair: Pair) -> str:
+    test, pairs = "sign-flip" if verdict.repeats[0] == "seeds" else "McNemar", len(verdict.pairs)
     corrected = f", corrected for {pairs} pairs" if pairs > 1 else ""
     return (
-        f"paired difference {percentage_points(pair.difference)} points {percentage_interval(pair.low, pair.high)}, "
+        f"paired difference {percentage_points(pair.difference)} points {_interval(pair)}, "
         f"{test} {p_value(pair.p_holm)}{corrected}"
     )
 
 
-def _test(verdict: Verdict) -> str:
-    return "sign-flip" if verdict.repeats[0] == "seeds" else "McNemar"
-
-
 def _top(verdict: Verdict) -> list[str]:
     best, *others = verdict.top
-    test, pairs = _test(verdict), len(verdict.pairs)
     if not others:
         second = verdict.results[1]
-        pair = verdict.pair(best.name, second.name)
+        difference = _difference(verdict, verdict.pair(best.name, second.name))
         return [
             f"{best.name} {_score(best)} is significantly better than {second.name} {_score(second)} "
-            f"({_difference(pair, test, pairs)}) and {_cost(best, second)}."
+            f"({difference}) and {_cost(best, second)}."
         ]
+    pairs = [verdict.pair(best.name, s.name) for s in others]
     named = join_names([f"{s.name} {_score(s)}" for s in verdict.top])
-    details = [f"{best.name} vs. {s.name}: {_difference(verdict.pair(best.name, s.name), test, pairs)}" for s in others]
-    needed = max(verdict.pair(best.name, s.name).minimum_detectable_difference for s in others)
+    details = [f"{best.name} vs. {pair.second}: {_difference(verdict, pair)}" for pair in pairs]
+    needed = max(pair.minimum_detectable_difference for pair in pairs)
     lines = [
         f"There is no significant difference between {named} on {verdict.images:,} images ({'; '.join(details)}). "
         f"With this test set, a true difference of {percentage_points(needed)} points would be detected 80 % of the "
@@ -89,8 +86,8 @@ def _top(verdict: Verdict) -> list[str]:
     ]
     for pair in verdict.pairs:
         if pair.significant and {pair.first, pair.second} <= {s.name for s in others}:
-            lines.append(f"{pair.first} is significantly better than {pair.second} ({_difference(pair, test, pairs)}).")
-    inconsistent = [s.name for s in others if verdict.pair(best.name, s.name).p_holm < 0.05]
+            lines.append(f"{pair.first} is significantly better than {pair.second} ({_difference(verdict, pair)}).")
+    inconsistent = [pair.second for pair in pairs if pair.p_holm < 0.05]
     if inconsistent:
         lines.append(
             f"The order of {best.name} and {join_names(inconsistent)} changes between seeds, so this is not conclusive."
@@ -122,13 +119,12 @@ def _below(verdict: Verdict) -> list[str]:
 
 def _no_better_than_guessing(verdict: Verdict) -> list[str]:
     poor = [s.name for s in verdict.results if s.low <= verdict.majority_share]
-    if not poor:
-        return []
-    share = f"{100 * verdict.majority_share:.1f} %"
-    return [
-        f"{join_names(poor)} {'is' if len(poor) == 1 else 'are'} not shown to be better than always predicting the "
-        f"most frequent class, which has an accuracy of {share}."
-    ]
+    are = "is" if len(poor) == 1 else "are"
+    line = (
+        f"{join_names(poor)} {are} not shown to be better than always predicting the most frequent class, which has an "
+        f"accuracy of {100 * verdict.majority_share:.1f} %."
+    )
+    return [line] if poor else []
 
 
 def _repeats(verdict: Verdict) -> list[str]:
@@ -152,12 +148,6 @@ def _repeats(verdict: Verdict) -> list[str]:
         return [f"{line} All seeds give the same ranking."]
     orders = "; ".join(" > ".join(ranking) for ranking in rankings)
     return [f"{line} The ranking differs between seeds: {orders}."]
-
-
-def _gains(gains: Sequence[PredictedGain]) -> str:
-    return join_names(
-        [f"{percentage_points(g.value)} points {percentage_interval(g.low, g.high)} for {g.name}" for g in gains]
-    )
 
 
 def _cost(a: StrategyResult, b: StrategyResult) -> str:

@@ -14,7 +14,7 @@ from topwork.backbones import build
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UnknownName, UsageError
 from topwork.data.images import load_image
-from topwork.data.transforms import eval_transform, normalise
+from topwork.data.transforms import eval_transform, normalize
 from topwork.explain.inspected_model import InspectedModel
 from topwork.explain.layers import forward_hooks, unwrap
 
@@ -64,7 +64,7 @@ def activations(
 def _preprocess(model: nn.Module | InspectedModel, module: nn.Module, image: Image.Image | str | Path) -> torch.Tensor:
     spec = model.spec if isinstance(model, InspectedModel) else _spec(module)
     rgb = image.convert("RGB") if isinstance(image, Image.Image) else load_image(Path(image), spec.resize_size)
-    return normalise(eval_transform(rgb, spec)[None], spec, next(module.parameters()).device)
+    return normalize(eval_transform(rgb, spec)[None], spec, next(module.parameters()).device)
 
 
 def _spec(module: nn.Module) -> InputSpec:

@@ -16,7 +16,7 @@ from topwork.backbones.weights import find_weights
 from topwork.bundle.network import load_network
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
-from topwork.data.transforms import eval_transform, normalise
+from topwork.data.transforms import eval_transform, normalize
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import calibrated, softmax
 
@@ -55,7 +55,7 @@ class InspectedModel:
     def inputs(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Decoded images as normalized images (B, 3, S, S)."""
         pixels = torch.stack([eval_transform(image, self.spec) for image in images])
-        return normalise(pixels, self.spec, self.device)
+        return normalize(pixels, self.spec, self.device)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         """Scores (B, K) of normalized images (B, 3, S, S).

@@ -10,7 +10,7 @@ import torch
 
 from topwork.core.seeds import derive_seed
 from topwork.data.batches import eval_batches
-from topwork.data.transforms import normalise
+from topwork.data.transforms import normalize
 from topwork.explain.channel_maps import InactiveChannels
 from topwork.explain.context import RunDataset, ShowContext
 from topwork.explain.inspected_model import InspectedModel
@@ -84,5 +84,5 @@ def input_batches(
 ) -> Iterator[torch.Tensor]:
     """Images of the data set as network input float32 (B, 3, S, S)."""
     for pixels, count in eval_batches(dataset.refs, ids, model.spec, BATCH_SIZE, context.compute.workers):
-        yield normalise(pixels[:count], model.spec, context.compute.device)
+        yield normalize(pixels[:count], model.spec, context.compute.device)
         advance(count)

@@ -1,6 +1,6 @@
 """Engines that run a frozen backbone over batches: the plain network, with fused BatchNorm, compiled, or OpenVINO.
 
-All take normalised images of one fixed shape and return features that agree up to the rounding of the precision. The
+All take normalized images of one fixed shape and return features that agree up to the rounding of the precision. The
 engine is part of the cache key, so an image's features never depend on other images.
 """
 
@@ -21,7 +21,7 @@ from topwork.backbones.build import Backbone
 from topwork.compute.devices import DeviceContext, compile_quietly, has_compiler
 from topwork.core.errors import MissingDependency
 
-Forward = Callable[[torch.Tensor], torch.Tensor]  # normalised float32 (B, 3, S, S), channels last, to (B, D)
+Forward = Callable[[torch.Tensor], torch.Tensor]  # normalized float32 (B, 3, S, S), channels last, to (B, D)
 COMPILE_MIN_FLOPS = 4e13  # floating-point operations from which compiling, some 15 s, pays: it saves a sixth
 
 

@@ -189,14 +189,14 @@ class FeatureStore:
         compute, spec = self._compute, self._backbone.spec
         buffers = _buffers(spec.size) if compute.device.type == "cpu" else repeat(None)
         inputs = (
-            (transforms.normalise(pixels.flip(3) if mirrored else pixels, spec, compute.device, buffer), count)
+            (transforms.normalize(pixels.flip(3) if mirrored else pixels, spec, compute.device, buffer), count)
             for (pixels, count), buffer in zip(batches, buffers, strict=False)
         )
         for _, features in prefetch(self._features, inputs, compute.threads):
             yield features
 
     def _features(self, batch: tuple[torch.Tensor, int]) -> np.ndarray:
-        """Features float32 (count, D) of the first images of a normalised batch (BATCH, 3, S, S)."""
+        """Features float32 (count, D) of the first images of a normalized batch (BATCH, 3, S, S)."""
         assert self._forward is not None
         x, count = batch
         with torch.inference_mode(), self._compute.autocast():
@@ -204,6 +204,6 @@ class FeatureStore:
 
 
 def _buffers(size: int) -> Iterator[torch.Tensor]:
-    """Buffers for normalised batches, in rotation: a new one per batch would fragment the heap."""
+    """Buffers for normalized batches, in rotation: a new one per batch would fragment the heap."""
     shape = (BATCH, 3, size, size)
     return cycle([torch.empty(shape, memory_format=torch.channels_last) for _ in range(MAX_WAITING + 1)])

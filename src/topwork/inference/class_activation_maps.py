@@ -11,7 +11,7 @@ from PIL import Image
 
 from topwork.bundle.postprocessing import Prediction
 from topwork.core import storage
-from topwork.data.transforms import normalise
+from topwork.data.transforms import normalize
 from topwork.explain.attribution import ClassActivationMaps, class_activation_maps
 from topwork.explain.inspected_model import InspectedModel
 from topwork.explain.layers import Layer, list_layers, select_stages
@@ -38,7 +38,7 @@ class ClassActivationMapper:
         with self._lock:
             if model.head is not None:
                 model.head.to(model.device)
-            x = normalise(pixels, model.spec, model.device)
+            x = normalize(pixels, model.spec, model.device)
             if self._stages is None:
                 self._stages = list(reversed(select_stages(model.backbone, list_layers(model.backbone, x))))
             for layer in self._stages:

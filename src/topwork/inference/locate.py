@@ -61,7 +61,7 @@ def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
     if not finished:
         raise DataError(f"No strategy in {folder} has finished. Resume with: `topwork compare DATA --resume`.")
     comparison.runs = finished
-    best = comparison.best_on_val()
+    best = comparison.best_run()
     accuracy = best.metrics["val"]["accuracy"]["value"]
     missing = [name for name in info.strategies if name not in finished]
     rest = f"; not finished: {', '.join(missing)}" if missing else ""

@@ -16,7 +16,7 @@ from topwork.bundle.postprocessing import BatchOutputs, Prediction
 from topwork.core import storage
 from topwork.core.errors import SettingsChanged, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.core.progress import PlainProgress, duration
+from topwork.core.progress import Progress, duration
 from topwork.core.signals import Signals
 from topwork.features.extract import BATCH
 from topwork.features.prefetch import prefetch
@@ -138,7 +138,7 @@ def predict_to_file(
     format = choose_format(out, format)
     if out is None and resume:
         raise UsageError("--resume continues an output file; name it with --out.")
-    log = PlainProgress(quiet).log
+    log = Progress(quiet).log
     with Signals() as signals, ExitStack() as stack:
         model = load(run, log=log, **options)
         top = min(top or len(model.classes), len(model.classes))

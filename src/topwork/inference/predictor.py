@@ -16,7 +16,7 @@ from topwork.bundle.network import build_network
 from topwork.bundle.postprocessing import BatchOutputs, DecisionRule
 from topwork.compute import devices
 from topwork.core import config
-from topwork.data.transforms import normalise
+from topwork.data.transforms import normalize
 from topwork.features import engines
 from topwork.features.extract import BATCH
 from topwork.inference import InferenceOptions
@@ -45,7 +45,7 @@ class Predictor:
         location, bundle: Where the model is from.
         classes, input_spec: As in the bundle.
         compute, engine: Device, precision and engine in use.
-        backbone: Normalised images (B, 3, S, S) to features (B, D).
+        backbone: Normalized images (B, 3, S, S) to features (B, D).
         head: Features float32 (B, D) to scores (B, K), on the CPU.
         decision: Calibration and thresholds.
         batch_sizes: Numbers of images that the network is run on, ascending; smaller batches are padded.
@@ -133,7 +133,7 @@ class Predictor:
             self.prepare(self.batch_sizes)
         forward = self._forwards[batch_size]
         with self.lock, torch.inference_mode(), self.compute.autocast():
-            y = forward(normalise(pixels, self.input_spec, self.compute.device))
+            y = forward(normalize(pixels, self.input_spec, self.compute.device))
             features = y[:count].float().cpu().numpy()
             if self._network is not None:
                 return self._network.head(y)[:count].float().cpu().numpy().astype(np.float64), features

@@ -59,7 +59,7 @@ def eigenbasis(features: np.ndarray, constant: float, device: str = "cpu") -> Ei
 
     Args:
         features: float (N, D - 1).
-        constant: Value of the feature that carries the bias; the larger, the less the bias is penalised.
+        constant: Value of the feature that carries the bias; the larger, the less the bias is penalized.
         device: Where to compute; it must support float64.
     """
     x = torch.from_numpy(np.pad(features, ((0, 0), (0, 1)), constant_values=constant)).to(device)

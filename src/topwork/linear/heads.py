@@ -6,14 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from topwork.linear.normalize import NormaliserModule
+from topwork.linear.normalize import NormalizerModule
 
 
 class LinearHead(nn.Module):
-    """Normalisation and a linear layer, in float64 as it was fitted.
+    """Normalization and a linear layer, in float64 as it was fitted.
 
     Args:
-        tensors: ``mean`` and ``scale`` of the normaliser, ``weight`` (K, D) and ``bias`` (K,); (1, D) and (1,) for the
+        tensors: ``mean`` and ``scale`` of the normalizer, ``weight`` (K, D) and ``bias`` (K,); (1, D) and (1,) for the
             hyperplane between two classes.
     """
 
@@ -22,20 +22,20 @@ class LinearHead(nn.Module):
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         super().__init__()
-        self.normalise = NormaliserModule(tensors["mean"], tensors["scale"].float())
+        self.normalize = NormalizerModule(tensors["mean"], tensors["scale"].float())
         self.register_buffer("weight", tensors["weight"])
         self.register_buffer("bias", tensors["bias"])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features (B, D) to scores float64 (B, K)."""
-        return _both_signs(self.normalise(x.float()).double() @ self.weight.T + self.bias)
+        return _both_signs(self.normalize(x.float()).double() @ self.weight.T + self.bias)
 
 
 class RBFHead(nn.Module):
-    """Normalisation and ``sklearn.svm.SVC.decision_function`` with the RBF kernel, in float64.
+    """Normalization and ``sklearn.svm.SVC.decision_function`` with the RBF kernel, in float64.
 
     Args:
-        tensors: ``mean`` and ``scale`` of the normaliser; ``support`` (S, D), ``dual`` (K - 1, S), ``bias``
+        tensors: ``mean`` and ``scale`` of the normalizer; ``support`` (S, D), ``dual`` (K - 1, S), ``bias``
             (K (K - 1) / 2,), ``counts`` (K,) and ``gamma`` (1,): support vectors, dual coefficients, intercepts,
             support vectors per class and kernel width as SVC has them (Chang & Lin 2011, LIBSVM).
     """
@@ -48,7 +48,7 @@ class RBFHead(nn.Module):
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         super().__init__()
-        self.normalise = NormaliserModule(tensors["mean"], tensors["scale"].float())
+        self.normalize = NormalizerModule(tensors["mean"], tensors["scale"].float())
         for name in ("support", "dual", "bias", "gamma"):
             self.register_buffer(name, tensors[name])
         self.counts = tensors["counts"].tolist()
@@ -58,7 +58,7 @@ class RBFHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features (B, D) to margins float64 (B, K): votes of the classifiers of all pairs, ties by their margins."""
-        z = self.normalise(x.float()).double()
+        z = self.normalize(x.float()).double()
         squares = z.square().sum(1, keepdim=True) + self.support.square().sum(1) - 2 * z @ self.support.T
         kernel = (-self.gamma * squares).exp()
         if len(self.counts) == 2:

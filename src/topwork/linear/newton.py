@@ -19,12 +19,10 @@ MAX_HALVINGS = 30
 FORCING = 0.1  # CG stops when the preconditioned norm of its residual has fallen to this share
 
 
-def minimise(basis: Eigenbasis, loss: Loss, start: torch.Tensor, tolerance: float) -> torch.Tensor:
+def minimize(basis: Eigenbasis, loss: Loss, start: torch.Tensor, tolerance: float) -> torch.Tensor:
     """The weights float64 (R, K) at the minimum of each problem.
 
     Args:
-        basis: The images.
-        loss: What is added to half the squared weights.
         start: Initial weights float64 (R, K).
         tolerance: How far above its minimum each objective may end, as a share of it; a proven bound.
     """

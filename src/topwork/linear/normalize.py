@@ -1,6 +1,6 @@
 """Bring features to a scale on which a linear penalty is fair.
 
-Power normalisation (the signed square root; Perronnin et al. 2010) compresses large features, then one common scale
+Power normalization (the signed square root; Perronnin et al. 2010) compresses large features, then one common scale
 is divided out. A scale per feature would amplify the noise of features that hardly vary. docs/lab-log.md has the
 measurements.
 """
@@ -17,7 +17,7 @@ CHUNK_ROWS = 8192  # images converted to float64 at a time
 
 
 @dataclass(frozen=True)
-class Normaliser:
+class Normalizer:
     """x -> (power(x) - mean) / scale.
 
     Attributes:
@@ -37,16 +37,13 @@ class Normaliser:
         return np.divide(values, np.float32(self.scale), out=values)
 
 
-def fit_normaliser(features: np.ndarray, power: bool = True) -> Normaliser:
-    """The normaliser of training features float32 (N, D)."""
-    chunks = [features[start : start + CHUNK_ROWS] for start in range(0, len(features), CHUNK_ROWS)]
-    mean = np.sum([_signed_sqrt(chunk, power).sum(axis=0, dtype=np.float64) for chunk in chunks], axis=0) / len(
-        features
-    )
-    variance = np.sum([np.square(_signed_sqrt(chunk, power) - mean).sum(axis=0) for chunk in chunks], axis=0) / len(
-        features
-    )
-    return Normaliser(mean.astype(np.float32), float(np.sqrt(variance.mean())) or 1.0, power)
+def fit_normalizer(features: np.ndarray, power: bool = True) -> Normalizer:
+    """The normalizer of training features float32 (N, D)."""
+    count = len(features)
+    chunks = [features[start : start + CHUNK_ROWS] for start in range(0, count, CHUNK_ROWS)]
+    mean = np.sum([_signed_sqrt(chunk, power).sum(axis=0, dtype=np.float64) for chunk in chunks], axis=0) / count
+    variance = np.sum([np.square(_signed_sqrt(chunk, power) - mean).sum(axis=0) for chunk in chunks], axis=0) / count
+    return Normalizer(mean.astype(np.float32), float(np.sqrt(variance.mean())) or 1.0, power)
 
 
 def _signed_sqrt(features: np.ndarray, power: bool) -> np.ndarray:
@@ -57,8 +54,8 @@ def _signed_sqrt(features: np.ndarray, power: bool) -> np.ndarray:
     return np.copysign(np.sqrt(root, out=root), features, out=root)
 
 
-class NormaliserModule(nn.Module):
-    """A ``Normaliser`` with ``power`` as the fixed first layer of a head; its gradient at 0 is 0."""
+class NormalizerModule(nn.Module):
+    """A ``Normalizer`` with ``power`` as the fixed first layer of a head; its gradient at 0 is 0."""
 
     mean: torch.Tensor
     scale: torch.Tensor

@@ -1,4 +1,4 @@
-"""A linear classifier as an optimisation problem, for all classes and a path of C.
+"""A linear classifier as an optimization problem, for all classes and a path of C.
 
 The minimum over w, with a constant feature for the bias, of
 
@@ -20,11 +20,11 @@ import torch
 
 from topwork.linear.eigenbasis import eigenbasis
 from topwork.linear.losses import Softmax, SquaredHinge
-from topwork.linear.newton import minimise
+from topwork.linear.newton import minimize
 
 Kind = Literal["hinge", "softmax"]
 LOSSES = {"hinge": SquaredHinge, "softmax": Softmax}
-CONSTANT_FEATURE = {"hinge": 1.0, "softmax": 10.0}  # 1 as LIBLINEAR; a softmax's bias should hardly be penalised
+CONSTANT_FEATURE = {"hinge": 1.0, "softmax": 10.0}  # 1 as LIBLINEAR; a softmax's bias should hardly be penalized
 TOLERANCE = 1e-4
 
 
@@ -92,7 +92,7 @@ class LinearProblem:
             basis, positive = basis.select(index), positive[index]
             weights = None if weights is None else weights[index]
         sample_weight = c if weights is None else c * weights
-        return minimise(basis, LOSSES[self._kind](positive, sample_weight), start, self._tolerance)
+        return minimize(basis, LOSSES[self._kind](positive, sample_weight), start, self._tolerance)
 
     def predict(self, w: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """Class indices of some images by weights in the basis."""

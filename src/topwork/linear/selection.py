@@ -53,17 +53,13 @@ def select_c(
     """Fit a linear classifier on the training set, with the best C on the validation set or over held-out folds.
 
     Args:
-        kind: The loss.
-        config: The values of C, and the number of folds.
         data: ``train`` and ``val``: features float (N, D) on a common scale, and class indices int64 (N,).
-        classes: K.
-        device: Where to compute.
         seed: Decides which image is in which fold.
         on_step: Called after each value of C.
         weights: Weight of each training image in the loss, float64 (N,); None: 1.
     """
     x, labels = data["train"]
-    problem, Cs = LinearProblem(x, labels, classes, kind, device, weights=weights), sorted(config.grid)
+    problem, Cs = LinearProblem(x, labels, classes, kind, device, weights=weights), sorted(config.Cs)
     if config.folds:
         folds = stratified_folds(labels, config.folds, seed)
         best = select_first_best(cross_validate(problem, labels, Cs, folds, on_step))
@@ -88,7 +84,6 @@ def cross_validate(
     """Accuracy over all held-out images for each of rising C, with the mean of the folds' weights.
 
     Args:
-        problem: On all images.
         labels: Class indices int64 (N,).
         Cs: Rising values of C.
         folds: Row numbers that are held out in turn; together every row once.
@@ -110,9 +105,7 @@ def out_of_fold_probabilities(
     Args:
         features: float (N, D), on a common scale.
         labels: Class indices int64 (N,).
-        classes: K.
         folds: Row numbers that are held out in turn; together every row once.
-        device: Where to compute.
     """
     problem = LinearProblem(features, labels, classes, "softmax", device)
 

@@ -145,7 +145,7 @@ def summary(result: Run | Comparison, next_command: bool = True) -> str:
 
 def _suggest_next_command(result: Run | Comparison) -> str:
     """Train the best strategy for longer, or fine-tune if it only trained a head."""
-    best = result if isinstance(result, Run) else result.best_on_val()
+    best = result if isinstance(result, Run) else result.best_run()
     requested = configuration.read(best.path / "config.toml")
     command = ["topwork", "train", requested.data.path]
     if requested.backbone.model != configuration.DEFAULT_MODEL:

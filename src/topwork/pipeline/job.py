@@ -25,7 +25,7 @@ from topwork.core import run_folders, storage
 from topwork.core.artifacts import Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
 from topwork.core.errors import SettingsChanged
-from topwork.core.progress import PlainProgress, RichProgress
+from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.manifest import load_manifest
 from topwork.data.sources import ImageListing
@@ -54,7 +54,7 @@ class Job:
     out: str | Path | None
     resume: bool
     overwrite: bool
-    progress: PlainProgress | RichProgress
+    progress: Progress
     log_to: Sequence[str] = ()
     callbacks: Sequence[Any] = ()
     command: str = ""
@@ -98,20 +98,20 @@ class Job:
     def run(self) -> None:
         """Run all stages."""
         try:
-            with storage.FolderLock(self.folder), Signals() as signals, _process_group(signals):
+            with storage.lock_folder(self.folder), Signals() as signals, _process_group(signals):
                 storage.sweep_temporary(self.folder)
                 if self.resume:
                     signals.resume_command = self.resume_command()
                     old = validate(Config, read_run_info(self.folder).details["config"])
                     refuse_changes(self.config, old, self.folder)  # again, under the lock
                     extend(self.config, self.folder)
-                self.progress.log_file.attach(self.folder / "train.log")
+                self.progress.log_file = self.folder / "train.log"
                 self._stages(signals)
         except BaseException:
             run_folders.remove_empty_run(self.folder)
             raise
         finally:
-            self.progress.log_file.attach(None)
+            self.progress.log_file = None
             if self.torch_import.ident:
                 self.torch_import.join()  # an exit while native code is loaded can crash
 

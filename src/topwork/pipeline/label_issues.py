@@ -63,7 +63,7 @@ def _out_of_fold_probabilities(
 ) -> np.ndarray:
     """Of the classes, by classifiers that were not trained on the image: float64 (N, K)."""
     from topwork.compute import devices
-    from topwork.linear.normalize import fit_normaliser
+    from topwork.linear.normalize import fit_normalizer
     from topwork.linear.selection import out_of_fold_probabilities
     from topwork.pipeline.setup import check, make_context
     from topwork.training.callbacks import Notifier
@@ -75,7 +75,7 @@ def _out_of_fold_probabilities(
     device = devices.resolve(config.compute)
     context = make_context(config, manifest, splits, device, Path(), progress, signals, Notifier())
     features = context.features.load("train")
-    features, folds = fit_normaliser(features)(features), _folds(manifest, config.seed)
+    features, folds = fit_normalizer(features)(features), _folds(manifest, config.seed)
     return out_of_fold_probabilities(features, labels, len(manifest.classes), folds, str(context.compute.device))
 
 

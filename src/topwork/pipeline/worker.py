@@ -20,7 +20,7 @@ from topwork.core.artifacts import ImageRow, Manifest, read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import Interrupted
 from topwork.core.image_ref import ImageRef
-from topwork.core.progress import PlainProgress, make_progress
+from topwork.core.progress import Progress, make_progress
 from topwork.core.signals import Signals, exit_with_parent
 from topwork.data.manifest import load_manifest
 from topwork.data.splits import splits_of
@@ -58,8 +58,8 @@ def _train_job(payload: dict[str, Any]) -> None:
     folder, job = Path(payload["folder"]), TrainingJob(payload["repeat"], payload["strategy"])
     info = read_run_info(folder)
     config = validate(Config, {**info.details["config"], "compute": payload["compute"]})
-    progress, silent = PlainProgress(payload["quiet"]), make_progress(quiet=True)
-    progress.log_file.attach(folder / "train.log")
+    progress, silent = Progress(payload["quiet"]), make_progress(quiet=True)
+    progress.log_file = folder / "train.log"
     notifier = Notifier(make_callbacks(info.details.get("log_to", ()), ()), progress.log, folder)
     try:
         with Signals("the comparison") as signals:
@@ -68,7 +68,7 @@ def _train_job(payload: dict[str, Any]) -> None:
             context = make_context(config, manifest, folds[0], device, folder, silent, signals, notifier)
             context = replace(context, progress=progress)
             context = {"": context, **dict(repeat_contexts(context, folds))}[job.repeat]
-            with storage.FolderLock(job.folder(folder)):
+            with storage.lock_folder(job.folder(folder)):
                 job.run(context, info, payload["feature_seconds"])
     except Interrupted as error:  # the comparison says so
         sys.exit(error.exit_status)

@@ -63,7 +63,7 @@ def calibration_views(data: ReportData) -> list[CalibrationView]:
         decision = strategy.decision
         below = decision.get("confidence_threshold")
         kept = calibration.selective_accuracy(confidence, labels, below) if below is not None else None
-        at = (kept.coverage, kept.accuracy) if kept and kept.accuracy is not None else None
+        at = (kept[0], kept[1]) if kept and kept[1] is not None else None
         ood: Mapping[str, Any] = decision.get("ood") or {}
         false_positives: Mapping[str, Any] = ood.get("test_false_positive_rate") or {}
         bins = calibration.reliability(confidence, labels)

@@ -1,11 +1,10 @@
-"""A run or comparison folder -> its verdict, from the predictions and costs of all runs, including seeds and folds."""
+"""A run or comparison folder -> its verdict, from the predictions and training times of all runs and repeats."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -57,14 +56,14 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     rounds = [[p for p in predictions if p is not None] for predictions in zip(*found.values(), strict=True)]
     complete = dict(zip(found, zip(*(r for r in rounds if len(r) == len(found)), strict=True), strict=True))
     seed = derive_seed(int(requested.get("seed", 0)), "verdict")
-    costs = {name: storage.read_json(runs[name][0] / "metrics.json").get("costs") or {} for name in complete}
+    seconds = {name: _train_seconds(runs[name][0]) for name in complete}
     if requested.get("folds"):
-        return _of_folds(complete, costs, seed)
+        return _of_folds(complete, seconds, seed)
     first = {name: predictions[0] for name, predictions in complete.items()}
     if len({p.ids for p in first.values()}) > 1:  # runs with different splits cannot be compared
         return FolderEvaluation(first, None)
     outcomes = [
-        Outcome(name, np.stack([p.predicted == p.labels for p in predictions]), costs[name])
+        Outcome(name, np.stack([p.predicted == p.labels for p in predictions]), seconds[name])
         for name, predictions in complete.items()
     ]
     labels = next(iter(first.values())).labels
@@ -97,11 +96,11 @@ def _repeat_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def _of_folds(complete: dict[str, tuple[Predictions, ...]], costs: dict[str, Any], seed: int) -> FolderEvaluation:
+def _of_folds(complete: dict[str, tuple[Predictions, ...]], seconds: dict[str, float], seed: int) -> FolderEvaluation:
     pooled = {name: _concatenate(predictions) for name, predictions in complete.items()}
     sizes = [len(p.ids) for p in next(iter(complete.values()))]
     folds = np.repeat(np.arange(len(sizes)), sizes)
-    outcomes = [Outcome(name, (p.predicted == p.labels)[None], costs[name]) for name, p in pooled.items()]
+    outcomes = [Outcome(name, (p.predicted == p.labels)[None], seconds[name]) for name, p in pooled.items()]
     labels = next(iter(pooled.values())).labels
     return FolderEvaluation(pooled, compare_strategies(outcomes, labels, seed, folds))
 
@@ -119,3 +118,7 @@ def _concatenate(folds: Sequence[Predictions]) -> Predictions:
 def _read(run: Path) -> Predictions | None:
     done = (run / "metrics.json").is_file() and (run / "predictions.csv").is_file()
     return artifacts.read_predictions(run / "predictions.csv") if done else None
+
+
+def _train_seconds(run: Path) -> float:
+    return float((storage.read_json(run / "metrics.json").get("costs") or {}).get("train_seconds") or 0.0)

@@ -115,7 +115,7 @@ class Comparison:
 
         return evaluate_folder(self.path).verdict
 
-    def best_on_val(self) -> Run:
+    def best_run(self) -> Run:
         """The run with the highest validation accuracy; of equals the first."""
         return max(self.runs.values(), key=lambda run: run.metrics["val"]["accuracy"]["value"])
 

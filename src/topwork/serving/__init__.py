@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from topwork.core.errors import MissingDependency
-from topwork.core.progress import PlainProgress
+from topwork.core.progress import Progress
 from topwork.inference import InferenceOptions
 
 # Idle threads of numpy and torch sleep; otherwise they spin on the cores that decode images.
@@ -60,7 +60,7 @@ def serve(
     from topwork.serving.server import run as start
     from topwork.serving.settings import Limits
 
-    log = PlainProgress(quiet).log
+    log = Progress(quiet).log
     answered = start(run, host, port, host_names, token, Limits(**(limits or {})), log, **options)
     log(f"Stopped after {answered:,} requests.")
     return answered

@@ -18,7 +18,7 @@ from torch import nn
 from topwork.backbones.stage_split import StageSplit
 from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import augmented_batches, eval_batches
-from topwork.data.transforms import TrainTransform, normalise
+from topwork.data.transforms import TrainTransform, normalize
 from topwork.features import FeatureCache
 from topwork.strategies.base import CachedBatches
 from topwork.training.context import RunContext
@@ -100,7 +100,7 @@ class StageCache:
         compute = self.context.compute
         for pixels, count in batches:
             with torch.inference_mode(), compute.autocast():
-                z = self.stage_split.forward_frozen(self.frozen, normalise(pixels, self.context.spec, compute.device))
+                z = self.stage_split.forward_frozen(self.frozen, normalize(pixels, self.context.spec, compute.device))
             z = z[:count].to(compute.dtype).contiguous().cpu()
             yield (z.view(torch.int16) if z.dtype == torch.bfloat16 else z).numpy()
 

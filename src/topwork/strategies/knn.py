@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.core.strategy_config import KNNConfig
-from topwork.linear.normalize import NormaliserModule, fit_normaliser
+from topwork.linear.normalize import NormalizerModule, fit_normalizer
 from topwork.strategies.base import Strategy, TrainedStrategy, head_scores, split_scores
 from topwork.strategies.linear_head import head_tensors
 from topwork.training.context import RunContext
@@ -37,7 +37,7 @@ class _KNNHead(nn.Module):
 
     def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
         super().__init__()
-        self.normalize = NormaliserModule(tensors["mean"], tensors["scale"].float())
+        self.normalize = NormalizerModule(tensors["mean"], tensors["scale"].float())
         self.k = int(tensors["k"])
         self.register_buffer("bank", tensors["bank"].float())
         one_hot = functional.one_hot(tensors["labels"], int(tensors["classes"])).float()
@@ -70,7 +70,7 @@ class KNN(Strategy):
         """Store the training features, choose k on the validation set."""
         start = time.monotonic()
         features, labels = context.features.load("train"), context.splits.labels
-        normalizer = fit_normaliser(features)
+        normalizer = fit_normalizer(features)
         tensors = head_tensors(normalizer, {"labels": labels["train"], "classes": np.array(context.num_classes)})
         tensors["bank"] = functional.normalize(torch.from_numpy(normalizer(features)), dim=1).half()
         if context.image_weights is not None:

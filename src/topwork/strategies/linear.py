@@ -14,7 +14,7 @@ from topwork.core.strategy_config import LinearConfig
 from topwork.linear.heads import LinearHead
 from topwork.linear.selection import select_c
 from topwork.strategies.base import Strategy, TrainedStrategy, split_scores
-from topwork.strategies.linear_head import head_tensors, normalized_splits, track_grid
+from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
 
@@ -24,13 +24,13 @@ class Linear(Strategy):
 
     name = "linear"
     Config = LinearConfig
-    search = space(grid=LogUniform(1e-4, 10.0, as_grid=True))
+    search = space(Cs=LogUniform(1e-4, 10.0, as_tuple=True))
 
     def fit(self, config: LinearConfig, context: RunContext) -> TrainedStrategy:
         """Fit one classifier per C, keep the one that is best on the validation set or over the held-out folds."""
         normalizer, data = normalized_splits(context.features, context.splits)
         start = time.monotonic()
-        with track_grid(self.name, config, context) as on_step:
+        with track_values_of_c(self.name, config, context) as on_step:
             device, weights = str(context.compute.device), context.image_weights
             found = select_c("softmax", config, data, context.num_classes, device, context.seed, on_step, weights)
         seconds = time.monotonic() - start

@@ -14,29 +14,29 @@ from topwork.compute.ranks import world
 from topwork.core.artifacts import Splits
 from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.features import FeatureStore
-from topwork.linear.normalize import Normaliser, fit_normaliser
+from topwork.linear.normalize import Normalizer, fit_normalizer
 from topwork.linear.selection import DEFAULT_CS, select_c
 from topwork.training.context import Features, RunContext
 
 Data = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def normalized_splits(features: Features, splits: Splits, power: bool = True) -> tuple[Normaliser, Data]:
+def normalized_splits(features: Features, splits: Splits, power: bool = True) -> tuple[Normalizer, Data]:
     """A normalizer fitted on the training set, and of ``train`` and ``val`` the normalized features and the labels."""
-    normalizer = fit_normaliser(features.load("train"), power)
+    normalizer = fit_normalizer(features.load("train"), power)
     return normalizer, {split: (normalizer(features.load(split)), splits.labels[split]) for split in ("train", "val")}
 
 
-def head_tensors(normalizer: Normaliser, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+def head_tensors(normalizer: Normalizer, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """The tensors of a head in a bundle: the normalizer's and those of a classifier."""
     arrays = {"mean": normalizer.mean, "scale": np.array(normalizer.scale, np.float32), **arrays}
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 @contextmanager
-def track_grid(name: str, config: LinearClassifierConfig, context: RunContext) -> Iterator[Callable[[], None]]:
+def track_values_of_c(name: str, config: LinearClassifierConfig, context: RunContext) -> Iterator[Callable[[], None]]:
     """A progress bar over the values of C; gives what is called after each, which also stops if that is requested."""
-    with context.progress.track(name, len(config.grid), "values of C") as bar:
+    with context.progress.track(name, len(config.Cs), "values of C") as bar:
 
         def on_step() -> None:
             bar.advance()
@@ -67,7 +67,7 @@ def fit_linear_head(
     def fit() -> dict[str, bytes]:
         # without the power: a linear layer can absorb only a shift and a scale
         normalizer, data = normalized_splits(features, splits, power=False)
-        config = LinearClassifierConfig(grid=DEFAULT_CS)
+        config = LinearClassifierConfig(Cs=DEFAULT_CS)
         model = select_c("softmax", config, data, len(splits.classes), device, seed=0, weights=weights).model
         weight = model.weight / normalizer.scale
         bias = model.bias - weight @ normalizer.mean

@@ -10,7 +10,7 @@ from torch import nn
 
 from topwork.core import seeds
 from topwork.core.strategy_config import MLPConfig
-from topwork.linear.normalize import NormaliserModule, fit_normaliser
+from topwork.linear.normalize import NormalizerModule, fit_normalizer
 from topwork.strategies.base import CachedBatches, Strategy, TrainedStrategy, count_parameters, split_scores
 from topwork.training.context import RunContext
 from topwork.training.image_task import class_weights, val_metrics
@@ -20,7 +20,7 @@ from topwork.training.search_space import Categorical, LogUniform, space
 
 def _layers(mean: torch.Tensor, scale: torch.Tensor, hidden: int, classes: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
-        NormaliserModule(mean, scale),
+        NormalizerModule(mean, scale),
         nn.Linear(len(mean), hidden),
         nn.ReLU(),
         nn.Dropout(dropout),
@@ -42,7 +42,7 @@ class MLP(Strategy):
     )
 
     def _head(self, config: MLPConfig, context: RunContext) -> nn.Sequential:
-        normalizer = fit_normaliser(context.features.load("train"))
+        normalizer = fit_normalizer(context.features.load("train"))
         torch.manual_seed(seeds.derive_seed(context.seed, "head"))
         mean, scale = torch.from_numpy(normalizer.mean), torch.tensor(normalizer.scale)
         return _layers(mean, scale, config.hidden, context.num_classes, config.dropout).to(context.compute.device)

@@ -22,7 +22,7 @@ from topwork.core.strategy_config import SVMConfig
 from topwork.linear.heads import LinearHead, RBFHead
 from topwork.linear.selection import Selected, select_c, select_first_best
 from topwork.strategies.base import Strategy, TrainedStrategy, scaled_softmax, split_scores
-from topwork.strategies.linear_head import head_tensors, normalized_splits, track_grid
+from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
 
@@ -36,7 +36,7 @@ class SVM(Strategy):
 
     name = "svm"
     Config = SVMConfig
-    search = space(grid=LogUniform(1e-5, 1.0, as_grid=True))
+    search = space(Cs=LogUniform(1e-5, 1.0, as_tuple=True))
 
     def resolve(self, config: SVMConfig, context: RunContext) -> SVMConfig:
         """The values of C that suit the kernel.
@@ -52,13 +52,13 @@ class SVM(Strategy):
                 f"svm.kernel = 'rbf' supports at most {MAX_RBF_CLASSES} classes, and there are "
                 f"{context.num_classes:,}. Use svm.kernel = 'linear'."
             )
-        return config.model_copy(update={"grid": config.grid or (RBF_CS if rbf else LINEAR_CS)})
+        return config.model_copy(update={"Cs": config.Cs or (RBF_CS if rbf else LINEAR_CS)})
 
     def fit(self, config: SVMConfig, context: RunContext) -> TrainedStrategy:
         """Fit one SVM per C, keep the one that is best on the validation set or over the held-out folds."""
         normalizer, data = normalized_splits(context.features, context.splits)
         start, device = time.monotonic(), str(context.compute.device)
-        with track_grid(self.name, config, context) as on_step:
+        with track_values_of_c(self.name, config, context) as on_step:
             if config.kernel == "linear":
                 found = select_c(
                     "hinge", config, data, context.num_classes, device, context.seed, on_step, context.image_weights
@@ -66,7 +66,7 @@ class SVM(Strategy):
                 c, accuracy = found.c, found.accuracy
                 arrays = {"weight": found.model.weight, "bias": found.model.bias}
             else:
-                c, accuracy, arrays = _fit_rbf(sorted(config.grid), data, on_step, context.image_weights)
+                c, accuracy, arrays = _fit_rbf(sorted(config.Cs), data, on_step, context.image_weights)
         seconds = time.monotonic() - start
         trained = [arrays[name] for name in ("weight", "dual", "bias") if name in arrays]
         tensors = head_tensors(normalizer, {"scale": np.array(normalizer.scale), **arrays})

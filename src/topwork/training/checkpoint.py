@@ -1,4 +1,4 @@
-"""Checkpoints of a training: everything that a resume needs, as tensors and JSON, in durable generations.
+"""Checkpoints of a training: everything that a resume needs, as tensors and JSON, in durable files.
 
 With several processes only rank 0 reads and writes the folder, and sends the others what they need.
 """
@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import safetensors.torch
 from topwork.compute.collectives import all_reduce_max, broadcast, broadcast_from_main, receive_broadcast
 from topwork.compute.ranks import world
 from topwork.core import storage
-from topwork.core.checkpoint_files import CheckpointFiles, Files, State
+from topwork.core.checkpoint_files import CheckpointFiles, Files
 from topwork.core.errors import SettingsChanged, StorageError
 from topwork.core.strategy_config import TrainingConfig
 from topwork.training.context import RunContext
@@ -26,15 +26,7 @@ from topwork.training.state import Allocate, Tensors, TrainState
 
 STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
 FOLDER = "folder"  # sent to the other processes in place of its large files
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """What a resume gets: the tensors, the position, and the weights of the best epoch so far."""
-
-    tensors: Tensors
-    train_state: TrainState
-    best: Tensors
+Checkpoint = tuple[Tensors, TrainState, Tensors]  # the last are the weights of the best epoch so far
 
 
 class CheckpointStore:
@@ -48,9 +40,8 @@ class CheckpointStore:
     """
 
     def __init__(self, folder: Path, plan: dict[str, Any], log: Callable[[str], None], shared: bool = False) -> None:
-        self._shared = shared
-        self._folder, self._plan = folder, json.loads(json.dumps(plan))
-        self._generations = CheckpointFiles(folder, log) if world().is_main else None
+        self._folder, self._shared, self._plan = folder, shared, json.loads(json.dumps(plan))
+        self._files = CheckpointFiles(folder, log) if world().is_main else None
 
     def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
         """Write a checkpoint durably, then remove those it supersedes; does nothing in processes other than rank 0.
@@ -58,16 +49,16 @@ class CheckpointStore:
         Raises:
             StorageError: It could not be written; all earlier checkpoints are kept.
         """
-        if self._generations is not None:
+        if self._files:
             self._write({TENSORS: _bytes(tensors)}, train_state, best, best_step)
 
     def _write(
-        self, files: Files, train_state: TrainState, best: Tensors, step: int, staged: Path | None = None
+        self, files: Files, train_state: TrainState, best: Tensors, best_step: int, staged: Path | None = None
     ) -> None:
-        assert self._generations is not None
-        state = {"plan": self._plan, "position": train_state.to_json()}
+        assert self._files
+        state = {"plan": self._plan, "position": asdict(train_state)}
         files |= {STATE: json.dumps(state, indent=1).encode()}
-        self._generations.save(train_state.step, files, step, {BEST: _bytes(best)} if best else {}, staged)
+        self._files.save(train_state.step, files, best_step, {BEST: _bytes(best)} if best else {}, staged)
 
     def load(self, empty_tensor: Allocate) -> Checkpoint | None:
         """The newest intact checkpoint, or None.
@@ -82,14 +73,11 @@ class CheckpointStore:
         if not files:
             return None
         best = safetensors.torch.load(files[BEST]) if BEST in files else {}
-        return Checkpoint(safetensors.torch.load(files[TENSORS]), self._train_state(files), best)
-
-    def _state(self) -> State | None:
-        assert self._generations is not None
-        return next(self._generations.load(), None)
+        return safetensors.torch.load(files[TENSORS]), self._train_state(files), best
 
     def _newest(self) -> Files:
-        state = self._state()
+        assert self._files
+        state = next(self._files.load(), None)
         if state is None:
             return {}
         files = state.files | state.best
@@ -122,18 +110,14 @@ class ShardedCheckpointStore(CheckpointStore):
     """
 
     def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
-        """Write a checkpoint durably; rank 0 completes it when all have written.
-
-        Raises:
-            StorageError: It could not be written; all earlier checkpoints are kept.
-        """
+        """Write a checkpoint as ``CheckpointStore.save`` does; rank 0 completes it when all have written."""
         from topwork.training import sharded_checkpoint
 
         staged = self._staged(sum(tensor.nbytes for tensor in tensors.values()))
         try:
             with storage.wrap_os_errors(self._folder):
                 sharded_checkpoint.write(staged, tensors)
-            if self._generations is not None:
+            if self._files:
                 self._write({}, train_state, best, best_step, staged)
         except StorageError:
             if world().is_main:
@@ -141,11 +125,7 @@ class ShardedCheckpointStore(CheckpointStore):
             raise
 
     def _staged(self, needed: int) -> Path:
-        """A folder that all processes see.
-
-        Raises:
-            StorageError: It does not exist; raised in all processes.
-        """
+        """A staging folder that all processes see; if there is none, a StorageError is raised in all of them."""
         failed: StorageError | None = None
         if world().is_main:
             try:
@@ -167,7 +147,7 @@ class ShardedCheckpointStore(CheckpointStore):
         """The newest intact checkpoint, or None; see ``CheckpointStore.load``."""
         from topwork.training import sharded_checkpoint
 
-        state = self._state() if self._generations is not None else None
+        state = next(self._files.load(), None) if self._files else None
         files = broadcast_from_main(
             lambda: {STATE: state.files[STATE], FOLDER: os.fsencode(state.folder)} if state else {}
         )
@@ -179,18 +159,11 @@ class ShardedCheckpointStore(CheckpointStore):
         except OSError as error:
             raise StorageError(f"A process cannot read the checkpoint in {self._folder}: {error}.") from error
         best = safetensors.torch.load(state.best[BEST]) if state and state.best else {}
-        return Checkpoint(tensors, train_state, best)
+        return tensors, train_state, best
 
 
 def open_store(context: RunContext, name: str, config: TrainingConfig, shared: bool) -> CheckpointStore:
-    """The checkpoints of a training in its run folder; only a training with the same settings resumes from them.
-
-    Args:
-        context: Of the training.
-        name: Of the strategy.
-        config: Resolved settings.
-        shared: Whether all processes train together; if not, rank 0 trains alone.
-    """
+    """The checkpoints of a strategy in its run folder; only a training with the same resolved settings resumes."""
     plan = {
         "strategy": name,
         "seed": context.seed,

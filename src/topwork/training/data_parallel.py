@@ -96,7 +96,7 @@ class DataParallel:
         self._model.load_state_dict(best)
 
     def after_step(self) -> None:
-        """Running statistics become the mean of what each process saw, where BatchNorm itself is not synchronised."""
+        """Running statistics become the mean of what each process saw, where BatchNorm itself is not synchronized."""
         if self.world.size == 1 or not self._statistics:
             return
         together = collectives.all_reduce_mean(torch.cat(self._statistics))

@@ -16,7 +16,7 @@ from topwork.compute.devices import compile_quietly, keep_depthwise_in_float32
 from topwork.compute.ranks import world
 from topwork.core.strategy_config import ImageTrainingConfig, TrainingConfig
 from topwork.data.batches import TrainBatches, eval_batches
-from topwork.data.transforms import Mixer, TrainTransform, normalise
+from topwork.data.transforms import Mixer, TrainTransform, normalize
 from topwork.training.context import RunContext
 from topwork.training.loop import Batch, TrainingTask
 
@@ -32,7 +32,7 @@ class Classifier(nn.Module):
         self.backbone, self.head = backbone, head
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (B, K) of normalised images (B, 3, S, S)."""
+        """Logits (B, K) of normalized images (B, 3, S, S)."""
         return self.head(self.backbone(x))
 
 
@@ -49,19 +49,14 @@ def _outputs(model: Classifier, ids: Sequence[str], context: RunContext) -> list
     # not inference_mode: the gathered weights of a sharded model would never train again
     with torch.no_grad(), compute.autocast():
         for pixels, count in eval_batches(context.manifest.refs, ids, spec, EVAL_BATCH, compute.workers):
-            y = model.backbone(normalise(pixels, spec, compute.device))
+            y = model.backbone(normalize(pixels, spec, compute.device))
             logits.append(model.head(y)[:count].float().cpu())
             features.append(y[:count].float().cpu())
     return [torch.cat(logits), torch.cat(features)]
 
 
 class NetworkOutputs:
-    """Logits and features of a trained network for each split, computed once.
-
-    Args:
-        model: A ``Classifier`` with its final weights.
-        context: Of the training.
-    """
+    """Logits and features of a trained ``Classifier`` for each split, computed once."""
 
     def __init__(self, model: nn.Module, context: RunContext) -> None:
         self._model, self._context = model, context
@@ -132,35 +127,36 @@ def image_task(
         model.backbone = convert_sync_batchnorm(model.backbone)
     keep_depthwise_in_float32(model, context.compute)
     splits, spec, device = context.splits, context.spec, context.compute.device
-    train, labels = splits.ids["train"], splits.labels["train"]
+    train, val, labels = splits.ids["train"], splits.ids["val"], splits.labels["train"]
     transform = TrainTransform(config, spec, config.train_size, context.seed)
     mixer, ranks = Mixer(config, len(splits.classes), context.seed), world()
     extra = int(ranks.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of the first image of a shard
 
     def prepare(batch: Batch, step: int) -> Batch:
         pixels, target = batch
-        x, target = mixer(normalise(pixels, spec, device), target.to(device, non_blocking=True), step)
+        x, target = mixer(normalize(pixels, spec, device), target.to(device, non_blocking=True), step)
         return x[extra:], target[extra:]
 
+    batches = TrainBatches(
+        context.manifest.refs,
+        train,
+        context.targets,
+        spec,
+        transform,
+        config.batch_size,
+        context.seed,
+        context.compute.workers,
+        ranks.shard_bounds,
+        prepend_previous=bool(extra),
+    )
     return TrainingTask(
         model,
         groups,
-        TrainBatches(
-            context.manifest.refs,
-            train,
-            context.targets,
-            spec,
-            transform,
-            config.batch_size,
-            context.seed,
-            context.compute.workers,
-            ranks.shard_bounds,
-            prepend_previous=bool(extra),
-        ),
+        batches,
         prepare,
-        lambda: val_metrics(torch.from_numpy(outputs(model, splits.ids["val"], context)[0]), splits.labels["val"]),
-        class_weights(config, labels, len(splits.classes), device),
-        make_train_mode(model, config),
-        compile_quietly(model) if config.compile is True else None,
+        evaluate=lambda: val_metrics(torch.from_numpy(outputs(model, val, context)[0]), splits.labels["val"]),
+        class_weights=class_weights(config, labels, len(splits.classes), device),
+        train_mode=make_train_mode(model, config),
+        forward=compile_quietly(model) if config.compile is True else None,
         shared=True,
     )

@@ -6,6 +6,7 @@ killed and resumed ends bit for bit where the uninterrupted one ends: same machi
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ from topwork.core.artifacts import EpochRecord
 from topwork.core.errors import StorageError, TopworkError
 from topwork.core.progress import Tracker, duration
 from topwork.core.strategy_config import TrainingConfig
-from topwork.training import schedule
 from topwork.training.checkpoint import open_store
 from topwork.training.context import RunContext
 from topwork.training.data_parallel import DataParallel
@@ -80,14 +80,10 @@ class TrainingTask:
 def fit(task: TrainingTask, config: TrainingConfig, context: RunContext, name: str) -> TrainState:
     """Train until the last epoch or until patience runs out; the model gets the weights of the best epoch.
 
-    Args:
-        task: What is trained.
-        config: Resolved settings; ``epochs`` is a number.
-        context: Of the training; its folder gets the checkpoints.
-        name: Of the strategy.
+    ``config`` is resolved, ``name`` that of the strategy. Checkpoints go to the run folder of ``context``.
 
     Raises:
-        Interrupted: A signal came; the step was finished and saved.
+        Interrupted: A signal was received; the step was finished and saved.
         TopworkError: The loss is no longer finite.
     """
     return _Training(task, config, context, name).run()
@@ -123,8 +119,8 @@ class _Training:
     def _restore(self) -> None:
         checkpoint = self.store.load(partial(empty_tensor, self.task.model, self.optimizer))
         if checkpoint:
-            load_state_tensors(checkpoint.tensors, self.task.model, self.optimizer, self.ema)
-            self.state, self.best = checkpoint.train_state, checkpoint.best
+            tensors, self.state, self.best = checkpoint
+            load_state_tensors(tensors, self.task.model, self.optimizer, self.ema)
             if self.state.scaler:
                 self.scaler.load_state_dict(self.state.scaler)
             self.context.progress.log(f"  {self.name}: resuming from step {self.state.step} of {self.total}")
@@ -135,7 +131,8 @@ class _Training:
             self._step(batch)
             bar.advance()
             if self._stop_requested():
-                self._stop()
+                self._save()  # a failed save is an error here: the message says that everything is saved
+                self.context.signals.raise_if_stopped()
             if self.state.step % TIME_CHECK_STEPS == 0 and self._is_due(MAX_SECONDS_UNSAVED):
                 self._save_if_possible()
 
@@ -181,7 +178,7 @@ class _Training:
 
     def _set_lr(self, step: int) -> None:
         """The learning rates of a step, which counts from 0."""
-        rate = self.config.lr * schedule.lr_factor(step, self.total, self.config.warmup_fraction)
+        rate = self.config.lr * lr_factor(step, self.total, self.config.warmup_fraction)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_scale"]
 
@@ -238,7 +235,7 @@ class _Training:
         stop = self._stop_requested()
         over = state.step >= self.total or state.stopped_early
         if stop:
-            self._save()  # a failed save is an error here: the message says that everything is saved
+            self._save()
         elif over or self._is_due(MIN_SECONDS_BETWEEN_SAVES if self.task.quick else 0.0):
             self._save_if_possible()
         self._report(record)  # after the save: a reported epoch is never lost
@@ -260,11 +257,6 @@ class _Training:
     def _stop_requested(self) -> bool:
         signals = self.context.signals
         return signals.stop_requested() if self.task.quick else any_stop_requested(signals)
-
-    def _stop(self) -> None:
-        """Save and stop; a failed save is an error here: the message says that everything is saved."""
-        self._save()
-        self.context.signals.raise_if_stopped()
 
     def _is_due(self, seconds: float) -> bool:
         return self.parallel.any(time.monotonic() - self._saved >= seconds)
@@ -292,6 +284,25 @@ def _parallelize(task: TrainingTask, compute: DeviceContext) -> DataParallel:
     from topwork.training.fully_sharded import FullySharded  # takes half a second to load
 
     return FullySharded(task.model, task.groups, compute)
+
+
+def lr_factor(step: int, total: int, warmup: float) -> float:
+    """Factor of the peak learning rate: a linear rise, then half a cosine to 0 (Loshchilov & Hutter 2017).
+
+    A pure function of the step, so that a resume has nothing to restore.
+
+    Args:
+        step: From 0 to ``total`` - 1.
+        total: All steps of the training.
+        warmup: Fraction of the steps in which the rate rises.
+
+    Returns:
+        In (0, 1].
+    """
+    warmup_steps = round(total * warmup)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total - warmup_steps)))
 
 
 def make_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.Optimizer:

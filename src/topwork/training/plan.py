@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,28 +14,23 @@ from torch.nn import functional
 from topwork.compute.devices import has_compiler
 from topwork.core.errors import UsageError
 from topwork.core.strategy_config import ImageTrainingConfig
-from topwork.data.transforms import normalise
-from topwork.training import schedule
+from topwork.data.transforms import normalize
 from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH
 from topwork.training.loop import TrainingTask, make_optimizer
 
 COMPILE_MIN_SAMPLES = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms per image: docs/speed.md
+SAMPLES_SEEN = 60_000  # images in all epochs together
 C = TypeVar("C", bound=ImageTrainingConfig)
 
 
 def resolve(
-    config: C,
-    context: RunContext,
-    new_task: Callable[[C], TrainingTask],
-    limits: tuple[int, int],
-    cpu_minutes: float,
+    config: C, context: RunContext, new_task: Callable[[C], TrainingTask], limits: tuple[int, int], cpu_minutes: float
 ) -> C:
     """Turn ``auto`` into numbers.
 
     Args:
         config: Settings that may contain ``auto``.
-        context: Of the training.
         new_task: Builds a task that is used for timing and thrown away.
         limits: Minimum and maximum epochs that ``auto`` gives.
         cpu_minutes: The time budget on a CPU if neither epochs nor minutes are set.
@@ -77,7 +73,7 @@ def _epochs(
 ) -> int:
     requested = None if config.epochs == "auto" else config.epochs
     minutes = config.minutes or (cpu_minutes if requested is None else None)
-    default = schedule.auto_epochs(len(context.splits.ids["train"]), *limits)
+    default = auto_epochs(len(context.splits.ids["train"]), *limits)
     if minutes is None:
         return requested or default
     if context.compute.fsdp and context.compute.device.type != "cpu":
@@ -86,6 +82,11 @@ def _epochs(
     seconds = seconds_per_epoch(new_task(config), config, context)
     affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))
     return min(requested or (affordable if config.minutes else default), affordable)
+
+
+def auto_epochs(images: int, min_epochs: int, max_epochs: int) -> int:
+    """Epochs that show about ``SAMPLES_SEEN`` images of a training set, within limits."""
+    return max(min_epochs, min(max_epochs, math.ceil(SAMPLES_SEEN / max(1, images))))
 
 
 def seconds_per_epoch(task: TrainingTask, config: ImageTrainingConfig, context: RunContext, steps: int = 4) -> float:
@@ -107,7 +108,7 @@ def seconds_per_epoch(task: TrainingTask, config: ImageTrainingConfig, context: 
     pixels = torch.zeros(EVAL_BATCH, 3, context.spec.size, context.spec.size, dtype=torch.uint8)
     task.model.eval()
     with torch.inference_mode(), context.compute.autocast():
-        x = normalise(pixels, context.spec, context.compute.device)
+        x = normalize(pixels, context.spec, context.compute.device)
         task.model(x)
         start = time.monotonic()
         task.model(x)

@@ -13,16 +13,16 @@ from topwork.core.seeds import derive_seed
 
 @dataclass(frozen=True)
 class LogUniform:
-    """A log-uniform number in [low, high]; ``as_grid`` makes it a grid of one value."""
+    """A log-uniform number in [low, high]; ``as_tuple`` makes it a tuple of one value."""
 
     low: float
     high: float
-    as_grid: bool = False
+    as_tuple: bool = False
 
     def sample(self, rng: np.random.Generator) -> Any:
         """One value, to three digits."""
         value = float(f"{np.exp(rng.uniform(np.log(self.low), np.log(self.high))):.3g}")
-        return (value,) if self.as_grid else value
+        return (value,) if self.as_tuple else value
 
 
 @dataclass(frozen=True)

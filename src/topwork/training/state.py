@@ -7,7 +7,7 @@ function of the step.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -48,25 +48,17 @@ class TrainState:
     stopped_early: bool = False
     scaler: dict[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON value."""
-        return asdict(self)
-
     @staticmethod
     def from_json(value: dict[str, Any]) -> TrainState:
-        """The inverse of ``to_json``."""
-        fields: dict[str, Any] = dict(value)
-        fields["history"] = [EpochRecord(**record) for record in value["history"]]
-        fields["best_score"] = tuple(value["best_score"])
-        return TrainState(**fields)
+        """The inverse of ``asdict`` and JSON."""
+        history = [EpochRecord(**record) for record in value["history"]]
+        return TrainState(**value | {"history": history, "best_score": tuple(value["best_score"])})
 
 
 class EMA:
-    """Exponential moving average of weights and buffers; the decay rises at the start.
+    """Exponential moving average of the weights and buffers of a model; the decay rises at the start.
 
-    Args:
-        model: What is averaged.
-        decay: Of the average, in [0, 1); 0 makes the average the model itself.
+    ``decay`` is in [0, 1); 0 makes the average the model itself.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:

@@ -18,7 +18,7 @@ import torch
 from topwork.core import storage
 from topwork.core.errors import StorageError, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.core.progress import PlainProgress
+from topwork.core.progress import Progress
 from topwork.inference.export import get_format
 from topwork.inference.export.export_module import ExportModule
 from topwork.inference.export.format import ExportFormat, InferenceFn
@@ -87,7 +87,7 @@ def export(
     >>> result.path.name, result.agreement.within_tolerance
     ('model.pt2', True)
     """
-    log = PlainProgress(quiet).log
+    log = Progress(quiet).log
     target = get_format(format)
     if quantize not in (None, "int8"):
         raise UsageError(f"Unknown --quantize value {quantize}; only int8 is supported.")

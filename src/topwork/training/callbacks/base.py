@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +47,14 @@ class Callback:
     def on_epoch(self, run: TrainingRun, epoch: dict[str, Any]) -> None:
         """An epoch is over and saved.
 
-        Args:
-            run: The training.
-            epoch: The fields of ``EpochRecord``: ``epoch``, ``step``, ``train_loss``, ``val_loss``, ``val_accuracy``,
-                ``lr``, ``best``.
+        ``epoch`` has the fields of ``EpochRecord``: ``epoch``, ``step``, ``train_loss``, ``val_loss``,
+        ``val_accuracy``, ``lr``, ``best``.
         """
 
     def on_end(self, run: TrainingRun, metrics: dict[str, Any]) -> None:
         """A training is finished; not called if it is interrupted.
 
-        Args:
-            run: The training.
-            metrics: The content of its ``metrics.json``: validation and test metrics with intervals, costs.
+        ``metrics`` is the content of its ``metrics.json``: validation and test metrics with intervals, costs.
         """
 
 
@@ -67,7 +63,6 @@ class Notifier:
     """Calls the callbacks of a command.
 
     Attributes:
-        callbacks: The callbacks.
         log: Receives the first error of each callback.
         base: The folder that names of runs are relative to.
     """
@@ -79,14 +74,11 @@ class Notifier:
 
     def begin(self, strategy: str, path: Path, config: dict[str, Any]) -> RunNotifier:
         """Notify the callbacks that a training starts; for the arguments see ``TrainingRun``."""
-        path = path.absolute()
-        name = path.relative_to(self.base.absolute()).as_posix() if path.is_relative_to(self.base.absolute()) else "."
-        run = TrainingRun(strategy if name == "." else name, strategy, path, config, False)
-        if not self.callbacks:
-            return RunNotifier(run, (), self.call)
-        sent = _last_sent(path)
-        run = replace(run, resumed=sent is not None)
-        if sent is None:
+        path, base = path.absolute(), self.base.absolute()
+        name = path.relative_to(base).as_posix() if path.is_relative_to(base) else "."
+        sent = _last_sent(path) if self.callbacks else None
+        run = TrainingRun(strategy if name == "." else name, strategy, path, config, sent is not None)
+        if self.callbacks and sent is None:
             _write_sent(path, 0)
         started = [callback for callback in self.callbacks if self.call(callback, "on_start", run)]
         return RunNotifier(run, started, self.call, sent or 0)
@@ -115,7 +107,6 @@ class RunNotifier:
     """Notifies callbacks of one training.
 
     Attributes:
-        run: The training.
         callbacks: Those whose ``on_start`` succeeded.
         call: ``Notifier.call``.
         last: The last epoch that was sent.
