@@ -13,7 +13,7 @@ UMAP_NEIGHBORS = 15
 MIN_IMAGES = 5  # fewer images have no neighborhoods
 
 
-def embed(features: np.ndarray, method: str = "tsne", seed: int = 0) -> tuple[np.ndarray, str]:
+def embed(features: np.ndarray, method: str = "tsne") -> tuple[np.ndarray, str]:
     """Embed images in the plane; equal features give equal points on the same machine.
 
     Features are scaled to length 1, so that distances are angles, and reduced to 50 principal components, of which the
@@ -22,7 +22,6 @@ def embed(features: np.ndarray, method: str = "tsne", seed: int = 0) -> tuple[np
     Args:
         features: float (N, D), N >= 1.
         method: ``"tsne"`` (van der Maaten & Hinton 2008, JMLR 9) or ``"umap"`` (McInnes et al. 2018, arXiv 1802.03426).
-        seed: Of the method.
 
     Returns:
         Points float32 (N, 2) in [0, 1], with the same scale on both axes and centered in the unit square; and the
@@ -42,7 +41,7 @@ def embed(features: np.ndarray, method: str = "tsne", seed: int = 0) -> tuple[np
     if len(features) < MIN_IMAGES or not components[:, 1].any():
         return _fit_unit_square(components[:, :2]), "first two principal components"
     init = (components[:, :2] / components[:, 0].std() * 1e-4).astype(np.float32)
-    points, description = (_tsne if method == "tsne" else _umap)(components, init, seed)
+    points, description = (_tsne if method == "tsne" else _umap)(components, init)
     return _fit_unit_square(points), description
 
 
@@ -70,19 +69,19 @@ def _fit_unit_square(points: np.ndarray) -> np.ndarray:
     return np.clip((points - (low + high) / 2) / side + 0.5, 0, 1).astype(np.float32)
 
 
-def _tsne(values: np.ndarray, init: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
+def _tsne(values: np.ndarray, init: np.ndarray) -> tuple[np.ndarray, str]:
     from sklearn.manifold import TSNE
 
     perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
-    method = TSNE(perplexity=perplexity, init=init, random_state=seed, n_jobs=1)
+    method = TSNE(perplexity=perplexity, init=init, random_state=0, n_jobs=1)
     return method.fit_transform(values.astype(np.float32)), f"t-SNE, perplexity {perplexity:.3g}"
 
 
-def _umap(values: np.ndarray, init: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
+def _umap(values: np.ndarray, init: np.ndarray) -> tuple[np.ndarray, str]:
     try:
         from umap import UMAP  # pyrefly: ignore[missing-import]
     except ImportError:
         raise MissingDependency("--embedding umap", "explain") from None
     neighbors = min(UMAP_NEIGHBORS, len(values) - 1)
-    method = UMAP(n_neighbors=neighbors, init=init, random_state=seed, n_jobs=1)
+    method = UMAP(n_neighbors=neighbors, init=init, random_state=0, n_jobs=1)
     return method.fit_transform(values.astype(np.float32)), f"UMAP, {neighbors} neighbors"

@@ -16,20 +16,23 @@ from topwork.report.show_data import MapSheet, Sheet
 JPEG_QUALITY = 82
 
 
-def jpeg_data_url(pixels: np.ndarray) -> str:
-    """uint8 (H, W, 3) as a ``data:`` URL of a JPEG."""
-    return _data_url(Image.fromarray(pixels), "JPEG")
+def data_url(pixels: np.ndarray, format: str = "JPEG") -> str:
+    """An image uint8 (H, W, 3) as a ``data:`` URL; ``"PNG"`` is lossless."""
+    buffer = io.BytesIO()
+    quality = {"quality": JPEG_QUALITY} if format == "JPEG" else {}
+    Image.fromarray(pixels).save(buffer, format, optimize=True, **quality)
+    return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def color_sheet(tiles: np.ndarray, format: str = "JPEG") -> Sheet:
-    """Tiles uint8 (N, H, W, 3) in one image; ``"PNG"`` is lossless."""
+    """Tiles uint8 (N, H, W, 3) in one image."""
     count, height, width = tiles.shape[:3]
     columns = max(1, math.ceil(math.sqrt(count)))
     grid = np.zeros((max(1, math.ceil(count / columns)) * height, columns * width, 3), np.uint8)
     for i, tile in enumerate(tiles):
         y, x = i // columns * height, i % columns * width
         grid[y : y + height, x : x + width] = tile
-    return Sheet(_data_url(Image.fromarray(grid), format), width, height, columns, count)
+    return Sheet(data_url(grid, format), width, height, columns, count)
 
 
 def thumbnails(images: Iterable[Image.Image], side: int) -> Sheet:
@@ -76,9 +79,3 @@ def encode_int8(values: np.ndarray) -> tuple[str, float]:
     limit = float(f"{np.abs(values).max(initial=0.0):.6g}")
     share = np.clip(values / (limit or 1.0), -1, 1)
     return base64.b64encode(np.rint(share * 127).astype(np.int8).tobytes()).decode(), limit
-
-
-def _data_url(image: Image.Image, format: str) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, format, optimize=True, **({"quality": JPEG_QUALITY} if format == "JPEG" else {}))
-    return f"data:image/{format.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

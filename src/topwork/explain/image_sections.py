@@ -12,7 +12,7 @@ from topwork.explain.attention import attention_maps
 from topwork.explain.attribution import PIXEL_METHODS, ClassActivationMaps, class_activation_maps
 from topwork.explain.channel_maps import strongest_channels
 from topwork.explain.context import ShowContext
-from topwork.explain.encoding import encode_int8, jpeg_data_url, map_sheet
+from topwork.explain.encoding import data_url, encode_int8, map_sheet
 from topwork.explain.faithfulness import Deletion, deletion
 from topwork.explain.inspected_model import InspectedModel
 from topwork.report.show_data import Heatmap, LayerMaps, ScoredClass, ShownImage
@@ -27,19 +27,15 @@ MAX_NAMED_LAYERS = 12  # requested layers that get heatmaps; all layers would ta
 
 def shown_images(context: ShowContext) -> tuple[ShownImage, ...]:
     """The images as network input, with the predictions of each strategy."""
-    pixels = denormalize(context.x, context.models[0])
+    spec = context.models[0].spec
+    mean, std = (torch.tensor(v, device=context.x.device).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
+    pixels = ((context.x * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+    pixels = pixels.permute(0, 2, 3, 1).cpu().numpy()  # what normalise() got
     predictions = [_predictions(model, context.x) for model in context.models if model.head is not None]
     return tuple(
-        ShownImage(one.name, jpeg_data_url(pixels[i]), one.label, one.reason, tuple(each[i] for each in predictions))
+        ShownImage(one.name, data_url(pixels[i]), one.label, one.reason, tuple(each[i] for each in predictions))
         for i, one in enumerate(context.images)
     )
-
-
-def denormalize(x: torch.Tensor, model: InspectedModel) -> np.ndarray:
-    """Network input (B, 3, S, S) back to uint8 (B, S, S, 3)."""
-    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (model.spec.mean, model.spec.std))
-    pixels = ((x * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _predictions(model: InspectedModel, x: torch.Tensor, limit: int = 5) -> list[tuple[ScoredClass, ...]]:

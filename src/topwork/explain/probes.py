@@ -26,7 +26,6 @@ def linear_probes(
     train_labels: np.ndarray,
     test: Mapping[str, np.ndarray],
     test_labels: np.ndarray,
-    seed: int = 0,
 ) -> list[ProbePoint]:
     """Fit one probe per layer; C is chosen on a held-out quarter of each class, then all training images are used.
 
@@ -35,7 +34,6 @@ def linear_probes(
         train_labels: Class indices int (N,).
         test: The same layers, float (M, C).
         test_labels: Class indices int (M,); images of classes without a training image count as incorrect.
-        seed: Of the choice of the held-out quarter.
 
     Returns:
         One probe per layer, in the order of ``train``.
@@ -49,7 +47,7 @@ def linear_probes(
     """
     if not len(train_labels) or not len(test_labels):
         raise DataError("Probes need training images and test images; one set is empty. Pass more images.")
-    held_out = _held_out(train_labels, np.random.default_rng(derive_seed(seed, "probes")))
+    held_out = _held_out(train_labels, np.random.default_rng(derive_seed(0, "probes")))
     probes = []
     for layer, values in train.items():
         x, x_test = _standardized(values, test[layer])

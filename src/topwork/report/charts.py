@@ -53,11 +53,8 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
     """Accuracy on the test set with its 95 % interval, one row per strategy.
 
     Args:
-        strategies: Strategies without an accuracy are omitted.
+        strategies: Strategies without an accuracy are omitted; without any, the result is empty.
         majority: Accuracy of always predicting the most frequent class, drawn as a line.
-
-    Returns:
-        An ``<svg>`` element; empty if there is nothing to draw.
     """
     scored = [(i, s.name, s.test.accuracy) for i, s in enumerate(strategies) if s.test]
     rows = [row for row in scored if row[2].value is not None]
@@ -94,12 +91,9 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
 
 
 def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
-    """Training and validation loss by epoch, as an ``<svg>`` element.
+    """Training and validation loss of a strategy by epoch (at least one), as an ``<svg>`` element.
 
-    Args:
-        name: Name of the strategy.
-        history: At least one epoch.
-        series: Index of the color of the validation loss.
+    ``series`` is the index of the color of the validation loss.
     """
 
     def draw(figure: Figure) -> None:

@@ -61,11 +61,8 @@ def _training(data: ReportData) -> list[str]:
     b, names = data.backbone, [s.name for s in data.strategies]
     lines = []
     if b:
-        facts = [
-            f"weights: {b['weights']}" if b.get("weights") else "",
-            f"input {b['input']}" if b.get("input") else "",
-        ]
-        known = "; ".join(fact for fact in facts if fact)
+        facts = (("weights: ", "weights"), ("input ", "input"))
+        known = "; ".join(f"{text}{b[key]}" for text, key in facts if b.get(key))
         cite = " (Wightman 2019)" if data.environment.get("timm") else ""
         verb = "uses" if len(names) == 1 else "use"
         lines.append(f"{join_names(names)} {verb} the network {b.get('model')}{f' ({known})' if known else ''}{cite}.")
