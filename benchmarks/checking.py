@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from topwork.core.config import DataConfig
 from topwork.data.fingerprints import fingerprint, near_pairs
 from topwork.data.images import load_image
 from topwork.data.manifest import build_manifest
-from topwork.data.sources import SourceOptions, list_images
+from topwork.data.sources import list_images
 
 
 def made_up(number: int, size: tuple[int, int] = (500, 375)) -> Image.Image:
@@ -66,7 +67,7 @@ def looks(number: int) -> None:
         time.sleep(2.1)  # a younger file is not believed to be unchanged
         for name in ("first", "second"):
             start = time.monotonic()
-            build_manifest("folder", str(root / "data"), root / "cache")
+            build_manifest(DataConfig(path=str(root / "data"), source="folder"), root / "cache")
             print(
                 f"{name} look at {number:,} JPEGs of {size / 1000:.0f} kB: {time.monotonic() - start:.2f} s", flush=True
             )
@@ -74,8 +75,8 @@ def looks(number: int) -> None:
 
 def recall(data: str, every: int = 10) -> None:
     """Plant copies of every tenth image, as if in another part, and look for them and for pairs that nobody planted."""
-    listing = list_images("auto", data, SourceOptions())
-    pictures = [load_image(image.ref) for image in listing.images]
+    listing = list_images(DataConfig(path=data))
+    pictures = [load_image(image.ref) for image in listing.rows]
     codes = [fingerprint(picture) for picture in pictures]
     planted: list[tuple[str, int]] = []
     for i in range(0, len(pictures), every):

@@ -20,7 +20,7 @@ from topwork.backbones import build
 from topwork.backbones.weights import find_weights
 from topwork.compute import collectives
 from topwork.compute.devices import resolve
-from topwork.core.config import ComputeConfig
+from topwork.core.config import ComputeConfig, DataConfig
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.manifest import build_manifest
@@ -36,7 +36,7 @@ def extract(data: str, place: Path) -> None:
     """One process: extract all features and say what it took."""
     world = collectives.init_process_group()
     compute, _ = resolve(ComputeConfig(device="cpu", threads=1, workers=0, engine="torch"))
-    manifest = build_manifest("auto", data, place)
+    manifest = build_manifest(DataConfig(path=data), place)
     splits = make_split(manifest, 0)
     backbone = build.create(MODEL, find_weights(MODEL, "pretrained"))
     cache = place / f"features-{os.getpid()}"
@@ -74,7 +74,7 @@ def run(data: str, place: Path, processes: int) -> tuple[float, float]:
 
 def main(data: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        build_manifest("auto", data, Path(folder))
+        build_manifest(DataConfig(path=data), Path(folder))
         found: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
         for _ in range(ROUNDS):
             for processes in (1, 2):

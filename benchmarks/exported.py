@@ -20,7 +20,7 @@ import torch
 import topwork
 from topwork.core.config import DataConfig
 from topwork.data.images import UnreadableImage, load_image
-from topwork.data.manifest import listing_of
+from topwork.data.sources import list_images
 from topwork.data.transforms import eval_transform
 from topwork.features.extract import BATCH
 from topwork.inference.export import FORMATS, get_format
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--formats", nargs="*", default=[*FORMATS, *(f"{name}-int8" for name in INT8)])
     args = parser.parse_args()
     model = topwork.load(args.run, device="cpu", precision="float32", engine="plain", workers=0)
-    images = listing_of(DataConfig(path=args.data)).images
+    images = list_images(DataConfig(path=args.data)).rows
     ways: dict[str, InferenceFn] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in args.formats:

@@ -99,11 +99,13 @@ def feature_store(model: str, files: list[Path], engine: str, cache: Path) -> Fe
     from topwork.features import FeatureStore
 
     compute, _ = devices.resolve(ComputeConfig(engine=engine))  # type: ignore[arg-type]
-    rows = tuple(ImageRow(str(f), "a", sha256=hashlib.sha256(str(f).encode()).hexdigest()) for f in files)
+    rows = tuple(
+        ImageRow(f, "a", sha256=hashlib.sha256(f.encode()).hexdigest(), ref=ImageRef("", f)) for f in map(str, files)
+    )
     ids = {"train": tuple(row.id for row in rows), "val": (), "test": ()}
     splits = Splits(("a",), ids, {part: np.zeros(len(i), dtype=np.int64) for part, i in ids.items()}, "")
     manifest, quiet = (
-        Manifest(Path("/"), rows, "bench", {str(f): ImageRef("", str(f)) for f in files}),
+        Manifest(Path("/"), rows, "bench"),
         Progress(quiet=True),
     )
     return FeatureStore(create(model, None), manifest, splits, compute, cache, quiet, Signals())

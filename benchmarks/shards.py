@@ -16,9 +16,10 @@ from typing import TypeVar
 
 from PIL import Image
 
+from topwork.core.config import DataConfig
 from topwork.core.image_ref import ImageRef
 from topwork.data import locations
-from topwork.data.sources import SourceOptions, list_images
+from topwork.data.sources import list_images
 from topwork.data.tar_index import index_path, open_index
 
 EACH = 10_000  # samples a shard
@@ -78,17 +79,17 @@ def main(images: int = 1_000_000) -> None:
         stored = sum(index_path(str(path), locations.file_stamp(str(path))).stat().st_size for path in paths)
         print(f"  {members:,} members in {len(paths)} shards; index {stored / images:.0f} bytes per image")
         timed("index opened again", index, images)
-        found = timed("listing", lambda: list_images("auto", str(shards), SourceOptions()), images)
-        chosen = random.Random(0).choices(found.images, k=FILES)
-        some, row = [one.ref for one in chosen], [one.ref for one in found.images[:FILES]]
+        found = timed("listing", lambda: list_images(DataConfig(path=str(shards))), images)
+        chosen = random.Random(0).choices(found.rows, k=FILES)
+        some, row = [one.ref for one in chosen], [one.ref for one in found.rows[:FILES]]
         timed(f"{FILES:,} read at random", lambda: read_all(some), FILES)
         timed(f"{FILES:,} read in order", lambda: read_all(row), FILES)
         for number in range(FILES):
             (files / f"{number:08d}.jpg").write_bytes(buffer.getvalue())
         listed = timed(
-            f"{FILES:,} files listed", lambda: list_images("folder", str(files.parent), SourceOptions()), FILES
+            f"{FILES:,} files listed", lambda: list_images(DataConfig(path=str(files.parent), source="folder")), FILES
         )
-        timed("and read", lambda: read_all([one.ref for one in listed.images]), FILES)
+        timed("and read", lambda: read_all([one.ref for one in listed.rows]), FILES)
     print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 

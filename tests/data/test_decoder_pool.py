@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from topwork.core.artifacts import InputSpec
+from topwork.core.config import DataConfig
 from topwork.core.errors import TopworkError
 from topwork.core.image_ref import ImageRef
 from topwork.data import decoder_pool
@@ -57,11 +58,11 @@ def faulty_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("faulty_decoder")
 def test_a_decoder_that_hangs_or_dies_is_named_and_nothing_else_is_lost(class_folders: Path, tmp_path: Path) -> None:
     threads = set(threading.enumerate())  # with those of the pool that predictions share
-    clean = build_manifest("folder", str(class_folders), tmp_path / "a", workers=2)
+    clean = build_manifest(DataConfig(path=str(class_folders), source="folder"), tmp_path / "a", workers=2)
     for label, names in {"ant": ("spin", "wait", "die"), "bee": ("exit", "print")}.items():
         for name in names:
             (class_folders / label / f"{name}.jpg").write_bytes(name.upper().encode() * 10)
-    manifest = build_manifest("folder", str(class_folders), tmp_path / "b", workers=2)
+    manifest = build_manifest(DataConfig(path=str(class_folders), source="folder"), tmp_path / "b", workers=2)
     assert {row.id: row.reason for row in manifest.excluded if "print" not in row.id} == {
         "ant/spin.jpg": "took longer than 1 s to decode",
         "ant/wait.jpg": "was not read within 20 s",
@@ -85,7 +86,7 @@ def test_a_program_that_does_not_start_is_an_error_and_excludes_no_image(
 ) -> None:
     monkeypatch.setattr(decoder_pool, "COMMAND", [sys.executable, "-c", "raise SystemExit(1)"])
     with pytest.raises(TopworkError, match="could not be started"):
-        build_manifest("folder", str(class_folders), tmp_path / "cache")
+        build_manifest(DataConfig(path=str(class_folders), source="folder"), tmp_path / "cache")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

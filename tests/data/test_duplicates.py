@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from topwork.core.artifacts import SPLITS
+from topwork.core.config import DataConfig
 from topwork.data.fingerprints import fingerprint, near_pairs
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import make_folds, make_split
@@ -108,12 +109,12 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_no_split_that_is_made_here_leaks(leaky: Path, tmp_path: Path) -> None:
-    manifest = build_manifest("folder", str(leaky), tmp_path)
+    manifest = build_manifest(DataConfig(path=str(leaky), source="folder"), tmp_path)
     owner = {row.id: (row.label, row.id[-6:-4]) for row in manifest.rows}
     for splits in [*(make_split(manifest, seed) for seed in range(5)), *make_folds(manifest, 0, 5)]:
         splits = [{owner[image] for image in splits.ids[split]} for split in SPLITS]
         assert sum(map(len, splits)) == len(set.union(*splits)) == 60
-    exact = build_manifest("folder", str(leaky), tmp_path, near_duplicates=False)
+    exact = build_manifest(DataConfig(path=str(leaky), source="folder", near_duplicates=False), tmp_path)
     sets = {row.duplicates for row in exact.rows if row.duplicates}
     assert len(sets) == 20  # PNG and BMP of equal pixels
     splits = make_split(exact, 0)
@@ -122,11 +123,11 @@ def test_no_split_that_is_made_here_leaks(leaky: Path, tmp_path: Path) -> None:
 
 
 def test_sets_are_named_by_content_and_remembered(leaky: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = build_manifest("folder", str(leaky), tmp_path)
+    first = build_manifest(DataConfig(path=str(leaky), source="folder"), tmp_path)
     sets = {
         name: {row.sha256 for row in first.rows if row.duplicates == name}
         for name in {r.duplicates for r in first.rows}
     }
     assert all(name == min(members)[:16] for name, members in sets.items() if name)
     monkeypatch.setattr("topwork.data.duplicates.near_pairs", lambda codes: pytest.fail("searched again"))
-    assert build_manifest("folder", str(leaky), tmp_path) == first
+    assert build_manifest(DataConfig(path=str(leaky), source="folder"), tmp_path) == first

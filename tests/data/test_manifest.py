@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from topwork.core.artifacts import read_manifest_rows
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.data import decoder_pool, inspect_dataset, inspection_cache, locations
 from topwork.data.decoder_pool import InspectedFile
@@ -41,7 +42,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_rows_are_sorted_and_facts_are_filled(class_folders: Path, cache: Path) -> None:
-    manifest = build_manifest("auto", str(class_folders), cache)
+    manifest = build_manifest(DataConfig(path=str(class_folders)), cache)
     ids = [row.id for row in manifest.rows]
     assert ids == sorted(ids)
     assert len(ids) == 10
@@ -54,13 +55,13 @@ def test_rows_are_sorted_and_facts_are_filled(class_folders: Path, cache: Path) 
 
 
 def test_bad_images_are_set_aside_and_converted_ones_are_said(class_folders: Path, cache: Path, draw: Draw) -> None:
-    clean = build_manifest("folder", str(class_folders), cache)
+    clean = build_manifest(DataConfig(path=str(class_folders)), cache)
     (class_folders / "ant" / "bad.jpg").write_bytes(b"<html>")
     (class_folders / "ant" / "empty.jpg").write_bytes(b"")
     (class_folders / "ant" / "gone.jpg").symlink_to(class_folders / "nothing")
     shutil.copy(draw(class_folders / "bee" / "tmp.png", 500), class_folders / "bee" / "named.jpg")
 
-    manifest = build_manifest("folder", str(class_folders), cache)
+    manifest = build_manifest(DataConfig(path=str(class_folders)), cache)
 
     reasons = {row.id: row.reason for row in manifest.excluded}
     assert set(reasons) == {"ant/bad.jpg", "ant/empty.jpg", "ant/gone.jpg"}
@@ -72,17 +73,17 @@ def test_bad_images_are_set_aside_and_converted_ones_are_said(class_folders: Pat
 
 def test_a_second_look_decodes_nothing(class_folders: Path, cache: Path, decoded: list[int]) -> None:
     (class_folders / "ant" / "bad.jpg").write_bytes(b"<html>")
-    first = build_manifest("folder", str(class_folders), cache)
+    first = build_manifest(DataConfig(path=str(class_folders)), cache)
     assert len(decoded) == 11
-    assert build_manifest("folder", str(class_folders), cache) == first
+    assert build_manifest(DataConfig(path=str(class_folders)), cache) == first
     assert len(decoded) == 11
 
 
 def test_old_files_are_not_even_read_again(class_folders: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locations, "_SETTLED_NS", -1)
-    first = build_manifest("folder", str(class_folders), cache)
+    first = build_manifest(DataConfig(path=str(class_folders)), cache)
     monkeypatch.setattr(decoder_pool, "COMMAND", ["false"])  # no process could start
-    assert build_manifest("folder", str(class_folders), cache) == first
+    assert build_manifest(DataConfig(path=str(class_folders)), cache) == first
 
 
 def test_changed_files_are_looked_at_again(
@@ -90,14 +91,14 @@ def test_changed_files_are_looked_at_again(
 ) -> None:
     monkeypatch.setattr(locations, "_SETTLED_NS", -1)
     changed = class_folders / "ant" / "0.png"
-    first = build_manifest("folder", str(class_folders), cache)
+    first = build_manifest(DataConfig(path=str(class_folders)), cache)
     before = changed.stat()
     data = bytearray(changed.read_bytes())
     data[len(data) // 2] ^= 0xFF
     changed.write_bytes(data)  # the same size and, below, the same time of change
     os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    second = build_manifest("folder", str(class_folders), cache)
+    second = build_manifest(DataConfig(path=str(class_folders)), cache)
 
     assert second.rows[0].sha256 != first.rows[0].sha256
     assert second.rows[1:] == first.rows[1:]
@@ -107,11 +108,11 @@ def test_changed_files_are_looked_at_again(
 def test_another_policy_or_pillow_looks_again(
     class_folders: Path, cache: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_manifest("folder", str(class_folders), cache)
+    build_manifest(DataConfig(path=str(class_folders)), cache)
     monkeypatch.setattr(inspection_cache, "VERSION", [0])
-    build_manifest("folder", str(class_folders), cache)
+    build_manifest(DataConfig(path=str(class_folders)), cache)
     monkeypatch.setattr("PIL.__version__", "0.0")
-    build_manifest("folder", str(class_folders), cache)
+    build_manifest(DataConfig(path=str(class_folders)), cache)
     assert len(decoded) == 30
 
 
@@ -122,33 +123,33 @@ def test_a_damaged_cache_is_made_anew(
     class_folders: Path, cache: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspect_dataset, "is_settled", lambda _: True)  # else files may have aged by then
-    first = build_manifest("folder", str(class_folders), cache)
+    first = build_manifest(DataConfig(path=str(class_folders)), cache)
     (file,) = cache.iterdir()
     good = file.read_bytes()
     file.write_bytes(content)
-    assert build_manifest("folder", str(class_folders), cache) == first
+    assert build_manifest(DataConfig(path=str(class_folders)), cache) == first
     assert file.read_bytes() == good
 
 
 def test_cache_entries_of_a_wrong_shape_are_made_anew(class_folders: Path, cache: Path) -> None:
-    first = build_manifest("folder", str(class_folders), cache)
+    first = build_manifest(DataConfig(path=str(class_folders)), cache)
     (file,) = cache.iterdir()
     file.write_text(file.read_text().replace("[12,10,", "[12,10,1,2,3,4,5,6,7,"))
-    assert build_manifest("folder", str(class_folders), cache) == first
+    assert build_manifest(DataConfig(path=str(class_folders)), cache) == first
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(class_folders: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert len(build_manifest("folder", str(class_folders), tmp_path / "file" / "cache").used) == 10
+    assert len(build_manifest(DataConfig(path=str(class_folders)), tmp_path / "file" / "cache").used) == 10
 
 
 def test_the_cache_forgets_files_that_are_gone(class_folders: Path, cache: Path) -> None:
-    build_manifest("folder", str(class_folders), cache)
+    build_manifest(DataConfig(path=str(class_folders)), cache)
     (file,) = cache.iterdir()
     size = file.stat().st_size
     for number in range(1, 5):
         (class_folders / "ant" / f"{number}.png").unlink()
-    build_manifest("folder", str(class_folders), cache)
+    build_manifest(DataConfig(path=str(class_folders)), cache)
     assert file.stat().st_size < size
 
 
@@ -159,31 +160,36 @@ def test_an_interrupted_look_keeps_what_was_seen(class_folders: Path, cache: Pat
 
     threads = set(threading.enumerate())  # with those of the pool that predictions share
     with pytest.raises(KeyboardInterrupt):
-        build_manifest("folder", str(class_folders), cache, workers=1, on_progress=interrupt)
+        build_manifest(DataConfig(path=str(class_folders)), cache, workers=1, on_progress=interrupt)
     decoded.clear()
-    build_manifest("folder", str(class_folders), cache)
+    build_manifest(DataConfig(path=str(class_folders)), cache)
     assert len(decoded) == 6
     assert not [t for t in set(threading.enumerate()) - threads if t.name.startswith("topwork-decoder")]
 
 
 def test_the_number_of_threads_changes_nothing_and_progress_ends_whole(class_folders: Path, cache: Path) -> None:
     seen: list[tuple[int, int]] = []
-    one = build_manifest("folder", str(class_folders), cache / "a", workers=1, on_progress=lambda *at: seen.append(at))
+    one = build_manifest(
+        DataConfig(path=str(class_folders)),
+        cache / "a",
+        workers=1,
+        on_progress=lambda *at: seen.append(at),
+    )
     assert seen == [(number, 10) for number in range(1, 11)]
-    assert build_manifest("folder", str(class_folders), cache / "b", workers=7) == one
+    assert build_manifest(DataConfig(path=str(class_folders)), cache / "b", workers=7) == one
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.timeout(20)
 def test_a_pipe_among_the_images_blocks_nothing(class_folders: Path, cache: Path) -> None:
     os.mkfifo(class_folders / "ant" / "pipe.jpg")
-    manifest = build_manifest("folder", str(class_folders), cache)
+    manifest = build_manifest(DataConfig(path=str(class_folders)), cache)
     assert [(row.id, row.reason) for row in manifest.excluded] == [("ant/pipe.jpg", "not a regular file")]
 
 
 def test_the_written_manifest_reads_back(class_folders: Path, cache: Path, tmp_path: Path) -> None:
     (class_folders / "ant" / 'comma, "quote".jpg').write_bytes(b"")
-    manifest = build_manifest("folder", str(class_folders), cache)
+    manifest = build_manifest(DataConfig(path=str(class_folders)), cache)
     manifest.write(tmp_path / "manifest.csv")
     assert read_manifest_rows(tmp_path / "manifest.csv") == manifest.rows
 
@@ -191,7 +197,7 @@ def test_the_written_manifest_reads_back(class_folders: Path, cache: Path, tmp_p
 def test_what_cannot_be_used_is_one_line(class_folders: Path, cache: Path, tmp_path: Path, draw: Draw) -> None:
     def refusal(path: Path, kind: type[Exception] = DataError) -> str:
         with pytest.raises(kind) as caught:
-            build_manifest("auto", str(path), cache)
+            build_manifest(DataConfig(path=str(path)), cache)
         assert "\n" not in str(caught.value)
         assert str(path) in str(caught.value)
         return str(caught.value)

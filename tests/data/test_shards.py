@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from tests.shards import samples_of, serve_ranges, write_shard
 
 import topwork
-from topwork.core.artifacts import InputSpec
+from topwork.core.artifacts import InputSpec, Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.data import locations, remote, tar_index
@@ -26,7 +27,7 @@ from topwork.data.batches import eval_batches
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
 from topwork.data.shard_patterns import expand
-from topwork.data.sources import SOURCES, ImageListing, SourceOptions, find_source, list_images
+from topwork.data.sources import SOURCES, find_source, list_images
 from topwork.inference.locate import TrainingData
 
 PIXEL = b"P6 1 1 255 abc"
@@ -37,20 +38,20 @@ def read(path: object, max_bytes: int) -> bytes:
     return locations.read_bytes(ImageRef.parse(str(path)), max_bytes)
 
 
-def listing(data: Path | str, **wishes: str) -> ImageListing:
-    return list_images("webdataset", str(data), SourceOptions(**wishes))  # type: ignore[arg-type]
+def listing(data: Path | str, **wishes: str) -> Manifest:
+    return list_images(DataConfig(path=str(data), source="webdataset", **wishes))  # type: ignore[arg-type]
 
 
 def labels(data: Path | str, **wishes: str) -> dict[str, str]:
-    return {image.id: image.label for image in listing(data, **wishes).images}
+    return {image.id: image.label for image in listing(data, **wishes).rows}
 
 
 def test_images_in_shards_are_those_of_the_folder(class_folders: Path, tmp_path: Path) -> None:
     files = samples_of(class_folders)
     write_shard(tmp_path / "shards" / "a-0.tar", files[:8])
     write_shard(tmp_path / "shards" / "a-1.tar", files[8:])
-    plain = build_manifest("auto", str(class_folders), tmp_path / "cache")
-    sharded = build_manifest("auto", str(tmp_path / "shards"), tmp_path / "cache2")
+    plain = build_manifest(DataConfig(path=str(class_folders)), tmp_path / "cache")
+    sharded = build_manifest(DataConfig(path=str(tmp_path / "shards")), tmp_path / "cache2")
     assert [replace(row, id=row.id.partition("/")[2]) for row in sharded.rows] == list(plain.rows)
     assert {row.id.partition("/")[0] for row in sharded.rows} == {"a-0.tar", "a-1.tar"}
     for row in sharded.rows[::3]:
@@ -91,8 +92,8 @@ def test_parts_come_from_names_of_shards_or_folders(tmp_path: Path) -> None:
     write_shard(tmp_path / "not" / "more-0.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
     for folder, splits in (("named", {"train", "val", "test"}), ("below", {"train", "val", "test"}), ("not", {""})):
         assert find_source("auto", str(tmp_path / folder)).name == "webdataset"
-        assert {image.split for image in listing(tmp_path / folder).images} == splits
-    assert {i.split for i in listing(tmp_path / "named", splits="new").images} == {""}
+        assert {image.split for image in listing(tmp_path / folder).rows} == splits
+    assert {i.split for i in listing(tmp_path / "named", splits="new").rows} == {""}
 
 
 def test_a_folder_of_class_folders_with_a_tar_beside_them_stays_one(class_folders: Path) -> None:
@@ -141,7 +142,7 @@ def test_a_label_that_does_not_fit_is_refused(
 
 def test_options_of_shards_are_refused_elsewhere(class_folders: Path) -> None:
     with pytest.raises(UsageError, match="--class-names is not supported for"):
-        list_images("auto", str(class_folders), SourceOptions(class_names="x"))
+        list_images(DataConfig(path=str(class_folders), class_names="x"))
 
 
 def test_a_sample_is_what_shares_a_name_up_to_its_first_dot(tmp_path: Path) -> None:
@@ -219,7 +220,7 @@ def test_what_is_no_plain_file_is_passed_over_by_name(tmp_path: Path, header: by
     shard = write_shard(tmp_path / "x.tar", GOOD)
     put_before(shard, header)
     found = listing(shard)
-    assert [image.id for image in found.images] == ["x.tar/1.ppm"]
+    assert [image.id for image in found.rows] == ["x.tar/1.ppm"]
     assert list(found.ignored.values()) == [reason]
 
 
@@ -282,10 +283,10 @@ def test_a_member_that_is_too_large_is_set_aside(tmp_path: Path, monkeypatch: py
 
 def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shard = write_shard(tmp_path / "x.tar", GOOD)
-    assert len(listing(shard).images) == 1
+    assert len(listing(shard).rows) == 1
     with monkeypatch.context() as patch:
         patch.setattr(tar_index, "scan", None)
-        assert len(listing(shard).images) == 1
+        assert len(listing(shard).rows) == 1
     (kept,) = (tmp_path / "topwork-cache" / "shards").iterdir()
     data = bytearray(kept.read_bytes())
     data[data.index(b"1.ppm")] ^= 1
@@ -332,13 +333,13 @@ def test_shards_are_found_by_every_kind_of_name(tmp_path: Path, monkeypatch: pyt
     for place in places:
         assert find_source("auto", place).name == "webdataset", place
         found = listing(place)
-        assert {image.id for image in found.images} == ids, place
-        assert {locations.read_bytes(image.ref, 99) for image in found.images} == {PIXEL}, place
-        assert {read(found.root / image.id, 99) for image in found.images} == {PIXEL}, place
-        assert all(locations.exists(image.ref) for image in found.images), place
+        assert {image.id for image in found.rows} == ids, place
+        assert {locations.read_bytes(image.ref, 99) for image in found.rows} == {PIXEL}, place
+        assert {read(found.root / image.id, 99) for image in found.rows} == {PIXEL}, place
+        assert all(locations.exists(image.ref) for image in found.rows), place
         assert not locations.exists(ImageRef.parse(found.root / "a-0.tar/2.ppm"))
         assert not locations.exists(ImageRef.parse(found.root / "a-7.tar/1.ppm"))
-    assert {image.id for image in listing("s/a-1.tar").images} == {"a-1.tar/1.ppm"}
+    assert {image.id for image in listing("s/a-1.tar").rows} == {"a-1.tar/1.ppm"}
     for missing, word in (("s/a-{1..3}.tar", "a-3.tar does not exist"), ("s/b*.tar", "No shards"),
                           ("memory://s/a-9.tar", "cannot be read"), ("memory://nowhere", "cannot be listed"),
                           ("nosuch://x/y.tar", "Protocol not known")):  # fmt: skip
@@ -349,13 +350,13 @@ def test_shards_are_found_by_every_kind_of_name(tmp_path: Path, monkeypatch: pyt
 def test_images_at_an_address_come_by_ranges(class_folders: Path, tmp_path: Path) -> None:
     write_shard(tmp_path / "web" / "a-0.tar", samples_of(class_folders))
     with serve_ranges(tmp_path / "web") as (address, asked):
-        far = build_manifest("auto", f"{address}/a-{{0..0}}.tar", tmp_path / "cache")
-        near = build_manifest("auto", str(class_folders), tmp_path / "cache2")
+        far = build_manifest(DataConfig(path=f"{address}/a-{{0..0}}.tar"), tmp_path / "cache")
+        near = build_manifest(DataConfig(path=str(class_folders)), tmp_path / "cache2")
         assert [row.pixels for row in far.rows] == [row.pixels for row in near.rows]
         assert all(row.status == "used" for row in far.rows)
         assert all(words for method, words in asked if method == "GET")  # never a shard whole
         before = len(asked)
-        again = build_manifest("auto", f"{address}/a-{{0..0}}.tar", tmp_path / "cache")
+        again = build_manifest(DataConfig(path=f"{address}/a-{{0..0}}.tar"), tmp_path / "cache")
         assert again.rows == far.rows
         assert len(asked) - before <= 1  # nothing is fetched again
 
@@ -385,7 +386,7 @@ def test_reading_in_a_row_asks_seldom(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_source_needs_the_package_only_for_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote.importlib.util, "find_spec", lambda _: None)
-    assert len(listing(write_shard(tmp_path / "x.tar", GOOD)).images) == 1
+    assert len(listing(write_shard(tmp_path / "x.tar", GOOD)).rows) == 1
     with pytest.raises(topwork.TopworkError, match="streams"):
         listing("s3://bucket/x.tar")
     assert SOURCES["webdataset"].matches("s3://bucket/x-{0..9}.tar")

@@ -12,20 +12,21 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from topwork.core.artifacts import Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency, UnknownName, UsageError
-from topwork.data.sources import SOURCES, SourceOptions, find_source
-from topwork.data.sources.base import ImageListing
+from topwork.data.sources import SOURCES, find_source
 
 Draw = Callable[..., Path]
 
 
-def listing(root: Path, kind: str = "folder") -> ImageListing:
-    return SOURCES[kind].list(root, SourceOptions())
+def listing(root: Path, kind: str = "folder") -> Manifest:
+    return SOURCES[kind].list(DataConfig(path=str(root)))
 
 
 def found(root: Path, kind: str = "folder") -> dict[str, tuple[str, str]]:
     """Id to (label, part)."""
-    images = listing(root, kind).images
+    images = listing(root, kind).rows
     assert len({image.id for image in images}) == len(images)
     return {image.id: (image.label, image.split) for image in images}
 
@@ -137,7 +138,7 @@ def test_names_that_are_not_unicode_survive(tmp_path: Path, draw: Draw) -> None:
     picture = draw(tmp_path / "ant" / "1.png")
     os.rename(picture, os.fsencode(tmp_path / "ant") + b"/\xff\xfe.png")
     assert list(found(tmp_path)) == ["ant/\udcff\udcfe.png"]
-    assert listing(tmp_path).images[0].ref.path
+    assert listing(tmp_path).rows[0].ref.path
 
 
 def devkit(root: Path, draw: Draw, tests: str | None) -> Path:
@@ -196,13 +197,13 @@ def test_a_row_of_no_class_is_refused(tmp_path: Path, draw: Draw) -> None:
 def test_the_solar_cells_are_listed_from_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("elpv_dataset")
     monkeypatch.chdir(tmp_path)
-    cells = find_source("auto", "elpv").list(Path("elpv"), SourceOptions())
-    labels = [image.label for image in cells.images]
+    cells = find_source("auto", "elpv").list(DataConfig(path="elpv"))
+    labels = [image.label for image in cells.rows]
     assert {label: labels.count(label) for label in set(labels)} == {"functional": 1803, "with defect": 821}
     assert sorted(set(labels))[1] == "with defect"  # the second class is the positive one
-    assert len({image.stratum for image in cells.images}) == 8
+    assert len({image.stratum for image in cells.rows}) == 8
     assert (cells.license, cells.test_fraction) == ("CC BY-NC-SA 4.0", 0.25)
-    assert all(Path(image.ref.path).is_file() for image in cells.images)
+    assert all(Path(image.ref.path).is_file() for image in cells.rows)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
-from topwork.data.sources import SourceOptions, find_source, list_images
+from topwork.data.sources import find_source, list_images
 
 Draw = Callable[..., Path]
 
@@ -39,9 +40,9 @@ def write(path: Path, rows: list[tuple[str, ...]], head: tuple[str, ...] = HEAD)
 def test_a_table_is_read(tmp_path: Path, suffix: str) -> None:
     table = write(tmp_path / f"set.{suffix}", ROWS)
     assert find_source("auto", str(table)).name == "table"
-    listing = list_images("auto", str(table), SourceOptions())
+    listing = list_images(DataConfig(path=str(table)))
     assert (listing.name, listing.root) == ("set", tmp_path)
-    found = [(i.id, i.label, i.split, i.group, i.weight) for i in listing.images]
+    found = [(i.id, i.label, i.split, i.group, i.weight) for i in listing.rows]
     assert found == [
         ("pics/1.png", "ant", "train", "p1", 1.0),
         ("pics/2.png", "ant", "val", "p2", 0.5),
@@ -62,8 +63,8 @@ def test_a_table_is_read(tmp_path: Path, suffix: str) -> None:
 )
 def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
     (tmp_path / "t.csv").write_text(text)
-    listing = list_images("table", str(tmp_path / "t.csv"), SourceOptions())
-    assert [(i.id, i.label) for i in listing.images] == [("a.png", "x"), ("b.png", "y")]
+    listing = list_images(DataConfig(path=str(tmp_path / "t.csv"), source="table"))
+    assert [(i.id, i.label) for i in listing.rows] == [("a.png", "x"), ("b.png", "y")]
 
 
 @pytest.mark.parametrize(
@@ -84,14 +85,14 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
 def test_what_does_not_fit_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DataError, match=says):
-        list_images("table", str(tmp_path / "t.csv"), SourceOptions())
+        list_images(DataConfig(path=str(tmp_path / "t.csv"), source="table"))
 
 
 def test_images_of_a_table_may_lie_anywhere(tmp_path: Path, draw: Draw) -> None:
     far = draw(tmp_path / "far" / "1.png", 1)
     draw(tmp_path / "near" / "2.png", 2)
     write(tmp_path / "near" / "t.csv", [(str(far), "a"), ("../far/1.png", "a"), ("2.png", "b")], ("path", "label"))
-    manifest = build_manifest("auto", str(tmp_path / "near" / "t.csv"), tmp_path / "cache")
+    manifest = build_manifest(DataConfig(path=str(tmp_path / "near" / "t.csv")), tmp_path / "cache")
     assert [row.status for row in manifest.rows] == ["used", "used"]
     assert all((manifest.root / row.id).is_file() for row in manifest.rows)
 
@@ -101,9 +102,7 @@ def test_a_box_is_the_image_everywhere(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "x.png")
     rows = [("x.png", "a", "10,5,20,30"), ("x.png#xywh=0,0,8,9", "b", "")]
     write(tmp_path / "t.tsv", rows, ("path", "label", "bbox"))
-    manifest = build_manifest(
-        "auto", str(tmp_path / "t.tsv"), tmp_path / "cache", options=SourceOptions(crop_to_box=True)
-    )
+    manifest = build_manifest(DataConfig(path=str(tmp_path / "t.tsv"), crop_to_box=True), tmp_path / "cache")
     first, second = sorted(manifest.rows, key=lambda row: row.label)
     assert first.id == "x.png#xywh=10,5,20,30"
     assert (first.width, first.height, second.width, second.height) == (20, 30, 8, 9)
@@ -131,8 +130,8 @@ def test_groups_by_column_folder_and_pattern(tmp_path: Path, draw: Draw) -> None
         draw(tmp_path / "d" / name, hash(name) % 1000)
 
     def groups(pattern: str) -> list[str]:
-        listing = list_images("folder", str(tmp_path / "d"), SourceOptions(group_by=pattern))
-        return [image.group for image in sorted(listing.images, key=lambda image: image.id)]
+        listing = list_images(DataConfig(path=str(tmp_path / "d"), source="folder", group_by=pattern))
+        return [image.group for image in sorted(listing.rows, key=lambda image: image.id)]
 
     assert groups(r"(p\d)") == ["p1", "p2", "p1", ""]
     assert groups(r"p\d") == ["p1", "p2", "p1", ""]
@@ -142,31 +141,31 @@ def test_groups_by_column_folder_and_pattern(tmp_path: Path, draw: Draw) -> None
     with pytest.raises(UsageError, match="not a regular expression"):
         groups("(")
     write(tmp_path / "t.csv", [("a.png", "x", "s1"), ("b.png", "y", "s2")], ("path", "label", "Site"))
-    listing = list_images("auto", str(tmp_path / "t.csv"), SourceOptions(group_by="site"))
-    assert [image.group for image in listing.images] == ["s1", "s2"]
+    listing = list_images(DataConfig(path=str(tmp_path / "t.csv"), group_by="site"))
+    assert [image.group for image in listing.rows] == ["s1", "s2"]
 
 
 def test_nested_folders_may_be_classes(tmp_path: Path, draw: Draw) -> None:
     for number, name in enumerate(("dog/terrier/1.png", "dog/poodle/1.png", "cat/1.png")):
         draw(tmp_path / "d" / name, number)
-    plain = list_images("auto", str(tmp_path / "d"), SourceOptions())
-    nested = list_images("auto", str(tmp_path / "d"), SourceOptions(labels_from_path=True))
-    assert sorted(image.label for image in plain.images) == ["cat", "dog", "dog"]
-    assert sorted(image.label for image in nested.images) == ["cat", "dog/poodle", "dog/terrier"]
+    plain = list_images(DataConfig(path=str(tmp_path / "d")))
+    nested = list_images(DataConfig(path=str(tmp_path / "d"), labels_from_path=True))
+    assert sorted(image.label for image in plain.rows) == ["cat", "dog", "dog"]
+    assert sorted(image.label for image in nested.rows) == ["cat", "dog/poodle", "dog/terrier"]
     assert "class folder without images" not in nested.ignored.values()
     with pytest.raises(UsageError, match=r"--crop-to-box is not supported for .* only for: stanford-cars, table"):
-        list_images("auto", str(tmp_path / "d"), SourceOptions(crop_to_box=True))
+        list_images(DataConfig(path=str(tmp_path / "d"), crop_to_box=True))
 
 
 def test_parts_may_be_made_anew_and_images_left_out(tmp_path: Path) -> None:
     table = write(tmp_path / "t.csv", ROWS)
-    assert {image.split for image in list_images("auto", str(table), SourceOptions(splits="new")).images} == {""}
+    assert {image.split for image in list_images(DataConfig(path=str(table), splits="new")).rows} == {""}
     (tmp_path / "out.csv").write_text("image,reason\npics/1.png,twin of pics/2.png\npics/9.png,gone\n")
-    listing = list_images("auto", str(table), SourceOptions(exclude=str(tmp_path / "out.csv")))
-    assert len(listing.images) == 3
+    listing = list_images(DataConfig(path=str(table), exclude=str(tmp_path / "out.csv")))
+    assert len(listing.rows) == 3
     assert listing.ignored == {"pics/1.png": "excluded"}
     with pytest.raises(UsageError, match=r"none.csv cannot be read"):
-        list_images("auto", str(table), SourceOptions(exclude=str(tmp_path / "none.csv")))
+        list_images(DataConfig(path=str(table), exclude=str(tmp_path / "none.csv")))
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library's own
@@ -180,7 +179,7 @@ def test_a_hugging_face_data_set_becomes_files_of_equal_bytes(tmp_path: Path, dr
     }
     datasets.DatasetDict(tables).save_to_disk(str(tmp_path / "saved"))
     assert find_source("auto", str(tmp_path / "saved")).name == "hugging-face"
-    manifest = build_manifest("auto", str(tmp_path / "saved"), tmp_path / "cache")
+    manifest = build_manifest(DataConfig(path=str(tmp_path / "saved")), tmp_path / "cache")
     assert [(row.id, row.label, row.split) for row in manifest.used] == [
         ("test/0000000.png", "ant", "test"),
         ("test/0000001.png", "bee", "test"),

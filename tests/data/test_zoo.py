@@ -14,6 +14,7 @@ from tests.drawings import write_folder
 
 import topwork
 from topwork.core.artifacts import ImageRow
+from topwork.core.config import DataConfig
 from topwork.core.storage import sha256_file
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
@@ -35,7 +36,7 @@ def animals(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, ImageRo
         expected[name] = what
     expected |= zoo.places(cage)
     (cage / "loop").symlink_to(root / "d")
-    manifest = build_manifest("folder", str(root / "d"), root / "cache")
+    manifest = build_manifest(DataConfig(path=str(root / "d"), source="folder"), root / "cache")
     rows = {Path(row.id).name: row for row in manifest.rows if "cage" in row.id}
     del expected["._apple.jpg.jpg"]  # hidden: passed over
     assert manifest.ignored["class0/cage/._apple.jpg.jpg"] == "hidden"
@@ -65,6 +66,7 @@ def test_each_becomes_what_the_policy_says(animals: tuple[dict[str, ImageRow], d
 
 INSPECT = """
 import resource, sys
+from topwork.core.config import DataConfig
 from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import INSPECT, Request
 from topwork.data.decoder_pool import inspect_files

@@ -62,7 +62,7 @@ class Small:
         self.photos, self.place = photos, place
         compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1, workers=0))
         self.compute = replace(compute, fsdp=shard)
-        self.manifest = build_manifest("folder", str(photos), place / f"cache-{world().rank}")
+        self.manifest = build_manifest(DataConfig(path=str(photos), source="folder"), place / f"cache-{world().rank}")
         self.splits = make_split(self.manifest, 0, 0.2, 0.2)
         self.progress = Progress(quiet=True)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,12 @@ class ImageRow:
         sha256: Of the file's bytes; of an image that is a box in a file, of both.
         width, height: In pixels, as stored in the file.
         split: ``"train"``, ``"val"`` or ``"test"`` where the data come with splits, else empty.
-        stratum: Splits keep the proportions of strata: the label, or something finer.
+        stratum: Splits keep the proportions of strata: the label (also if empty), or something finer.
         group: Images of one group are never in two splits that topwork makes; empty: in none.
         duplicates: The group of duplicates that it belongs to, named by the smallest SHA-256 in it; empty: in none.
         weight: How much it counts in training, above 0.
         pixels: A hash of its size and RGB pixels.
+        ref: Where its bytes are; not in ``manifest.csv``.
     """
 
     id: str
@@ -80,17 +82,17 @@ class ImageRow:
     duplicates: str = ""
     weight: float = 1.0
     pixels: str = ""
+    ref: ImageRef = field(default=ImageRef("", ""), compare=False)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All images of a data set, in the order of their ids. ``manifest.csv`` has the rows alone.
+    """All images of a data set. ``manifest.csv`` has the rows alone.
 
     Attributes:
         root: Folder that the ids are relative to.
-        rows: One per image.
+        rows: One per image; those that a source lists are in any order, without what an inspection finds.
         name: Short name of the data set.
-        refs: Image id to where its bytes are.
         ignored: Path to reason for what is not an image of the data set, e.g. hidden folders.
         license: License of the images if known.
         note: What a reader of the results should know about the protocol.
@@ -100,11 +102,15 @@ class Manifest:
     root: Path
     rows: tuple[ImageRow, ...]
     name: str
-    refs: dict[str, ImageRef] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     license: str = ""
     note: str = ""
     test_fraction: float = 0.2
+
+    @cached_property
+    def refs(self) -> dict[str, ImageRef]:
+        """Image id to where its bytes are."""
+        return {row.id: row.ref for row in self.rows}
 
     @property
     def used(self) -> tuple[ImageRow, ...]:
@@ -123,7 +129,7 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Write ``manifest.csv``."""
-        names = [f.name for f in fields(ImageRow)]
+        names = [f.name for f in fields(ImageRow) if f.name != "ref"]
         storage.write_csv(path, names, [[getattr(row, name) for name in names] for row in self.rows])
 
 

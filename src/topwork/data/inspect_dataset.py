@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from topwork.core.artifacts import ImageRow
@@ -10,19 +10,16 @@ from topwork.data.decoder import INSPECT, Request
 from topwork.data.decoder_pool import InspectedFile, inspect_files
 from topwork.data.inspection_cache import InspectionCache
 from topwork.data.locations import is_settled, stamp_of
-from topwork.data.sources import ListedImage
+from topwork.data.sources.base import OnProgress
 
 
 def inspect_images(
-    images: Sequence[ListedImage],
-    known: InspectionCache,
-    workers: int,
-    on_progress: Callable[[int, int], None] | None,
+    images: Sequence[ImageRow], known: InspectionCache, workers: int, on_progress: OnProgress
 ) -> tuple[tuple[ImageRow, ...], InspectionCache]:
-    """The rows of the images, and the cache that replaces ``known``: it has no entries of files that are gone.
+    """The inspected images, and the cache that replaces ``known``: it has no entries of files that are gone.
 
     Args:
-        images: Of a listing.
+        images: As a source lists them.
         known: Results of an earlier inspection.
         workers: Processes; 0 means one per core.
         on_progress: Called with (images done, total), a few hundred times at most.
@@ -60,38 +57,34 @@ def inspect_images(
     return tuple(rows[image.id] for image in images), cache
 
 
-def _request(image: ListedImage, known: InspectionCache) -> Request:
+def _request(image: ImageRow, known: InspectionCache) -> Request:
     _, content = known.contents.get(image.id, ([], ""))
     return Request(INSPECT, image.ref, known=content if content + image.ref.suffix in known.inspections else "")
 
 
-def _store(cache: InspectionCache, image: ListedImage, stamp: list[int], result: InspectedFile) -> ImageRow:
+def _store(cache: InspectionCache, image: ImageRow, stamp: list[int], result: InspectedFile) -> ImageRow:
     """Store a result in the cache; returns the row of the image."""
     found = result.inspection
     assert found
     if result.content and result.deterministic:
         cache.inspections[result.content + image.ref.suffix] = found
         cache.contents[image.id] = (stamp, result.content)
-    return ImageRow(
-        image.id,
-        image.label,
+    return replace(
+        image,
         status="used" if found.usable else "excluded",
         reason=found.reason,
         sha256=result.content,
         width=found.width,
         height=found.height,
         pixels=found.pixels,
-        split=image.split,
         stratum=image.stratum or image.label,
-        group=image.group,
-        weight=image.weight,
     )
 
 
 class _Progress:
     """Counts images and reports a few hundred times."""
 
-    def __init__(self, total: int, on_progress: Callable[[int, int], None] | None) -> None:
+    def __init__(self, total: int, on_progress: OnProgress) -> None:
         self._total, self._on_progress, self._done = total, on_progress, 0
         self._step = max(1, total // 200)
 

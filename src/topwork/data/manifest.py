@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from topwork.core import run_folders
@@ -16,32 +17,31 @@ from topwork.data.duplicates import assign_duplicate_groups, find_pairs
 from topwork.data.images import SUFFIXES
 from topwork.data.inspect_dataset import inspect_images
 from topwork.data.inspection_cache import InspectionCache, cache_file
-from topwork.data.sources import ImageListing, ListedImage, SourceOptions, list_images
+from topwork.data.sources import list_images
+from topwork.data.sources.base import OnProgress
+
+OnListing = Callable[[Manifest], None] | None
 
 
 def build_manifest(
-    kind: str,
-    data: str,
+    config: DataConfig,
     cache: Path,
     *,
-    options: SourceOptions | None = None,
-    near_duplicates: bool = True,
     workers: int = 0,
     trainable: bool = True,
-    on_listing: Callable[[ImageListing], None] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_listing: OnListing = None,
+    on_shard: OnProgress = None,
+    on_progress: OnProgress = None,
 ) -> Manifest:
     """List all images and inspect each by decoding it to its end; an unusable one is excluded with its reason.
 
     Args:
-        kind: A key of ``SOURCES`` or ``"auto"``.
-        data: A folder, a table, or the name of a data set that a package contains.
+        config: The data.
         cache: Folder for the inspections; a second call on the same files decodes nothing.
-        options: Options of the source.
-        near_duplicates: Whether to find near duplicates, besides images of equal pixels.
         workers: Processes; 0 means one per core. Their number does not change the result.
         trainable: Whether to refuse images that no model can be trained on.
-        on_listing: Called with the list before any image is decoded, which can take long.
+        on_listing: Called with the listed images before any is decoded, which can take long.
+        on_shard: Called with (shards listed, total).
         on_progress: Called in this thread with (images done, total), a few hundred times at most.
 
     Returns:
@@ -51,41 +51,29 @@ def build_manifest(
         UsageError: No such source, or no such folder.
         DataError: No image; or, if it must be trainable, no usable image or only one class.
     """
-    options = options or SourceOptions()
-    listing = list_images(kind, data, options)
-    images = sorted(listing.images, key=lambda image: image.id)
-    _check_listing(listing, images)
+    listing = list_images(config, on_shard)
+    _check_listing(listing)
     if on_listing:
         on_listing(listing)
-    known = InspectionCache(cache_file(cache, listing.root, f"{data} {options}"))
+    options = config.model_dump(exclude={"near_duplicates", "val_fraction", "test_fraction"})
+    known = InspectionCache(cache_file(cache, listing.root, str(options)))
     known.load()
-    rows, new = inspect_images(images, known, workers, on_progress)
-    refs = {image.id: image.ref for image in images}
-    seen = {row.sha256: new.inspections[row.sha256 + refs[row.id].suffix] for row in rows if row.status == "used"}
-    if near_duplicates:
+    rows, new = inspect_images(sorted(listing.rows, key=lambda row: row.id), known, workers, on_progress)
+    if config.near_duplicates:
+        used = [row for row in rows if row.status == "used"]
+        seen = {row.sha256: new.inspections[row.sha256 + row.ref.suffix] for row in used}
         new.pairs = find_pairs(seen, known.pairs)
     if new != known:
         new.save()
-    manifest = Manifest(
-        listing.root,
-        assign_duplicate_groups(rows, new.pairs[1] if near_duplicates else []),
-        listing.name,
-        refs,
-        listing.ignored,
-        listing.license,
-        listing.note,
-        listing.test_fraction,
-    )
+    pairs = new.pairs[1] if config.near_duplicates else []
+    manifest = replace(listing, rows=assign_duplicate_groups(rows, pairs))
     if trainable:
         _check_trainable(manifest)
     return manifest
 
 
 def load_manifest(
-    config: DataConfig,
-    progress: Progress,
-    on_listing: Callable[[ImageListing], None] | None = None,
-    trainable: bool = True,
+    config: DataConfig, progress: Progress, on_listing: OnListing = None, trainable: bool = True
 ) -> Manifest:
     """``build_manifest`` of a configuration, with progress bars: the first stage of every command."""
     with (
@@ -93,33 +81,13 @@ def load_manifest(
         _LazyBar(progress, "images inspected", "images") as bar,
     ):
         return build_manifest(
-            config.source,
-            config.path,
+            config,
             run_folders.cache_folder(),
-            options=_source_options(config, shards.update),
-            near_duplicates=config.near_duplicates,
             trainable=trainable,
             on_listing=on_listing,
+            on_shard=shards.update,
             on_progress=bar.update,
         )
-
-
-def listing_of(config: DataConfig) -> ImageListing:
-    """The images of a configuration, before any is opened."""
-    return list_images(config.source, config.path, _source_options(config))
-
-
-def _source_options(config: DataConfig, on_shard: Callable[[int, int], None] | None = None) -> SourceOptions:
-    return SourceOptions(
-        config.labels_from_path,
-        config.crop_to_box,
-        config.group_by,
-        config.splits,
-        config.exclude,
-        config.label_key,
-        config.class_names,
-        on_shard,
-    )
 
 
 class _LazyBar(ExitStack):
@@ -141,15 +109,15 @@ class _LazyBar(ExitStack):
             self.close()
 
 
-def _check_listing(listing: ImageListing, images: Sequence[ListedImage]) -> None:
-    if not images:
+def _check_listing(listing: Manifest) -> None:
+    if not listing.rows:
         reasons = Counter(listing.ignored.values()).most_common(1)
         ignored = f" ({len(listing.ignored)} entries ignored, most of them: {reasons[0][0]})" if reasons else ""
         suffixes = " ".join(sorted(SUFFIXES))
         raise DataError(
             f"No image in {listing.root}{ignored}. Put the images of each class ({suffixes}) into one folder per class."
         )
-    repeated = [name for name, count in Counter(image.id for image in images).items() if count > 1]
+    repeated = [name for name, count in Counter(row.id for row in listing.rows).items() if count > 1]
     if repeated:
         raise DataError(f"{listing.root} lists {repeated[0]!r} more than once. Keep one row per image.")
 

@@ -19,7 +19,7 @@ from topwork.core.errors import DataError, TopworkError, UnknownName
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
 from topwork.data.images import load_image
-from topwork.data.manifest import listing_of
+from topwork.data.sources import list_images
 from topwork.explain.example_images import ExampleImage
 from topwork.explain.inspected_model import PRETRAINED, InspectedModel, load_run
 from topwork.explain.layers import Layer, list_layers, select_stages
@@ -134,7 +134,7 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel],
     weights = str(info.details.get("backbone", {}).get("weights", ""))
     config = configuration.read(finished[0] / "config.toml")
     try:
-        listing = listing_of(config.data)
+        listing = list_images(config.data)
         root, refs = listing.root, listing.refs
     except TopworkError:  # moved, or a package is not installed here: other images can still be shown
         root, refs = None, {}

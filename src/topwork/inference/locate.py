@@ -12,7 +12,7 @@ from topwork.core.artifacts import SPLITS, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.data.locations import exists
-from topwork.data.manifest import listing_of
+from topwork.data.sources import list_images
 from topwork.report.results import Comparison
 
 BUNDLE = "model"
@@ -95,7 +95,7 @@ def locate_training_data(location: ModelLocation) -> TrainingData | None:
     if location.run is None:
         return None
     try:
-        listing = listing_of(config.read(location.run / "config.toml").data)
+        listing = list_images(config.read(location.run / "config.toml").data)
         splits = read_split(location.run / "split.csv")
     except (OSError, TopworkError, KeyError, ValueError):
         return None

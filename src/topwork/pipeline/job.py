@@ -28,7 +28,6 @@ from topwork.core.errors import SettingsChanged
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.manifest import load_manifest
-from topwork.data.sources import ImageListing
 from topwork.data.splits import splits_of
 from topwork.data.summary import dataset_summary, describe_split
 from topwork.pipeline.configure import extend, refuse_changes
@@ -147,11 +146,11 @@ class Job:
             compare(context, info, folds, self.parallel)
         self.progress.log(f"All files are in {self.folder}")
 
-    def _on_listing(self, listing: ImageListing) -> None:
+    def _on_listing(self, listing: Manifest) -> None:
         """Log, and refuse, what is known before the images are decoded and timm is loaded: both may take long."""
         self.torch_import.start()
-        classes = len({image.label for image in listing.images})
-        self.progress.log(f"Data      {listing.name}: {len(listing.images):,} images found, {classes} classes")
+        classes = len(listing.classes)
+        self.progress.log(f"Data      {listing.name}: {len(listing.rows):,} images found, {classes} classes")
         if listing.license:
             self.progress.log(f"          license of the images: {listing.license}")
         from topwork.compute import devices

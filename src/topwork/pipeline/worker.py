@@ -33,7 +33,7 @@ from topwork.strategies import STRATEGIES, load
 from topwork.training.callbacks import Notifier, make_callbacks
 from topwork.training.context import RunContext
 
-_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows", "refs"}]
+_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows"}]
 
 
 def run_worker(file: Path) -> None:
@@ -77,8 +77,8 @@ def _train_job(payload: dict[str, Any]) -> None:
 def broadcast_manifest(config: Config, manifest: Manifest, precision: str) -> None:
     """Rank 0: send the configuration, with the precision of all processes, and the images to the other processes."""
     config = config.model_copy(update={"compute": config.compute.model_copy(update={"precision": precision})})
-    rows, refs = [astuple(row) for row in manifest.rows], [astuple(manifest.refs[row.id]) for row in manifest.rows]
-    message = {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "refs": refs}
+    rows = [astuple(row) for row in manifest.rows]
+    message = {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows}
     collectives.broadcast({**message, "manifest": {name: getattr(manifest, name) for name in _MANIFEST}})
 
 
@@ -94,9 +94,8 @@ def train_with_rank_0() -> None:
         with collectives.translate_lost_peer(signals):
             message: dict[str, Any] = collectives.receive_broadcast()[0]
             config = validate(Config, message["config"])
-            rows = tuple(ImageRow(*row) for row in message["rows"])
-            refs = {row.id: ImageRef.from_list(ref) for row, ref in zip(rows, message["refs"], strict=True)}
-            manifest = Manifest(Path(message["root"]), rows, refs=refs, **message["manifest"])
+            rows = tuple(ImageRow(*row, ImageRef.from_list(ref)) for *row, ref in message["rows"])
+            manifest = Manifest(Path(message["root"]), rows, **message["manifest"])
             (splits,) = splits_of(config, manifest)
             device, progress = devices.resolve(config.compute), make_progress(quiet=True)
             folder = Path(tempfile.gettempdir()) / uuid.uuid4().hex  # never created

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from topwork.core.artifacts import Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import UnknownName, UsageError
-from topwork.data.sources.base import ImageListing, ListedImage, Source, SourceOptions, require_folder
+from topwork.data.sources.base import OnProgress, Source, require_folder
 from topwork.data.sources.elpv import ElpvSource
 from topwork.data.sources.folder import FolderSource
 from topwork.data.sources.hugging_face import HuggingFaceSource
@@ -14,7 +16,7 @@ from topwork.data.sources.stanford_cars import StanfordCarsSource
 from topwork.data.sources.table import TableSource
 from topwork.data.sources.webdataset import WebDatasetSource
 
-__all__ = ["SOURCES", "ImageListing", "ListedImage", "Source", "SourceOptions", "find_source", "list_images"]
+__all__ = ["SOURCES", "Source", "find_source", "list_images"]
 
 SOURCES: dict[str, Source] = {
     source.name: source
@@ -51,19 +53,18 @@ def find_source(kind: str, data: str) -> Source:
     return SOURCES["folder"]
 
 
-def list_images(kind: str, data: str, options: SourceOptions) -> ImageListing:
-    """All images that a data argument names.
+def list_images(config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+    """All images of a configuration, before any is opened.
 
     Raises:
         UnknownName: No such kind of source.
-        UsageError: The data do not exist, or the source does not support an option.
-        DataError: They are not of this kind, or damaged.
-        MissingDependency: They need an optional package.
+        UsageError: The source does not support an option.
+        TopworkError: As ``Source.list``.
     """
-    source = find_source(kind, data)
+    source = find_source(config.source, config.path)
     for option in ("labels_from_path", "crop_to_box", "label_key", "class_names"):
-        if getattr(options, option) and option not in source.supported_options:
+        if getattr(config, option) and option not in source.supported_options:
             able = ", ".join(other.name for other in SOURCES.values() if option in other.supported_options)
             flag = option.replace("_", "-")
-            raise UsageError(f"--{flag} is not supported for {data} (source {source.name}), only for: {able}.")
-    return apply_options(source.list(data, options), options)
+            raise UsageError(f"--{flag} is not supported for {config.path} (source {source.name}), only for: {able}.")
+    return apply_options(source.list(config, on_shard), config)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency
 from topwork.core.image_ref import ImageRef
-from topwork.data.sources.base import ImageListing, ListedImage, SourceOptions
+from topwork.data.sources.base import OnProgress
 
 POSITIVE = "with defect"
 NEGATIVE = "functional"
@@ -31,13 +33,8 @@ class ElpvSource:
         """The word ``elpv``, unless there is a file or folder of that name."""
         return data == self.name and not Path(data).exists()
 
-    def list(self, data: str, options: SourceOptions) -> ImageListing:
-        """All cells of ``labels.csv``.
-
-        Raises:
-            MissingDependency: The package is not installed.
-            DataError: Its table of labels cannot be read.
-        """
+    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+        """All cells of ``labels.csv``."""
         spec = importlib.util.find_spec("elpv_dataset")
         if spec is None or not spec.submodule_search_locations:
             raise MissingDependency("The data set 'elpv'", "demo")
@@ -45,13 +42,13 @@ class ElpvSource:
         table = root / "labels.csv"
         try:
             lines = [line.split() for line in table.read_text("utf-8").splitlines() if line.strip()]
-            images = tuple(_cell(root, *line) for line in lines)
+            rows = tuple(_cell(root, *line) for line in lines)
         except (OSError, ValueError, TypeError) as error:
             raise DataError(f"{table} cannot be read: {error}. Reinstall the package elpv-dataset.") from error
-        return ImageListing(root, self.name, images, {}, "CC BY-NC-SA 4.0", _NOTE, test_fraction=0.25)
+        return Manifest(root, rows, self.name, license="CC BY-NC-SA 4.0", note=_NOTE, test_fraction=0.25)
 
 
-def _cell(root: Path, name: str, probability: str, kind: str) -> ListedImage:
+def _cell(root: Path, name: str, probability: str, kind: str) -> ImageRow:
     value = float(probability)
     label = POSITIVE if value > 0.5 else NEGATIVE
-    return ListedImage(name, ImageRef(str(root), name), label, stratum=f"{value:.3f}|{kind}")
+    return ImageRow(name, label, stratum=f"{value:.3f}|{kind}", ref=ImageRef(str(root), name))

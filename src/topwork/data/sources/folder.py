@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
 from topwork.core.image_ref import ImageRef
 from topwork.data.images import SUFFIXES
-from topwork.data.sources.base import SPLIT_NAMES, ImageListing, ListedImage, SourceOptions, require_folder
+from topwork.data.sources.base import SPLIT_NAMES, OnProgress, require_folder
 
 # Formats that are not read, although people think of such files as images.
 _UNSUPPORTED = frozenset({
@@ -126,26 +128,22 @@ class FolderSource:
         """Any folder."""
         return os.path.isdir(data)
 
-    def list(self, data: str, options: SourceOptions) -> ImageListing:
-        """All files with an image's suffix in the class folders, at any depth.
-
-        Raises:
-            UsageError: There is no such folder.
-        """
-        root = require_folder(Path(data))
+    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+        """All files with an image's suffix in the class folders, at any depth."""
+        root = require_folder(Path(config.path))
         scan = _FolderScan()
         top = _Folder(root, "")
         scan.visit(top)
         classes = [folder for folder in _class_folders(scan, top) if scan.visit(folder)]
-        images = tuple(
-            ListedImage(name, ImageRef(str(root), name), folder.label, folder.split, folder.label)
-            for name, folder in scan.walk(classes, options.labels_from_path)
+        rows = tuple(
+            ImageRow(name, folder.label, split=folder.split, ref=ImageRef(str(root), name))
+            for name, folder in scan.walk(classes, config.labels_from_path)
         )
-        filled = {(image.split, image.label.split("/")[0]) for image in images}
+        filled = {(row.split, row.label.split("/")[0]) for row in rows}
         for folder in classes:
             if (folder.split, folder.label) not in filled:
                 scan.ignored.setdefault(folder.id, EMPTY_CLASS)
-        return ImageListing(root, root.resolve().name or "data", images, scan.ignored)
+        return Manifest(root, rows, root.resolve().name or "data", scan.ignored)
 
 
 def images_below(folder: str) -> Iterator[ImageRef]:
@@ -162,7 +160,7 @@ def _class_folders(scan: _FolderScan, top: _Folder) -> list[_Folder]:
     split_of = {folder.id: SPLIT_NAMES[folder.id.lower()] for folder in folders if folder.id.lower() in SPLIT_NAMES}
     training = [folder for folder in folders if split_of.get(folder.id) == "train"]
     is_split = bool(training) and (len(set(split_of.values())) > 1 or len(folders) == 1)
-    if not is_split or not any(_holds_folders(folder.path) for folder in training):
+    if not is_split or not any(_is_folder(entry) for folder in training for entry in _FolderScan().entries(folder)):
         return [_Folder(folder.path, folder.id, folder.id) for folder in folders]
     classes = []
     for folder in folders:
@@ -191,15 +189,5 @@ def _suffix(name: str) -> str:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _holds_folders(path: Path) -> bool:
-    try:
-        with os.scandir(path) as scan:
-            return any(
-                _is_folder(e) and not e.name.startswith(".") and e.name.lower() not in _SYSTEM_FILES for e in scan
-            )
     except OSError:
         return False

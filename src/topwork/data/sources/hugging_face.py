@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from topwork.core import run_folders, storage
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.data.sources.base import SPLIT_NAMES, ImageListing, ListedImage, SourceOptions
+from topwork.data.sources.base import SPLIT_NAMES, OnProgress
 
 _HUB = "hf:"
 _SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"),
@@ -33,27 +35,22 @@ class HuggingFaceSource:
             return True
         return any((Path(data) / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
 
-    def list(self, data: str, options: SourceOptions) -> ImageListing:
-        """All images of the splits train, validation and test.
-
-        Raises:
-            MissingDependency: The library is not installed.
-            UsageError: There is no such data set.
-            DataError: It has no column of images or of labels.
-        """
+    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+        """All images of the splits train, validation and test."""
+        data = config.path
         if importlib.util.find_spec("datasets") is None:
             raise MissingDependency(f"The data set {data!r}", "datasets")
         splits, license = _load(data)
         root = run_folders.cache_folder() / "datasets" / _key(data, splits)
-        images: list[ListedImage] = []
+        rows: list[ImageRow] = []
         ignored: dict[str, str] = {}
         for name, table in splits.items():
             if len(splits) > 1 and name.lower() not in SPLIT_NAMES:
                 ignored[name] = "split beside train, validation and test"
                 continue
             split = SPLIT_NAMES.get(name.lower(), "") if len(splits) > 1 else ""
-            images += _copy(table, root, name, split)
-        return ImageListing(root, storage.slug(data.removeprefix(_HUB)), tuple(images), ignored, license)
+            rows += _copy(table, root, name, split)
+        return Manifest(root, tuple(rows), storage.slug(data.removeprefix(_HUB)), ignored, license)
 
 
 def _load(data: str) -> tuple[dict[str, Any], str]:
@@ -96,27 +93,24 @@ def _columns(table: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[ListedImage]:
+def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[ImageRow]:
     import datasets
 
     image, label = _columns(table)
     names = getattr(table.features[label], "names", None)
     rows = table.select_columns([image, label]).cast_column(image, datasets.Image(decode=False))
     for number, row in enumerate(rows):
-        value, given = row[image] or {}, row[label]
-        data = value.get("bytes")
-        if data is None and value.get("path"):
-            data = Path(value["path"]).read_bytes() if Path(value["path"]).is_file() else b""
-        if given is None or given == -1:  # no label
+        value, number_or_name = row[image] or {}, row[label]
+        if number_or_name is None or number_or_name == -1:  # no label
             continue
-        text = names[given] if names else str(given)
-        file = f"{storage.slug(name)}/{number:07d}{_suffix(data or b'')}"
-        _write(root / file, data or b"")
-        yield ListedImage(file, ImageRef(str(root), file), text, split, text)
-
-
-def _suffix(data: bytes) -> str:
-    return next((suffix for start, suffix in _SUFFIXES if data.startswith(start)), ".img")
+        data, path = value.get("bytes"), Path(value.get("path") or "")
+        if data is None:
+            data = path.read_bytes() if path.is_file() else b""
+        suffix = next((suffix for start, suffix in _SUFFIXES if data.startswith(start)), ".img")
+        file = f"{storage.slug(name)}/{number:07d}{suffix}"
+        _write(root / file, data)
+        text = names[number_or_name] if names else str(number_or_name)
+        yield ImageRow(file, text, split=split, ref=ImageRef(str(root), file))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -8,43 +8,40 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import UsageError
-from topwork.data.sources.base import ImageListing, ListedImage, SourceOptions
 
 FOLDER = "folder"
 
 
-def apply_options(listing: ImageListing, options: SourceOptions) -> ImageListing:
-    """The listing with ``exclude``, ``splits`` and ``group_by`` applied.
+def apply_options(manifest: Manifest, config: DataConfig) -> Manifest:
+    """The manifest with ``exclude``, ``splits`` and, if the source has made no groups, ``group_by`` applied.
 
     Raises:
         UsageError: A pattern or a file that is not valid; the message names it.
     """
-    images, ignored = list(listing.images), listing.ignored
-    if options.exclude:
-        excluded = _read_ids(Path(options.exclude))
-        ignored = ignored | {image.id: "excluded" for image in images if image.id in excluded}
-        images = [image for image in images if image.id not in excluded]
-    if options.splits == "new":
-        images = [replace(image, split="") for image in images]
-    if options.group_by and not listing.has_groups:
-        images = _group(images, options.group_by)
-    return replace(listing, images=tuple(images), ignored=ignored)
+    rows, ignored = manifest.rows, manifest.ignored
+    if config.exclude:
+        excluded = _read_ids(Path(config.exclude))
+        ignored = ignored | {row.id: "excluded" for row in rows if row.id in excluded}
+        rows = tuple(row for row in rows if row.id not in excluded)
+    if config.splits == "new":
+        rows = tuple(replace(row, split="") for row in rows)
+    if config.group_by and not any(row.group for row in rows):
+        rows = _group(rows, config.group_by)
+    return replace(manifest, rows=rows, ignored=ignored)
 
 
-def _group(images: list[ListedImage], pattern: str) -> list[ListedImage]:
-    group_of = _folder_of if pattern == FOLDER else _search(pattern)
-    grouped = [replace(image, group=group_of(image.id)) for image in images]
-    if images and not any(image.group for image in grouped):
+def _group(rows: tuple[ImageRow, ...], pattern: str) -> tuple[ImageRow, ...]:
+    group_of = (lambda image: str(PurePosixPath(image).parent)) if pattern == FOLDER else _search(pattern)
+    grouped = tuple(replace(row, group=group_of(row.id)) for row in rows)
+    if rows and not any(row.group for row in grouped):
         raise UsageError(
-            f"--group-by {pattern!r} matches none of the paths, of which the first is {images[0].id!r}. Pass a regular "
+            f"--group-by {pattern!r} matches none of the paths, of which the first is {rows[0].id!r}. Pass a regular "
             f"expression such as '(patient\\d+)', {FOLDER!r}, or a column of a table."
         )
     return grouped
-
-
-def _folder_of(image: str) -> str:
-    return str(PurePosixPath(image).parent)
 
 
 def _search(pattern: str) -> Callable[[str], str]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef, box_suffix
-from topwork.data.sources.base import ImageListing, ListedImage, SourceOptions, require_folder
+from topwork.data.sources.base import OnProgress, require_folder
 
 _META = "devkit/cars_meta.mat"
 _TRAIN = "devkit/cars_train_annos.mat"
@@ -25,21 +27,16 @@ class StanfordCarsSource:
         """A folder with ``cars_train/`` and ``devkit/cars_meta.mat``."""
         return (Path(data) / "cars_train").is_dir() and (Path(data) / _META).is_file()
 
-    def list(self, data: str, options: SourceOptions) -> ImageListing:
-        """All images that the tables name, whether the files exist or not.
-
-        Raises:
-            UsageError: There is no such folder.
-            DataError: A table is missing or damaged.
-        """
-        root = require_folder(Path(data))
+    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+        """All images that the tables name, whether the files exist or not."""
+        root = require_folder(Path(config.path))
         names = [str(name) for name in _read(root / _META, "class_names")]
         tests = next((root / test for test in _TEST if (root / test).is_file()), None)
         tests = tests if (root / "cars_test").is_dir() else None
-        images = [*_images(root, names, root / _TRAIN, "train" if tests else "", options.crop_to_box)]
+        rows = [*_rows(root, names, root / _TRAIN, "train" if tests else "", config.crop_to_box)]
         if tests:
-            images += _images(root, names, tests, "test", options.crop_to_box)
-        return ImageListing(root, self.name, tuple(images), _ignored(root, images))
+            rows += _rows(root, names, tests, "test", config.crop_to_box)
+        return Manifest(root, tuple(rows), self.name, _ignored(root, rows))
 
 
 def _read(table: Path, variable: str) -> Any:
@@ -53,7 +50,7 @@ def _read(table: Path, variable: str) -> Any:
         raise DataError(f"{table} cannot be read: {error}. Download the Stanford Cars devkit again.") from error
 
 
-def _images(root: Path, names: list[str], table: Path, split: str, crop: bool) -> Iterator[ListedImage]:
+def _rows(root: Path, names: list[str], table: Path, split: str, crop: bool) -> Iterator[ImageRow]:
     folder = "cars_test" if split == "test" else "cars_train"
     for row in _read(table, "annotations"):
         try:
@@ -64,8 +61,7 @@ def _images(root: Path, names: list[str], table: Path, split: str, crop: bool) -
             name = ref.name + box_suffix(ref.box)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise DataError(f"{table} has a bad row: {error}. Download the Stanford Cars devkit again.") from error
-        label = names[number - 1]
-        yield ListedImage(name, ref, label, split, label)
+        yield ImageRow(name, names[number - 1], split=split, ref=ref)
 
 
 def _box(row: Any) -> tuple[int, int, int, int]:
@@ -74,8 +70,8 @@ def _box(row: Any) -> tuple[int, int, int, int]:
     return x1 - 1, y1 - 1, x2 - x1 + 1, y2 - y1 + 1
 
 
-def _ignored(root: Path, images: list[ListedImage]) -> dict[str, str]:
-    listed = {image.ref.name for image in images}
+def _ignored(root: Path, rows: list[ImageRow]) -> dict[str, str]:
+    listed = {row.ref.name for row in rows}
     found = [path for folder in ("cars_train", "cars_test") for path in sorted((root / folder).glob("*"))]
     ids = [f"{path.parent.name}/{path.name}" for path in found]
     return {name: "no label in the devkit" for name in ids if name not in listed}

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url
 from topwork.data.images import SUFFIXES
-from topwork.data.sources.base import SPLIT_NAMES, ImageListing, ListedImage, SourceOptions
+from topwork.data.sources.base import SPLIT_NAMES, OnProgress
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # What columns may be called, in any case; the first that exists counts.
@@ -22,7 +24,7 @@ LABEL_COLUMNS = ("label", "class", "category", "target", "class_name", "labels")
 SPLIT_COLUMNS = ("split", "part", "subset", "set", "partition")
 BOX_COLUMNS = ("box", "bbox")
 
-Row = Mapping[str, Any]
+Cells = Mapping[str, Any]  # of a row, by column
 
 
 class TableSource:
@@ -38,34 +40,29 @@ class TableSource:
         """A file with the suffix of a table."""
         return data.lower().endswith(TABLES) and os.path.isfile(data)
 
-    def list(self, data: str, options: SourceOptions) -> ImageListing:
-        """All rows, whether the files exist or not.
-
-        Raises:
-            UsageError: There is no such file, or no box column to crop by.
-            DataError: It cannot be read, a column is missing, or a row is not valid; the message names its line.
-        """
-        path = Path(data)
+    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+        """All rows, whether the files exist or not; an error names the line of a row that is not valid."""
+        path = Path(config.path)
         if not path.is_file():
             raise UsageError(f"{path} does not exist or is not a file. Pass a table with columns path and label.")
         root = path.absolute().parent
-        rows = list(_rows(path))
-        if not rows:
+        lines = list(_rows(path))
+        if not lines:
             raise DataError(f"{path} has no rows. It needs a header and a row per image.")
-        columns = _Columns(path, rows[0][1], options)
-        images: dict[str, ListedImage] = {}
+        columns = _columns(path, lines[0][1], config)
+        rows: dict[str, ImageRow] = {}
         ignored: dict[str, str] = {}
-        for line, row in rows:
-            image = columns.image(line, row, root)
-            before = images.setdefault(image.id, image)
-            if before.label != image.label:
+        for line, cells in lines:
+            row = _image_row(f"{path}:{line}", cells, columns, root)
+            before = rows.setdefault(row.id, row)
+            if before.label != row.label:
                 raise DataError(
-                    f"{path}:{line} names {image.id!r} as {image.label!r}, an earlier row as {before.label!r}. "
+                    f"{path}:{line} names {row.id!r} as {row.label!r}, an earlier row as {before.label!r}. "
                     "Remove one of them."
                 )
-            if before is not image:
+            if before is not row:
                 ignored[f"{path.name}:{line}"] = "the image is in an earlier row"
-        return ImageListing(root, path.stem, tuple(images.values()), ignored, has_groups=columns.has_groups)
+        return Manifest(root, tuple(rows.values()), path.stem, ignored)
 
 
 def images_in_table(path: str) -> Iterator[ImageRef]:
@@ -75,63 +72,56 @@ def images_in_table(path: str) -> Iterator[ImageRef]:
         DataError: It cannot be read, or has no rows.
     """
     column = None
-    for _, row in _rows(Path(path)):
-        column = column or _column(row, ("image", *PATH_COLUMNS, "name")) or next(iter(row), "")
-        name = _text(row.get(column))
+    for _, cells in _rows(Path(path)):
+        column = column or _column(cells, ("image", *PATH_COLUMNS, "name")) or next(iter(cells), "")
+        name = _text(cells.get(column))
         if name:
             yield ImageRef.parse(name if is_url(name) else os.path.join(os.path.dirname(path), name))
     if column is None:
         raise DataError(f"{path} has no rows. It needs a header with a column `path`, and a row per image.")
 
 
-def _column(row: Row, allowed: tuple[str, ...]) -> str | None:
-    names = {str(name).strip().lower(): str(name) for name in row}
+def _column(cells: Cells, allowed: tuple[str, ...]) -> str | None:
+    names = {str(name).strip().lower(): str(name) for name in cells}
     return next((names[name] for name in allowed if name in names), None)
 
 
-class _Columns:
-    """Which column holds what."""
+def _columns(table: Path, first: Cells, config: DataConfig) -> dict[str, str]:
+    """The columns that are used: what they hold to their names."""
+    allowed = {"path": PATH_COLUMNS, "label": LABEL_COLUMNS, "split": SPLIT_COLUMNS, "weight": ("weight",)}
+    allowed |= {"group": (config.group_by.lower() or "group",)} | ({"box": BOX_COLUMNS} if config.crop_to_box else {})
+    columns = {what: column for what, names in allowed.items() if (column := _column(first, names)) is not None}
+    for what, (name, *others) in (("path", PATH_COLUMNS), ("label", LABEL_COLUMNS)):
+        if what not in columns:
+            others = ", ".join(others[:4])
+            raise DataError(f"{table} has no column {name!r} (or {others}), but {', '.join(first)}. Rename one.")
+    if config.crop_to_box and "box" not in columns:
+        raise UsageError(f"{table} has no column 'box' (left, top, width, height). Omit --crop-to-box.")
+    return columns
 
-    def __init__(self, table: Path, first: Row, options: SourceOptions) -> None:
-        self._table = table
-        self._path, self._label = _column(first, PATH_COLUMNS), _column(first, LABEL_COLUMNS)
-        self._split, self._weight = _column(first, SPLIT_COLUMNS), _column(first, ("weight",))
-        self._box = _column(first, BOX_COLUMNS) if options.crop_to_box else None
-        requested = _column(first, (options.group_by.lower(),)) if options.group_by else None
-        self._group = requested or _column(first, ("group",))
-        self.has_groups = bool(requested) or (not options.group_by and bool(self._group))
-        for column, names in ((self._path, PATH_COLUMNS), (self._label, LABEL_COLUMNS)):
-            if column is None:
-                raise DataError(
-                    f"{table} has no column {names[0]!r} (or {', '.join(names[1:5])}), but {', '.join(first)}. "
-                    "Rename one."
-                )
-        if options.crop_to_box and self._box is None:
-            raise UsageError(f"{table} has no column 'box' (left, top, width, height). Omit --crop-to-box.")
 
-    def image(self, line: int, row: Row, root: Path) -> ListedImage:
-        """The image of a row."""
-        where = f"{self._table}:{line}"
-        path, label = _text(row.get(self._path or "")), _text(row.get(self._label or ""))
-        if not path or not label:
-            raise DataError(f"{where} has no {'path' if not path else 'label'}. Complete the row or remove it.")
-        if "://" in path:
-            raise DataError(f"{where}: {path[:80]!r} is a URL; only local files are read.")
-        split = _text(row.get(self._split)).lower() if self._split else ""
-        if split and split not in SPLIT_NAMES:
-            raise DataError(f"{where}: split is {row[self._split or '']!r}; allowed are train, val and test.")
-        try:
-            weight = float(_text(row.get(self._weight)) or 1) if self._weight else 1.0
-            box = _box(row.get(self._box)) if self._box else None
-            name = _id(path, root)
-            image_id = name + box_suffix(box)
-            ref = _ref(root, name, box)
-        except ValueError as error:
-            raise DataError(f"{where} is not valid: {error}. Correct the row.") from error
-        if not (math.isfinite(weight) and weight > 0):
-            raise DataError(f"{where}: weight is {weight:g}; it must be above 0. To exclude the image, remove the row.")
-        group = _text(row.get(self._group)) if self._group else ""
-        return ListedImage(image_id, ref, label, SPLIT_NAMES.get(split, ""), label, group, weight)
+def _image_row(where: str, cells: Cells, columns: dict[str, str], root: Path) -> ImageRow:
+    """The image of a line; ``where`` names the line."""
+    values = {what: cells.get(column) for what, column in columns.items()}
+    path, label, split, group = (_text(values.get(what)) for what in ("path", "label", "split", "group"))
+    if not path or not label:
+        raise DataError(f"{where} has no {'path' if not path else 'label'}. Complete the row or remove it.")
+    if "://" in path:
+        raise DataError(f"{where}: {path[:80]!r} is a URL; only local files are read.")
+    if split and split.lower() not in SPLIT_NAMES:
+        raise DataError(f"{where}: split is {split!r}; allowed are train, val and test.")
+    try:
+        weight = float(_text(values.get("weight")) or 1)
+        box = _box(values.get("box"))
+        name = _id(path, root)
+        image_id = name + box_suffix(box)
+        ref = _ref(root, name, box)
+    except ValueError as error:
+        raise DataError(f"{where} is not valid: {error}. Correct the row.") from error
+    if not (math.isfinite(weight) and weight > 0):
+        raise DataError(f"{where}: weight is {weight:g}; it must be above 0. To exclude the image, remove the row.")
+    split = SPLIT_NAMES.get(split.lower(), "")
+    return ImageRow(image_id, label, split=split, group=group, weight=weight, ref=ref)
 
 
 def _ref(root: Path, name: str, box: Box | None) -> ImageRef:
@@ -142,7 +132,7 @@ def _ref(root: Path, name: str, box: Box | None) -> ImageRef:
     return ImageRef(str(root), name, box)
 
 
-def _rows(table: Path) -> Iterator[tuple[int, Row]]:
+def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
     """Line number and content of every row."""
     try:
         with open(table, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:

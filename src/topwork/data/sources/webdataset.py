@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import TAR_SUFFIX, ImageRef, is_url
 from topwork.data.images import SUFFIXES
 from topwork.data.locations import file_stamp
 from topwork.data.shard_patterns import is_pattern, shards_of
-from topwork.data.sources.base import SPLIT_NAMES, ImageListing, ListedImage, SourceOptions
+from topwork.data.sources.base import SPLIT_NAMES, OnProgress
 from topwork.data.tar_index import LABEL_SUFFIXES, Index, open_index
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in LABEL_SUFFIXES)  # in order of preference
 _KEYS = ("label", "class", "class_name", "category", "cls", "target")  # of a .json, in order of preference
-_UNLABELLED = "no label in its sample"
+_UNLABELED = "no label in its sample"
 
 
 def is_shards(data: str) -> bool:
@@ -62,34 +64,27 @@ class WebDatasetSource:
         """A URL, a pattern of shards, a shard, or a folder that holds shards and no other folders."""
         return is_shards(data)
 
-    def list(self, data: str, options: SourceOptions) -> ImageListing:
-        """All images in the shards, whose headers are read if they have no index yet.
-
-        Raises:
-            UsageError: There is no such shard.
-            DataError: A shard is damaged or compressed; no sample has a label.
-            MissingDependency: The URL needs a package.
-        """
-        folder, shards = shards_of(data)
+    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+        """All images in the shards, whose headers are read if they have no index yet."""
+        folder, shards = shards_of(config.path)
         root = folder if is_url(folder) else os.path.abspath(folder or ".")
-        labels = _LabelReader(options)
-        images: list[ListedImage] = []
+        labels = _LabelReader(config)
+        rows: list[ImageRow] = []
         ignored: dict[str, str] = {}
-        splits = _splits(folder, shards)
-        for number, shard in enumerate(shards):
+        for number, (shard, split) in enumerate(zip(shards, _splits(folder, shards), strict=True), start=1):
             index = _index_of(shard)
             short = _relative(shard, folder)
             store = f"{root}/{short}" if is_url(root) else os.path.join(root, short)
             ignored |= {f"{short}/{name}": reason for name, reason in index.ignored}
             if index.more_ignored:
                 ignored[short] = f"{index.more_ignored:,} more members ignored"
-            for name, label in _labelled(index, short, labels, ignored):
-                images.append(ListedImage(f"{short}/{name}", ImageRef(store, name), label, splits[number], label))
-            if options.on_shard:
-                options.on_shard(number + 1, len(shards))
-        if not images and any(reason == _UNLABELLED for reason in ignored.values()):
-            raise DataError(f"No sample in {data} has a label. {labels.hint}")
-        return ImageListing(Path(root), _name(folder, shards), tuple(images), ignored)
+            for name, label in _labeled(index, short, labels, ignored):
+                rows.append(ImageRow(f"{short}/{name}", label, split=split, ref=ImageRef(store, name)))
+            if on_shard:
+                on_shard(number, len(shards))
+        if not rows and _UNLABELED in ignored.values():
+            raise DataError(f"No sample in {config.path} has a label. {labels.hint}")
+        return Manifest(Path(root), tuple(rows), _name(folder, shards), ignored)
 
 
 def _holds_shards(folder: str) -> bool:
@@ -157,7 +152,7 @@ def _samples(rows: Iterable[tuple[str, int, bytes | None]], ignored: dict[str, s
     return samples
 
 
-def _labelled(index: Index, short: str, labels: _LabelReader, ignored: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _labeled(index: Index, short: str, labels: _LabelReader, ignored: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Name and label of the image of each sample."""
     for key, sample in _samples(index.rows(), ignored, short).items():
         if not sample.images:
@@ -170,21 +165,21 @@ def _labelled(index: Index, short: str, labels: _LabelReader, ignored: dict[str,
         if label:
             yield name, label
         else:
-            ignored[f"{short}/{name}"] = _UNLABELLED
+            ignored[f"{short}/{name}"] = _UNLABELED
 
 
 class _LabelReader:
     """Where labels are stored, and what they are called."""
 
-    def __init__(self, options: SourceOptions) -> None:
-        kind, _, self._key = options.label_key.partition(":")
+    def __init__(self, config: DataConfig) -> None:
+        kind, _, self._key = config.label_key.partition(":")
         if kind not in ("", *LABELS) or (self._key and kind != "json"):
             raise UsageError(
-                f"--label-key {options.label_key!r} is unknown; allowed are {', '.join(LABELS)} and json:KEY."
+                f"--label-key {config.label_key!r} is unknown; allowed are {', '.join(LABELS)} and json:KEY."
             )
         self._kinds = (kind,) if kind else LABELS
-        self._names = _read_class_names(options.class_names)
-        self._file = options.class_names
+        self._names = _read_class_names(config.class_names)
+        self._file = config.class_names
         self.hint = f"Labels are read from files .{', .'.join(self._kinds)}; --label-key selects one: json:species."
 
     def read(self, texts: dict[str, bytes], image: str) -> str:
