@@ -73,7 +73,7 @@ def forward_alone(model: str, engine: str) -> float:
 
     compute, _ = devices.resolve(ComputeConfig())
     backbone = create(model, None)
-    forward = engines.build_engine(engine, backbone, compute, 32)
+    forward = engines.build_engines(engine, backbone, compute, [32])[32]
     x = torch.randn(32, 3, backbone.spec.size, backbone.spec.size).to(memory_format=torch.channels_last)
     with torch.inference_mode(), compute.autocast():
         for step in count():
@@ -115,7 +115,7 @@ def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, fl
     """Images per second from files to cache with and without the start of the engine, and which one it was."""
     from topwork.features import engines
 
-    starting, real = 0.0, engines.build_engine
+    starting, real = 0.0, engines.build_engines
 
     def timed(*args):
         nonlocal starting
@@ -124,7 +124,7 @@ def topwork_cache(model: str, files: list[Path], engine: str) -> tuple[float, fl
         starting = time.perf_counter() - begun
         return made
 
-    engines.build_engine = timed
+    engines.build_engines = timed
     with tempfile.TemporaryDirectory() as cache:
         store = feature_store(model, files, engine, Path(cache))
         start = time.perf_counter()

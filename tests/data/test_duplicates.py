@@ -129,5 +129,5 @@ def test_sets_are_named_by_content_and_remembered(leaky: Path, tmp_path: Path, m
         for name in {r.duplicates for r in first.rows}
     }
     assert all(name == min(members)[:16] for name, members in sets.items() if name)
-    monkeypatch.setattr("topwork.data.duplicates.near_pairs", lambda codes: pytest.fail("searched again"))
+    monkeypatch.setattr("topwork.data.fingerprints.near_pairs", lambda codes: pytest.fail("searched again"))
     assert build_manifest(DataConfig(path=str(leaky), source="folder"), tmp_path) == first

@@ -86,7 +86,7 @@ def test_every_engine_agrees_with_the_plain_network(engine: str, precision: str)
     with torch.inference_mode():
         expected = backbone.module(x)
     compute = _compute(precision)
-    forward = engines.build_engine(engine, backbone, compute, batch=4)
+    forward = engines.build_engines(engine, backbone, compute, [4])[4]
     with torch.inference_mode(), compute.autocast():
         got = forward(x).float()
     scale = float(expected.abs().max())
@@ -98,8 +98,8 @@ def test_an_engine_gives_its_memory_back_after_many_images_and_starts_again(
 ) -> None:
     weights = tmp_path / "weights.safetensors"
     save_file(timm.create_model("test_efficientnet").state_dict(), weights)
-    started, start = [], engines.build_engine
-    monkeypatch.setattr(engines, "build_engine", lambda *given: started.append(given) or start(*given))
+    started, start = [], engines.build_engines
+    monkeypatch.setattr(engines, "build_engines", lambda *given: started.append(given) or start(*given))
     found = {}
     for many in (5, 1000):
         monkeypatch.setattr(extract, "RELEASE_MIN_IMAGES", many)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from topwork.core import seeds
 from topwork.core.artifacts import InputSpec, Manifest, Splits
 from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef
-from topwork.data.child_process import exit_with_parent
+from topwork.data.child_process import init_loader_worker, signals_blocked
 from topwork.data.images import load_image
 from topwork.data.transforms import TrainTransform, collate_channels_last, eval_transform
-from topwork.data.worker_loader import SignalSafeDataLoader
 
 
 class _Images(Dataset[torch.Tensor]):
@@ -38,33 +38,26 @@ class _Images(Dataset[torch.Tensor]):
         return self._transform(load_image(ref, self._transform.min_side(epoch)), epoch, self._ids[number])
 
 
-class _BatchSampler:
-    """The batches of keys to come; set before each pass, so that worker processes can stay alive."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[tuple[int, int]]] = []
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
+Batches = list[list[tuple[int, int]]]  # of epochs and numbers
 
 
-def _in_worker(_: int) -> None:
-    exit_with_parent()
+class _Loader(DataLoader[torch.Tensor]):
+    """Loads batches; workers that are kept alive load what the caller puts into the same list for the next pass."""
 
+    def __init__(self, images: _Images, batches: Batches, workers: int, keep_workers: bool = False) -> None:
+        super().__init__(
+            images,
+            batch_sampler=batches,  # pyrefly: ignore[bad-argument-type]
+            num_workers=workers,
+            collate_fn=collate_channels_last,
+            worker_init_fn=init_loader_worker,
+            persistent_workers=keep_workers and workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
 
-def _loader(images: _Images, sampler: _BatchSampler, workers: int, keep: bool) -> SignalSafeDataLoader[torch.Tensor]:
-    return SignalSafeDataLoader(
-        images,
-        batch_sampler=sampler,  # pyrefly: ignore[bad-argument-type]
-        num_workers=workers,
-        collate_fn=collate_channels_last,
-        worker_init_fn=_in_worker,
-        persistent_workers=keep and workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
+    def __iter__(self) -> Any:
+        with signals_blocked():  # a signal that arrives before ``init_loader_worker`` would kill the workers
+            return super().__iter__()
 
 
 def eval_batches(
@@ -98,12 +91,11 @@ def augmented_batches(
 def _padded_batches(
     images: _Images, keys: Sequence[tuple[int, int]], batch_size: int, workers: int
 ) -> Iterator[tuple[torch.Tensor, int]]:
-    sampler = _BatchSampler()
-    sampler.batches = [
+    batches = [
         [keys[min(i, len(keys) - 1)] for i in range(start, start + batch_size)]
         for start in range(0, len(keys), batch_size)
     ]
-    for number, pixels in enumerate(_loader(images, sampler, workers, keep=False)):
+    for number, pixels in enumerate(_Loader(images, batches, workers)):
         yield pixels, min(batch_size, len(keys) - number * batch_size)
 
 
@@ -172,8 +164,8 @@ class TrainBatches:
         self._targets = targets
         self._batch_size = min(batch_size, len(ids))
         self._seed = seed
-        self._sampler = _BatchSampler()
-        self._loader = _loader(_Images(refs, ids, spec, transform), self._sampler, workers, keep=True)
+        self._batches: Batches = []
+        self._loader = _Loader(_Images(refs, ids, spec, transform), self._batches, workers, keep_workers=True)
 
     def __len__(self) -> int:
         """Steps of an epoch."""
@@ -184,7 +176,7 @@ class TrainBatches:
         order = seeds.epoch_permutation(self._seed, epoch, len(self._targets))
         size = self._batch_size
         chunks = [self._share(order[step * size : (step + 1) * size]) for step in range(first, len(self))]
-        self._sampler.batches = [[(epoch, int(i)) for i in chunk] for chunk in chunks]
+        self._batches[:] = [[(epoch, int(i)) for i in chunk] for chunk in chunks]
         for pixels, chunk in zip(self._loader, chunks, strict=True):
             target = self._targets[chunk]
             yield pixels, target.pin_memory() if pixels.is_pinned() else target

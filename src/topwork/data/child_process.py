@@ -36,7 +36,7 @@ def init_child() -> BinaryIO:
 def signals_blocked() -> Iterator[None]:
     """Block ``STOP_SIGNALS``, also in processes that are started inside, until they set their own handling.
 
-    They do so in ``init_child`` or ``exit_with_parent``. This process receives the signals at the end.
+    They do so in ``init_child`` or ``init_loader_worker``. This process receives the signals at the end.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -48,8 +48,8 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def exit_with_parent() -> None:
-    """Ignore signals except SIGTERM, and SIGTERM unless the parent sends it."""
+def init_loader_worker(_: int) -> None:
+    """In a worker of a ``DataLoader``: ignore signals except SIGTERM, and SIGTERM unless the parent sends it."""
     _ignore(set(STOP_SIGNALS) - {signal.SIGTERM})
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # also in later threads

@@ -50,7 +50,7 @@ def to_rgb(image: Image.Image) -> tuple[Image.Image, list[str]]:
     return image.convert("RGB"), []  # a copy even of RGB: the pixels must outlive the file
 
 
-def _row_chunks(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+def row_chunks(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
     """Chunks of complete rows from top to bottom, each with its first row."""
     rows = max(1, _CHUNK // image.width)
     for top in range(0, image.height, rows):
@@ -60,7 +60,7 @@ def _row_chunks(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
 def _composited(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Alpha and transparent palette entries over ``BACKGROUND``."""
     rgb, transparent = Image.new("RGB", image.size), False
-    for top, chunk in _row_chunks(image):
+    for top, chunk in row_chunks(image):
         rgba = chunk.convert("RGBA")
         if rgba.getchannel("A").getextrema() != (255, 255):
             transparent = True
@@ -72,7 +72,7 @@ def _composited(image: Image.Image) -> tuple[Image.Image, list[str]]:
 def _finite_range(image: Image.Image) -> tuple[float, float]:
     """Smallest and largest finite value."""
     low, high = np.inf, -np.inf
-    for _, chunk in _row_chunks(image):
+    for _, chunk in row_chunks(image):
         values = np.asarray(chunk)
         finite = values[np.isfinite(values)]
         if finite.size:
@@ -85,7 +85,7 @@ def _finite_range(image: Image.Image) -> tuple[float, float]:
 def _scaled(image: Image.Image, low: float, high: float) -> Image.Image:
     """Wide grey to RGB: ``low`` to 0, ``high`` to 255; all equal: black; NaN and infinity: as ``low``."""
     rgb = Image.new("RGB", image.size)
-    for top, chunk in _row_chunks(image):
+    for top, chunk in row_chunks(image):
         values = np.asarray(chunk).astype(np.float64)
         share = (np.where(np.isfinite(values), values, low).clip(low, high) - low) / ((high - low) or 1.0)
         rgb.paste(Image.fromarray(np.rint(share * 255).astype(np.uint8)).convert("RGB"), (0, top))

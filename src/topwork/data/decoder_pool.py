@@ -10,11 +10,10 @@ import queue
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -30,7 +29,6 @@ IMAGES_AHEAD = 64  # images per process that are in progress, so that a slow one
 
 DEFAULT_LIMITS = DecoderLimits()
 Response = tuple[Any, bytes]
-Jobs = queue.SimpleQueue[tuple[Request, Future[Response]] | None]  # None ends a worker
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -66,8 +64,10 @@ class DecoderPool:
         on_done: Callable[[float], None] = lambda seconds: None,
         on_crash: Callable[[], None] = lambda: None,
     ) -> None:
-        self._jobs: Jobs = queue.SimpleQueue()
-        self._workers = [_Worker(self._jobs, limits or DEFAULT_LIMITS, on_done, on_crash) for _ in range(processes)]
+        limits = limits or DEFAULT_LIMITS
+        self._decoders = [_Decoder(limits, on_done, on_crash) for _ in range(processes)]
+        self._idle = queue.SimpleQueue[_Decoder]()
+        self._threads = ThreadPoolExecutor(max(1, processes), "topwork-decoder")
         self._closed = False
 
     def start(self) -> None:
@@ -77,11 +77,11 @@ class DecoderPool:
             TopworkError: A process does not start.
         """
         try:
-            for worker in self._workers:
-                worker.spawn()
-            for worker in self._workers:
-                worker.wait_until_ready()
-                worker.start()
+            for decoder in self._decoders:
+                decoder.spawn()
+            for decoder in self._decoders:
+                decoder.wait_until_ready()
+                self._idle.put(decoder)
         except BaseException:
             self.close()
             raise
@@ -95,22 +95,24 @@ class DecoderPool:
         """
         if self._closed:
             raise TopworkError("The decoder pool is closed.")
-        future: Future[Response] = Future()
-        self._jobs.put((request, future))
-        return future
+        return self._threads.submit(self._respond, request)
+
+    def _respond(self, request: Request) -> Response:
+        decoder = self._idle.get()  # there are as many as threads
+        try:
+            return decoder.respond(request)
+        finally:
+            self._idle.put(decoder)
 
     def close(self) -> None:
         """End the processes; requests in the queue are cancelled."""
         self._closed = True
-        with contextlib.suppress(queue.Empty):
-            while job := self._jobs.get_nowait():
-                job[1].cancel()
-        for worker in self._workers:
-            self._jobs.put(None)
-            worker.close()
-        for worker in self._workers:
-            if worker.ident:
-                worker.join()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for decoder in self._decoders:
+            decoder.kill()
+        self._threads.shutdown()
+        for decoder in self._decoders:
+            decoder.end()
 
     def __enter__(self) -> DecoderPool:
         self.start()
@@ -120,14 +122,11 @@ class DecoderPool:
         self.close()
 
 
-class _Worker(threading.Thread):
-    """The thread that keeps one process busy."""
+class _Decoder:
+    """A process that handles one request at a time."""
 
-    def __init__(
-        self, jobs: Jobs, limits: DecoderLimits, on_done: Callable[[float], None], on_crash: Callable[[], None]
-    ) -> None:
-        super().__init__(name="topwork-decoder", daemon=True)
-        self._jobs, self._limits, self._on_done, self._on_crash = jobs, limits, on_done, on_crash
+    def __init__(self, limits: DecoderLimits, on_done: Callable[[float], None], on_crash: Callable[[], None]) -> None:
+        self._limits, self._on_done, self._on_crash = limits, on_done, on_crash
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
@@ -151,28 +150,13 @@ class _Worker(threading.Thread):
         if read_message(self._process.stdout) is None and not self._closed:
             raise TopworkError(f"The image decoder process could not be started. Try: {' '.join(COMMAND)} '{{}}'")
 
-    def close(self) -> None:
-        """End the process, and the thread after it."""
+    def kill(self) -> None:
+        """Kill the process for good: a request that it is handling fails."""
         self._closed = True
         if process := self._process:
             process.kill()
-        if not self.ident:
-            self._end_process()
 
-    def run(self) -> None:
-        """Handle requests until the pool is closed."""
-        try:
-            while job := self._jobs.get():
-                request, future = job
-                if future.set_running_or_notify_cancel():
-                    try:
-                        future.set_result(self._respond(request))
-                    except Exception as error:
-                        future.set_exception(error)
-        finally:
-            self._end_process()
-
-    def _respond(self, request: Request) -> Response:
+    def respond(self, request: Request) -> Response:
         """Send a request to the process and read its response; a crash is tried a second time in a new process."""
         status = 0
         for _ in range(2):
@@ -184,7 +168,7 @@ class _Worker(threading.Thread):
                 if isinstance(value, dict):
                     raise UnreadableImage(value["error"])
                 return value, data
-            status = self._end_process()
+            status = self.end()
             if self._closed:
                 raise TopworkError("The decoder pool is closed.")
             self._on_crash()
@@ -196,7 +180,7 @@ class _Worker(threading.Thread):
 
     def _exchange(self, request: Request) -> Response | None:
         if self._process and self._process.poll() is not None:  # it has died while idle, through no image
-            self._end_process()
+            self.end()
             self._on_crash()
         if self._process is None:
             self.spawn()
@@ -210,7 +194,7 @@ class _Worker(threading.Thread):
         except OSError:  # it has died
             return None
 
-    def _end_process(self) -> int:
+    def end(self) -> int:
         """End the process; returns its exit status."""
         process, self._process = self._process, None
         if process is None:

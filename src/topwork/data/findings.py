@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
 from topwork.data.sources.folder import EMPTY_CLASS
-from topwork.data.split_units import content
+from topwork.data.split_units import content, group_rows
 
 MIN_SIDE = 32  # pixels; below it little can be seen
 LARGE_IMAGE = 24_000_000  # pixels; above it decoding takes long
@@ -59,122 +59,96 @@ def find_issues(manifest: Manifest, splits: Splits | None) -> list[Finding]:
     ]
 
 
-def _untrainable(manifest: Manifest) -> list[Finding]:
+def _untrainable(manifest: Manifest) -> Iterator[Finding]:
     """Why no model can be trained on these images."""
     if not manifest.used:
-        return [Finding("no-image", "no image can be used: there is nothing to train on")]
-    if len(manifest.classes) == 1:
+        yield Finding("no-image", "no image can be used: there is nothing to train on")
+    elif len(manifest.classes) == 1:
         text = f"all usable images are of one class, {manifest.classes[0]}: there is nothing to distinguish"
-        return [Finding("one-class", text)]
-    return []
+        yield Finding("one-class", text)
 
 
-def leaks(manifest: Manifest, splits: Splits) -> list[Finding]:
+def leaks(manifest: Manifest, splits: Splits) -> Iterator[Finding]:
     """Images of one split that are also in another: equal ones, near duplicates, and images of one group."""
-    split_of = {image: split for split in SPLITS for image in splits.ids[split]}
+    split_of = _split_of(splits)
     exact, near = [], []
     for same in _duplicate_groups(manifest):
-        if len({split_of[row.id] for row in same}) > 1:
-            (exact if _equal_across(same, split_of) else near).append(same)
-    groups = defaultdict(list)
-    for row in manifest.used:
-        groups[row.group].append(row)
-    divided = [same for name, same in sorted(groups.items()) if name and len({split_of[row.id] for row in same}) > 1]
+        pixels_in_split = {(_pixels(row), split_of[row.id]) for row in same}
+        if len({split for _, split in pixels_in_split}) > 1:
+            (exact if len(pixels_in_split) > len({pixels for pixels, _ in pixels_in_split}) else near).append(same)
+    groups = sorted(group_rows(manifest.used, lambda row: row.group), key=lambda same: same[0].group)
+    divided = [same for same in groups if len({split_of[row.id] for row in same}) > 1]
+    for kind, found, text in (
+        ("leak-exact", exact, "are in more than one split with equal pixels"),
+        ("leak-near", near, "are near duplicates of an image in another split"),
+        ("leak-group", divided, f"belong to {len(divided):,} groups that are in more than one split"),
+    ):
+        counts = [Counter(split_of[row.id] for row in same) for same in found]
+        notes = tuple(", ".join(f"{count[split]} in {split}" for split in SPLITS if count[split]) for count in counts)
+        if found:
+            yield Finding(kind, f"{sum(map(len, found)):,} images {text}", _ids(found), True, notes)
 
-    def finding(kind: str, found: list[list[ImageRow]], text: str) -> list[Finding]:
-        if not found:
-            return []
-        notes = tuple(_splits_of(same, split_of) for same in found)
-        return [Finding(kind, f"{sum(map(len, found)):,} images {text}", _ids(found), True, notes)]
 
-    return [
-        *finding("leak-exact", exact, "are in more than one split with equal pixels"),
-        *finding("leak-near", near, "are near duplicates of an image in another split"),
-        *finding("leak-group", divided, f"belong to {len(divided):,} groups that are in more than one split"),
-    ]
+def _split_of(splits: Splits) -> dict[str, str]:
+    return {image: split for split in SPLITS for image in splits.ids[split]}
 
 
 def _duplicate_groups(manifest: Manifest) -> list[list[ImageRow]]:
     """Images that are duplicates of each other, in order of their first image."""
-    members: dict[str, list[ImageRow]] = defaultdict(list)
-    for row in manifest.used:
-        if row.duplicates:
-            members[row.duplicates].append(row)
-    return sorted(members.values(), key=lambda same: same[0].id)
+    return sorted(group_rows(manifest.used, lambda row: row.duplicates), key=lambda same: same[0].id)
 
 
 def _pixels(row: ImageRow) -> str:
     return row.pixels or content(row)
 
 
-def _equal_across(same: Sequence[ImageRow], split_of: dict[str, str]) -> bool:
-    splits: dict[str, set[str]] = defaultdict(set)
-    for row in same:
-        splits[_pixels(row)].add(split_of[row.id])
-    return any(len(found) > 1 for found in splits.values())
-
-
-def _splits_of(same: Sequence[ImageRow], split_of: dict[str, str]) -> str:
-    counts = Counter(split_of[row.id] for row in same)
-    return ", ".join(f"{counts[split]} in {split}" for split in SPLITS if counts[split])
-
-
 def _ids(groups: Sequence[Sequence[ImageRow]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(row.id for row in same) for same in groups)
 
 
-def _conflicting_labels(manifest: Manifest) -> list[Finding]:
+def _conflicting_labels(manifest: Manifest) -> Iterator[Finding]:
     found = [same for same in _duplicate_groups(manifest) if len({row.label for row in same}) > 1]
-    if not found:
-        return []
-    notes = tuple(" or ".join(sorted({row.label for row in same})) for same in found)
-    text = f"{_count(len(found), 'image has', 'images have')} more than one label"
-    return [Finding("two-labels", text, _ids(found), True, notes)]
+    if found:
+        notes = tuple(" or ".join(sorted({row.label for row in same})) for same in found)
+        text = f"{_count(len(found), 'image has', 'images have')} more than one label"
+        yield Finding("two-labels", text, _ids(found), True, notes)
 
 
-def _excluded(manifest: Manifest) -> list[Finding]:
+def _excluded(manifest: Manifest) -> Iterator[Finding]:
     rows = manifest.excluded
-    if not rows:
-        return []
-    text = f"{_count(len(rows), 'file', 'files')} cannot be used and excluded"
-    return [Finding("excluded", text, tuple((row.id,) for row in rows), True, tuple(row.reason for row in rows))]
+    if rows:
+        text = f"{_count(len(rows), 'file', 'files')} cannot be used"
+        yield Finding("excluded", text, tuple((row.id,) for row in rows), True, tuple(row.reason for row in rows))
 
 
-def _duplicates(manifest: Manifest) -> list[Finding]:
-    exact = [same for same in _duplicate_groups(manifest) if len({_pixels(row) for row in same}) == 1]
-    near = [same for same in _duplicate_groups(manifest) if len({_pixels(row) for row in same}) > 1]
-    found = []
+def _duplicates(manifest: Manifest) -> Iterator[Finding]:
+    groups = _duplicate_groups(manifest)
+    exact = [same for same in groups if len({_pixels(row) for row in same}) == 1]
+    near = [same for same in groups if len({_pixels(row) for row in same}) > 1]
     if exact:
-        more = sum(len(same) - 1 for same in exact)
-        text = f"{_count(more, 'image is', 'images are')} equal, pixel for pixel, to another"
-        found.append(Finding("duplicates", text, _ids(exact)))
+        equal = _count(sum(len(same) - 1 for same in exact), "image is", "images are")
+        yield Finding("duplicates", f"{equal} equal, pixel for pixel, to another", _ids(exact))
     if near:
-        more = sum(len(same) - 1 for same in near)
-        near_duplicates = _count(more, "image is a near duplicate", "images are near duplicates")
-        text = f"{near_duplicates} of another: resized, recompressed, mirrored, turned or taken twice"
-        found.append(Finding("near-duplicates", text, _ids(near)))
-    return found
+        similar = _count(sum(len(same) - 1 for same in near), "image is a near duplicate", "images are near duplicates")
+        text = f"{similar} of another: resized, recompressed, mirrored, turned or taken twice"
+        yield Finding("near-duplicates", text, _ids(near))
 
 
-def _classes(manifest: Manifest) -> list[Finding]:
+def _classes(manifest: Manifest) -> Iterator[Finding]:
     counts = Counter(row.label for row in manifest.used)
     unusable = sorted({row.label for row in manifest.rows} - set(counts))
     empty = [*unusable, *(name for name, reason in manifest.ignored.items() if reason == EMPTY_CLASS)]
-    found = []
     if empty:
         text = f"{_count(len(empty), 'class has', 'classes have')} no usable image: {', '.join(empty[:5])}"
-        found.append(Finding("empty-class", text, (), True))
-    small = {name: count for name, count in sorted(counts.items()) if count < MIN_CLASS_SIZE}
+        yield Finding("empty-class", text)
+    small = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < MIN_CLASS_SIZE]
     if small:
-        sizes = ", ".join(f"{name} ({count})" for name, count in list(small.items())[:5])
-        text = f"{_count(len(small), 'class has', 'classes have')} fewer than {MIN_CLASS_SIZE} images: {sizes}"
-        found.append(Finding("small-class", text, (), True))
+        found = _count(len(small), "class has", "classes have")
+        yield Finding("small-class", f"{found} fewer than {MIN_CLASS_SIZE} images: {', '.join(small[:5])}")
     if counts and max(counts.values()) > MAX_IMBALANCE * min(counts.values()):
         largest, smallest = max(counts, key=lambda n: counts[n]), min(counts, key=lambda n: counts[n])
         sizes = f"{largest} has {counts[largest]:,} images, {smallest} {counts[smallest]:,}"
-        text = f"the classes differ much in size: {sizes}"
-        found.append(Finding("imbalance", text, (), False))
-    return found
+        yield Finding("imbalance", f"the classes differ much in size: {sizes}", problem=False)
 
 
 def _conversions(manifest: Manifest) -> list[Finding]:
@@ -211,7 +185,7 @@ def images_to_exclude(manifest: Manifest, splits: Splits | None) -> list[tuple[s
 
     Of duplicates a test image is kept before a validation and a training image, then the largest.
     """
-    split_of = {image: split for split in SPLITS for image in splits.ids[split]} if splits else {}
+    split_of = _split_of(splits) if splits else {}
     out = {row.id: row.reason for row in manifest.excluded}
     for same in _duplicate_groups(manifest):
         if len({row.label for row in same}) > 1:

@@ -8,12 +8,13 @@ of two is the cosine between them.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
+from topwork.core import storage
 from topwork.data.images import PREPROCESSING_VERSION
 
 VERSION = [2, PREPROCESSING_VERSION]
@@ -29,6 +30,8 @@ MAX_THRESHOLD, MIN_THRESHOLD = 0.999, 0.96
 _DISTANCE_FACTOR = 12.0
 _MAX_COPIES = 20  # up to this many similar images may be copies of one; if there are more, the images are just similar
 _SAMPLE_SIZE = 1000  # images whose nearest neighbours set the threshold
+
+Pairs = list[tuple[str, str]]
 
 
 @cache
@@ -86,6 +89,21 @@ def threshold(vectors: np.ndarray) -> float:
         few = copies.sum(axis=1, keepdims=True) <= _MAX_COPIES
         nearest[start : start + len(rows)] = np.where(copies & few, -1, similarity).max(axis=1)
     return float(np.clip(1 - (1 - np.quantile(nearest, 0.75)) / _DISTANCE_FACTOR, MIN_THRESHOLD, MAX_THRESHOLD))
+
+
+def find_pairs(fingerprints: Mapping[str, str], previous: tuple[str, Pairs]) -> tuple[str, Pairs]:
+    """A hash of all contents, and the pairs of contents that are near duplicates.
+
+    Args:
+        fingerprints: By content.
+        previous: An earlier result, which is returned if the contents are the same.
+    """
+    contents = sorted(content for content, code in fingerprints.items() if code)
+    key = storage.sha256_bytes(f"{SEARCH} {''.join(contents)}".encode())
+    if key == previous[0]:
+        return previous
+    found = near_pairs([fingerprints[content] for content in contents])
+    return key, [(contents[i], contents[j]) for i, j in found.tolist()]
 
 
 def near_pairs(fingerprints: Sequence[str]) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from topwork.core.image_ref import Box, ImageRef
+from topwork.data.convert import row_chunks
 from topwork.data.fingerprints import fingerprint
 from topwork.data.images import UnreadableImage, decode, read_image_bytes
 
@@ -57,9 +58,8 @@ def inspect_bytes(data: bytes, suffix: str, box: Box | None = None) -> Inspectio
 def pixel_hash(image: Image.Image) -> str:
     """A hash of the size and the pixels of an RGB image, independent of its file format."""
     digest = hashlib.blake2b(f"{image.width} {image.height}".encode(), digest_size=16)
-    rows = max(1, (1 << 22) // image.width)
-    for top in range(0, image.height, rows):
-        digest.update(image.crop((0, top, image.width, min(image.height, top + rows))).tobytes())
+    for _, chunk in row_chunks(image):
+        digest.update(chunk.tobytes())
     return digest.hexdigest()
 
 

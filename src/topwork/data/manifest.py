@@ -13,12 +13,13 @@ from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError
 from topwork.core.progress import Progress, Tracker
-from topwork.data.duplicates import assign_duplicate_groups, find_pairs
+from topwork.data.fingerprints import find_pairs
 from topwork.data.images import SUFFIXES
 from topwork.data.inspect_dataset import inspect_images
 from topwork.data.inspection_cache import InspectionCache, cache_file
 from topwork.data.sources import list_images
 from topwork.data.sources.base import OnProgress
+from topwork.data.split_units import assign_duplicate_groups
 
 OnListing = Callable[[Manifest], None] | None
 
@@ -61,8 +62,8 @@ def build_manifest(
     rows, new = inspect_images(sorted(listing.rows, key=lambda row: row.id), known, workers, on_progress)
     if config.near_duplicates:
         used = [row for row in rows if row.status == "used"]
-        seen = {row.sha256: new.inspections[row.sha256 + row.ref.suffix] for row in used}
-        new.pairs = find_pairs(seen, known.pairs)
+        fingerprints = {row.sha256: new.inspections[row.sha256 + row.ref.suffix].fingerprint for row in used}
+        new.pairs = find_pairs(fingerprints, known.pairs)
     if new != known:
         new.save()
     pairs = new.pairs[1] if config.near_duplicates else []

@@ -1,9 +1,10 @@
-"""Units of a split: images that must be in the same split, since they share content, group or file."""
+"""Images that belong together: duplicates, and the units of a split, which share content, group or file."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from topwork.core.artifacts import ImageRow
 from topwork.core.errors import DataError
@@ -16,6 +17,15 @@ Units = Mapping[str, Sequence[ImageRow]]
 def content(row: ImageRow) -> str:
     """Equal for equal images: the hash of the content, or the id if it could not be read."""
     return row.sha256 or row.id
+
+
+def group_rows(rows: Iterable[ImageRow], key: Callable[[ImageRow], Hashable]) -> list[list[ImageRow]]:
+    """Rows of one key each, in order of their first row; rows with an empty key are in no group."""
+    groups: dict[Hashable, list[ImageRow]] = {}
+    for row in rows:
+        if name := key(row):
+            groups.setdefault(name, []).append(row)
+    return list(groups.values())
 
 
 def make_units(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
@@ -33,19 +43,35 @@ def make_units(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
             sets.join(first, ("duplicates", row.duplicates))
         if row.group:
             sets.join(first, ("group", row.group))
-    members: dict[object, list[ImageRow]] = {}
-    for row in all_rows:
-        members.setdefault(sets.root(("content", content(row))), []).append(row)
-    return dict(sorted((min(map(content, unit)), unit) for unit in members.values()))
+    found = group_rows(all_rows, lambda row: sets.root(("content", content(row))))
+    return dict(sorted((min(map(content, unit)), unit) for unit in found))
+
+
+def assign_duplicate_groups(rows: Sequence[ImageRow], pairs: Iterable[tuple[str, str]]) -> tuple[ImageRow, ...]:
+    """The rows with their group of duplicates, named by the smallest content in it: file names have no influence.
+
+    Args:
+        rows: With contents and pixel hashes.
+        pairs: Of contents that are near duplicates.
+    """
+    sets = DisjointSets()
+    used = [row for row in rows if row.status == "used"]
+    for row in used:
+        sets.join(("content", row.sha256), ("pixels", row.pixels or row.sha256))
+    for a, b in pairs:
+        sets.join(("content", a), ("content", b))
+    groups = group_rows(used, lambda row: sets.root(("content", row.sha256)))
+    name = {row.id: min(one.sha256 for one in same)[:16] for same in groups if len(same) > 1 for row in same}
+    return tuple(replace(row, duplicates=name[row.id]) if row.id in name else row for row in rows)
 
 
 class DisjointSets:
     """Disjoint sets of anything hashable."""
 
     def __init__(self) -> None:
-        self._parent: dict[object, object] = {}
+        self._parent: dict[Hashable, Hashable] = {}
 
-    def root(self, item: object) -> object:
+    def root(self, item: Hashable) -> Hashable:
         """The representative of the item's set."""
         path = []
         while (parent := self._parent.get(item, item)) is not item:
@@ -54,7 +80,7 @@ class DisjointSets:
         self._parent.update(dict.fromkeys(path, item))
         return item
 
-    def join(self, a: object, b: object) -> None:
+    def join(self, a: Hashable, b: Hashable) -> None:
         """Merge the sets of two items."""
         a, b = self.root(a), self.root(b)
         if a is not b:

@@ -17,7 +17,7 @@ from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
 from topwork.core.config import Config
 from topwork.core.errors import DataError, UsageError
 from topwork.core.seeds import derive_seed
-from topwork.data.split_units import Units, assign_units, check_class_sizes, content, list_first, make_units
+from topwork.data.split_units import Units, assign_units, check_class_sizes, content, group_rows, list_first, make_units
 
 
 def splits_of(config: Config, manifest: Manifest) -> list[Splits]:
@@ -193,15 +193,11 @@ def _note(rows: Sequence[ImageRow], split_of: Mapping[str, str], how: str) -> st
     """One line: how the split was made, the shares, and what is unusual about it."""
     counts = Counter(split_of.values())
     shares = ", ".join(f"{100 * counts[split] / len(rows):.0f} % {split}" for split in SPLITS)
-    by_content: dict[str, list[ImageRow]] = defaultdict(list)
-    for row in rows:
-        by_content[content(row)].append(row)
-    leaks = sum(len(same) for same in by_content.values() if len({split_of[row.id] for row in same}) > 1)
-    near: dict[str, list[ImageRow]] = defaultdict(list)
-    for row in rows:
-        near[row.duplicates].append(row)
-    near_leaks = sum(len(same) for name, same in near.items() if name and len({split_of[row.id] for row in same}) > 1)
-    conflicting = sum(len(same) for same in by_content.values() if len({row.label for row in same}) > 1)
+    equal, similar = group_rows(rows, content), group_rows(rows, lambda row: row.duplicates)
+    leaks, near_leaks = (
+        sum(len(same) for same in groups if len({split_of[row.id] for row in same}) > 1) for groups in (equal, similar)
+    )
+    conflicting = sum(len(same) for same in equal if len({row.label for row in same}) > 1)
     groups = {row.group for row in rows if row.group}
     notes = f"; {len(groups):,} groups kept together" if groups and how != "split as given" else ""
     notes += f"; {leaks} images are in more than one of the given splits with the same content" if leaks else ""

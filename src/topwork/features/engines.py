@@ -63,35 +63,24 @@ def choose_engine(backbone: Backbone, compute: DeviceContext, images: int) -> st
     return "compiled" if images * counter.get_total_flops() > COMPILE_MIN_FLOPS else best
 
 
-def build_engine(engine: str, backbone: Backbone, compute: DeviceContext, batch: int) -> Forward:
-    """Build an engine.
+def build_engines(
+    engine: str, backbone: Backbone, compute: DeviceContext, batches: Sequence[int]
+) -> dict[int, Forward]:
+    """Build an engine for several batch sizes; what they can share is built once.
 
     Raises:
         MissingDependency: OpenVINO is not installed.
     """
     if engine == "openvino":
-        return _compiled(_converted(backbone), compute, (batch, 3, *[backbone.spec.size] * 2))
+        model = _converted(backbone)
+        return {n: _compiled(model.clone(), compute, (n, 3, *[backbone.spec.size] * 2)) for n in batches}
     if engine == "plain":
-        return compute.to_channels_last(backbone.module).eval()
+        return dict.fromkeys(batches, compute.to_channels_last(backbone.module).eval())
     module: nn.Module = fuse_batchnorm(backbone.module, backbone.spec.size)
     if engine == "compiled":
         torch._inductor.config.freezing = True  # weights are constants: laid out once, as the kernels want them
-        return compile_quietly(compute.to_channels_last(module))
-    return compute.to_channels_last(cast_weights(module, compute.dtype))
-
-
-def build_engines(
-    engine: str, backbone: Backbone, compute: DeviceContext, batches: Sequence[int]
-) -> dict[int, Forward]:
-    """``build_engine`` for several batch sizes; what they can share is built once.
-
-    Raises:
-        MissingDependency: OpenVINO is not installed.
-    """
-    if engine != "openvino":
-        return dict.fromkeys(batches, build_engine(engine, backbone, compute, max(batches)))
-    model = _converted(backbone)
-    return {n: _compiled(model.clone(), compute, (n, 3, *[backbone.spec.size] * 2)) for n in batches}
+        return dict.fromkeys(batches, compile_quietly(compute.to_channels_last(module)))
+    return dict.fromkeys(batches, compute.to_channels_last(cast_weights(module, compute.dtype)))
 
 
 def import_openvino() -> Any:

@@ -147,7 +147,7 @@ class FeatureStore:
 
     def _build_engine(self) -> None:
         if self._forward is None:
-            self._forward = engines.build_engine(self.engine, self._backbone, self._compute, BATCH)
+            self._forward = engines.build_engines(self.engine, self._backbone, self._compute, [BATCH])[BATCH]
 
     def extract_as_worker(self) -> Files:
         """Extract together with rank 0, which calls ``broadcast_from_main``, until it has finished; its result."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from typing import TypeVar
 
 import torch
+
+from topwork.data.decoder_pool import in_order
 
 MAX_WAITING = 2  # items that wait for the thread
 
@@ -23,20 +26,9 @@ def prefetch(work: Callable[[T], R], items: Iterable[T], threads: int) -> Genera
         items: Iterated in the calling thread.
         threads: Of torch, for the work.
     """
-    with ThreadPoolExecutor(1, "topwork-prefetch", torch.set_num_threads, (threads,)) as pool:
-        waiting = deque[tuple[T, Future[R]]]()
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(work, item)))
-                if len(waiting) > MAX_WAITING:
-                    yield _done(waiting)
-            while waiting:
-                yield _done(waiting)
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-
-def _done(waiting: deque[tuple[T, Future[R]]]) -> tuple[T, R]:
-    item, future = waiting.popleft()
-    return item, future.result()
+    with (
+        ThreadPoolExecutor(1, "topwork-prefetch", torch.set_num_threads, (threads,)) as pool,
+        closing(in_order(partial(pool.submit, work), items, MAX_WAITING + 1)) as submitted,
+    ):
+        for item, future in submitted:
+            yield item, future.result()
