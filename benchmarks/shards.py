@@ -73,7 +73,7 @@ def main(images: int = 1_000_000) -> None:
         paths = sorted(shards.glob("*.tar"))
 
         def index() -> int:
-            return sum(len(open_index(str(path), locations.file_stamp(str(path)))) for path in paths)
+            return sum(len([*open_index(str(path), locations.file_stamp(str(path))).rows()]) for path in paths)
 
         members = timed("headers read, index written", index, images)
         stored = sum(index_path(str(path), locations.file_stamp(str(path))).stat().st_size for path in paths)

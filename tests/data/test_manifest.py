@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,28 @@ import pytest
 from topwork.core.artifacts import read_manifest_rows
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
-from topwork.data import decoder_pool, inspect_dataset, inspection_cache, locations
+from topwork.core.progress import PlainProgress, Tracker
+from topwork.data import decoder_pool, inspect_dataset, locations
 from topwork.data.decoder_pool import InspectedFile
 from topwork.data.manifest import build_manifest
 
 Draw = Callable[..., Path]
+
+
+class _Progress(PlainProgress):
+    """Calls a function after each step."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__(quiet=True)
+        self.call, self.done = call, 0
+
+    @contextmanager
+    def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
+        yield self
+
+    def advance(self, count: int = 1) -> None:
+        self.done += count
+        self.call()
 
 
 @pytest.fixture
@@ -109,7 +127,7 @@ def test_another_policy_or_pillow_looks_again(
     class_folders: Path, cache: Path, decoded: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_manifest(DataConfig(path=str(class_folders)), cache)
-    monkeypatch.setattr(inspection_cache, "VERSION", [0])
+    monkeypatch.setattr(inspect_dataset, "VERSION", [0])
     build_manifest(DataConfig(path=str(class_folders)), cache)
     monkeypatch.setattr("PIL.__version__", "0.0")
     build_manifest(DataConfig(path=str(class_folders)), cache)
@@ -154,13 +172,13 @@ def test_the_cache_forgets_files_that_are_gone(class_folders: Path, cache: Path)
 
 
 def test_an_interrupted_look_keeps_what_was_seen(class_folders: Path, cache: Path, decoded: list[int]) -> None:
-    def interrupt(done: int, total: int) -> None:
-        if done == 4:
+    def interrupt() -> None:
+        if len(decoded) == 4:
             raise KeyboardInterrupt
 
     threads = set(threading.enumerate())  # with those of the pool that predictions share
     with pytest.raises(KeyboardInterrupt):
-        build_manifest(DataConfig(path=str(class_folders)), cache, workers=1, on_progress=interrupt)
+        build_manifest(DataConfig(path=str(class_folders)), cache, _Progress(interrupt), workers=1)
     decoded.clear()
     build_manifest(DataConfig(path=str(class_folders)), cache)
     assert len(decoded) == 6
@@ -168,14 +186,10 @@ def test_an_interrupted_look_keeps_what_was_seen(class_folders: Path, cache: Pat
 
 
 def test_the_number_of_threads_changes_nothing_and_progress_ends_whole(class_folders: Path, cache: Path) -> None:
-    seen: list[tuple[int, int]] = []
-    one = build_manifest(
-        DataConfig(path=str(class_folders)),
-        cache / "a",
-        workers=1,
-        on_progress=lambda *at: seen.append(at),
-    )
-    assert seen == [(number, 10) for number in range(1, 11)]
+    seen: list[int] = []
+    progress = _Progress(lambda: seen.append(progress.done))
+    one = build_manifest(DataConfig(path=str(class_folders)), cache / "a", progress, workers=1)
+    assert seen == [*range(11)]
     assert build_manifest(DataConfig(path=str(class_folders)), cache / "b", workers=7) == one
 
 

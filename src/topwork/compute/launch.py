@@ -17,8 +17,8 @@ def launch(arguments: list[str], resume_command: str, processes: int, max_restar
 
     Args:
         arguments: Of Python.
-        resume_command: Named in the error.
-        processes: How many.
+        resume_command: For the error message.
+        processes: Their number.
         max_restarts: How often all are restarted, from the last checkpoint, when one has died.
 
     Raises:

@@ -21,14 +21,14 @@ def run(
     """Run commands, each as soon as a slot is free; a request to stop, or a failure, stops all.
 
     Args:
-        titles: One a command, in the order of their starts.
-        words: Title and slot, counted from 0, to the command.
-        places: How many run at once.
-        signals: From people.
+        titles: One per command, in the order of their starts.
+        command_for: Gives the command for a title and a slot, counted from 0.
+        slots: How many run at once.
+        signals: Requests to stop.
         log: Called with a line when a command starts.
 
     Raises:
-        Ended: One ended badly; the others were asked to stop and have stopped.
+        ProcessFailed: One has failed; the others were stopped.
         Interrupted: A signal came; all have stopped.
     """
     waiting, running = list(titles), dict[int, tuple[str, subprocess.Popen[bytes]]]()

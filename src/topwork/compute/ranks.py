@@ -24,11 +24,11 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that decides, writes and speaks."""
+        """Whether this process is the one that decides, writes and prints."""
         return self.rank == 0
 
     def shard_bounds(self, count: int) -> tuple[int, int]:
-        """Where the share of this process in ``count`` things begins and ends; together the shares are all, once."""
+        """Where the share of this process of ``count`` items begins and ends; the shares are disjoint and cover all."""
         return count * self.rank // self.size, count * (self.rank + 1) // self.size
 
 
@@ -48,15 +48,11 @@ def restarts() -> int:
 
 
 def launch_id() -> str:
-    """What names this start of torchrun and all its restarts, also on other machines; empty if nothing does."""
+    """The id of this start of torchrun and all its restarts, also on other machines; empty if there is none."""
     name = os.environ.get("TORCHELASTIC_RUN_ID", "")
     return "" if name == "none" else name
 
 
 def is_restart(before: str) -> bool:
-    """Whether torchrun has started this training before.
-
-    Args:
-        before: The ``launch_id`` that the run folder was written by; empty if there is none.
-    """
+    """Whether torchrun has started this training before; ``before`` is the ``launch_id`` in its folder, if any."""
     return restarts() > 0 or ("" != before == launch_id())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -169,19 +170,23 @@ class Splits:
         storage.write_csv(path, ("image", "label", "split"), rows)
 
 
+def collect_splits(rows: Sequence[tuple[str, str, str]], note: str = "") -> Splits:
+    """The splits of rows of image, label and split."""
+    classes = tuple(sorted({label for _, label, _ in rows}))
+    ids = {split: tuple(image for image, _, own in rows if own == split) for split in SPLITS}
+    labels = {split: _indices((label for _, label, own in rows if own == split), classes) for split in SPLITS}
+    return Splits(classes, ids, labels, note)
+
+
+def _indices(labels: Iterable[str], classes: tuple[str, ...]) -> np.ndarray:
+    """Class indices int64 (N,) of labels."""
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index[label] for label in labels], dtype=np.int64)
+
+
 def read_split(path: Path, note: str = "") -> Splits:
     """The split in ``split.csv``."""
-    rows = storage.read_csv(path)
-    classes = tuple(sorted({row["label"] for row in rows}))
-    by_split = {split: [row for row in rows if row["split"] == split] for split in SPLITS}
-    ids = {split: tuple(row["image"] for row in own) for split, own in by_split.items()}
-    return Splits(classes, ids, {split: _indices(own, classes) for split, own in by_split.items()}, note)
-
-
-def _indices(rows: list[dict[str, str]], classes: tuple[str, ...]) -> np.ndarray:
-    """Class indices int64 (N,) of the labels of rows."""
-    index = {name: i for i, name in enumerate(classes)}
-    return np.array([index[row["label"]] for row in rows], dtype=np.int64)
+    return collect_splits([(row["image"], row["label"], row["split"]) for row in storage.read_csv(path)], note)
 
 
 @dataclass(frozen=True)
@@ -235,7 +240,7 @@ def read_predictions(path: Path) -> Predictions:
         for prefix in (kind, "probability")
     )
     ids = tuple(row["image"] for row in rows)
-    return Predictions(ids, classes, _indices(rows, classes), scores, kind, probabilities)
+    return Predictions(ids, classes, _indices((row["label"] for row in rows), classes), scores, kind, probabilities)
 
 
 @dataclass(frozen=True)

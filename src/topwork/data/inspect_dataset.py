@@ -1,20 +1,98 @@
-"""Inspect the images of a listing in decoder processes; results are cached, also if this is interrupted."""
+"""Inspect the images of a data set in decoder processes; a second inspection of the same files decodes nothing.
+
+The results are cached in one JSON file per data set, also if this is interrupted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
+import PIL
+
+from topwork.core import storage
 from topwork.core.artifacts import ImageRow
+from topwork.core.errors import CorruptFile, StorageError
+from topwork.core.image_ref import is_url
 from topwork.data.decoder import INSPECT, Request
 from topwork.data.decoder_pool import InspectedFile, inspect_files
-from topwork.data.inspection_cache import InspectionCache
-from topwork.data.locations import is_settled, stamp_of
-from topwork.data.sources.base import OnProgress
+from topwork.data.fingerprints import VERSION
+from topwork.data.inspection import Inspection
+from topwork.data.locations import Stamp, is_settled, stamp_of
+
+_FORMAT = 3
+
+
+def _key() -> list[Any]:
+    """What determines inspections besides the content of the files."""
+    return [_FORMAT, VERSION, PIL.__version__]
+
+
+def cache_file(cache: Path, root: Path, source: str) -> Path:
+    """The file in a cache folder for a data folder, and the data argument and options that make up ``source``."""
+    return cache / f"{_prefix(root)}{_short(source)}.json"
+
+
+def clear(cache: Path, root: Path) -> None:
+    """Remove the inspections of a data folder that does not exist any more."""
+    for path in cache.glob(f"{_prefix(root)}*.json"):
+        path.unlink(missing_ok=True)
+
+
+def _prefix(root: Path) -> str:
+    return f"images-{_short(str(root if is_url(str(root)) else root.resolve()))}-"
+
+
+def _short(text: str) -> str:
+    return storage.sha256_bytes(text.encode("utf-8", "surrogateescape"))[:16]
+
+
+@dataclass
+class InspectionCache:
+    """The cache of a data set. Losing it costs time only: if anything is wrong with it, it is made again.
+
+    Attributes:
+        path: Of the file.
+        inspections: By content and suffix.
+        contents: Image id to the stamp of its file, empty where it cannot be trusted, and its content.
+        pairs: A hash of all contents, and the near duplicates among them.
+    """
+
+    path: Path
+    inspections: dict[str, Inspection] = field(default_factory=dict)
+    contents: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
+    pairs: tuple[str, list[tuple[str, str]]] = ("", [])
+
+    def load(self) -> None:
+        """Read the file, if it is intact and of this key."""
+        with suppress(OSError, CorruptFile, AttributeError, KeyError, TypeError, ValueError):
+            value = storage.read_json(self.path)
+            if value["key"] == _key():
+                inspections = {name: Inspection(*entry) for name, entry in value["inspections"].items()}
+                contents = {
+                    name: ([int(n) for n in stamp], str(sha)) for name, (stamp, sha) in value["contents"].items()
+                }
+                pairs = (str(value["pairs"][0]), [(str(a), str(b)) for a, b in value["pairs"][1]])
+                self.inspections, self.contents, self.pairs = inspections, contents, pairs
+
+    def save(self) -> None:
+        """Write the file; a cache that cannot be written costs time only."""
+        value = {
+            "key": _key(),
+            "inspections": {name: astuple(inspection) for name, inspection in sorted(self.inspections.items())},
+            "contents": dict(sorted(self.contents.items())),
+            "pairs": self.pairs,
+        }
+        with suppress(StorageError):
+            storage.write_text(self.path, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def inspect_images(
-    images: Sequence[ImageRow], known: InspectionCache, workers: int, on_progress: OnProgress
+    images: Sequence[ImageRow], known: InspectionCache, workers: int, advance: Callable[[int], None]
 ) -> tuple[tuple[ImageRow, ...], InspectionCache]:
     """The inspected images, and the cache that replaces ``known``: it has no entries of files that are gone.
 
@@ -22,11 +100,10 @@ def inspect_images(
         images: As a source lists them.
         known: Results of an earlier inspection.
         workers: Processes; 0 means one per core.
-        on_progress: Called with (images done, total), a few hundred times at most.
+        advance: Called in this thread with a number of images that are done.
     """
     cache = InspectionCache(known.path, pairs=known.pairs)
     rows: dict[str, ImageRow] = {}
-    progress = _Progress(len(images), on_progress)
     stamps = {image.id: stamp_of(image.ref) for image in images}
     new = []
     for image in images:
@@ -36,7 +113,7 @@ def inspect_images(
             rows[image.id] = _store(cache, image, stamp, InspectedFile(content, inspection))
         else:
             new.append(image)
-    progress.advance(len(rows))
+    advance(len(rows))
     complete = False
     results = inspect_files([_request(image, known) for image in new], workers)
     try:
@@ -46,7 +123,7 @@ def inspect_images(
             after = stamp_of(image.ref)  # a file that changes during its inspection is not cached under its old stamp
             stamp = after if after == stamps[image.id] and is_settled(after) else []
             rows[image.id] = _store(cache, image, stamp, result)
-            progress.advance()
+            advance(1)
         complete = True
     finally:
         results.close()
@@ -79,17 +156,3 @@ def _store(cache: InspectionCache, image: ImageRow, stamp: list[int], result: In
         pixels=found.pixels,
         stratum=image.stratum or image.label,
     )
-
-
-class _Progress:
-    """Counts images and reports a few hundred times."""
-
-    def __init__(self, total: int, on_progress: OnProgress) -> None:
-        self._total, self._on_progress, self._done = total, on_progress, 0
-        self._step = max(1, total // 200)
-
-    def advance(self, count: int = 1) -> None:
-        before, self._done = self._done, self._done + count
-        due = self._done // self._step > before // self._step or self._done == self._total
-        if self._on_progress and count and due:
-            self._on_progress(self._done, self._total)

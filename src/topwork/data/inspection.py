@@ -63,12 +63,6 @@ def pixel_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def content_hash(data: bytes, box: Box | None) -> str:
-    """SHA-256 of a file's bytes; if the image is a box in the file, of both."""
-    sha = hashlib.sha256(data).hexdigest()
-    return hashlib.sha256(f"{sha} {box}".encode()).hexdigest() if box else sha
-
-
 def inspect_file(ref: ImageRef, known: str = "") -> tuple[str, Inspection | None]:
     """Inspect an image file.
 
@@ -77,11 +71,13 @@ def inspect_file(ref: ImageRef, known: str = "") -> tuple[str, Inspection | None
         known: Hash of the content that needs no inspection.
 
     Returns:
-        Hash of the content, and the inspection of the same bytes; None if the content is the known one.
+        SHA-256 of the bytes and the box, if any, and the inspection; None if the content is the known one.
     """
     try:
         data = read_image_bytes(ref)
     except UnreadableImage as error:
         return "", rejected(error.reason)
-    content = content_hash(data, ref.box)
+    content = hashlib.sha256(data).hexdigest()
+    if ref.box:
+        content = hashlib.sha256(f"{content} {ref.box}".encode()).hexdigest()
     return content, None if content == known else inspect_bytes(data, ref.suffix, ref.box)

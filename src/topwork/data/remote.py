@@ -83,6 +83,11 @@ class _Window:
         self.owner, self.url, self.start, self.data, self.end = 0, "", 0, b"", -1
 
     def read(self, url: str, offset: int, length: int) -> bytes:
+        """A range of bytes; fewer at the end of the file.
+
+        Raises:
+            OSError: It cannot be reached, after ``MAX_ATTEMPTS`` attempts.
+        """
         own = self.owner == os.getpid() and self.url == url
         if not (own and self.start <= offset and offset + length <= self.start + len(self.data)):
             sequential = own and 0 <= offset - self.end <= MAX_GAP
@@ -95,16 +100,7 @@ class _Window:
         return self.data[start : start + length]
 
 
-_WINDOW = _Window()
-
-
-def read(url: str, offset: int, length: int) -> bytes:
-    """A range of bytes; fewer at the end of the file.
-
-    Raises:
-        OSError: It cannot be reached, after ``MAX_ATTEMPTS`` attempts.
-    """
-    return _WINDOW.read(url, offset, length)
+read = _Window().read
 
 
 def open_file(url: str) -> IO[bytes]:

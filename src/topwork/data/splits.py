@@ -11,9 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
+from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits, collect_splits
 from topwork.core.config import Config
 from topwork.core.errors import DataError, UsageError
 from topwork.core.seeds import derive_seed
@@ -111,14 +109,8 @@ def _check_fraction(split: str, fraction: float) -> None:
 
 
 def _split(manifest: Manifest, split_of: Mapping[str, str], how: str) -> Splits:
-    rows, classes = manifest.used, manifest.classes
-    index = {name: number for number, name in enumerate(classes)}
-    ids = {split: tuple(row.id for row in rows if split_of[row.id] == split) for split in SPLITS}
-    labels = {
-        split: np.array([index[row.label] for row in rows if split_of[row.id] == split], dtype=np.int64)
-        for split in SPLITS
-    }
-    return Splits(classes, ids, labels, _note(rows, split_of, how))
+    rows = manifest.used
+    return collect_splits([(row.id, row.label, split_of[row.id]) for row in rows], _note(rows, split_of, how))
 
 
 def _assign(units: Units, fractions: Mapping[str, float], seed: int) -> dict[str, str]:
@@ -140,7 +132,10 @@ def _assign_single_images(units: Units, fractions: Mapping[str, float], seed: in
     for unit in sorted(units, key=lambda unit: derive_seed(seed, "split", unit)):
         first = min(units[unit], key=lambda row: (row.label, row.stratum))
         labels[first.label][first.stratum].append(unit)
-    _check_strata(units, labels, need=1 + len(fractions))
+    counts = {row.label: 0 for unit in units.values() for row in unit}  # a class may be the first of no unit
+    counts |= {label: sum(map(len, strata.values())) for label, strata in labels.items()}
+    need = 1 + len(fractions)
+    check_class_sizes(units, {label: count for label, count in counts.items() if count < need}, need)
     chosen = {}
     for strata in labels.values():
         for after, (split, fraction) in enumerate(fractions.items(), start=1):
@@ -172,12 +167,6 @@ def _check_trainable(rows: Sequence[ImageRow], pool: Sequence[ImageRow]) -> None
             f"No usable training image of {list_first([repr(label) for label in missing])}, but some in {splits}. "
             f"Add training images, or remove the class from {splits}."
         )
-
-
-def _check_strata(units: Units, labels: Mapping[str, Mapping[str, Sequence[str]]], need: int) -> None:
-    counts = {row.label: 0 for unit in units.values() for row in unit}
-    counts.update({label: sum(map(len, strata.values())) for label, strata in labels.items()})
-    check_class_sizes(units, {label: count for label, count in counts.items() if count < need}, need)
 
 
 def _how(missing: Sequence[str], seed: int) -> str:

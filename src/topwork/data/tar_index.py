@@ -31,18 +31,11 @@ CREATE TABLE facts (format INTEGER, ignored TEXT, more_ignored INTEGER, digest T
 
 
 class Index:
-    """An open index.
-
-    Args:
-        path: Of its file.
+    """An open index; opening a file that is damaged or of another format raises an error.
 
     Attributes:
         ignored: Names of members that are ignored, each with the reason.
         more_ignored: How many more there are.
-
-    Raises:
-        ValueError: The file is not an index of this format.
-        sqlite3.Error: It is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,9 +54,6 @@ class Index:
     def __del__(self) -> None:
         if hasattr(self, "_table"):
             self._table.close()
-
-    def __len__(self) -> int:
-        return self._table.execute("SELECT count(*) FROM member").fetchone()[0]
 
     def find(self, name: str) -> tuple[int, int]:
         """Offset and length of a file in the shard.
@@ -101,21 +91,16 @@ def _digest(table: sqlite3.Connection) -> str:
 def find_member(shard: str, stamp: Sequence[int], name: str) -> tuple[int, int]:
     """Offset and length of a file in a shard, whose index is made if there is none.
 
-    Args:
-        shard: A path or a URL.
-        stamp: Distinguishes this state of the shard from others.
-        name: In the shard.
-
     Raises:
         FileNotFoundError: The shard has no such file.
         DataError: It is not a tar file, or damaged.
     """
     shard = shard if is_url(shard) else os.path.abspath(shard)
-    return _opened(os.getpid(), shard, tuple(stamp)).find(name)  # a connection must not be used after a fork
+    return _opened(shard, tuple(stamp), os.getpid()).find(name)  # a connection must not be used after a fork
 
 
 @functools.lru_cache(maxsize=256)
-def _opened(_: int, shard: str, stamp: tuple[int, ...]) -> Index:
+def _opened(shard: str, stamp: tuple[int, ...], _: int) -> Index:
     return open_index(shard, stamp)
 
 
@@ -124,7 +109,7 @@ def open_index(shard: str, stamp: Sequence[int], check: bool = False) -> Index:
 
     Args:
         shard: An absolute path or a URL.
-        stamp: As for ``find_member``.
+        stamp: As of ``locations.file_stamp``.
         check: Whether to compare the cached table with its digest.
 
     Raises:

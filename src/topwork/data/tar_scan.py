@@ -20,12 +20,8 @@ _EXTENDED = (
     tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 )  # fmt: skip
 _COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-}
+    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +53,7 @@ class _CheckedInfo(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Decode a header.
-
-        Raises:
-            tarfile.TarError: It would mislead ``tarfile``, or fill the memory.
-        """
+        """Decode a header; refuse one that would mislead ``tarfile`` or fill the memory."""
         info = super().frombuf(buf, encoding, errors)
         if info.size < 0:
             raise tarfile.TarError("a negative size")
@@ -113,8 +105,6 @@ def scan(file: IO[bytes], shard: str, ignored: IgnoredMembers) -> Iterator[Membe
                 raise tarfile.TarError("no end-of-archive marker, so it may be truncated")
             if any(block):
                 raise tarfile.TarError("no header of a tar file")
-    except DataError:
-        raise
     except Exception as error:  # tarfile raises nearly everything on damaged headers
         reason = str(error) or type(error).__name__
         raise DataError(

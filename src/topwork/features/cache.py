@@ -8,6 +8,7 @@ of its content, so corruption is detected: the file is removed and its images ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ class FeatureCache:
         if not (self.folder / "key.json").is_file():
             storage.write_json(self.folder / "key.json", key)
         self._log = log
-        self._index: dict[bytes, tuple[Path, int]] | None = None
         self._open: dict[Path, Any] = {}
 
-    def _find(self) -> dict[bytes, tuple[Path, int]]:
+    @cached_property
+    def index(self) -> dict[bytes, tuple[Path, int]]:
+        """Content hash of an image (32 bytes) to its file and row; the features themselves stay on disk."""
         index: dict[bytes, tuple[Path, int]] = {}
         for path in sorted(self.folder.glob("*.safetensors")):
             if storage.sha256_file(path) != path.stem:
@@ -46,22 +48,13 @@ class FeatureCache:
                 index.update((bytes(image), (path, row)) for row, image in enumerate(file.get_tensor("images")))
         return index
 
-    @property
-    def index(self) -> dict[bytes, tuple[Path, int]]:
-        """Content hash of an image (32 bytes) to its file and row; the features themselves stay on disk."""
-        if self._index is None:
-            self._index = self._find()
-        return self._index
-
     def missing(self, images: Sequence[bytes]) -> list[int]:
         """Indices of the images that are not cached; of equal images only the first."""
-        seen: set[bytes] = set()
-        fresh = []
+        first: dict[bytes, int] = {}
         for i, image in enumerate(images):
-            if image not in self.index and image not in seen:
-                seen.add(image)
-                fresh.append(i)
-        return fresh
+            if image not in self.index:
+                first.setdefault(image, i)
+        return [*first.values()]
 
     def add(self, images: Sequence[bytes], features: np.ndarray) -> None:
         """Write a file durably: features float32 (N, D) of images given by content hash."""

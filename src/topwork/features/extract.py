@@ -31,14 +31,7 @@ RELEASE_MIN_IMAGES = 20_000  # their features take more memory than the engine: 
 
 
 def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: int) -> dict[str, Any]:
-    """The key of a feature cache as JSON: everything but the image that decides the bits of its features.
-
-    Args:
-        backbone: Its model, weights and input.
-        compute: Its precision and type of device.
-        engine: What runs the backbone.
-        batch: Images per forward pass.
-    """
+    """The key of a feature cache as JSON: everything but the image that decides the bits of its features."""
     return {
         "format": 2,
         "model": backbone.model,

@@ -16,7 +16,7 @@ from topwork.core.options import OptionValue
 from topwork.core.progress import make_progress
 from topwork.core.signals import Signals
 from topwork.data.findings import Finding, find_issues, images_to_exclude
-from topwork.data.manifest import load_manifest
+from topwork.data.manifest import build_manifest
 from topwork.data.splits import given_split
 from topwork.pipeline import configure
 from topwork.pipeline.label_issues import find_label_issues
@@ -105,7 +105,7 @@ def check(
     config = configure.build(str(data), ["linear"], options=options)
     progress = make_progress(quiet)
     with Signals() as signals:
-        manifest = load_manifest(config.data, progress, trainable=False)
+        manifest = build_manifest(config.data, progress=progress, trainable=False)
         splits = given_split(manifest)
         findings = find_issues(manifest, splits)
         notes: list[str] = []

@@ -24,7 +24,7 @@ from topwork.core.config import DEFAULT_MODEL
 from topwork.core.errors import DataError
 from topwork.core.run_folders import cache_folder
 from topwork.data.images import UnreadableImage
-from topwork.data.inspection_cache import clear
+from topwork.data.inspect_dataset import clear
 from topwork.features.extract import BATCH
 from topwork.inference import InferenceOptions
 from topwork.inference.locate import BUNDLE

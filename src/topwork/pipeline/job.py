@@ -27,7 +27,7 @@ from topwork.core.config import Config, validate
 from topwork.core.errors import SettingsChanged
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
-from topwork.data.manifest import load_manifest
+from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
 from topwork.data.summary import dataset_summary, describe_split
 from topwork.pipeline.configure import extend, refuse_changes
@@ -118,7 +118,7 @@ class Job:
         self.progress.log(f"topwork {version('topwork')}; output goes to {self.folder}")
         if restarts():
             self.progress.log(f"Restarted because a process died (restart {restarts()})")
-        manifest = load_manifest(self.config.data, self.progress, self._on_listing)
+        manifest = build_manifest(self.config.data, progress=self.progress, on_listing=self._on_listing)
         folds = splits_of(self.config, manifest)
         for line in describe_split(manifest, folds[0]):
             self.progress.log(line)

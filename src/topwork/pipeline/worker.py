@@ -22,7 +22,7 @@ from topwork.core.errors import Interrupted
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress, make_progress
 from topwork.core.signals import Signals, exit_with_parent
-from topwork.data.manifest import load_manifest
+from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
 from topwork.features import FeatureStore
 from topwork.pipeline.comparison import TrainingJob
@@ -63,7 +63,7 @@ def _train_job(payload: dict[str, Any]) -> None:
     notifier = Notifier(make_callbacks(info.details.get("log_to", ()), ()), progress.log, folder)
     try:
         with Signals("the comparison") as signals:
-            manifest = load_manifest(config.data, silent)
+            manifest = build_manifest(config.data, progress=silent)
             folds, device = splits_of(config, manifest), devices.resolve(config.compute)
             context = make_context(config, manifest, folds[0], device, folder, silent, signals, notifier)
             context = replace(context, progress=progress)

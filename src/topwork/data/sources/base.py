@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import UsageError
+from topwork.core.progress import PlainProgress, Progress
 
-OnProgress = Callable[[int, int], None] | None
+SILENT = PlainProgress(quiet=True)
 
 SPLIT_NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -34,12 +34,12 @@ class Source(Protocol):
         """Whether the data argument looks like this kind; must not read images."""
         ...
 
-    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
         """All images with their labels and, if the data come with any, splits and groups.
 
         Args:
             config: Its path and options.
-            on_shard: Called with (shards read, total), since reading the headers of large shards can take long.
+            progress: Progress output: reading the headers of large shards can take long.
 
         Raises:
             UsageError: The data do not exist, or an option is not valid.

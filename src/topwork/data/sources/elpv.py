@@ -9,7 +9,8 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency
 from topwork.core.image_ref import ImageRef
-from topwork.data.sources.base import OnProgress
+from topwork.core.progress import Progress
+from topwork.data.sources.base import SILENT
 
 POSITIVE = "with defect"
 NEGATIVE = "functional"
@@ -33,7 +34,7 @@ class ElpvSource:
         """The word ``elpv``, unless there is a file or folder of that name."""
         return data == self.name and not Path(data).exists()
 
-    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
         """All cells of ``labels.csv``."""
         spec = importlib.util.find_spec("elpv_dataset")
         if spec is None or not spec.submodule_search_locations:

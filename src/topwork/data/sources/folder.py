@@ -11,8 +11,9 @@ from pathlib import Path
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.image_ref import ImageRef
+from topwork.core.progress import Progress
 from topwork.data.images import SUFFIXES
-from topwork.data.sources.base import SPLIT_NAMES, OnProgress, require_folder
+from topwork.data.sources.base import SILENT, SPLIT_NAMES, require_folder
 
 # Formats that are not read, although people think of such files as images.
 _UNSUPPORTED = frozenset({
@@ -128,7 +129,7 @@ class FolderSource:
         """Any folder."""
         return os.path.isdir(data)
 
-    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
         """All files with an image's suffix in the class folders, at any depth."""
         root = require_folder(Path(config.path))
         scan = _FolderScan()

@@ -13,7 +13,8 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.data.sources.base import SPLIT_NAMES, OnProgress
+from topwork.core.progress import Progress
+from topwork.data.sources.base import SILENT, SPLIT_NAMES
 
 _HUB = "hf:"
 _SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"),
@@ -35,7 +36,7 @@ class HuggingFaceSource:
             return True
         return any((Path(data) / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
 
-    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
         """All images of the splits train, validation and test."""
         data = config.path
         if importlib.util.find_spec("datasets") is None:

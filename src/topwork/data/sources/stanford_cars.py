@@ -10,7 +10,8 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef, box_suffix
-from topwork.data.sources.base import OnProgress, require_folder
+from topwork.core.progress import Progress
+from topwork.data.sources.base import SILENT, require_folder
 
 _META = "devkit/cars_meta.mat"
 _TRAIN = "devkit/cars_train_annos.mat"
@@ -27,7 +28,7 @@ class StanfordCarsSource:
         """A folder with ``cars_train/`` and ``devkit/cars_meta.mat``."""
         return (Path(data) / "cars_train").is_dir() and (Path(data) / _META).is_file()
 
-    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
         """All images that the tables name, whether the files exist or not."""
         root = require_folder(Path(config.path))
         names = [str(name) for name in _read(root / _META, "class_names")]

@@ -14,8 +14,9 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url
+from topwork.core.progress import Progress
 from topwork.data.images import SUFFIXES
-from topwork.data.sources.base import SPLIT_NAMES, OnProgress
+from topwork.data.sources.base import SILENT, SPLIT_NAMES
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # What columns may be called, in any case; the first that exists counts.
@@ -40,7 +41,7 @@ class TableSource:
         """A file with the suffix of a table."""
         return data.lower().endswith(TABLES) and os.path.isfile(data)
 
-    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
         """All rows, whether the files exist or not; an error names the line of a row that is not valid."""
         path = Path(config.path)
         if not path.is_file():

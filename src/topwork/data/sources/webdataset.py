@@ -17,10 +17,11 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import TAR_SUFFIX, ImageRef, is_url
+from topwork.core.progress import Progress
 from topwork.data.images import SUFFIXES
 from topwork.data.locations import file_stamp
 from topwork.data.shard_patterns import is_pattern, shards_of
-from topwork.data.sources.base import SPLIT_NAMES, OnProgress
+from topwork.data.sources.base import SILENT, SPLIT_NAMES
 from topwork.data.tar_index import LABEL_SUFFIXES, Index, open_index
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in LABEL_SUFFIXES)  # in order of preference
@@ -64,24 +65,24 @@ class WebDatasetSource:
         """A URL, a pattern of shards, a shard, or a folder that holds shards and no other folders."""
         return is_shards(data)
 
-    def list(self, config: DataConfig, on_shard: OnProgress = None) -> Manifest:
+    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
         """All images in the shards, whose headers are read if they have no index yet."""
         folder, shards = shards_of(config.path)
         root = folder if is_url(folder) else os.path.abspath(folder or ".")
         labels = _LabelReader(config)
         rows: list[ImageRow] = []
         ignored: dict[str, str] = {}
-        for number, (shard, split) in enumerate(zip(shards, _splits(folder, shards), strict=True), start=1):
-            index = _index_of(shard)
-            short = _relative(shard, folder)
-            store = f"{root}/{short}" if is_url(root) else os.path.join(root, short)
-            ignored |= {f"{short}/{name}": reason for name, reason in index.ignored}
-            if index.more_ignored:
-                ignored[short] = f"{index.more_ignored:,} more members ignored"
-            for name, label in _labeled(index, short, labels, ignored):
-                rows.append(ImageRow(f"{short}/{name}", label, split=split, ref=ImageRef(store, name)))
-            if on_shard:
-                on_shard(number, len(shards))
+        with progress.track("shards listed", len(shards), "shards") as step:
+            for shard, split in zip(shards, _splits(folder, shards), strict=True):
+                index = _index_of(shard)
+                short = _relative(shard, folder)
+                store = f"{root}/{short}" if is_url(root) else os.path.join(root, short)
+                ignored |= {f"{short}/{name}": reason for name, reason in index.ignored}
+                if index.more_ignored:
+                    ignored[short] = f"{index.more_ignored:,} more members ignored"
+                for name, label in _labeled(index, short, labels, ignored):
+                    rows.append(ImageRow(f"{short}/{name}", label, split=split, ref=ImageRef(store, name)))
+                step.advance()
         if not rows and _UNLABELED in ignored.values():
             raise DataError(f"No sample in {config.path} has a label. {labels.hint}")
         return Manifest(Path(root), tuple(rows), _name(folder, shards), ignored)
@@ -193,10 +194,11 @@ class _LabelReader:
             return " ".join(label.split())
         if label in self._names:
             return label
-        try:
-            return self._names[_class_number(label, len(self._names))]
-        except ValueError as error:
-            raise DataError(f"{image} has the label {label!r}, which is not in {self._file} ({error}).") from error
+        number, last = int(label) if label.isascii() and label.isdigit() else -1, len(self._names) - 1
+        if not 0 <= number <= last:
+            classes = f"it has the classes 0 to {last}"
+            raise DataError(f"{image} has the label {label!r}, which is not in {self._file} ({classes}).")
+        return self._names[number]
 
     def _label_from_json(self, text: str, image: str) -> str:
         try:
@@ -212,13 +214,6 @@ class _LabelReader:
         if value is None or isinstance(value, dict | list | float):
             return ""
         return str(value)
-
-
-def _class_number(label: str, classes: int) -> int:
-    number = int(label) if label.isascii() and label.isdigit() else -1
-    if not 0 <= number < classes:
-        raise ValueError(f"it has the classes 0 to {classes - 1}")
-    return number
 
 
 def _read_class_names(path: str) -> list[str]:
