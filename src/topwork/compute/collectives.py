@@ -23,7 +23,8 @@ from topwork.compute.ranks import World, restarts, world
 from topwork.core.errors import PeerLost
 from topwork.core.signals import Signals, exit_with_parent
 
-TIMEOUT = timedelta(hours=1)  # rank 0 may look at many images, or fit a head, while the others wait
+TIMEOUT = timedelta(hours=1)  # rank 0 may inspect many images, or fit a head, while the others wait
+MAX_MESSAGE_BYTES = 1 << 30
 Files = dict[str, bytes]
 
 
@@ -49,10 +50,10 @@ def _rendezvous_store() -> dist.Store:
     The agents' store outlives starts. Without it rank 0 opens one of its own, when it is ready to; then a machine may
     have joined later than others, and counts restarts otherwise.
     """
-    there = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    store, _, size = next(iter(rendezvous("env://", timeout=timedelta(seconds=30) if there else TIMEOUT)))
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store, _, size = next(iter(rendezvous("env://", timeout=timedelta(seconds=30) if agent else TIMEOUT)))
     store.set_timeout(TIMEOUT)
-    return dist.PrefixStore(f"topwork/{restarts()}/{size}", store) if there else store
+    return dist.PrefixStore(f"topwork/{restarts()}/{size}", store) if agent else store
 
 
 def destroy_process_group() -> None:
@@ -75,7 +76,7 @@ def translate_lost_peer(signals: Signals) -> Iterator[None]:
 
 
 def broadcast(value: Any, files: Files | None = None) -> None:
-    """Tell the other processes a JSON value and files; they wait in ``receive``. Rank 0 calls it."""
+    """Send a JSON value and files to the other processes, which wait in ``receive_broadcast``. Rank 0 calls it."""
     if world().size == 1:
         return
     files = files or {}
@@ -93,14 +94,14 @@ def receive_broadcast() -> tuple[Any, Files]:
     return value, {name: _broadcast(torch.empty(count, dtype=torch.uint8)) for name, count in sizes}
 
 
-def _broadcast(data: torch.Tensor, most: int = 1 << 30) -> bytes:
-    for piece in data.split(most) if len(data) else ():
-        dist.broadcast(piece, 0)
+def _broadcast(data: torch.Tensor) -> bytes:
+    for chunk in data.split(MAX_MESSAGE_BYTES) if len(data) else ():
+        dist.broadcast(chunk, 0)
     return b"" if world().is_main else data.numpy().tobytes()
 
 
 def broadcast_from_main(compute: Callable[[], Files]) -> Files:
-    """The files that a function gives in rank 0, in every process; the others do not call it."""
+    """The files that a function returns in rank 0, in every process; the others do not call it."""
     if world().size == 1:
         return compute()
     if not world().is_main:
@@ -136,8 +137,8 @@ def any_stop_requested(signals: Signals) -> bool:
 
 def full_tensor(tensor: torch.Tensor) -> torch.Tensor:
     """A complete tensor on the CPU, gathered if it is sharded; all processes must call it."""
-    whole: Any = getattr(tensor, "full_tensor", None)
-    return (whole() if whole else tensor).detach().cpu().contiguous()
+    gather: Any = getattr(tensor, "full_tensor", None)
+    return (gather() if gather else tensor).detach().cpu().contiguous()
 
 
 def to_local(tensor: torch.Tensor) -> torch.Tensor:
@@ -157,12 +158,12 @@ def broadcast_tensors(tensors: Iterable[torch.Tensor]) -> None:
 def map_batches(
     items: Sequence[str], batch: int, compute: Callable[[Sequence[str]], list[torch.Tensor]]
 ) -> list[torch.Tensor]:
-    """What a function makes of items, each computed once, by whole batches: so an item has the bits of one process.
+    """The results of a function for items, each computed once, in complete batches: the bits are those of one process.
 
     Args:
         items: The same in every process, (N,), at least one.
-        batch: Items that are computed at once.
-        compute: Gives CPU tensors of one dtype, each (n, ...), for n >= 1 of the items.
+        batch: Items per call.
+        compute: Returns CPU tensors of one dtype, each (n, ...), for n >= 1 of the items.
 
     Returns:
         The tensors for all items, (N, ...), in their order, in every process.

@@ -57,7 +57,7 @@ class DeviceContext:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def to_channels_last(self, module: nn.Module) -> nn.Module:
-        """Move an image network to the device, in the memory layout that convolutions like."""
+        """Move an image network to the device, in the memory layout that is fastest for convolutions."""
         return module.to(self.device, memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
 
     def __str__(self) -> str:
@@ -81,8 +81,8 @@ def resolve(config: ComputeConfig) -> tuple[DeviceContext, ComputeConfig]:
         raise UsageError("--precision float16 needs a GPU; on a CPU use float32 or bfloat16.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = max(1, cores // world().local_size)
-    most = torch.get_num_threads() if world().size == 1 else min(cores, torch.get_num_threads())
-    threads = most if config.threads == "auto" else config.threads
+    max_threads = torch.get_num_threads() if world().size == 1 else min(cores, torch.get_num_threads())
+    threads = max_threads if config.threads == "auto" else config.threads
     workers = (min(cores, 8) if device.type != "cpu" else cores // 2) if config.workers == "auto" else config.workers
     torch.set_num_threads(threads)
     tune_malloc()
@@ -106,8 +106,8 @@ def _own(requested: str) -> str:
         raise UsageError(f"--device {requested} is a single one; for several devices use --device cuda or cpu.")
     if process.local_size > torch.cuda.device_count():
         raise UsageError(
-            f"{process.local_size} devices were requested, and there are {torch.cuda.device_count()} GPUs. Ask for as "
-            "many, or use --device cpu."
+            f"{process.local_size} devices were requested, and there are {torch.cuda.device_count()} GPUs. Request "
+            "fewer, or use --device cpu."
         )
     return f"cuda:{process.local_rank}"
 
@@ -153,8 +153,7 @@ def tune_malloc() -> None:
     """Let glibc reuse freed activations instead of returning them: a training step on a CPU gets 1.4 to 1.8x faster.
 
     Without it, every large buffer is unmapped and page-faulted in again at each step; so it is in other threads than
-    the first, unless all share its heap. Threads that had begun
-    keep their own, and lend them to later ones: so it comes first. See docs/lab-log.md.
+    the first, unless all share its heap. Threads that exist already keep their own, so this comes first.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return
@@ -166,10 +165,8 @@ def tune_malloc() -> None:
 
 
 def total_memory(compute: DeviceContext) -> int | None:
-    """Bytes that a GPU has; None where it is not for topwork to say."""
-    if compute.device.type != "cuda":
-        return None
-    return torch.cuda.get_device_properties(compute.device).total_memory
+    """Bytes of memory of a CUDA GPU; None for other devices."""
+    return torch.cuda.get_device_properties(compute.device).total_memory if compute.device.type == "cuda" else None
 
 
 def reset_peak_memory(compute: DeviceContext) -> None:
@@ -215,7 +212,7 @@ def compile_quietly(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own making, at the first batch
+            warnings.simplefilter("ignore")  # torch's own, at the first batch
             return fast(x)
 
     return forward

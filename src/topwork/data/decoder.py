@@ -120,20 +120,15 @@ def _set_timers(cpu_seconds: float, wall_seconds: float) -> None:
 
 
 def main(arguments: str) -> None:
-    """Answer requests until there are none; nothing but responses is written to standard output."""
+    """Handle requests until there are none; nothing but responses is written to standard output."""
     output = child_process.init_child()
     limits = DecoderLimits(**json.loads(arguments))
     Image.init()  # loads the modules of all formats: uploads make this process open no other files
     write_message(output, "ready")
     while message := read_message(sys.stdin.buffer):
         (task, ref, has_data, known, spec), data = message
-        request = Request(
-            task,
-            ImageRef.from_list(ref),
-            data if has_data else None,
-            known,
-            InputSpec(**spec) if spec else None,
-        )
+        spec = InputSpec(**spec) if spec else None
+        request = Request(task, ImageRef.from_list(ref), data if has_data else None, known, spec)
         _set_timers(limits.cpu_seconds, limits.wall_seconds)
         try:
             response = handle(request, limits)

@@ -140,11 +140,7 @@ class _Decoder:
             self._process = subprocess.Popen(command, env=environment, **pipes)
 
     def wait_until_ready(self) -> None:
-        """Wait until the process reads requests.
-
-        Raises:
-            TopworkError: It has ended.
-        """
+        """Wait until the process reads requests; an error if it has ended."""
         assert self._process
         assert self._process.stdout
         if read_message(self._process.stdout) is None and not self._closed:
@@ -229,8 +225,8 @@ def in_order(submit: Callable[[T], Future[R]], items: Iterable[T], window: int) 
 
     Args:
         submit: Starts the work on an item.
-        items: May be endless; at most ``window`` are submitted ahead.
-        window: Items in progress.
+        items: May be endless.
+        window: How many are submitted ahead.
     """
     pending = deque[tuple[T, Future[R]]]()
     try:

@@ -1,10 +1,11 @@
-"""Problems of a data set, and what is worth knowing about it: pure functions of the manifest and the split."""
+"""Problems and a summary of a data set: pure functions of the manifest and the splits."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
 from topwork.data.sources.folder import EMPTY_CLASS
@@ -195,3 +196,44 @@ def images_to_exclude(manifest: Manifest, splits: Splits | None) -> list[tuple[s
         order = sorted(same, key=lambda r: (rank.get(split_of.get(r.id, ""), 3), -r.width * r.height, r.id))
         out.update({row.id: f"a duplicate of {order[0].id}" for row in order[1:]})
     return sorted(out.items())
+
+
+def describe_split(manifest: Manifest, splits: Splits) -> list[str]:
+    """Lines about the images and the split, for the terminal."""
+    sizes = " / ".join(f"{split} {len(splits.ids[split]):,}" for split in splits.ids)
+    lines = [f"Split     {sizes} of {len(manifest.used):,} usable images; {splits.note}"]
+    for finding in leaks(manifest, splits):
+        lines.append(f"          LEAK: {finding.text}; `topwork check` shows them. Scores there are too good.")
+    for row in manifest.excluded[:5]:
+        lines.append(f"          excluded: {row.id}: {row.reason}")
+    if len(manifest.excluded) > 5:
+        lines.append(f"          ... and {len(manifest.excluded) - 5:,} more excluded; manifest.csv lists all")
+    if manifest.ignored:
+        name, reason = next(iter(manifest.ignored.items()))
+        more = f", and {len(manifest.ignored) - 1:,} more" if len(manifest.ignored) > 1 else ""
+        lines.append(f"          ignored: {name} ({reason}){more}")
+    return lines
+
+
+def dataset_summary(manifest: Manifest, splits: Splits) -> dict[str, Any]:
+    """The summary for ``run.json`` and the report."""
+    converted = Counter(note for row in manifest.used for note in row.reason.split("; ") if note)
+    counts = {
+        split: {name: int((splits.labels[split] == i).sum()) for i, name in enumerate(splits.classes)}
+        for split in splits.ids
+    }
+    return {
+        "name": manifest.name,
+        "images": len(manifest.rows),
+        "excluded": [{"id": row.id, "reason": row.reason} for row in manifest.excluded],
+        "converted": dict(converted),
+        "ignored": manifest.ignored,
+        "license": manifest.license,
+        "note": manifest.note,
+        "split_note": splits.note,
+        "leaks": [
+            {"kind": f.kind, "text": f.text, "images": [list(same) for same in f.groups[:50]]}
+            for f in leaks(manifest, splits)
+        ],
+        "counts": counts,
+    }

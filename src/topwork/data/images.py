@@ -93,11 +93,7 @@ def load_image(image: ImageRef | str | os.PathLike[str], min_side: int = 0) -> I
 
 
 def to_upright_rgb(image: Image.Image) -> Image.Image:
-    """The same rules for an image that other code has opened: mode RGB, uint8, upright, a copy.
-
-    Raises:
-        UnreadableImage: As ``load_image``.
-    """
+    """Like ``load_image``, for an image that other code has opened: mode RGB, uint8, upright, a copy."""
     try:
         check_size(*image.size)
         turn = orientation(image)
@@ -110,11 +106,7 @@ def to_upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def read_image_bytes(ref: ImageRef) -> bytes:
-    """The bytes of the file that an image is in, at most ``MAX_BYTES``.
-
-    Raises:
-        UnreadableImage: It is not a regular file, is empty or too big, or cannot be read.
-    """
+    """The bytes of the file that an image is in; ``UnreadableImage`` if it is empty or has more than ``MAX_BYTES``."""
     try:
         data = locations.read_bytes(ref, MAX_BYTES)
     except (OSError, ValueError) as error:
@@ -208,11 +200,7 @@ def _crop(rgb: Image.Image, box: Box, size: tuple[int, int]) -> tuple[Image.Imag
 
 
 def check_size(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
-    """Check the size that a file declares before any pixel of it is decoded.
-
-    Raises:
-        UnreadableImage: More than ``max_pixels``, or a side more than ``MAX_ASPECT`` times the other.
-    """
+    """Refuse a size, which a file declares before any pixel of it is decoded, by an ``UnreadableImage``."""
     if width * height > max_pixels:
         raise UnreadableImage(f"{width} x {height} pixels, more than {max_pixels / 10**6:g} million")
     if max(width, height) > MAX_ASPECT * max(1, min(width, height)):

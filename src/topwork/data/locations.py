@@ -69,11 +69,7 @@ def _stamp(status: os.stat_result) -> Stamp:
 
 
 def file_stamp(path: str) -> Stamp:
-    """Size, times and inode of a file; size and a number for the entity tag of what is at a URL.
-
-    Raises:
-        OSError: It does not exist or cannot be reached.
-    """
+    """Size, times and inode of a file; size and a number for the entity tag of what is at a URL."""
     return list(remote.stat(path)) if is_url(path) else _stamp(os.stat(path))
 
 

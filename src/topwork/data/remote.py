@@ -104,21 +104,13 @@ read = _Window().read
 
 
 def open_file(url: str) -> IO[bytes]:
-    """A file object that reads large blocks and can seek.
-
-    Raises:
-        OSError: It does not exist.
-    """
+    """A file object that reads large blocks and can seek."""
     system, path = _open(url)
     return _with_retries(lambda: system.open(path, "rb", block_size=READ_AHEAD, cache_type="readahead"))
 
 
 def glob(url: str) -> list[str]:
-    """The URLs that match a pattern, or of the files directly in a folder, in order.
-
-    Raises:
-        UsageError: The folder cannot be listed.
-    """
+    """The URLs that match a pattern, or of the files directly in a folder, in order."""
     system, path = _open(url)
     try:
         if any(mark in path for mark in "*?["):

@@ -23,11 +23,7 @@ def is_pattern(text: str) -> bool:
 
 
 def expand(pattern: str) -> Iterator[str]:
-    """``a-{00..02}.tar`` as ``a-00.tar``, ``a-01.tar``, ``a-02.tar``; ``{train,val}`` as each of them; any number.
-
-    Raises:
-        UsageError: More than ``MAX_SHARDS``.
-    """
+    """``a-{00..02}.tar`` as three names, ``a-{train,val}.tar`` as two; a UsageError for more than ``MAX_SHARDS``."""
     number = 1
     for first, last in _RANGE.findall(pattern):
         number *= abs(int(last) - int(first)) + 1

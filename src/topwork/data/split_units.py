@@ -154,11 +154,7 @@ def _cover_classes(units: Units, order: Sequence[str], shares: Mapping[str, floa
 
 
 def check_class_sizes(units: Units, too_small: Mapping[str, int], need: int) -> None:
-    """Refuse classes, given with their number of units, that have too few to be in every split.
-
-    Raises:
-        DataError: There is one.
-    """
+    """Raise a DataError if there are classes, given with their number of units, that are too small for every split."""
     if not too_small:
         return
     small = [f"{label!r} ({count})" for label, count in sorted(too_small.items())]

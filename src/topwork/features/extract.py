@@ -185,8 +185,7 @@ class FeatureStore:
             (transforms.normalize(pixels.flip(3) if mirrored else pixels, spec, compute.device, buffer), count)
             for (pixels, count), buffer in zip(batches, buffers, strict=False)
         )
-        for _, features in prefetch(self._features, inputs, compute.threads):
-            yield features
+        return (features for _, features in prefetch(self._features, inputs, compute.threads))
 
     def _features(self, batch: tuple[torch.Tensor, int]) -> np.ndarray:
         """Features float32 (count, D) of the first images of a normalized batch (BATCH, 3, S, S)."""

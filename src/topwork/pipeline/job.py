@@ -27,9 +27,9 @@ from topwork.core.config import Config, validate
 from topwork.core.errors import SettingsChanged
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
+from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
-from topwork.data.summary import dataset_summary, describe_split
 from topwork.pipeline.configure import extend, refuse_changes
 from topwork.training.callbacks import Notifier, make_callbacks
 

@@ -50,11 +50,7 @@ class Source(Protocol):
 
 
 def require_folder(path: Path) -> Path:
-    """The absolute path of a folder.
-
-    Raises:
-        UsageError: There is no such folder; the message names it.
-    """
+    """The absolute path of a folder; a UsageError that names it if there is no such folder."""
     try:
         is_folder, exists = path.is_dir(), path.exists()
     except (OSError, ValueError):

@@ -39,12 +39,7 @@ def is_shards(data: str) -> bool:
 
 
 def images_in_shards(data: str) -> Iterator[ImageRef]:
-    """All images in shards, with or without labels, in the order of the shards.
-
-    Raises:
-        UsageError: There is no such shard.
-        DataError: A shard is damaged or compressed.
-    """
+    """All images in shards, with or without labels, in the order of the shards."""
     for shard in shards_of(data)[1]:
         for name, _, _ in _index_of(shard).rows():
             if os.path.splitext(name)[1].lower() in SUFFIXES:
