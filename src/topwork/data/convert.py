@@ -83,7 +83,7 @@ def _finite_range(image: Image.Image) -> tuple[float, float]:
 
 
 def _scaled(image: Image.Image, low: float, high: float) -> Image.Image:
-    """Wide grey to RGB: ``low`` to 0, ``high`` to 255; all equal: black; NaN and infinity: as ``low``."""
+    """Wide gray to RGB: ``low`` to 0, ``high`` to 255; all equal: black; NaN and infinity: as ``low``."""
     rgb = Image.new("RGB", image.size)
     for top, chunk in row_chunks(image):
         values = np.asarray(chunk).astype(np.float64)

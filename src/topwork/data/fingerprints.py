@@ -1,6 +1,6 @@
 """Near duplicates: images that are copies, resized, recompressed, mirrored or turned, found by their fingerprints.
 
-A fingerprint is the 16 x 16 lowest frequencies of the image's 32 x 32 greys (their cosine transform), brightness and
+A fingerprint is the 16 x 16 lowest frequencies of the image's 32 x 32 grays (their cosine transform), brightness and
 contrast removed; mirroring only changes the sign of half of them, a quarter turn swaps rows and columns. The similarity
 of two is the cosine between them.
 """
@@ -22,14 +22,14 @@ SEARCH = 2
 """Raised whenever the search would find other pairs among the same fingerprints."""
 _SIDE, _KEPT = 32, 16
 _LENGTH = _KEPT * _KEPT
-_MIN_STD = 2.0  # in grey levels; below it an image has nothing to be recognised by
+_MIN_STD = 2.0  # in gray levels; below it an image has nothing to be recognized by
 
 # How similar two must be: many times as similar as images of this data set usually are, within bounds. Solar cells are
-# all similar, and only true copies are more so; varied images differ, and a cropped copy is still recognised.
+# all similar, and only true copies are more so; varied images differ, and a cropped copy is still recognized.
 MAX_THRESHOLD, MIN_THRESHOLD = 0.999, 0.96
 _DISTANCE_FACTOR = 12.0
 _MAX_COPIES = 20  # up to this many similar images may be copies of one; if there are more, the images are just similar
-_SAMPLE_SIZE = 1000  # images whose nearest neighbours set the threshold
+_SAMPLE_SIZE = 1000  # images whose nearest neighbors set the threshold
 
 Pairs = list[tuple[str, str]]
 
@@ -44,12 +44,12 @@ def _cosines() -> np.ndarray:
 
 
 def fingerprint(image: Image.Image) -> str:
-    """The fingerprint of an RGB image, 256 bytes in base 64; empty if the image is of nearly one colour."""
+    """The fingerprint of an RGB image, 256 bytes in base 64; empty if the image is of nearly one color."""
     small = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-    greys = np.asarray(small, dtype=np.float64)
-    if greys.std() < _MIN_STD:
+    grays = np.asarray(small, dtype=np.float64)
+    if grays.std() < _MIN_STD:
         return ""
-    low = _cosines() @ greys @ _cosines().T
+    low = _cosines() @ grays @ _cosines().T
     low[0, 0] = 0.0  # the mean
     share = low / np.abs(low).max()
     coded = np.rint(np.sign(share) * np.sqrt(np.abs(share)) * 127)  # finer steps for the many small ones
@@ -142,6 +142,6 @@ def near_pairs(fingerprints: Sequence[str]) -> np.ndarray:
 def _principal_directions(vectors: np.ndarray, count: int = 16) -> np.ndarray:
     """The directions of largest variance of these vectors, orthonormal (256, at most ``count``)."""
     sample = vectors[:: max(1, len(vectors) // 5000)]
-    centred = sample - sample.mean(axis=0)
-    _, directions = np.linalg.eigh(centred.T @ centred)
+    centered = sample - sample.mean(axis=0)
+    _, directions = np.linalg.eigh(centered.T @ centered)
     return np.ascontiguousarray(directions[:, ::-1][:, :count])

@@ -1,6 +1,6 @@
 """How the bytes of a file become RGB pixels, for training, prediction, export and serving alike.
 
-docs/pixels.md lists the rules: EXIF orientation applied, wide greys scaled by range, alpha on white, first frames, a
+docs/pixels.md lists the rules: EXIF orientation applied, wide grays scaled by range, alpha on white, first frames, a
 JPEG much larger than needed decoded smaller; truncated files, formats outside ``FORMATS``, too many pixels and extreme
 shapes refused.
 """

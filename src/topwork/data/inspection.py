@@ -25,7 +25,7 @@ class Inspection:
         usable: Whether it can be decoded.
         kind, mode: Format, e.g. ``"JPEG"``, and Pillow's name of the stored pixels, e.g. ``"L"``.
         pixels: Hash of the size and the RGB pixels, 32 hexadecimal digits.
-        fingerprint: See ``fingerprints``; empty for an image of one colour.
+        fingerprint: See ``fingerprints``; empty for an image of one color.
     """
 
     width: int = 0

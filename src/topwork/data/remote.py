@@ -77,7 +77,7 @@ def stat(url: str) -> tuple[int, int]:
 
 
 class _Window:
-    """The bytes of the last request: neighbouring images come by one request for many."""
+    """The bytes of the last request: neighboring images come by one request for many."""
 
     def __init__(self) -> None:
         self.owner, self.url, self.start, self.data, self.end = 0, "", 0, b"", -1
