@@ -94,7 +94,7 @@ def train_with_rank_0() -> None:
         with collectives.translate_lost_peer(signals):
             message: dict[str, Any] = collectives.receive_broadcast()[0]
             config = validate(Config, message["config"])
-            rows = tuple(ImageRow(*row, ImageRef.from_list(ref)) for *row, ref in message["rows"])
+            rows = tuple(ImageRow(*row, ref=ImageRef.from_list(ref)) for *row, ref in message["rows"])
             manifest = Manifest(Path(message["root"]), rows, **message["manifest"])
             (splits,) = splits_of(config, manifest)
             device, progress = devices.resolve(config.compute), make_progress(quiet=True)
