@@ -15,7 +15,7 @@ import pytest
 from topwork.core.artifacts import read_manifest_rows
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
-from topwork.core.progress import PlainProgress, Tracker
+from topwork.core.progress import Progress, Tracker
 from topwork.data import decoder_pool, inspect_dataset, locations
 from topwork.data.decoder_pool import InspectedFile
 from topwork.data.manifest import build_manifest
@@ -23,7 +23,7 @@ from topwork.data.manifest import build_manifest
 Draw = Callable[..., Path]
 
 
-class _Progress(PlainProgress):
+class _Progress(Progress):
     """Calls a function after each step."""
 
     def __init__(self, call: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class _Progress(PlainProgress):
 
     @contextmanager
     def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
-        yield self
+        yield Tracker(self.advance)
 
     def advance(self, count: int = 1) -> None:
         self.done += count

@@ -8,9 +8,9 @@ from typing import Protocol
 from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import UsageError
-from topwork.core.progress import PlainProgress, Progress
+from topwork.core.progress import Progress
 
-SILENT = PlainProgress(quiet=True)
+SILENT = Progress(quiet=True)
 
 SPLIT_NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
