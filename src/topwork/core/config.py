@@ -151,11 +151,7 @@ def _fault(name: str, item: Any) -> str:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The content of a TOML file.
-
-    Raises:
-        ConfigError: It cannot be read; the message holds line and column.
-    """
+    """The content of a TOML file; a ConfigError with line and column if it cannot be read."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -178,11 +174,7 @@ def read(path: Path) -> Config:
 
 
 def put(tree: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set ``tree[a][b] = value`` for ``"a.b"``.
-
-    Raises:
-        ConfigError: A part of the path is a value, not a table.
-    """
+    """Set ``tree[a][b] = value`` for ``"a.b"``; a ConfigError if ``tree[a]`` is a value, not a table."""
     parts = dotted.split(".")
     for part in parts[:-1]:
         tree = tree.setdefault(part, {})
@@ -192,11 +184,7 @@ def put(tree: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """``"finetune.lr=1e-4"`` as a dotted name and a TOML value; what is not TOML is taken as a string.
-
-    Raises:
-        ConfigError: There is no ``=``.
-    """
+    """``"finetune.lr=1e-4"`` as a dotted name and a TOML value; what is not TOML is taken as a string."""
     name, equals, raw = text.partition("=")
     if not equals or not name.strip():
         raise ConfigError(f"--set takes NAME=VALUE, e.g. --set finetune.lr=1e-4; got {text!r}.")

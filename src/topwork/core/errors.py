@@ -35,7 +35,6 @@ class UnknownName(UsageError):
 
     Args:
         kind: What is named, e.g. ``"model"``.
-        name: The unknown name.
         allowed: All names; the message has the five nearest.
         hint: Where to see all names.
     """
@@ -79,11 +78,7 @@ class MissingDependency(TopworkError):
 
 
 class PeerLost(TopworkError):
-    """Another process of the same training has ended, and this one cannot continue without it.
-
-    Args:
-        resume_command: Empty as long as nothing was saved.
-    """
+    """Another process of the same training has ended; ``resume_command`` is empty as long as nothing was saved."""
 
     def __init__(self, resume_command: str = "") -> None:
         super().__init__(
@@ -96,7 +91,6 @@ class ProcessFailed(TopworkError):
     """A process of a training on several devices, or of a parallel comparison, has failed.
 
     Args:
-        title: Names the process.
         status: Its exit status, after it has printed why; or below 0, minus the signal that ended it.
         resume_command: For the message.
     """
@@ -120,12 +114,7 @@ def describe_exit(status: int) -> str:
 
 
 class Interrupted(TopworkError):
-    """Stopped by a signal after everything was saved.
-
-    Args:
-        message: What was saved, and the command to resume.
-        signal_number: The exit status is 128 + this number.
-    """
+    """Stopped by a signal after everything was saved; ``message`` has the command to resume."""
 
     def __init__(self, message: str, signal_number: int = 2) -> None:
         super().__init__(message)

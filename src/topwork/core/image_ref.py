@@ -32,11 +32,7 @@ def restore_url(text: str) -> str:
 
 
 def box_suffix(box: Box | None) -> str:
-    """A box as a spatial fragment of W3C Media Fragments URI 1.0, ``#xywh=39,116,530,257``; empty for None.
-
-    Raises:
-        ValueError: The box has a negative corner or no area.
-    """
+    """A box as a spatial fragment of W3C Media Fragments URI 1.0, ``#xywh=39,116,530,257``; empty for None."""
     if box is None:
         return ""
     if min(box[:2]) < 0 or min(box[2:]) < 1:

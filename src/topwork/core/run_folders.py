@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -98,8 +99,6 @@ def list_runs(root: Path) -> list[tuple[Path, RunInfo]]:
     """The runs and comparisons in a folder, newest first."""
     found = []
     for path in root.iterdir() if root.is_dir() else ():
-        try:
+        with contextlib.suppress(DataError, StorageError):
             found.append((path, read_run_info(path)))
-        except (DataError, StorageError):
-            continue
     return sorted(found, key=lambda item: item[1].created, reverse=True)

@@ -1,4 +1,4 @@
-"""All randomness is a pure function of a seed and a purpose, so no state of a generator is ever saved.
+"""All randomness is a pure function of a seed and a purpose, so the state of a generator is never saved.
 
 ``order = f(seed, epoch)``, ``augmentation = f(seed, epoch, image id)``, ``dropout = f(seed, step)``: the number of
 workers, the step of a resume and the presence of other images cannot change any of them.

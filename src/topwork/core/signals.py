@@ -48,11 +48,7 @@ class Signals:
         return self.received != 0
 
     def raise_if_stopped(self) -> None:
-        """Raise if a signal has been received; call it where nothing is unsaved.
-
-        Raises:
-            Interrupted: With the exit status 128 + signal.
-        """
+        """Raise ``Interrupted`` if a signal has been received; call it where nothing is unsaved."""
         if self.received:
             command = self.resume_command
             saved = f"Everything is saved; resume with: {command}" if command else "Nothing was saved yet."

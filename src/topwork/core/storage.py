@@ -137,11 +137,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file.
-
-    Raises:
-        CorruptFile: The file is not JSON.
-    """
+    """The value of a JSON file; a CorruptFile error if it is not JSON."""
     try:
         return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:

@@ -123,10 +123,9 @@ def logit_interval(value: float, resampled: np.ndarray) -> Interval | None:
 
 
 def resample_counts(counts: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
-    """Bootstrap counts of the images of one class, of which ``counts`` int (V,) were seen with each of V values.
+    """Bootstrap counts float64 (resamples, V) of the n images of one class, of which ``counts`` (V,) have each value.
 
-    Returns:
-        float64 (resamples, V): n - 1 images drawn with replacement, weighted so that each row sums to n.
+    n - 1 images are drawn with replacement and weighted so that each row sums to n.
     """
     n = int(counts.sum())
     return rng.multinomial(max(1, n - 1), counts / n, size=resamples) * (n / max(1, n - 1))

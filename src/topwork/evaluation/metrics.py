@@ -58,9 +58,6 @@ def balanced_accuracy(true_positives: np.ndarray, support: np.ndarray) -> np.nda
         true_positives: Counts, (..., K).
         support: Images of each class, (K,); at least one is above 0.
 
-    Returns:
-        float64 (...).
-
     >>> float(balanced_accuracy(np.array([90, 5]), np.array([90, 10])))
     0.75
     """
@@ -72,20 +69,14 @@ def macro_f1(true_positives: np.ndarray, support: np.ndarray, predictions: np.nd
     """Mean F1 over the classes that have images; counts as for ``precision_recall_f1``, or (..., K).
 
     A class without images is excluded; images of other classes predicted as it lower the recall of those classes.
-    This is ``sklearn.metrics.f1_score`` with ``labels`` set to the classes that have images.
-
-    Returns:
-        float64 (...).
+    This is ``sklearn.metrics.f1_score`` with ``labels`` set to the classes that have images, float64 (...).
     """
     present = support > 0
     return (2 * true_positives[..., present] / (support + predictions)[..., present]).mean(axis=-1)
 
 
 def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int = TOP_K) -> np.ndarray:
-    """Whether the true class is among the ``k`` highest scores; of equal scores the lower class index wins.
-
-    Returns:
-        bool (N,). With ``k=1`` it is whether the argmax is correct.
+    """Whether the true class is among the ``k`` highest scores, bool (N,); of equal scores the lower class index wins.
 
     >>> top_k_correct(np.array([[0.1, 0.3, 0.6]]), np.array([1]), k=2)
     array([ True])
@@ -122,12 +113,7 @@ def counts_by_score(positive: np.ndarray, score: np.ndarray) -> tuple[np.ndarray
 def mann_whitney(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Share of pairs of a positive and a negative image in which the positive one scores higher; ties count one half.
 
-    Args:
-        above: Positive images by rising distinct score, int (..., U), at least one in each row.
-        below: Negative images likewise.
-
-    Returns:
-        float64 (...).
+    ``above`` and ``below`` count positive and negative images by rising distinct score, (..., U); float64 (...).
     """
     lower = np.cumsum(below, axis=-1) - below
     wins = (above * (lower + 0.5 * below)).sum(axis=-1)
@@ -138,10 +124,7 @@ def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Negative log of the probability of the true class, per image; their mean is the log-loss.
 
     Probabilities are clipped at the float64 machine epsilon (2.2e-16), as in scikit-learn, so that one image adds at
-    most 36.
-
-    Returns:
-        float64 (N,), >= 0; NaN where the probability is NaN.
+    most 36; NaN where the probability is NaN.
 
     >>> log_losses(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 1])).round(3)
     array([ 0.693, 36.044])

@@ -52,7 +52,7 @@ class KNNIndex:
             Distances, 1 - cosine similarity, float32 (N, count) in [0, 2]; and rows of ``features``, int64 (N, count).
         """
         reference = self.features.astype(np.float32, copy=False)
-        distances, rows = [], []
+        distances, rows = [np.zeros((0, count), np.float32)], [np.zeros((0, count), np.int64)]
         for start in range(0, len(features), _BLOCK):
             block = l2_normalize(features[start : start + _BLOCK])
             padded = np.concatenate([block, np.zeros((_BLOCK - len(block), block.shape[1]), np.float32)])
@@ -63,8 +63,6 @@ class KNNIndex:
             order = np.argsort(-values, axis=1, kind="stable")
             rows.append(np.take_along_axis(best, order, axis=1))
             distances.append(np.clip(1 - np.take_along_axis(values, order, axis=1), 0, 2))
-        if not distances:
-            return np.zeros((0, count), np.float32), np.zeros((0, count), np.int64)
         return np.concatenate(distances), np.concatenate(rows)
 
     def distances(self, features: np.ndarray, k: int | None = None) -> np.ndarray:

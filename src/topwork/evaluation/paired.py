@@ -135,9 +135,6 @@ def minimum_detectable_difference(differences: np.ndarray, alpha: float = ALPHA)
         differences: float (N,) in [-1, 1].
         alpha: Level of the two-sided test.
 
-    Returns:
-        In (0, 1].
-
     >>> round(minimum_detectable_difference(np.repeat([1, -1, 0], [60, 40, 900])), 3)
     0.028
     """

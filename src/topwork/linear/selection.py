@@ -91,9 +91,8 @@ def cross_validate(
     """
     for c, fitted in zip(Cs, problem.fold_path(Cs, folds), strict=True):
         on_step()
-        correct = sum(
-            int((problem.predict(w, fold) == labels[fold]).sum()) for w, fold in zip(fitted, folds, strict=True)
-        )
+        pairs = zip(fitted, folds, strict=True)
+        correct = sum(int((problem.predict(w, fold) == labels[fold]).sum()) for w, fold in pairs)
         yield Selected(correct / len(labels), c, sum(fitted[1:], fitted[0]) / len(folds))
 
 

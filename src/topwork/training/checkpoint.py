@@ -104,9 +104,9 @@ class CheckpointStore:
 
 
 class ShardedCheckpointStore(CheckpointStore):
-    """Checkpoints of a sharded training: each process writes, and reads, its own shards.
+    """Checkpoints of a sharded training: all processes call ``save`` and ``load``, for their own shards.
 
-    Rank 0 alone has the weights of the best epoch. All processes must call ``save`` and ``load``.
+    Rank 0 alone has the weights of the best epoch.
     """
 
     def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:

@@ -76,11 +76,7 @@ class DataParallel:
         return bool(collectives.all_reduce_max(int(flag))) if self.world.size > 1 else flag
 
     def raise_if_distributed(self) -> None:
-        """Several processes cannot repeat a step with more micro-batches: only one has run out of memory.
-
-        Raises:
-            TopworkError: There are several.
-        """
+        """Several processes cannot repeat a step with more micro-batches: only one has run out of memory."""
         if self.world.size > 1:
             raise TopworkError(
                 "A device is out of memory. Start a new run with a smaller --batch-size or more micro-batches (--set "

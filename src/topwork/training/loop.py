@@ -287,7 +287,7 @@ def _parallelize(task: TrainingTask, compute: DeviceContext) -> DataParallel:
 
 
 def lr_factor(step: int, total: int, warmup: float) -> float:
-    """Factor of the peak learning rate: a linear rise, then half a cosine to 0 (Loshchilov & Hutter 2017).
+    """Factor in (0, 1] of the peak learning rate: a linear rise, then half a cosine to 0 (Loshchilov & Hutter 2017).
 
     A pure function of the step, so that a resume has nothing to restore.
 
@@ -295,9 +295,6 @@ def lr_factor(step: int, total: int, warmup: float) -> float:
         step: From 0 to ``total`` - 1.
         total: All steps of the training.
         warmup: Fraction of the steps in which the rate rises.
-
-    Returns:
-        In (0, 1].
     """
     warmup_steps = round(total * warmup)
     if step < warmup_steps:

@@ -94,11 +94,7 @@ def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA) 
 def empty_tensor(
     model: nn.Module, optimizer: torch.optim.Optimizer, name: str, shape: torch.Size, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Allocate the tensor for a name, full shape and dtype; sharded where the model is.
-
-    Raises:
-        CorruptFile: This model and optimizer have nothing of that name.
-    """
+    """Allocate the tensor for a name of ``state_tensors``, full shape and dtype; sharded where the model is."""
     kind, _, rest = name.partition(".")
     try:
         if kind == "optimizer":
@@ -110,11 +106,7 @@ def empty_tensor(
 
 
 def load_state_tensors(tensors: Tensors, model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA) -> None:
-    """Restore the tensors of ``state_tensors``.
-
-    Raises:
-        CorruptFile: Names differ from what this model and optimizer need.
-    """
+    """Restore the tensors of ``state_tensors``; a CorruptFile error if they are not those of this model."""
     try:
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
         for name, tensor in ema.tensors.items():
