@@ -126,7 +126,6 @@ def compare_strategies(
         outcomes: At least one, with equal N >= 1.
         labels: True classes, int (N,).
         folds: The fold in which each image was tested, int (N,); None without cross-validation.
-        gains: From learning curves.
     """
     results = sorted(
         (_result(o, labels, np.random.default_rng([seed, i]), folds) for i, o in enumerate(outcomes)),

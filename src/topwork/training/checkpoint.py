@@ -44,11 +44,7 @@ class CheckpointStore:
         self._files = CheckpointFiles(folder, log) if world().is_main else None
 
     def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
-        """Write a checkpoint durably, then remove those it supersedes; does nothing in processes other than rank 0.
-
-        Raises:
-            StorageError: It could not be written; all earlier checkpoints are kept.
-        """
+        """Write a checkpoint durably in rank 0, then remove those it supersedes; all are kept if it fails."""
         if self._files:
             self._write({TENSORS: _bytes(tensors)}, train_state, best, best_step)
 
