@@ -42,7 +42,7 @@ LIGHT = (
 ONLY_IN = {
     "timm": ("backbones/",),
     "jinja2": ("report/",),
-    "matplotlib": ("report/charts.py", "report/calibration_charts.py", "explain/"),
+    "matplotlib": ("report/charts.py", "explain/"),
     "typer": ("cli/",),
     "fastapi": ("serving/",),
     "starlette": ("serving/",),

@@ -23,14 +23,12 @@ class Attention:
     """Attention weights of one layer.
 
     Attributes:
-        layer: Dotted path in the backbone.
         heads: float32 (B, heads, H, W) in [0, 1]: attention of the query to each position. A map sums to 1 less the
             attention to the prefix tokens.
         query: ``"class token"``, or ``"mean of all tokens"`` of the grid where the network pools over them.
         prefix: Number of tokens before the grid.
     """
 
-    layer: str
     heads: np.ndarray
     query: str
     prefix: int
@@ -57,7 +55,7 @@ def attention_maps(module: nn.Module, x: torch.Tensor) -> dict[str, Attention]:
         prefix = weights.shape[-1] - side**2
         heads, query = _query_row(module, weights, prefix)
         grid = heads[..., prefix:].unflatten(-1, (side, side)).float().cpu().numpy()
-        found[name] = Attention(name, grid, query, prefix)
+        found[name] = Attention(grid, query, prefix)
 
     with torch.inference_mode(), _attention_hooks(module, len(x), add):
         module.eval()(x)

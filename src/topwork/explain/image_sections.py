@@ -30,7 +30,7 @@ def shown_images(context: ShowContext) -> tuple[ShownImage, ...]:
     spec = context.models[0].spec
     mean, std = (torch.tensor(v, device=context.x.device).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
     pixels = ((context.x * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
-    pixels = pixels.permute(0, 2, 3, 1).cpu().numpy()  # what normalise() got
+    pixels = pixels.permute(0, 2, 3, 1).cpu().numpy()
     predictions = [_predictions(model, context.x) for model in context.models if model.head is not None]
     return tuple(
         ShownImage(one.name, data_url(pixels[i]), one.label, one.reason, tuple(each[i] for each in predictions))

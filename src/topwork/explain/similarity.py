@@ -52,17 +52,17 @@ def compare_layers(
     before, after = unwrap(before).eval(), unwrap(after).eval()
     weights = {layer.name: _weight_change(before, after, layer.name) for layer in layers}
     sums = {layer.name: torch.zeros(3, dtype=torch.float64) for layer in layers}  # of (before, after), and with itself
-    empty = True
+    images = 0
     for x in batches:
         if len(x) < MIN_BATCH:
             continue
-        empty = False
+        images += len(x)
         first, second = _grams(before, layers, x), _grams(after, layers, x)
         for name, k in first.items():
             m = second[name]
             products = torch.stack([(k * m).sum(), k.square().sum(), m.square().sum()]).cpu()
             sums[name] += products / (len(x) - 3)  # B times HSIC_1, which is their sum / (B (B - 3))
-    if empty:
+    if not images:
         raise DataError(f"Networks are compared on batches of at least {MIN_BATCH} images; pass more images.")
     return [LayerChange(layer.name, _cka(*sums[layer.name].tolist()), weights[layer.name]) for layer in layers]
 

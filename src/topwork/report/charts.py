@@ -15,14 +15,18 @@ from html import escape
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from topwork.core.artifacts import EpochRecord
+from topwork.evaluation.intervals import wilson
+from topwork.evaluation.learning_curve import Curve
+from topwork.report.comparison_views import CalibrationView
 from topwork.report.formatting import NBSP, number, percent, percent_interval
 from topwork.report.report_data import StrategyData
 
 INK, MUTED, RULE, SECONDARY = "#010101", "#020202", "#030303", "#040404"
 SERIES = tuple(f"#0500{i:02x}" for i in range(6))
+MARKERS = "os^Dvp"  # nothing depends on color alone; the page's swatches have the same shapes
 _CSS = {INK: "currentColor", MUTED: "var(--muted)", RULE: "var(--rule)", SECONDARY: "var(--second)"}
 _CSS |= {color: f"var(--series-{i})" for i, color in enumerate(SERIES)}
 _STYLE = {
@@ -87,7 +91,9 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
     description = [f"{name} {percent(a.value)}, 95{NBSP}% interval {percent_interval(a)}" for _, name, a in rows]
     if majority is not None:
         description.append(f"always the most frequent class {percent(majority)}")
-    return svg("accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on the test set. {'; '.join(description)}.")
+    return _svg(
+        "accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on the test set. {'; '.join(description)}."
+    )
 
 
 def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
@@ -104,7 +110,7 @@ def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> st
 
     last = history[-1]
     words = f"training {number(last.train_loss)}, validation {number(last.val_loss)} after epoch {last.epoch}"
-    return svg(f"loss-{name}", (4.1, 2.35), draw, f"Loss of {name} by epoch: {words}.")
+    return _svg(f"loss-{name}", (4.1, 2.35), draw, f"Loss of {name} by epoch: {words}.")
 
 
 def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
@@ -121,7 +127,7 @@ def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 
 
     words = f"{percent(history[-1].val_accuracy)} after epoch {history[-1].epoch}"
     chosen = "".join(f"; epoch {r.epoch} chosen with {percent(r.val_accuracy)}" for r in best)
-    return svg(f"val-{name}", (4.1, 2.35), draw, f"Validation accuracy of {name} by epoch: {words}{chosen}.")
+    return _svg(f"val-{name}", (4.1, 2.35), draw, f"Validation accuracy of {name} by epoch: {words}{chosen}.")
 
 
 def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], color: str, style: object = "-") -> None:
@@ -139,7 +145,91 @@ def _line(axes: Axes, history: Sequence[EpochRecord], values: list[float], color
         axes.set_xlim(history[0].epoch - 1, history[0].epoch + 1)
 
 
-def svg(id_prefix: str, size: tuple[float, float], draw: Callable[[Figure], None], description: str) -> str:
+def reliability_chart(c: CalibrationView) -> str:
+    """Accuracy against confidence in bins, with Wilson intervals, as an ``<svg>`` element."""
+
+    def draw(figure: Figure) -> None:
+        axes, color = figure.add_subplot(), SERIES[c.series % len(SERIES)]
+        axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
+        for x, correct, images in zip(c.bins.confidence, c.bins.correct, c.bins.images, strict=True):
+            low, high = wilson(int(correct), int(images))
+            axes.plot([100 * x] * 2, [100 * low, 100 * high], color=color, linewidth=1.6)
+        axes.plot(100 * c.bins.confidence, 100 * c.bins.accuracy, "o", color=color, markersize=5)
+        axes.set_xlim(100 * min(0.5, float(c.bins.low[0])) - 1, 101)
+        axes.set_ylim(-2, 102)
+        axes.set_xlabel("confidence, %")
+        axes.set_ylabel("accuracy on the test set, %")
+
+    description = f"expected calibration error {percent(c.ece.value)}, 95{NBSP}% interval {percent_interval(c.ece)}"
+    return _svg(
+        f"reliability-{c.name}", (3.4, 2.6), draw, f"Accuracy of {c.name} against its confidence: {description}."
+    )
+
+
+def coverage_chart(found: Sequence[CalibrationView]) -> str:
+    """Accuracy against coverage of selective prediction; empty if there is nothing to draw."""
+    if not found:
+        return ""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for c in found:
+            color, marker = SERIES[c.series % len(SERIES)], MARKERS[c.series % len(MARKERS)]
+            axes.plot(100 * c.coverage, 100 * c.accuracy, color=color, marker=marker, markersize=4.5, markevery=0.12)
+            if c.at_threshold:
+                axes.plot(100 * c.at_threshold[0], 100 * c.at_threshold[1], marker, color=color, markersize=10)
+        axes.set_xlim(0, 101)
+        axes.set_xlabel("most confident test images, %")
+        axes.set_ylabel("accuracy on them, %")
+
+    description = [
+        f"{c.name} {percent(c.at_threshold[1])} on {percent(c.at_threshold[0])} of the images"
+        for c in found
+        if c.at_threshold
+    ]
+    return _svg("coverage", (4.8, 3.0), draw, f"Accuracy against coverage. At the threshold: {'; '.join(description)}.")
+
+
+def data_size_chart(curves: Sequence[Curve], names: Sequence[str]) -> str:
+    """Accuracy against the number of training images: measured, and the fitted power law up to twice as many.
+
+    ``names`` are those of all strategies, for their colors.
+    """
+    if not curves:
+        return ""
+    now = max(int(c.sizes[-1]) for c in curves)
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for c in curves:
+            i = names.index(c.name)
+            color = SERIES[i % len(SERIES)]
+            axes.fill_between(c.grid, 100 * (1 - c.high), 100 * (1 - c.low), color=color, alpha=0.18, linewidth=0)
+            known = c.grid <= now
+            line = 100 * (1 - c.error(c.grid))
+            axes.plot(c.grid[known], line[known], color=color)
+            axes.plot(c.grid[~known], line[~known], color=color, linestyle=(0, (3, 2)))
+            mean = 100 * (1 - c.errors.mean(axis=0))
+            axes.plot(c.sizes, mean, MARKERS[i % len(MARKERS)], color=color, markersize=4.5)
+        axes.axvline(now, color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
+        axes.set_xscale("log")
+        ticks = [n for n in (now / 8, now / 4, now / 2, now, 2 * now) if n >= min(c.sizes[0] for c in curves)]
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(ticks, [f"{n:,.0f}" for n in ticks])
+        axes.set_xlabel("training images (logarithmic)")
+        axes.set_ylabel("accuracy on the test set, %")
+
+    description = [
+        f"{c.name} {percent(1 - float(c.error(now)))} now, {percent(1 - float(c.error(2 * now)))} with twice as many"
+        for c in curves
+    ]
+    return _svg(
+        "labels", (5.6, 3.3), draw, f"Accuracy against the number of training images: {'; '.join(description)}."
+    )
+
+
+def _svg(id_prefix: str, size: tuple[float, float], draw: Callable[[Figure], None], description: str) -> str:
     """An ``<svg>`` element in the colors of the page, drawn by ``draw``.
 
     Args:

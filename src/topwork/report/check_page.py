@@ -31,12 +31,7 @@ class ImageCard:
 
 
 def write_page(path: Path, value: Mapping[str, Any], manifest: Manifest) -> None:
-    """Write the page.
-
-    Args:
-        path: The HTML file.
-        value: ``Check.as_dict()``.
-        manifest: The images.
+    """Write the page of ``Check.as_dict()`` and the images of the manifest.
 
     Raises:
         StorageError: The file cannot be written.

@@ -15,7 +15,6 @@ from topwork.core import storage
 from topwork.core.artifacts import FORMAT
 from topwork.evaluation import verdict_text
 from topwork.report import (
-    calibration_charts,
     charts,
     comparison_views,
     csv_tables,
@@ -85,9 +84,9 @@ def render(data: ReportData) -> str:
         reasons=Counter(reason or "no reason given" for _, reason in data.data.excluded).most_common(),
         tables=csv_tables.tables(data),
         pair_matrix=comparison_views.pair_matrix(data),
-        calibration=[(c, Markup(calibration_charts.reliability_chart(c))) for c in calibration],
-        coverage_chart=Markup(calibration_charts.coverage_chart(calibration)),
-        data_size_chart=Markup(calibration_charts.data_size_chart(data.curves, [s.name for s in data.strategies])),
+        calibration=[(c, Markup(charts.reliability_chart(c))) for c in calibration],
+        coverage_chart=Markup(charts.coverage_chart(calibration)),
+        data_size_chart=Markup(charts.data_size_chart(data.curves, [s.name for s in data.strategies])),
         by_class=[(d, comparison_views.describe_class_differences(d)) for d in class_differences],
         most_different=comparison_views.most_different(class_differences),
         disagreements=disagreements(data.predictions),
