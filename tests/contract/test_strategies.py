@@ -22,7 +22,6 @@ from topwork.data.images import load_image
 from topwork.evaluation import evaluate
 from topwork.explain.inspected_model import load_run
 from topwork.strategies import STRATEGIES, load
-from topwork.strategies.base import calibrated
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 SETS = (
@@ -92,7 +91,7 @@ class TestEveryStrategy:
         run, bundle = comparison[name], read_bundle(comparison[name].path / "model")
         assert bundle.decision == run.metrics["decision"]
         assert bundle.temperature == 1 if name == "svm" else bundle.temperature > 0
-        sure = calibrated(load(name), run.predictions.scores, bundle.head, bundle.temperature)
+        sure = load(name).probabilities(run.predictions.scores, bundle.head, bundle.temperature)
         np.testing.assert_allclose(sure, run.predictions.probabilities, atol=1e-12)
         below, facts = bundle.decision["confidence_threshold"], bundle.decision["abstain"]["test"]
         assert facts["coverage"] == (sure.max(axis=1) >= below).mean()

@@ -9,7 +9,6 @@ import numpy as np
 
 from topwork.bundle.format import Bundle
 from topwork.strategies import load
-from topwork.strategies.base import calibrated
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class DecisionRule:
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Calibrated probabilities float64 (N, K) of scores float64 (N, K)."""
-        return calibrated(self._strategy, scores, self._tensors, self.temperature)
+        return self._strategy.probabilities(scores, self._tensors, self.temperature)
 
     def postprocess(self, scores: np.ndarray, features: np.ndarray, neighbours: int = 0) -> BatchOutputs:
         """Probabilities and N or more nearest training images, of scores (N, K) and features float32 (N, D)."""

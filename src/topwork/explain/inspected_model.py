@@ -18,7 +18,7 @@ from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
 from topwork.data.transforms import eval_transform, normalize
 from topwork.strategies import STRATEGIES, load
-from topwork.strategies.base import calibrated, softmax
+from topwork.strategies.base import softmax
 
 PRETRAINED = "pretrained"
 
@@ -86,7 +86,7 @@ def load_run(run: str | Path, device: torch.device | str = "cpu") -> InspectedMo
         bundle.input_spec,
         bundle.model,
         str(bundle.metadata["score_type"]),
-        lambda scores: calibrated(strategy, scores, bundle.head, bundle.temperature),
+        lambda scores: strategy.probabilities(scores, bundle.head, bundle.temperature),
     )
 
 

@@ -69,13 +69,16 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     folder, requested = context.folder, context.config
     write_inputs(context, info)
     start = time.monotonic()
-    contexts = {"": context, **dict(repeat_contexts(context, folds))}
+    contexts = repeat_contexts(context, folds)
     for repeats in [""], [repeat for repeat in contexts if repeat]:  # repeats take the settings of the first
         jobs = [TrainingJob(repeat, name) for repeat in repeats for name in requested.strategies]
         if parallel > 1 and len(jobs) > 1:
             _run_in_parallel(jobs, context, info, parallel)
-        else:
-            _run_sequentially(jobs, contexts, info)
+            continue
+        for number, job in enumerate(jobs, 1):
+            context.progress.log(job.title(number, len(jobs)))
+            job.run(contexts[job.repeat], info)
+            context.signals.raise_if_stopped()
     if not requested.folds and "none" not in requested.learning_curve:
         for name in requested.strategies:
             if STRATEGIES[name].quick or name in requested.learning_curve:
@@ -86,14 +89,6 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(folder)
     write_thumbnails(folder, lambda image: images.load_image(context.manifest.refs[image]))
     write_report(folder)
-
-
-def _run_sequentially(jobs: Sequence[TrainingJob], contexts: dict[str, RunContext], info: RunInfo) -> None:
-    for number, job in enumerate(jobs, 1):
-        context = contexts[job.repeat]
-        context.progress.log(job.title(number, len(jobs)))
-        job.run(context, info)
-        context.signals.raise_if_stopped()
 
 
 def _run_in_parallel(jobs: Sequence[TrainingJob], context: RunContext, info: RunInfo, parallel: int) -> None:

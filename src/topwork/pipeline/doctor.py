@@ -18,8 +18,8 @@ def check_installation() -> tuple[list[str], bool]:
     required = packages_by_extra.pop("")
     for name in required:
         lines.append(f"  {name:33} {_version(name) or f'MISSING: pip install {name}'}")
-    error = _import_error()
-    lines += [error] if error else _devices()
+    devices, works = _devices()
+    lines += devices
     for extra, packages in sorted(packages_by_extra.items()):
         installed = all(map(_version, packages))
         state = "installed" if installed else f"not installed: pip install 'topwork[{extra}]'"
@@ -28,7 +28,7 @@ def check_installation() -> tuple[list[str], bool]:
     sizes = [file.stat().st_size for file in cache.rglob("*") if file.is_file()]
     free = shutil.disk_usage(next(p for p in (cache, *cache.parents) if p.exists())).free / 1e9
     lines.append(f"Cache   {cache}: {len(sizes)} files, {sum(sizes) / 1e6:.0f} MB; {free:.1f} GB free")
-    return lines, not error and all(map(_version, required))
+    return lines, works and all(map(_version, required))
 
 
 def _requirements() -> dict[str, list[str]]:
@@ -50,21 +50,16 @@ def _version(package: str) -> str:
         return ""
 
 
-def _import_error() -> str:
+def _devices() -> tuple[list[str], bool]:
+    """The devices, or why torch cannot be imported; and whether it can."""
     try:
-        import torch  # noqa: F401
+        import torch
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
         if "nms" in reason:
             reason += "; their versions do not match: reinstall both together, pip install torch torchvision"
-        return f"  torch and torchvision cannot be imported: {reason}"
-    return ""
-
-
-def _devices() -> list[str]:
-    import torch
-
+        return [f"  torch and torchvision cannot be imported: {reason}"], False
     from topwork.compute import devices
     from topwork.core.config import ComputeConfig
 
@@ -72,4 +67,4 @@ def _devices() -> list[str]:
     for number in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(number)
         lines.append(f"  cuda:{number}  {properties.name}, {properties.total_memory / 1e9:.0f} GB")
-    return lines
+    return lines, True

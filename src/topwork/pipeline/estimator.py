@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from PIL import Image
@@ -157,8 +157,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         return aligned
 
     def _load(self) -> Predictor:
-        options: InferenceOptions = {"device": self.device, "precision": self.precision, "workers": self.workers}
-        return self._bundle.load(options)
+        return self._bundle.load(device=self.device, precision=self.precision, workers=self.workers)
 
     def _outputs(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Scores and probabilities float64 (N, K), in the column order of the bundle."""
@@ -191,7 +190,7 @@ class _BundleFolder:
             (self.folder / name).write_bytes(content)
         self._predictor: Predictor | None = None
 
-    def load(self, options: InferenceOptions) -> Predictor:
+    def load(self, **options: Unpack[InferenceOptions]) -> Predictor:
         """The model, loaded once."""
         if self._predictor is None:
             self._predictor = load(self.folder, **options)

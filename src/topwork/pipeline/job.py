@@ -97,7 +97,7 @@ class Job:
     def run(self) -> None:
         """Run all stages."""
         try:
-            with storage.lock_folder(self.folder), Signals() as signals, _process_group(signals):
+            with storage.lock_folder(self.folder), Signals() as signals, process_group(signals):
                 storage.sweep_temporary(self.folder)
                 if self.resume:
                     signals.resume_command = self.resume_command()
@@ -193,7 +193,7 @@ class Job:
 
 
 @contextlib.contextmanager
-def _process_group(signals: Signals) -> Iterator[None]:
+def process_group(signals: Signals) -> Iterator[None]:
     """Join the other processes if there are any, and leave them at the end."""
     if world().size == 1:
         yield

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from topwork.core import config, storage
-from topwork.core.artifacts import Splits
 from topwork.core.progress import make_progress
 from topwork.core.seeds import derive_seed
 from topwork.evaluation import learning_curve
@@ -38,12 +37,8 @@ def run_learning_curve(name: str, context: RunContext) -> None:
             order = learning_curve.nested_order(labels, derive_seed(context.seed, "labels", draw))
             for size in sizes:
                 if str(size) not in done:
-                    rows = np.sort(order[:size])
                     folder = comparison / FOLDER / f"{name}-{draw}-{size}"
-                    subset = replace(
-                        context, splits=_subset(splits, rows), features=_TrainingSubset(context.features, rows),
-                        folder=folder, progress=make_progress(quiet=True),
-                    )  # fmt: skip
+                    subset = replace(_subset(context, np.sort(order[:size])), folder=folder)
                     trained = strategy.fit(strategy.resolve(settings, subset), subset)
                     wrong = trained.scores("test").argmax(axis=1) != splits.labels["test"]
                     done[str(size)] = np.flatnonzero(wrong).tolist()
@@ -66,10 +61,10 @@ class _TrainingSubset:
         return features[self._rows] if split == "train" else features
 
 
-def _subset(splits: Splits, rows: np.ndarray) -> Splits:
-    ids, labels = splits.ids["train"], splits.labels["train"]
-    return replace(
-        splits,
-        ids={**splits.ids, "train": tuple(ids[i] for i in rows)},
-        labels={**splits.labels, "train": labels[rows]},
-    )
+def _subset(context: RunContext, rows: np.ndarray) -> RunContext:
+    splits, train = context.splits, context.splits.ids["train"]
+    ids = {**splits.ids, "train": tuple(train[i] for i in rows)}
+    labels = {**splits.labels, "train": splits.labels["train"][rows]}
+    features = _TrainingSubset(context.features, rows)
+    splits = replace(splits, ids=ids, labels=labels)
+    return replace(context, splits=splits, features=features, progress=make_progress(quiet=True))

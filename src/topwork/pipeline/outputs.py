@@ -23,7 +23,7 @@ from topwork.features import engines
 from topwork.features.extract import BATCH
 from topwork.pipeline.search import search_costs
 from topwork.report.thumbnails import write_thumbnails
-from topwork.strategies.base import Strategy, TrainedStrategy, calibrated
+from topwork.strategies.base import Strategy, TrainedStrategy
 from topwork.training.context import RunContext
 
 SPLITS = ("val", "test")
@@ -53,7 +53,7 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
     distances = {split: neighbours.distances(_features(trained, context, split)) for split in SPLITS}
 
     def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
-        return calibrated(strategy, scores, trained.tensors, temperature)
+        return strategy.probabilities(scores, trained.tensors, temperature)
 
     decision = fit_decision(scores, splits.labels, distances, probabilities, trained.kind == "logit", neighbours.k)
     predictions = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -70,21 +70,22 @@ def make_context(
     )
 
 
-def repeat_contexts(context: RunContext, folds: Sequence[Splits]) -> Iterator[tuple[str, RunContext]]:
-    """Names and contexts of the repeats of a comparison: the other folds, or the other seeds.
+def repeat_contexts(context: RunContext, folds: Sequence[Splits]) -> dict[str, RunContext]:
+    """The contexts of a comparison by repeat: the other folds, or the other seeds; the first has an empty name.
 
     Args:
         context: Of the first.
         folds: The splits of each fold, the first included; one without cross-validation.
     """
-    config, cache = context.config, run_folders.cache_folder() / "features"
+    config, cache, contexts = context.config, run_folders.cache_folder() / "features", {"": context}
     for number, splits in enumerate(folds[1:], 2):
         features = FeatureStore(
             context.backbone, context.manifest, splits, context.compute, cache, context.progress, context.signals
         )
-        yield f"fold-{number}", replace(context, splits=splits, features=features)
+        contexts[f"fold-{number}"] = replace(context, splits=splits, features=features)
     for seed in range(config.seed + 1, config.seed + config.n_seeds):
-        yield f"seed-{seed}", replace(context, config=config.model_copy(update={"seed": seed}))
+        contexts[f"seed-{seed}"] = replace(context, config=config.model_copy(update={"seed": seed}))
+    return contexts
 
 
 def _decide_sharding(

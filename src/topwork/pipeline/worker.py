@@ -26,7 +26,7 @@ from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
 from topwork.features import FeatureStore
 from topwork.pipeline.comparison import TrainingJob
-from topwork.pipeline.job import Job
+from topwork.pipeline.job import Job, process_group
 from topwork.pipeline.outputs import evaluate_as_worker
 from topwork.pipeline.setup import make_context, repeat_contexts
 from topwork.strategies import STRATEGIES, load
@@ -66,8 +66,7 @@ def _train_job(payload: dict[str, Any]) -> None:
             manifest = build_manifest(config.data, progress=silent)
             folds, device = splits_of(config, manifest), devices.resolve(config.compute)
             context = make_context(config, manifest, folds[0], device, folder, silent, signals, notifier)
-            context = replace(context, progress=progress)
-            context = {"": context, **dict(repeat_contexts(context, folds))}[job.repeat]
+            context = repeat_contexts(replace(context, progress=progress), folds)[job.repeat]
             with storage.lock_folder(job.folder(folder)):
                 job.run(context, info, payload["feature_seconds"])
     except Interrupted as error:  # the comparison says so
@@ -89,19 +88,16 @@ def train_with_rank_0() -> None:
         PeerLost: Rank 0, or another process, has died.
         Interrupted: A signal came to any process.
     """
-    with Signals() as signals:
-        collectives.init_process_group()
-        with collectives.translate_lost_peer(signals):
-            message: dict[str, Any] = collectives.receive_broadcast()[0]
-            config = validate(Config, message["config"])
-            rows = tuple(ImageRow(*row, ref=ImageRef.from_list(ref)) for *row, ref in message["rows"])
-            manifest = Manifest(Path(message["root"]), rows, **message["manifest"])
-            (splits,) = splits_of(config, manifest)
-            device, progress = devices.resolve(config.compute), make_progress(quiet=True)
-            folder = Path(tempfile.gettempdir()) / uuid.uuid4().hex  # never created
-            context = make_context(config, manifest, splits, device, folder, progress, signals, Notifier())
-            _train_strategy(config.strategies[0], context)
-            collectives.destroy_process_group()
+    with Signals() as signals, process_group(signals):
+        message: dict[str, Any] = collectives.receive_broadcast()[0]
+        config = validate(Config, message["config"])
+        rows = tuple(ImageRow(*row, ref=ImageRef.from_list(ref)) for *row, ref in message["rows"])
+        manifest = Manifest(Path(message["root"]), rows, **message["manifest"])
+        (splits,) = splits_of(config, manifest)
+        device, progress = devices.resolve(config.compute), make_progress(quiet=True)
+        folder = Path(tempfile.gettempdir()) / uuid.uuid4().hex  # never created
+        context = make_context(config, manifest, splits, device, folder, progress, signals, Notifier())
+        _train_strategy(config.strategies[0], context)
 
 
 def _train_strategy(name: str, context: RunContext) -> None:

@@ -93,9 +93,11 @@ class Strategy(ABC):
         """Slope and offset of ``scaled_softmax`` that turn scores into probabilities."""
         return 1.0, 0.0
 
-    def probabilities(self, scores: np.ndarray, tensors: dict[str, torch.Tensor]) -> np.ndarray:
-        """Scores (N, K) to probabilities float64 (N, K) whose rows sum to 1; ``tensors`` as for ``head``."""
-        return scaled_softmax(scores, *self.calibration(tensors))
+    def probabilities(
+        self, scores: np.ndarray, tensors: dict[str, torch.Tensor], temperature: float = 1.0
+    ) -> np.ndarray:
+        """Scores (N, K) to probabilities float64 (N, K); ``tensors`` as for ``head``."""
+        return scaled_softmax(scores / temperature, *self.calibration(tensors))
 
     def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """``probabilities`` as a layer, for graphs that are exported: scores (B, K) to probabilities (B, K)."""
@@ -120,13 +122,6 @@ def scaled_softmax(scores: np.ndarray, slope: float, offset: float) -> np.ndarra
     """Probabilities float64 (N, K): softmax of slope * scores, with the offset added to the second of two classes."""
     logits = slope * scores
     return softmax(logits + np.array([0.0, offset]) if logits.shape[1] == 2 else logits)
-
-
-def calibrated(
-    strategy: Strategy, scores: np.ndarray, tensors: dict[str, torch.Tensor], temperature: float
-) -> np.ndarray:
-    """The probabilities of scores (N, K) after the temperature that was fitted on the validation set."""
-    return strategy.probabilities(scores / temperature, tensors)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
