@@ -74,12 +74,11 @@ class ClassActivationMapWriter:
 
     def write(self, batch: Batch, predictions: Sequence[Prediction], rows_written: int) -> None:
         """Write ``NUMBER-NAME-CLASS.png`` for the images of a batch; NUMBER is the row, from 1."""
-        usable = 0
+        usable = iter(batch.pixels.split(1))
         for row, prediction in enumerate(predictions, rows_written + 1):
             if prediction.error:
                 continue
-            pixels = batch.pixels[usable : usable + 1]
-            usable += 1
+            pixels = next(usable)
             maps = self._mapper.maps(pixels, [self._classes.index(prediction.label)])
             if maps is not None:
                 image, label = storage.slug(Path(prediction.image).stem)[:60], storage.slug(prediction.label)[:40]

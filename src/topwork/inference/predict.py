@@ -149,7 +149,8 @@ def predict_to_file(
                 "inference": [model.engine, model.compute.precision, model.compute.device.type],
                 "rows": [format, top, neighbours],
             }
-            output = stack.enter_context(ResumableFile(out, fingerprint, resume, overwrite))
+            output = ResumableFile(out, fingerprint, resume, overwrite)
+            stack.callback(output.file.close)
             signals.resume_command = f"the same command with --resume ({out})"
         else:
             sys.stdout.reconfigure(errors="surrogateescape", newline="")  # pyrefly: ignore[missing-attribute]

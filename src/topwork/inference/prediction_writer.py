@@ -109,31 +109,21 @@ class ResumableFile:
         self.rows, self.last = 0, ""
         self._progress = path.with_name(f"{path.name}.partial")
         if resume and self._progress.is_file() and path.is_file():
-            self._resume()
+            saved = storage.read_json(self._progress)
+            if saved["fingerprint"] != fingerprint:
+                raise SettingsChanged(
+                    f"{path} was started with a different model or different settings. Use the same, or --overwrite."
+                )
+            self.rows, self.last = saved["rows"], saved["last"]
+            with storage.wrap_os_errors(path):
+                os.truncate(path, saved["bytes"])  # what follows may be half a row
         elif path.exists() and not overwrite:
-            if self._progress.is_file():
-                raise StorageError(f"{path} exists. Use --resume, --overwrite or another --out.")
-            raise StorageError(f"{path} exists and is complete. Use --overwrite or another --out.")
+            state = "exists. Use --resume," if self._progress.is_file() else "exists and is complete. Use"
+            raise StorageError(f"{path} {state} --overwrite or another --out.")
         with storage.wrap_os_errors(path):
             storage.make_folder(path.parent)
             mode = "a" if self.rows else "w"
             self.file: IO[str] = path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
-
-    def _resume(self) -> None:
-        saved = storage.read_json(self._progress)
-        if saved["fingerprint"] != self._fingerprint:
-            raise SettingsChanged(
-                f"{self.path} was started with a different model or different settings. Use the same, or --overwrite."
-            )
-        self.rows, self.last = saved["rows"], saved["last"]
-        with storage.wrap_os_errors(self.path):
-            os.truncate(self.path, saved["bytes"])  # what follows may be half a row
-
-    def __enter__(self) -> ResumableFile:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
 
     def save_progress(self, rows: int, last: str) -> None:
         """Note durably that the file has ``rows`` rows, the last one for image ``last``."""

@@ -19,7 +19,7 @@ from topwork.serving.guard import AccessMiddleware, App
 from topwork.serving.metrics import CONTENT_TYPE
 from topwork.serving.service import Service
 from topwork.serving.settings import Access
-from topwork.serving.uploads import UploadParser
+from topwork.serving.uploads import parse_body
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -79,7 +79,7 @@ def _add_image_endpoints(app: "FastAPI", service: Service) -> None:
     from fastapi import Query, Request
     from fastapi.responses import Response
 
-    parser = UploadParser(service.limits, service.capacity)
+    limits, capacity = service.limits, service.capacity
     files = _body({"files": {"type": "array", "items": _FILE, "minItems": 1}})
     one = _body({"files": _FILE, "class": {"type": "array", "items": {"type": "string"}}})
 
@@ -90,7 +90,7 @@ def _add_image_endpoints(app: "FastAPI", service: Service) -> None:
         neighbours: Annotated[int, Query(ge=0, le=50, description="Number of nearest training images to return")] = 0,
     ) -> Any:
         """Predict one or more images: class, probability and flags, with the fields of `topwork predict`."""
-        async with parser.body(request) as body:
+        async with parse_body(request, limits, capacity) as body:
             work = service.predict(body.files, top, neighbours)
             return _json({"predictions": await _cancel_on_disconnect(request, work)})
 
@@ -101,7 +101,7 @@ def _add_image_endpoints(app: "FastAPI", service: Service) -> None:
         With `Accept: image/png`, the map of the first class drawn over the input of the network.
         """
         as_png = request.headers.get("accept", "").startswith("image/png")
-        async with parser.body(request) as body:
+        async with parse_body(request, limits, capacity) as body:
             if len(body.files) > 1:
                 raise RequestRejected("Send one image per request to /explain.")
             upload, labels = body.files[0], [value for name, value in body.fields if name == "class"]
@@ -179,23 +179,20 @@ def _add_error_handlers(app: "FastAPI") -> None:
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
-    @app.exception_handler(RequestRejected)
-    async def rejected(_: Request, error: RequestRejected) -> Any:
-        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
-        return _json({"error": error.reason}, error.status, headers)
+    async def respond(_: Request, error: Exception) -> Any:
+        message, status, headers = "Internal server error; see the server's log.", 500, {}
+        if isinstance(error, RequestRejected):
+            message, status = error.reason, error.status
+            headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+        elif isinstance(error, RequestValidationError):
+            faults = [(".".join(map(str, fault["loc"][1:])), fault["msg"]) for fault in error.errors()]
+            message, status = "; ".join(f"{name}: {text}" for name, text in faults), 400
+        elif isinstance(error, HTTPException):
+            message, status, headers = str(error.detail), error.status_code, dict(error.headers or {})
+        return _json({"error": message}, status, headers)
 
-    @app.exception_handler(RequestValidationError)
-    async def validation_error(_: Request, error: RequestValidationError) -> Any:
-        message = "; ".join(f"{'.'.join(str(part) for part in e['loc'][1:])}: {e['msg']}" for e in error.errors())
-        return _json({"error": message}, 400)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Any:
-        return _json({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
-
-    @app.exception_handler(Exception)
-    async def internal_error(_: Request, error: Exception) -> Any:
-        return _json({"error": "Internal server error; see the server's log."}, 500)
+    for kind in (RequestRejected, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, respond)
 
 
 async def _cancel_on_disconnect(request: Any, work: Awaitable[Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -54,31 +54,33 @@ class Capacity:
             yield
         finally:
             self.images -= images
-            self._update_rate(images)
+            now = time.monotonic()
+            decay = math.exp((self._last - now) / RATE_WINDOW)
+            self._rate, self._last = self._rate * decay + images / RATE_WINDOW, now
 
-    def reserve_bytes(self, size: int) -> None:
-        """Reserve memory until ``release_bytes``.
+    @contextmanager
+    def reserve_memory(self) -> Generator[Callable[[int], None]]:
+        """A function that reserves a number of bytes until the end of the context.
 
         Raises:
-            RequestRejected: Too many bytes are in progress.
+            RequestRejected: The function, if too many bytes are in progress.
         """
-        if self.memory + size > self._limits.max_request_bytes:
-            raise self._overloaded("too much data")
-        self.memory += size
+        reserved = 0
 
-    def release_bytes(self, size: int) -> None:
-        """Release reserved memory."""
-        self.memory -= size
+        def reserve(size: int) -> None:
+            nonlocal reserved
+            if self.memory + size > self._limits.max_request_bytes:
+                raise self._overloaded("too much data")
+            self.memory += size
+            reserved += size
 
-    def retry_after(self) -> int:
-        """Expected seconds until the images in progress are done, from 1 to 60."""
-        return min(60, max(1, math.ceil(self.images / self._rate))) if self._rate else 1
+        try:
+            yield reserve
+        finally:
+            self.memory -= reserved
 
     def _overloaded(self, reason: str) -> RequestRejected:
+        """The error, with the expected seconds until the images in progress are done, from 1 to 60."""
+        seconds = min(60, max(1, math.ceil(self.images / self._rate))) if self._rate else 1
         message = f"The server is busy ({reason}). Retry after the number of seconds in Retry-After."
-        return RequestRejected(message, HTTPStatus.SERVICE_UNAVAILABLE, self.retry_after())
-
-    def _update_rate(self, images: int) -> None:
-        now = time.monotonic()
-        passed, self._last = now - self._last, now
-        self._rate = self._rate * math.exp(-passed / RATE_WINDOW) + images / RATE_WINDOW
+        return RequestRejected(message, HTTPStatus.SERVICE_UNAVAILABLE, seconds)

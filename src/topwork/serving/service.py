@@ -73,13 +73,10 @@ class Service:
             found = await _all(one(upload) for upload in uploads)
         bad = sum(bool(prediction.error) for prediction in found)
         self.metrics.images(len(found) - bad, bad)
-        return [self._row(prediction) for prediction in found]
-
-    def _row(self, prediction: Prediction) -> dict[str, Any]:
-        row = as_dict(prediction)
-        for neighbour in row.get("neighbours", ()):
+        rows = [as_dict(prediction) for prediction in found]
+        for neighbour in (neighbour for row in rows for neighbour in row.get("neighbours", ())):
             neighbour["thumbnail_url"] = self.thumbnails.url_path(neighbour["image"])
-        return row
+        return rows
 
     async def pixels(self, upload: Upload) -> torch.Tensor:
         """The input of the network for an image, uint8 (1, 3, S, S).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import OrderedDict
 from http import HTTPStatus
 
 from topwork.core.image_ref import ImageRef
@@ -14,8 +13,6 @@ from topwork.data.images import UnreadableImage
 from topwork.inference.locate import TrainingData
 from topwork.inference.predictor import Predictor
 from topwork.serving.capacity import RequestRejected
-
-CACHE_SIZE = 512  # thumbnails, about 10 kB each
 
 
 class TrainingThumbnails:
@@ -31,7 +28,6 @@ class TrainingThumbnails:
 
     def __init__(self, model: Predictor, origin: TrainingData | None, decoders: DecoderPool) -> None:
         self._decoders = decoders
-        self._cache: OrderedDict[int, bytes] = OrderedDict()
         refs: dict[str, ImageRef] = {}
         if model.bundle.neighbours is not None and origin is not None:
             root, train = os.path.join(os.path.normpath(origin.root), ""), origin.labels["train"]
@@ -60,14 +56,10 @@ class TrainingThumbnails:
         """
         if not 0 <= number < len(self._files):
             raise RequestRejected("Unknown training image.", HTTPStatus.NOT_FOUND)
-        if number not in self._cache:
-            request = Request(THUMBNAIL, self._files[number])
-            try:
-                _, self._cache[number] = await asyncio.wrap_future(self._decoders.submit(request))
-            except UnreadableImage as error:
-                message = f"The training image can no longer be read: {error.reason}."
-                raise RequestRejected(message, HTTPStatus.NOT_FOUND) from error
-            if len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(number)
-        return self._cache[number]
+        request = Request(THUMBNAIL, self._files[number])
+        try:
+            _, jpeg = await asyncio.wrap_future(self._decoders.submit(request))
+        except UnreadableImage as error:
+            message = f"The training image can no longer be read: {error.reason}."
+            raise RequestRejected(message, HTTPStatus.NOT_FOUND) from error
+        return jpeg

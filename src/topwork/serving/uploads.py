@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -33,71 +33,62 @@ class ParsedForm:
     fields: list[tuple[str, str]]
 
 
-class UploadParser:
-    """Parses request bodies within the limits, in memory that ``capacity`` reserves."""
+@asynccontextmanager
+async def parse_body(request: Any, limits: Limits, capacity: Capacity) -> AsyncIterator[ParsedForm]:
+    """The body of a Starlette request, in memory that is released at the end of the context.
 
-    def __init__(self, limits: Limits, capacity: Capacity) -> None:
-        self._limits, self._capacity = limits, capacity
+    Raises:
+        RequestRejected: Not multipart, malformed, too large, too slow or without a file; or the server is busy.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
+        message = "Send the images as multipart/form-data: curl -F files=@photo.jpg URL/predict"
+        raise RequestRejected(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+    with capacity.reserve_memory() as reserve:
+        yield await _parse(request, limits, _chunks(request, limits, reserve))
 
-    @asynccontextmanager
-    async def body(self, request: Any) -> AsyncIterator[ParsedForm]:
-        """The body of a Starlette request; its memory is released at the end of the context.
 
-        Raises:
-            RequestRejected: Not multipart, malformed, too large, too slow or without a file; or the server is busy.
-        """
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-            message = "Send the images as multipart/form-data: curl -F files=@photo.jpg URL/predict"
-            raise RequestRejected(message, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-        reserved = [0]
+async def _parse(request: Any, limits: Limits, chunks: AsyncGenerator[bytes, None]) -> ParsedForm:
+    from starlette.datastructures import UploadFile
+    from starlette.formparsers import MultiPartException, MultiPartParser
+    from starlette.requests import ClientDisconnect
+
+    parser = MultiPartParser(
+        request.headers, chunks, max_files=limits.max_files, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
+    )
+    parser.spool_max_size = limits.max_body_bytes + 1  # nothing goes to disk
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise RequestRejected(f"Malformed multipart body: {error.message}") from error
+    except ClientDisconnect as error:
+        raise RequestRejected("The client has disconnected.", CLIENT_CLOSED_REQUEST) from error
+    files, fields = [], []
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            files.append(Upload(value.filename or name, value.file.read()))
+            value.file.close()
+        else:
+            fields.append((name, value))
+    if not files:
+        raise RequestRejected("The body contains no file: curl -F files=@photo.jpg URL/predict")
+    return ParsedForm(files, fields)
+
+
+async def _chunks(request: Any, limits: Limits, reserve: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
+    start, size = time.monotonic(), 0
+    chunks = request.stream().__aiter__()
+    while True:
+        left = start + limits.idle_timeout + size / limits.min_upload_rate - time.monotonic()
         try:
-            yield await self._parse(request, reserved)
-        finally:
-            self._capacity.release_bytes(reserved[0])
-
-    async def _parse(self, request: Any, reserved: list[int]) -> ParsedForm:
-        from starlette.datastructures import UploadFile
-        from starlette.formparsers import MultiPartException, MultiPartParser
-        from starlette.requests import ClientDisconnect
-
-        parser = MultiPartParser(
-            request.headers, self._chunks(request, reserved), max_files=self._limits.max_files, max_fields=MAX_FIELDS,
-            max_part_size=MAX_FIELD_BYTES,
-        )  # fmt: skip
-        parser.spool_max_size = self._limits.max_body_bytes + 1  # nothing goes to disk
-        try:
-            form = await parser.parse()
-        except MultiPartException as error:
-            raise RequestRejected(f"Malformed multipart body: {error.message}") from error
-        except ClientDisconnect as error:
-            raise RequestRejected("The client has disconnected.", CLIENT_CLOSED_REQUEST) from error
-        files, fields = [], []
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                files.append(Upload(value.filename or name, value.file.read()))
-                value.file.close()
-            else:
-                fields.append((name, value))
-        if not files:
-            raise RequestRejected("The body contains no file: curl -F files=@photo.jpg URL/predict")
-        return ParsedForm(files, fields)
-
-    async def _chunks(self, request: Any, reserved: list[int]) -> AsyncGenerator[bytes, None]:
-        limits, start, size = self._limits, time.monotonic(), 0
-        chunks = request.stream().__aiter__()
-        while True:
-            left = start + limits.idle_timeout + size / limits.min_upload_rate - time.monotonic()
-            try:
-                async with asyncio.timeout(min(left, limits.idle_timeout)):
-                    chunk = await anext(chunks, None)
-            except TimeoutError as error:
-                message = "Timed out while receiving the request body."
-                raise RequestRejected(message, HTTPStatus.REQUEST_TIMEOUT) from error
-            if chunk is None:
-                return
-            size += len(chunk)
-            if size > limits.max_body_bytes:
-                raise RequestRejected(too_large_message(limits), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            self._capacity.reserve_bytes(len(chunk))
-            reserved[0] += len(chunk)
-            yield chunk
+            async with asyncio.timeout(min(left, limits.idle_timeout)):
+                chunk = await anext(chunks, None)
+        except TimeoutError as error:
+            message = "Timed out while receiving the request body."
+            raise RequestRejected(message, HTTPStatus.REQUEST_TIMEOUT) from error
+        if chunk is None:
+            return
+        size += len(chunk)
+        if size > limits.max_body_bytes:
+            raise RequestRejected(too_large_message(limits), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        reserve(len(chunk))
+        yield chunk

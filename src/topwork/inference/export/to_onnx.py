@@ -7,6 +7,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +69,17 @@ class ONNX(ExportFormat):
                     return None if image is None else {INPUT_NAME: image[None]}
 
             model = onnx.load(str(source / self.file))
-            excluded_nodes = [node.name for node in model.graph.node if not _in_backbone(node)]
+            excluded_nodes = [
+                node.name
+                for node in model.graph.node
+                if not any(p.key == "namespace" and "network.backbone" in p.value for p in node.metadata_props)
+            ]
             quantize_static(
                 str(source / self.file), str(folder / self.file), Reader(), quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=QUANTIZED_OPS, per_channel=True, activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8, nodes_to_exclude=excluded_nodes,
             )  # fmt: skip
         _set_metadata(folder / self.file, metadata)
-
-
-def _in_backbone(node: Any) -> bool:
-    return any(p.key == "namespace" and "network.backbone" in p.value for p in node.metadata_props)
 
 
 def _set_metadata(path: Path, metadata: dict[str, str]) -> None:
@@ -88,16 +89,12 @@ def _set_metadata(path: Path, metadata: dict[str, str]) -> None:
     model = onnx.load(str(path), load_external_data=False)
     onnx.helper.set_model_props(model, metadata)
     model.producer_name, model.producer_version = "topwork", metadata["topwork"]
-    graphs = [
-        model.graph,
-        *(a.g for node in model.graph.node for a in node.attribute if a.type == onnx.AttributeProto.GRAPH),
-    ]
-    for graph in graphs:
-        for node in graph.node:
-            kept = [(p.key, p.value) for p in node.metadata_props if p.key == "namespace"]
-            del node.metadata_props[:]
-            for key, value in kept:
-                node.metadata_props.add(key=key, value=value)
+    branches = [attribute.g for node in model.graph.node for attribute in node.attribute]  # empty but for an If
+    for node in chain(model.graph.node, *(branch.node for branch in branches)):
+        namespaces = [p.value for p in node.metadata_props if p.key == "namespace"]
+        del node.metadata_props[:]
+        for value in namespaces:
+            node.metadata_props.add(key="namespace", value=value)
     onnx.save(model, str(path))
 
 
