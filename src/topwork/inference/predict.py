@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Unpack
@@ -23,7 +22,7 @@ from topwork.features.prefetch import prefetch
 from topwork.inference import InferenceOptions
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import Batch, ImageInput, decode_batches
-from topwork.inference.prediction_writer import PredictionWriter, ResumableFile, choose_format
+from topwork.inference.prediction_writer import PredictionWriter, choose_format
 from topwork.inference.predictor import Predictor, load
 
 SAVE_INTERVAL = 2.0  # seconds
@@ -139,73 +138,60 @@ def predict_to_file(
     if out is None and resume:
         raise UsageError("--resume continues an output file; name it with --out.")
     log = Progress(quiet).log
-    with Signals() as signals, ExitStack() as stack:
+    with Signals() as signals:
         model = load(run, log=log, **options)
         top = min(top or len(model.classes), len(model.classes))
-        output = None
+        fingerprint = {
+            "bundle": storage.sha256_file(model.location.bundle / storage.MANIFEST),
+            "inference": [model.engine, model.compute.precision, model.compute.device.type],
+            "rows": [format, top, neighbours],
+        }
         if out is not None:
-            fingerprint = {
-                "bundle": storage.sha256_file(model.location.bundle / storage.MANIFEST),
-                "inference": [model.engine, model.compute.precision, model.compute.device.type],
-                "rows": [format, top, neighbours],
-            }
-            output = ResumableFile(out, fingerprint, resume, overwrite)
-            stack.callback(output.file.close)
             signals.resume_command = f"the same command with --resume ({out})"
-        else:
-            sys.stdout.reconfigure(errors="surrogateescape", newline="")  # pyrefly: ignore[missing-attribute]
-        writer = PredictionWriter(output.file if output else sys.stdout, format, top)
-        names, start = list_images(paths), output.rows if output else 0
-        if output and start:
-            _skip_written_rows(names, output)
-            log(f"{out} already has {start:,} rows.")
-        else:
-            writer.write_header()
-        maps = None
-        if explain is not None:
-            from topwork.inference.class_activation_maps import ClassActivationMapWriter
+        with closing(PredictionWriter(out, format, top, fingerprint, resume, overwrite)) as writer:
+            names, start = list_images(paths), writer.rows
+            if start:
+                _skip_written_rows(names, writer)
+                log(f"{out} already has {start:,} rows.")
+            maps = None
+            if explain is not None:
+                from topwork.inference.class_activation_maps import ClassActivationMapWriter
 
-            maps = ClassActivationMapWriter(explain, model)
-        began = time.monotonic()
-        batches = predict_batches(model, names, top=top, neighbours=neighbours)
-        rows, errors = _write_rows(batches, writer, output, maps, signals)
-        seconds, done = time.monotonic() - began, rows - start
+                maps = ClassActivationMapWriter(explain, model)
+            began = time.monotonic()
+            batches = predict_batches(model, names, top=top, neighbours=neighbours)
+            errors = _write_rows(batches, writer, maps, signals)
+            seconds, done = time.monotonic() - began, writer.rows - start
     log(
         f"{done:,} images in {duration(seconds)} ({done / max(seconds, 1e-9):.0f} per second; {model.engine}, "
         f"{model.compute.precision}){f'; {errors:,} could not be used' if errors else ''}"
     )
-    return rows, errors
+    return writer.rows, errors
 
 
 def _write_rows(
-    batches: Generator[tuple[Batch, list[Prediction]]],
-    writer: PredictionWriter,
-    output: ResumableFile | None,
-    maps: Any,
-    signals: Signals,
-) -> tuple[int, int]:
-    rows, errors, saved = output.rows if output else 0, 0, time.monotonic()
+    batches: Generator[tuple[Batch, list[Prediction]]], writer: PredictionWriter, maps: Any, signals: Signals
+) -> int:
+    """Write all rows; returns how many have an error."""
+    errors, saved = 0, time.monotonic()
     with closing(batches):
         for batch, predictions in batches:
             writer.write(predictions)
             if maps is not None:
-                maps.write(batch, predictions, rows)
-            rows += len(predictions)
+                maps.write(batch, predictions, writer.rows - len(predictions))
             errors += sum(bool(prediction.error) for prediction in predictions)
-            now = time.monotonic()
-            if output and (now - saved > SAVE_INTERVAL or signals.stop_requested()):
-                output.save_progress(rows, predictions[-1].image)
-                saved = now
+            if time.monotonic() - saved > SAVE_INTERVAL or signals.stop_requested():
+                writer.save_progress()
+                saved = time.monotonic()
             signals.raise_if_stopped()
-    if output:
-        output.complete()
-    return rows, errors
+    writer.complete()
+    return errors
 
 
-def _skip_written_rows(images: Iterator[ImageRef], output: ResumableFile) -> None:
-    last = "".join(map(str, deque(islice(images, output.rows), maxlen=1)))
-    if last != output.last:
+def _skip_written_rows(images: Iterator[ImageRef], writer: PredictionWriter) -> None:
+    last = "".join(map(str, deque(islice(images, writer.rows), maxlen=1)))
+    if last != writer.last:
         raise SettingsChanged(
-            f"The list of images has changed since {output.path} was started (row {output.rows} was {output.last}, is "
+            f"The list of images has changed since {writer.path} was started (row {writer.rows} was {writer.last}, is "
             f"now {last}). Pass the same images, or use --overwrite."
         )

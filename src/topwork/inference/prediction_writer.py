@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,28 +52,6 @@ def csv_row(prediction: Prediction, top: int) -> list[str]:
     return row + rest + [""] * (2 * (top - 1) - len(rest))
 
 
-class PredictionWriter:
-    """Writes predictions to a file in format ``"csv"`` or ``"jsonl"``, with ``top`` classes per row."""
-
-    def __init__(self, file: IO[str], format: str, top: int) -> None:
-        self._file, self._top = file, top
-        self._csv = csv.writer(file, lineterminator="\n") if format == "csv" else None
-
-    def write_header(self) -> None:
-        """Write the header, if the format has one."""
-        if self._csv:
-            self._csv.writerow(csv_header(self._top))
-
-    def write(self, predictions: Iterable[Prediction]) -> None:
-        """Write rows and flush the file."""
-        for prediction in predictions:
-            if self._csv:
-                self._csv.writerow(csv_row(prediction, self._top))
-            else:
-                self._file.write(json.dumps(as_dict(prediction), ensure_ascii=False) + "\n")
-        self._file.flush()
-
-
 def choose_format(out: Path | None, requested: str | None) -> str:
     """The requested format, else by the file's suffix, else CSV.
 
@@ -85,32 +64,45 @@ def choose_format(out: Path | None, requested: str | None) -> str:
     return format
 
 
-class ResumableFile:
-    """A text file that can be continued after an interruption; until it is complete, a second file notes the progress.
+class PredictionWriter:
+    """Rows of predictions on stdout, or in a file that can be continued after an interruption.
+
+    Until a file is complete, a second file beside it notes the progress.
 
     Args:
-        path: The file.
-        fingerprint: What its rows depend on; a resume with another fingerprint is refused.
+        path: The file; None for stdout.
+        format: ``"csv"`` or ``"jsonl"``.
+        top: Number of classes per row.
+        fingerprint: What the rows depend on; a resume with another fingerprint is refused.
         resume: Continue an interrupted file.
         overwrite: Replace an existing file.
 
     Attributes:
-        file: Opened for writing, after the last row that was saved.
-        rows: Number of saved rows.
-        last: Image of the last saved row.
+        rows: Number of rows.
+        last: Image of the last row.
 
     Raises:
         StorageError: The file exists, and neither resume nor overwrite applies.
         SettingsChanged: It was started with another fingerprint.
     """
 
-    def __init__(self, path: Path, fingerprint: dict[str, Any], resume: bool, overwrite: bool) -> None:
-        self.path, self._fingerprint = path, fingerprint
+    def __init__(
+        self, path: Path | None, format: str, top: int, fingerprint: dict[str, Any], resume: bool, overwrite: bool
+    ) -> None:
+        self.path, self._top, self._fingerprint = path, top, fingerprint
         self.rows, self.last = 0, ""
+        self._file: IO[str] = self._open(path, resume, overwrite) if path else sys.stdout
+        if path is None:
+            sys.stdout.reconfigure(errors="surrogateescape", newline="")  # pyrefly: ignore[missing-attribute]
+        self._csv = csv.writer(self._file, lineterminator="\n") if format == "csv" else None
+        if self._csv and not self.rows:
+            self._csv.writerow(csv_header(top))
+
+    def _open(self, path: Path, resume: bool, overwrite: bool) -> IO[str]:
         self._progress = path.with_name(f"{path.name}.partial")
         if resume and self._progress.is_file() and path.is_file():
             saved = storage.read_json(self._progress)
-            if saved["fingerprint"] != fingerprint:
+            if saved["fingerprint"] != self._fingerprint:
                 raise SettingsChanged(
                     f"{path} was started with a different model or different settings. Use the same, or --overwrite."
                 )
@@ -122,25 +114,39 @@ class ResumableFile:
             raise StorageError(f"{path} {state} --overwrite or another --out.")
         with storage.wrap_os_errors(path):
             storage.make_folder(path.parent)
-            mode = "a" if self.rows else "w"
-            self.file: IO[str] = path.open(mode, encoding="utf-8", errors="surrogateescape", newline="")
+            return path.open("a" if self.rows else "w", encoding="utf-8", errors="surrogateescape", newline="")
 
-    def save_progress(self, rows: int, last: str) -> None:
-        """Note durably that the file has ``rows`` rows, the last one for image ``last``."""
-        self.rows, self.last = rows, last
-        saved = {"fingerprint": self._fingerprint, "rows": rows, "bytes": self._sync(), "last": last}
-        storage.write_json(self._progress, saved)
+    def write(self, predictions: Sequence[Prediction]) -> None:
+        """Write rows and flush the file."""
+        for prediction in predictions:
+            if self._csv:
+                self._csv.writerow(csv_row(prediction, self._top))
+            else:
+                self._file.write(json.dumps(as_dict(prediction), ensure_ascii=False) + "\n")
+            self.rows, self.last = self.rows + 1, prediction.image
+        self._file.flush()
+
+    def save_progress(self) -> None:
+        """Note durably how many rows the file has; on stdout nothing is noted."""
+        if self.path:
+            saved = {"fingerprint": self._fingerprint, "rows": self.rows, "bytes": self._sync(), "last": self.last}
+            storage.write_json(self._progress, saved)
 
     def complete(self) -> None:
-        """Close the file and remove the note beside it."""
-        with storage.wrap_os_errors(self.path):
+        """Write the file to disk and remove the note beside it."""
+        if self.path:
             self._sync()
-            self.file.close()
-            self._progress.unlink(missing_ok=True)
+            with storage.wrap_os_errors(self.path):
+                self._progress.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.path:
+            self._file.close()
 
     def _sync(self) -> int:
         """Write the file to disk; its size in bytes."""
-        with storage.wrap_os_errors(self.path):
-            self.file.flush()
-            os.fsync(self.file.fileno())
-            return os.fstat(self.file.fileno()).st_size
+        with storage.wrap_os_errors(self.path or Path()):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            return os.fstat(self._file.fileno()).st_size
