@@ -23,7 +23,7 @@ from topwork.data.images import UnreadableImage, load_image
 from topwork.data.sources import list_images
 from topwork.data.transforms import eval_transform
 from topwork.features.extract import BATCH
-from topwork.inference.export import FORMATS, get_format
+from topwork.inference.export import FORMATS
 from topwork.inference.export.exporter import export
 from topwork.inference.export.format import InferenceFn
 
@@ -44,7 +44,7 @@ def main() -> None:
             kind, rounded = name.removesuffix("-int8"), name.endswith("-int8")
             out = Path(folder) / name
             export(args.run, kind, out=out, quantize="int8" if rounded else None)
-            ways[name] = get_format(kind).open(out)
+            ways[name] = FORMATS[kind].open(out)
         labels, expected, found, seconds = [], [], {name: [] for name in ways}, dict.fromkeys(ways, 0.0)
         for start in range(0, len(images), BATCH):
             pictures = []

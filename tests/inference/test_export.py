@@ -22,7 +22,7 @@ from topwork.core.artifacts import InputSpec
 from topwork.core.errors import StorageError, UnknownName, UsageError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_transform
-from topwork.inference.export import FORMATS, get_format
+from topwork.inference.export import FORMATS
 from topwork.inference.export.exporter import export, trace_program
 from topwork.inference.export.pillow_resize import Resize
 from topwork.inference.export.resize_weights import FILTERS
@@ -84,8 +84,8 @@ def test_the_resize_in_the_file_is_pillows(name: str, interpolation: str, tmp_pa
     rng = np.random.default_rng(2)
     spec = InputSpec(121, 217, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     program, _ = trace_program(Resized(spec), rng.integers(0, 256, (331, 397, 3), dtype=np.uint8))
-    get_format(name).write(program, tmp_path, {"topwork": ""})
-    run, off = get_format(name).open(tmp_path), 0
+    FORMATS[name].write(program, tmp_path, {"topwork": ""})
+    run, off = FORMATS[name].open(tmp_path), 0
     for _ in range(60):
         height, width = np.exp(rng.uniform(0, np.log(900), 2)).astype(int)
         array = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -116,7 +116,7 @@ def test_every_format_predicts_images_of_any_size(
 ) -> None:
     result = export(tiny["svm"].path, name, out=tmp_path / "out", quiet=True)
     assert result.agreement.within_tolerance
-    run = get_format(name).open(tmp_path / "out")
+    run = FORMATS[name].open(tmp_path / "out")
     model = topwork.Predictor(
         locate_bundle(tiny["svm"].path), device="cpu", precision="float32", engine="plain", workers=0
     )

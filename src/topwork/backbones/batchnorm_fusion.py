@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import torch
@@ -41,22 +40,23 @@ def fuse_batchnorm(module: nn.Module, size: int) -> nn.Module:
 
 def _pairs(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, str]], torch.Tensor]:
     """Names of convolutions and the BatchNorms that take their output, and the network's output."""
+    names = {layer: name for name, layer in module.named_modules()}
     made: dict[int, tuple[str, torch.Tensor]] = {}  # the tensors are kept: an id may be given again
     pairs: list[tuple[str, str]] = []
 
-    def remember(_: nn.Module, __: Any, output: torch.Tensor, name: str) -> None:
-        made[id(output)] = (name, output)
+    def remember(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
+        made[id(output)] = (names[layer], output)
 
-    def follow(_: nn.Module, inputs: tuple[torch.Tensor], name: str) -> None:
+    def follow(layer: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         if id(inputs[0]) in made:
-            pairs.append((made[id(inputs[0])][0], name))
+            pairs.append((made[id(inputs[0])][0], names[layer]))
 
     with ExitStack() as hooks:
-        for name, layer in module.named_modules():
+        for layer in names:
             if type(layer).__name__ in FUSABLE:
-                hooks.enter_context(layer.register_forward_hook(partial(remember, name=name)))
+                hooks.enter_context(layer.register_forward_hook(remember))
             elif isinstance(layer, nn.BatchNorm2d):
-                hooks.enter_context(layer.register_forward_pre_hook(partial(follow, name=name)))
+                hooks.enter_context(layer.register_forward_pre_hook(follow))
         y = module(x)
     once = {conv for conv, _ in pairs if [c for c, _ in pairs].count(conv) == 1}
     return [(conv, norm) for conv, norm in pairs if conv in once], y

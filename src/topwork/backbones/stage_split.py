@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -130,24 +129,24 @@ class StageSplit:
 
 def _trace(module: nn.Module, x: torch.Tensor) -> tuple[list[tuple[str, tuple[int, int]]], dict[str, tuple[int, ...]]]:
     """When each inner module began and ended in a pass, in the order of their ends, and what shape came out."""
+    names = {layer: name for name, layer in module.named_modules() if name}
     clock, began = itertools.count(), {}
     spans: list[tuple[str, tuple[int, int]]] = []
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def begin(_: nn.Module, __: Any, name: str) -> None:
-        began[name] = next(clock)
+    def begin(layer: nn.Module, _: Any) -> None:
+        began[layer] = next(clock)
 
-    def end(_: nn.Module, __: Any, output: Any, name: str) -> None:
+    def end(layer: nn.Module, _: Any, output: Any) -> None:
         now = next(clock)
         if isinstance(output, torch.Tensor):
-            spans.append((name, (began[name], now)))
-            shapes[name] = tuple(output.shape[1:])
+            spans.append((names[layer], (began[layer], now)))
+            shapes[names[layer]] = tuple(output.shape[1:])
 
     with ExitStack() as hooks:
-        for name, layer in module.named_modules():
-            if name:
-                hooks.enter_context(layer.register_forward_pre_hook(partial(begin, name=name)))
-                hooks.enter_context(layer.register_forward_hook(partial(end, name=name)))
+        for layer in names:
+            hooks.enter_context(layer.register_forward_pre_hook(begin))
+            hooks.enter_context(layer.register_forward_hook(end))
         module(x)
     return spans, shapes
 

@@ -90,12 +90,18 @@ class TrainingData:
         return [self.refs[i] for i in chosen if i in self.refs and exists(self.refs[i])]
 
 
-def locate_training_data(location: ModelLocation) -> TrainingData | None:
-    """The data set that the bundle's run was trained on; None for a standalone bundle, or if the images are gone."""
+def locate_training_data(location: ModelLocation, remote: bool = True) -> TrainingData | None:
+    """The data set that the bundle's run was trained on; None for a standalone bundle, or if the images are gone.
+
+    ``remote=False`` also excludes a data set whose access could use the network.
+    """
     if location.run is None:
         return None
     try:
-        listing = list_images(config.read(location.run / "config.toml").data)
+        data = config.read(location.run / "config.toml").data
+        if data.path.startswith("hf:") and not remote:
+            return None
+        listing = list_images(data)
         splits = read_split(location.run / "split.csv")
     except (OSError, TopworkError, KeyError, ValueError):
         return None

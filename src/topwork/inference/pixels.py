@@ -82,7 +82,9 @@ def decode_batches(items: Iterable[ImageInput], spec: InputSpec, batch_size: int
 
         def submit(item: ImageInput) -> Future[Any]:
             if not workers or not isinstance(item, bytes | ImageRef | str | os.PathLike):
-                return threads.submit(_network_input, item, spec)
+                return threads.submit(
+                    lambda: (None, resize_for_network(to_rgb_image(item, spec.resize_size), spec).tobytes())
+                )
             if isinstance(item, bytes):
                 return shared_pool(workers).submit(Request(NETWORK_INPUT, data=item, spec=spec))
             ref = item if isinstance(item, ImageRef) else ImageRef.parse(item)
@@ -91,10 +93,6 @@ def decode_batches(items: Iterable[ImageInput], spec: InputSpec, batch_size: int
         results = in_order(submit, items, 2 * (batch_size + workers))
         while chunk := list(islice(results, batch_size)):
             yield _batch(chunk, spec)
-
-
-def _network_input(item: ImageInput, spec: InputSpec) -> tuple[None, bytes]:
-    return None, resize_for_network(to_rgb_image(item, spec.resize_size), spec).tobytes()
 
 
 def _batch(results: list[tuple[ImageInput, Future[Any]]], spec: InputSpec) -> Batch:

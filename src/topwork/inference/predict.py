@@ -22,7 +22,7 @@ from topwork.features.prefetch import prefetch
 from topwork.inference import InferenceOptions
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import Batch, ImageInput, decode_batches
-from topwork.inference.prediction_writer import PredictionWriter, choose_format
+from topwork.inference.prediction_writer import FORMATS, PredictionWriter
 from topwork.inference.predictor import Predictor, load
 
 SAVE_INTERVAL = 2.0  # seconds
@@ -134,7 +134,9 @@ def predict_to_file(
     Raises:
         Interrupted: After a signal; with a file, the same command with ``--resume`` continues.
     """
-    format = choose_format(out, format)
+    format = format or ("jsonl" if out and out.suffix.lower() in (".jsonl", ".ndjson", ".json") else "csv")
+    if format not in FORMATS:
+        raise UsageError(f"Unknown --format {format}; choose {' or '.join(FORMATS)}.")
     if out is None and resume:
         raise UsageError("--resume continues an output file; name it with --out.")
     log = Progress(quiet).log

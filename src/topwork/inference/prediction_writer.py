@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from topwork.bundle.postprocessing import Prediction
 from topwork.core import storage
-from topwork.core.errors import SettingsChanged, StorageError, UsageError
+from topwork.core.errors import SettingsChanged, StorageError
 
 FORMATS = ("csv", "jsonl")
 
@@ -50,18 +50,6 @@ def csv_row(prediction: Prediction, top: int) -> list[str]:
     row += [text(prediction.out_of_distribution), text(prediction.distance), prediction.error]
     rest = [cell for one in prediction.top[1:] for cell in (one.label, repr(one.probability))]
     return row + rest + [""] * (2 * (top - 1) - len(rest))
-
-
-def choose_format(out: Path | None, requested: str | None) -> str:
-    """The requested format, else by the file's suffix, else CSV.
-
-    Raises:
-        UsageError: The format is unknown.
-    """
-    format = requested or ("jsonl" if out and out.suffix.lower() in (".jsonl", ".ndjson", ".json") else "csv")
-    if format not in FORMATS:
-        raise UsageError(f"Unknown --format {format}; choose {' or '.join(FORMATS)}.")
-    return format
 
 
 class PredictionWriter:

@@ -7,12 +7,14 @@ bodies, ``service`` answers them with ``inference_thread`` (the network), ``capa
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, Unpack
 
-from topwork.core.errors import MissingDependency
+from topwork.core.errors import MissingDependency, TopworkError
 from topwork.core.progress import Progress
 from topwork.inference import InferenceOptions
 
@@ -57,10 +59,23 @@ def serve(
         raise MissingDependency("topwork serve", "serve")
     for name, value in SLEEPING_THREADS.items():  # read when the libraries are loaded
         os.environ.setdefault(name, value)
-    from topwork.serving.server import run as start
-    from topwork.serving.settings import Limits
+    from topwork.inference.predictor import load
+    from topwork.serving.server import bind, describe, local_url, make_server
+    from topwork.serving.service import Service
+    from topwork.serving.settings import Limits, access_for
 
-    log = Progress(quiet).log
-    answered = start(run, host, port, host_names, token, Limits(**(limits or {})), log, **options)
-    log(f"Stopped after {answered:,} requests.")
-    return answered
+    log, bounds, access = Progress(quiet).log, Limits(**(limits or {})), access_for(host, host_names, token)
+    with closing(bind(host, port)) as sock:
+        service = Service(load(run, log=log, **options), bounds)
+        service.network.start()
+        try:
+            url = local_url(host, sock.getsockname()[1]) + (f"#token={access.token}" if access.token else "")
+            server = make_server(service, access, bounds, lambda: print(f"Serving {url}", flush=True))
+            log(describe(service, host))
+            asyncio.run(server.serve([sock]))
+        finally:
+            service.network.stop()
+    if not server.started:
+        raise TopworkError("The server could not start; see the error above.")
+    log(f"Stopped after {server.server_state.total_requests:,} requests.")
+    return server.server_state.total_requests

@@ -15,7 +15,7 @@ from topwork.explain.attribution import ClassActivationMaps
 from topwork.inference.class_activation_maps import overlay
 from topwork.serving import schema
 from topwork.serving.capacity import CLIENT_CLOSED_REQUEST, RequestRejected
-from topwork.serving.guard import AccessMiddleware, App
+from topwork.serving.guard import AccessMiddleware
 from topwork.serving.metrics import CONTENT_TYPE
 from topwork.serving.service import Service
 from topwork.serving.settings import Access
@@ -40,7 +40,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 _TELEMETRY_OFF: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 
 
-def make_app(service: Service, access: Access) -> App:
+def make_app(service: Service, access: Access) -> AccessMiddleware:
     """Build the ASGI application."""
     from fastapi import FastAPI
 
@@ -90,8 +90,8 @@ def _add_image_endpoints(app: "FastAPI", service: Service) -> None:
         neighbours: Annotated[int, Query(ge=0, le=50, description="Number of nearest training images to return")] = 0,
     ) -> Any:
         """Predict one or more images: class, probability and flags, with the fields of `topwork predict`."""
-        async with parse_body(request, limits, capacity) as body:
-            work = service.predict(body.files, top, neighbours)
+        async with parse_body(request, limits, capacity) as (uploads, _):
+            work = service.predict(uploads, top, neighbours)
             return _json({"predictions": await _cancel_on_disconnect(request, work)})
 
     @app.post("/explain", response_model=schema.Explanation, openapi_extra=one)
@@ -101,10 +101,10 @@ def _add_image_endpoints(app: "FastAPI", service: Service) -> None:
         With `Accept: image/png`, the map of the first class drawn over the input of the network.
         """
         as_png = request.headers.get("accept", "").startswith("image/png")
-        async with parse_body(request, limits, capacity) as body:
-            if len(body.files) > 1:
+        async with parse_body(request, limits, capacity) as ((upload, *others), fields):
+            if others:
                 raise RequestRejected("Send one image per request to /explain.")
-            upload, labels = body.files[0], [value for name, value in body.fields if name == "class"]
+            labels = [value for name, value in fields if name == "class"]
             response: dict[str, Any] = {"image": upload.name, "error": None, "region": service.region, "maps": []}
             try:
                 pixels, maps = await _cancel_on_disconnect(request, service.explain(upload, labels))

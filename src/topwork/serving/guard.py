@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from topwork.serving.settings import Access, Limits
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -42,7 +39,7 @@ class AccessMiddleware:
     """
 
     def __init__(
-        self, app: App, access: Access, limits: Limits, public_paths: frozenset[str],
+        self, app: ASGIApp, access: Access, limits: Limits, public_paths: frozenset[str],
         on_response: Callable[[str, int, float], None],
     ) -> None:  # fmt: skip
         self._app, self._access, self._limits = app, access, limits

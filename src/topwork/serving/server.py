@@ -1,23 +1,20 @@
-"""Start a server for a run on a socket and stop it on a signal."""
+"""The server's socket, its uvicorn, and its limits on connections."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, Unpack
+from collections.abc import Callable, Generator
+from typing import Any
 
-from topwork.core.errors import TopworkError, UsageError
-from topwork.inference import InferenceOptions
-from topwork.inference.predictor import load
+from topwork.core.errors import UsageError
 from topwork.serving.app import make_app
 from topwork.serving.service import Service
-from topwork.serving.settings import Access, Limits, access_for, is_loopback, resolve
+from topwork.serving.settings import Access, Limits, is_loopback, resolve
 
 _OVERLOADED_BODY = (
     b'{"error": "The server is busy (too many connections). Retry after the number of seconds in Retry-After."}'
@@ -26,34 +23,6 @@ _OVERLOADED_RESPONSE = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%s" % (len(_OVERLOADED_BODY), _OVERLOADED_BODY)
 )
-
-
-def run(
-    folder: str | os.PathLike[str],
-    host: str,
-    port: int,
-    host_names: Sequence[str],
-    token: bool,
-    limits: Limits,
-    log: Callable[[str], None],
-    **options: Unpack[InferenceOptions],
-) -> int:
-    """Serve until SIGINT or SIGTERM; see ``topwork.serve``. Returns the number of requests."""
-    access = access_for(host, host_names, token)
-    with contextlib.closing(bind(host, port)) as sock:
-        service = Service(load(folder, log=log, **options), limits)
-        service.network.start()
-        try:
-            url = _url(host, sock.getsockname()[1])
-            message = f"#token={access.token}" if access.token else ""
-            server = _server(service, access, limits, lambda: print(f"Serving {url}{message}", flush=True))
-            log(_summary(service, host))
-            asyncio.run(server.serve([sock]))
-        finally:
-            service.network.stop()
-    if not server.started:
-        raise TopworkError("The server could not start; see the error above.")
-    return server.server_state.total_requests
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -75,13 +44,14 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _url(host: str, port: int) -> str:
+def local_url(host: str, port: int) -> str:
     """The URL to print; a server on all addresses is reachable on this machine."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/"
 
 
-def _summary(service: Service, host: str) -> str:
+def describe(service: Service, host: str) -> str:
+    """One line on the model and on who can use the server."""
     model = service.model
     spread = "" if is_loopback(host) else " Anyone who has the token and can reach this machine can use the server."
     return (
@@ -90,7 +60,8 @@ def _summary(service: Service, host: str) -> str:
     )
 
 
-def _server(service: Service, access: Access, limits: Limits, on_ready: Callable[[], None]) -> Any:
+def make_server(service: Service, access: Access, limits: Limits, on_ready: Callable[[], None]) -> Any:
+    """uvicorn's server, which calls ``on_ready`` once it listens."""
     import uvicorn
 
     class Server(uvicorn.Server):

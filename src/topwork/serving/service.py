@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from topwork.bundle.postprocessing import Prediction
-from topwork.core import config
 from topwork.core.errors import TopworkError
 from topwork.data.decoder import NETWORK_INPUT, DecoderLimits, Request
 from topwork.data.decoder_pool import DecoderPool
@@ -49,9 +48,8 @@ class Service:
         decoder_limits = DecoderLimits(limits.max_pixels, limits.max_decode_seconds)
         self.decoders = DecoderPool(number, decoder_limits, self.metrics.decoded, self.metrics.decoder_crashed)
         self.network = InferenceThread(model, self.metrics.on_batch)
-        self.thumbnails = TrainingThumbnails(
-            model, None if _is_remote(model.location) else locate_training_data(model.location), self.decoders
-        )
+        origin = locate_training_data(model.location, remote=False)
+        self.thumbnails = TrainingThumbnails(model, origin, self.decoders)
 
     async def predict(self, uploads: Sequence[Upload], top: int, neighbours: int) -> list[dict[str, Any]]:
         """The rows that ``topwork predict`` writes, with thumbnails of the neighbours.
@@ -175,11 +173,3 @@ def _test_of(location: ModelLocation) -> dict[str, Any] | None:
         return test and {"images": test["images"], "accuracy": test["accuracy"]}
     except (OSError, KeyError, TypeError, ValueError, TopworkError):
         return None
-
-
-def _is_remote(location: ModelLocation) -> bool:
-    """Whether access to the run's data set could use the network."""
-    try:
-        return location.run is None or config.read(location.run / "config.toml").data.path.startswith("hf:")
-    except (OSError, ValueError, TopworkError):
-        return True

@@ -25,16 +25,12 @@ class Upload:
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True)
-class ParsedForm:
-    """A multipart body: its files in order, and its text fields."""
-
-    files: list[Upload]
-    fields: list[tuple[str, str]]
+Form = tuple[list[Upload], list[tuple[str, str]]]
+"""A multipart body: its files in order, and the names and values of its text fields."""
 
 
 @asynccontextmanager
-async def parse_body(request: Any, limits: Limits, capacity: Capacity) -> AsyncIterator[ParsedForm]:
+async def parse_body(request: Any, limits: Limits, capacity: Capacity) -> AsyncIterator[Form]:
     """The body of a Starlette request, in memory that is released at the end of the context.
 
     Raises:
@@ -47,7 +43,7 @@ async def parse_body(request: Any, limits: Limits, capacity: Capacity) -> AsyncI
         yield await _parse(request, limits, _chunks(request, limits, reserve))
 
 
-async def _parse(request: Any, limits: Limits, chunks: AsyncGenerator[bytes, None]) -> ParsedForm:
+async def _parse(request: Any, limits: Limits, chunks: AsyncGenerator[bytes, None]) -> Form:
     from starlette.datastructures import UploadFile
     from starlette.formparsers import MultiPartException, MultiPartParser
     from starlette.requests import ClientDisconnect
@@ -71,7 +67,7 @@ async def _parse(request: Any, limits: Limits, chunks: AsyncGenerator[bytes, Non
             fields.append((name, value))
     if not files:
         raise RequestRejected("The body contains no file: curl -F files=@photo.jpg URL/predict")
-    return ParsedForm(files, fields)
+    return files, fields
 
 
 async def _chunks(request: Any, limits: Limits, reserve: Callable[[int], None]) -> AsyncGenerator[bytes, None]:

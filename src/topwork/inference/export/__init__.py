@@ -6,21 +6,9 @@ with a subclass of ``format.ExportFormat``, and an entry in ``FORMATS``.
 
 from __future__ import annotations
 
-from topwork.core.errors import UnknownName
 from topwork.inference.export.format import ExportFormat
 from topwork.inference.export.to_onnx import ONNX
 from topwork.inference.export.to_openvino import OpenVINO
 from topwork.inference.export.to_torch import TorchExport
 
 FORMATS: dict[str, ExportFormat] = {format.name: format for format in (ONNX(), TorchExport(), OpenVINO())}
-
-
-def get_format(name: str) -> ExportFormat:
-    """The format of this name.
-
-    Raises:
-        UnknownName: There is no such format.
-    """
-    if name not in FORMATS:
-        raise UnknownName("format", name, FORMATS)
-    return FORMATS[name]

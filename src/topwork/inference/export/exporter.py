@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from topwork.core import storage
-from topwork.core.errors import StorageError, UsageError
+from topwork.core.errors import StorageError, UnknownName, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
-from topwork.inference.export import get_format
+from topwork.inference.export import FORMATS
 from topwork.inference.export.export_module import ExportModule
 from topwork.inference.export.format import ExportFormat, InferenceFn
 from topwork.inference.export.to_onnx import ONNX, silence_output
@@ -88,9 +88,11 @@ def export(
     ('model.pt2', True)
     """
     log = Progress(quiet).log
-    target = get_format(format)
+    if format not in FORMATS:
+        raise UnknownName("format", format, FORMATS)
     if quantize not in (None, "int8"):
         raise UsageError(f"Unknown --quantize value {quantize}; only int8 is supported.")
+    target = FORMATS[format]
     target.check_dependencies(bool(quantize))
     location = locate_bundle(run)
     if location.note:
@@ -104,22 +106,22 @@ def export(
         storage.make_folder(folder.parent)
         staging = Path(tempfile.mkdtemp(prefix=".tmp-export-", dir=folder.parent))
     try:
-        job = _ExportJob(target, model, compute_reference(model, checked), staging, log)
+        start, metadata = time.monotonic(), _describe(target, model)
+        reference, module = compute_reference(model, checked), ExportModule(model.bundle, target.supports_float64)
+        first, source = (ONNX(), staging / "float32") if quantize else (target, staging)  # int8 starts from ONNX
+        agreement = _export_float32(first, module, source, reference, metadata)
+        log(f"Checked   {agreement}; {metadata['bytes'] / 1e6:.1f} MB; {time.monotonic() - start:.0f} s")
         if quantize:
-            source = staging / "float32"
-            job.export_float32(ONNX(), source)
-            agreement = job.quantize_int8(source, calibration, _class_indices(origin, checked, model.classes))
-            shutil.rmtree(source)
-        else:
-            agreement = job.export_float32(target, staging)
-        storage.write_json(staging / "export.json", job.metadata)
+            labels = _class_indices(origin, checked, model.classes)
+            agreement = _quantize_int8(target, calibration, staging, reference, metadata, labels, log)
+        storage.write_json(staging / "export.json", metadata)
         if folder.exists():
             shutil.rmtree(folder)
         with storage.wrap_os_errors(folder):
             os.rename(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return ExportResult(folder / target.file, agreement, job.metadata)
+    return ExportResult(folder / target.file, agreement, metadata)
 
 
 def _output_folder(location: ModelLocation, out: str | os.PathLike[str] | None, name: str, overwrite: bool) -> Path:
@@ -190,81 +192,74 @@ def trace_program(module: torch.nn.Module, image: np.ndarray) -> tuple[torch.exp
     raise ExportFailed(f"torch cannot trace this network ({reason}). Choose another --model.")
 
 
-class _ExportJob:
-    """One export into a folder.
+def _describe(target: ExportFormat, model: Predictor) -> dict[str, Any]:
+    """The content of ``export.json`` before the export."""
+    bundle = model.bundle
+    return {
+        "format": target.name,
+        "file": target.file,
+        "topwork": str(bundle.metadata.get("topwork", "")),
+        "strategy": bundle.strategy,
+        "model": bundle.model,
+        "classes": list(bundle.classes),
+        "input": "images: uint8 (N, H, W, 3), RGB, upright, any size",
+        "outputs": "probabilities: float32 (N, K), calibrated; scores: float32 (N, K)",
+        "confidence_threshold": model.decision.confidence_threshold,
+        "weights_license": bundle.metadata.get("weights_license", ""),
+        "data_license": bundle.metadata.get("data_license", ""),
+    }
 
-    Attributes:
-        metadata: For ``export.json``.
+
+def _export_float32(
+    target: ExportFormat, module: ExportModule, folder: Path, reference: ReferenceOutputs, metadata: dict[str, Any]
+) -> Agreement:
+    """Trace, write and check a model; adds to the metadata."""
+    mismatch = check_module(module, reference)
+    program, supports_batches = trace_program(module, next(iter(reference.images.values())))
+    if not supports_batches:
+        metadata["input"] = "images: uint8 (1, H, W, 3), RGB, upright, any size; one at a time"
+    folder.mkdir(exist_ok=True)
+    with torch.no_grad():
+        target.write(program, folder, _as_strings(metadata))
+    agreement = check_file(target.name, target.open(folder), reference)
+    metadata |= {"check": agreement.as_json() | {"resize_mismatch_share": mismatch}, "bytes": _size(folder)}
+    return agreement
+
+
+def _quantize_int8(
+    target: ExportFormat, images: list[np.ndarray], folder: Path, reference: ReferenceOutputs,
+    metadata: dict[str, Any], labels: dict[int, int], log: Callable[[str], None],
+) -> Agreement:  # fmt: skip
+    """Quantize the ONNX model in ``folder/float32`` and measure the error and the speed; adds to the metadata.
+
+    ``images`` are for the calibration; ``labels`` are class indices of images of ``reference``, by their number.
     """
+    source = folder / "float32"
+    target.quantize(source, folder, images, _as_strings(metadata))
+    run = target.open(folder)
+    probabilities = predict_each(run, reference)
+    agreement, accuracy = compare(probabilities, reference), ""
+    error = agreement.as_json()
+    if labels:
+        rows, expected = list(labels), list(labels.values())
+        for key, found in (("accuracy", probabilities), ("accuracy_float32", reference.probabilities)):
+            error[key] = float((found[rows].argmax(axis=1) == expected).mean())
+        accuracy = f"; accuracy {error['accuracy']:.1%} (float32: {error['accuracy_float32']:.1%})"
+    error["milliseconds"] = _milliseconds(run, reference)
+    error["milliseconds_float32"] = _milliseconds(ONNX().open(source), reference)
+    shutil.rmtree(source)
+    metadata |= {"quantized": "int8", "quantization_error": error, "bytes_float32": metadata["bytes"]}
+    metadata["bytes"] = _size(folder)
+    log(
+        f"int8      {agreement}{accuracy}; {_size(folder) / 1e6:.1f} MB; {error['milliseconds']:.1f} ms per image "
+        f"(float32: {error['milliseconds_float32']:.1f})"
+    )
+    return agreement
 
-    def __init__(
-        self, target: ExportFormat, model: Predictor, reference: ReferenceOutputs, folder: Path,
-        log: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        self._target, self._model, self._reference, self._folder, self._log = target, model, reference, folder, log
-        bundle = model.bundle
-        self.metadata: dict[str, Any] = {
-            "format": target.name,
-            "file": target.file,
-            "topwork": str(bundle.metadata.get("topwork", "")),
-            "strategy": bundle.strategy,
-            "model": bundle.model,
-            "classes": list(bundle.classes),
-            "input": "images: uint8 (N, H, W, 3), RGB, upright, any size",
-            "outputs": "probabilities: float32 (N, K), calibrated; scores: float32 (N, K)",
-            "confidence_threshold": model.decision.confidence_threshold,
-            "weights_license": bundle.metadata.get("weights_license", ""),
-            "data_license": bundle.metadata.get("data_license", ""),
-        }
 
-    def export_float32(self, target: ExportFormat, folder: Path) -> Agreement:
-        """Trace, write and check; ``target`` and ``folder`` are others if int8 follows, which starts from ONNX."""
-        start = time.monotonic()
-        module = ExportModule(self._model.bundle, self._target.supports_float64)
-        mismatch = check_module(module, self._reference)
-        program, supports_batches = trace_program(module, next(iter(self._reference.images.values())))
-        if not supports_batches:
-            self.metadata["input"] = "images: uint8 (1, H, W, 3), RGB, upright, any size; one at a time"
-        folder.mkdir(exist_ok=True)
-        with torch.no_grad():
-            target.write(program, folder, self._metadata_strings())
-        agreement = check_file(target.name, target.open(folder), self._reference)
-        self.metadata["check"] = agreement.as_json() | {"resize_mismatch_share": mismatch}
-        self.metadata["bytes"] = _size(folder)
-        self._log(f"Checked   {agreement}; {_size(folder) / 1e6:.1f} MB; {time.monotonic() - start:.0f} s")
-        return agreement
-
-    def quantize_int8(self, source: Path, images: list[np.ndarray], labels: dict[int, int]) -> Agreement:
-        """Quantize the checked ONNX model and measure the error and the speed.
-
-        Args:
-            source: Folder of the ONNX model.
-            images: For the calibration.
-            labels: Class indices of the images that are compared, by number, where they are known.
-        """
-        self._target.quantize(source, self._folder, images, self._metadata_strings())
-        run, reference = self._target.open(self._folder), self._reference
-        probabilities = predict_each(run, reference)
-        agreement = compare(probabilities, reference)
-        error, accuracy = agreement.as_json(), ""
-        if labels:
-            rows, expected = list(labels), list(labels.values())
-            for key, found in (("accuracy", probabilities), ("accuracy_float32", reference.probabilities)):
-                error[key] = float((found[rows].argmax(axis=1) == expected).mean())
-            accuracy = f"; accuracy {error['accuracy']:.1%} (float32: {error['accuracy_float32']:.1%})"
-        error["milliseconds"] = _milliseconds(run, reference)
-        error["milliseconds_float32"] = _milliseconds(ONNX().open(source), reference)
-        self.metadata |= {"quantized": "int8", "quantization_error": error, "bytes_float32": self.metadata["bytes"]}
-        self.metadata["bytes"] = _size(self._folder)
-        self._log(
-            f"int8      {agreement}{accuracy}; {_size(self._folder) / 1e6:.1f} MB; {error['milliseconds']:.1f} ms per "
-            f"image (float32: {error['milliseconds_float32']:.1f})"
-        )
-        return agreement
-
-    def _metadata_strings(self) -> dict[str, str]:
-        """The metadata as strings, which is all that a model file can hold."""
-        return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in self.metadata.items()}
+def _as_strings(metadata: dict[str, Any]) -> dict[str, str]:
+    """The metadata as strings, which is all that a model file can hold."""
+    return {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in metadata.items()}
 
 
 def _milliseconds(run: InferenceFn, reference: ReferenceOutputs) -> float:
