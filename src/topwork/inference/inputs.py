@@ -18,7 +18,7 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ImageRef]:
     """The images, one after the other, found by the rules of the training sources.
 
     Args:
-        paths: A file is taken as it is; whether it exists is found out later. Of a folder all images in it and below,
+        paths: A file is listed without a check that it exists. Of a folder all images in it and below,
             in order of name; hidden files and folders, and what has no image's suffix, are ignored. Of tar shards (one,
             a pattern, a folder of them, a URL) all images in them. A pattern with ``*``, ``?`` or ``[`` (``**`` for any
             depth) gives its matches in order of name. A table (``.csv``, ``.tsv``, ``.jsonl``) gives the names in its
@@ -29,15 +29,13 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ImageRef]:
         UsageError: A pattern that matches nothing.
         DataError: A folder without images, or a table that cannot be read.
     """
-    for path in (os.fspath(path) for path in paths):
+    for path in map(os.fspath, paths):
         if path == "-":
             yield from (ImageRef.parse(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
         elif is_shards(path):
-            yield from _require_some(images_in_shards(path), f"No images found in {path}. Pass other shards.")
+            yield from _require_some(images_in_shards(path), path)
         elif os.path.isdir(path):
-            yield from _require_some(
-                images_below(path), f"No images found in {path}. Pass another folder, or the files."
-            )
+            yield from _require_some(images_below(path), path)
         elif path.lower().endswith(TABLES):
             yield from images_in_table(path)
         elif not os.path.lexists(path) and glob.has_magic(path):
@@ -50,9 +48,9 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ImageRef]:
             yield ImageRef.parse(path)
 
 
-def _require_some(images: Iterator[ImageRef], message: str) -> Iterator[ImageRef]:
+def _require_some(images: Iterator[ImageRef], path: str) -> Iterator[ImageRef]:
     first = next(images, None)
     if first is None:
-        raise DataError(message)
+        raise DataError(f"No images found in {path}. Pass a folder, shards or files with images.")
     yield first
     yield from images

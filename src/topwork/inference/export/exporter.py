@@ -19,21 +19,11 @@ from topwork.core import storage
 from topwork.core.errors import StorageError, UnknownName, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
-from topwork.inference.export import FORMATS
+from topwork.inference.export import FORMATS, validation
 from topwork.inference.export.export_module import ExportModule
 from topwork.inference.export.format import ExportFormat, InferenceFn
 from topwork.inference.export.to_onnx import ONNX, silence_output
-from topwork.inference.export.validation import (
-    Agreement,
-    ExportFailed,
-    ReferenceOutputs,
-    check_file,
-    check_module,
-    compare,
-    compute_reference,
-    predict_each,
-    read_images,
-)
+from topwork.inference.export.validation import Agreement, ExportFailed, ReferenceOutputs
 from topwork.inference.inputs import list_images
 from topwork.inference.locate import ModelLocation, TrainingData, locate_bundle, locate_training_data
 from topwork.inference.predictor import Predictor
@@ -106,8 +96,9 @@ def export(
         storage.make_folder(folder.parent)
         staging = Path(tempfile.mkdtemp(prefix=".tmp-export-", dir=folder.parent))
     try:
-        start, metadata = time.monotonic(), _describe(target, model)
-        reference, module = compute_reference(model, checked), ExportModule(model.bundle, target.supports_float64)
+        start = time.monotonic()
+        metadata, reference = _describe(target, model), validation.compute_reference(model, checked)
+        module = ExportModule(model.bundle, target.supports_float64)
         first, source = (ONNX(), staging / "float32") if quantize else (target, staging)  # int8 starts from ONNX
         agreement = _export_float32(first, module, source, reference, metadata)
         log(f"Checked   {agreement}; {metadata['bytes'] / 1e6:.1f} MB; {time.monotonic() - start:.0f} s")
@@ -149,7 +140,7 @@ def _images(
     elif origin:
         check = origin.sample("test", MAX_CHECK_IMAGES)
         calibration = origin.sample("train", MAX_CALIBRATION_IMAGES) if quantize else []
-    checked, calibrated = (read_images(refs, model.input_spec.resize_size) for refs in (check, calibration))
+    checked, calibrated = (validation.read_images(refs, model.input_spec.resize_size) for refs in (check, calibration))
     if not checked or (quantize and not calibrated):
         raise UsageError(
             "Exports are checked on real images, but the run's images were not found. Pass some with --images PATH."
@@ -214,14 +205,14 @@ def _export_float32(
     target: ExportFormat, module: ExportModule, folder: Path, reference: ReferenceOutputs, metadata: dict[str, Any]
 ) -> Agreement:
     """Trace, write and check a model; adds to the metadata."""
-    mismatch = check_module(module, reference)
+    mismatch = validation.check_module(module, reference)
     program, supports_batches = trace_program(module, next(iter(reference.images.values())))
     if not supports_batches:
         metadata["input"] = "images: uint8 (1, H, W, 3), RGB, upright, any size; one at a time"
     folder.mkdir(exist_ok=True)
     with torch.no_grad():
         target.write(program, folder, _as_strings(metadata))
-    agreement = check_file(target.name, target.open(folder), reference)
+    agreement = validation.check_file(target.name, target.open(folder), reference)
     metadata |= {"check": agreement.as_json() | {"resize_mismatch_share": mismatch}, "bytes": _size(folder)}
     return agreement
 
@@ -237,8 +228,8 @@ def _quantize_int8(
     source = folder / "float32"
     target.quantize(source, folder, images, _as_strings(metadata))
     run = target.open(folder)
-    probabilities = predict_each(run, reference)
-    agreement, accuracy = compare(probabilities, reference), ""
+    probabilities = validation.predict_each(run, reference)
+    agreement, accuracy = validation.compare(probabilities, reference), ""
     error = agreement.as_json()
     if labels:
         rows, expected = list(labels), list(labels.values())
