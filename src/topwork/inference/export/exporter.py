@@ -116,7 +116,7 @@ def export(
 
 
 def _output_folder(location: ModelLocation, out: str | os.PathLike[str] | None, name: str, overwrite: bool) -> Path:
-    if out is None and location.run is None:
+    if not out and location.run is None:
         raise UsageError("A standalone bundle has no default export folder; pass --out FOLDER.")
     folder = Path(out or f"{location.run}/export/{name}")
     if folder.exists() and not overwrite:
