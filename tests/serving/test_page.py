@@ -59,7 +59,7 @@ def page(browser: Browser, server: Server, request: pytest.FixtureRequest) -> It
     opened.on("pageerror", lambda error: wrong.append(str(error)))
     opened.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
     opened.goto(f"{server.url}#token={server.token}")
-    opened.wait_for_selector("#use:not([hidden])")
+    opened.wait_for_selector("#app:not([hidden])")
     yield opened
     context.close()
     assert [url for url in requested if not url.startswith((server.url, f"blob:{server.url}"))] == []
@@ -178,7 +178,7 @@ def test_the_token_is_required(browser: Browser, server: Server) -> None:
     expect(page.locator("#wrong-token")).to_have_text("Wrong token.")
     page.fill("#token", server.token)
     page.keyboard.press("Enter")
-    expect(page.locator("#use")).to_be_visible()
+    expect(page.locator("#app")).to_be_visible()
     context.close()
 
 
@@ -189,5 +189,5 @@ def test_a_server_that_has_stopped_is_reported(page: Page, server: Server, photo
     server.process.terminate()
     assert server.process.wait(timeout=60) == 0
     page.set_input_files("#files", photos / "class0" / "000.png")
-    expect(page.locator("#trouble")).to_contain_text("Is it still running?")
+    expect(page.locator("#error-message")).to_contain_text("Is it still running?")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()

@@ -55,10 +55,8 @@ def find_weights(model: str, weights: str) -> WeightsSource:
         path = Path(weights)
         if not path.is_file():
             raise UsageError(f"--weights {weights}: the file does not exist. Give a .safetensors or .pth file.")
-        size = path.stat().st_size / 1e6
-        return WeightsSource(
-            f"{path.name}, local file of {size:.0f} MB, license unknown", "unknown", lambda: read(path)
-        )
+        summary = f"{path.name}, local file of {path.stat().st_size / 1e6:.0f} MB, license unknown"
+        return WeightsSource(summary, "unknown", lambda: read(path))
     packaged = find_packaged(model, weights)
     if packaged:
         path = packaged.path() or Path()

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Unpack
 
-from topwork.bundle.postprocessing import BatchOutputs, Prediction
+from topwork.bundle.postprocessing import Prediction
 from topwork.core import storage
 from topwork.core.errors import SettingsChanged, UsageError
 from topwork.core.image_ref import ImageRef
@@ -43,18 +43,15 @@ def predict_batches(
     first = list(islice(rest, MIN_IMAGES_FOR_WORKERS + 1))
     workers = model.compute.workers if len(first) > MIN_IMAGES_FOR_WORKERS else min(1, model.compute.workers)
     batches = decode_batches(chain(first, rest), model.input_spec, BATCH, workers)
-
-    def outputs_of(batch: Batch) -> BatchOutputs:
-        return model.predict_batch(batch.pixels, neighbours)
-
-    with closing(batches), closing(prefetch(outputs_of, batches, model.compute.threads)) as results:
-        for batch, outputs in results:
+    outputs = prefetch(lambda batch: model.predict_batch(batch.pixels, neighbours), batches, model.compute.threads)
+    with closing(batches), closing(outputs) as results:
+        for batch, scored in results:
             names = [
                 str(item) if isinstance(item, ImageRef | str | os.PathLike) else f"image {number}"
                 for number, item in enumerate(batch.items, 1)
             ]
             usable = [name for name, reason in zip(names, batch.reasons, strict=True) if not reason]
-            found = iter(model.decision.to_predictions(usable, outputs, top, neighbours))
+            found = iter(model.decision.to_predictions(usable, scored, top, neighbours))
             named = zip(names, batch.reasons, strict=True)
             yield batch, [Prediction(name, error=reason) if reason else next(found) for name, reason in named]
 

@@ -108,11 +108,7 @@ def access_for(host: str, names: Sequence[str] = (), token: bool = False) -> Acc
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that is bound to ``host``.
-
-    Raises:
-        UsageError: The host does not exist.
-    """
+    """Whether only this machine can reach a server that is bound to ``host``; raises as ``resolve``."""
     return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for _, address in resolve(host, 0))
 
 

@@ -86,7 +86,7 @@ async function send(chosen, signal) {
     for (const photo of chosen) {
       if (permanent && chosen.length === 1) answered(photo, refused(photo, error.message));
       else photo.status = "failed";
-      photo.trouble = error;
+      photo.failure = error;
     }
   }
 }

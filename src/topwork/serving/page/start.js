@@ -10,12 +10,12 @@ const narrow = matchMedia("(max-width: 60rem)");
 
 async function start() {
   api.tokenFromAddress();
-  byId("where").textContent = location.host;
+  byId("server-name").textContent = location.host;
   try {
     init(await api.model());
   } catch (error) {
     if (error.status === 401) signIn();
-    else trouble(`The server does not respond (${error.message}).`, start);
+    else showError(`The server does not respond (${error.message}).`, start);
   }
 }
 
@@ -53,7 +53,7 @@ function init(model) {
   detail.setModel(model);
   store.init(model.limits, changed);
   table.init(open);
-  byId("use").hidden = false;
+  byId("app").hidden = false;
   listen();
 }
 
@@ -66,7 +66,7 @@ function classes(names, most) {
 
 function addFiles(files) {
   if (!files.length) return;
-  byId("trouble").hidden = true;
+  byId("error-message").hidden = true;
   const before = store.photos.length;
   const ignored = store.add(files);
   byId("note").textContent = ignored ? `${count(ignored, "file")} ${ignored === 1 ? "is not an image and was" : "are not images and were"} ignored.` : "";
@@ -78,7 +78,7 @@ function addFiles(files) {
 
 function changed(some) {
   const failed = some.find((photo) => photo.status === "failed");
-  if (failed) trouble(`Some photos could not be processed: ${reason(failed.trouble)}`, store.retry);
+  if (failed) showError(`Some photos could not be processed: ${reason(failed.failure)}`, store.retry);
   if (some.includes(table.selected)) open(table.selected, false);
   update();
 }
@@ -93,7 +93,7 @@ function update() {
   if (several) table.update();
   const done = store.photos.filter((photo) => photo.status === "done");
   if (done.length === store.photos.length && done.length === 1 && !done[0].row.error)
-    byId("said").textContent = `${done[0].row.label}, ${percent(done[0].row.probability)}`;
+    byId("announcement").textContent = `${done[0].row.label}, ${percent(done[0].row.probability)}`;
 }
 
 // Beside the table where there is room, else in a sheet over it.
@@ -112,22 +112,22 @@ function sheet(photo) {
   detail.show(body, photo);
 }
 
-function trouble(text, act) {
+function showError(text, act) {
   const button = el("button", { type: "button" }, "Try again");
   button.addEventListener("click", () => {
-    byId("trouble").hidden = true;
+    byId("error-message").hidden = true;
     act();
   });
-  byId("trouble").replaceChildren(el("p", {}, text), el("p", {}, button));
-  byId("trouble").hidden = false;
+  byId("error-message").replaceChildren(el("p", {}, text), el("p", {}, button));
+  byId("error-message").hidden = false;
 }
 
 function clear() {
   store.clear();
   table.reset();
   byId("one").replaceChildren();
-  byId("said").textContent = byId("note").textContent = "";
-  byId("trouble").hidden = true;
+  byId("announcement").textContent = byId("note").textContent = "";
+  byId("error-message").hidden = true;
   document.body.classList.remove("used");
   update();
   byId("choose").focus();
@@ -154,7 +154,7 @@ function listen() {
   let depth = 0;
   const over = (change) => {
     depth = Math.max(0, depth + change);
-    byId("over").hidden = !depth;
+    byId("drop-overlay").hidden = !depth;
   };
   addEventListener("dragenter", () => over(1));
   addEventListener("dragleave", () => over(-1));
