@@ -29,7 +29,7 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ImageRef]:
         UsageError: A pattern that matches nothing.
         DataError: A folder without images, or a table that cannot be read.
     """
-    for path in map(os.fspath, paths):
+    for path in (os.fspath(path) for path in paths):
         if path == "-":
             yield from (ImageRef.parse(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
         elif is_shards(path):
