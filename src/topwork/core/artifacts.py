@@ -138,7 +138,7 @@ def read_manifest_rows(path: Path) -> tuple[ImageRow, ...]:
     """The rows of ``manifest.csv``."""
 
     def row(cells: dict[str, Any]) -> ImageRow:
-        cells |= {"width": int(cells["width"]), "height": int(cells["height"]), "weight": float(cells["weight"])}
+        cells |= {"width": int(cells["width"]), "height": int(cells["height"]), "weight": float(cells.get("weight", 1))}
         return ImageRow(**cells)
 
     return tuple(map(row, storage.read_csv(path)))
