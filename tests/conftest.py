@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 import topwork
 from tests.drawings import write_folder
 from topwork.strategies import STRATEGIES
 
+SAVEFIG = Figure.savefig
 SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8")
 
 
@@ -20,6 +23,22 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TOPWORK_CACHE", str(cache))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def undrawn_charts() -> Iterator[None]:
+    """Charts are made but not drawn, which would be most of the time of a small training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda _, file, **__: file.write('<svg viewBox="0 0 1 1"></svg>'))
+        yield
+
+
+@pytest.fixture(scope="module")
+def drawn_charts(undrawn_charts: None) -> Iterator[None]:
+    """Charts are drawn in this file after all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", SAVEFIG)
+        yield
 
 
 @pytest.fixture(scope="session")

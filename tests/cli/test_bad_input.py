@@ -5,30 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.commands import error, topwork
 from tests.drawings import draw, write_folder
 
 TINY = ["--img-size", "32", "--precision", "float32", "-j", "0"]
-
-
-def topwork(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "topwork", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
-
-
-def error(done: subprocess.CompletedProcess[str], status: int) -> str:
-    """The one line of the error, after checking status and form."""
-    assert done.returncode == status, done.stderr
-    assert "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(lines) == 1, done.stderr
-    return lines[0]
 
 
 def _empty(root: Path) -> Path:
@@ -89,7 +74,8 @@ def test_a_folder_with_content_is_left_alone(photos: Path, tmp_path: Path) -> No
     out.mkdir()
     (out / "thesis.txt").write_text("precious")
     assert "--overwrite" in error(topwork("train", photos, "--strategy", "svm", "--out", out), 1)
-    assert "does not remove it" in error(topwork("train", photos, "--strategy", "svm", "--out", out, "--overwrite"), 1)
+    refused = topwork("train", photos, "--strategy", "svm", "--out", out, "--overwrite")
+    assert "was not written by topwork" in error(refused, 1)
     assert (out / "thesis.txt").read_text() == "precious"
     assert error(topwork("train", photos, "--out", out / "thesis.txt"), 1)
 

@@ -35,7 +35,7 @@ SETS = (
 
 
 @pytest.fixture(scope="module")
-def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
+def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory, drawn_charts: None) -> topwork.Comparison:
     out = tmp_path_factory.mktemp("contract") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))

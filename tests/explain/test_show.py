@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.test_bad_input import error
-from tests.cli.test_bad_input import topwork as command
+from tests.commands import error
+from tests.commands import topwork as command
 
 import topwork
 from topwork.explain.show import ShowResult

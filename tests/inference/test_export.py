@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import cycle
 from pathlib import Path
 
@@ -78,13 +79,19 @@ class Resized(torch.nn.Module):
         return x, x.clone()
 
 
+@cache
+def traced(spec: InputSpec) -> torch.export.ExportedProgram:
+    """The resize, traced once for all formats."""
+    image = np.random.default_rng(2).integers(0, 256, (331, 397, 3), dtype=np.uint8)
+    return trace_program(Resized(spec), image)[0]
+
+
 @pytest.mark.parametrize("name", ["onnx", "torch-export"])
 @pytest.mark.parametrize("interpolation", [*FILTERS, "nearest"])
 def test_the_resize_in_the_file_is_pillows(name: str, interpolation: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     spec = InputSpec(121, 217, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    program, _ = trace_program(Resized(spec), rng.integers(0, 256, (331, 397, 3), dtype=np.uint8))
-    FORMATS[name].write(program, tmp_path, {"topwork": ""})
+    FORMATS[name].write(traced(spec), tmp_path, {"topwork": ""})
     run, off = FORMATS[name].open(tmp_path), 0
     for _ in range(60):
         height, width = np.exp(rng.uniform(0, np.log(900), 2)).astype(int)

@@ -6,12 +6,11 @@ import csv
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.commands import topwork as command
 from tests.drawings import draw
 
 import topwork
@@ -42,11 +41,6 @@ def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exif[0x0112] = 6
     draw(2, 50, 96).save(root / "train/class2/turned.jpg", exif=exif)
     return root
-
-
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "topwork", "check", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
 def digest(root: Path) -> dict[str, str]:
@@ -113,7 +107,7 @@ def test_labels_that_say_nothing_about_the_pictures_are_not_held_against_them(tm
 
 def test_status_json_and_the_list_that_heals(dirty: Path, photos: Path, tmp_path: Path) -> None:
     fixes = tmp_path / "fixes.csv"
-    done = command(dirty, "--quick", "--json", "--quiet", "--out", tmp_path / "a", "--write-exclude", fixes)
+    done = command("check", dirty, "--quick", "--json", "--quiet", "--out", tmp_path / "a", "--write-exclude", fixes)
     assert done.returncode == 4, done.stderr
     value = json.loads(done.stdout)
     assert value == json.loads((tmp_path / "a" / "check.json").read_text())
@@ -122,17 +116,16 @@ def test_status_json_and_the_list_that_heals(dirty: Path, photos: Path, tmp_path
         out = {row["image"] for row in csv.DictReader(file)}
     assert "train/class0/005.png" in out  # what judges is kept
     assert "test/class0/equal.bmp" not in out
-    healed = command(dirty, "--quick", "--exclude", fixes, "--out", tmp_path / "b")
+    healed = command("check", dirty, "--quick", "--exclude", fixes, "--out", tmp_path / "b")
     assert healed.returncode == 0, healed.stdout
     assert "No problems found" in healed.stdout
-    assert command(photos, "--quick", "--out", tmp_path / "c").returncode == 0
-    assert command(tmp_path / "none").returncode == 2
+    assert command("check", photos, "--quick", "--out", tmp_path / "c").returncode == 0
+    assert command("check", tmp_path / "none").returncode == 2
 
 
 def test_a_leak_is_said_before_anything_is_trained(dirty: Path, tmp_path: Path) -> None:
-    words = ["--strategy", "linear", "--img-size", "32", "-j", "0", "--out", str(tmp_path / "run")]
-    line = [sys.executable, "-m", "topwork", "train", str(dirty), *words]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    words = ["--strategy", "linear", "--img-size", "32", "-j", "0", "--out", tmp_path / "run"]
+    done = command("train", dirty, *words)
     assert done.returncode == 0, done.stderr
     leak = done.stderr.index("LEAK: 2 images are in more than one split with equal pixels")
     assert leak < done.stderr.index("linear: done")
@@ -153,7 +146,7 @@ def test_what_cannot_be_trained_on_is_an_answer_not_an_error(
         (folder / "bad.jpg").write_bytes(b"no picture")
         for number in range(good):
             draw(label, number).save(folder / f"{number}.png")
-    done = command(tmp_path / "set", "--json", "--quiet", "--out", tmp_path / "out")
+    done = command("check", tmp_path / "set", "--json", "--quiet", "--out", tmp_path / "out")
     assert done.returncode == 4, done.stderr
     value = json.loads(done.stdout)
     assert (value["images"], value["used"]) == (classes * (good + 1), good)
@@ -161,7 +154,7 @@ def test_what_cannot_be_trained_on_is_an_answer_not_an_error(
     assert first["kind"] == kind
     assert first["text"].startswith(says)
     assert "excluded" in {finding["kind"] for finding in value["findings"]}
-    plain = command(tmp_path / "set", "--quick", "--out", tmp_path / "out")
+    plain = command("check", tmp_path / "set", "--quick", "--out", tmp_path / "out")
     assert plain.returncode == 4, plain.stderr
     assert says in plain.stdout
     assert says in (tmp_path / "out" / "check.html").read_text("utf-8")

@@ -6,13 +6,12 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.commands import Started
 
 import topwork
 from topwork.core.artifacts import read_run_info
@@ -36,10 +35,10 @@ def _workers(launcher: int) -> dict[str, int]:
     return found
 
 
-def _wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def _wait_for(condition: Callable[[], object], process: Started) -> None:
     end = time.monotonic() + SECONDS
     while not condition():
-        assert process.poll() is None, "the process ended too early"
+        assert process.is_alive(), f"the process ended too early: {process.text}"
         assert time.monotonic() < end
         time.sleep(0.05)
 
@@ -49,11 +48,9 @@ def _wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -
 def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Path, tmp_path: Path, cut: bool) -> None:
     out = tmp_path / "run"
     words = ["train", str(photos), "--strategy", "scratch", "--out", str(out), "--devices", "2", "--max-restarts", "1"]
-    words += ["--img-size", "32", "--precision", "float32", "-b", "7", "--epochs", "40", "-j", "0"]
+    words += ["--img-size", "32", "--precision", "float32", "-b", "7", "--epochs", "20", "-j", "0"]
     words += ["--set", "compute.fsdp=true"] if cut else []
-    process = subprocess.Popen(
-        [sys.executable, "-m", "topwork", *words], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = Started(words, tmp_path / "output")
     workers: dict[str, int] = {}
     try:
         _wait_for(lambda: len(list((out / "checkpoints").glob("last-*"))) == 2, process)
@@ -64,25 +61,25 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
         _wait_for(lambda: set(_workers(process.pid).values()).isdisjoint(workers.values()), process)
         workers |= _workers(process.pid)
         _wait_for(lambda: max((out / "checkpoints").glob("last-*")).name > reached, process)
-        process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=SECONDS)
+        os.kill(process.pid, signal.SIGTERM)
+        ended, said = process.wait(SECONDS), process.text
     finally:
         process.kill()
         for worker in _workers(process.pid).values() or workers.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
-    assert process.returncode == 143, said
+    assert ended == 143, said
     assert "7 images per step, 3 or 4 on each of 2 devices" in said
     assert ("with sharded weights" in said) == cut
     assert bool(list((out / "checkpoints").glob("last-*/shard-*"))) == cut
     assert re.search(r"Everything is saved; resume with: topwork train --resume", said)
     assert "resuming from step" in said
     assert "Traceback" not in said
-    epochs = re.findall(r"epoch (\d+)/40", said)
+    epochs = re.findall(r"epoch (\d+)/20", said)
     assert len(epochs) == len(set(epochs)), "an epoch that was reported was trained again"
     assert read_run_info(out).details["command"].startswith("topwork train")
-    run = topwork.train(resume=out, quiet=True, epochs=41)
-    assert [record.epoch for record in run.history] == list(range(1, 42))
+    run = topwork.train(resume=out, quiet=True, epochs=21)
+    assert [record.epoch for record in run.history] == list(range(1, 22))
     assert "processes: 2 -> 1" in (out / "train.log").read_text()
     assert not list(max((out / "checkpoints").glob("last-*")).glob("shard-*"))
 
@@ -90,10 +87,14 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
 def test_a_network_that_is_cut_is_not_compiled(photos: Path, tmp_path: Path) -> None:
     words = ["train", str(photos), "--strategy", "scratch", "--out", str(tmp_path / "run"), "--devices", "2"]
     words += ["--img-size", "32", "--epochs", "1", "--set", "compute.fsdp=true", "--set", "scratch.compile=true"]
-    ended = subprocess.run([sys.executable, "-m", "topwork", *words], capture_output=True, text=True, timeout=SECONDS)
-    assert ended.returncode not in {0, 130, 143}
-    assert "trains in float32 or bfloat16 and is not compiled" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    process = Started(words, tmp_path / "output")
+    try:
+        ended = process.wait(SECONDS)
+    finally:
+        process.kill()
+    assert ended not in {None, 0, 130, 143}
+    assert "trains in float32 or bfloat16 and is not compiled" in process.text
+    assert "Traceback" not in process.text
 
 
 def test_trainings_at_once_leave_the_files_of_one_after_another(

@@ -9,22 +9,27 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from tests.commands import Started
+from tests.commands import topwork as command
 
 import topwork
 from topwork.core import storage
 from topwork.report.results import Run
 
-COMMON = ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", "3"]
-SETTINGS = ["--set", "compute.threads=1"]
+COMMON = ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", "3", "--set", "compute.threads=1"]
 
 
-def _command(photos: Path, out: Path, strategy: str, workers: int, extra: list[str]) -> list[str]:
-    command = [sys.executable, "-m", "topwork", "train", str(photos), "--strategy", strategy, "--out", str(out)]
-    return [*command, *COMMON, *SETTINGS, "-j", str(workers), *extra]
+def _train(photos: Path, out: Path, strategy: str, workers: int, extra: Sequence[str] = ()) -> list[str]:
+    return ["train", str(photos), "--strategy", strategy, "--out", str(out), *COMMON, "-j", str(workers), *extra]
+
+
+def _end(words: Sequence[object]) -> None:
+    done = command(*words)
+    assert done.returncode == 0, done.stderr
 
 
 def _fingerprint(run: Path) -> dict[str, str]:
@@ -45,51 +50,52 @@ EXTRAS = {
 
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_killed_is_never_killed(photos: Path, tmp_path: Path, extra: str) -> None:
-    unbroken = tmp_path / "unbroken"
-    subprocess.run(_command(photos, unbroken, "finetune", 0, EXTRAS[extra]), check=True, capture_output=True)
-    killed = tmp_path / "killed"
-    process = subprocess.Popen(_command(photos, killed, "finetune", 1, EXTRAS[extra]), stderr=subprocess.DEVNULL)
+    unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
+    _end(_train(photos, unbroken, "finetune", 0, EXTRAS[extra]))
+    process = Started(_train(photos, killed, "finetune", 1, EXTRAS[extra]), tmp_path / "output")
     _wait_for(lambda: list((killed / "checkpoints").glob("last-*")), process)
     process.kill()
-    process.wait()
     assert not (killed / "metrics.json").exists()
-    resumed = [sys.executable, "-m", "topwork", "train", "--resume", str(killed), "--quiet"]
-    subprocess.run(resumed, check=True, capture_output=True)
-    expected, got = _fingerprint(unbroken), _fingerprint(killed)
-    assert got == expected
+    _end(["train", "--resume", killed, "--quiet"])
+    assert _fingerprint(killed) == _fingerprint(unbroken)
     assert Run(killed).metrics["test"] == Run(unbroken).metrics["test"]
 
 
-def _wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes]) -> None:
-    for _ in range(2400):
+def _wait_for(condition: Callable[[], object], process: Started) -> None:
+    for _ in range(6000):
         if condition():
             return
-        assert process.poll() is None, "the process ended before it was to be killed"
-        time.sleep(0.05)
+        assert process.is_alive(), f"the process ended before it was to be killed: {process.text}"
+        time.sleep(0.02)
     raise AssertionError("waited for two minutes")
+
+
+@pytest.fixture(scope="module")
+def unbroken_scratch(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("scratch") / "unbroken"
+    _end(_train(photos, out, "scratch", 0))
+    return _fingerprint(out)
 
 
 @pytest.mark.parametrize(("number", "status", "workers"), [(signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 0)])
 def test_a_signal_to_all_processes_saves_in_the_middle_of_an_epoch(
-    photos: Path, tmp_path: Path, number: int, status: int, workers: int
+    photos: Path, tmp_path: Path, unbroken_scratch: dict[str, str], number: int, status: int, workers: int
 ) -> None:
-    unbroken, stopped = tmp_path / "unbroken", tmp_path / "stopped"
-    subprocess.run(_command(photos, unbroken, "scratch", 0, []), check=True, capture_output=True)
-    command = _command(photos, stopped, "scratch", workers, [])
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    stopped = tmp_path / "stopped"
+    process = Started(_train(photos, stopped, "scratch", workers), tmp_path / "output")
     try:
         begun = "checkpoints" if workers else "config.toml"  # when there are checkpoints, the workers are at work
         _wait_for(lambda: (stopped / begun).exists(), process)
         os.killpg(process.pid, number)  # as a terminal, a scheduler or a service manager sends it
-        _, errors = process.communicate(timeout=120)
+        ended = process.wait(120)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == status, errors
-    command = re.search(r"topwork (train --resume \S+)", errors)
-    assert command, errors
-    subprocess.run([sys.executable, "-m", "topwork", *command[1].split()], check=True, capture_output=True)
-    assert _fingerprint(stopped) == _fingerprint(unbroken)
+    assert ended == status, process.text
+    resume = re.search(r"topwork (train --resume \S+)", process.text)
+    assert resume, process.text
+    _end(resume[1].split())
+    assert _fingerprint(stopped) == unbroken_scratch
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(photos: Path, tmp_path: Path) -> None:
@@ -106,26 +112,33 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(photos: Path, 
     assert "state.safetensors is damaged" in (run.path / "train.log").read_text()
 
 
+def _compare(photos: Path, out: Path) -> list[str]:
+    strategies = [word for name in ("mlp", "svm", "scratch") for word in ("--strategy", name)]
+    return ["compare", str(photos), "--out", str(out), *strategies, "-j", "0", "--set", "mlp.epochs=3", *COMMON]
+
+
+@pytest.fixture(scope="module")
+def unbroken_comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("comparison") / "unbroken"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
+        _end(_compare(photos, out))
+    return out
+
+
 @pytest.mark.parametrize("begun", ["mlp/model/model.json", "scratch/checkpoints/last-000000003"])
 def test_a_killed_comparison_goes_on_with_the_same_command_plus_resume(
-    photos: Path, tmp_path: Path, begun: str
+    photos: Path, tmp_path: Path, unbroken_comparison: Path, begun: str
 ) -> None:
-    def command(out: Path) -> list[str]:
-        words = ["compare", str(photos), "--out", str(out), "--strategy", "mlp", "--strategy", "svm"]
-        words += ["--strategy", "scratch", "-j", "0", "--set", "mlp.epochs=3", *COMMON, *SETTINGS]
-        return [sys.executable, "-m", "topwork", *words]
-
-    unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
-    subprocess.run(command(unbroken), check=True, capture_output=True)
-    process = subprocess.Popen(command(killed), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    killed = tmp_path / "killed"
+    process = Started(_compare(photos, killed), tmp_path / "output")
     _wait_for(lambda: (killed / begun).exists(), process)
     process.kill()
-    process.wait()
     (killed / ".tmp-left-by-the-kill").touch()
-    subprocess.run([*command(killed), "--resume"], check=True, capture_output=True)
+    _end([*_compare(photos, killed), "--resume"])
     for name in ("mlp", "svm", "scratch"):
         for file in ("predictions.csv", "model/weights.safetensors"):
-            assert (killed / name / file).read_bytes() == (unbroken / name / file).read_bytes(), (name, file)
+            assert (killed / name / file).read_bytes() == (unbroken_comparison / name / file).read_bytes(), (name, file)
     assert (killed / "report.html").is_file()
     assert not list(killed.rglob(".tmp-*"))
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import random
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +15,8 @@ from typing import Any
 import safetensors.numpy
 
 import topwork
+from tests.commands import Started
 from tests.torture.calls import Tally
-from topwork import cli
 from topwork.core import storage
 from topwork.core.errors import Interrupted
 from topwork.training import loop
@@ -78,7 +76,7 @@ def kill_at_random(
     expected, seconds = {}, {}
     for variant in variants:
         start = time.monotonic()
-        if not _Started(command(photos, place / "unbroken", variant, 0, 3), place, "unbroken-cache").end():
+        if _start(command(photos, place / "unbroken", variant, 0, 3), place, "unbroken-cache").wait() != 0:
             raise RuntimeError((place / "words").read_text())
         seconds[variant] = time.monotonic() - start
         expected[variant] = fingerprint(place / "unbroken")
@@ -88,10 +86,10 @@ def kill_at_random(
         words = command(photos, out, variant, number % 3, 3)
         for _ in range(kills):
             tally.tried += 1
-            tally.hit += _Started(words, place, "cache").kill_after(rng.uniform(0.02, 0.5) * seconds[variant])
+            tally.hit += _kill_after(rng.uniform(0.02, 0.5) * seconds[variant], _start(words, place, "cache"))
             if (out / "run.json").is_file():
                 words = ["train", "--resume", str(out)]
-        if not _Started(words, place, "cache").end():
+        if _start(words, place, "cache").wait() != 0:
             last = (place / "words").read_text().strip().splitlines()[-1:]
             tally.wrong.append(f"training {number} ({variant}): {last}")
         elif fingerprint(out) != expected[variant]:
@@ -102,38 +100,15 @@ def kill_at_random(
     return tally
 
 
-class _Started:
-    """A real process that runs one command, forked from one that has imported all, which saves seconds a start."""
-
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["topwork.cli", "topwork.pipeline.api", "timm", "torchvision"])
-
-    def __init__(self, words: list[str], place: Path, cache: str) -> None:
-        self.process = self.context.Process(target=_run, args=(words, place / "words", place / cache))
-        self.process.start()
-
-    def kill_after(self, seconds: float) -> bool:
-        """kill -9; whether there was anything to kill."""
-        self.process.join(seconds)
-        alive = self.process.is_alive()
-        self.process.kill()
-        self.process.join()
-        return alive
-
-    def end(self) -> bool:
-        """Whether it ended well."""
-        self.process.join()
-        return self.process.exitcode == 0
+def _start(words: list[str], place: Path, cache: str) -> Started:
+    return Started(words, place / "words", {"TOPWORK_CACHE": str(place / cache)})
 
 
-def _run(words: list[str], output: Path, cache: Path) -> None:
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(file, stream)
-    multiprocessing.set_start_method("fork", force=True)  # else its own workers hang on a server that outlives a kill
-    os.environ["TOPWORK_CACHE"] = str(cache)
-    sys.argv = ["topwork", *words]
-    cli.main()
+def _kill_after(seconds: float, started: Started) -> bool:
+    """kill -9; whether there was anything to kill."""
+    alive = started.wait(seconds) is None
+    started.kill()
+    return alive
 
 
 def stop_at_every_step(photos: Path, place: Path, variants: Sequence[str], workers: Sequence[int]) -> Tally:
