@@ -100,7 +100,8 @@ def test_resume_refuses_what_was_changed_and_what_is_not_there(photos: Path, tmp
     before = (out / "metrics.json").read_bytes()
     assert "seed: 0 -> 3" in error(topwork("train", "--resume", out, "--seed", "3"), 2)
     assert "not a run" in error(topwork("train", "--resume", tmp_path / "nothing"), 1)
-    assert "nothing to resume" in error(topwork("compare", photos, "--resume", cwd=tmp_path), 2)
+    assert "not a run" in error(topwork("compare", "--resume", tmp_path / "nothing"), 1)
+    assert "Resume with: topwork train --resume" in error(topwork("compare", "--resume", out), 2)
     assert (out / "metrics.json").read_bytes() == before
 
 

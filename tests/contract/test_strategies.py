@@ -174,16 +174,14 @@ def test_python_objects_show_themselves(comparison: topwork.Comparison) -> None:
 
 def test_resuming_a_finished_comparison_changes_nothing(comparison: topwork.Comparison, photos: Path) -> None:
     before = {path: path.read_bytes() for path in comparison.path.rglob("predictions.csv")}
-    again = topwork.compare(photos, strategies=list(STRATEGIES), out=comparison.path, resume=True, sets=SETS, **FAST)
+    again = topwork.compare(photos, strategies=list(STRATEGIES), resume=comparison.path, sets=SETS, **FAST)
     assert again.metrics == comparison.metrics
     assert {path: path.read_bytes() for path in comparison.path.rglob("predictions.csv")} == before
 
 
 def test_a_changed_setting_is_refused_by_name(comparison: topwork.Comparison, photos: Path) -> None:
     with pytest.raises(topwork.TopworkError, match=r"settings\.mlp\.lr") as caught:
-        topwork.compare(
-            photos, strategies=list(STRATEGIES), out=comparison.path, resume=True, sets=(*SETS, "mlp.lr=0.1"), **FAST
-        )
+        topwork.compare(photos, strategies=list(STRATEGIES), resume=comparison.path, sets=(*SETS, "mlp.lr=0.1"), **FAST)
     assert caught.value.exit_status == 2
 
 

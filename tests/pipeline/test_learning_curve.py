@@ -26,7 +26,7 @@ def test_quick_strategies_have_a_curve_and_a_resume_makes_only_what_is_missing(p
     assert len(whole["wrong"][last]) == (predictions.predicted != predictions.labels).sum()
     storage.write_json(path, whole | {"wrong": {k: v for k, v in whole["wrong"].items() if k != last}})
     kept = (comparison.path / "learning_curves" / "knn-0.json").stat().st_mtime_ns
-    topwork.compare(photos, **flags, resume=True)
+    topwork.compare(resume=comparison.path, quiet=True)
     assert storage.read_json(path) == whole
     assert (comparison.path / "learning_curves" / "knn-0.json").stat().st_mtime_ns == kept
     curves = evaluate_folder(comparison.path).curves

@@ -82,6 +82,6 @@ def test_what_counts_next_to_nothing_teaches_nothing(table: Path, tmp_path: Path
     (table / "t.csv").write_text(text.replace(",2", ",3", 1))
     try:
         with pytest.raises(SettingsChanged):
-            topwork.compare(table / "t.csv", resume=True, **several)
+            topwork.compare(resume=several["out"])
     finally:
         (table / "t.csv").write_text(text)

@@ -64,7 +64,7 @@ def check_name(model: str) -> None:
         UnknownName: With the five nearest names.
     """
     if not timm.is_model(model):
-        raise UnknownName("model", model, timm.list_models(), "`topwork models PATTERN` lists them.")
+        raise UnknownName("model", model, timm.list_models(), "`topwork models` lists them.")
 
 
 def create(

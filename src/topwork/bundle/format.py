@@ -11,7 +11,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from topwork.core import storage
+from topwork.core import commands, storage
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import DataError
 from topwork.evaluation.ood import KNNIndex
@@ -64,7 +64,7 @@ def read_bundle(folder: Path) -> Bundle:
     """
     if not folder.is_dir():
         raise DataError(
-            f"{folder} does not exist: the run has not finished. Resume it with `topwork train --resume RUN`."
+            f"{folder} does not exist: the run has not finished. Resume with: {commands.resume(folder.parent)}"
         )
     files = storage.read_folder(folder)
     model_json = _from_json(files["model.json"])

@@ -151,8 +151,9 @@ def _outputs(card: CardData) -> str:
 def _usage(card: CardData) -> str:
     return (
         "## Usage\n\n"
-        "```\ntopwork predict BUNDLE photos/ --out predictions.csv\ntopwork export BUNDLE --format onnx\n```\n\n"
-        "BUNDLE is the path of this folder. Loading it never executes code and needs no network access. Images are "
+        "In this folder, with images in `photos/`:\n\n"
+        "```\ntopwork predict . photos/ --out predictions.csv\ntopwork serve .\n```\n\n"
+        "Loading it never executes code and needs no network access. Images are "
         f"preprocessed as in training (preprocessing version {card.bundle.metadata['preprocessing_version']})."
     )
 

@@ -27,7 +27,7 @@ def compare(
     data: Data = None,
     strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
     parallel: Annotated[int | None, typer.Option(help=f"Trainings at the same time: {SHARE}")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted comparison.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="Resume this comparison, with its data and settings.")] = None,
     out: Out = None,
     overwrite: Overwrite = False,
     config: ConfigFile = None,
@@ -43,7 +43,7 @@ def compare(
     Example: topwork compare photos/
     """
     if dry_run:
-        return _print_config(data, strategy, config, sets, options)
+        return _print_config("comparison", data, strategy, resume, config, sets, options)
     from topwork.pipeline import api
 
     result = api.compare(
@@ -80,7 +80,7 @@ def train(
     Example: topwork train photos/ --strategy finetune
     """
     if dry_run:
-        return _print_config(data, [strategy or "finetune"], config, sets, options)
+        return _print_config("run", data, [strategy] if strategy else None, resume, config, sets, options)
     from topwork.pipeline import api
 
     result = api.train(
@@ -100,8 +100,10 @@ def worker(file: Path) -> None:
 
 
 def _print_config(
+    kind: str,
     data: str | None,
     strategies: Sequence[str] | None,
+    resume: Path | None,
     config: Path | None,
     sets: Sequence[str] | None,
     options: dict[str, OptionValue],
@@ -111,7 +113,7 @@ def _print_config(
     from topwork.pipeline import configure
     from topwork.pipeline.setup import check
 
-    requested = configure.build(data, strategies, config, sets or (), explicit(options))
+    requested = configure.request(kind, data, strategies, resume, config, sets or (), explicit(options))
     check(requested, make_progress(quiet=True))
     print(to_toml(requested), end="")
 
@@ -127,7 +129,7 @@ def _print_result(result: Run | Comparison, as_json: bool) -> None:
 @setting_options("seed")
 def demo(
     out: Out = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted demo.")] = False,
+    resume: Annotated[Path | None, typer.Option(help="Resume this demo, with its settings.")] = None,
     overwrite: Overwrite = False,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -139,7 +141,8 @@ def demo(
     """
     from topwork.pipeline import api
 
+    images = None if resume else "elpv"
     result = api.compare(
-        "elpv", out=out, resume=resume, overwrite=overwrite, quiet=quiet, source="elpv", **explicit(options)
+        images, out=out, resume=resume, overwrite=overwrite, quiet=quiet, source=images, **explicit(options)
     )
     _print_result(result, json)

@@ -103,7 +103,7 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path(
 
     found = list_runs(folder)
     if not found:
-        print(f"There are no runs in {folder}. Start one: topwork compare DATA")
+        print(f"There are no runs in {folder}. The command compare makes them.")
     for path, info in found:
         when, names = info.created[:16].replace("T", " "), ", ".join(info.strategies)
         print(f"{when}  {info.status:8} {info.kind:10}  {path}  ({names})")

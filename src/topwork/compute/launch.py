@@ -8,18 +8,19 @@ from __future__ import annotations
 import logging
 import sys
 import uuid
+from collections.abc import Callable
 
 from topwork.core.errors import Interrupted, ProcessFailed
 
 
-def launch(arguments: list[str], resume_command: str, processes: int, max_restarts: int) -> None:
+def launch(arguments: list[str], processes: int, max_restarts: int, resume_command: Callable[[], str]) -> None:
     """Run Python in several processes of this machine until all have finished.
 
     Args:
         arguments: Of Python.
-        resume_command: For the error message.
         processes: Their number.
         max_restarts: How often all are restarted, from the last checkpoint, when one has died.
+        resume_command: For the error message; gives nothing as long as nothing was saved.
 
     Raises:
         ProcessFailed: One died, and no restart was left.
@@ -42,4 +43,4 @@ def launch(arguments: list[str], resume_command: str, processes: int, max_restar
         raise Interrupted("", error.sigval) from error
     except ChildFailedError as error:
         rank, failure = min(error.failures.items(), key=lambda item: (item[1].timestamp, item[1].exitcode))
-        raise ProcessFailed(f"Process {rank} of {processes}", failure.exitcode, resume_command) from error
+        raise ProcessFailed(f"Process {rank} of {processes}", failure.exitcode, resume_command()) from error

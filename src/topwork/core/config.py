@@ -194,13 +194,18 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return name.strip(), raw.strip()
 
 
-def differences(old: Config, new: Config) -> list[str]:
-    """The settings in which two configurations differ, each as ``name: old -> new``."""
+def flatten(config: Config) -> dict[str, Any]:
+    """All settings by their dotted names; those of strategies only if they are explicit."""
 
     def flat(value: Any, prefix: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             return {prefix: value}
         return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}.{key}".strip(".")).items()}
 
-    a, b = (flat(config.model_dump(mode="json", exclude_none=True), "") for config in (old, new))
-    return [f"{name}: {a.get(name)!r} -> {b.get(name)!r}" for name in sorted(a | b) if a.get(name) != b.get(name)]
+    return flat(config.model_dump(mode="json", exclude_none=True), "")
+
+
+def differences(old: Config, new: Config) -> dict[str, str]:
+    """The settings in which two configurations differ, each as ``name: old -> new``."""
+    a, b = flatten(old), flatten(new)
+    return {name: f"{name}: {a.get(name)!r} -> {b.get(name)!r}" for name in sorted(a | b) if a.get(name) != b.get(name)}

@@ -92,11 +92,12 @@ class ProcessFailed(TopworkError):
 
     Args:
         status: Its exit status, after it has printed why; or below 0, minus the signal that ended it.
-        resume_command: For the message.
+        resume_command: Empty as long as nothing was saved.
     """
 
     def __init__(self, title: str, status: int, resume_command: str) -> None:
-        message = f"{title} was ended by {describe_exit(status)}. Resume with: {resume_command}"
+        then = f"Resume with: {resume_command}" if resume_command else "Nothing was saved yet."
+        message = f"{title} was ended by {describe_exit(status)}. {then}"
         super().__init__(message if status < 0 else "")
         self.exit_status = max(status, 1)
 

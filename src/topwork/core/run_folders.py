@@ -10,7 +10,7 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from topwork.core import storage
+from topwork.core import commands, storage
 from topwork.core.artifacts import RunInfo, read_run_info
 from topwork.core.errors import DataError, StorageError, UsageError
 
@@ -63,7 +63,9 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
         raise StorageError(f"{out} is a file. Choose another --out.")
     if out.is_dir() and not _is_empty_run(out):
         if not overwrite:
-            raise StorageError(f"{out} is not empty. Use --resume, --overwrite, or another --out.")
+            raise StorageError(
+                f"{out} is not empty. Use --overwrite or another --out, or resume with: {commands.resume(out)}"
+            )
         return _clear(out)
     return out
 

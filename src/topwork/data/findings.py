@@ -198,12 +198,12 @@ def images_to_exclude(manifest: Manifest, splits: Splits | None) -> list[tuple[s
     return sorted(out.items())
 
 
-def describe_split(manifest: Manifest, splits: Splits) -> list[str]:
+def describe_split(manifest: Manifest, splits: Splits, check_command: str) -> list[str]:
     """Lines about the images and the split, for the terminal."""
     sizes = " / ".join(f"{split} {len(splits.ids[split]):,}" for split in splits.ids)
     lines = [f"Split     {sizes} of {len(manifest.used):,} usable images; {splits.note}"]
     for finding in leaks(manifest, splits):
-        lines.append(f"          LEAK: {finding.text}; `topwork check` shows them. Scores there are too good.")
+        lines.append(f"          LEAK: {finding.text}. Scores there are too good. Show them with: {check_command}")
     for row in manifest.excluded[:5]:
         lines.append(f"          excluded: {row.id}: {row.reason}")
     if len(manifest.excluded) > 5:

@@ -13,6 +13,7 @@ from torch import nn
 from topwork.backbones import build
 from topwork.backbones.weights import find_weights
 from topwork.compute.devices import DeviceContext
+from topwork.core import commands
 from topwork.core import config as configuration
 from topwork.core.artifacts import Predictions, Splits, read_predictions, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UnknownName
@@ -126,7 +127,7 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel],
     folders = [folder / name for name in info.strategies] if info.kind == "comparison" else [folder]
     finished = [run for run in folders if (run / "metrics.json").is_file()]
     if not finished:
-        raise DataError(f"No strategy in {folder} has finished. List the runs with `topwork runs` and use --resume.")
+        raise DataError(f"No strategy in {folder} has finished. Resume with: {commands.resume(folder)}")
     models = [load_run(run, device) for run in finished]
     predictions = {
         model.name: read_predictions(run / "predictions.csv") for model, run in zip(models, finished, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from topwork.core import config
+from topwork.core import commands, config
 from topwork.core.artifacts import SPLITS, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef
@@ -52,14 +52,12 @@ def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
     info = read_run_info(folder)
     if info.kind != "comparison":
         if not (folder / BUNDLE).is_dir():
-            raise DataError(
-                f"{folder} has no model: it has not finished. Resume with `topwork train --resume {folder}`."
-            )
+            raise DataError(f"{folder} has no model: it has not finished. Resume with: {commands.resume(folder)}")
         return ModelLocation(folder / BUNDLE, folder)
     comparison = Comparison(folder)
     finished = {name: run for name, run in comparison.runs.items() if (run.path / "metrics.json").is_file()}
     if not finished:
-        raise DataError(f"No strategy in {folder} has finished. Resume with: `topwork compare DATA --resume`.")
+        raise DataError(f"No strategy in {folder} has finished. Resume with: {commands.resume(folder)}")
     comparison.runs = finished
     best = comparison.best_run()
     accuracy = best.metrics["val"]["accuracy"]["value"]

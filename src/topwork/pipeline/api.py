@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from topwork.compute.ranks import under_torchrun, world
-from topwork.core import config as configuration
+from topwork.core import commands
+from topwork.core.artifacts import read_run_info
+from topwork.core.config import Config, validate
 from topwork.core.errors import UsageError
 from topwork.core.options import OptionValue, option_names, with_options
 from topwork.core.progress import make_progress
-from topwork.pipeline.configure import build, keep_explicit, refuse_changes, requested_config
+from topwork.pipeline.configure import request
 from topwork.pipeline.job import Job
 from topwork.report.results import Comparison, Run, format_verdict, table
 from topwork.strategies import STRATEGIES
@@ -24,7 +25,7 @@ def compare(
     *,
     strategies: Sequence[str] | None = None,
     out: str | Path | None = None,
-    resume: bool = False,
+    resume: str | Path | None = None,
     overwrite: bool = False,
     config: str | Path | None = None,
     sets: Sequence[str] = (),
@@ -37,10 +38,10 @@ def compare(
     """Train several strategies on one backbone and one split, and compare them.
 
     Args:
-        data: A folder of class folders, or the name of a data set that a source supports.
+        data: A folder of class folders, or the name of a data set that a source supports; optional with ``resume``.
         strategies: Names; None: those of the configuration file, or the default four.
         out: Folder to write to; None: ``runs/<data>-compare-<model>``.
-        resume: Resume the comparison in that folder; the settings must be the same.
+        resume: Folder of a comparison to resume, with its data and settings.
         overwrite: Replace the comparison in that folder.
         config: A TOML file of settings.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
@@ -57,12 +58,15 @@ def compare(
         TopworkError: See ``core.errors``; every message is one line that says what to do.
     """
     if under_torchrun():
-        raise UsageError("compare does not run under torchrun. Leave torchrun out, or use `topwork train`.")
-    requested = build(data, strategies, config, sets, options=options)
+        raise UsageError("compare does not run under torchrun. Leave torchrun out, or use the command train.")
+    requested = request("comparison", data, strategies, resume, config, sets, options)
     if (parallel or 1) > 1 and callbacks:
         raise UsageError("Callbacks cannot be passed to other processes. Leave parallel out.")
-    progress = make_progress(quiet)
-    job = Job(requested, "comparison", out, resume, overwrite, progress, log_to, callbacks, parallel=parallel or 1)
+    _refuse_two_folders(resume, out, overwrite)
+    progress, is_resumed = make_progress(quiet), resume is not None
+    job = Job(
+        requested, "comparison", resume or out, is_resumed, overwrite, progress, log_to, callbacks, parallel=parallel
+    )
     job.run()
     return Comparison(job.folder)
 
@@ -104,33 +108,34 @@ def train(
 
             train_with_rank_0()
             return Run(Path(str(resume or out)))
-    if resume is not None:
-        requested, out = requested_config(Path(resume)), resume
-        explicit = {name: value for name, value in options.items() if value is not None}
-        if data is not None or strategy is not None or config is not None or sets or explicit:
-            names = [strategy or requested.strategies[0]]
-            again = build(data or requested.data.path, names, config, sets, options=explicit)
-            again = keep_explicit(again, requested)
-            refuse_changes(again, requested, Path(resume))
-            requested = again  # the same, or more epochs
-    else:
-        names = [strategy] if strategy else None if config else ["finetune"]
-        requested = build(data, names, config, sets, options=options)
-        if len(requested.strategies) != 1:
-            raise UsageError("train takes one strategy; use --strategy NAME, or `topwork compare` for several.")
-    if requested.n_seeds > 1 or requested.folds:
-        raise UsageError("train makes one training; for --n-seeds and --folds use `topwork compare`.")
+    requested = request("run", data, [strategy] if strategy else None, resume, config, sets, options)
+    _refuse_two_folders(resume, out, overwrite)
     if world().size > 1 and requested.trials:
         raise UsageError("--trials searches on one device. Remove it, or search first and pass the settings found.")
     several = (devices or 1) > 1 or bool(max_restarts)
     if several and callbacks:
         raise UsageError("Callbacks cannot be passed to other processes. Remove devices, or use torchrun.")
-    job = Job(requested, "run", out, resume is not None, overwrite, make_progress(quiet), log_to, callbacks)
+    job = Job(
+        requested,
+        "run",
+        resume or out,
+        resume is not None,
+        overwrite,
+        make_progress(quiet),
+        log_to,
+        callbacks,
+        devices or 1,
+    )
     if several:
-        job.launch(devices or 1, max_restarts or 0)
+        job.launch(max_restarts or 0)
     else:
         job.run()
     return Run(job.folder)
+
+
+def _refuse_two_folders(resume: str | Path | None, out: str | Path | None, overwrite: bool) -> None:
+    if resume is not None and (out is not None or overwrite):
+        raise UsageError("--resume FOLDER continues in that folder. Remove --out and --overwrite, or --resume.")
 
 
 def summary(result: Run | Comparison, next_command: bool = True) -> str:
@@ -146,10 +151,17 @@ def summary(result: Run | Comparison, next_command: bool = True) -> str:
 def _suggest_next_command(result: Run | Comparison) -> str:
     """Train the best strategy for longer, or fine-tune if it only trained a head."""
     best = result if isinstance(result, Run) else result.best_run()
-    requested = configuration.read(best.path / "config.toml")
-    command = ["topwork", "train", requested.data.path]
-    if requested.backbone.model != configuration.DEFAULT_MODEL:
-        command += ["--model", requested.backbone.model]
+    requested = validate(Config, read_run_info(result.path).details["config"])
     trains_network = STRATEGIES[best.strategy].trains_network
     strategy, epochs = (best.strategy, 3 * len(best.history)) if trains_network else ("finetune", 20)
-    return shlex.join([*command, "--strategy", strategy, "--epochs", str(epochs)])
+    explicit = requested.settings[strategy].model_dump(mode="json", exclude_unset=True)
+    settings = {strategy: explicit | {"epochs": epochs}}
+    changes = {
+        "strategies": (strategy,),
+        "n_seeds": 1,
+        "folds": 0,
+        "learning_curve": (),
+        "trials": 0,
+        "settings": settings,
+    }
+    return commands.training("run", validate(Config, requested.model_dump(mode="json", exclude_none=True) | changes))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from topwork.core import commands
 from topwork.core import config as configuration
 from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config, parse_assignment, put, read_toml, validate
@@ -22,12 +23,47 @@ from topwork.data.shard_patterns import is_pattern
 from topwork.strategies import DEFAULT_STRATEGIES, STRATEGIES
 
 
+def request(
+    kind: str,
+    data: str | os.PathLike[str] | None,
+    strategies: Sequence[str] | None,
+    resume: str | os.PathLike[str] | None,
+    config: str | os.PathLike[str] | None,
+    sets: Sequence[str],
+    options: Mapping[str, OptionValue],
+) -> Config:
+    """What a command would run: the configuration of its arguments, or that of the folder it resumes with them.
+
+    Args:
+        kind: ``"run"`` or ``"comparison"``.
+        resume: Folder; a setting that is not explicit is that of the folder.
+        data, strategies, config, sets, options: See ``build``.
+
+    Raises:
+        UsageError: The folder is of another kind, or a run takes one strategy and one training.
+        SettingsChanged: An explicit setting is not that of the folder.
+    """
+    if resume is not None:
+        old = requested_config(Path(resume), kind)
+        requested = build(data, strategies, config, sets, options, old)
+        refuse_changes(requested, old, Path(resume))
+    else:
+        default = None if config or kind == "comparison" else ["finetune"]
+        requested = build(data, strategies or default, config, sets, options)
+    if kind == "run" and len(requested.strategies) != 1:
+        raise UsageError("train takes one strategy; use --strategy NAME, or the command compare for several.")
+    if kind == "run" and (requested.n_seeds > 1 or requested.folds):
+        raise UsageError("train makes one training; for --n-seeds and --folds use the command compare.")
+    return requested
+
+
 def build(
     data: str | os.PathLike[str] | None,
     strategies: Sequence[str] | None = None,
     config: str | os.PathLike[str] | None = None,
     sets: Sequence[str] = (),
     options: Mapping[str, OptionValue] | None = None,
+    base: Config | None = None,
 ) -> Config:
     """The requested configuration, in which ``auto`` is not yet resolved.
 
@@ -37,18 +73,20 @@ def build(
         config: A TOML file.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
         options: Single settings by the names in ``core.options``; None is ignored.
+        base: What all of these change; None: the defaults.
 
     Raises:
         UsageError: An unknown name, a missing argument.
         ConfigError: An invalid value.
     """
-    tree = read_toml(Path(config)) if config else {}
+    tree = base.model_dump(mode="json", exclude_none=True) if base else {}
+    _merge(tree, read_toml(Path(config)) if config else {})
     if data is not None:
         put(tree, "data.path", os.fspath(data))
     tree["strategies"] = list(strategies) if strategies is not None else tree.get("strategies", [*DEFAULT_STRATEGIES])
     _check_strategies(tree["strategies"])
     if "path" not in tree.get("data", {}):
-        raise UsageError("DATA is missing. Pass a folder of class folders, e.g. `topwork compare photos/`.")
+        raise UsageError("DATA is missing. Pass a folder of class folders.")
     path = Path(tree["data"]["path"])
     if path.exists():  # so that --resume works from any working directory
         tree["data"]["path"] = str(path.resolve())
@@ -100,36 +138,33 @@ def _put_option(tree: dict[str, Any], name: str, value: Any) -> None:
         put(tree, f"settings.{strategy}.{name}", value)
 
 
-def requested_config(folder: Path) -> Config:
-    """The configuration that a run was started with."""
-    info = read_run_info(folder)
-    if info.kind != "run":
-        raise UsageError(f"{folder} is a {info.kind}. Resume with: `topwork compare DATA --out {folder} --resume`.")
+def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def requested_config(folder: Path, kind: str) -> Config:
+    """The configuration that a run or a comparison was started with.
+
+    Raises:
+        UsageError: The folder is of another kind, or a run that a comparison has made.
+    """
+    info, top = read_run_info(folder), commands.resumable_folder(folder)
+    if info.kind != kind or top != folder:
+        part = "part of a comparison" if top != folder else f"a {info.kind}"
+        raise UsageError(f"{folder} is {part}. Resume with: {commands.resume(folder)}")
     return validate(Config, info.details["config"])
 
 
-def keep_explicit(again: Config, requested: Config) -> Config:
-    """``again`` where it differs from the defaults, else ``requested``: an option left out on resume is no change."""
-    base = Config(data=again.data, strategies=again.strategies).model_dump(mode="json")
-    merged = requested.model_dump(mode="json")
-
-    def merge(into: dict[str, Any], new: dict[str, Any], default: dict[str, Any]) -> None:
-        for key, value in new.items():
-            if isinstance(value, dict) and isinstance(into.get(key, {}), dict):
-                merge(into.setdefault(key, {}), value, default.get(key, {}))
-            elif value != default.get(key):
-                into[key] = value
-
-    merge(merged, again.model_dump(mode="json"), base)
-    return validate(Config, merged)
-
-
 def refuse_changes(new: Config, old: Config, folder: Path) -> None:
-    """Refuse all changes but more epochs of a single run, which then resumes with a schedule stretched to them."""
-    changed = configuration.differences(old, new)
-    more = _more_epochs(new, folder)
-    if more:
-        changed = [line for line in changed if not line.startswith(f"settings.{new.strategies[0]}.epochs:")]
+    """Refuse all changes but those of the hardware, and more epochs of a single run, whose schedule then stretches."""
+    allowed = {f"compute.{name}" for name in ("device", "workers", "threads", "fsdp")}
+    if _more_epochs(new, folder):
+        allowed.add(f"settings.{new.strategies[0]}.epochs")
+    changed = [text for name, text in configuration.differences(old, new).items() if name not in allowed]
     if changed:
         raise SettingsChanged(
             f"{folder} was started with other settings ({'; '.join(changed)}). Resume without them, or choose another "

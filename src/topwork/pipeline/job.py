@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,7 +19,7 @@ from typing import Any
 
 from topwork.backbones.packaged import find_packaged
 from topwork.compute.ranks import is_restart, launch_id, restarts, world
-from topwork.core import run_folders, storage
+from topwork.core import commands, run_folders, storage
 from topwork.core.artifacts import Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
 from topwork.core.errors import SettingsChanged
@@ -31,6 +29,7 @@ from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
 from topwork.pipeline.configure import extend, refuse_changes
+from topwork.strategies import DEFAULT_STRATEGIES
 from topwork.training.callbacks import Notifier, make_callbacks
 
 
@@ -44,8 +43,8 @@ class Job:
         out, resume, overwrite: See ``resolve_output_folder``; a training that torchrun restarts resumes what it finds.
         progress: Messages to the user.
         log_to, callbacks: See ``make_callbacks``.
-        command: The command line, for ``run.json``; empty for that of this process.
-        parallel: Trainings of a comparison at the same time.
+        devices: Processes that train together.
+        parallel: Trainings of a comparison at the same time; None: as many as at its start, or 1.
     """
 
     config: Config
@@ -56,8 +55,8 @@ class Job:
     progress: Progress
     log_to: Sequence[str] = ()
     callbacks: Sequence[Any] = ()
-    command: str = ""
-    parallel: int = 1
+    devices: int = 1
+    parallel: int | None = None
 
     def __post_init__(self) -> None:
         make_callbacks(self.log_to, self.callbacks)  # refused before a folder is emptied
@@ -67,17 +66,21 @@ class Job:
         what = "compare" if self.kind == "comparison" else self.config.strategies[0]
         name = "-".join(map(storage.slug, (Path(self.config.data.path).name, what, self.config.backbone.model)))
         self.folder = run_folders.resolve_output_folder(name, out, self.resume, self.overwrite and not self.resume)
-        if self.resume and not self.log_to:  # those of the first start
-            self.log_to = read_run_info(self.folder).details.get("log_to", ())
+        started = read_run_info(self.folder).details if self.resume else {}
+        self.log_to = self.log_to or started.get("log_to", ())
+        self.parallel = self.parallel or started.get("parallel", 1)
         self.torch_import = threading.Thread(target=_import_torch, daemon=True)
 
     def resume_command(self) -> str:
         """The command that resumes it."""
-        if self.kind == "run":
-            return f"topwork train --resume {shlex.quote(str(self.folder))}"
-        return f"topwork compare {shlex.quote(self.config.data.path)} --out {shlex.quote(str(self.folder))} --resume"
+        return commands.command(
+            "compare" if self.kind == "comparison" else "train", "--resume", self.folder, *self._several()
+        )
 
-    def launch(self, processes: int, max_restarts: int) -> None:
+    def _several(self) -> list[str]:
+        return ["--devices", str(self.devices)] if self.devices > 1 else []
+
+    def launch(self, max_restarts: int) -> None:
         """Run it in several processes of this machine."""
         from topwork.compute.launch import launch
 
@@ -87,12 +90,15 @@ class Job:
             "resume": self.resume,
             "quiet": self.progress.quiet,
             "log_to": list(self.log_to),
-            "command": self.command or _command_line(),
+            "devices": self.devices,
         }
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "worker.json"
             storage.write_json(file, {"kind": "train", "parent": os.getpid(), "job": job})
-            launch(["-m", "topwork", "worker", str(file)], self.resume_command(), processes, max_restarts)
+            launch(["-m", "topwork", "worker", str(file)], self.devices, max_restarts, self._resume_command_if_begun)
+
+    def _resume_command_if_begun(self) -> str:
+        return self.resume_command() if (self.folder / "run.json").is_file() else ""
 
     def run(self) -> None:
         """Run all stages."""
@@ -120,7 +126,7 @@ class Job:
             self.progress.log(f"Restarted because a process died (restart {restarts()})")
         manifest = build_manifest(self.config.data, progress=self.progress, on_listing=self._on_listing)
         folds = splits_of(self.config, manifest)
-        for line in describe_split(manifest, folds[0]):
+        for line in describe_split(manifest, folds[0], commands.check(self.config)):
             self.progress.log(line)
         self._refuse_changed_images(manifest, folds[0])
         signals.raise_if_stopped()
@@ -143,7 +149,7 @@ class Job:
         else:
             from topwork.pipeline.comparison import compare
 
-            compare(context, info, folds, self.parallel)
+            compare(context, info, folds, self.parallel or 1)
         self.progress.log(f"All files are in {self.folder}")
 
     def _on_listing(self, listing: Manifest) -> None:
@@ -183,9 +189,10 @@ class Job:
         created = read_run_info(self.folder).created if file.is_file() else run_folders.now()
         details = {
             "config": self.config.model_dump(mode="json", exclude_none=True),
-            "command": self.command or _command_line(),
+            "command": commands.training(self.kind, self.config, DEFAULT_STRATEGIES, *self._several()),
             "topwork": version("topwork"),
             **({"log_to": list(self.log_to)} if self.log_to else {}),
+            **({"parallel": self.parallel} if self.kind == "comparison" else {}),
             **({"launch": launch_id()} if launch_id() else {}),
             **details,
         }
@@ -204,12 +211,6 @@ def process_group(signals: Signals) -> Iterator[None]:
     with collectives.translate_lost_peer(signals):
         yield
         collectives.destroy_process_group()
-
-
-def _command_line() -> str:
-    program = Path(sys.argv[0])
-    typed = "topwork" in program.name or program.parts[-2:] == ("topwork", "__main__.py")
-    return shlex.join(["topwork", *sys.argv[1:]]) if typed else "from Python"
 
 
 def _import_torch() -> None:

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from topwork.core import storage
+from topwork.core import commands, storage
 from topwork.core.artifacts import EpochRecord, Predictions, read_history, read_predictions, read_run_info
 from topwork.core.errors import DataError
 from topwork.core.progress import duration
@@ -38,7 +38,7 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """The content of ``metrics.json``: metrics on ``val`` and ``test`` with intervals, costs, selection."""
         if not (self.path / "metrics.json").is_file():
-            raise DataError(f"{self.path} is not finished. Resume with: topwork train --resume {self.path}")
+            raise DataError(f"{self.path} is not finished. Resume with: {commands.resume(self.path)}")
         return storage.read_json(self.path / "metrics.json")
 
     @cached_property

@@ -119,6 +119,6 @@ def _read_ids(path: Path) -> set[str]:
             rows = [row for row in csv.reader(file) if row and row[0]]
     except (OSError, csv.Error) as error:
         raise UsageError(
-            f"{path} cannot be read: {error}. Pass a list as `topwork check --write-exclude` writes it."
+            f"{path} cannot be read: {error}. Pass a list that the option --write-exclude of check has written."
         ) from error
     return {row[0] for row in rows} - {"image"}

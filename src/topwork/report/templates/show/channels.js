@@ -94,8 +94,8 @@ function noMaps(entry) {
       : flat
         ? "The output of this layer has no spatial positions, so it has no maps."
         : [
-            "This page has no maps of this layer. Create them with: ",
-            el("code", {}, `topwork show \u2026 --layer ${entry.layer}`),
+            "This page has no maps of this layer. Create them with the option ",
+            el("code", {}, `--layer ${entry.layer}`),
           ],
   );
 }

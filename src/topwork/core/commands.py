@@ -1,0 +1,120 @@
+"""Commands that messages and pages print: as they can be pasted into a shell. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from topwork.core.artifacts import RunInfo, read_run_info
+from topwork.core.config import Config, flatten, parse_assignment
+from topwork.core.errors import TopworkError
+from topwork.core.options import option_names, options
+
+
+def command(name: str, *words: object) -> str:
+    """``topwork NAME WORDS``, quoted for a shell.
+
+    >>> command("show", "my run", "--layer", "a")
+    "topwork show 'my run' --layer a"
+    """
+    return shlex.join(["topwork", name, *map(str, words)])
+
+
+def as_argument(path: str | os.PathLike[str]) -> str:
+    """A path that is not taken for an option: ``./-x`` for ``-x``."""
+    text = os.fspath(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
+def resumable_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder itself, or that of the comparison that has trained the run in it."""
+    path = Path(folder)
+    for above in ("..", "../../.."):  # COMPARISON/STRATEGY, COMPARISON/repeats/seed-1/STRATEGY
+        comparison = Path(os.path.normpath(path / above))
+        info = _info(comparison)
+        if info and info.kind == "comparison" and path.resolve().name in info.strategies:
+            return comparison
+    return path
+
+
+def resume(folder: str | os.PathLike[str], *words: object) -> str:
+    """Resumes what was interrupted in a folder, with all its settings; lists the runs if it has none."""
+    path = resumable_folder(folder)
+    info = _info(path)
+    if info is None:
+        return command("runs")
+    return command("compare" if info.kind == "comparison" else "train", "--resume", path, *words)
+
+
+def training(kind: str, config: Config, default_strategies: Sequence[str] = (), *words: object) -> str:
+    """Trains what is configured, in a new folder.
+
+    Args:
+        kind: ``"run"`` or ``"comparison"``.
+        config: As requested.
+        default_strategies: Those that a comparison trains if it names none.
+        words: Further options.
+    """
+    strategies = () if config.strategies == tuple(default_strategies) else config.strategies
+    named = [word for name in strategies for word in ("--strategy", name)]
+    name = "compare" if kind == "comparison" else "train"
+    return command(name, as_argument(config.data.path), *named, *_settings(config, name), *words)
+
+
+def check(config: Config) -> str:
+    """Checks the images of a configuration."""
+    flags = _flags(config, option_names("data", "model", "weights", "seed"))
+    return command("check", as_argument(config.data.path), *[word for words in flags.values() for word in words])
+
+
+def _info(folder: Path) -> RunInfo | None:
+    try:
+        return read_run_info(folder)
+    except (TopworkError, OSError):
+        return None
+
+
+def _settings(config: Config, name: str) -> Iterable[str]:
+    """The words of all settings that differ from the defaults: flags where there are some, else ``--set``."""
+    flags = _flags(config, option_names(name))
+    explicit = _changed(config)
+    for words in flags.values():
+        yield from words
+    for path, value in explicit.items():
+        if path not in flags:
+            yield from ("--set", _assignment(path.removeprefix("settings."), value))
+
+
+def _flags(config: Config, names: Iterable[str]) -> dict[str, list[str]]:
+    """The path of each setting in the configuration that a flag sets, and the words of the flag."""
+    changed, found = _changed(config), dict[str, list[str]]()
+    for option in (options()[name] for name in names):
+        paths = [option.path]
+        if option.strategies:
+            paths = [f"settings.{name}.{option.name}" for name in option.targets(config.strategies)]
+        values = [changed.get(path) for path in paths]
+        if not values or values[0] is None or any(value != values[0] for value in values):
+            continue
+        words = [option.flag_name]
+        if option.type is not bool:
+            several = values[0] if isinstance(values[0], list) else [values[0]]
+            words = [word for value in several for word in (option.flag_name, str(value))]
+        found |= {path: [] for path in paths} | {paths[0]: words}
+    return found
+
+
+def _changed(config: Config) -> dict[str, Any]:
+    """The settings that differ from the defaults, and the explicit ones of strategies, by their paths."""
+    base = flatten(Config.model_validate({"data": {"path": config.data.path}, "strategies": config.strategies}))
+    return {path: value for path, value in flatten(config).items() if path not in base or value != base[path]}
+
+
+def _assignment(name: str, value: Any) -> str:
+    """``NAME=VALUE`` for ``--set``; text has quotation marks only where it would be read as something else."""
+    plain = f"{name}={value}"
+    same = isinstance(value, str) and parse_assignment(plain) == (name, value)
+    return plain if same else f"{name}={json.dumps(value, ensure_ascii=False)}"

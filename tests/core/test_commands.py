@@ -1,0 +1,67 @@
+"""Commands that topwork prints mean what they were printed for; a resume needs only the folder."""
+
+from __future__ import annotations
+
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.core.test_options import SPECIAL, VALUES
+from tests.torture.commands import run
+
+from topwork.core import commands
+from topwork.core.artifacts import RunInfo
+from topwork.core.config import to_toml
+from topwork.core.options import option_names, options
+from topwork.pipeline.configure import build
+from topwork.strategies import DEFAULT_STRATEGIES
+
+DATA = "/somewhere/it's here; $HOME"
+SETS = ["data.splits=new", "data.near_duplicates=false", "backbone.crop_pct=0.75", "compute.engine=torch",
+        "svm.Cs=[0.001, 0.5]", 'data.label_key="1"', "finetune.flip=none"]  # fmt: skip
+
+
+def explicit(name: str) -> Any:
+    """A value of a setting that is not its default."""
+    return SPECIAL.get(name, ["none"] if name == "learning_curve" else VALUES[options()[name].type])
+
+
+def shown(words: list[str], place: Path) -> dict[str, Any]:
+    """The configuration that a command would run."""
+    status, text = run([*words, "--dry-run"], place)
+    assert status == 0, text
+    return tomllib.loads(text)
+
+
+@pytest.mark.parametrize("name", [*option_names("compare"), "sets"])
+def test_a_printed_command_has_every_option_and_a_resume_needs_none(name: str, tmp_path: Path) -> None:
+    for kind, strategies in (("comparison", None), ("comparison", ["svm", "finetune"]), ("run", ["finetune"])):
+        if kind == "run" and name not in option_names("train"):
+            continue
+        given: dict[str, Any] = {"sets": SETS} if name == "sets" else {"options": {name: explicit(name)}}
+        config = build(DATA, strategies, **given)
+        printed = shlex.split(commands.training(kind, config, DEFAULT_STRATEGIES))[1:]
+        if name in ("model", "source"):  # nothing has this name
+            assert printed[printed.index(options()[name].flag_name) + 1] == explicit(name)
+            continue
+        expected = tomllib.loads(to_toml(config))
+        assert shown(printed, tmp_path) == expected
+        details = {"config": config.model_dump(mode="json", exclude_none=True)}
+        RunInfo(kind, "x", "", "running", config.strategies, details).write(tmp_path / "-it's x")
+        resume = shlex.split(commands.resume(tmp_path / "-it's x"))[1:]
+        assert shown([word.removeprefix(f"{tmp_path}/") for word in resume], tmp_path) == expected
+
+
+def test_a_resume_is_refused_explicit_settings_that_change_the_result(tmp_path: Path) -> None:
+    config = build("photos", ["mlp"], options={"seed": 3})
+    details = {"config": config.model_dump(mode="json", exclude_none=True)}
+    RunInfo("run", "x", "", "running", config.strategies, details).write(tmp_path)
+    free = {"device", "workers", "threads", "weights"}  # pretrained weights are the default and those of the run
+    for name in [name for name in option_names("train") if options()[name].type is not list[str]]:
+        value = 0 if name == "seed" else explicit(name)  # 0 is the default, but not what the run has
+        words = [options()[name].flag_name, *([] if value is True else [str(value)])]
+        status, text = run(["train", "--resume", ".", *words, "--dry-run"], tmp_path)
+        assert (status == 0) == (name in free), (name, text)
+        assert status == 0 or f"{name}: " in text or "does not apply" in text, text

@@ -1,0 +1,169 @@
+"""Every command that topwork prints is run as it stands, with names that a shell would take apart.
+
+Commands run in this process: what is printed is what the command line prints, and its exit status is that of a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from tests.drawings import write_folder
+from tests.shards import samples_of, write_shard
+from tests.torture.calls import Tally
+from topwork import cli
+from topwork.core.progress import Progress
+from topwork.core.storage import read_json
+
+NAMES = ("plain", 'it\'s "mine"', "-dash  and blanks", "$HOME; & `x` *")
+SMALL = ("--img-size", "32", "-j", "0", "--seed", "3", "--val-fraction", "0.2", "--set", "data.splits=new")
+QUICK = ("--strategy", "knn", "--strategy", "linear", "--learning-curve", "none", "--set", "linear.Cs=[0.01, 0.1]")
+
+
+def run(words: Sequence[str], place: Path, stop: str = "") -> tuple[int, str]:
+    """Run a command in a folder; its exit status and all that it printed.
+
+    Args:
+        words: After ``topwork``.
+        place: The working directory.
+        stop: SIGTERM comes to this process when it logs a line with this text.
+    """
+    raw, log, status = io.BytesIO(), Progress.log, 0
+    out = io.TextIOWrapper(raw, "utf-8", write_through=True)
+
+    def logging(self: Progress, text: str) -> None:
+        log(self, text)
+        if stop and stop in text:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(place):
+        patch.setattr(Progress, "log", logging)
+        patch.setattr(sys, "argv", ["topwork", *words])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            try:
+                cli.main()
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+    return status, raw.getvalue().decode()
+
+
+def printed(text: str) -> list[str]:
+    """The commands in what was printed: from a colon to the end of the line, and between backticks."""
+    return re.findall(r"(?m)(?::  *|^)(topwork [a-z]+(?: .*)?)$", text) + re.findall(r"`(topwork [^`]+)`", text)
+
+
+def folder(root: Path) -> list[str]:
+    """Class folders two levels deep."""
+    write_folder(root / "kinds", each=10)
+    return ["--labels-from-path"]
+
+
+def table(root: Path) -> list[str]:
+    """A table with groups and a list of images to exclude."""
+    write_folder(root / "images", each=10)
+    images = sorted((root / "images").rglob("*.png"))
+    rows = [f"{path.relative_to(root)},{path.parent.name},{number // 2}" for number, path in enumerate(images)]
+    (root / "t.csv").write_text("\n".join(["path,label,site", *rows]))
+    (root / "no.csv").write_text(f"image\n{rows[0].split(',')[0]}\n")
+    return ["--group-by", "site", "--exclude", str(root / "no.csv")]
+
+
+def shards(root: Path) -> list[str]:
+    """Shards whose labels are numbers."""
+    numbered = [
+        (name, data.removeprefix(b"class") if name.endswith(".cls") else data)
+        for name, data in samples_of(write_folder(root.parent / "drawn", each=10))
+    ]
+    write_shard(root / "a-0.tar", numbered[:30])
+    write_shard(root / "a-1.tar", numbered[30:])
+    (root / "names.txt").write_text("zero\none's\n two \n")
+    return ["--source", "webdataset", "--label-key", "cls", "--class-names", str(root / "names.txt")]
+
+
+DATA: dict[str, tuple[Callable[[Path], list[str]], str]] = {
+    "folder": (folder, ""), "table": (table, "t.csv"), "shards": (shards, ""),
+}  # fmt: skip
+
+
+def walk(place: Path, name: str, kind: str) -> Tally:
+    """Stop, fail and finish what a user does with one data set; run each command that is printed on the way.
+
+    Args:
+        place: An empty folder.
+        name: Of the data set, of the output and of a file of predictions.
+        kind: Key of ``DATA``.
+    """
+    walked = _Walk(place)
+    make, file = DATA[kind]
+    (place / name).mkdir(parents=True)
+    data, out = os.path.join(".", name, file).rstrip("/"), f"{name} out"
+    options = [*make((place / name).resolve()), *SMALL, *QUICK]
+    walked.expect(143, ["compare", data, "-o", out, *options], "[1/2]")
+    walked.expect(1, ["compare", data, "-o", out, *options])  # not empty
+    walked.expect(2, ["train", "--resume", out])
+    walked.expect(2, ["train", "--resume", f"{out}/knn"])
+    for words in (["predict", f"./{out}", data], ["show", f"./{out}", "--quick"], ["report", f"./{out}"]):
+        walked.expect(None, words)
+
+    walked.run_all()
+    if read_json(place / out / "run.json")["status"] != "done":
+        walked.tally.wrong.append("the comparison that was stopped has not ended")
+    walked.collect(f"topwork train {shlex.quote(data)} --dry-run")
+    walked.expect(143, ["predict", f"./{out}", data, "-o", f"{name}.csv"], "Model")
+    walked.expect(None, ["predict", f"./{out}", data, "-o", f"{name}.csv"])
+    page = (place / out / "report.html").read_text("utf-8")
+    walked.collect(*map(unescape, re.findall(r"<code>(topwork .*?)</code>", page)))
+    walked.expect(0, ["report", f"./{out}"])
+    walked.run_all()
+    bundle = place / out / "knn" / "model"
+    (bundle / "photos").symlink_to((place / name).resolve())
+    card = (bundle / "README.md").read_text("utf-8")
+    walked.place = bundle
+    walked.collect(*re.findall("(?m)^topwork .*$", card))
+    walked.run_all()
+    if not (bundle / "predictions.csv").is_file():
+        walked.tally.wrong.append("the model card's commands have not predicted")
+    return walked.tally
+
+
+class _Walk:
+    """Runs commands, remembers those that are printed, and runs these."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.tally = place, Tally()
+        self.waiting: list[str] = []
+        self.done: set[str] = set()
+
+    def collect(self, *lines: str) -> None:
+        """Remember commands."""
+        self.waiting += lines
+
+    def expect(self, status: int | None, words: Sequence[str], stop: str = "") -> str:
+        """Run a command that must end so; None: in any way but without a fault. Remember what it prints."""
+        ended, text = run(words, self.place, stop)
+        if "Unexpected" in text or (status is not None and ended != status):
+            self.tally.wrong.append(f"{shlex.join(words)}: exit status {ended}: {text[-300:]}")
+        self.collect(*printed(text))
+        return text
+
+    def run_all(self) -> None:
+        """Run what is remembered, and what that prints, each once."""
+        while self.waiting:
+            line = self.waiting.pop(0)
+            if line not in self.done:
+                self.done.add(line)
+                self.tally.tried += 1
+                before = len(self.tally.wrong)
+                words = shlex.split(line)[1:]
+                self.expect(None if words[0] == "check" else 0, words)  # 4: it found something
+                self.tally.hit += len(self.tally.wrong) == before
