@@ -62,6 +62,14 @@ def test_images_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], Path]
         (["--weights", "none.pth"], "none.pth"),
         (["--source", "folders"], "folder"),
         (["--imgsz=64"], "--img-size"),
+        (["--lr", "inf"], "finetune.lr: input should be a finite number"),
+        (["--lr", "1e400"], "finetune.lr: input should be a finite number"),
+        (["--minutes", "nan"], "finetune.minutes: input should be a finite number"),
+        (["--set", "svm.Cs=[0.1, inf]"], "svm.Cs"),
+        (["--set", "svm.epochs=3"], "svm.epochs; the nearest are scratch.epochs, mlp.epochs, finetune.epochs"),
+        (["--set", "finetune.lrr=1"], "finetune.lr"),
+        (["--set", "data.sources=folder"], "data.source"),
+        (["--set", "seeds=1"], "the nearest are seed"),
     ],
 )
 def test_settings_that_are_not_allowed(photos: Path, tmp_path: Path, words: list[str], says: str) -> None:
@@ -134,6 +142,23 @@ def test_a_dry_run_shows_the_settings_checks_them_and_writes_nothing(photos: Pat
     assert "lrr" in error(topwork("compare", photos, "--dry-run", "--set", "finetune.lrr=1"), 2)
     assert "resnet50" in error(topwork("compare", photos, "--dry-run", "--model", "resnett50"), 2)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_shows_the_configuration_file_as_it_would_be_run(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('strategies = ["svm"]\nseed = 4\n')
+    shown = tomllib.loads(topwork("train", photos, "--config", tmp_path / "c.toml", "--dry-run").stdout)
+    assert (shown["strategies"], shown["seed"]) == (["svm"], 4)
+    (tmp_path / "two.toml").write_text('strategies = ["svm", "mlp"]\n')
+    assert "one strategy" in error(topwork("train", photos, "--config", tmp_path / "two.toml", "--dry-run"), 2)
+    assert "compare" in error(topwork("train", photos, "--set", "folds=3", "--dry-run"), 2)
+
+
+def test_options_of_a_comparison_are_logged_with_the_strategies_that_use_them(photos: Path, tmp_path: Path) -> None:
+    done = topwork("compare", photos, "--epochs", "1", "--model", "resnett50", "--out", tmp_path / "out")
+    assert "--epochs is used by scratch, finetune; mlp has its own, --set mlp.epochs" in done.stderr
+    assert (
+        "is used by" not in topwork("train", photos, "--epochs", "1", "--model", "no", "--out", tmp_path / "o").stderr
+    )
 
 
 def test_what_is_refused_is_refused_before_images_are_decoded(photos: Path, tmp_path: Path) -> None:

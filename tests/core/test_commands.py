@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shlex
 import tomllib
 from pathlib import Path
@@ -65,3 +67,19 @@ def test_a_resume_is_refused_explicit_settings_that_change_the_result(tmp_path: 
         status, text = run(["train", "--resume", ".", *words, "--dry-run"], tmp_path)
         assert (status == 0) == (name in free), (name, text)
         assert status == 0 or f"{name}: " in text or "does not apply" in text, text
+
+
+def test_messages_take_their_commands_from_one_place() -> None:
+    """A command that is written out in a message misses options and quotes; the model card's is run by the torture."""
+    source = Path(commands.__file__).parents[1]
+    found = []
+    for path in set(source.rglob("*.py")) - {source / "core" / "commands.py", source / "bundle" / "model_card.py"}:
+        tree = ast.parse(path.read_text("utf-8"))
+        docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
+                written = re.findall(
+                    r"topwork (?:compare|train|demo|check|predict|export|serve|report|show) .*", node.value
+                )
+                found += [f"{path.name}:{node.lineno}: {text}" for text in written]
+    assert not found

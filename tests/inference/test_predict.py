@@ -224,6 +224,56 @@ def test_an_interrupted_file_goes_on_where_it_was(
         predict_to_file(run, files, out, quiet=True, workers=0, resume=True)
 
 
+def test_relative_paths_refer_to_the_folder_of_the_moment(
+    comparison: topwork.Comparison, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = topwork.load(comparison["mlp"].path, workers=1)
+    for label in ("class0", "class1"):
+        monkeypatch.chdir(photos / label)
+        assert [p.error for p in topwork.predict(model, ["000.png"])] == [""]
+
+
+def test_a_file_is_never_complete_before_it_is(
+    comparison: topwork.Comparison, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill before the first note of progress, also of a file that replaces a complete one."""
+    write = PredictionWriter.write
+    run, files = str(comparison["mlp"].path), [str(path) for path in sorted(photos.rglob("*.png"))] * 3
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.csv"
+    predict_to_file(run, files, whole, quiet=True, workers=0)
+    for before in (None, whole.read_bytes()):
+        if before:
+            out.write_bytes(before)
+
+        def dying(self: PredictionWriter, predictions: list[topwork.Prediction]) -> None:
+            write(self, predictions)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(PredictionWriter, "write", dying)
+        with pytest.raises(KeyboardInterrupt):
+            predict_to_file(run, files, out, quiet=True, workers=0, overwrite=True)
+        monkeypatch.setattr(PredictionWriter, "write", write)
+        with pytest.raises(StorageError, match=r"exists. Use --resume"):
+            predict_to_file(run, files, out, quiet=True, workers=0)
+        predict_to_file(run, files, out, quiet=True, workers=0, resume=True)
+        assert out.read_bytes() == whole.read_bytes()
+
+
+def test_no_image_that_can_be_used_is_an_error_and_a_list_that_fails_leaves_no_file(
+    comparison: topwork.Comparison, photos: Path, odd: dict[str, str], tmp_path: Path
+) -> None:
+    run, bad = comparison["mlp"].path, [name for name in odd if "\0" not in name]
+    with pytest.raises(DataError, match=f"None of the {len(bad)} images could be used"):
+        predict_to_file(run, bad, tmp_path / "bad.csv", quiet=True, workers=0)
+    assert len((tmp_path / "bad.csv").read_text().splitlines()) == len(bad) + 1
+    good = str(photos / "class0" / "000.png")
+    assert predict_to_file(run, [*bad, good], tmp_path / "one.csv", quiet=True, workers=0) == (len(bad) + 1, len(bad))
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="No images found"):
+        predict_to_file(run, [str(tmp_path / "none")], tmp_path / "none.csv", quiet=True, workers=0)
+    assert not list(tmp_path.glob("none.csv*"))
+
+
 def test_explain_writes_a_picture_an_image(comparison: topwork.Comparison, photos: Path, tmp_path: Path) -> None:
     files = [str(photos / "class0" / "000.png"), str(tmp_path / "gone.png"), str(photos / "class2" / "001.png")]
     predict_to_file(comparison["mlp"].path, files, tmp_path / "o.csv", explain=tmp_path / "maps", quiet=True, workers=0)

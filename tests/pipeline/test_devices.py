@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -100,6 +101,10 @@ def test_a_network_that_is_cut_is_not_compiled(photos: Path, tmp_path: Path) -> 
 def test_trainings_at_once_leave_the_files_of_one_after_another(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the excluded images, with their reasons, are more than a command line can hold."""
+    photos = Path(shutil.copytree(photos, tmp_path / "photos"))
+    for number in range(700):
+        (photos / "class0" / f"{number:0200d}.png").touch()
     flags = {"strategies": ["svm", "scratch"], "sets": ["scratch.epochs=1", "svm.Cs=[0.01, 0.1]"], "img_size": 32}
     flags |= {
         "precision": "float32",
@@ -113,6 +118,7 @@ def test_trainings_at_once_leave_the_files_of_one_after_another(
     monkeypatch.setenv("TOPWORK_CACHE", str(tmp_path / "another"))
     two = topwork.compare(photos, out=tmp_path / "two", parallel=2, **flags)
     assert list(one.runs) == list(two.runs) == ["svm", "scratch"]
+    assert (two.path / "run.json").stat().st_size > 128 * 1024
     for name in one.runs:
         for file in ("predictions.csv", "config.toml", "model/weights.safetensors", "split.csv", "environment.json"):
             assert (one[name].path / file).read_bytes() == (two[name].path / file).read_bytes(), (name, file)

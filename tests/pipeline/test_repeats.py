@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import topwork
 from topwork.backbones import build
@@ -14,6 +15,7 @@ from topwork.core import config, storage
 from topwork.core.artifacts import read_split
 from topwork.report.folder_evaluation import evaluate_folder
 from topwork.report.results import Run, format_verdict
+from topwork.strategies.mlp import MLP
 from topwork.training.search_space import Categorical, LogUniform, sample, space
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
@@ -91,6 +93,41 @@ def test_a_search_looks_at_val_only_and_goes_on_where_it_stopped(photos: Path, t
     assert (killed / "tune" / "001" / "trial.json").stat().st_mtime_ns == kept
     assert config.read(killed / "config.toml").settings["mlp"] == settings
     assert np.array_equal(again.predictions.scores, run_scores(killed))
+
+
+def test_a_trial_that_diverges_is_a_failed_trial_and_only_if_all_do_it_is_an_error(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MLP, "search", space(lr=Categorical((1e30, 1e-3))))
+    flags = {"trials": 4, "sets": ("mlp.epochs=4", "mlp.hidden=8"), **FAST}
+    run = topwork.train(photos, "mlp", out=tmp_path / "some", **flags)
+    trials = [storage.read_json(run.path / "tune" / f"{i:03d}" / "trial.json") for i in range(4)]
+    failed = [i for i, trial in enumerate(trials) if trial["settings"]["lr"] == 1e30]
+    assert 0 < len(failed) < 4
+    assert all(("failed" in trial) == (i in failed) for i, trial in enumerate(trials))
+    assert all("loss became" in trials[i]["failed"] and "accuracy" not in trials[i] for i in failed)
+    assert storage.read_json(run.path / "tune" / "tune.json")["best"] not in failed
+    assert f"{len(failed)} failed" in (run.path / "train.log").read_text()
+    flags["sets"] = (*flags["sets"], "mlp.lr=1e30")
+    with pytest.raises(topwork.TopworkError, match=r"All trials have failed; the first: mlp: the loss became"):
+        topwork.train(photos, "mlp", out=tmp_path / "all", **flags)
+
+
+def test_a_trial_without_memory_is_a_failed_trial(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, sizes = MLP.fit, list[int]()
+
+    def fitting(self: MLP, config: Any, context: Any) -> Any:
+        sizes.append(config.hidden)
+        if len(sizes) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return fit(self, config, context)
+
+    monkeypatch.setattr(MLP, "fit", fitting)
+    run = topwork.train(photos, "mlp", out=tmp_path / "run", trials=3, sets=("mlp.epochs=2",), **FAST)
+    assert "out of memory" in storage.read_json(run.path / "tune" / "001" / "trial.json")["failed"]
+    assert len(sizes) == 4  # three trials and the run
 
 
 def run_scores(path: Path) -> np.ndarray:

@@ -5,28 +5,28 @@ Commands run in this process: what is printed is what the command line prints, a
 
 from __future__ import annotations
 
-import contextlib
-import io
+import itertools
 import os
 import re
 import shlex
+import shutil
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from html import unescape
 from pathlib import Path
 
 import pytest
 
+from tests.commands import topwork
 from tests.drawings import write_folder
 from tests.shards import samples_of, write_shard
 from tests.torture.calls import Tally
-from topwork import cli
+from topwork.core import commands
 from topwork.core.progress import Progress
 from topwork.core.storage import read_json
 
 NAMES = ("plain", 'it\'s "mine"', "-dash  and blanks", "$HOME; & `x` *")
-SMALL = ("--img-size", "32", "-j", "0", "--seed", "3", "--val-fraction", "0.2", "--set", "data.splits=new")
+SMALL = ("--img-size", "32", "-j", "0", "--seed", "3", "--val-fraction", "0.2", "--set", "data.near_duplicates=false")
 QUICK = ("--strategy", "knn", "--strategy", "linear", "--learning-curve", "none", "--set", "linear.Cs=[0.01, 0.1]")
 
 
@@ -38,23 +38,17 @@ def run(words: Sequence[str], place: Path, stop: str = "") -> tuple[int, str]:
         place: The working directory.
         stop: SIGTERM comes to this process when it logs a line with this text.
     """
-    raw, log, status = io.BytesIO(), Progress.log, 0
-    out = io.TextIOWrapper(raw, "utf-8", write_through=True)
+    log = Progress.log
 
-    def logging(self: Progress, text: str) -> None:
-        log(self, text)
-        if stop and stop in text:
+    def logging(self: Progress, line: str) -> None:
+        log(self, line)
+        if stop and stop in line:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(place):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Progress, "log", logging)
-        patch.setattr(sys, "argv", ["topwork", *words])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            try:
-                cli.main()
-            except SystemExit as ended:
-                status = int(ended.code or 0)
-    return status, raw.getvalue().decode()
+        done = topwork(*words, cwd=place)
+    return done.returncode, done.stdout + done.stderr
 
 
 def printed(text: str) -> list[str]:
@@ -69,11 +63,13 @@ def folder(root: Path) -> list[str]:
 
 
 def table(root: Path) -> list[str]:
-    """A table with groups and a list of images to exclude."""
-    write_folder(root / "images", each=10)
-    images = sorted((root / "images").rglob("*.png"))
-    rows = [f"{path.relative_to(root)},{path.parent.name},{number // 2}" for number, path in enumerate(images)]
-    (root / "t.csv").write_text("\n".join(["path,label,site", *rows]))
+    """A table with groups, a list of images to exclude, and a leak, which has a command that shows it."""
+    images = sorted(write_folder(root / "images", each=10).rglob("*.png"))
+    rows = [
+        f"{path.relative_to(root)},{path.parent.name},{number // 2},{'test' if number % 10 > 6 else 'train'}"
+        for number, path in enumerate(images)
+    ]
+    (root / "t.csv").write_text("\n".join(["path,label,site,split", *rows]))
     (root / "no.csv").write_text(f"image\n{rows[0].split(',')[0]}\n")
     return ["--group-by", "site", "--exclude", str(root / "no.csv")]
 
@@ -95,15 +91,16 @@ DATA: dict[str, tuple[Callable[[Path], list[str]], str]] = {
 }  # fmt: skip
 
 
-def walk(place: Path, name: str, kind: str) -> Tally:
+def walk(place: Path, name: str, kind: str, train: bool = True) -> Tally:
     """Stop, fail and finish what a user does with one data set; run each command that is printed on the way.
 
     Args:
         place: An empty folder.
         name: Of the data set, of the output and of a file of predictions.
         kind: Key of ``DATA``.
+        train: Whether trainings that are suggested are run; else only what they would run is shown.
     """
-    walked = _Walk(place)
+    walked = _Walk(place, train)
     make, file = DATA[kind]
     (place / name).mkdir(parents=True)
     data, out = os.path.join(".", name, file).rstrip("/"), f"{name} out"
@@ -114,11 +111,9 @@ def walk(place: Path, name: str, kind: str) -> Tally:
     walked.expect(2, ["train", "--resume", f"{out}/knn"])
     for words in (["predict", f"./{out}", data], ["show", f"./{out}", "--quick"], ["report", f"./{out}"]):
         walked.expect(None, words)
-
     walked.run_all()
     if read_json(place / out / "run.json")["status"] != "done":
         walked.tally.wrong.append("the comparison that was stopped has not ended")
-    walked.collect(f"topwork train {shlex.quote(data)} --dry-run")
     walked.expect(143, ["predict", f"./{out}", data, "-o", f"{name}.csv"], "Model")
     walked.expect(None, ["predict", f"./{out}", data, "-o", f"{name}.csv"])
     page = (place / out / "report.html").read_text("utf-8")
@@ -136,11 +131,26 @@ def walk(place: Path, name: str, kind: str) -> Tally:
     return walked.tally
 
 
+def walk_all(place: Path, without_options: bool = False) -> Tally:
+    """Every name with every kind of data set; or a few, with printed commands that lack the options they need."""
+    tally, pairs = Tally(), list(itertools.product(NAMES, DATA))
+    for number, (name, kind) in enumerate(pairs[-1:] if without_options else pairs):
+        (place / f"walk-{number}").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            if without_options:
+                patch.setattr(commands, "_settings", lambda *_: ())
+            one = walk(place / f"walk-{number}", name, kind, not without_options)
+        tally.tried, tally.hit = tally.tried + one.tried, tally.hit + one.hit
+        tally.wrong += [f"{name}, {kind}: {line}" for line in one.wrong]
+        shutil.rmtree(place / f"walk-{number}")
+    return tally
+
+
 class _Walk:
     """Runs commands, remembers those that are printed, and runs these."""
 
-    def __init__(self, place: Path) -> None:
-        self.place, self.tally = place, Tally()
+    def __init__(self, place: Path, train: bool) -> None:
+        self.place, self.train, self.tally = place, train, Tally()
         self.waiting: list[str] = []
         self.done: set[str] = set()
 
@@ -165,5 +175,6 @@ class _Walk:
                 self.tally.tried += 1
                 before = len(self.tally.wrong)
                 words = shlex.split(line)[1:]
+                words += ["--dry-run"] if words[0] == "train" and "--resume" not in words and not self.train else []
                 self.expect(None if words[0] == "check" else 0, words)  # 4: it found something
                 self.tally.hit += len(self.tally.wrong) == before

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.drawings import write_folder
-from tests.torture import calls, devices, disk, exports, flips, hostile, mutants, requests, trainings
+from tests.torture import calls, commands, devices, disk, exports, flips, hostile, mutants, requests, trainings
 from tests.torture.calls import Tally
 
 Part = tuple[str, Callable[[], Tally], bool]
@@ -51,6 +51,8 @@ def parts(folder: Path) -> Iterator[Part]:
         yield "planted: no fsync of folders", lambda: disk.cut_power(range(1, 20), 10, fault="no-folder-fsync"), True
     else:
         print("disks: skipped, they need root, mount and mkfs.ext4", flush=True)
+    yield "every printed command run, names with blanks, quotes and dashes", lambda: commands.walk_all(folder), False
+    yield "planted: commands without options", lambda: commands.walk_all(folder, without_options=True), True
     photos = write_folder(folder / "photos")
     variants, workers = tuple(trainings.VARIANTS), (0, 1, 2)
     for watched in (False, True) if calls.is_possible() else (False,):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import calls, disk, flips, hostile, mutants, requests, trainings
+from tests.torture import calls, commands, disk, flips, hostile, mutants, requests, trainings
 
 needs_strace = pytest.mark.skipif(not calls.is_possible(), reason="strace is not installed or may not trace")
 needs_disks = pytest.mark.skipif(not disk.is_possible(), reason="needs root, mount and mkfs.ext4")
@@ -80,6 +80,12 @@ def test_requests_to_a_server(photos: Path, tmp_path: Path) -> None:
     tally = requests.torment(photos, tmp_path, 200, watched=True)
     assert tally.hit > 150
     assert tally.wrong == []
+
+
+def test_every_printed_command_works(tmp_path: Path) -> None:
+    tally = commands.walk(tmp_path, commands.NAMES[1], "table", train=False)
+    assert tally.wrong == []
+    assert tally.hit == tally.tried > 5
 
 
 def test_trainings_killed_at_random(photos: Path, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def _usage(card: CardData) -> str:
     return (
         "## Usage\n\n"
         "In this folder, with images in `photos/`:\n\n"
-        "```\ntopwork predict . photos/ --out predictions.csv\ntopwork serve .\n```\n\n"
+        "```\ntopwork predict . photos/ --out predictions.csv\n```\n\n"
         "Loading it never executes code and needs no network access. Images are "
         f"preprocessed as in training (preprocessing version {card.bundle.metadata['preprocessing_version']})."
     )

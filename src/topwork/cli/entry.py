@@ -52,7 +52,7 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
         traceback.print_exc()
     if not world().is_main and isinstance(error, UsageError | Interrupted | PeerLost):
         sys.exit(error.exit_status)  # rank 0 prints the same, or the cause
-    line = " ".join(str(error).split()).encode("utf-8", "replace").decode()
+    line = " ".join(map(str.strip, str(error).splitlines())).encode("utf-8", "replace").decode()
     if line:
         process_name = f" in process {world().rank} of {world().size}" if not world().is_main else ""
         print(f"Error{process_name}: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)

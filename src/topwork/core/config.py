@@ -7,7 +7,9 @@ has none.
 
 from __future__ import annotations
 
+import difflib
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -146,8 +148,21 @@ def _fault(name: str, item: Any) -> str:
     if not name:  # about several settings together
         return item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
-        return f"there is no setting {name}"
+        known = list(_setting_names(Config))
+        same = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
+        near = same or difflib.get_close_matches(name, known, n=3)
+        return f"there is no setting {name}" + (f"; the nearest are {', '.join(near)}" if near else "")
     return f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"
+
+
+def _setting_names(model: type[BaseConfig], prefix: str = "") -> Iterator[str]:
+    """All settings, as ``--set`` names them."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseConfig):
+            yield from _setting_names(kind, "" if kind is StrategySettings else f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -55,6 +55,10 @@ class WeightsError(TopworkError):
     """Pretrained weights are missing, unreadable or do not match the model."""
 
 
+class TrainingFailed(TopworkError):
+    """A training cannot end well with its settings, for instance because its loss is no number any more."""
+
+
 class StorageError(TopworkError):
     """The output cannot be written or is in use."""
 

@@ -205,8 +205,13 @@ class _Decoder:
 
 
 @functools.cache
-def shared_pool(processes: int) -> DecoderPool:
-    """A pool that lives as long as this process, so that single predictions do not wait for a start."""
+def shared_pool(processes: int, folder: str) -> DecoderPool:
+    """A pool that lives as long as this process, so that single predictions do not wait for a start.
+
+    Args:
+        processes: How many decode.
+        folder: The working directory, which relative paths of images refer to.
+    """
     pool = DecoderPool(processes)
     _INHERITED.append(pool)
     pool.start()

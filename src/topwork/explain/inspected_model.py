@@ -64,7 +64,7 @@ class InspectedModel:
             UsageError: There are no classes.
         """
         if self.head is None:
-            raise UsageError(f"{self.model} has no classifier, only features. Train one: `topwork train DATA`.")
+            raise UsageError(f"{self.model} has no classifier, only features. The command train trains one.")
         return self.head(self.backbone(x))
 
 

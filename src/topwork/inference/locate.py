@@ -48,7 +48,7 @@ def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
         raise UsageError(f"{folder} does not exist. Pass a run, a comparison or a model bundle (`topwork runs`).")
     if (folder / "model.json").is_file():
         run = folder.resolve().parent
-        return ModelLocation(folder, run if (run / "run.json").is_file() and folder.name == BUNDLE else None)
+        return ModelLocation(folder, run if (run / "run.json").is_file() and folder.resolve().name == BUNDLE else None)
     info = read_run_info(folder)
     if info.kind != "comparison":
         if not (folder / BUNDLE).is_dir():

@@ -86,9 +86,9 @@ def decode_batches(items: Iterable[ImageInput], spec: InputSpec, batch_size: int
                     lambda: (None, resize_for_network(to_rgb_image(item, spec.resize_size), spec).tobytes())
                 )
             if isinstance(item, bytes):
-                return shared_pool(workers).submit(Request(NETWORK_INPUT, data=item, spec=spec))
+                return shared_pool(workers, os.getcwd()).submit(Request(NETWORK_INPUT, data=item, spec=spec))
             ref = item if isinstance(item, ImageRef) else ImageRef.parse(item)
-            return shared_pool(workers).submit(Request(NETWORK_INPUT, ref, spec=spec))
+            return shared_pool(workers, os.getcwd()).submit(Request(NETWORK_INPUT, ref, spec=spec))
 
         results = in_order(submit, items, 2 * (batch_size + workers))
         while chunk := list(islice(results, batch_size)):

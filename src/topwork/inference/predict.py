@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Unpack
 
 from topwork.bundle.postprocessing import Prediction
-from topwork.core import storage
-from topwork.core.errors import SettingsChanged, UsageError
+from topwork.core import commands, storage
+from topwork.core.errors import DataError, SettingsChanged, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress, duration
 from topwork.core.signals import Signals
@@ -26,6 +26,7 @@ from topwork.inference.prediction_writer import FORMATS, PredictionWriter
 from topwork.inference.predictor import Predictor, load
 
 SAVE_INTERVAL = 2.0  # seconds
+MAX_COMMAND = 2000  # characters of a command that is printed
 MIN_IMAGES_FOR_WORKERS = 64  # up to this number one decoder process is enough
 
 
@@ -130,13 +131,17 @@ def predict_to_file(
 
     Raises:
         Interrupted: After a signal; with a file, the same command with ``--resume`` continues.
+        DataError: None of the images could be used; the rows have the reasons.
     """
     format = format or ("jsonl" if out and out.suffix.lower() in (".jsonl", ".ndjson", ".json") else "csv")
     if format not in FORMATS:
         raise UsageError(f"Unknown --format {format}; choose {' or '.join(FORMATS)}.")
     if out is None and resume:
         raise UsageError("--resume continues an output file; name it with --out.")
-    log = Progress(quiet).log
+    log, resume_command = Progress(quiet).log, ""
+    if out is not None:
+        settings = {"format": format, "top": top, "neighbours": neighbours, "explain": explain}
+        resume_command = _resume_command(run, paths, out, {**settings, **options})
     with Signals() as signals:
         model = load(run, log=log, **options)
         top = min(top or len(model.classes), len(model.classes))
@@ -146,7 +151,7 @@ def predict_to_file(
             "rows": [format, top, neighbours],
         }
         if out is not None:
-            signals.resume_command = f"the same command with --resume ({out})"
+            signals.resume_command = resume_command
         with closing(PredictionWriter(out, format, top, fingerprint, resume, overwrite)) as writer:
             names, start = list_images(paths), writer.rows
             if start:
@@ -165,7 +170,16 @@ def predict_to_file(
         f"{done:,} images in {duration(seconds)} ({done / max(seconds, 1e-9):.0f} per second; {model.engine}, "
         f"{model.compute.precision}){f'; {errors:,} could not be used' if errors else ''}"
     )
+    if errors and errors == done:
+        raise DataError(f"None of the {done:,} images could be used; {out or 'the output'} has the reason of each.")
     return writer.rows, errors
+
+
+def _resume_command(run: str | os.PathLike[str], paths: Sequence[str], out: Path, settings: dict[str, Any]) -> str:
+    flags = [(f"--{name}", value) for name, value in settings.items() if value is not None]
+    words = [commands.as_argument(run), *map(commands.as_argument, paths), "--out", out, "--resume", *chain(*flags)]
+    text = commands.command("predict", *words)
+    return text if "-" not in paths and len(text) < MAX_COMMAND else f"the same command and --resume ({out})"
 
 
 def _write_rows(

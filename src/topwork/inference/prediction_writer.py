@@ -102,6 +102,10 @@ class PredictionWriter:
             raise StorageError(f"{path} {state} --overwrite or another --out.")
         with storage.wrap_os_errors(path):
             storage.make_folder(path.parent)
+            if not self.rows:  # before the file: whatever is in it, as long as this note exists it is not complete
+                storage.write_json(
+                    self._progress, {"fingerprint": self._fingerprint, "rows": 0, "bytes": 0, "last": ""}
+                )
             return path.open("a" if self.rows else "w", encoding="utf-8", errors="surrogateescape", newline="")
 
     def write(self, predictions: Sequence[Prediction]) -> None:
@@ -128,9 +132,12 @@ class PredictionWriter:
                 self._progress.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; one without a row is removed."""
         if self.path:
             self._file.close()
+            if not self.rows:
+                self.path.unlink(missing_ok=True)
+                self._progress.unlink(missing_ok=True)
 
     def _sync(self) -> int:
         """Write the file to disk; its size in bytes."""

@@ -138,6 +138,18 @@ def _put_option(tree: dict[str, Any], name: str, value: Any) -> None:
         put(tree, f"settings.{strategy}.{name}", value)
 
 
+def describe_settings(config: Config) -> list[str]:
+    """One line for each explicit option of strategies that only some of the strategies use."""
+    lines = []
+    for option in all_options().values():
+        known = [name for name in config.strategies if name in option.strategies]
+        users = [name for name in known if option.name in config.settings[name].model_fields_set]
+        if users and len(users) < len(config.strategies):
+            rest = "".join(f"; {name} has its own, --set {name}.{option.name}" for name in known if name not in users)
+            lines.append(f"Settings  {option.flag_name} is used by {', '.join(users)}{rest}")
+    return lines
+
+
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
     for key, value in new.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):

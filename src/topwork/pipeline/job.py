@@ -28,7 +28,7 @@ from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
-from topwork.pipeline.configure import extend, refuse_changes
+from topwork.pipeline.configure import describe_settings, extend, refuse_changes
 from topwork.strategies import DEFAULT_STRATEGIES
 from topwork.training.callbacks import Notifier, make_callbacks
 
@@ -124,6 +124,8 @@ class Job:
         self.progress.log(f"topwork {version('topwork')}; output goes to {self.folder}")
         if restarts():
             self.progress.log(f"Restarted because a process died (restart {restarts()})")
+        for line in describe_settings(self.config):
+            self.progress.log(line)
         manifest = build_manifest(self.config.data, progress=self.progress, on_listing=self._on_listing)
         folds = splits_of(self.config, manifest)
         for line in describe_split(manifest, folds[0], commands.check(self.config)):

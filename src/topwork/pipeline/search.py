@@ -1,7 +1,7 @@
 """Random search for the settings of a strategy, chosen by the validation set.
 
 Trial 0 has the settings without a search, so that the result is never worse on the validation set. A trial with a
-``trial.json`` is not repeated, so that an interrupted search resumes.
+``trial.json`` is not repeated, so that an interrupted search resumes; that of a failed trial has the reason.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from topwork.core import config, storage
 from topwork.core.base_config import BaseConfig
+from topwork.core.errors import TrainingFailed
 from topwork.core.progress import make_progress
 from topwork.evaluation import metrics
 from topwork.strategies.base import Strategy
@@ -34,6 +36,9 @@ def random_search(
         explicit: Names of settings that the user chose; they are not searched.
         context: Of the run; each trial has a folder in ``RUN/tune/``.
         trials: At least 1, the defaults included.
+
+    Raises:
+        TrainingFailed: All trials have failed.
     """
     space = {name: distribution for name, distribution in strategy.search.items() if name not in explicit}
     folder = context.folder / "tune"
@@ -45,12 +50,17 @@ def random_search(
             results.append(_run_trial(strategy, settings, context, folder / f"{number:03d}"))
             bar.advance()
             context.signals.raise_if_stopped()
-    best = max(range(len(results)), key=lambda i: (results[i]["accuracy"], -results[i]["log_loss"], -i))
+    ended = [i for i, result in enumerate(results) if "failed" not in result]
+    if not ended:
+        raise TrainingFailed(f"All trials have failed; the first: {results[0]['failed']}")
+    best = max(ended, key=lambda i: (results[i]["accuracy"], -results[i]["log_loss"], -i))
     summary = {"trials": len(results), "best": best, "seconds": sum(r["seconds"] for r in results)}
     storage.write_json(folder / "tune.json", summary)
+    failed = f", {len(results) - len(ended)} failed" if len(ended) < len(results) else ""
+    first = f"{results[0]['accuracy']:.1%} without a search, " if ended[0] == 0 else ""
     context.progress.log(
-        f"  {strategy.name}: {len(results)} trials; validation accuracy {results[0]['accuracy']:.1%} without a search, "
-        f"{results[best]['accuracy']:.1%} with trial {best}"
+        f"  {strategy.name}: {len(results)} trials{failed}; validation accuracy {first}{results[best]['accuracy']:.1%} "
+        f"with trial {best}"
     )
     return config.validate(type(defaults), results[best]["settings"], strategy.name)
 
@@ -62,14 +72,18 @@ def _run_trial(strategy: Strategy, settings: BaseConfig, context: RunContext, fo
     start = time.monotonic()
     trial = replace(context, folder=folder, progress=make_progress(quiet=True))
     resolved = strategy.resolve(settings, trial)
-    trained = strategy.fit(resolved, trial)
-    labels, scores = context.splits.labels["val"], np.asarray(trained.scores("val"), dtype=np.float64)
-    result = {
-        "settings": resolved.model_dump(mode="json", exclude_none=True),
-        "accuracy": float((scores.argmax(axis=1) == labels).mean()),
-        "log_loss": float(metrics.log_losses(strategy.probabilities(scores, trained.tensors), labels).mean()),
-        "seconds": time.monotonic() - start,
-    }
+    result = {"settings": resolved.model_dump(mode="json", exclude_none=True)}
+    try:
+        trained = strategy.fit(resolved, trial)
+        labels, scores = context.splits.labels["val"], np.asarray(trained.scores("val"), dtype=np.float64)
+        if not np.isfinite(scores).all():
+            raise TrainingFailed(f"{strategy.name}: the scores of validation images are not finite.")
+        losses = metrics.log_losses(strategy.probabilities(scores, trained.tensors), labels)
+        result |= {"accuracy": float((scores.argmax(axis=1) == labels).mean()), "log_loss": float(losses.mean())}
+    except (TrainingFailed, torch.OutOfMemoryError, MemoryError) as error:
+        result["failed"] = str(error) or "out of memory"
+        context.progress.log(f"  {strategy.name}: trial {folder.name} failed: {result['failed']}")
+    result["seconds"] = time.monotonic() - start
     storage.write_json(path, result)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return result

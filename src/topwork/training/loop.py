@@ -21,7 +21,7 @@ from topwork.compute.collectives import any_stop_requested, to_local
 from topwork.compute.devices import DeviceContext
 from topwork.core import seeds
 from topwork.core.artifacts import EpochRecord
-from topwork.core.errors import StorageError, TopworkError
+from topwork.core.errors import StorageError, TrainingFailed
 from topwork.core.progress import Tracker, duration
 from topwork.core.strategy_config import TrainingConfig
 from topwork.training.checkpoint import open_store
@@ -170,7 +170,7 @@ class _Training:
         losses, self._pending_losses = self.parallel.mean(torch.stack(self._pending_losses)).tolist(), []
         for loss in losses:
             if not loss < float("inf"):  # also catches NaN
-                raise TopworkError(
+                raise TrainingFailed(
                     f"{self.name}: the loss became {loss} after step {self.state.step}. Lower --lr (now "
                     f"{self.config.lr:g}) or use --precision float32."
                 )
