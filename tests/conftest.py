@@ -12,8 +12,19 @@ import topwork
 from tests.drawings import write_folder
 from topwork.strategies import STRATEGIES
 
+# The files of a minute and more, longest first
+SLOWEST = (
+    "test_devices", "test_resume", "test_sample", "test_export", "test_repeats", "test_strategies", "test_show",
+    "test_serve", "test_data_parallel", "test_check", "test_zoo", "test_class_weights", "test_examples",
+)  # fmt: skip
 SAVEFIG = Figure.savefig
 SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the slowest files, so that no process is left alone with one of them at the end."""
+    order = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(autouse=True)

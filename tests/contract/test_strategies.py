@@ -215,7 +215,14 @@ def test_no_figure_of_test_chooses_anything(photos: Path, tmp_path: Path, compar
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(photos / image, target)
     runs = [
-        topwork.compare(roots / str(s), strategies=list(STRATEGIES), out=tmp_path / f"out{s}", sets=SETS, **FAST)
+        topwork.compare(
+            roots / str(s),
+            strategies=list(STRATEGIES),
+            out=tmp_path / f"out{s}",
+            sets=SETS,
+            learning_curve=["none"],
+            **FAST,
+        )
         for s in (False, True)
     ]
     for name in STRATEGIES:

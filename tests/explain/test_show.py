@@ -27,7 +27,7 @@ def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwor
     out = tmp_path_factory.mktemp("show") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
-        return topwork.compare(photos, out=out, sets=SETS, **FAST)
+        return topwork.compare(photos, out=out, sets=SETS, learning_curve=["none"], **FAST)
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,6 @@ def test_trainings_killed_at_random(photos: Path, tmp_path: Path) -> None:
 
 
 def test_trainings_stopped_after_single_steps(photos: Path, tmp_path: Path) -> None:
-    tally = trainings.stop_at_every_step(photos, tmp_path, ["thawed statistics"], [0])
+    tally = trainings.stop_at_every_step(photos, tmp_path, ["thawed statistics"], [0], epochs=2)
     assert tally.hit == tally.tried > 3
     assert tally.wrong == []

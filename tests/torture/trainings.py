@@ -111,12 +111,14 @@ def _kill_after(seconds: float, started: Started) -> bool:
     return alive
 
 
-def stop_at_every_step(photos: Path, place: Path, variants: Sequence[str], workers: Sequence[int]) -> Tally:
-    """Send SIGTERM after each step of a training of three epochs; resumed, it must end as the unbroken one."""
+def stop_at_every_step(
+    photos: Path, place: Path, variants: Sequence[str], workers: Sequence[int], epochs: int = 3
+) -> Tally:
+    """Send SIGTERM after each step of a training; resumed, it must end as the unbroken one."""
     tally = Tally()
     for variant in variants:
-        flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "epochs": 3, "threads": 1, "quiet": True}
-        sets = VARIANTS[variant]
+        flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "threads": 1, "quiet": True}
+        flags["epochs"], sets = epochs, VARIANTS[variant]
         unbroken = topwork.train(photos, "finetune", out=place / "unbroken", sets=sets, workers=0, **flags)
         expected, steps = fingerprint(unbroken.path), unbroken.history[-1].step
         for count in workers:
