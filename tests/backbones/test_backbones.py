@@ -6,8 +6,11 @@ import pickle
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
+import timm
+import timm.optim
 import torch
 from PIL import Image
 
@@ -32,8 +35,6 @@ def _sample(name: str) -> Path:
 )
 def test_the_port_of_the_packaged_weights_sees_what_is_there(picture: str, among: set[int]) -> None:
     """698 is 'palace' among the classes of ImageNet; a wrong channel order, scale or map by name loses it."""
-    import timm
-
     source = find_weights(LITE0, "pretrained")
     network = timm.create_model(LITE0)
     network.load_state_dict(dict(zip(network.state_dict(), source.load().values(), strict=True)))
@@ -116,6 +117,48 @@ def test_layer_groups_hold_every_parameter_once(model: str) -> None:
     assert all(0 < group["lr_scale"] <= 1 for group in groups)
     flat = [p.ndim <= 1 for g in groups if g["weight_decay"] > 0 for p in g["params"]]
     assert not any(flat)
+
+
+DEPTHS = {  # smallest factor of the learning rate at 0.85 per layer; of the first four as with the plain rule
+    LITE0: 0.85**16,
+    "resnet50": 0.85**16,
+    "vit_base_patch16_224": 0.85**12,
+    "resnet18": 0.85**8,
+    "convnext_base": 0.85**16,
+    "resnet152": 0.85**16,
+    "tf_efficientnetv2_m": 0.85**16,
+    "densenet121": 0.85**16,
+}
+
+
+@pytest.mark.parametrize(("model", "smallest"), DEPTHS.items())
+def test_the_first_layers_of_deep_networks_learn_too(model: str, smallest: float) -> None:
+    with torch.device("meta"):
+        module = timm.create_model(model, num_classes=0)
+    names = {id(p): name for name, p in module.named_parameters()}
+    groups = layer_groups(module, 0.05, 0.85)
+    found = {names[id(p)]: (g["lr_scale"], g["weight_decay"]) for g in groups for p in g["params"]}
+    scales = sorted({scale for scale, _ in found.values()})
+    assert scales[0] == pytest.approx(smallest)
+    assert scales[-1] <= 1
+    steps = np.diff(np.log(scales))
+    np.testing.assert_allclose(steps, steps[0] * np.round(steps / steps[0]), atol=1e-6)  # evenly over the depth
+    if smallest > 0.85**16 or model in (LITE0, "resnet50"):
+        undecayed = getattr(module, "no_weight_decay", tuple)()
+        plain = timm.optim.param_groups_layer_decay(module, 0.05, undecayed, layer_decay=0.85)
+        assert found == {names[id(p)]: (g["lr_scale"], g["weight_decay"]) for g in plain for p in g["params"]}
+
+
+@pytest.mark.parametrize("model", ["test_vit", "test_vit3", "beit_base_patch16_224", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize("layer_decay", [1.0, 0.8])
+def test_what_timm_names_is_not_decayed(model: str, layer_decay: float) -> None:
+    with torch.device("meta"):
+        module = timm.create_model(model, num_classes=0)
+    decayed = {id(p) for g in layer_groups(module, 0.05, layer_decay) if g["weight_decay"] for p in g["params"]}
+    named = {name: p for name, p in module.named_parameters() if name in module.no_weight_decay()}
+    assert any(p.ndim > 1 for p in named.values())
+    assert not [name for name, p in named.items() if id(p) in decayed]
+    assert decayed
 
 
 def test_random_weights_are_a_function_of_the_seed() -> None:

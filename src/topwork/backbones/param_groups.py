@@ -6,9 +6,11 @@ from collections import Counter
 from typing import Any
 
 import timm.optim
+from timm.models import group_parameters
 from torch import nn
 
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict)  # they compute nothing themselves
+MAX_LAYER_DECAY_STEPS = 16  # those of resnet50; deeper networks spread as many over their layers
 MIN_BLOCK_SHARE = 0.01  # of all parameters; smaller modules stay with the module that contains them
 
 
@@ -17,16 +19,21 @@ def layer_groups(module: nn.Module, weight_decay: float, layer_decay: float) -> 
 
     Args:
         module: A backbone made by ``create``.
-        weight_decay: Of all but biases and one-dimensional parameters (normalization).
-        layer_decay: Factor per layer from the last to the first, in (0, 1].
+        weight_decay: Of all but one-dimensional parameters (biases, normalization) and those that timm's
+            ``no_weight_decay`` names (position embeddings, class tokens).
+        layer_decay: Factor per layer from the last to the first, in (0, 1]; never more than
+            ``MAX_LAYER_DECAY_STEPS`` of it in all, so that the first layers of a deep network learn too.
 
     Returns:
         Groups with ``params``, ``weight_decay`` and ``lr_scale`` in (0, 1], for the optimizer and the schedule.
     """
+    undecayed = module.no_weight_decay() if hasattr(module, "no_weight_decay") else ()
     if hasattr(module, "group_matcher"):
-        groups = timm.optim.param_groups_layer_decay(module, weight_decay=weight_decay, layer_decay=layer_decay)
+        steps = max(group_parameters(module, module.group_matcher(coarse=False), reverse=True).values())
+        factor = layer_decay ** min(1.0, MAX_LAYER_DECAY_STEPS / max(1, steps))
+        groups = timm.optim.param_groups_layer_decay(module, weight_decay, undecayed, layer_decay=factor)
     else:
-        groups = timm.optim.param_groups_weight_decay(module, weight_decay=weight_decay)
+        groups = timm.optim.param_groups_weight_decay(module, weight_decay, no_weight_decay_list=undecayed)
     return [
         {"params": g["params"], "weight_decay": g["weight_decay"], "lr_scale": g.get("lr_scale", 1.0)} for g in groups
     ]
