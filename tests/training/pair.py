@@ -38,7 +38,7 @@ from topwork.training.state import TrainState
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "weighted": {"class_weights": "balanced", "micro_batches": 2, "ema_decay": 0.9, "epochs": 4},
+    "weighted": {"balance": True, "micro_batches": 2, "ema_decay": 0.9, "epochs": 4},
     "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 4},
 }
 ADAMW: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "ema_decay": 0.9, "epochs": 4}
@@ -76,10 +76,13 @@ class Small:
         torch.manual_seed(1)
         model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, len(self.splits.classes)))
         known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
+        balance = settings.pop("balance", False)
         config = ImageTrainingConfig(**{"epochs": 10, "compile": False, **known, **settings})
+        rows = tuple(replace(row, weight=1 + i % 3) if balance else row for i, row in enumerate(self.manifest.rows))
         context = RunContext(
-            Config(data=DataConfig(path=str(self.photos)), strategies=("scratch",)), self.manifest, self.splits,
-            self.compute, backbone, cast(Any, None), cast(Any, None), self.place / name, self.progress, Signals(),
+            Config(data=DataConfig(path=str(self.photos)), strategies=("scratch",), balance=balance),
+            replace(self.manifest, rows=rows), self.splits, self.compute, backbone, cast(Any, None), cast(Any, None),
+            self.place / name, self.progress, Signals(),
         )  # fmt: skip
         task, done = image_task(model, param_groups(model, 0.0, 1.0), config, context), 0
 

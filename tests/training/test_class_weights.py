@@ -9,34 +9,84 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_sample_weight
 from tests.drawings import draw
-from torch.nn import functional
 
 import topwork
+from topwork.core.artifacts import ImageRow, Manifest, Splits
 from topwork.core.errors import SettingsChanged
 from topwork.core.strategy_config import ImageTrainingConfig
-from topwork.data.batches import Targets
+from topwork.data.batches import Targets, train_weights
 from topwork.data.transforms import Mixer
 from topwork.training.loop import _Training
 
 
-@given(st.integers(0, 1000), st.sampled_from([0.0, 0.1]), st.booleans())
-def test_the_loss_is_the_weighted_sum_of_the_images_losses(seed: int, smoothing: float, balanced: bool) -> None:
+def _loss(logits: torch.Tensor, target: torch.Tensor, smoothing: float) -> torch.Tensor:
+    return _Training._loss(
+        cast("Any", SimpleNamespace(config=SimpleNamespace(label_smoothing=smoothing))), logits, target
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.1, 0.5]), st.sampled_from(["none", "mixup", "cutmix"]))
+def test_the_loss_is_the_weighted_sum_of_the_images_smoothed_losses(seed: int, smoothing: float, mix: str) -> None:
+    """Brute force: an image counts its weight, a mixed image its share of the weights of both."""
     rng = np.random.default_rng(seed)
-    labels, weights = rng.integers(0, 4, 9), rng.uniform(0.01, 3, 9)
-    logits = torch.from_numpy(rng.normal(size=(9, 4)))
-    classes = torch.tensor([0.5, 1.0, 2.0, 3.0]).double() if balanced else None
-    made = SimpleNamespace(
-        task=SimpleNamespace(class_weights=classes), config=SimpleNamespace(label_smoothing=smoothing)
+    labels, weights = rng.integers(0, 4, 9), rng.uniform(0.01, 100, 9)
+    logits = rng.normal(size=(9, 4))
+    mixer = Mixer(ImageTrainingConfig(**({} if mix == "none" else {mix: 1.0})), 4, seed)
+    shown = torch.arange(1.0, 10.0).view(9, 1, 1, 1).expand(9, 1, 12, 12)  # the grey of an image is its number
+    pixels, target = mixer(shown, Targets(labels, 4, weights)[np.arange(9)], 3)
+    expected = 0.0
+    for i, image in enumerate(pixels):
+        other = i - 1 if i else 8
+        share = float((image.mean() - (other + 1)) / (i - other)) if mix != "none" else 1.0
+        for part, j in ((share, i), (1 - share, other)):
+            smoothed = [(k == labels[j]) * (1 - smoothing) + smoothing / 4 for k in range(4)]
+            log_p = logits[i] - np.log(np.exp(logits[i]).sum())
+            expected -= part * weights[j] * float(np.dot(smoothed, log_p)) / 9
+    found = float(_loss(torch.from_numpy(logits), target.double(), smoothing))
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(2, 60), st.floats(0.01, 0.5), st.floats(1, 1000))
+def test_no_weight_pulls_an_image_away_from_its_smoothed_target(classes: int, smoothing: float, ratio: float) -> None:
+    labels = np.arange(classes)
+    weights = np.where(labels % 2, ratio, 1.0)
+    smoothed = torch.eye(classes, dtype=torch.float64) * (1 - smoothing) + smoothing / classes
+    logits = smoothed.log().requires_grad_()
+    _loss(logits, Targets(labels, classes, weights)[labels].double(), smoothing).backward()
+    assert logits.grad is not None
+    assert float(logits.grad.abs().max()) < 1e-6 * ratio
+
+
+def _rows(labels: np.ndarray, weights: np.ndarray) -> tuple[Manifest, Splits]:
+    rows = tuple(
+        ImageRow(str(i), str(label), weight=w) for i, (label, w) in enumerate(zip(labels, weights, strict=True))
     )
-    target = Targets(labels, 4, weights)[np.arange(9)].double()
-    single = functional.cross_entropy(
-        logits, torch.from_numpy(labels), classes, label_smoothing=smoothing, reduction="none"
-    )
-    expected = (torch.from_numpy(weights) * single).sum() / 9
-    torch.testing.assert_close(_Training._loss(cast("Any", made), logits, target), expected, atol=1e-5, rtol=1e-5)
+    names = tuple(str(k) for k in range(int(labels.max()) + 1))
+    return Manifest(Path(), rows, "drawn"), Splits(names, {"train": tuple(row.id for row in rows)}, {"train": labels})
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=8), st.booleans())
+def test_balanced_classes_count_the_same_as_scikit_learn_has_it(counts: list[int], weighted: bool) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    own = np.random.default_rng(0).uniform(0.1, 5, len(labels)) if weighted else np.ones(len(labels))
+    found = train_weights(*_rows(labels, own), balance=True)
+    if not weighted:
+        expected = compute_sample_weight("balanced", labels)
+        np.testing.assert_allclose(np.ones(len(labels)) if found is None else found, expected)
+        assert (found is None) == (len(set(counts)) == 1)  # nothing changes where all classes are equal
+        return
+    assert found is not None
+    sums = np.bincount(labels, found)
+    np.testing.assert_allclose(sums, len(labels) / len(counts))
+    for k, total in enumerate(sums):  # within a class, images keep their proportions
+        np.testing.assert_allclose(found[labels == k], own[labels == k] / own[labels == k].sum() * total)
 
 
 def test_mixed_images_keep_their_weights() -> None:

@@ -43,7 +43,7 @@ def _train(
     folder: Path,
     log: list[str] | None = None,
     store: Any = None,
-    class_weights: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
     **settings: Any,
 ) -> tuple[nn.Module, TrainState]:
     torch.manual_seed(1)
@@ -61,11 +61,10 @@ def _train(
         progress.log = log.append  # pyrefly: ignore[bad-assignment]
     task = TrainingTask(
         model,
-        [{"params": list(model.parameters()), "weight_decay": 0.0, "lr_scale": 1.0}],
+        [{"params": list(model.parameters()), "weight_decay": 0.01, "lr_scale": 1.0}],
         _Batches(),
-        lambda batch, _: batch,
+        lambda batch, _: batch if weights is None else (batch[0], functional.one_hot(batch[1], 2) * weights),
         evaluate,
-        class_weights,
     )
     context: Any = SimpleNamespace(
         compute=compute, folder=folder, progress=progress, signals=Signals(), seed=0,
@@ -92,16 +91,19 @@ def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.2, 3.0])])
 def test_micro_batches_add_up_to_the_batch(tmp_path: Path, weights: torch.Tensor | None) -> None:
-    whole, _ = _train(tmp_path / "a", class_weights=weights)
-    micro_batches, _ = _train(tmp_path / "b", class_weights=weights, micro_batches=4)
+    whole, _ = _train(tmp_path / "a", weights=weights)
+    micro_batches, _ = _train(tmp_path / "b", weights=weights, micro_batches=4)
     torch.testing.assert_close(_weights(whole), _weights(micro_batches), atol=1e-5, rtol=1e-4)
 
 
-def test_the_optimizer_is_torchs_adamw(tmp_path: Path) -> None:
-    model, _ = _train(tmp_path, epochs=1, warmup_fraction=0.0, clip_norm=1e9)
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_the_optimizer_is_torchs(name: str, tmp_path: Path) -> None:
+    model, _ = _train(tmp_path, epochs=1, optimizer=name, lr=0.05, warmup_fraction=0.0, clip_norm=1e9)
     torch.manual_seed(1)
     reference = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
-    optimizer = torch.optim.AdamW(reference.parameters(), lr=0.05, weight_decay=0.0)
+    optimizer: torch.optim.Optimizer = torch.optim.AdamW(reference.parameters(), lr=0.05, weight_decay=0.01)
+    if name == "sgd":  # its weight decay is a term of the gradient
+        optimizer = torch.optim.SGD(reference.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3)
     for x, y in _Batches().epoch(1):
         functional.cross_entropy(reference(x), y).backward()

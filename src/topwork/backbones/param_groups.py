@@ -27,10 +27,11 @@ def layer_groups(module: nn.Module, weight_decay: float, layer_decay: float) -> 
     Returns:
         Groups with ``params``, ``weight_decay`` and ``lr_scale`` in (0, 1], for the optimizer and the schedule.
     """
-    undecayed = module.no_weight_decay() if hasattr(module, "no_weight_decay") else ()
-    if hasattr(module, "group_matcher"):
-        steps = max(group_parameters(module, module.group_matcher(coarse=False), reverse=True).values())
-        factor = layer_decay ** min(1.0, MAX_LAYER_DECAY_STEPS / max(1, steps))
+    undecayed: Any = getattr(module, "no_weight_decay", tuple)()
+    matcher: Any = getattr(module, "group_matcher", None)
+    if matcher:
+        layers: Any = group_parameters(module, matcher(coarse=False), reverse=True)
+        factor = layer_decay ** min(1.0, MAX_LAYER_DECAY_STEPS / max(1, *layers.values()))
         groups = timm.optim.param_groups_layer_decay(module, weight_decay, undecayed, layer_decay=factor)
     else:
         groups = timm.optim.param_groups_weight_decay(module, weight_decay, no_weight_decay_list=undecayed)

@@ -98,6 +98,8 @@ class Config(BaseConfig):
     """What is trained, in this order of the table."""
     seed: Annotated[int, Flag()] = Field(default=0, ge=0)
     """Decides the split, random weights, orders and augmentations."""
+    balance: Annotated[bool, Flag()] = False
+    """Each class counts as much as every other in training, however few images it has: for rare classes."""
     n_seeds: Annotated[Count, Flag(only="compare")] = 1
     """Train each strategy with N seeds, from --seed on, on the same split."""
     folds: Annotated[int, Flag(only="compare")] = Field(default=0, ge=0)
@@ -137,6 +139,8 @@ def validate(model: type[C], value: dict[str, Any], where: str = "") -> C:
     except ValidationError as error:
         faults: dict[str, str] = {}
         for item in error.errors():
+            if item["type"] == "default_factory_not_called":  # a default that depends on a field with a fault
+                continue
             parts = [str(part) for part in item["loc"] if str(part) not in UNION_BRANCHES]
             parts = parts[1:] if parts[:1] == ["settings"] and len(parts) > 1 else parts  # as --set names them
             name = ".".join([where] * bool(where) + parts)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from topwork.core.base_config import Auto, BaseConfig, Count, Flag, Pixels
+
+RATES = ("lr", "weight_decay")  # their defaults depend on the optimizer
+Rate = Annotated[float, Field(gt=0)]
+
+
+def _by_optimizer(adamw: float, sgd: float) -> Any:
+    """A field whose default depends on the optimizer, which is declared before it."""
+    return Field(default_factory=lambda data: sgd if data.get("optimizer") == "sgd" else adamw)
 
 
 class TrainingConfig(BaseConfig):
@@ -21,12 +29,13 @@ class TrainingConfig(BaseConfig):
     """Micro-batches that a batch is processed in; doubled automatically when a GPU runs out of memory."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
-    lr: Annotated[float, Flag()] = Field(default=1e-3, gt=0)
-    """Peak learning rate of the head."""
-    weight_decay: Annotated[float, Flag()] = Field(default=0.05, ge=0)
-    """Decoupled weight decay; not applied to biases and normalization."""
+    lr: Annotated[Rate, Flag()] = _by_optimizer(adamw=1e-3, sgd=0.02)
+    """Peak learning rate of the head; auto: by strategy and optimizer."""
+    weight_decay: Annotated[float, Field(ge=0), Flag()] = _by_optimizer(adamw=0.05, sgd=2.5e-4)
+    """Weight decay, except of biases, normalization and position embeddings: decoupled for AdamW, an L2 penalty in the
+    gradient for SGD; auto: by optimizer."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
-    """Factor of the learning rate per layer from the head to the input."""
+    """Factor of the learning rate per layer from the head to the input; of more than 16 layers 16 of it in all."""
     warmup_fraction: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps in which the learning rate rises from 0; after them it falls along a cosine to 0."""
     clip_norm: float = Field(default=1.0, gt=0)
@@ -35,10 +44,23 @@ class TrainingConfig(BaseConfig):
     """Probability mass that the target spreads over all classes."""
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay of a running average of the weights that is evaluated and kept; 0 switches it off."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: each class counts as much as every other in the loss."""
     patience: Annotated[int, Flag()] = Field(default=0, ge=0)
     """Stop after N epochs without a better one on the validation set; 0 never stops early."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_rates(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict):
+            return settings
+        return {name: value for name, value in settings.items() if not (name in RATES and value == "auto")}
+
+    def scale_rates(self, sampled: dict[str, Any]) -> dict[str, Any]:
+        """Rates that suit AdamW, scaled as the defaults of the optimizer are."""
+        own, adamw = type(self)(optimizer=self.optimizer), type(self)(optimizer="adamw")
+        scaled = {
+            name: sampled[name] * (getattr(own, name) / getattr(adamw, name)) for name in RATES if name in sampled
+        }
+        return {**sampled, **scaled}
 
 
 class LinearClassifierConfig(BaseConfig):
@@ -92,7 +114,7 @@ class MLPConfig(TrainingConfig):
 
     epochs: Count = 40
     batch_size: int = Field(default=128, ge=2)
-    lr: float = Field(default=5e-4, gt=0)
+    lr: Rate = _by_optimizer(adamw=5e-4, sgd=0.05)
     hidden: Count = 1024
     """Width of the hidden layer."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
@@ -124,13 +146,13 @@ class KNNConfig(BaseConfig):
 class ScratchConfig(ImageTrainingConfig):
     """Settings of ``scratch``."""
 
-    lr: float = Field(default=2e-3, gt=0)
+    lr: Rate = _by_optimizer(adamw=2e-3, sgd=0.05)
 
 
 class FinetuneConfig(ImageTrainingConfig):
     """Settings of ``finetune``."""
 
-    lr: float = Field(default=5e-4, gt=0)
+    lr: Rate = _by_optimizer(adamw=5e-4, sgd=0.01)
     layer_decay: float = Field(default=0.85, gt=0, le=1)
     batch_norm: Literal["update", "frozen"] = "frozen"
     """frozen: the fitted head keeps seeing the features that it was fitted on."""

@@ -123,10 +123,16 @@ class Targets:
         return torch.nn.functional.one_hot(labels, self._classes) * self._weights[index]
 
 
-def train_weights(manifest: Manifest, splits: Splits) -> np.ndarray | None:
-    """Weight of each training image in the loss, float64 (N,) with mean 1; None if all are equal."""
+def train_weights(manifest: Manifest, splits: Splits, balance: bool = False) -> np.ndarray | None:
+    """Weight of each training image in the loss, float64 (N,) with mean 1; None if all are equal.
+
+    With ``balance`` the weights of each class have the same sum: equal images of a class of n_k weigh N / (K n_k).
+    """
     weight = {row.id: row.weight for row in manifest.used}
     weights = np.array([weight[image] for image in splits.ids["train"]])
+    if balance:
+        labels = splits.labels["train"]
+        weights = weights / np.bincount(labels, weights)[labels]
     return None if np.ptp(weights) == 0 else weights / weights.mean()
 
 

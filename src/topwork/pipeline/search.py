@@ -19,6 +19,7 @@ from topwork.core import config, storage
 from topwork.core.base_config import BaseConfig
 from topwork.core.errors import TrainingFailed
 from topwork.core.progress import make_progress
+from topwork.core.strategy_config import TrainingConfig
 from topwork.evaluation import metrics
 from topwork.strategies.base import Strategy
 from topwork.training.context import RunContext
@@ -46,6 +47,8 @@ def random_search(
     with context.progress.track(f"{strategy.name}: search", trials, "trials") as bar:
         for number in range(trials if space else 1):
             sampled = sample(space, context.seed, strategy.name, number) if number else {}
+            if isinstance(defaults, TrainingConfig):
+                sampled = defaults.scale_rates(sampled)
             settings = defaults.model_copy(update=sampled)
             results.append(_run_trial(strategy, settings, context, folder / f"{number:03d}"))
             bar.advance()

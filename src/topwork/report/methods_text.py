@@ -66,6 +66,8 @@ def _training(data: ReportData) -> list[str]:
         cite = " (Wightman 2019)" if data.environment.get("timm") else ""
         verb = "uses" if len(names) == 1 else "use"
         lines.append(f"{join_names(names)} {verb} the network {b.get('model')}{f' ({known})' if known else ''}{cite}.")
+    if data.requested.get("balance"):
+        lines.append("In training each class counted as much as every other (weights N / (K n_k) of the images).")
     tune = data.requested.get("trials")
     tried = f" {tune} settings of each strategy were tried." if tune else ""
     lines.append(

@@ -22,7 +22,7 @@ from topwork.data.transforms import TrainTransform, normalize
 from topwork.features import FeatureCache
 from topwork.strategies.base import CachedBatches
 from topwork.training.context import RunContext
-from topwork.training.image_task import EVAL_BATCH, Classifier, class_weights, make_train_mode, val_metrics
+from topwork.training.image_task import EVAL_BATCH, Classifier, make_train_mode, val_metrics
 from topwork.training.loop import Batch, TrainingTask
 
 SHARD_BYTES = 64 * 2**20
@@ -141,7 +141,5 @@ def stage_task(
         return val_metrics(torch.cat(logits), splits.labels["val"])
 
     batches = CachedBatches(load, context.targets, config.batch_size, context.seed)
-    weights = class_weights(config, splits.labels["train"], len(splits.classes), device)
-    return TrainingTask(
-        model, groups, batches, prepare, evaluate, weights, make_train_mode(model, config, stage_split.frozen), forward
-    )
+    train_mode = make_train_mode(model, config, stage_split.frozen)
+    return TrainingTask(model, groups, batches, prepare, evaluate, train_mode, forward)

@@ -13,7 +13,7 @@ from topwork.core.strategy_config import MLPConfig
 from topwork.linear.normalize import NormalizerModule, fit_normalizer
 from topwork.strategies.base import CachedBatches, Strategy, TrainedStrategy, count_parameters, split_scores
 from topwork.training.context import RunContext
-from topwork.training.image_task import class_weights, val_metrics
+from topwork.training.image_task import val_metrics
 from topwork.training.loop import TrainingTask, fit
 from topwork.training.search_space import Categorical, LogUniform, space
 
@@ -82,7 +82,6 @@ class MLP(Strategy):
             CachedBatches(load, context.targets, config.batch_size, context.seed),
             lambda batch, _: (batch[0], batch[1].to(device)),
             evaluate,
-            class_weights(config, labels["train"], context.num_classes, device),
             quick=True,
         )
         state = fit(task, config, context, self.name)

@@ -87,7 +87,7 @@ class RunContext:
     @cached_property
     def image_weights(self) -> np.ndarray | None:
         """Weights of the training images in the loss; see ``train_weights``."""
-        return train_weights(self.manifest, self.splits)
+        return train_weights(self.manifest, self.splits, self.config.balance)
 
     @property
     def targets(self) -> Targets:

@@ -14,7 +14,7 @@ from topwork.backbones.build import convert_sync_batchnorm
 from topwork.compute import collectives
 from topwork.compute.devices import compile_quietly, keep_depthwise_in_float32
 from topwork.compute.ranks import world
-from topwork.core.strategy_config import ImageTrainingConfig, TrainingConfig
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, normalize
 from topwork.training.context import RunContext
@@ -80,16 +80,6 @@ class NetworkOutputs:
         return outputs(self._model, [ids[i] for i in indices], self._context)[1]
 
 
-def class_weights(
-    config: TrainingConfig, labels: np.ndarray, classes: int, device: torch.device
-) -> torch.Tensor | None:
-    """Weights of the classes in the loss, float32 (K,): N / (K n_k) if classes are balanced, else None."""
-    if config.class_weights == "none":
-        return None
-    counts = np.bincount(labels, minlength=classes)
-    return torch.tensor(len(labels) / (classes * np.maximum(counts, 1)), dtype=torch.float32, device=device)
-
-
 def val_metrics(logits: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
     """Cross-entropy and accuracy of logits float (N, K) of the validation set."""
     target = torch.from_numpy(labels)
@@ -127,7 +117,7 @@ def image_task(
         model.backbone = convert_sync_batchnorm(model.backbone)
     keep_depthwise_in_float32(model, context.compute)
     splits, spec, device = context.splits, context.spec, context.compute.device
-    train, val, labels = splits.ids["train"], splits.ids["val"], splits.labels["train"]
+    train, val = splits.ids["train"], splits.ids["val"]
     transform = TrainTransform(config, spec, config.train_size, context.seed)
     mixer, ranks = Mixer(config, len(splits.classes), context.seed), world()
     extra = int(ranks.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of the first image of a shard
@@ -155,7 +145,6 @@ def image_task(
         batches,
         prepare,
         evaluate=lambda: val_metrics(torch.from_numpy(outputs(model, val, context)[0]), splits.labels["val"]),
-        class_weights=class_weights(config, labels, len(splits.classes), device),
         train_mode=make_train_mode(model, config),
         forward=compile_quietly(model) if config.compile is True else None,
         shared=True,

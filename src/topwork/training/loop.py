@@ -58,7 +58,6 @@ class TrainingTask:
         batches: Training data.
         prepare: Moves a batch to the device and augments it there; gets the step for its randomness.
         evaluate: Loss and accuracy of ``model`` on the validation set.
-        class_weights: Of the loss, float32 (K,), or None.
         train_mode: Puts the model into training mode; a strategy excludes frozen layers here.
         forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or without frozen stages.
         shared: Whether ``batches`` gives each process its shard of a batch.
@@ -70,7 +69,6 @@ class TrainingTask:
     batches: Batches
     prepare: Callable[[Batch, int], Batch]
     evaluate: Callable[[], tuple[float, float]]
-    class_weights: torch.Tensor | None = None
     train_mode: Callable[[], None] | None = None
     forward: Callable[[torch.Tensor], torch.Tensor] | None = None
     shared: bool = False
@@ -186,32 +184,25 @@ class _Training:
         """Compute the gradients; the loss as a scalar tensor on the device, without waiting for it."""
         self.optimizer.zero_grad()
         total = torch.zeros((), device=x.device)
-        total_weight = self.parallel.mean(self._weight(target))
+        images = self.parallel.mean(torch.full((), float(len(target)), device=x.device))
         count = self.state.micro_batches
         micro_batches = list(zip(x.chunk(count), target.chunk(count), strict=True))
         for number, (inputs, targets) in enumerate(micro_batches, 1):
             with self.parallel.gradient_sync(number == len(micro_batches)):
                 with self.context.compute.autocast():
                     logits = self.parallel(inputs)
-                loss = self._loss(logits.float(), targets) * (self._weight(targets) / total_weight)
+                loss = self._loss(logits.float(), targets) * (len(targets) / images)
                 self.scaler.scale(loss).backward()
             total += loss.detach()
         return total
 
     def _loss(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy with class indices (B,), or probabilities (B, K) whose rows sum to the image weight."""
-        weights, smoothing = self.task.class_weights, self.config.label_smoothing
+        smoothing = self.config.label_smoothing
         if target.ndim > 1:  # smoothed here: torch would take each row to sum to 1
             target = torch.lerp(target, target.mean(dim=1, keepdim=True), smoothing)
-            return functional.cross_entropy(logits, target, weights)
-        return functional.cross_entropy(logits, target, weights, label_smoothing=smoothing)
-
-    def _weight(self, target: torch.Tensor) -> torch.Tensor:
-        """Total weight of the images in the batch mean: their number, or the sum of their class weights."""
-        weights = self.task.class_weights
-        if weights is None or target.ndim > 1:
-            return torch.full((), float(len(target)), device=target.device)
-        return weights[target].sum()
+            return functional.cross_entropy(logits, target)
+        return functional.cross_entropy(logits, target, label_smoothing=smoothing)
 
     def _finish_epoch(self, epoch: int) -> None:
         self._read_losses()
