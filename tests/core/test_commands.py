@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import shlex
 import tomllib
@@ -13,11 +14,15 @@ import pytest
 from tests.core.test_options import SPECIAL, VALUES
 from tests.torture.commands import run
 
+from topwork.bundle.format import read_bundle
 from topwork.core import commands
 from topwork.core.artifacts import RunInfo
 from topwork.core.config import to_toml
+from topwork.core.errors import DataError
 from topwork.core.options import option_names, options
+from topwork.inference.locate import locate_bundle
 from topwork.pipeline.configure import build
+from topwork.report.results import Run
 from topwork.strategies import DEFAULT_STRATEGIES
 
 DATA = "/somewhere/it's here; $HOME"
@@ -83,3 +88,19 @@ def test_messages_take_their_commands_from_one_place() -> None:
                 )
                 found += [f"{path.name}:{node.lineno}: {text}" for text in written]
     assert not found
+
+
+def test_what_is_not_finished_names_the_command_that_resumes_it(tmp_path: Path) -> None:
+    whole, alone = tmp_path / "the comparison", tmp_path / "a run"
+    RunInfo("comparison", "x", "", "running", ("knn",)).write(whole)
+    parts = [whole / "knn", whole / "repeats" / "seed-1" / "knn"]
+    for folder in (*parts, alone):
+        RunInfo("run", "x", "", "running", ("knn",)).write(folder)
+        expected = f"topwork train --resume '{alone}'" if folder == alone else f"topwork compare --resume '{whole}'"
+        for fails in (lambda run: Run(run).metrics, locate_bundle, lambda run: read_bundle(run / "model")):
+            with pytest.raises(DataError, match=f"with: {re.escape(expected)}$"):
+                fails(folder)
+    with pytest.raises(DataError, match=f"with: topwork compare --resume '{whole}'$"):
+        locate_bundle(whole)
+    with contextlib.chdir(parts[0]):
+        assert commands.resume(".") == "topwork compare --resume .."

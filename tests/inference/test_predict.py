@@ -260,7 +260,7 @@ def test_a_file_is_never_complete_before_it_is(
 
 
 def test_no_image_that_can_be_used_is_an_error_and_a_list_that_fails_leaves_no_file(
-    comparison: topwork.Comparison, photos: Path, odd: dict[str, str], tmp_path: Path
+    comparison: topwork.Comparison, photos: Path, odd: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, bad = comparison["mlp"].path, [name for name in odd if "\0" not in name]
     with pytest.raises(DataError, match=f"None of the {len(bad)} images could be used"):
@@ -272,6 +272,9 @@ def test_no_image_that_can_be_used_is_an_error_and_a_list_that_fails_leaves_no_f
     with pytest.raises(DataError, match="No images found"):
         predict_to_file(run, [str(tmp_path / "none")], tmp_path / "none.csv", quiet=True, workers=0)
     assert not list(tmp_path.glob("none.csv*"))
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert predict_to_file(run, ["-"], tmp_path / "empty.csv", quiet=True, workers=0) == (0, 0)
+    assert [path.name for path in tmp_path.glob("empty.csv*")] == ["empty.csv"]
 
 
 def test_explain_writes_a_picture_an_image(comparison: topwork.Comparison, photos: Path, tmp_path: Path) -> None:

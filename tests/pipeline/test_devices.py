@@ -73,7 +73,7 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
     assert "7 images per step, 3 or 4 on each of 2 devices" in said
     assert ("with sharded weights" in said) == cut
     assert bool(list((out / "checkpoints").glob("last-*/shard-*"))) == cut
-    assert re.search(r"Everything is saved; resume with: topwork train --resume", said)
+    assert re.search(r"Everything is saved; resume with: topwork train --resume \S+ --devices 2", said)
     assert "resuming from step" in said
     assert "Traceback" not in said
     epochs = re.findall(r"epoch (\d+)/12", said)
@@ -119,6 +119,7 @@ def test_trainings_at_once_leave_the_files_of_one_after_another(
     two = topwork.compare(photos, out=tmp_path / "two", parallel=2, **flags)
     assert list(one.runs) == list(two.runs) == ["svm", "scratch"]
     assert (two.path / "run.json").stat().st_size > 128 * 1024
+    assert read_run_info(two.path).details["parallel"] == 2
     for name in one.runs:
         for file in ("predictions.csv", "config.toml", "model/weights.safetensors", "split.csv", "environment.json"):
             assert (one[name].path / file).read_bytes() == (two[name].path / file).read_bytes(), (name, file)

@@ -132,10 +132,10 @@ class PredictionWriter:
                 self._progress.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file; one without a row is removed."""
+        """Close the file; an interrupted one without a row is removed."""
         if self.path:
             self._file.close()
-            if not self.rows:
+            if not self.rows and self._progress.is_file():
                 self.path.unlink(missing_ok=True)
                 self._progress.unlink(missing_ok=True)
 
