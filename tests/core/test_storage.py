@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -103,3 +105,19 @@ def test_a_csv_survives_any_text(tmp_path: Path) -> None:
     rows = [["a,b", 'quo"te'], ["line\nbreak", os.fsdecode(b"caf\xe9")]]
     storage.write_csv(tmp_path / "t.csv", ("x", "y"), rows)
     assert [list(row.values()) for row in storage.read_csv(tmp_path / "t.csv")] == rows
+
+
+def test_a_folder_that_is_removed_while_another_waits_for_it_is_held_by_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    folder, real = tmp_path / "run", fcntl.lockf
+
+    def late(*args: Any) -> None:  # the process before has failed, removed its folder and ended
+        monkeypatch.setattr(fcntl, "lockf", real)
+        shutil.rmtree(folder)
+        real(*args)
+
+    monkeypatch.setattr(fcntl, "lockf", late)
+    with storage.lock_folder(folder):
+        assert (folder / ".lock").is_file()

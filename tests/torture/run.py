@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.drawings import write_folder
-from tests.torture import calls, commands, devices, disk, exports, flips, hostile, mutants, requests, trainings
+from tests.torture import calls, commands, devices, disk, exports, flips, folders, hostile, mutants, requests, trainings
 from tests.torture.calls import Tally
 
 Part = tuple[str, Callable[[], Tally], bool]
@@ -64,6 +64,8 @@ def parts(folder: Path) -> Iterator[Part]:
             lambda: requests.torment(photos, folder, 300, 1, True, True),
             True,
         )
+    yield "two processes on one folder", lambda: folders.collide(photos, folder / "pairs", 200), False
+    yield "resumed after a change to the data", lambda: folders.change(photos, folder / "changes", (1, 3, 5)), False
     stop = trainings.stop_at_every_step
     yield "resumed at every step", lambda: stop(photos, folder, variants, workers), False
     yield "two devices, kill -9 of one or of the launcher", lambda: devices.kill_at_random(photos, folder, 100), False

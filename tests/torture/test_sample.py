@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.torture import calls, commands, disk, flips, hostile, mutants, requests, trainings
+from tests.torture import calls, commands, disk, flips, folders, hostile, mutants, requests, trainings
 
 needs_strace = pytest.mark.skipif(not calls.is_possible(), reason="strace is not installed or may not trace")
 needs_disks = pytest.mark.skipif(not disk.is_possible(), reason="needs root, mount and mkfs.ext4")
@@ -96,4 +96,15 @@ def test_trainings_killed_at_random(photos: Path, tmp_path: Path) -> None:
 def test_trainings_stopped_after_single_steps(photos: Path, tmp_path: Path) -> None:
     tally = trainings.stop_at_every_step(photos, tmp_path, ["thawed statistics"], [0], epochs=2)
     assert tally.hit == tally.tried > 3
+    assert tally.wrong == []
+
+
+def test_two_processes_on_one_folder(photos: Path, tmp_path: Path) -> None:
+    tally = folders.collide(photos, tmp_path, 3)
+    assert tally.wrong == []
+
+
+def test_resumes_after_changes_to_the_data(photos: Path, tmp_path: Path) -> None:
+    tally = folders.change(photos, tmp_path, [2], ("two labels", "other weights", "another order"))
+    assert tally.hit == tally.tried == 3
     assert tally.wrong == []

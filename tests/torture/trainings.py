@@ -125,7 +125,7 @@ def stop_at_every_step(
             for step in range(1, steps):
                 tally.tried += 1
                 out = place / "stopped"
-                with _signal_after(step):
+                with signal_after(step):
                     try:
                         topwork.train(photos, "finetune", out=out, sets=sets, workers=count, **flags)
                     except Interrupted:
@@ -139,7 +139,7 @@ def stop_at_every_step(
 
 
 @contextlib.contextmanager
-def _signal_after(step: int) -> Iterator[None]:
+def signal_after(step: int) -> Iterator[None]:
     """A real SIGTERM to this process, sent when a training has done so many steps."""
     real = loop._Training._step
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 _NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")  # in the order of the fields of ``World``
+_AGENT = "agent "  # and its process id, where torchrun has no --rdzv-id
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def restarts() -> int:
 def launch_id() -> str:
     """The id of this start of torchrun and all its restarts, also on other machines; empty if there is none."""
     name = os.environ.get("TORCHELASTIC_RUN_ID", "")
-    return "" if name == "none" else name
+    return f"{_AGENT}{os.getppid()}" if name == "none" else name  # restarts have the same parent
 
 
 def is_restart(before: str) -> bool:
     """Whether torchrun has started this training before; ``before`` is the ``launch_id`` in its folder, if any."""
-    return restarts() > 0 or ("" != before == launch_id())
+    return "" != before == launch_id() and (restarts() > 0 or not before.startswith(_AGENT))

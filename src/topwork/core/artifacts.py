@@ -286,7 +286,7 @@ class RunInfo:
         kind: ``"run"`` or ``"comparison"``.
         name: Of the folder when it was made.
         created: ISO date and time with zone.
-        status: ``"running"`` or ``"done"``.
+        status: ``"running"``; ``"done"``, which is written last; or ``"replacing"``, see ``run_folders.replace_run``.
         details: Facts for the report: configuration, data, backbone, command.
     """
 

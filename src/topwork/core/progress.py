@@ -45,17 +45,23 @@ class Progress:
     Attributes:
         quiet: Print nothing.
         log_file: Gets every line, also if quiet; None until a run folder exists.
+        unlogged: Lines for a log file that may not be written yet; None: they are for none.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
         self.log_file: Path | None = None
+        self.unlogged: list[str] | None = None
 
     def log(self, line: str) -> None:
         """Print a line to stderr."""
+        dated = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n"
         if self.log_file:
             with open(self.log_file, "a", encoding="utf-8", errors="surrogateescape") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n")
+                file.writelines([*(self.unlogged or ()), dated])
+            self.unlogged = None
+        elif self.unlogged is not None:
+            self.unlogged.append(dated)
         if not self.quiet:
             self._print(line.encode("utf-8", "replace").decode())
 

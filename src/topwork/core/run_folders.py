@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import shutil
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from topwork.core.artifacts import RunInfo, read_run_info
 from topwork.core.errors import DataError, StorageError, UsageError
 
 RUNS = Path("runs")
+REPLACING = "replacing"  # status of a new run as long as something of the old one may be in its folder
 
 
 def cache_folder() -> Path:
@@ -38,7 +40,7 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
         name: Of a new folder in ``runs/`` if ``out`` is None; ``-2``, ``-3``, ... is added if it exists.
         out: Taken literally.
         resume: Continue an existing run; without ``out`` the newest of this name.
-        overwrite: Replace an existing run.
+        overwrite: Replace an existing run, which ``replace_run`` does when nothing can be refused any more.
 
     Raises:
         StorageError: The folder has content and neither resume nor overwrite was requested.
@@ -52,42 +54,55 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
                 raise UsageError(f"There is nothing to resume: no {RUNS / name}. Leave --resume out, or use --out.")
             return max(found, key=lambda path: path.stat().st_mtime)
         if overwrite:
-            return _clear(RUNS / name)
+            return check_output_folder(RUNS / name, overwrite)
         numbered = (RUNS / f"{name}-{number}" for number in itertools.count(2))
         return next(path for path in itertools.chain([RUNS / name], numbered) if not path.exists())
     if resume:
         if not (out / "run.json").is_file():
             raise UsageError(f"There is nothing to resume in {out}: it has no run.json. Leave --resume out.")
         return out
-    if out.is_file():
-        raise StorageError(f"{out} is a file. Choose another --out.")
-    if out.is_dir() and not _is_empty_run(out):
+    return check_output_folder(out, overwrite)
+
+
+def check_output_folder(path: Path, overwrite: bool) -> Path:
+    """Refuse a folder for a new run whose content is none of a run, or is to be kept."""
+    if path.is_file():
+        raise StorageError(f"{path} is a file. Choose another --out.")
+    if path.is_dir() and not _is_empty_run(path):
         if not overwrite:
             raise StorageError(
-                f"{out} is not empty. Use --overwrite or another --out, or resume with: {commands.resume(out)}"
+                f"{path} is not empty. Use --overwrite or another --out, or resume with: {commands.resume(path)}"
             )
-        return _clear(out)
-    return out
-
-
-def _clear(path: Path) -> Path:
-    """Empty the folder of an earlier run. Nothing else is ever removed."""
-    if not path.is_dir():
-        return path
-    if not (path / "run.json").is_file():
-        raise StorageError(f"{path} was not written by topwork, so --overwrite keeps it. Choose another --out.")
-    with storage.lock_folder(path):
-        for entry in path.iterdir():
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            elif entry.name != ".lock":
-                entry.unlink()
+        if not (path / "run.json").is_file():
+            raise StorageError(
+                f"{path} was not written by topwork: --overwrite does not remove it. Choose another --out."
+            )
     return path
 
 
+def replace_run(path: Path, info: RunInfo) -> None:
+    """Remove the run in a folder, if there is one, for a new one; call it only under the folder's lock.
+
+    The new ``run.json`` decides: before it is there nothing is removed, and a kill after it leaves the new run, whose
+    resume removes what is left of the old one.
+    """
+    if (path / "run.json").is_file():
+        replace(info, status=REPLACING).write(path)
+        finish_replacement(path)
+
+
+def finish_replacement(path: Path) -> None:
+    """Remove what a killed ``replace_run`` has left of the old run."""
+    if read_run_info(path).status == REPLACING:
+        for entry in path.iterdir():
+            if entry.name not in (".lock", "run.json") and not storage.is_temporary(entry):
+                storage.hide(entry)  # all of it disappears at once, however long its removal takes
+        storage.sweep_temporary(path)
+
+
 def remove_empty_run(path: Path) -> None:
-    """Remove the folder of a command that failed before it wrote anything but its log."""
-    if path.is_dir() and _is_empty_run(path) and (path / "train.log").exists():  # else another process may hold it
+    """Remove the folder of a command that failed before it wrote anything but its log; only under the folder's lock."""
+    if _is_empty_run(path):
         shutil.rmtree(path, ignore_errors=True)
 
 

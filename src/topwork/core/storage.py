@@ -256,12 +256,15 @@ def _read_manifest(target: Path) -> dict[str, dict[str, Any]]:
     return manifest["files"]
 
 
+def hide(path: Path) -> Path:
+    """Give a file or folder a temporary name, so that no part of it is ever visible while it is removed."""
+    return path.rename(path.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}"))
+
+
 def remove_folder(target: Path) -> None:
-    """Rename a folder to a temporary name, so that no part of it is ever visible, and remove it as far as possible."""
+    """Hide a folder and remove it as far as possible."""
     with contextlib.suppress(OSError):
-        hidden = target.with_name(f"{_TEMPORARY}{uuid.uuid4().hex}")
-        os.rename(target, hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
+        shutil.rmtree(hide(target), ignore_errors=True)
 
 
 def is_temporary(path: Path) -> bool:
@@ -298,13 +301,16 @@ def lock_folder(folder: Path) -> Iterator[None]:
     if key in _HELD:  # the kernel's lock is one of processes, not of threads
         raise StorageError(in_use)
     with contextlib.ExitStack() as stack:
-        with wrap_os_errors(folder):
-            make_folder(folder)
-            file = stack.enter_context(open(folder / ".lock", "ab"))  # the file stays and means nothing by itself
-        try:
-            _lock(file)
-        except OSError as error:
-            raise StorageError(in_use) from error
+        while True:
+            with wrap_os_errors(folder):
+                make_folder(folder)
+                file = stack.enter_context(open(folder / ".lock", "ab"))  # the file stays and means nothing by itself
+            try:
+                _lock(file)
+            except OSError as error:
+                raise StorageError(in_use) from error
+            if os.fstat(file.fileno()).st_nlink:
+                break  # else the process that held it has removed the folder meanwhile
         _HELD.add(key)
         stack.callback(_HELD.discard, key)
         yield

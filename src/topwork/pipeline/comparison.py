@@ -54,7 +54,8 @@ class TrainingJob:
         comparison, config = context.folder, context.config
         settings_from = comparison / self.strategy if self.repeat and not (config.folds and config.trials) else None
         context = replace(context, folder=self.folder(comparison))
-        run_strategy(self.strategy, context, replace(info, name=self.strategy), settings_from, feature_seconds)
+        with storage.lock_folder(context.folder):
+            run_strategy(self.strategy, context, replace(info, name=self.strategy), settings_from, feature_seconds)
 
 
 def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], parallel: int) -> None:
@@ -86,9 +87,11 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     settings = {name: config.read(folder / name / "config.toml").settings[name] for name in info.strategies}
     resolved = requested.model_copy(update={"settings": StrategySettings.complete(settings)})
     config.write(resolved, folder / "config.toml")
-    replace(info, status="done", details={**info.details, "seconds": time.monotonic() - start}).write(folder)
+    info = replace(info, details={**info.details, "seconds": time.monotonic() - start})
+    info.write(folder)
     write_thumbnails(folder, lambda image: images.load_image(context.manifest.refs[image]))
-    write_report(folder)
+    write_report(folder, "done")
+    replace(info, status="done").write(folder)
 
 
 def _run_in_parallel(jobs: Sequence[TrainingJob], context: RunContext, info: RunInfo, parallel: int) -> None:

@@ -18,7 +18,6 @@ from topwork.core.errors import ConfigError, SettingsChanged, UnknownName, Usage
 from topwork.core.image_ref import is_url
 from topwork.core.options import OptionValue
 from topwork.core.options import options as all_options
-from topwork.core.strategy_config import StrategySettings
 from topwork.data.shard_patterns import is_pattern
 from topwork.strategies import DEFAULT_STRATEGIES, STRATEGIES
 
@@ -172,9 +171,12 @@ def requested_config(folder: Path, kind: str) -> Config:
 
 
 def refuse_changes(new: Config, old: Config, folder: Path) -> None:
-    """Refuse all changes but those of the hardware, and more epochs of a single run, whose schedule then stretches."""
-    allowed = {f"compute.{name}" for name in ("device", "workers", "threads", "fsdp")}
-    if _more_epochs(new, folder):
+    """Refuse all changes but more epochs of a single run, whose schedule then stretches, hardware, and another path.
+
+    Whether the images at that path are the same is seen when they are read.
+    """
+    allowed = {"data.path", *(f"compute.{name}" for name in ("device", "workers", "threads", "fsdp"))}
+    if more_epochs(new, folder):
         allowed.add(f"settings.{new.strategies[0]}.epochs")
     changed = [text for name, text in configuration.differences(old, new).items() if name not in allowed]
     if changed:
@@ -184,27 +186,16 @@ def refuse_changes(new: Config, old: Config, folder: Path) -> None:
         )
 
 
-def _more_epochs(requested: Config, folder: Path) -> int | None:
-    """The requested epochs, if they are more than the epochs that the run was planned with."""
-    path, name = folder / "config.toml", requested.strategies[0]
-    epochs = _explicit_epochs(requested, name)
-    if not path.is_file() or len(requested.strategies) > 1 or epochs is None:
+def more_epochs(requested: Config, folder: Path) -> int | None:
+    """The requested epochs, if they are not those a run was started with, and no fewer than planned."""
+    info, path, name = read_run_info(folder), folder / "config.toml", requested.strategies[0]
+    old, new = validate(Config, info.details["config"]), _explicit_epochs(requested, name)
+    if info.kind != "run" or not path.is_file() or new is None or new == _explicit_epochs(old, name):
         return None
     planned = _explicit_epochs(configuration.read(path), name)
-    return epochs if planned is not None and epochs > planned else None
+    return new if planned is not None and new >= planned else None
 
 
 def _explicit_epochs(config: Config, strategy: str) -> int | None:
     epochs = config.settings[strategy].model_dump(exclude_unset=True).get("epochs")
     return epochs if isinstance(epochs, int) else None
-
-
-def extend(requested: Config, folder: Path) -> None:
-    """Plan more epochs for a run, finished or not; a kill in between leaves it resumable as it was."""
-    epochs, name = _more_epochs(requested, folder), requested.strategies[0]
-    if epochs is None:
-        return
-    (folder / "metrics.json").unlink(missing_ok=True)  # it is not finished any more
-    resolved = configuration.read(folder / "config.toml")
-    settings = StrategySettings.complete({name: resolved.settings[name].model_copy(update={"epochs": epochs})})
-    configuration.write(resolved.model_copy(update={"settings": settings}), folder / "config.toml")

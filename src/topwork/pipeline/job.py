@@ -20,7 +20,7 @@ from typing import Any
 from topwork.backbones.packaged import find_packaged
 from topwork.compute.ranks import is_restart, launch_id, restarts, world
 from topwork.core import commands, run_folders, storage
-from topwork.core.artifacts import Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
+from topwork.core.artifacts import ImageRow, Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
 from topwork.core.errors import SettingsChanged
 from topwork.core.progress import Progress
@@ -28,7 +28,7 @@ from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
-from topwork.pipeline.configure import describe_settings, extend, refuse_changes
+from topwork.pipeline.configure import describe_settings, more_epochs, refuse_changes
 from topwork.strategies import DEFAULT_STRATEGIES
 from topwork.training.callbacks import Notifier, make_callbacks
 
@@ -59,13 +59,14 @@ class Job:
     parallel: int | None = None
 
     def __post_init__(self) -> None:
-        make_callbacks(self.log_to, self.callbacks)  # refused before a folder is emptied
+        make_callbacks(self.log_to, self.callbacks)  # refused before anything is written
         out = Path(self.out) if self.out is not None else None
-        if out is not None and (out / "run.json").is_file():
+        if out is not None and launch_id() and (out / "run.json").is_file():
             self.resume |= is_restart(read_run_info(out).details.get("launch", ""))
         what = "compare" if self.kind == "comparison" else self.config.strategies[0]
         name = "-".join(map(storage.slug, (Path(self.config.data.path).name, what, self.config.backbone.model)))
-        self.folder = run_folders.resolve_output_folder(name, out, self.resume, self.overwrite and not self.resume)
+        self.overwrite = self.overwrite and not self.resume
+        self.folder = run_folders.resolve_output_folder(name, out, self.resume, self.overwrite)
         started = read_run_info(self.folder).details if self.resume else {}
         self.log_to = self.log_to or started.get("log_to", ())
         self.parallel = self.parallel or started.get("parallel", 1)
@@ -88,6 +89,7 @@ class Job:
             "config": self.config.model_dump(mode="json"),
             "out": str(self.folder),
             "resume": self.resume,
+            "overwrite": self.overwrite,
             "quiet": self.progress.quiet,
             "log_to": list(self.log_to),
             "devices": self.devices,
@@ -104,21 +106,31 @@ class Job:
         """Run all stages."""
         try:
             with storage.lock_folder(self.folder), Signals() as signals, process_group(signals):
-                storage.sweep_temporary(self.folder)
-                if self.resume:
-                    signals.resume_command = self.resume_command()
-                    old = validate(Config, read_run_info(self.folder).details["config"])
-                    refuse_changes(self.config, old, self.folder)  # again, under the lock
-                    extend(self.config, self.folder)
-                self.progress.log_file = self.folder / "train.log"
-                self._stages(signals)
-        except BaseException:
-            run_folders.remove_empty_run(self.folder)
-            raise
+                try:
+                    self._prepare_folder(signals)
+                    self._stages(signals)
+                except BaseException:
+                    run_folders.remove_empty_run(self.folder)
+                    raise
         finally:
-            self.progress.log_file = None
+            self.progress.log_file = self.progress.unlogged = None
             if self.torch_import.ident:
                 self.torch_import.join()  # an exit while native code is loaded can crash
+
+    def _prepare_folder(self, signals: Signals) -> None:
+        """Decide again, now under the lock; a run that is to be replaced gets no line in its log."""
+        if self.resume:
+            run_folders.finish_replacement(self.folder)
+            signals.resume_command = self.resume_command()
+            old = validate(Config, read_run_info(self.folder).details["config"])
+            refuse_changes(self.config, old, self.folder)
+        else:
+            run_folders.check_output_folder(self.folder, self.overwrite)
+        storage.sweep_temporary(self.folder)
+        if self.overwrite:
+            self.progress.unlogged = []
+        else:
+            self.progress.log_file = self.folder / "train.log"
 
     def _stages(self, signals: Signals) -> None:
         self.progress.log(f"topwork {version('topwork')}; output goes to {self.folder}")
@@ -134,6 +146,7 @@ class Job:
         signals.raise_if_stopped()
         from topwork.compute import devices
         from topwork.pipeline.setup import make_context, run_details
+        from topwork.pipeline.strategy_run import check_settings, run_strategy
 
         config, device = self.config, devices.resolve(self.config.compute)
         if world().size > 1:
@@ -142,12 +155,18 @@ class Job:
             broadcast_manifest(config, manifest, device[0].precision)
         notifier = Notifier(make_callbacks(self.log_to, self.callbacks), self.progress.log, self.folder)
         context = make_context(config, manifest, folds[0], device, self.folder, self.progress, signals, notifier)
+        for name in config.strategies:
+            check_settings(name, context)
+        details = run_details(context)
+        self._refuse_other_weights(details["backbone"])
+        info = self._info({**details, "data": dataset_summary(manifest, folds[0])})
+        if self.overwrite:
+            run_folders.replace_run(self.folder, info)
+            self.progress.log_file = self.folder / "train.log"
         signals.resume_command = self.resume_command()
-        info = self._info({**run_details(context), "data": dataset_summary(manifest, folds[0])})
         if self.kind == "run":
-            from topwork.pipeline.strategy_run import run_strategy
-
-            run_strategy(config.strategies[0], context, info)
+            epochs = more_epochs(config, self.folder) if self.resume else None
+            run_strategy(config.strategies[0], context, info, epochs=epochs)
         else:
             from topwork.pipeline.comparison import compare
 
@@ -174,21 +193,30 @@ class Job:
             check(self.config, self.progress)
 
     def _refuse_changed_images(self, manifest: Manifest, splits: Splits) -> None:
-        stored = self.folder / "split.csv"
-        if not self.resume or not stored.is_file():
+        """Refuse to resume with other images; one that cannot be used, then and now, is no change."""
+        files = self.folder / "manifest.csv", self.folder / "split.csv"
+        if not (self.resume and all(file.is_file() for file in files)):  # else nothing was trained yet
             return
-        file = self.folder / "manifest.csv"
-        weights = {row.id: row.weight for row in read_manifest_rows(file)} if file.is_file() else {}
-        reweighted = any(weights.get(row.id, row.weight) != row.weight for row in manifest.used)
-        if reweighted or read_split(stored).ids != splits.ids:
+        stored = read_split(files[1])
+        old, new = _used(read_manifest_rows(files[0]), stored), _used(manifest.rows, splits)
+        changed = sorted(image for image in old.keys() | new.keys() if old.get(image) != new.get(image))
+        if changed:
             raise SettingsChanged(
-                f"The images in {self.config.data.path} are not those that {self.folder} was started with. Restore "
-                "them, or choose another --out for a new run."
+                f"The images in {self.config.data.path} are not those that {self.folder} was started with: "
+                f"{_describe_change(changed[0], old, new)}{f', and {len(changed) - 1} more' if changed[1:] else ''}. "
+                "Restore them, or choose another --out for a new run."
+            )
+
+    def _refuse_other_weights(self, backbone: dict[str, Any]) -> None:
+        old = read_run_info(self.folder).details.get("backbone", backbone) if self.resume else backbone
+        if old["digest"] != backbone["digest"]:
+            raise SettingsChanged(
+                f"The weights of {backbone['model']} are not those that {self.folder} was started with "
+                f"({old['weights']}; now {backbone['weights']}). Restore them, or choose another --out for a new run."
             )
 
     def _info(self, details: dict[str, Any]) -> RunInfo:
-        file = self.folder / "run.json"
-        created = read_run_info(self.folder).created if file.is_file() else run_folders.now()
+        created = read_run_info(self.folder).created if self.resume else run_folders.now()
         details = {
             "config": self.config.model_dump(mode="json", exclude_none=True),
             "command": commands.training(self.kind, self.config, DEFAULT_STRATEGIES, *self._several()),
@@ -199,6 +227,29 @@ class Job:
             **details,
         }
         return RunInfo(self.kind, self.folder.name, created, "running", self.config.strategies, details)
+
+
+def _used(rows: Sequence[ImageRow], splits: Splits) -> dict[str, dict[str, Any]]:
+    """What a training depends on, of each image that is used."""
+    split_of = {image: split for split, ids in splits.ids.items() for image in ids}
+    return {
+        row.id: {
+            "content": row.sha256, "label": row.label, "split": split_of.get(row.id), "group": row.group,
+            "weight": row.weight,
+        }
+        for row in rows
+        if row.status == "used"
+    }  # fmt: skip
+
+
+def _describe_change(image: str, old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> str:
+    if image not in old:
+        return f"{image} is new"
+    if image not in new:
+        return f"{image} is missing or cannot be read"
+    name = next(name for name, value in old[image].items() if new[image][name] != value)
+    values = "" if name == "content" else f" ({old[image][name]!r} -> {new[image][name]!r})"
+    return f"{image} has another {name}{values}"
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def run_worker(file: Path) -> None:
     elif world().is_main:
         job: dict[str, Any] = payload["job"]
         config, progress = validate(Config, job.pop("config")), make_progress(job.pop("quiet"))
-        Job(config, "run", overwrite=False, progress=progress, **job).run()
+        Job(config, "run", progress=progress, **job).run()
     else:
         train_with_rank_0()
 
@@ -67,8 +67,7 @@ def _train_job(payload: dict[str, Any]) -> None:
             folds, device = splits_of(config, manifest), devices.resolve(config.compute)
             context = make_context(config, manifest, folds[0], device, folder, silent, signals, notifier)
             context = repeat_contexts(replace(context, progress=progress), folds)[job.repeat]
-            with storage.lock_folder(job.folder(folder)):
-                job.run(context, info, payload["feature_seconds"])
+            job.run(context, info, payload["feature_seconds"])
     except Interrupted as error:  # the comparison says so
         sys.exit(error.exit_status)
 

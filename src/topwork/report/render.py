@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,12 @@ from topwork.report.strategy_differences import disagreements
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, status: str = "") -> Path:
     """Make the report of a run or comparison folder from the files in it.
 
     Args:
         folder: A run folder or a comparison folder; it may be unfinished.
+        status: That it will have when the report is there; empty: that of ``run.json``.
 
     Returns:
         ``folder / "report.html"``; next to it ``tables/*.csv`` and, for a comparison, ``verdict.json``.
@@ -43,6 +45,7 @@ def write_report(folder: Path) -> Path:
         StorageError: The folder cannot be written.
     """
     path, data = folder / "report.html", read_report_data(folder)
+    data = replace(data, status=status or data.status)
     for name, (columns, rows) in csv_tables.tables(data).items():
         storage.write_csv(folder / "tables" / f"{name}.csv", columns, rows)
     if data.kind == "comparison" and data.verdict:

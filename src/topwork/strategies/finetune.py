@@ -46,6 +46,7 @@ class Finetune(Strategy):
     def resolve(self, config: FinetuneConfig, context: RunContext) -> FinetuneConfig:
         """Epochs: 5 to 40 by the number of images, on a CPU what some five minutes allow."""
         if config.freeze_stages:
+            StageSplit(context.new_backbone(False).module, config.freeze_stages, context.spec.size)  # refuses
             config = config.model_copy(update={"compile": False})
         return resolve(config, context, lambda c: self._task(c, context, False), limits=(5, 40), cpu_minutes=4.75)
 

@@ -96,7 +96,10 @@ class CheckpointStore:
                 f"The training in {self._folder} was started with different settings ({'; '.join(changed)}). "
                 "Use the same settings, or --overwrite to start again."
             )
-        return TrainState.from_json(state["position"])
+        position = TrainState.from_json(state["position"])
+        if position.stopped_early and old.get("epochs") != self._plan.get("epochs"):
+            position.stopped_early, position.patient_from = False, len(position.history)
+        return position
 
 
 class ShardedCheckpointStore(CheckpointStore):

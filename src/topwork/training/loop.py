@@ -222,7 +222,7 @@ class _Training:
         record = EpochRecord(epoch, state.step, state.loss_sum / steps, loss, accuracy, rate, best)
         state.history.append(record)
         state.loss_sum = 0.0
-        state.stopped_early = 0 < self.config.patience <= epoch - state.best_epoch
+        state.stopped_early = 0 < self.config.patience <= epoch - max(state.best_epoch, state.patient_from)
         stop = self._stop_requested()
         over = state.step >= self.total or state.stopped_early
         if stop:

@@ -76,8 +76,6 @@ def _epochs(
     default = auto_epochs(len(context.splits.ids["train"]), *limits)
     if minutes is None:
         return requested or default
-    if context.compute.fsdp and context.compute.device.type != "cpu":
-        raise UsageError("minutes are timed on one device, which cannot hold this network. Use --epochs instead.")
     start = time.monotonic()
     seconds = seconds_per_epoch(new_task(config), config, context)
     affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))

@@ -35,6 +35,7 @@ class TrainState:
         history: Finished epochs.
         seconds: Time spent in training; the only field that differs between equal trainings.
         stopped_early: Whether patience has run out.
+        patient_from: The epoch after which it is counted again, because more epochs were requested when it had run out.
         scaler: State of the float16 loss scaler; empty without one.
     """
 
@@ -46,6 +47,7 @@ class TrainState:
     history: list[EpochRecord] = field(default_factory=list)
     seconds: float = 0.0
     stopped_early: bool = False
+    patient_from: int = 0
     scaler: dict[str, Any] = field(default_factory=dict)
 
     @staticmethod

@@ -1,0 +1,182 @@
+"""No command that is refused, killed or started twice takes away what an earlier one has finished."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.changes import content
+from tests.drawings import write_folder
+
+import topwork
+from topwork.core import run_folders, storage
+from topwork.core.artifacts import read_run_info
+
+FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
+
+
+@pytest.fixture(scope="module")
+def finished(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ``scratch`` for one epoch; tests copy it."""
+    place = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOPWORK_CACHE", str(place / "cache"))
+        return topwork.train(photos, "scratch", out=place / "run", epochs=1, batch_size=8, **FAST).path
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def _one_class(place: Path) -> dict[str, Any]:
+    return {"data": write_folder(place / "one", classes=1)}
+
+
+def _no_tensors(place: Path) -> dict[str, Any]:
+    (place / "w.safetensors").write_bytes(b"no tensors")
+    return {"weights": str(place / "w.safetensors")}
+
+
+REFUSED: dict[str, dict[str, Any] | Callable[[Path], dict[str, Any]]] = {
+    "no such data": {"data": "photoss"},
+    "one class": _one_class,
+    "no such model": {"model": "resnet5O"},
+    "no such weights": {"weights": "none.safetensors"},
+    "damaged weights": _no_tensors,
+    "no such device": {"device": "cuda:7"},
+    "no such precision": {"precision": "float16"},
+    "no such setting": {"sets": ["finetune.lrr=1"]},
+    "no such stage": {"strategy": "finetune", "freeze_stages": 99},
+    "no such crop": {"strategy": "finetune", "sets": ["finetune.train_size=64", "finetune.resize_from=96"]},
+    "settings that exclude each other": {"strategy": "svm", "sets": ["svm.kernel=rbf", "svm.folds=2"]},
+    "no such list": {"exclude": "none.txt"},
+    "no such tracker": {"log_to": ["tensorbord"]},
+    "no such group": {"group_by": "("},
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [*(("train", fault) for fault in REFUSED), *(("compare", fault) for fault in ("no such data", "no such stage"))],
+)
+def test_a_command_that_is_refused_leaves_the_run_that_it_was_to_overwrite(
+    photos: Path, run: Path, tmp_path: Path, command: str, fault: str
+) -> None:
+    given = REFUSED[fault]
+    words = {"data": photos, **FAST, **(given(tmp_path) if callable(given) else given)}
+    strategy = words.pop("strategy", "linear")
+    if command == "compare":
+        words["strategies"] = ["linear", strategy] if strategy != "linear" else ["linear"]
+    else:
+        words["strategy"] = strategy
+    before = content(run)
+    with pytest.raises(topwork.TopworkError):
+        getattr(topwork, command)(out=run, overwrite=True, **words)
+    assert content(run) == before
+
+
+def test_overwriting_replaces_the_run_and_all_that_belongs_to_it(photos: Path, run: Path) -> None:
+    (run / "mine.txt").write_text("old")
+    new = topwork.train(photos, "linear", out=run, overwrite=True, **FAST)
+    assert (new.strategy, new.status) == ("linear", "done")
+    assert not {"mine.txt", "checkpoints", "history.jsonl"} & set(os.listdir(run))
+    assert "scratch" not in (run / "train.log").read_text()
+    assert "images found" in (run / "train.log").read_text()
+
+
+def test_a_kill_while_a_run_is_replaced_leaves_the_old_one_or_the_new_one(run: Path, tmp_path: Path) -> None:
+    new = replace(read_run_info(run), strategies=("linear",), status="running")
+    old, calls, seen = content(run), 0, set()
+    while True:
+        calls += 1
+        folder = Path(shutil.copytree(run, tmp_path / f"killed-{calls}"))
+        if not _killed_in_call(calls, lambda folder=folder: run_folders.replace_run(folder, new)):
+            break
+        is_old = read_run_info(folder).strategies == ("scratch",)
+        seen.add(is_old)
+        run_folders.finish_replacement(folder)
+        storage.sweep_temporary(folder)
+        assert content(folder) == old if is_old else set(content(folder)) == {"run.json"}
+    assert seen == {True, False}
+
+
+def _killed_in_call(number: int, act: Callable[[], object]) -> bool:
+    """Act in a process that dies at its call ``number`` of those that change a folder; whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any, **named: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if not left:
+                    os._exit(9)
+                return real(*args, **named)
+
+            return call
+
+        for name in ("rename", "replace", "unlink", "rmdir", "remove", "fsync"):
+            setattr(os, name, dying(getattr(os, name)))
+        act()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from topwork.core.storage import lock_folder
+with lock_folder(Path(sys.argv[1])):
+    Path(sys.argv[1], "train.log").touch()
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("state", ["reading images", "finished"])
+def test_a_second_process_changes_nothing_in_the_folder_of_the_first(
+    photos: Path, finished: Path, tmp_path: Path, state: str
+) -> None:
+    out = tmp_path / "out"
+    if state == "finished":
+        shutil.copytree(finished, out)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout
+        holder.stdout.readline()
+        before = content(out)
+        for words in {"out": out}, {"out": out, "overwrite": True}, {"resume": out}, {"resume": out, "epochs": 2}:
+            strategy = "scratch" if "resume" in words else "linear"
+            with pytest.raises(topwork.TopworkError):
+                topwork.train(photos, strategy, **words, **FAST)
+            with pytest.raises(topwork.TopworkError):
+                topwork.compare(photos, strategies=["linear"], **words, **FAST)
+            assert content(out) == before
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_folder_that_was_filled_while_the_command_waited_is_kept(
+    photos: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, real = content(run), storage.lock_folder
+
+    def late(folder: Path) -> Any:  # another process has made a run between the decision and the lock
+        if not folder.exists():
+            shutil.copytree(run, folder)
+        return real(folder)
+
+    monkeypatch.setattr(storage, "lock_folder", late)
+    with pytest.raises(topwork.TopworkError, match="is not empty"):
+        topwork.train(photos, "linear", out=tmp_path / "late", **FAST)
+    assert content(tmp_path / "late") == before
