@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import io
-import itertools
+import shutil
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+import topwork
 from topwork.core.artifacts import SPLITS
 from topwork.core.config import DataConfig
-from topwork.data.fingerprints import fingerprint, near_pairs
+from topwork.data import fingerprints as module
+from topwork.data.findings import dataset_summary, describe_split
+from topwork.data.fingerprints import fingerprint
 from topwork.data.manifest import build_manifest
+from topwork.data.near_duplicates import SIDE, NearDuplicates, Thumbnail, find_near_duplicates
+from topwork.data.split_units import DisjointSets, group_rows
 from topwork.data.splits import make_folds, make_split
 
 
+@cache
 def scene(number: int, size: tuple[int, int] = (120, 90)) -> Image.Image:
     """A picture with something at every scale, of its own by number."""
     rng = np.random.default_rng(number)
@@ -53,20 +60,34 @@ def copies(image: Image.Image) -> dict[str, Image.Image]:
     }
 
 
+def thumbnail(image: Image.Image) -> Thumbnail:
+    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC)), min(image.size)
+
+
+def sets_of(pictures: list[Image.Image]) -> tuple[set[frozenset[int]], NearDuplicates]:
+    """The sets of near duplicates as positions."""
+    codes = {f"{number:04}": fingerprint(picture) for number, picture in enumerate(pictures)}
+    found = find_near_duplicates(codes, lambda names: [thumbnail(pictures[int(n)]) for n in names], NearDuplicates())
+    sets = DisjointSets()
+    for a, b in found.pairs:
+        sets.join(int(a), int(b))
+    members = group_rows(range(len(pictures)), lambda number: (sets.root(number),))
+    assert len(found.pairs) == sum(len(same) - 1 for same in members)  # and no more, so that memory is linear
+    return {frozenset(same) for same in members if len(same) > 1}, found
+
+
 def test_copies_are_near_and_other_pictures_are_not() -> None:
     pictures = [scene(number) for number in range(60)]
-    codes = [fingerprint(picture) for picture in pictures]
     owners = list(range(60))
     for number in range(0, 60, 6):
         for copy in copies(pictures[number]).values():
-            codes.append(fingerprint(copy.convert("RGB")))
+            pictures.append(copy.convert("RGB"))
             owners.append(number)
-    found = {tuple(pair) for pair in near_pairs(codes).tolist()}
-    same = {(i, j) for i, j in itertools.combinations(range(len(codes)), 2) if owners[i] == owners[j]}
-    assert found == same
+    same = {frozenset(i for i, owner in enumerate(owners) if owner == number) for number in range(0, 60, 6)}
+    assert sets_of(pictures)[0] == same
 
 
-def test_near_pairs_are_those_of_brute_force() -> None:
+def test_candidates_are_those_of_brute_force() -> None:
     rng = np.random.default_rng(3)
     base = [scene(number) for number in range(12)]
     pictures = [base[number] for number in range(12)]
@@ -74,22 +95,77 @@ def test_near_pairs_are_those_of_brute_force() -> None:
         pixels = np.asarray(base[rng.integers(12)]).astype(float)
         noisy = pixels + rng.normal(0, rng.uniform(0, 60), pixels.shape)
         pictures.append(Image.fromarray(noisy.clip(0, 255).astype(np.uint8)))
-    codes = [fingerprint(picture) for picture in pictures]
-    from topwork.data import fingerprints as module
-
-    vectors = module._vectors(codes)
-    alike = np.max([vectors @ other.T for other in module._orientations(vectors)], axis=0)
+    pictures += [picture.transpose(Image.Transpose.ROTATE_90) for picture in base[:4]]
+    vectors = module.vectors_of([fingerprint(picture) for picture in pictures])
     least = module.threshold(vectors)
-    i, j = np.nonzero(np.triu(alike >= least, 1))
-    assert near_pairs(codes).tolist() == np.stack([i, j], axis=1).tolist()
-    assert 0 < len(i) < 42 * 41 / 2
+    alike = np.stack([vectors @ module.turned(vectors, turn).T for turn in range(8)], axis=2)
+    expected = {tuple(place) for place in np.argwhere(alike >= least).tolist() if place[0] < place[1]}
+    found = [tuple(pair) for pairs in module.near_pairs(vectors, least) for pair in pairs.tolist()]
+    assert set(found) == expected
+    assert len(found) == len(expected) > 46
+    turns = {turn for i, j, turn in found if j >= 42}
+    assert 0 not in turns
+    for i, j, turn in expected:  # the orientation is the one in which the pixels are equal
+        a, b = (thumbnail(pictures[place].resize((90, 90)))[0].astype(float) for place in (i, j))
+        assert turn == max(range(8), key=lambda turn: np.corrcoef(a.ravel(), module.turn_pixels(b, turn).ravel())[0, 1])
 
 
 def test_flat_pictures_are_like_nothing() -> None:
     flat = [Image.new("RGB", (30, 30), (grey, grey, grey)) for grey in (0, 128, 255)]
     assert [fingerprint(picture) for picture in flat] == ["", "", ""]
-    assert near_pairs(["", "", ""]).shape == (0, 2)
-    assert near_pairs([]).shape == (0, 2)
+    assert sets_of(flat)[0] == sets_of([])[0] == set()
+
+
+def frame(camera: int, label: int, number: int, sides: tuple[int, int] = (18, 10)) -> Image.Image:
+    """A frame of a fixed camera: its scene with sensor noise and, but for label 0, an ellipse, flat or tall."""
+    rng = np.random.default_rng(10_000 * camera + 1000 * label + number)
+    image = scene(camera, size := (240, 180))
+    if label:
+        x, y = rng.uniform(10, size[0] - 40), rng.uniform(10, size[1] - 40)
+        width, height = sides if label == 1 else sides[::-1]
+        color = tuple(int(value) for value in rng.integers(20, 90, 3))
+        ImageDraw.Draw(image).ellipse((x, y, x + width, y + height), fill=color)
+    noisy = np.asarray(image) * rng.uniform(0.95, 1.05) + rng.normal(0, 3, (size[1], size[0], 3))
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+
+
+def test_frames_in_which_something_else_is_seen_are_no_copies() -> None:
+    """Few frames of each of many cameras: their fingerprints are nearly equal, and the classes differ in a detail."""
+    pictures = [frame(camera, label, number) for camera in range(12) for label in (1, 2) for number in range(3)]
+    codes = module.vectors_of([fingerprint(picture) for picture in pictures])
+    assert sum(map(len, module.near_pairs(codes, module.threshold(codes)))) >= 40  # candidates
+    assert sets_of(pictures) == (set(), NearDuplicates(sets_of(pictures)[1].key))
+    turned = pictures[5].transpose(Image.Transpose.ROTATE_270)
+    assert sets_of([*pictures, turned])[0] == {frozenset({5, len(pictures)})}  # copies among them are still found
+    poorer = Image.open(io.BytesIO(jpeg(pictures[9].resize((200, 150)), 50)))
+    assert sets_of([*pictures, poorer])[0] == {frozenset({9, len(pictures)})}
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("camera") / "frames"
+    for label, name in enumerate(("empty", "flat", "tall")):
+        (root / name).mkdir(parents=True)
+        for number in range(14):
+            frame(0, label, number, (28, 16)).save(root / name / f"{number:02}.png")
+    return root
+
+
+def test_frames_of_one_camera_are_said_to_be_similar_and_all_are_used(camera: Path, tmp_path: Path) -> None:
+    excluded = tmp_path / "out.csv"
+    found = topwork.check(camera, quick=True, out=tmp_path / "check", write_exclude=excluded, quiet=True)
+    assert [finding.kind for finding in found.findings] == ["remark"]
+    assert not found.problems
+    assert "Near duplicates were not searched" in found.findings[0].text
+    assert excluded.read_text().split() == ["image,reason"]
+    shutil.copytree(camera, tmp_path / "two")
+    for number in range(3):  # equal pixels are found all the same
+        shutil.copy(camera / f"flat/{number:02}.png", tmp_path / f"two/tall/x{number}.png")
+    manifest = build_manifest(DataConfig(path=str(tmp_path / "two")), tmp_path / "cache")
+    assert sum(bool(row.duplicates) for row in manifest.rows) == 6
+    splits = make_split(manifest, 0)  # which was refused: no class had enough different images
+    assert any("Near duplicates were not searched" in line for line in describe_split(manifest, splits, ""))
+    assert "Near duplicates were not searched" in dataset_summary(manifest, splits)["note"]
 
 
 @pytest.fixture(scope="module")
@@ -129,5 +205,5 @@ def test_sets_are_named_by_content_and_remembered(leaky: Path, tmp_path: Path, m
         for name in {r.duplicates for r in first.rows}
     }
     assert all(name == min(members)[:16] for name, members in sets.items() if name)
-    monkeypatch.setattr("topwork.data.fingerprints.near_pairs", lambda codes: pytest.fail("searched again"))
+    monkeypatch.setattr("topwork.data.near_duplicates.near_pairs", lambda *_: pytest.fail("searched again"))
     assert build_manifest(DataConfig(path=str(leaky), source="folder"), tmp_path) == first

@@ -98,6 +98,7 @@ class Manifest:
         license: License of the images if known.
         note: What a reader of the results should know about the protocol.
         test_fraction: Share of images held out for testing if the data come without a test set.
+        remarks: What was decided about the images, one sentence each, for the log, the check and the report.
     """
 
     root: Path
@@ -107,11 +108,17 @@ class Manifest:
     license: str = ""
     note: str = ""
     test_fraction: float = 0.2
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def refs(self) -> dict[str, ImageRef]:
         """Image id to where its bytes are."""
         return {row.id: row.ref for row in self.rows}
+
+    @property
+    def full_note(self) -> str:
+        """The note and the remarks."""
+        return " ".join(filter(None, [self.note, *self.remarks]))
 
     @property
     def used(self) -> tuple[ImageRow, ...]:

@@ -19,12 +19,12 @@ from PIL import Image
 
 from topwork.core.artifacts import InputSpec
 from topwork.core.image_ref import ImageRef
-from topwork.data import child_process
+from topwork.data import child_process, near_duplicates
 from topwork.data.images import MAX_PIXELS, UnreadableImage, decode, read_image_bytes
-from topwork.data.inspection import inspect_file
+from topwork.data.inspection import MIN_SIDE, inspect_file
 from topwork.data.resize import resize_for_network
 
-INSPECT, NETWORK_INPUT, THUMBNAIL = "inspect", "network input", "thumbnail"
+INSPECT, NETWORK_INPUT, THUMBNAIL, GRAYS = "inspect", "network input", "thumbnail", "grays"
 THUMBNAIL_SIDE = 240  # pixels
 _NO_REF = ImageRef("", "")
 _LENGTHS = struct.Struct(">II")  # of a message's JSON value and of the bytes that follow it
@@ -50,8 +50,8 @@ class Request:
     """A task on one image.
 
     Attributes:
-        task: ``INSPECT`` (see ``inspect_file``), ``NETWORK_INPUT`` (uint8 pixels (S, S, 3) as the network sees them) or
-            ``THUMBNAIL`` (a JPEG of at most ``THUMBNAIL_SIDE`` pixels).
+        task: ``INSPECT`` (see ``inspect_file``), ``NETWORK_INPUT`` (uint8 pixels (S, S, 3) as the network sees them),
+            ``THUMBNAIL`` (a JPEG of at most ``THUMBNAIL_SIDE`` pixels) or ``GRAYS`` (of ``near_duplicates``).
         ref: The image.
         data: The content of an image file instead of a reference.
         known: For ``INSPECT``: hash of the content that needs no inspection.
@@ -80,10 +80,13 @@ def handle(request: Request, limits: DecoderLimits) -> tuple[Any, bytes]:
         content, inspection = inspect_file(request.ref, request.known)
         return [content, inspection and astuple(inspection)], b""
     data = read_image_bytes(request.ref) if request.data is None else request.data
-    min_side = request.spec.resize_size if request.spec else THUMBNAIL_SIDE
+    min_side = MIN_SIDE if request.task == GRAYS else request.spec.resize_size if request.spec else THUMBNAIL_SIDE
     image, _ = decode(data, min_side=min_side, box=request.ref.box, max_pixels=limits.max_pixels)
     if request.spec:
         return None, resize_for_network(image, request.spec).tobytes()
+    if request.task == GRAYS:
+        small = image.convert("L").resize((near_duplicates.SIDE, near_duplicates.SIDE), Image.Resampling.BICUBIC)
+        return min(image.size), small.tobytes()
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)

@@ -17,11 +17,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+import numpy as np
+
 from topwork.core.errors import TopworkError, describe_exit
+from topwork.core.image_ref import ImageRef
 from topwork.data.child_process import signals_blocked
-from topwork.data.decoder import DecoderLimits, Request, read_message
+from topwork.data.decoder import GRAYS, DecoderLimits, Request, read_message
 from topwork.data.images import UnreadableImage
 from topwork.data.inspection import Inspection, rejected
+from topwork.data.near_duplicates import SIDE, Thumbnail
 
 COMMAND = [sys.executable, "-P", "-m", "topwork.data.decoder"]
 IMAGES_PER_PROCESS = 24  # images that make another process worth its start
@@ -271,8 +275,7 @@ def inspect_files(requests: Sequence[Request], workers: int = 0) -> Generator[In
     Raises:
         TopworkError: A process does not start.
     """
-    processes = min(workers or os.cpu_count() or 1, -(-len(requests) // IMAGES_PER_PROCESS))
-    with DecoderPool(processes) as pool:
+    with DecoderPool(processes := _processes(len(requests), workers)) as pool:
         for _, future in in_order(pool.submit, requests, IMAGES_AHEAD * processes):
             try:
                 (content, inspection), _ = future.result()
@@ -280,3 +283,20 @@ def inspect_files(requests: Sequence[Request], workers: int = 0) -> Generator[In
                 yield InspectedFile("", rejected(error.reason), deterministic=False)
             else:
                 yield InspectedFile(content, Inspection(*inspection) if inspection else None)
+
+
+def load_thumbnails(refs: Sequence[ImageRef], workers: int = 0) -> Generator[Thumbnail | None]:
+    """The thumbnails that ``near_duplicates`` compares, in order; None for an image that cannot be read any more."""
+    with DecoderPool(processes := _processes(len(refs), workers)) as pool:
+        requests = (Request(GRAYS, ref) for ref in refs)
+        for _, future in in_order(pool.submit, requests, IMAGES_AHEAD * processes):
+            try:
+                side, grays = future.result()
+            except UnreadableImage:
+                yield None
+            else:
+                yield np.frombuffer(grays, dtype=np.uint8).reshape(SIDE, SIDE), side
+
+
+def _processes(images: int, workers: int) -> int:
+    return min(workers or os.cpu_count() or 1, -(-images // IMAGES_PER_PROCESS))

@@ -57,6 +57,7 @@ def find_issues(manifest: Manifest, splits: Splits | None) -> list[Finding]:
         *_classes(manifest),
         *_conversions(manifest),
         *_ignored(manifest),
+        *(Finding("remark", remark, problem=False) for remark in manifest.remarks),
     ]
 
 
@@ -204,6 +205,7 @@ def describe_split(manifest: Manifest, splits: Splits, check_command: str) -> li
     lines = [f"Split     {sizes} of {len(manifest.used):,} usable images; {splits.note}"]
     for finding in leaks(manifest, splits):
         lines.append(f"          LEAK: {finding.text}. Scores there are too good. Show them with: {check_command}")
+    lines += [f"          {remark}" for remark in manifest.remarks]
     for row in manifest.excluded[:5]:
         lines.append(f"          excluded: {row.id}: {row.reason}")
     if len(manifest.excluded) > 5:
@@ -229,7 +231,7 @@ def dataset_summary(manifest: Manifest, splits: Splits) -> dict[str, Any]:
         "converted": dict(converted),
         "ignored": manifest.ignored,
         "license": manifest.license,
-        "note": manifest.note,
+        "note": manifest.full_note,
         "split_note": splits.note,
         "leaks": [
             {"kind": f.kind, "text": f.text, "images": [list(same) for same in f.groups[:50]]}

@@ -1,25 +1,22 @@
-"""Near duplicates: images that are copies, resized, recompressed, mirrored or turned, found by their fingerprints.
+"""Candidates for near duplicates: images that may be resized, recompressed, mirrored or turned copies of each other.
 
 A fingerprint is the 16 x 16 lowest frequencies of the image's 32 x 32 grays (their cosine transform), brightness and
 contrast removed; mirroring only changes the sign of half of them, a quarter turn swaps rows and columns. The similarity
-of two is the cosine between them.
+of two is the cosine between them. ``near_duplicates`` confirms the candidates at a higher resolution.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
 from PIL import Image
 
-from topwork.core import storage
 from topwork.data.images import PREPROCESSING_VERSION
 
 VERSION = [2, PREPROCESSING_VERSION]
-SEARCH = 2
-"""Raised whenever the search would find other pairs among the same fingerprints."""
 _SIDE, _KEPT = 32, 16
 _LENGTH = _KEPT * _KEPT
 _MIN_STD = 2.0  # in gray levels; below it an image has nothing to be recognized by
@@ -28,10 +25,9 @@ _MIN_STD = 2.0  # in gray levels; below it an image has nothing to be recognized
 # all similar, and only true copies are more so; varied images differ, and a cropped copy is still recognized.
 MAX_THRESHOLD, MIN_THRESHOLD = 0.999, 0.96
 _DISTANCE_FACTOR = 12.0
-_MAX_COPIES = 20  # up to this many similar images may be copies of one; if there are more, the images are just similar
+MAX_COPIES = 20  # up to this many similar images may be copies of one; if there are more, the images are just similar
 _SAMPLE_SIZE = 1000  # images whose nearest neighbors set the threshold
-
-Pairs = list[tuple[str, str]]
+_CHUNK = 256  # images whose candidates are in memory at a time
 
 
 @cache
@@ -56,21 +52,28 @@ def fingerprint(image: Image.Image) -> str:
     return base64.b64encode(coded.astype(np.int8).tobytes()).decode()
 
 
-def _vectors(fingerprints: Sequence[str]) -> np.ndarray:
-    """Unit vectors float32 (N, 256)."""
+def vectors_of(fingerprints: Sequence[str]) -> np.ndarray:
+    """Unit vectors float32 (N, 256) of fingerprints that are not empty."""
     data = b"".join(map(base64.b64decode, fingerprints))
     coded = np.frombuffer(data, dtype=np.int8).reshape(-1, _LENGTH).astype(np.float32) / 127
     vectors = np.sign(coded) * coded**2
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _orientations(vectors: np.ndarray) -> Iterator[np.ndarray]:
-    """The vectors of the images as they are and in the seven other orientations, mirrored and turned."""
+def turned(vectors: np.ndarray, orientation: int) -> np.ndarray:
+    """The vectors of the images in one of the eight orientations, as ``turn_pixels`` numbers them."""
     signs = (-1.0) ** np.arange(_KEPT, dtype=np.float32)
     tables = vectors.reshape(-1, _KEPT, _KEPT)
-    for table in (tables, tables.transpose(0, 2, 1)):
-        for across, down in ((1, 1), (signs, 1), (1, signs[:, None]), (signs, signs[:, None])):
-            yield np.ascontiguousarray(table * across * down).reshape(-1, _LENGTH)
+    tables = tables.transpose(0, 2, 1) if orientation & 4 else tables
+    tables = tables * signs if orientation & 1 else tables
+    tables = tables * signs[:, None] if orientation & 2 else tables
+    return np.ascontiguousarray(tables).reshape(-1, _LENGTH)
+
+
+def turn_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """A square of pixels transposed (4), then mirrored from top to bottom (2) and from left to right (1)."""
+    pixels = pixels.T if orientation & 4 else pixels
+    return pixels[:: -1 if orientation & 2 else 1, :: -1 if orientation & 1 else 1]
 
 
 def threshold(vectors: np.ndarray) -> float:
@@ -86,57 +89,53 @@ def threshold(vectors: np.ndarray) -> float:
         similarity = vectors[rows] @ vectors.T
         similarity[np.arange(len(rows)), rows] = -1
         copies = similarity >= MIN_THRESHOLD
-        few = copies.sum(axis=1, keepdims=True) <= _MAX_COPIES
+        few = copies.sum(axis=1, keepdims=True) <= MAX_COPIES
         nearest[start : start + len(rows)] = np.where(copies & few, -1, similarity).max(axis=1)
     return float(np.clip(1 - (1 - np.quantile(nearest, 0.75)) / _DISTANCE_FACTOR, MIN_THRESHOLD, MAX_THRESHOLD))
 
 
-def find_pairs(fingerprints: Mapping[str, str], previous: tuple[str, Pairs]) -> tuple[str, Pairs]:
-    """A hash of all contents, and the pairs of contents that are near duplicates.
-
-    Args:
-        fingerprints: By content.
-        previous: An earlier result, which is returned if the contents are the same.
-    """
-    contents = sorted(content for content, code in fingerprints.items() if code)
-    key = storage.sha256_bytes(f"{SEARCH} {''.join(contents)}".encode())
-    if key == previous[0]:
-        return previous
-    found = near_pairs([fingerprints[content] for content in contents])
-    return key, [(contents[i], contents[j]) for i, j in found.tolist()]
+def max_copies(number: int) -> int:
+    """Similar images from which on those of a data set of this size are just similar, as frames of one camera are."""
+    return min(max(number // 10, 5), MAX_COPIES)
 
 
-def near_pairs(fingerprints: Sequence[str]) -> np.ndarray:
-    """Pairs of near duplicates.
+def share_just_similar(vectors: np.ndarray, min_similarity: float) -> float:
+    """Share of images that have more than ``max_copies`` near duplicates in the same orientation, of a sample."""
+    limit = max_copies(len(vectors))
+    sample = vectors[:: max(1, len(vectors) // _SAMPLE_SIZE)]
+    counts = [
+        (sample[start : start + 100] @ vectors.T >= min_similarity).sum(axis=1) for start in range(0, len(sample), 100)
+    ]
+    return float((np.concatenate(counts) - 1 > limit).mean())
 
-    Args:
-        fingerprints: Of any number of images; an empty one matches none.
 
-    Returns:
-        Positions int64 (P, 2), the smaller first.
+def near_pairs(vectors: np.ndarray, min_similarity: float) -> Iterator[np.ndarray]:
+    """Pairs of images of at least this similarity, some at a time, so that memory does not grow with their number.
+
+    Yields:
+        Two positions, the smaller first, and the orientation of the second image, int64 (P, 3); the most similar first.
     """
     from scipy.spatial import KDTree
 
-    known = np.array([i for i, code in enumerate(fingerprints) if code], dtype=np.int64)
-    if len(known) < 2:
-        return np.empty((0, 2), dtype=np.int64)
-    vectors = _vectors([fingerprints[i] for i in known])
-    min_similarity = threshold(vectors)
     # Distances in a few directions are at most those in all: searching these first loses no pair.
     directions = _principal_directions(vectors)
     reach = float(np.sqrt(2 * (1 - min_similarity))) + 1e-4
-    found = [np.empty((0, 2), dtype=np.int64)]
-    tree = KDTree(vectors @ directions)
-    for other in _orientations(vectors):
-        near = tree.sparse_distance_matrix(KDTree(other @ directions), reach, output_type="coo_matrix")
-        i, j = near.row, near.col
-        one_way = i < j
-        i, j = i[one_way], j[one_way]
-        for start in range(0, len(i), 100_000):
-            a, b = i[start : start + 100_000], j[start : start + 100_000]
-            similar = np.einsum("nd,nd->n", vectors[a], other[b]) >= min_similarity
-            found.append(np.stack([known[a[similar]], known[b[similar]]], axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+    trees = [KDTree(turned(vectors, orientation) @ directions) for orientation in range(8)]
+    for start in range(0, len(vectors), _CHUNK):
+        chunk = KDTree(vectors[start : start + _CHUNK] @ directions)
+        found, similarities = [np.empty((0, 3), dtype=np.int64)], [np.empty(0, dtype=np.float32)]
+        for orientation, tree in enumerate(trees):
+            near = chunk.sparse_distance_matrix(tree, reach, output_type="coo_matrix")
+            a, b = near.row.astype(np.int64) + start, near.col.astype(np.int64)
+            a, b = a[a < b], b[a < b]
+            for first in range(0, len(a), 100_000):
+                i, j = a[first : first + 100_000], b[first : first + 100_000]
+                similarity = np.einsum("nd,nd->n", vectors[i], turned(vectors[j], orientation))
+                enough = similarity >= min_similarity
+                i, j = i[enough], j[enough]
+                found.append(np.stack([i, j, np.full_like(i, orientation)], axis=1))
+                similarities.append(similarity[enough])
+        yield np.concatenate(found)[np.argsort(-np.concatenate(similarities), kind="stable")]
 
 
 def _principal_directions(vectors: np.ndarray, count: int = 16) -> np.ndarray:

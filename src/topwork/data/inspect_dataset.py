@@ -23,8 +23,9 @@ from topwork.data.decoder_pool import InspectedFile, inspect_files
 from topwork.data.fingerprints import VERSION
 from topwork.data.inspection import Inspection
 from topwork.data.locations import Stamp, is_settled, stamp_of
+from topwork.data.near_duplicates import NearDuplicates
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 def _key() -> list[Any]:
@@ -59,13 +60,13 @@ class InspectionCache:
         path: Of the file.
         inspections: By content and suffix.
         contents: Image id to the stamp of its file, empty where it cannot be trusted, and its content.
-        pairs: A hash of all contents, and the near duplicates among them.
+        near: The near duplicates among them.
     """
 
     path: Path
     inspections: dict[str, Inspection] = field(default_factory=dict)
     contents: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
-    pairs: tuple[str, list[tuple[str, str]]] = ("", [])
+    near: NearDuplicates = field(default_factory=NearDuplicates)
 
     def load(self) -> None:
         """Read the file, if it is intact and of this key."""
@@ -76,8 +77,9 @@ class InspectionCache:
                 contents = {
                     name: ([int(n) for n in stamp], str(sha)) for name, (stamp, sha) in value["contents"].items()
                 }
-                pairs = (str(value["pairs"][0]), [(str(a), str(b)) for a, b in value["pairs"][1]])
-                self.inspections, self.contents, self.pairs = inspections, contents, pairs
+                key, pairs, remark = value["near"]
+                near = NearDuplicates(str(key), tuple((str(a), str(b)) for a, b in pairs), str(remark))
+                self.inspections, self.contents, self.near = inspections, contents, near
 
     def save(self) -> None:
         """Write the file; a cache that cannot be written costs time only."""
@@ -85,7 +87,7 @@ class InspectionCache:
             "key": _key(),
             "inspections": {name: astuple(inspection) for name, inspection in sorted(self.inspections.items())},
             "contents": dict(sorted(self.contents.items())),
-            "pairs": self.pairs,
+            "near": astuple(self.near),
         }
         with suppress(StorageError):
             storage.write_text(self.path, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
@@ -102,7 +104,7 @@ def inspect_images(
         workers: Processes; 0 means one per core.
         advance: Called in this thread with a number of images that are done.
     """
-    cache = InspectionCache(known.path, pairs=known.pairs)
+    cache = InspectionCache(known.path, near=known.near)
     rows: dict[str, ImageRow] = {}
     stamps = {image.id: stamp_of(image.ref) for image in images}
     new = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError
 from topwork.core.progress import Progress
-from topwork.data.fingerprints import find_pairs
+from topwork.data.decoder_pool import load_thumbnails
 from topwork.data.images import SUFFIXES
 from topwork.data.inspect_dataset import InspectionCache, cache_file, inspect_images
+from topwork.data.near_duplicates import NearDuplicates, Thumbnail, find_near_duplicates
 from topwork.data.sources import list_images
 from topwork.data.sources.base import SILENT
 from topwork.data.split_units import assign_duplicate_groups
@@ -57,13 +58,18 @@ def build_manifest(
         images = sorted(listing.rows, key=lambda row: row.id)
         rows, new = inspect_images(images, known, workers, step.advance)
     if config.near_duplicates:
-        used = [row for row in rows if row.status == "used"]
-        fingerprints = {row.sha256: new.inspections[row.sha256 + row.ref.suffix].fingerprint for row in used}
-        new.pairs = find_pairs(fingerprints, known.pairs)
+        used = {row.sha256: row for row in rows if row.status == "used"}
+        fingerprints = {name: new.inspections[name + row.ref.suffix].fingerprint for name, row in used.items()}
+
+        def load(names: Sequence[str]) -> Iterator[Thumbnail | None]:
+            return load_thumbnails([used[name].ref for name in names], workers)
+
+        new.near = find_near_duplicates(fingerprints, load, known.near)
     if new != known:
         new.save()
-    pairs = new.pairs[1] if config.near_duplicates else []
-    manifest = replace(listing, rows=assign_duplicate_groups(rows, pairs))
+    near = new.near if config.near_duplicates else NearDuplicates()
+    remarks = (*listing.remarks, *filter(None, [near.remark]))
+    manifest = replace(listing, rows=assign_duplicate_groups(rows, near.pairs), remarks=remarks)
     if trainable:
         _check_trainable(manifest)
     return manifest

@@ -142,7 +142,7 @@ def _write_bundle(
         "weights_license": backbone.license if pretrained else "none",
         "data_license": manifest.license,
         "topwork": versions["topwork"],
-        "data": {"name": manifest.name, "note": manifest.note, "images": counts},
+        "data": {"name": manifest.name, "note": manifest.full_note, "images": counts},
         "inference": inference,
     }
     tensors = {"backbone": backbone.module.state_dict(), "head": trained.tensors}
