@@ -16,10 +16,12 @@ import numpy as np
 from PIL import Image
 
 from topwork.core.config import DataConfig
-from topwork.data.fingerprints import fingerprint, near_pairs
+from topwork.data.fingerprints import fingerprint
 from topwork.data.images import load_image
 from topwork.data.manifest import build_manifest
+from topwork.data.near_duplicates import NearDuplicates, find_near_duplicates, thumbnail_of
 from topwork.data.sources import list_images
+from topwork.data.split_units import DisjointSets
 
 
 def made_up(number: int, size: tuple[int, int] = (500, 375)) -> Image.Image:
@@ -77,20 +79,23 @@ def recall(data: str, every: int = 10) -> None:
     """Plant copies of every tenth image, as if in another part, and look for them and for pairs that nobody planted."""
     listing = list_images(DataConfig(path=data))
     pictures = [load_image(image.ref) for image in listing.rows]
-    codes = [fingerprint(picture) for picture in pictures]
-    planted: list[tuple[str, int]] = []
-    for i in range(0, len(pictures), every):
-        for kind, copy in copies(pictures[i]):
-            codes.append(fingerprint(copy))
-            planted.append((kind, i))
-    found = {tuple(pair) for pair in near_pairs(codes).tolist()}
     n = len(pictures)
+    planted: list[tuple[str, int]] = []
+    for i in range(0, n, every):
+        for kind, copy in copies(pictures[i]):
+            pictures.append(copy)
+            planted.append((kind, i))
+    codes = {f"{number:09}": fingerprint(picture) for number, picture in enumerate(pictures)}
+    near = find_near_duplicates(codes, lambda names: [thumbnail_of(pictures[int(n)]) for n in names], NearDuplicates())
+    print(near.remark, flush=True)
+    sets = DisjointSets()
+    for a, b in near.pairs:
+        sets.join(int(a), int(b))
     for kind in dict.fromkeys(kind for kind, _ in planted):
-        hits = [(i, n + k) in found for k, (name, i) in enumerate(planted) if name == kind]
+        hits = [sets.root(i) == sets.root(n + k) for k, (name, i) in enumerate(planted) if name == kind]
         print(f"  {kind}: {sum(hits)} of {len(hits)} found ({np.mean(hits):.1%})", flush=True)
-    unplanted = [pair for pair in found if pair[1] < n]
-    share = len(unplanted) / (n * (n - 1) / 2)
-    print(f"{data}: {len(unplanted)} other pairs among {n:,} images ({share:.1e} of all pairs)")
+    unplanted = n - len({sets.root(number) for number in range(n)})
+    print(f"{data}: {unplanted} of {n:,} images joined to another one without a planted copy")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from topwork.data import fingerprints as module
 from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.fingerprints import fingerprint
 from topwork.data.manifest import build_manifest
-from topwork.data.near_duplicates import SIDE, NearDuplicates, Thumbnail, find_near_duplicates
+from topwork.data.near_duplicates import NearDuplicates, find_near_duplicates, thumbnail_of
 from topwork.data.split_units import DisjointSets, group_rows
 from topwork.data.splits import make_folds, make_split
 
@@ -60,14 +60,10 @@ def copies(image: Image.Image) -> dict[str, Image.Image]:
     }
 
 
-def thumbnail(image: Image.Image) -> Thumbnail:
-    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC)), min(image.size)
-
-
 def sets_of(pictures: list[Image.Image]) -> tuple[set[frozenset[int]], NearDuplicates]:
     """The sets of near duplicates as positions."""
     codes = {f"{number:04}": fingerprint(picture) for number, picture in enumerate(pictures)}
-    found = find_near_duplicates(codes, lambda names: [thumbnail(pictures[int(n)]) for n in names], NearDuplicates())
+    found = find_near_duplicates(codes, lambda names: [thumbnail_of(pictures[int(n)]) for n in names], NearDuplicates())
     sets = DisjointSets()
     for a, b in found.pairs:
         sets.join(int(a), int(b))
@@ -106,7 +102,7 @@ def test_candidates_are_those_of_brute_force() -> None:
     turns = {turn for i, j, turn in found if j >= 42}
     assert 0 not in turns
     for i, j, turn in expected:  # the orientation is the one in which the pixels are equal
-        a, b = (thumbnail(pictures[place].resize((90, 90)))[0].astype(float) for place in (i, j))
+        a, b = (thumbnail_of(pictures[place].resize((90, 90)))[0].astype(float) for place in (i, j))
         assert turn == max(range(8), key=lambda turn: np.corrcoef(a.ravel(), module.turn_pixels(b, turn).ravel())[0, 1])
 
 

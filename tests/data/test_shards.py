@@ -116,7 +116,7 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
     assert labels(shard, label_key="txt") == {"x.tar/1.ppm": "a text", "x.tar/a/1.PPM": "ant"}
     assert labels(shard, label_key="json") == {"x.tar/1.ppm": "1"}
     assert labels(shard, label_key="json:more.species") == {"x.tar/1.ppm": "wasp"}
-    assert listing(shard).ignored == {"x.tar/2.ppm": "no label in its sample"}
+    assert listing(shard).ignored == {"x.tar/2.ppm": "no label"}
 
 
 @pytest.mark.parametrize(

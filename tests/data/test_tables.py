@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from topwork.core.errors import DataError, UsageError
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
 from topwork.data.sources import find_source, list_images
+from topwork.inference.inputs import list_images as images_to_predict
 
 Draw = Callable[..., Path]
 
@@ -75,7 +77,7 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("path,thing\na.png,x\n", "no column 'label'"),
         ("path,label\na.png,x\na.png,y\n", r"t.csv:3 names 'a.png' as 'y', an earlier row as 'x'"),
         ("path,label\n,x\n", "t.csv:2 has no path"),
-        ("path,label\na.png,\n", "t.csv:2 has no label"),
+        ("path,label\na.png,\n", "No row of .*t.csv has a label, in column 'label'"),
         ("path,label,split\na.png,x,future\n", "'future'; allowed are train, val and test"),
         ("path,label,weight\na.png,x,-1\n", "weight is -1"),
         ("path,label,weight\na.png,x,much\n", "could not convert"),
@@ -86,6 +88,59 @@ def test_what_does_not_fit_is_named_with_its_line(tmp_path: Path, text: str, say
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(DataError, match=says):
         list_images(DataConfig(path=str(tmp_path / "t.csv"), source="table"))
+
+
+def test_a_column_counts_for_all_rows_though_the_first_one_lacks_it(tmp_path: Path) -> None:
+    lines = [{"path": "0.png", "label": "ant"}]
+    lines += [{"split": "test", "site": number, "path": f"{number}.png", "label": "bee"} for number in (1, 2)]
+    table = tmp_path / "t.jsonl"
+    table.write_text("\n".join(map(json.dumps, lines)))
+    rows = list_images(DataConfig(path=str(table), group_by="site")).rows
+    assert [(row.split, row.group) for row in rows] == [("", ""), ("test", "1"), ("test", "2")]
+
+
+def test_rows_without_a_label_are_ignored_and_named(tmp_path: Path) -> None:
+    texts = {
+        "t.csv": "path,label\na.png,x\nb.png,\nc.png\n",
+        "t.jsonl": '{"path": "a.png", "label": "x"}\n{"path": "b.png"}\n{"path": "c.png", "label": NaN}\n',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        listing = list_images(DataConfig(path=str(tmp_path / name)))
+        first = 1 if name.endswith("jsonl") else 2
+        assert [row.id for row in listing.rows] == ["a.png"]
+        assert listing.ignored == {f"{name}:{first + 1}": "no label", f"{name}:{first + 2}": "no label"}
+
+
+TABLES = {
+    "two.csv": "image,path,label\nan ant,a.png,x\na bee,b.png,y\n",
+    "label_first.csv": "label,image_path\nx,a.png\ny,b.png\n",
+    "img.csv": "label,img\nx,a.png\ny,b.png\n",
+    "name.csv": "name,file,label\nphoto of a,a.png,x\nphoto of b,b.png,y\n",
+    "headless.csv": "a.png,x\nb.png,y\n",
+    "headless_label_first.csv": "x,a.png\ny,b.png\n",
+    "headless_extra.csv": "7,a.png,x\n8,b.png,y\n",
+    "semicolons.csv": "file;label\na.png;x\nb.png;y\n",
+    "bom.csv": "\ufeffImage;CLASS\na.png;x\nb.png;y\n",
+    "quoted.csv": '"filename","label"\r\n"a.png","x"\r\n"b.png","y"\r\n',
+    "blank_lines.csv": "file_name,category\na.png,x\n\nb.png,y\n\n",
+    "paths.csv": "path,label\n./a.png,x\nsub/../b.png,y\na.png,x\n",
+    "tabs.tsv": "file\tlabel\na.png\tx\nb.png\ty\n",
+    "tabs.csv": "file\tlabel\na.png\tx\nb.png\ty\n",
+    "lines.jsonl": '{"image": "a.png", "label": "x"}\n{"image": "b.png", "label": "y"}\n',
+    "late.jsonl": '{"label": "x", "img": "a.png"}\\n{"n": 1, "split": "test", "img": "b.png", "label": "y"}\\n',
+    "both.ndjson": '{"filename": "photo", "image": "a.png", "label": "x"}\n{"image": "b.png", "label": "y"}\n',
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_predict_names_the_images_that_training_reads_in_the_same_order(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(TABLES[name])
+    rows = list_images(DataConfig(path=str(tmp_path / name))).rows
+    trained = [os.path.normpath(str(row.ref)) for row in rows]
+    predicted = [os.path.normpath(str(ref)) for ref in images_to_predict([tmp_path / name])]
+    assert list(dict.fromkeys(predicted)) == trained == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert [row.label for row in rows] == ["x", "y"]
 
 
 def test_images_of_a_table_may_lie_anywhere(tmp_path: Path, draw: Draw) -> None:
@@ -189,3 +244,29 @@ def test_a_hugging_face_data_set_becomes_files_of_equal_bytes(tmp_path: Path, dr
     assert [(manifest.root / row.id).read_bytes() for row in manifest.used] == [
         file.read_bytes() for file in (*files[2:], *files[:2])
     ]
+
+
+@pytest.mark.filterwarnings("ignore")  # of the library's own
+def test_rows_and_splits_of_hugging_face_without_a_label_are_named(tmp_path: Path, draw: Draw) -> None:
+    datasets = pytest.importorskip("datasets")
+    files = [str(draw(tmp_path / f"{number}.png", number)) for number in range(4)]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["ant", "bee"])})
+    labels = {"train": [0, -1, 1, None], "test": [-1, -1, None, None]}
+    tables = {
+        split: datasets.Dataset.from_dict({"image": files, "label": found}, features=features)
+        for split, found in labels.items()
+    }
+    datasets.DatasetDict(tables).save_to_disk(str(tmp_path / "saved"))
+    listing = list_images(DataConfig(path=str(tmp_path / "saved")))
+    assert [(row.id, row.label) for row in listing.rows] == [("train/0000000.png", "ant"), ("train/0000002.png", "bee")]
+    assert listing.ignored == {
+        "train:1": "no label", "train:3": "no label", "test": "a split of 4 rows without a label",
+    }  # fmt: skip
+
+
+def test_a_stray_file_makes_no_saved_data_set_of_a_folder(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "d/ant/1.png")
+    (tmp_path / "d/dataset_info.json").write_text("{}")
+    assert find_source("auto", str(tmp_path / "d")).name == "folder"
+    (tmp_path / "d/state.json").write_text("{}")
+    assert find_source("auto", str(tmp_path / "d")).name == "hugging-face"

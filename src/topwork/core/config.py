@@ -48,6 +48,11 @@ class DataConfig(BaseConfig):
     """Shards: what holds the label: cls, txt, json or json:KEY; empty: the first that a sample has."""
     class_names: Annotated[File, Flag()] = ""
     """Shards: file of class names, one per line, for labels that are numbers."""
+    similar_labels: Annotated[Literal["error", "merge", "keep"], Flag()] = "error"
+    """Labels that differ only in case, blanks or as 1 and 1.0: refuse them (error), merge each into its most frequent
+    form, or keep them as different classes."""
+    min_images_per_class: Annotated[Annotated[int, Field(ge=0)], Flag()] = 0
+    """Leave out classes of fewer different training images, or groups of images; 0: none."""
     val_fraction: Annotated[Share, Flag()] = 0.15
     """Share of the training images that is used for validation: epochs, C and calibration are chosen on it."""
     test_fraction: Annotated[Share | Auto, Flag()] = "auto"

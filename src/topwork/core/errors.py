@@ -51,6 +51,19 @@ class DataError(TopworkError):
     """The images cannot be used for the command."""
 
 
+class SettingNeeded(DataError):
+    """The images cannot be used as they are, but with a setting.
+
+    Args:
+        problem: What happened and what to do, without a stop.
+        setting, value: Of the data, which do that.
+    """
+
+    def __init__(self, problem: str, setting: str, value: str | int) -> None:
+        super().__init__(f"{problem}, with --{setting.replace('_', '-')} {value}.")
+        self.problem, self.change = problem, {setting: value}
+
+
 class WeightsError(TopworkError):
     """Pretrained weights are missing, unreadable or do not match the model."""
 

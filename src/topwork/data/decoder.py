@@ -19,9 +19,10 @@ from PIL import Image
 
 from topwork.core.artifacts import InputSpec
 from topwork.core.image_ref import ImageRef
-from topwork.data import child_process, near_duplicates
+from topwork.data import child_process
 from topwork.data.images import MAX_PIXELS, UnreadableImage, decode, read_image_bytes
 from topwork.data.inspection import MIN_SIDE, inspect_file
+from topwork.data.near_duplicates import thumbnail_of
 from topwork.data.resize import resize_for_network
 
 INSPECT, NETWORK_INPUT, THUMBNAIL, GRAYS = "inspect", "network input", "thumbnail", "grays"
@@ -85,8 +86,8 @@ def handle(request: Request, limits: DecoderLimits) -> tuple[Any, bytes]:
     if request.spec:
         return None, resize_for_network(image, request.spec).tobytes()
     if request.task == GRAYS:
-        small = image.convert("L").resize((near_duplicates.SIDE, near_duplicates.SIDE), Image.Resampling.BICUBIC)
-        return min(image.size), small.tobytes()
+        grays, side = thumbnail_of(image)
+        return side, grays.tobytes()
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)

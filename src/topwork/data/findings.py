@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
+from topwork.data.labels import describe_similar, joined_labels, similar_labels
 from topwork.data.sources.folder import EMPTY_CLASS
 from topwork.data.split_units import content, group_rows
 
@@ -52,6 +53,7 @@ def find_issues(manifest: Manifest, splits: Splits | None) -> list[Finding]:
         *_untrainable(manifest),
         *(leaks(manifest, splits) if splits else []),
         *_conflicting_labels(manifest),
+        *label_issues(manifest),
         *_excluded(manifest),
         *_duplicates(manifest),
         *_classes(manifest),
@@ -116,6 +118,17 @@ def _conflicting_labels(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("two-labels", text, _ids(found), True, notes)
 
 
+def label_issues(manifest: Manifest) -> Iterator[Finding]:
+    """Labels of one thing in several forms, and labels that join others."""
+    for counts in similar_labels(manifest.used):
+        groups = tuple((row.id,) for row in manifest.used if row.label in counts)
+        yield Finding("similar-labels", describe_similar(counts), groups)
+    if joined := joined_labels(manifest.used):
+        names = f"{_count(len(joined), 'label joins others', 'labels join others')} ({', '.join([*joined][:5])})"
+        groups = tuple((image,) for ids in joined.values() for image in ids)
+        yield Finding("several-labels", f"{names}: several labels per image are not supported", groups)
+
+
 def _excluded(manifest: Manifest) -> Iterator[Finding]:
     rows = manifest.excluded
     if rows:
@@ -172,14 +185,18 @@ def _conversions(manifest: Manifest) -> list[Finding]:
 
 
 def _ignored(manifest: Manifest) -> list[Finding]:
-    reasons: dict[str, list[str]] = defaultdict(list)
-    for name, reason in manifest.ignored.items():
-        if reason != EMPTY_CLASS:
-            reasons[reason].append(name)
     return [
         Finding("ignored", f"{len(names):,} ignored: {reason}", tuple((name,) for name in names), False)
-        for reason, names in sorted(reasons.items())
+        for reason, names in sorted(_ignored_by_reason(manifest).items())
+        if reason != EMPTY_CLASS
     ]
+
+
+def _ignored_by_reason(manifest: Manifest) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for name, reason in manifest.ignored.items():
+        reasons[reason].append(name)
+    return reasons
 
 
 def images_to_exclude(manifest: Manifest, splits: Splits | None) -> list[tuple[str, str]]:
@@ -206,14 +223,17 @@ def describe_split(manifest: Manifest, splits: Splits, check_command: str) -> li
     for finding in leaks(manifest, splits):
         lines.append(f"          LEAK: {finding.text}. Scores there are too good. Show them with: {check_command}")
     lines += [f"          {remark}" for remark in manifest.remarks]
+    lines += [f"          {finding.text}" for finding in label_issues(manifest) if finding.kind == "several-labels"]
     for row in manifest.excluded[:5]:
         lines.append(f"          excluded: {row.id}: {row.reason}")
     if len(manifest.excluded) > 5:
         lines.append(f"          ... and {len(manifest.excluded) - 5:,} more excluded; manifest.csv lists all")
-    if manifest.ignored:
-        name, reason = next(iter(manifest.ignored.items()))
-        more = f", and {len(manifest.ignored) - 1:,} more" if len(manifest.ignored) > 1 else ""
-        lines.append(f"          ignored: {name} ({reason}){more}")
+    reasons = _ignored_by_reason(manifest)
+    for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1]))[:5]:
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        lines.append(f"          ignored: {names[0]}{more}: {reason}")
+    if len(reasons) > 5:
+        lines.append(f"          ... and more ignored for {len(reasons) - 5:,} other reasons; run.json lists all")
     return lines
 
 

@@ -15,10 +15,13 @@ from topwork.core.progress import Progress
 from topwork.data.decoder_pool import load_thumbnails
 from topwork.data.images import SUFFIXES
 from topwork.data.inspect_dataset import InspectionCache, cache_file, inspect_images
+from topwork.data.labels import refuse_similar_labels
 from topwork.data.near_duplicates import NearDuplicates, Thumbnail, find_near_duplicates
 from topwork.data.sources import list_images
 from topwork.data.sources.base import SILENT
-from topwork.data.split_units import assign_duplicate_groups
+from topwork.data.split_units import assign_duplicate_groups, leave_out_rare_classes
+
+_NOT_LISTING = {"near_duplicates", "val_fraction", "test_fraction", "similar_labels", "min_images_per_class"}
 
 
 def build_manifest(
@@ -49,9 +52,11 @@ def build_manifest(
     """
     listing = list_images(config, progress)
     _check_listing(listing)
+    if trainable and config.similar_labels == "error":
+        refuse_similar_labels(listing)
     if on_listing:
         on_listing(listing)
-    options = config.model_dump(exclude={"near_duplicates", "val_fraction", "test_fraction"})
+    options = config.model_dump(exclude=_NOT_LISTING)
     known = InspectionCache(cache_file(cache or run_folders.cache_folder(), listing.root, str(options)))
     known.load()
     with progress.track("images inspected", len(listing.rows)) as step:
@@ -70,6 +75,7 @@ def build_manifest(
     near = new.near if config.near_duplicates else NearDuplicates()
     remarks = (*listing.remarks, *filter(None, [near.remark]))
     manifest = replace(listing, rows=assign_duplicate_groups(rows, near.pairs), remarks=remarks)
+    manifest = leave_out_rare_classes(manifest, config.min_images_per_class)
     if trainable:
         _check_trainable(manifest)
     return manifest
@@ -89,6 +95,10 @@ def _check_listing(listing: Manifest) -> None:
 
 
 def _check_trainable(manifest: Manifest) -> None:
+    if not manifest.rows:
+        raise DataError(
+            f"No class of {manifest.root} has as many images as --min-images-per-class requires. Lower the number."
+        )
     if not manifest.used:
         first = manifest.excluded[0]
         raise DataError(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from topwork.core import storage
 from topwork.data.fingerprints import (
@@ -48,6 +49,11 @@ class NearDuplicates:
     key: str = ""
     pairs: tuple[tuple[str, str], ...] = ()
     remark: str = ""
+
+
+def thumbnail_of(image: Image.Image) -> Thumbnail:
+    """The thumbnail of an RGB image."""
+    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BICUBIC)), min(image.size)
 
 
 def find_near_duplicates(

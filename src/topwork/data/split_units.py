@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from topwork.core.artifacts import ImageRow
-from topwork.core.errors import DataError
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.errors import SettingNeeded
 from topwork.core.image_ref import without_box
 from topwork.core.seeds import derive_seed
 
@@ -63,6 +63,27 @@ def assign_duplicate_groups(rows: Sequence[ImageRow], pairs: Iterable[tuple[str,
     groups = group_rows(used, lambda row: sets.root(("content", row.sha256)))
     name = {row.id: min(one.sha256 for one in same)[:16] for same in groups if len(same) > 1 for row in same}
     return tuple(replace(row, duplicates=name[row.id]) if row.id in name else row for row in rows)
+
+
+def leave_out_rare_classes(manifest: Manifest, min_images: int) -> Manifest:
+    """The manifest without classes of fewer training images, each counted as a split counts it (``make_units``)."""
+    pool = [row for row in manifest.used if row.split in ("", "train")]
+    counts = _units_per_class(make_units(pool))
+    rare = {label: counts[label] for label in manifest.classes if counts[label] < min_images}
+    if not rare:
+        return manifest
+    left_out = {row.id: f"its class has fewer than {min_images} images" for row in manifest.rows if row.label in rare}
+    names = ", ".join(f"{label!r} ({count})" for label, count in rare.items())
+    remark = (
+        f"{len(rare):,} of {len(manifest.classes):,} classes, {len(left_out):,} images, are left out "
+        f"(--min-images-per-class {min_images}): {names}."
+    )
+    rows = tuple(row for row in manifest.rows if row.id not in left_out)
+    return replace(manifest, rows=rows, ignored=manifest.ignored | left_out, remarks=(*manifest.remarks, remark))
+
+
+def _units_per_class(units: Units) -> Counter[str]:
+    return Counter(label for unit in units.values() for label in {row.label for row in unit})
 
 
 class DisjointSets:
@@ -158,13 +179,17 @@ def check_class_sizes(units: Units, too_small: Mapping[str, int], need: int) -> 
     if not too_small:
         return
     small = [f"{label!r} ({count})" for label, count in sorted(too_small.items())]
+    counts = _units_per_class(units)
+    enough = max(need, 1 + max(counts[label] for label in too_small))
     grouped = any(row.group for unit in units.values() for row in unit)
     what = "groups" if grouped else "different usable images"
     near = any(row.duplicates for unit in units.values() for row in unit if row.label in too_small)
     copies = "; copies and near duplicates count once (data.near_duplicates = false counts all)" if near else ""
-    raise DataError(
-        f"Too few {what} to split: {list_first(small)}; each class needs {need}{copies}. "
-        "Add images or remove the folder."
+    raise SettingNeeded(
+        f"Too few {what} to split: {list_first(small)}; each class needs {need}{copies}. Add images, or leave out "
+        f"all classes of fewer than {enough}",
+        "min_images_per_class",
+        enough,
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits, collect_splits
 from topwork.core.config import Config
-from topwork.core.errors import DataError, UsageError
+from topwork.core.errors import SettingNeeded, UsageError
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import Units, assign_units, check_class_sizes, content, group_rows, list_first, make_units
 
@@ -163,9 +163,11 @@ def _check_trainable(rows: Sequence[ImageRow], pool: Sequence[ImageRow]) -> None
     missing = sorted({row.label for row in rows} - {row.label for row in pool})
     if missing:
         splits = " and ".join(sorted({row.split for row in rows if row.label in missing}))
-        raise DataError(
+        raise SettingNeeded(
             f"No usable training image of {list_first([repr(label) for label in missing])}, but some in {splits}. "
-            f"Add training images, or remove the class from {splits}."
+            "Add training images, or leave out classes without any",
+            "min_images_per_class",
+            1,
         )
 
 

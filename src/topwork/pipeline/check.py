@@ -108,6 +108,8 @@ def check(
         manifest = build_manifest(config.data, progress=progress, trainable=False)
         splits = given_split(manifest)
         findings = find_issues(manifest, splits)
+        if config.data.similar_labels == "keep":
+            findings = [finding for finding in findings if finding.kind != "similar-labels"]
         notes: list[str] = []
         if quick:
             notes.append("Labels were not checked (--quick).")

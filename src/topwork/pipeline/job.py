@@ -22,7 +22,7 @@ from topwork.compute.ranks import is_restart, launch_id, restarts, world
 from topwork.core import commands, run_folders, storage
 from topwork.core.artifacts import ImageRow, Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
-from topwork.core.errors import SettingsChanged
+from topwork.core.errors import DataError, SettingNeeded, SettingsChanged
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split
@@ -138,8 +138,15 @@ class Job:
             self.progress.log(f"Restarted because a process died (restart {restarts()})")
         for line in describe_settings(self.config):
             self.progress.log(line)
-        manifest = build_manifest(self.config.data, progress=self.progress, on_listing=self._on_listing)
-        folds = splits_of(self.config, manifest)
+        try:
+            manifest = build_manifest(self.config.data, progress=self.progress, on_listing=self._on_listing)
+            folds = splits_of(self.config, manifest)
+        except SettingNeeded as error:
+            data = self.config.data.model_copy(update=error.change)
+            words = ["--out", str(self.out), *self._several()] if self.out is not None else self._several()
+            config = self.config.model_copy(update={"data": data})
+            command = commands.training(self.kind, config, DEFAULT_STRATEGIES, *words)
+            raise DataError(f"{error.problem}: {command}") from error
         for line in describe_split(manifest, folds[0], commands.check(self.config)):
             self.progress.log(line)
         self._refuse_changed_images(manifest, folds[0])

@@ -12,6 +12,7 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import UnknownName, UsageError
 from topwork.core.progress import Progress
+from topwork.data.labels import unify_labels
 from topwork.data.sources.base import SILENT, Source, require_folder
 from topwork.data.sources.elpv import ElpvSource
 from topwork.data.sources.folder import FolderSource
@@ -71,7 +72,7 @@ def list_images(config: DataConfig, progress: Progress = SILENT) -> Manifest:
             able = ", ".join(other.name for other in SOURCES.values() if option in other.supported_options)
             flag = option.replace("_", "-")
             raise UsageError(f"--{flag} is not supported for {config.path} (source {source.name}), only for: {able}.")
-    return _apply_options(source.list(config, progress), config)
+    return unify_labels(_apply_options(source.list(config, progress), config), config)
 
 
 def _apply_options(manifest: Manifest, config: DataConfig) -> Manifest:

@@ -14,6 +14,7 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
+from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import SILENT, SPLIT_NAMES
 
 _HUB = "hf:"
@@ -34,7 +35,8 @@ class HuggingFaceSource:
         """A name that begins with ``hf:``, or a folder with the files of ``save_to_disk``."""
         if data.startswith(_HUB):
             return True
-        return any((Path(data) / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
+        of_one_split = all((Path(data) / name).is_file() for name in ("dataset_info.json", "state.json"))
+        return of_one_split or (Path(data) / "dataset_dict.json").is_file()
 
     def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
         """All images of the splits train, validation and test."""
@@ -50,7 +52,13 @@ class HuggingFaceSource:
                 ignored[name] = "split beside train, validation and test"
                 continue
             split = SPLIT_NAMES.get(name.lower(), "") if len(splits) > 1 else ""
-            rows += _copy(table, root, name, split)
+            unlabeled: list[str] = []
+            found = list(_copy(table, root, name, split, unlabeled))
+            rows += found
+            if found:
+                ignored |= dict.fromkeys(unlabeled, UNLABELED)
+            else:
+                ignored[name] = f"a split of {len(unlabeled):,} rows without a label"
         return Manifest(root, tuple(rows), storage.slug(data.removeprefix(_HUB)), ignored, license)
 
 
@@ -94,7 +102,8 @@ def _columns(table: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[ImageRow]:
+def _copy(table: Any, root: Path, name: str, split: str, unlabeled: list[str]) -> Iterator[ImageRow]:
+    """The images with a label; rows without one are added to ``unlabeled``."""
     import datasets
 
     image, label = _columns(table)
@@ -102,7 +111,9 @@ def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[ImageRow]:
     rows = table.select_columns([image, label]).cast_column(image, datasets.Image(decode=False))
     for number, row in enumerate(rows):
         value, number_or_name = row[image] or {}, row[label]
-        if number_or_name is None or number_or_name == -1:  # no label
+        text = label_text(number_or_name, f"row {number} of split {name}")
+        if not text or number_or_name == -1:
+            unlabeled.append(f"{name}:{number}")
             continue
         data, path = value.get("bytes"), Path(value.get("path") or "")
         if data is None:
@@ -110,7 +121,7 @@ def _copy(table: Any, root: Path, name: str, split: str) -> Iterator[ImageRow]:
         suffix = next((suffix for start, suffix in _SUFFIXES if data.startswith(start)), ".img")
         file = f"{storage.slug(name)}/{number:07d}{suffix}"
         _write(root / file, data)
-        text = names[number_or_name] if names else str(number_or_name)
+        text = names[number_or_name] if names else text
         yield ImageRow(file, text, split=split, ref=ImageRef(str(root), file))
 
 

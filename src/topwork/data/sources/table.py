@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url
 from topwork.core.progress import Progress
 from topwork.data.images import SUFFIXES
+from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import SILENT, SPLIT_NAMES
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -50,11 +51,14 @@ class TableSource:
         lines = list(_rows(path))
         if not lines:
             raise DataError(f"{path} has no rows. It needs a header and a row per image.")
-        columns = _columns(path, lines[0][1], config)
+        columns = _columns(path, _names(lines), config)
         rows: dict[str, ImageRow] = {}
         ignored: dict[str, str] = {}
         for line, cells in lines:
             row = _image_row(f"{path}:{line}", cells, columns, root)
+            if not row.label:
+                ignored[f"{path.name}:{line}"] = UNLABELED
+                continue
             before = rows.setdefault(row.id, row)
             if before.label != row.label:
                 raise DataError(
@@ -63,31 +67,38 @@ class TableSource:
                 )
             if before is not row:
                 ignored[f"{path.name}:{line}"] = "the image is in an earlier row"
+        if not rows:
+            raise DataError(f"No row of {path} has a label, in column {columns['label']!r}. Complete the rows.")
         return Manifest(root, tuple(rows.values()), path.stem, ignored)
 
 
 def images_in_table(path: str) -> Iterator[ImageRef]:
-    """The images in the path column of a table, else in its first column; relative to the table's folder.
+    """The images in the path column of a table, as ``TableSource`` reads it, else in column ``name`` or its first one.
 
     Raises:
         DataError: It cannot be read, or has no rows.
     """
-    column = None
-    for _, cells in _rows(Path(path)):
-        column = column or _column(cells, ("image", *PATH_COLUMNS, "name")) or next(iter(cells), "")
+    names = _names(_rows(Path(path)))
+    if not names:
+        raise DataError(f"{path} has no rows. It needs a header with a column `path`, and a row per image.")
+    column = _column(names, (*PATH_COLUMNS, "name")) or next(iter(names))
+    for _, cells in _rows(Path(path)):  # read twice, so that a long table is never in memory
         name = _text(cells.get(column))
         if name:
             yield ImageRef.parse(name if is_url(name) else os.path.join(os.path.dirname(path), name))
-    if column is None:
-        raise DataError(f"{path} has no rows. It needs a header with a column `path`, and a row per image.")
 
 
-def _column(cells: Cells, allowed: tuple[str, ...]) -> str | None:
+def _names(lines: Iterable[tuple[int, Cells]]) -> dict[str, None]:
+    """The columns of all rows, in order: the first object of JSON Lines may not have all of them."""
+    return {name: None for _, cells in lines for name in cells}
+
+
+def _column(cells: Iterable[str], allowed: tuple[str, ...]) -> str | None:
     names = {str(name).strip().lower(): str(name) for name in cells}
     return next((names[name] for name in allowed if name in names), None)
 
 
-def _columns(table: Path, first: Cells, config: DataConfig) -> dict[str, str]:
+def _columns(table: Path, first: Iterable[str], config: DataConfig) -> dict[str, str]:
     """The columns that are used: what they hold to their names."""
     allowed = {"path": PATH_COLUMNS, "label": LABEL_COLUMNS, "split": SPLIT_COLUMNS, "weight": ("weight",)}
     allowed |= {"group": (config.group_by.lower() or "group",)} | ({"box": BOX_COLUMNS} if config.crop_to_box else {})
@@ -102,11 +113,12 @@ def _columns(table: Path, first: Cells, config: DataConfig) -> dict[str, str]:
 
 
 def _image_row(where: str, cells: Cells, columns: dict[str, str], root: Path) -> ImageRow:
-    """The image of a line; ``where`` names the line."""
+    """The image of a line, whose label may be empty; ``where`` names the line."""
     values = {what: cells.get(column) for what, column in columns.items()}
-    path, label, split, group = (_text(values.get(what)) for what in ("path", "label", "split", "group"))
-    if not path or not label:
-        raise DataError(f"{where} has no {'path' if not path else 'label'}. Complete the row or remove it.")
+    path, split, group = (_text(values.get(what)) for what in ("path", "split", "group"))
+    label = label_text(values.get("label"), where)
+    if not path:
+        raise DataError(f"{where} has no path. Complete the row or remove it.")
     if "://" in path:
         raise DataError(f"{where}: {path[:80]!r} is a URL; only local files are read.")
     if split and split.lower() not in SPLIT_NAMES:
@@ -151,9 +163,11 @@ def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
             delimiter = "\t" if tab else ";" if head.count(";") > head.count(",") else ","
             reader = csv.reader(file, delimiter=delimiter)
             names = next(reader, [])
-            if _is_image(names[0] if names else ""):  # no header: path and label, in that order
-                yield 1, dict(zip(("path", "label"), names, strict=False))
-                names = ["path", "label"]
+            path = next((number for number, name in enumerate(names) if _is_image(name)), None)
+            if path is not None:  # no header: a path, and the column after it, else that before it, is the label
+                label = path + 1 if path + 1 < len(names) else path - 1
+                first, names = names, [{path: "path", label: "label"}.get(i, str(i)) for i in range(len(names))]
+                yield 1, dict(zip(names, first, strict=True))
             for cells in reader:
                 if any(cell.strip() for cell in cells):
                     yield reader.line_num, dict(zip(names, cells, strict=False))

@@ -19,6 +19,7 @@ from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import TAR_SUFFIX, ImageRef, is_url
 from topwork.core.progress import Progress
 from topwork.data.images import SUFFIXES
+from topwork.data.labels import UNLABELED, label_text
 from topwork.data.locations import file_stamp
 from topwork.data.shard_patterns import is_pattern, shards_of
 from topwork.data.sources.base import SILENT, SPLIT_NAMES
@@ -26,7 +27,6 @@ from topwork.data.tar_index import LABEL_SUFFIXES, Index, open_index
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in LABEL_SUFFIXES)  # in order of preference
 _KEYS = ("label", "class", "class_name", "category", "cls", "target")  # of a .json, in order of preference
-_UNLABELED = "no label in its sample"
 
 
 def is_shards(data: str) -> bool:
@@ -78,7 +78,7 @@ class WebDatasetSource:
                 for name, label in _labeled(index, short, labels, ignored):
                     rows.append(ImageRow(f"{short}/{name}", label, split=split, ref=ImageRef(store, name)))
                 step.advance()
-        if not rows and _UNLABELED in ignored.values():
+        if not rows and UNLABELED in ignored.values():
             raise DataError(f"No sample in {config.path} has a label. {labels.hint}")
         return Manifest(Path(root), tuple(rows), _name(folder, shards), ignored)
 
@@ -161,7 +161,7 @@ def _labeled(index: Index, short: str, labels: _LabelReader, ignored: dict[str, 
         if label:
             yield name, label
         else:
-            ignored[f"{short}/{name}"] = _UNLABELED
+            ignored[f"{short}/{name}"] = UNLABELED
 
 
 class _LabelReader:
@@ -184,7 +184,7 @@ class _LabelReader:
         if kind is None:
             return ""
         text = texts[kind].decode("utf-8", "replace").strip()
-        label = self._label_from_json(text, image) if kind == "json" else text
+        label = self._label_from_json(text, image) if kind == "json" else label_text(text, image)
         if not self._names or not label:
             return " ".join(label.split())
         if label in self._names:
@@ -206,9 +206,7 @@ class _LabelReader:
                 value = value.get(key) if isinstance(value, dict) else None
         elif self._key:
             value = None
-        if value is None or isinstance(value, dict | list | float):
-            return ""
-        return str(value)
+        return label_text(value, image)
 
 
 def _read_class_names(path: str) -> list[str]:

@@ -1,0 +1,112 @@
+"""Labels as text, and labels that are not what they seem: one thing written twice, or several things in one."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.config import DataConfig
+from topwork.core.errors import DataError, SettingNeeded
+
+UNLABELED = "no label"
+"""The reason for which a source ignores an image without a label."""
+_WHOLE = re.compile(r"([+-]?\d+)\.0*")  # a whole number written as a decimal
+_SEPARATORS = re.compile(r"\s*[,;|+&/]\s*|\s+")
+
+
+def label_text(value: Any, where: str) -> str:
+    """A label of a table or a JSON file as text, empty if there is none.
+
+    Args:
+        value: As it was read; whole numbers are written as people do.
+        where: The place, for the error.
+
+    Raises:
+        DataError: It is a list or an object, or the text of one.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if isinstance(value, list | dict) or (text[:1] in "[{(" and text[-1:] in "]})" and _is_collection(text)):
+        raise DataError(
+            f"{where}: the label is {text[:80]}. Several labels per image are not supported; write one text or number."
+        )
+    return text
+
+
+def _is_collection(text: str) -> bool:
+    try:
+        return isinstance(ast.literal_eval(text), list | dict | set | tuple)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+
+
+def unify_labels(manifest: Manifest, config: DataConfig) -> Manifest:
+    """The manifest with labels in Unicode's composed form without blanks around them, and merged if so configured."""
+    written = {row.label: unicodedata.normalize("NFC", row.label).strip() for row in manifest.rows}
+    remarks = [
+        f"Class {label!r} is written in {count} ways that look the same (Unicode forms, blanks); it is one class."
+        for label, count in Counter(written.values()).items()
+        if count > 1
+    ]
+    manifest = _relabeled(manifest, written)
+    if config.similar_labels == "merge":
+        for counts in similar_labels(manifest.rows):
+            label = max(counts, key=lambda label: (counts[label], -len(label), label))
+            manifest = _relabeled(manifest, dict.fromkeys(counts, label))
+            remarks.append(f"{_listed(counts)} are one class, {label!r} (--similar-labels merge).")
+    return replace(manifest, remarks=(*manifest.remarks, *remarks))
+
+
+def _relabeled(manifest: Manifest, labels: dict[str, str]) -> Manifest:
+    rows = (replace(row, label=labels.get(row.label, row.label)) for row in manifest.rows)
+    return replace(manifest, rows=tuple(rows))
+
+
+def similar_labels(rows: Iterable[ImageRow]) -> list[dict[str, int]]:
+    """Labels that differ only in case, in blanks or as 1 and 1.0 do, those of one thing together, with their counts."""
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for label, count in sorted(Counter(row.label for row in rows).items()):
+        text = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        number = _WHOLE.fullmatch(text)
+        found[number[1] if number else text][label] = count
+    return [counts for counts in found.values() if len(counts) > 1]
+
+
+def refuse_similar_labels(manifest: Manifest) -> None:
+    """Raise a SettingNeeded if one class seems to be written in several ways."""
+    for counts in similar_labels(manifest.rows):
+        raise SettingNeeded(
+            f"{_listed(counts)} seem to be one class, written in {len(counts)} ways. Keep such labels apart with "
+            "--similar-labels keep, or make one class of them",
+            "similar_labels",
+            "merge",
+        )
+
+
+def describe_similar(counts: dict[str, int]) -> str:
+    """A line about labels of one thing."""
+    return f"{_listed(counts)} seem to be one class; --similar-labels merge makes one of them, keep keeps them apart"
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return " and ".join(f"{label!r} ({count:,})" for label, count in counts.items())
+
+
+def joined_labels(rows: Iterable[ImageRow]) -> dict[str, list[str]]:
+    """Labels that consist of others, such as ``cat,dog`` beside ``cat`` and ``dog``, each with its images."""
+    images: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        images[row.label].append(row.id)
+    return {
+        label: ids
+        for label, ids in sorted(images.items())
+        if len(parts := _SEPARATORS.split(label)) > 1 and all(part in images for part in parts)
+    }
