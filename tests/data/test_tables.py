@@ -128,7 +128,7 @@ TABLES = {
     "tabs.tsv": "file\tlabel\na.png\tx\nb.png\ty\n",
     "tabs.csv": "file\tlabel\na.png\tx\nb.png\ty\n",
     "lines.jsonl": '{"image": "a.png", "label": "x"}\n{"image": "b.png", "label": "y"}\n',
-    "late.jsonl": '{"label": "x", "img": "a.png"}\\n{"n": 1, "split": "test", "img": "b.png", "label": "y"}\\n',
+    "late.jsonl": '{"label": "x", "img": "a.png"}\n{"n": 1, "split": "test", "img": "b.png", "label": "y"}\n',
     "both.ndjson": '{"filename": "photo", "image": "a.png", "label": "x"}\n{"image": "b.png", "label": "y"}\n',
 }
 
