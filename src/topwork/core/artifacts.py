@@ -118,7 +118,7 @@ class Manifest:
     @property
     def full_note(self) -> str:
         """The note and the remarks."""
-        return " ".join(filter(None, [self.note, *self.remarks]))
+        return " ".join(text for text in (self.note, *self.remarks) if text)
 
     @property
     def used(self) -> tuple[ImageRow, ...]:
