@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,12 @@ import torch
 from torch import nn
 
 from topwork.backbones import weights as _weights
+from topwork.backbones.architecture import Architecture, find_architecture
 from topwork.backbones.packaged import PACKAGED
 from topwork.core.artifacts import InputSpec
-from topwork.core.errors import UnknownName, UsageError, WeightsError
+from topwork.core.errors import UsageError, WeightsError
+
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Backbone:
         summary: Where the weights come from, with their license.
         license: Of the weights.
         dynamic_size: Whether it also takes images of other sizes than ``spec`` says.
+        note: What was done to the tensors of a file to fit them; empty for nothing.
+        on_hub: See ``Architecture``.
     """
 
     module: nn.Module
@@ -44,6 +50,8 @@ class Backbone:
     summary: str
     license: str
     dynamic_size: bool = True
+    note: str = ""
+    on_hub: dict[str, Any] | None = None
 
 
 def list_models(pattern: str = "*") -> list[tuple[str, str]]:
@@ -57,64 +65,55 @@ def list_models(pattern: str = "*") -> list[tuple[str, str]]:
     return found
 
 
-def check_name(model: str) -> None:
-    """Refuse a name that timm does not have.
-
-    Raises:
-        UnknownName: With the five nearest names.
-    """
-    if not timm.is_model(model):
-        raise UnknownName("model", model, timm.list_models(), "`topwork models` lists them.")
-
-
 def create(
     model: str,
     source: _weights.WeightsSource | None,
     img_size: int | None = None,
     seed: int = 0,
     crop_pct: float | None = None,
+    on_hub: Mapping[str, Any] | None = None,
 ) -> Backbone:
     """Create a backbone in eval mode on the CPU.
 
     Args:
-        model: timm name.
+        model: timm name, or ``hf-hub:OWNER/NAME``.
         source: Where its weights come from; None for random weights, which ``seed`` decides.
         img_size: Side of the input; None for what the weights were trained with.
         seed: Of random weights.
         crop_pct: Share of an image's sides that is kept; None for what the weights were tested with.
+        on_hub: Of a bundle, see ``find_architecture``.
 
     Raises:
         UnknownName: timm has no such model.
         UsageError: The network cannot be fed images of this size.
         WeightsError: The weights do not fit.
     """
-    check_name(model)
+    architecture, base = find_architecture(model, on_hub), source.spec if source else None
+    size = img_size or (base.size if base else None)
+    kwargs: dict[str, Any] = {"num_classes": 0}
+    if size and architecture.config.fixed_input_size:
+        kwargs["img_size"] = size
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm warns about names it maps; the name is announced anyway
         torch.manual_seed(seed)
-        module = _build(model, img_size)
-    spec = input_spec(model, img_size, crop_pct)
-    summary, license = "random", "none"
+        try:
+            module = architecture.create(**kwargs)
+        except (TypeError, AssertionError, ValueError) as error:
+            raise UsageError(f"--img-size {size} is not supported by {model} ({error}).") from error
+    spec = base if base and img_size is None and crop_pct is None else _input_spec(architecture, size, crop_pct, base)
+    summary, license, note = RANDOM, "none", ""
     if source is not None:
-        _weights.load_into(module, source.load(), source.packaged, source.summary)
-        summary, license = source.summary, source.license
+        note = _weights.load_into(module, source, architecture, kwargs)
+        summary, license = f"{source.summary}; {note}" if note else source.summary, source.license
     module.eval()
     feature_dim = _feature_dim(module, model, spec.size)
     parameters = sum(p.numel() for p in module.parameters())
     weights_hash = _weights.hash_weights(module) if source else ""
-    cfg = timm.get_pretrained_cfg(model)
-    dynamic_size = not (cfg and cfg.fixed_input_size)
-    return Backbone(module, model, feature_dim, spec, parameters, weights_hash, summary, license, dynamic_size)
-
-
-def _build(model: str, img_size: int | None) -> nn.Module:
-    cfg = timm.get_pretrained_cfg(model)
-    if img_size and cfg and cfg.fixed_input_size:
-        try:
-            return timm.create_model(model, num_classes=0, img_size=img_size)
-        except (TypeError, AssertionError, ValueError) as error:
-            raise UsageError(f"--img-size {img_size} is not supported by {model} ({error}).") from error
-    return timm.create_model(model, num_classes=0)
+    dynamic_size = not architecture.config.fixed_input_size
+    return Backbone(
+        module, model, feature_dim, spec, parameters, weights_hash, summary, license, dynamic_size, note,
+        architecture.on_hub,
+    )  # fmt: skip
 
 
 def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
@@ -136,15 +135,22 @@ def _feature_dim(module: nn.Module, model: str, size: int) -> int:
 
 def input_spec(model: str, img_size: int | None = None, crop_pct: float | None = None) -> InputSpec:
     """What a model is fed, from timm's data configuration."""
-    cfg = timm.get_pretrained_cfg(model)
-    data: dict[str, Any] = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict() if cfg else {})
+    return _input_spec(find_architecture(model), img_size, crop_pct)
+
+
+def _input_spec(
+    architecture: Architecture, img_size: int | None, crop_pct: float | None, base: InputSpec | None = None
+) -> InputSpec:
+    """The same; what is not requested is as in ``base``, the input of the training that the weights are from."""
+    data: dict[str, Any] = timm.data.resolve_data_config(pretrained_cfg=architecture.config.to_dict())
+    if architecture.name in PACKAGED:  # (x - 127) / 128 on 0..255, as in the code that trained these weights
+        data |= {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3}
+    if base:
+        data |= {"crop_pct": base.crop_pct, "mean": base.mean, "std": base.std, "interpolation": base.interpolation}
     size = img_size or data["input_size"][-1]
     resize = math.floor(size / (crop_pct or data["crop_pct"]) + 1e-6)  # crop_pct = size / resize gives resize again
-    mean, std = data["mean"], data["std"]
-    if model in PACKAGED:  # (x - 127) / 128 on 0..255, as in the code that trained these weights
-        mean, std = (127 / 255,) * 3, (128 / 255,) * 3
     interpolation = data["interpolation"] if data["interpolation"] != "random" else "bicubic"
-    return InputSpec(size, resize, interpolation, tuple(mean), tuple(std))
+    return InputSpec(size, resize, interpolation, tuple(data["mean"]), tuple(data["std"]))
 
 
 def load_pretrained_classifier(
@@ -162,20 +168,23 @@ def load_pretrained_classifier(
     """
     if source is None:
         return None
-    network: Any = timm.create_model(backbone.model)
+    architecture = find_architecture(backbone.model, backbone.on_hub)
+    network: Any = architecture.create()
     head = network.get_classifier() if hasattr(network, "get_classifier") else None
     if not isinstance(head, nn.Linear) or head.in_features != backbone.feature_dim:
         return None
     try:
-        _weights.load_into(network, source.load(), source.packaged, source.summary)
+        _weights.load_into(network, source, architecture, {})
     except WeightsError:  # a file without classifier
         return None
-    return head.eval(), _class_names(backbone.model, head.out_features)
+    return head.eval(), _class_names(architecture, head.out_features)
 
 
-def _class_names(model: str, count: int) -> tuple[str, ...]:
-    cfg = timm.get_pretrained_cfg(model)
-    subset = timm.data.infer_imagenet_subset(cfg.to_dict()) if cfg else None
+def _class_names(architecture: Architecture, count: int) -> tuple[str, ...]:
+    cfg = architecture.config
+    if cfg.label_names and len(cfg.label_names) == count:
+        return tuple(map(str, cfg.label_names))
+    subset = timm.data.infer_imagenet_subset(cfg.to_dict())
     if subset:
         info = timm.data.ImageNetInfo(subset)
         if info.num_classes() == count:
@@ -189,8 +198,8 @@ def parameter_tensors(model: str) -> tuple[int, int]:
 
     For resnet50 (161, 2): a new head of four tensors in place of the classifier makes 163, of which 4 train.
     """
-    check_name(model)
+    architecture = find_architecture(model)
     with torch.device("meta"):
-        complete = len(list(timm.create_model(model).parameters()))
-        backbone = len(list(timm.create_model(model, num_classes=0).parameters()))
+        complete = len(list(architecture.create().parameters()))
+        backbone = len(list(architecture.create(num_classes=0).parameters()))
     return complete, complete - backbone

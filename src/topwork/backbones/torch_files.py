@@ -5,12 +5,14 @@ As a program, ``python -P torch_files.py FILE TARGET``, it writes the tensors of
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import subprocess
 import sys
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ import safetensors.torch
 import torch
 
 Tensors = dict[str, torch.Tensor]
-WRAPPERS = ("state_dict_ema", "state_dict", "model")  # keys under which training scripts store weights
 LEGACY = bytes.fromhex("8002 8a0a 6cfc 9c46 f920 6aa8 5019 2e")  # how torch.save began its files before 1.6
 EXTRA_MEMORY = 512 << 20  # bytes in addition to four times the file that the process may allocate
 CPU_SECONDS = 600
@@ -26,22 +27,32 @@ FORBIDDEN = ("subprocess.", "socket.", "os.system", "os.exec", "os.fork", "os.po
 
 
 def load(path: Path) -> Tensors:
-    """The tensors of a ``.pth`` file, opened in this process with ``weights_only`` and no fallback.
+    """The tensors of a ``.pth`` file by name, opened in this process with ``weights_only`` and no fallback.
+
+    A tensor in a dict in a dict is called ``"state_dict.fc.weight"``.
 
     Raises:
-        ValueError: ``torch.save`` did not write the file, or its content is not a dict of tensors.
+        ValueError: ``torch.save`` did not write the file, or it has no tensors.
         Exception: From ``torch.load``, for a file that is corrupt or whose loading would execute code.
     """
     _check_container(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about an old pickle protocol
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    for key in WRAPPERS:
-        if isinstance(value, dict) and isinstance(value.get(key), dict):
-            value = value[key]
-    if not isinstance(value, dict) or not all(isinstance(t, torch.Tensor) for t in value.values()):
-        raise ValueError("its content is not a dict of tensors")
-    return {name.removeprefix("module."): tensor for name, tensor in value.items()}
+        with torch.serialization.safe_globals([argparse.Namespace]):  # options of a training, which are not used
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    tensors = dict(_flatten(value, ""))
+    if not tensors:
+        raise ValueError("it contains no tensors by name")
+    return tensors
+
+
+def _flatten(value: Any, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """Tensors by their names in nested dicts, joined by points; other values of a training are left out."""
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(name, str) and isinstance(item, dict):
+            yield from _flatten(item, f"{prefix}{name}.")
+        elif isinstance(name, str) and isinstance(item, torch.Tensor):
+            yield prefix + name, item
 
 
 def load_sandboxed(path: Path) -> Tensors:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import safetensors.torch
-import timm
 import torch
 from torch import nn
 
 from topwork.backbones import torch_files
+from topwork.backbones.architecture import Architecture, fetch, find_architecture
+from topwork.backbones.matching import match
 from topwork.backbones.packaged import find_packaged
 from topwork.backbones.torch_files import Tensors
 from topwork.core import storage
+from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec
 from topwork.core.errors import UsageError, WeightsError
 
 
@@ -28,9 +28,11 @@ class WeightsSource:
     Attributes:
         summary: One line: origin, size where known, license.
         license: License of the weights, or ``"unknown"``.
-        load: Returns the tensors by timm's names; may download.
+        load: Returns the tensors of the file; may download.
         packaged: The tensors come in timm's order under other names.
         hub: Repository on the Hugging Face hub that they come from, ``owner/name``; empty if from elsewhere.
+        by_timm: timm made the file for this model.
+        spec: Input that they were trained with; None for that of the model.
     """
 
     summary: str
@@ -38,23 +40,30 @@ class WeightsSource:
     load: Callable[[], Tensors]
     packaged: bool = False
     hub: str = ""
+    by_timm: bool = False
+    spec: InputSpec | None = None
 
 
 def find_weights(model: str, weights: str) -> WeightsSource:
     """Decide where the weights of a model come from, without loading them.
 
     Args:
-        model: A timm name.
-        weights: ``"pretrained"``, or a local ``.safetensors``, ``.pth`` or ``.pt`` file.
+        model: A timm name, or ``hf-hub:OWNER/NAME``.
+        weights: ``"pretrained"``, a local ``.safetensors``, ``.pth`` or ``.pt`` file, or a run or bundle of topwork.
 
     Raises:
-        UsageError: The file does not exist.
-        WeightsError: timm has no pretrained weights of this name.
+        UsageError: The file does not exist, or is of another model.
+        WeightsError: There are no pretrained weights of this name.
     """
     if weights != "pretrained":
         path = Path(weights)
+        for folder in (path, path / "model", path.parent if path.name == "weights.safetensors" else path):
+            if (folder / "model.json").is_file():
+                return _bundle(folder, model)
         if not path.is_file():
-            raise UsageError(f"--weights {weights}: the file does not exist. Give a .safetensors or .pth file.")
+            raise UsageError(
+                f"--weights {weights} does not exist. Give a .safetensors or .pth file, or a finished run."
+            )
         summary = f"{path.name}, local file of {path.stat().st_size / 1e6:.0f} MB, license unknown"
         return WeightsSource(summary, "unknown", lambda: read(path))
     packaged = find_packaged(model, weights)
@@ -64,39 +73,50 @@ def find_weights(model: str, weights: str) -> WeightsSource:
     return _hub(model)
 
 
+def _bundle(folder: Path, model: str) -> WeightsSource:
+    """The backbone of a run of topwork."""
+    stored = storage.read_json(folder / "model.json")
+    if stored["format"] != BUNDLE_FORMAT:
+        raise WeightsError(f"{folder} was written by another version of topwork. Train the model again.")
+    if stored["model"].partition(".")[0] != model.partition(".")[0]:
+        raise UsageError(f"{folder} has a {stored['model']}, not a {model}. Use --model {stored['model']}.")
+    sizes = {name: tuple(stored["input"][name]) for name in ("mean", "std")}  # JSON has lists only
+    license = stored["weights_license"]
+
+    def load() -> Tensors:
+        tensors = safetensors.torch.load(storage.read_folder(folder)["weights.safetensors"])
+        return {name.removeprefix("backbone."): t for name, t in tensors.items() if name.startswith("backbone.")}
+
+    summary = f"trained by topwork ({stored['strategy']} on {stored['data']['name']}, {folder}), license {license}"
+    return WeightsSource(summary, license, load, spec=InputSpec(**stored["input"] | sizes))
+
+
 def _hub(model: str) -> WeightsSource:
-    cfg = timm.get_pretrained_cfg(model)
-    if cfg is None or not (cfg.hf_hub_id or cfg.url):
+    architecture = find_architecture(model)
+    cfg = architecture.config
+    if not (cfg.hf_hub_id or cfg.url):
         raise WeightsError(f"There are no pretrained weights for {model}; use --weights FILE or another --model.")
     license, origin = cfg.license or "unknown", cfg.hf_hub_id or cfg.url
     with torch.device("meta"):
-        parameters = sum(p.numel() for p in timm.create_model(model).parameters())
+        parameters = sum(p.numel() for p in architecture.create().parameters())
     summary = f"{cfg.tag or 'pretrained'}, {origin} (about {parameters * 4 / 1e6:.0f} MB), license {license}"
+    names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
 
     def load() -> Tensors:
         try:
-            _check_reachable(cfg)
-            return timm.create_model(model, pretrained=True).state_dict()
+            if not cfg.hf_hub_id:
+                return torch.hub.load_state_dict_from_url(str(cfg.url), map_location="cpu", weights_only=True)
+            path = fetch(cfg.hf_hub_id, *names)
         except Exception as error:  # hub, network and file errors have no common base
-            file = f"{cfg.hf_hub_filename or 'model.safetensors'} of {cfg.hf_hub_id} on the Hugging Face hub"
+            file = f"{names[0]} of {cfg.hf_hub_id} on the Hugging Face hub"
             raise WeightsError(
                 f"The weights of {model} cannot be fetched: {file if cfg.hf_hub_id else cfg.url} is not cached and "
                 f"could not be downloaded ({type(error).__name__}). Fetch that file elsewhere and pass it as "
                 "--weights FILE."
             ) from error
+        return read(path)
 
-    return WeightsSource(summary, license, load, hub=cfg.hf_hub_id or "")
-
-
-def _check_reachable(cfg: Any) -> None:
-    """Fail within seconds where timm's own retries would take minutes: is the file cached, or the hub reachable?"""
-    if not cfg.hf_hub_id:
-        return
-    names = [cfg.hf_hub_filename] if cfg.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
-    if not any(isinstance(huggingface_hub.try_to_load_from_cache(cfg.hf_hub_id, name), str) for name in names):
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # do not log its retries
-        url = huggingface_hub.hf_hub_url(cfg.hf_hub_id, "config.json")
-        huggingface_hub.get_hf_file_metadata(url, timeout=5, retry_on_errors=False)
+    return WeightsSource(summary, license, load, hub=cfg.hf_hub_id or "", by_timm=architecture.hub_config is None)
 
 
 def read(path: Path, load_pth: Callable[[Path], Tensors] = torch_files.load_sandboxed) -> Tensors:
@@ -116,29 +136,26 @@ def read(path: Path, load_pth: Callable[[Path], Tensors] = torch_files.load_sand
         raise WeightsError(f"{path} is not a readable file of tensors ({reason}). Save it as .safetensors.") from error
 
 
-def load_into(module: nn.Module, tensors: Tensors, packaged: bool, summary: str) -> None:
-    """Load tensors into a network.
+def load_into(module: nn.Module, source: WeightsSource, architecture: Architecture, kwargs: dict[str, Any]) -> str:
+    """Load weights into a network that was made with some keyword arguments; say what was done to fit them.
 
     A classifier in the file that the network does not have is ignored. Everything else must match.
 
     Raises:
-        WeightsError: Names and shapes differ; the first differences are named.
+        WeightsError: The tensors do not fit; those that differ are named, with what was tried.
     """
-    own = module.state_dict()
-    if packaged:  # the same tensors in the same order under other names
+    tensors, own, note = source.load(), module.state_dict(), ""
+    if source.packaged:  # the same tensors in the same order under other names
         if [t.shape for t in tensors.values()][: len(own)] != [t.shape for t in own.values()]:
-            raise WeightsError(f"{summary}: its tensors do not match this model. Reinstall the package.")
+            raise WeightsError(f"{source.summary}: its tensors do not match this model. Reinstall the package.")
         tensors = dict(zip(own, tensors.values(), strict=False))
-    missing = sorted(set(own) - set(tensors))
-    wrong = [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
-    if missing or wrong:
-        name = (missing + wrong)[0]
-        found = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
-        raise WeightsError(
-            f"{summary}: does not match the model; {len(missing) + len(wrong)} tensors differ, e.g. {name} {found}, "
-            f"expected {tuple(own[name].shape)}. Choose the --model that the file was made with."
-        )
-    module.load_state_dict({name: tensors[name] for name in own})
+    else:
+        try:
+            tensors, note = match(tensors, own, architecture, kwargs, source.by_timm)
+        except WeightsError as error:
+            raise WeightsError(f"{source.summary}: {error}") from error
+    module.load_state_dict(tensors)
+    return note
 
 
 def hash_weights(module: nn.Module) -> str:

@@ -12,11 +12,10 @@ import safetensors.torch
 import torch
 
 from topwork.core import commands, storage
-from topwork.core.artifacts import InputSpec
+from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec
 from topwork.core.errors import DataError
 from topwork.evaluation.ood import KNNIndex
 
-FORMAT_VERSION = 2
 CARD_FILE = "README.md"
 
 
@@ -69,9 +68,9 @@ def read_bundle(folder: Path) -> Bundle:
     files = storage.read_folder(folder)
     model_json = _from_json(files["model.json"])
     version = model_json.pop("format", 0)
-    if version > FORMAT_VERSION:
+    if version > BUNDLE_FORMAT:
         raise DataError(f"{folder} was written by a newer topwork. Update topwork.")
-    if version < FORMAT_VERSION:
+    if version < BUNDLE_FORMAT:
         raise DataError(f"{folder} was written by an older topwork and cannot be read. Train the model again.")
     stored: dict[str, Any] = model_json.pop("input")
     stored |= {name: tuple(stored[name]) for name in ("mean", "std")}  # JSON has lists only
@@ -104,7 +103,7 @@ def write_bundle(folder: Path, bundle: Bundle, card: bytes = b"") -> None:
         card: Content of ``README.md``, from ``model_card``; empty for none.
     """
     model_json = {
-        "format": FORMAT_VERSION,
+        "format": BUNDLE_FORMAT,
         "strategy": bundle.strategy,
         "model": bundle.model,
         "classes": list(bundle.classes),

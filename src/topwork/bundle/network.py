@@ -25,7 +25,7 @@ def build_network(bundle: Bundle) -> tuple[build.Backbone, nn.Module]:
     Returns:
         The backbone, normalized images (B, 3, S, S) to features (B, D), and the head, features to scores (B, K).
     """
-    backbone = build.create(bundle.model, None, bundle.input_spec.size)
+    backbone = build.create(bundle.model, None, bundle.input_spec.size, on_hub=bundle.metadata.get("on_hub"))
     backbone.module.load_state_dict(bundle.backbone)
     return replace(backbone, spec=bundle.input_spec), load(bundle.strategy).head(bundle.head).eval()
 

@@ -19,6 +19,7 @@ from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef
 
 FORMAT = 2
+BUNDLE_FORMAT = 2
 SPLITS = ("train", "val", "test")
 
 

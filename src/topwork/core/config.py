@@ -63,9 +63,9 @@ class BackboneConfig(BaseConfig):
     """Which pretrained network, and its input."""
 
     model: Annotated[str, Flag()] = DEFAULT_MODEL
-    """timm name of the backbone."""
+    """timm name of the backbone, or hf-hub:OWNER/NAME."""
     weights: Annotated[str, Flag()] = "pretrained"
-    """'pretrained', or a local .safetensors or .pth file."""
+    """'pretrained', a .safetensors or .pth file, or a run of topwork, whose network is trained further."""
     img_size: Annotated[Pixels | Auto, Flag()] = "auto"
     """Side of the square input in pixels. auto: that of the pretraining."""
     crop_pct: Annotated[float, Field(gt=0.1, le=1)] | Auto = "auto"

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from topwork.backbones import build
+from topwork.backbones.build import RANDOM
 from topwork.backbones.weights import find_weights
 from topwork.compute.devices import DeviceContext
 from topwork.core import commands
@@ -106,7 +107,7 @@ class ShowContext:
         """The backbone before training; None if its weights are not available."""
         if PRETRAINED in self.networks:
             return self.networks[PRETRAINED].backbone
-        if self.dataset is None:
+        if self.dataset is None or self.dataset.weights_description == RANDOM:
             return None
         config = self.dataset.backbone
         try:

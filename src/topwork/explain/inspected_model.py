@@ -107,7 +107,6 @@ def backbone_model(
         UnknownName: timm has no such model.
         WeightsError: The weights are not available or do not fit.
     """
-    build.check_name(model)
     source = None if weights == "random" else find_weights(model, weights)
     backbone = build.create(model, source, img_size)
     head, classes = build.load_pretrained_classifier(backbone, source) or (None, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,11 +33,12 @@ class ModelLocation:
     note: str = ""
 
 
-def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
+def locate_bundle(path: str | os.PathLike[str], strategies: Collection[str] | None = None) -> ModelLocation:
     """The bundle in a folder, or the folder itself.
 
     Args:
         path: A run, a comparison (its strategy with the best validation accuracy is used) or a bundle.
+        strategies: Only these of a comparison, if any of them has finished; None for all.
 
     Raises:
         UsageError: There is no such folder.
@@ -58,7 +59,7 @@ def locate_bundle(path: str | os.PathLike[str]) -> ModelLocation:
     finished = {name: run for name, run in comparison.runs.items() if (run.path / "metrics.json").is_file()}
     if not finished:
         raise DataError(f"No strategy in {folder} has finished. Resume with: {commands.resume(folder)}")
-    comparison.runs = finished
+    comparison.runs = {name: run for name, run in finished.items() if name in (strategies or finished)} or finished
     best = comparison.best_run()
     accuracy = best.metrics["val"]["accuracy"]["value"]
     missing = [name for name in info.strategies if name not in finished]

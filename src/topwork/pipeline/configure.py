@@ -18,6 +18,7 @@ from topwork.core.errors import ConfigError, SettingsChanged, UnknownName, Usage
 from topwork.core.image_ref import is_url
 from topwork.core.options import OptionValue
 from topwork.core.options import options as all_options
+from topwork.core.storage import read_json
 from topwork.data.shard_patterns import is_pattern
 from topwork.strategies import DEFAULT_STRATEGIES, STRATEGIES
 
@@ -97,8 +98,7 @@ def build(
     for text in sets:
         name, value = parse_assignment(text)
         put(tree, f"settings.{name}" if name.split(".")[0] in STRATEGIES else name, value)
-    if "weights" in tree.get("backbone", {}) and Path(tree["backbone"]["weights"]).is_file():
-        tree["backbone"]["weights"] = str(Path(tree["backbone"]["weights"]).resolve())
+    _find_weights(tree.get("backbone", {}))
     missing = sorted(set(tree.get("learning_curve", ())) - set(tree["strategies"]) - {"none"})
     if missing:
         raise UsageError(
@@ -108,6 +108,27 @@ def build(
     if unknown:
         raise UnknownName("strategy", sorted(unknown)[0], STRATEGIES)
     return validate(Config, tree)
+
+
+def _find_weights(backbone: dict[str, Any]) -> None:
+    """Name weights on disk by an absolute path; those of a run of topwork come with their model."""
+    path = Path(backbone.get("weights", "pretrained"))
+    if path.is_dir():
+        from topwork.inference.locate import locate_bundle
+
+        trained = [name for name, info in STRATEGIES.items() if info.trains_network]
+        path = locate_bundle(path, trained).bundle / "weights.safetensors"
+    if not path.is_file():
+        return
+    backbone["weights"] = str(path.resolve())
+    if path.name == "weights.safetensors" and (path.parent / "model.json").is_file():
+        stored = read_json(path.parent / "model.json")
+        backbone.setdefault("model", stored["model"])
+        if not STRATEGIES[stored["strategy"]].trains_network:
+            raise UsageError(
+                f"--weights {path}: {stored['strategy']} trained only a head; its backbone is as it was before. Give a "
+                "run of finetune or scratch, or the weights that it started from."
+            )
 
 
 def _check_strategies(names: Any) -> None:

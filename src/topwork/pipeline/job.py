@@ -29,7 +29,7 @@ from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
 from topwork.pipeline.configure import describe_settings, more_epochs, refuse_changes
-from topwork.strategies import DEFAULT_STRATEGIES
+from topwork.strategies import DEFAULT_STRATEGIES, need_pretrained
 from topwork.training.callbacks import Notifier, make_callbacks
 
 
@@ -193,7 +193,8 @@ class Job:
         backbone = self.config.backbone
         packaged = find_packaged(backbone.model, backbone.weights)
         if packaged:
-            self.progress.log(f"Backbone  {backbone.model}; weights: {packaged.summary}")
+            summary = packaged.summary if need_pretrained(self.config.strategies) else "random"
+            self.progress.log(f"Backbone  {backbone.model}; weights: {summary}")
         else:
             from topwork.pipeline.setup import check
 

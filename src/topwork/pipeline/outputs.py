@@ -144,6 +144,7 @@ def _write_bundle(
         "topwork": versions["topwork"],
         "data": {"name": manifest.name, "note": manifest.full_note, "images": counts},
         "inference": inference,
+        **({"on_hub": backbone.on_hub} if backbone.on_hub else {}),
     }
     tensors = {"backbone": backbone.module.state_dict(), "head": trained.tensors}
     bundle = Bundle(
@@ -151,7 +152,7 @@ def _write_bundle(
         **(split_tensors(trained.tensors) if trained.trains_network else tensors),
     )  # fmt: skip
     split_sha256 = storage.sha256_file(context.folder / "split.csv")
-    hub = context.weights_source.hub if pretrained else ""
+    hub = context.weights_source.hub if pretrained and context.weights_source else ""
     card = CardData(bundle, test, splits.note, split_sha256, backbone.summary, hub)
     write_bundle(context.folder / "model", bundle, write_card(card))
 

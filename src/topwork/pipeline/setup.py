@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from topwork.backbones import build
+from topwork.backbones.architecture import find_architecture
 from topwork.backbones.weights import find_weights
 from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
@@ -18,6 +19,7 @@ from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.sources import find_source
 from topwork.features import FeatureStore
+from topwork.strategies import need_pretrained
 from topwork.training.callbacks import Notifier
 from topwork.training.context import RunContext
 
@@ -45,11 +47,13 @@ def make_context(
         progress, signals, notifier: See ``RunContext``.
     """
     requested = config.backbone
-    source = find_weights(requested.model, requested.weights)
+    source = find_weights(requested.model, requested.weights) if need_pretrained(config.strategies) else None
     size = None if requested.img_size == "auto" else requested.img_size
     crop_pct = None if requested.crop_pct == "auto" else requested.crop_pct
     backbone = build.create(requested.model, source, size, crop_pct=crop_pct)
     compute, spec = _decide_sharding(device[0], device[1].fsdp, backbone.parameters), backbone.spec
+    if backbone.note:
+        progress.log(f"Backbone  weights fitted: {backbone.note}")
     progress.log(
         f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; input {spec}"
     )
@@ -118,7 +122,7 @@ def run_details(context: RunContext) -> dict[str, Any]:
 
 
 def check(config: Config, progress: Progress) -> None:
-    """Check that the backbone and its weights are available; log where the weights come from.
+    """Check that the backbone and the weights it starts from are available; log where the weights come from.
 
     Raises:
         UnknownName: There is no such model.
@@ -126,7 +130,7 @@ def check(config: Config, progress: Progress) -> None:
         UsageError: The file of weights does not exist.
     """
     model = config.backbone.model
-    build.check_name(model)
-    source = find_weights(model, config.backbone.weights)
-    if not source.packaged:  # else it was logged before timm was loaded
-        progress.log(f"Backbone  {model}; weights: {source.summary}")
+    find_architecture(model)
+    needed = need_pretrained(config.strategies)
+    summary = find_weights(model, config.backbone.weights).summary if needed else "random"
+    progress.log(f"Backbone  {model}; weights: {summary}")

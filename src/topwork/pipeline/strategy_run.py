@@ -77,7 +77,7 @@ def run_strategy(
     devices.reset_peak_memory(context.compute)
     notifier = context.notifier.begin(name, folder, config.read(folder / "config.toml").model_dump(mode="json"))
     trained = strategy.fit(settings, replace(context, on_epoch=notifier.epoch))
-    if hash_weights(context.backbone.module) != context.backbone.weights_hash:
+    if context.weights_source and hash_weights(context.backbone.module) != context.backbone.weights_hash:
         raise TopworkError("The frozen backbone has changed. This is a bug in topwork: please report it.")
     trained = replace(trained, notes=[*trained.notes, *notes])
     (folder / "metrics.json").unlink(missing_ok=True)  # of fewer epochs

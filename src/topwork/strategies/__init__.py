@@ -7,6 +7,7 @@ so that the command line knows them without loading torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +42,11 @@ STRATEGIES = {
     "finetune": StrategyInfo("Finetune", trains_network=True),
 }
 DEFAULT_STRATEGIES = tuple(name for name, info in STRATEGIES.items() if info.default)
+
+
+def need_pretrained(names: Iterable[str]) -> bool:
+    """Whether any of the strategies starts from pretrained weights."""
+    return any(STRATEGIES[name].features for name in names)
 
 
 def load(name: str) -> Strategy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -40,6 +42,7 @@ class Scratch(Strategy):
 
     def fit(self, config: ScratchConfig, context: RunContext) -> TrainedStrategy:
         """Train all layers, keep the best validation epoch."""
+        context = replace(context, backbone=replace(context.backbone, weights_hash=""))  # no matter to a resume
         task = self._task(config, context)
         state = fit(task, config, context, self.name)
         notes = [

@@ -48,7 +48,7 @@ class RunContext:
         manifest, splits: The images.
         compute: Device and precision.
         backbone: The pretrained network, frozen and shared; ``new_backbone`` makes one to train.
-        weights_source: Where its weights come from.
+        weights_source: Where its weights come from; None if no strategy needs them: then the backbone is random.
         features: Features of the frozen backbone.
         folder: The run folder.
         progress, signals: Messages to the user, and requests to stop.
@@ -61,7 +61,7 @@ class RunContext:
     splits: Splits
     compute: DeviceContext
     backbone: Backbone
-    weights_source: WeightsSource
+    weights_source: WeightsSource | None
     features: Features
     folder: Path
     progress: Progress
