@@ -8,15 +8,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.drawings import write_folder
 from torch.utils.data._utils import signal_handling
 
 from topwork.core.artifacts import InputSpec
+from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef
 from topwork.core.signals import STOP_SIGNALS
-from topwork.data.batches import eval_batches
+from topwork.core.strategy_config import ImageTrainingConfig
+from topwork.data.batches import Targets, TrainBatches, eval_batches
+from topwork.data.transforms import TrainTransform
 
 SPEC = InputSpec(32, 36, "bilinear", (0.5,) * 3, (0.5,) * 3)
 
@@ -49,3 +53,25 @@ def test_a_signal_to_a_worker_that_has_just_begun_kills_nothing(signalled: int, 
         for x, count in eval_batches({name: ImageRef(str(folder), name) for name in ids}, ids, SPEC, 8, workers=0)
     ]
     assert torch.equal(torch.cat(pixels), torch.cat(alone))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:300])])
+def test_an_image_that_is_lost_while_it_is_read_is_named_in_one_line(
+    tmp_path: Path, workers: int, damage: Callable[[Path], object]
+) -> None:
+    folder = write_folder(tmp_path / "stripes", each=4)
+    ids = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    refs = {name: ImageRef(str(folder), name) for name in ids}
+    damage(folder / ids[7])
+    evaluation = eval_batches(refs, ids, SPEC, 4, workers)
+    transform = TrainTransform(ImageTrainingConfig(), SPEC, 32, 0)
+    training = TrainBatches(refs, ids, Targets(np.zeros(12, np.int64), 3), SPEC, transform, 4, 0, workers).epoch(1)
+    for batches in (evaluation, training):
+        with pytest.raises(DataError) as caught:
+            list(batches)
+        message = str(caught.value)
+        assert str(folder / ids[7]) in message
+        assert "No such file" in message or "truncated" in message.lower()
+        assert len(message.splitlines()) == 1
+        assert len(message) < 300

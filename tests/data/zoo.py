@@ -120,7 +120,7 @@ def _broken(rgb: Image.Image, jpeg: bytes, tiff: bytes) -> Iterator[tuple[str, b
         data = encoded(rgb, kind)
         yield f"half.{kind.lower()}", data[: len(data) // 2], ASIDE
         yield f"head.{kind.lower()}", data[:12], ASIDE
-    yield "cut-2.jpg", jpeg[:-2], ASIDE
+    yield "cut-2.jpg", jpeg[:-2], ""
     yield "bomb.png", png(30_000, 30_000, 8, 2, b""), ASIDE
     yield "no-width.png", png(0, 9, 8, 2, b""), ASIDE
     yield "no-pixels.png", png(40, 30, 8, 2, b""), ASIDE

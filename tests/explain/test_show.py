@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.commands import error
 from tests.commands import topwork as command
 
 import topwork
+from topwork.core.errors import DataError
 from topwork.explain.show import ShowResult
 
 FAST: dict[str, Any] = {"img_size": 64, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
@@ -201,3 +204,32 @@ def test_requested_layers_and_methods(comparison: topwork.Comparison, photos: Pa
     walk = next(w for w in shown.data.layer_maps if w.layer == "blocks.2.0")
     assert len(walk.maps.names) == 16
     assert np.all(np.array(walk.maps.limits) >= 0)
+
+
+def test_lost_images_are_left_out_and_named(
+    comparison: topwork.Comparison, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved, run = shutil.copytree(photos, tmp_path / "photos"), shutil.copytree(comparison["svm"].path, tmp_path / "run")
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace(str(photos), str(moved)))
+    split = {row["image"]: row["split"] for row in csv.DictReader((run / "split.csv").open())}
+    test, train = ([image for image in split if split[image] == name] for name in ("test", "train"))
+    (moved / test[0]).unlink()
+    (moved / train[0]).write_bytes((moved / train[0]).read_bytes()[:300])
+    (moved / test[1]).write_bytes(b"")
+
+    page = topwork.show(run, photos=9, sample=90, out=tmp_path / "page").data
+
+    assert {photo.name for photo in page.images} == set(test[2:])
+    (note,) = page.notes
+    assert all(image in note for image in (test[0], test[1], train[0]))
+    assert page.similarity_map is not None
+    assert sorted(page.similarity_map.ids) == sorted(test[2:])
+    said = capsys.readouterr().err
+    assert note in said
+    assert "Traceback" not in said
+    for image in test[2:]:
+        (moved / image).unlink()
+    with pytest.raises(DataError, match=re.escape(test[0])) as caught:
+        topwork.show(run, quiet=True, quick=True)
+    assert len(str(caught.value)) < 300

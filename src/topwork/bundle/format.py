@@ -73,14 +73,13 @@ def read_bundle(folder: Path) -> Bundle:
     if version < BUNDLE_FORMAT:
         raise DataError(f"{folder} was written by an older topwork and cannot be read. Train the model again.")
     stored: dict[str, Any] = model_json.pop("input")
-    stored |= {name: tuple(stored[name]) for name in ("mean", "std")}  # JSON has lists only
     neighbours = None
     if "neighbours.safetensors" in files:
         arrays = safetensors.numpy.load(files["neighbours.safetensors"])
         neighbours = KNNIndex(arrays["features"], arrays["labels"], tuple(_from_json(files["neighbours.json"])))
     return Bundle(
         strategy=model_json.pop("strategy"), model=model_json.pop("model"), classes=tuple(model_json.pop("classes")),
-        input_spec=InputSpec(**stored), metadata=model_json, neighbours=neighbours,
+        input_spec=InputSpec.from_dict(stored), metadata=model_json, neighbours=neighbours,
         **split_tensors(safetensors.torch.load(files["weights.safetensors"])),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,6 +24,32 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True)
+class PixelRules:
+    """What the pixels of an image depend on besides its file; decided for a data set and stored with its models.
+
+    Attributes:
+        bit_depth: Bits that images of 16 bits per channel use, 8 to 16: 2 ** bit_depth - 1 becomes 255.
+        background: Color under transparent pixels: ``"white"``, ``"black"`` or ``"gray"``.
+    """
+
+    bit_depth: int = 16
+    background: str = "white"
+
+    def describe(self) -> list[str]:
+        """What is not done by default, a line each."""
+        lines = []
+        if self.bit_depth != 16:
+            white = 2**self.bit_depth - 1
+            lines.append(f"16-bit images use {self.bit_depth} bits: {white} becomes white (--bit-depth).")
+        if self.background != "white":
+            lines.append(f"Transparent images are laid on {self.background} (--background).")
+        return lines
+
+
+DEFAULT_RULES = PixelRules()
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
     """The input of a network, stored with the model and used by everything that decodes images.
 
@@ -32,6 +58,7 @@ class InputSpec:
         resize_size: Side of the square that the image is resized to before its center is cropped, in pixels.
         interpolation: ``"bilinear"``, ``"bicubic"``, ``"lanczos"`` or ``"nearest"``, with antialiasing.
         mean, std: Per channel R, G, B on the scale [0, 1]; the network gets (x - mean) / std.
+        pixel_rules: Of the data set that the network was trained on.
     """
 
     size: int
@@ -39,6 +66,13 @@ class InputSpec:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    pixel_rules: PixelRules = DEFAULT_RULES
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Self:
+        """The specification that ``dataclasses.asdict`` and JSON have made a dict of."""
+        changed: dict[str, Any] = {name: tuple(value[name]) for name in ("mean", "std")}
+        return cls(**value | changed | {"pixel_rules": PixelRules(**value["pixel_rules"])})
 
     @property
     def crop_pct(self) -> float:
@@ -100,6 +134,7 @@ class Manifest:
         note: What a reader of the results should know about the protocol.
         test_fraction: Share of images held out for testing if the data come without a test set.
         remarks: What was decided about the images, one sentence each, for the log, the check and the report.
+        pixel_rules: How its images are decoded; an inspection decides them.
     """
 
     root: Path
@@ -110,6 +145,7 @@ class Manifest:
     note: str = ""
     test_fraction: float = 0.2
     remarks: tuple[str, ...] = ()
+    pixel_rules: PixelRules = DEFAULT_RULES
 
     @cached_property
     def refs(self) -> dict[str, ImageRef]:

@@ -53,6 +53,10 @@ class DataConfig(BaseConfig):
     form, or keep them as different classes."""
     min_images_per_class: Annotated[Annotated[int, Field(ge=0)], Flag()] = 0
     """Leave out classes of fewer different training images, or groups of images; 0: none."""
+    bit_depth: Annotated[Annotated[int, Field(ge=8, le=16)] | Auto, Flag()] = "auto"
+    """Bits that images of 16 bits per channel use. auto: by the largest value in all images, 8, 10, 12, 14 or 16."""
+    background: Annotated[Literal["auto", "white", "black", "gray"], Flag()] = "auto"
+    """Color under transparent pixels: white, black or gray. auto: white, if drawings are visible on it."""
     val_fraction: Annotated[Share, Flag()] = 0.15
     """Share of the training images that is used for validation: epochs, C and calibration are chosen on it."""
     test_fraction: Annotated[Share | Auto, Flag()] = "auto"

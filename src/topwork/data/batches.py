@@ -14,11 +14,11 @@ from topwork.core.artifacts import InputSpec, Manifest, Splits
 from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef
 from topwork.data.child_process import init_loader_worker, signals_blocked
-from topwork.data.images import load_image
+from topwork.data.images import UnreadableImage, load_image
 from topwork.data.transforms import TrainTransform, collate_channels_last, eval_transform
 
 
-class _Images(Dataset[torch.Tensor]):
+class _Images(Dataset[torch.Tensor | str]):
     """Image number i of epoch e, transformed; the epoch is 0 in evaluation."""
 
     def __init__(
@@ -30,18 +30,33 @@ class _Images(Dataset[torch.Tensor]):
             raise DataError(f"The data set has no image {error.args[0]} any more. Restore it.") from error
         self._ids, self._spec, self._transform = ids, spec, transform
 
-    def __getitem__(self, index: tuple[int, int]) -> torch.Tensor:
-        epoch, number = index
+    def __getitem__(self, index: tuple[int, int]) -> torch.Tensor | str:
+        """The pixels, or what to do about an image that was lost: torch would make a traceback of its error."""
+        try:
+            return self._load(*index)
+        except UnreadableImage as error:
+            return f"{self._refs[index[1]]} can no longer be used: {error.reason}. Restore it and try again."
+        except DataError as error:  # of its shard
+            return str(error)
+
+    def _load(self, epoch: int, number: int) -> torch.Tensor:
         ref = self._refs[number]
         if self._transform is None:
-            return eval_transform(load_image(ref, self._spec.resize_size), self._spec)
-        return self._transform(load_image(ref, self._transform.min_side(epoch)), epoch, self._ids[number])
+            return eval_transform(load_image(ref, self._spec.resize_size, self._spec.pixel_rules), self._spec)
+        image = load_image(ref, self._transform.min_side(epoch), self._spec.pixel_rules)
+        return self._transform(image, epoch, self._ids[number])
+
+
+def _collate(images: list[torch.Tensor | str]) -> torch.Tensor | str:
+    """A batch, or the first of the messages."""
+    pixels = [image for image in images if isinstance(image, torch.Tensor)]
+    return next((image for image in images if isinstance(image, str)), "") or collate_channels_last(pixels)
 
 
 Batches = list[list[tuple[int, int]]]  # of epochs and numbers
 
 
-class _Loader(DataLoader[torch.Tensor]):
+class _Loader(DataLoader[torch.Tensor | str]):
     """Loads batches; workers that are kept alive load what the caller puts into the same list for the next pass."""
 
     def __init__(self, images: _Images, batches: Batches, workers: int, keep_workers: bool = False) -> None:
@@ -49,7 +64,7 @@ class _Loader(DataLoader[torch.Tensor]):
             images,
             batch_sampler=batches,  # pyrefly: ignore[bad-argument-type]
             num_workers=workers,
-            collate_fn=collate_channels_last,
+            collate_fn=_collate,
             worker_init_fn=init_loader_worker,
             persistent_workers=keep_workers and workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -57,7 +72,15 @@ class _Loader(DataLoader[torch.Tensor]):
 
     def __iter__(self) -> Any:
         with signals_blocked():  # a signal that arrives before ``init_loader_worker`` would kill the workers
-            return super().__iter__()
+            batches = super().__iter__()
+        return self._checked(batches)
+
+    @staticmethod
+    def _checked(batches: Iterator[torch.Tensor | str]) -> Iterator[torch.Tensor]:
+        for batch in batches:
+            if isinstance(batch, str):
+                raise DataError(batch)
+            yield batch
 
 
 def eval_batches(
@@ -69,7 +92,7 @@ def eval_batches(
     many others there are.
 
     Raises:
-        DataError: An id has no reference.
+        DataError: An id has no reference, or an image can no longer be read.
     """
     keys = [(0, number) for number in range(len(ids))]
     yield from _padded_batches(_Images(refs, ids, spec, None), keys, batch_size, workers)

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from topwork.core.artifacts import InputSpec
+from topwork.core.artifacts import DEFAULT_RULES, InputSpec, PixelRules
 from topwork.core.image_ref import ImageRef
 from topwork.data import child_process
 from topwork.data.images import MAX_PIXELS, UnreadableImage, decode, read_image_bytes
@@ -57,6 +57,7 @@ class Request:
         data: The content of an image file instead of a reference.
         known: For ``INSPECT``: hash of the content that needs no inspection.
         spec: For ``NETWORK_INPUT``: input of the network.
+        rules: For the other tasks: how to decode.
     """
 
     task: str
@@ -64,11 +65,13 @@ class Request:
     data: bytes | None = None
     known: str = ""
     spec: InputSpec | None = None
+    rules: PixelRules = DEFAULT_RULES
 
     def write(self, file: IO[bytes]) -> None:
         """Send the request."""
         spec = self.spec and asdict(self.spec)
-        write_message(file, [self.task, astuple(self.ref), self.data is not None, self.known, spec], self.data or b"")
+        rest = self.data is not None, self.known, spec, astuple(self.rules)
+        write_message(file, [self.task, astuple(self.ref), *rest], self.data or b"")
 
 
 def handle(request: Request, limits: DecoderLimits) -> tuple[Any, bytes]:
@@ -78,11 +81,12 @@ def handle(request: Request, limits: DecoderLimits) -> tuple[Any, bytes]:
         UnreadableImage: The image cannot be decoded; ``INSPECT`` returns the reason instead.
     """
     if request.task == INSPECT:
-        content, inspection = inspect_file(request.ref, request.known)
+        content, inspection = inspect_file(request.ref, request.known, request.rules)
         return [content, inspection and astuple(inspection)], b""
     data = read_image_bytes(request.ref) if request.data is None else request.data
     min_side = MIN_SIDE if request.task == GRAYS else request.spec.resize_size if request.spec else THUMBNAIL_SIDE
-    image, _ = decode(data, min_side=min_side, box=request.ref.box, max_pixels=limits.max_pixels)
+    rules = request.spec.pixel_rules if request.spec else request.rules
+    image, _ = decode(data, min_side=min_side, box=request.ref.box, max_pixels=limits.max_pixels, rules=rules)
     if request.spec:
         return None, resize_for_network(image, request.spec).tobytes()
     if request.task == GRAYS:
@@ -130,9 +134,9 @@ def main(arguments: str) -> None:
     Image.init()  # loads the modules of all formats: uploads make this process open no other files
     write_message(output, "ready")
     while message := read_message(sys.stdin.buffer):
-        (task, ref, has_data, known, spec), data = message
-        spec = InputSpec(**spec) if spec else None
-        request = Request(task, ImageRef.from_list(ref), data if has_data else None, known, spec)
+        (task, ref, has_data, known, spec, rules), data = message
+        spec = InputSpec.from_dict(spec) if spec else None
+        request = Request(task, ImageRef.from_list(ref), data if has_data else None, known, spec, PixelRules(*rules))
         _set_timers(limits.cpu_seconds, limits.wall_seconds)
         try:
             response = handle(request, limits)

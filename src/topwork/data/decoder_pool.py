@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from topwork.core.artifacts import DEFAULT_RULES, PixelRules
 from topwork.core.errors import TopworkError, describe_exit
 from topwork.core.image_ref import ImageRef
 from topwork.data.child_process import signals_blocked
@@ -285,10 +286,12 @@ def inspect_files(requests: Sequence[Request], workers: int = 0) -> Generator[In
                 yield InspectedFile(content, Inspection(*inspection) if inspection else None)
 
 
-def load_thumbnails(refs: Sequence[ImageRef], workers: int = 0) -> Generator[Thumbnail | None]:
+def load_thumbnails(
+    refs: Sequence[ImageRef], workers: int = 0, rules: PixelRules = DEFAULT_RULES
+) -> Generator[Thumbnail | None]:
     """The thumbnails that ``near_duplicates`` compares, in order; None for an image that cannot be read any more."""
     with DecoderPool(processes := _processes(len(refs), workers)) as pool:
-        requests = (Request(GRAYS, ref) for ref in refs)
+        requests = (Request(GRAYS, ref, rules=rules) for ref in refs)
         for _, future in in_order(pool.submit, requests, IMAGES_AHEAD * processes):
             try:
                 side, grays = future.result()

@@ -1,6 +1,6 @@
 """How the bytes of a file become RGB pixels, for training, prediction, export and serving alike.
 
-docs/pixels.md lists the rules: EXIF orientation applied, wide grays scaled by range, alpha on white, first frames, a
+docs/pixels.md lists the rules: EXIF orientation applied, wide values scaled, alpha on a background, first frames, a
 JPEG much larger than needed decoded smaller; truncated files, formats outside ``FORMATS``, too many pixels and extreme
 shapes refused.
 """
@@ -14,14 +14,15 @@ import re
 import warnings
 from dataclasses import dataclass, replace
 
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 
+from topwork.core.artifacts import DEFAULT_RULES, PixelRules
 from topwork.core.errors import DataError
 from topwork.core.image_ref import Box, ImageRef
-from topwork.data import locations
+from topwork.data import convert, jpeg, locations
 from topwork.data.convert import TRANSPOSE, NoFiniteValues, orientation, to_rgb
 
-PREPROCESSING_VERSION = 3
+PREPROCESSING_VERSION = 4
 """Raised whenever the same file would give other pixels or another inspection result than before."""
 MAX_BYTES = 256 * 1024 * 1024  # size of the uncompressed pixels of the largest image
 MAX_PIXELS = 80_000_000
@@ -69,6 +70,7 @@ class ImageFacts:
         conversions: What had to be done besides plain decoding; empty for a plain image.
         format: E.g. ``"JPEG"``.
         mode: Pillow's name of the stored pixels, e.g. ``"L"``.
+        peak, visible_on: See ``Inspection``; only if requested.
     """
 
     width: int
@@ -76,28 +78,33 @@ class ImageFacts:
     conversions: tuple[str, ...] = ()
     format: str = ""
     mode: str = ""
+    peak: int = 0
+    visible_on: str = ""
 
 
-def load_image(image: ImageRef | str | os.PathLike[str], min_side: int = 0) -> Image.Image:
+def load_image(
+    image: ImageRef | str | os.PathLike[str], min_side: int = 0, rules: PixelRules = DEFAULT_RULES
+) -> Image.Image:
     """The pixels of an image: mode RGB, uint8, upright.
 
     Args:
         image: A reference, or a path or URL.
         min_side: Sides that suffice, in pixels; a much larger JPEG is decoded smaller. 0: decode it in full size.
+        rules: How to decode.
 
     Raises:
         UnreadableImage: It cannot be read or decoded to its end, or is refused.
     """
     ref = image if isinstance(image, ImageRef) else ImageRef.parse(image)
-    return decode(read_image_bytes(ref), name=str(ref), min_side=min_side, box=ref.box)[0]
+    return decode(read_image_bytes(ref), name=str(ref), min_side=min_side, box=ref.box, rules=rules)[0]
 
 
-def to_upright_rgb(image: Image.Image) -> Image.Image:
+def to_upright_rgb(image: Image.Image, rules: PixelRules = DEFAULT_RULES) -> Image.Image:
     """Like ``load_image``, for an image that other code has opened: mode RGB, uint8, upright, a copy."""
     try:
         check_size(*image.size)
         turn = orientation(image)
-        rgb = to_rgb(image)[0]
+        rgb = to_rgb(image, rules)[0]
         return rgb.transpose(TRANSPOSE[turn]) if turn in TRANSPOSE else rgb
     except UnreadableImage:
         raise
@@ -125,6 +132,8 @@ def decode(
     min_side: int = 0,
     box: Box | None = None,
     max_pixels: int = MAX_PIXELS,
+    rules: PixelRules = DEFAULT_RULES,
+    survey: bool = False,
 ) -> tuple[Image.Image, ImageFacts]:
     """Decode and convert; the one place where whatever Pillow raises becomes ``UnreadableImage``.
 
@@ -135,11 +144,13 @@ def decode(
         min_side: As for ``load_image``.
         box: The part that is the image (left, top, width, height), in pixels of the upright image.
         max_pixels: An image with more is refused before any pixel is decoded.
+        rules: How to decode.
+        survey: Whether to find out what ``rules`` are decided by.
     """
     if not data:
         raise UnreadableImage("empty file", name)
     try:
-        rgb, facts = _decode(data, min_side, box, max_pixels)
+        rgb, facts = _decode(data, min_side, box, max_pixels, rules, survey)
         notes = _file_notes(data, facts.format, suffix.lower())
         return rgb, replace(facts, conversions=(*facts.conversions, *notes))
     except UnreadableImage as error:
@@ -148,7 +159,9 @@ def decode(
         raise UnreadableImage(_reason(error), name) from error
 
 
-def _decode(data: bytes, min_side: int, box: Box | None, max_pixels: int) -> tuple[Image.Image, ImageFacts]:
+def _decode(
+    data: bytes, min_side: int, box: Box | None, max_pixels: int, rules: PixelRules, survey: bool
+) -> tuple[Image.Image, ImageFacts]:
     with Image.open(io.BytesIO(data), formats=_OPENED) as image:
         width, height = image.size
         check_size(width, height, max_pixels)
@@ -157,12 +170,18 @@ def _decode(data: bytes, min_side: int, box: Box | None, max_pixels: int) -> tup
             width, height = height, width
         if min_side:
             _draft(image, min_side, box)
-        mode, file_format, wide = image.mode, image.format or "", _is_16_bit(image)
+        mode, file_format, wide = image.mode, image.format or "", convert.is_wide(image)
+        if isinstance(image, JpegImagePlugin.JpegImageFile):
+            jpeg.load(image, data)
         image.load()
         rest = orientation(image)
-        rgb, conversions = to_rgb(image)
-    if wide and not conversions:
-        conversions.append("16-bit scaled to 8")
+        peak, visible_on = (convert.peak(image, wide), convert.visible_on(image)) if survey else (0, "")
+        if wide and rules.bit_depth < 16 and mode in ("RGB", "RGBA"):
+            with Image.open(io.BytesIO(data), formats=_OPENED) as low:
+                convert.load_low_bytes(low)
+                rgb, conversions = to_rgb(convert.join_bytes(image, low, rules.bit_depth), rules, wide)
+        else:
+            rgb, conversions = to_rgb(image, rules, wide)
     if rest in TRANSPOSE:
         rgb = rgb.transpose(TRANSPOSE[rest])
     if turn in TRANSPOSE or rest in TRANSPOSE:
@@ -171,7 +190,7 @@ def _decode(data: bytes, min_side: int, box: Box | None, max_pixels: int) -> tup
         upright = (height, width) if max(turn, rest) >= 5 else (width, height)
         rgb, (width, height) = _crop(rgb, box, upright)
         check_size(width, height)
-    return rgb, ImageFacts(width, height, tuple(conversions), file_format, mode)
+    return rgb, ImageFacts(width, height, tuple(conversions), file_format, mode, peak, visible_on)
 
 
 def _draft(image: Image.Image, min_side: int, box: Box | None) -> None:
@@ -181,11 +200,6 @@ def _draft(image: Image.Image, min_side: int, box: Box | None) -> None:
     elif min(box[2:]) > 0:
         factor = min_side / min(box[2:])
         image.draft(None, (math.ceil(image.width * factor), math.ceil(image.height * factor)))
-
-
-def _is_16_bit(image: Image.Image) -> bool:
-    """Whether 16 bits per channel are stored, of which Pillow keeps the upper 8."""
-    return any("16" in str(item) for tile in getattr(image, "tile", ()) for item in tile[3:])
 
 
 def _crop(rgb: Image.Image, box: Box, size: tuple[int, int]) -> tuple[Image.Image, tuple[int, int]]:

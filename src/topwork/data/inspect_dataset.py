@@ -15,7 +15,7 @@ from typing import Any
 import PIL
 
 from topwork.core import storage
-from topwork.core.artifacts import ImageRow
+from topwork.core.artifacts import DEFAULT_RULES, ImageRow, PixelRules
 from topwork.core.errors import CorruptFile, StorageError
 from topwork.core.image_ref import is_url
 from topwork.data.decoder import INSPECT, Request
@@ -58,15 +58,17 @@ class InspectionCache:
 
     Attributes:
         path: Of the file.
-        inspections: By content and suffix.
+        inspections: By content, suffix and rules.
         contents: Image id to the stamp of its file, empty where it cannot be trusted, and its content.
         near: The near duplicates among them.
+        by_image: Image id to inspection; not in the file.
     """
 
     path: Path
     inspections: dict[str, Inspection] = field(default_factory=dict)
     contents: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
     near: NearDuplicates = field(default_factory=NearDuplicates)
+    by_image: dict[str, Inspection] = field(default_factory=dict, compare=False)
 
     def load(self) -> None:
         """Read the file, if it is intact and of this key."""
@@ -94,7 +96,11 @@ class InspectionCache:
 
 
 def inspect_images(
-    images: Sequence[ImageRow], known: InspectionCache, workers: int, advance: Callable[[int], None]
+    images: Sequence[ImageRow],
+    known: InspectionCache,
+    workers: int,
+    advance: Callable[[int], None],
+    rules: PixelRules = DEFAULT_RULES,
 ) -> tuple[tuple[ImageRow, ...], InspectionCache]:
     """The inspected images, and the cache that replaces ``known``: it has no entries of files that are gone.
 
@@ -103,6 +109,7 @@ def inspect_images(
         known: Results of an earlier inspection.
         workers: Processes; 0 means one per core.
         advance: Called in this thread with a number of images that are done.
+        rules: How the images are decoded.
     """
     cache = InspectionCache(known.path, near=known.near)
     rows: dict[str, ImageRow] = {}
@@ -110,21 +117,21 @@ def inspect_images(
     new = []
     for image in images:
         stamp, content = known.contents.get(image.id, ([], ""))
-        inspection = known.inspections.get(content + image.ref.suffix)
+        inspection = known.inspections.get(cache_key(content, image, rules))
         if inspection and stamp and stamp == stamps[image.id]:
-            rows[image.id] = _store(cache, image, stamp, InspectedFile(content, inspection))
+            rows[image.id] = _store(cache, image, stamp, InspectedFile(content, inspection), rules)
         else:
             new.append(image)
     advance(len(rows))
     complete = False
-    results = inspect_files([_request(image, known) for image in new], workers)
+    results = inspect_files([_request(image, known, rules) for image in new], workers)
     try:
         for image, result in zip(new, results, strict=True):
             if result.inspection is None:
-                result = replace(result, inspection=known.inspections[result.content + image.ref.suffix])
+                result = replace(result, inspection=known.inspections[cache_key(result.content, image, rules)])
             after = stamp_of(image.ref)  # a file that changes during its inspection is not cached under its old stamp
             stamp = after if after == stamps[image.id] and is_settled(after) else []
-            rows[image.id] = _store(cache, image, stamp, result)
+            rows[image.id] = _store(cache, image, stamp, result, rules)
             advance(1)
         complete = True
     finally:
@@ -136,17 +143,26 @@ def inspect_images(
     return tuple(rows[image.id] for image in images), cache
 
 
-def _request(image: ImageRow, known: InspectionCache) -> Request:
+def cache_key(content: str, image: ImageRow, rules: PixelRules) -> str:
+    """The key of an inspection in a cache."""
+    return content + image.ref.suffix + ("" if rules == DEFAULT_RULES else f" {rules.bit_depth} {rules.background}")
+
+
+def _request(image: ImageRow, known: InspectionCache, rules: PixelRules) -> Request:
     _, content = known.contents.get(image.id, ([], ""))
-    return Request(INSPECT, image.ref, known=content if content + image.ref.suffix in known.inspections else "")
+    is_known = cache_key(content, image, rules) in known.inspections
+    return Request(INSPECT, image.ref, known=content if is_known else "", rules=rules)
 
 
-def _store(cache: InspectionCache, image: ImageRow, stamp: list[int], result: InspectedFile) -> ImageRow:
+def _store(
+    cache: InspectionCache, image: ImageRow, stamp: list[int], result: InspectedFile, rules: PixelRules
+) -> ImageRow:
     """Store a result in the cache; returns the row of the image."""
     found = result.inspection
     assert found
+    cache.by_image[image.id] = found
     if result.content and result.deterministic:
-        cache.inspections[result.content + image.ref.suffix] = found
+        cache.inspections[cache_key(result.content, image, rules)] = found
         cache.contents[image.id] = (stamp, result.content)
     return replace(
         image,

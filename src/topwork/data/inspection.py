@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from topwork.core.artifacts import DEFAULT_RULES, PixelRules
 from topwork.core.image_ref import Box, ImageRef
 from topwork.data.convert import row_chunks
 from topwork.data.fingerprints import fingerprint
@@ -26,6 +27,9 @@ class Inspection:
         kind, mode: Format, e.g. ``"JPEG"``, and Pillow's name of the stored pixels, e.g. ``"L"``.
         pixels: Hash of the size and the RGB pixels, 32 hexadecimal digits.
         fingerprint: See ``fingerprints``; empty for an image of one color.
+        peak: Largest value stored in 16 bits; 0 for other images.
+        visible_on: Names of the backgrounds on which an image with transparent pixels is of more than one color;
+            ``"none"``; empty for other images.
     """
 
     width: int = 0
@@ -36,6 +40,8 @@ class Inspection:
     mode: str = ""
     pixels: str = ""
     fingerprint: str = ""
+    peak: int = 0
+    visible_on: str = ""
 
 
 def rejected(reason: str) -> Inspection:
@@ -43,16 +49,17 @@ def rejected(reason: str) -> Inspection:
     return Inspection(reason=reason, usable=False)
 
 
-def inspect_bytes(data: bytes, suffix: str, box: Box | None = None) -> Inspection:
+def inspect_bytes(data: bytes, suffix: str, box: Box | None = None, rules: PixelRules = DEFAULT_RULES) -> Inspection:
     """Inspect the content of an image file."""
     try:
-        rgb, facts = decode(data, suffix, min_side=MIN_SIDE, box=box)
+        rgb, facts = decode(data, suffix, min_side=MIN_SIDE, box=box, rules=rules, survey=True)
     except UnreadableImage as error:
         return rejected(error.reason)
     notes = "; ".join(facts.conversions)
     return Inspection(
-        facts.width, facts.height, notes, True, facts.format, facts.mode, pixel_hash(rgb), fingerprint(rgb)
-    )
+        facts.width, facts.height, notes, True, facts.format, facts.mode, pixel_hash(rgb), fingerprint(rgb),
+        facts.peak, facts.visible_on,
+    )  # fmt: skip
 
 
 def pixel_hash(image: Image.Image) -> str:
@@ -63,12 +70,13 @@ def pixel_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-def inspect_file(ref: ImageRef, known: str = "") -> tuple[str, Inspection | None]:
+def inspect_file(ref: ImageRef, known: str = "", rules: PixelRules = DEFAULT_RULES) -> tuple[str, Inspection | None]:
     """Inspect an image file.
 
     Args:
         ref: The image.
         known: Hash of the content that needs no inspection.
+        rules: How to decode.
 
     Returns:
         SHA-256 of the bytes and the box, if any, and the inspection; None if the content is the known one.
@@ -80,4 +88,4 @@ def inspect_file(ref: ImageRef, known: str = "") -> tuple[str, Inspection | None
     content = hashlib.sha256(data).hexdigest()
     if ref.box:
         content = hashlib.sha256(f"{content} {ref.box}".encode()).hexdigest()
-    return content, None if content == known else inspect_bytes(data, ref.suffix, ref.box)
+    return content, None if content == known else inspect_bytes(data, ref.suffix, ref.box, rules)

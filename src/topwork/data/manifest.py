@@ -8,15 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from topwork.core import run_folders
-from topwork.core.artifacts import Manifest
+from topwork.core.artifacts import ImageRow, Manifest, PixelRules
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError
 from topwork.core.progress import Progress
 from topwork.data.decoder_pool import load_thumbnails
 from topwork.data.images import SUFFIXES
-from topwork.data.inspect_dataset import InspectionCache, cache_file, inspect_images
+from topwork.data.inspect_dataset import InspectionCache, cache_file, cache_key, inspect_images
 from topwork.data.labels import refuse_similar_labels
 from topwork.data.near_duplicates import NearDuplicates, Thumbnail, find_near_duplicates
+from topwork.data.pixel_rules import decide_rules, is_affected, requested_rules
 from topwork.data.sources import list_images
 from topwork.data.sources.base import SILENT
 from topwork.data.split_units import assign_duplicate_groups, leave_out_rare_classes
@@ -59,26 +60,46 @@ def build_manifest(
     options = config.model_dump(exclude=_NOT_LISTING)
     known = InspectionCache(cache_file(cache or run_folders.cache_folder(), listing.root, str(options)))
     known.load()
-    with progress.track("images inspected", len(listing.rows)) as step:
-        images = sorted(listing.rows, key=lambda row: row.id)
-        rows, new = inspect_images(images, known, workers, step.advance)
+    rows, new, rules = _inspect(listing, config, known, progress, workers)
     if config.near_duplicates:
         used = {row.sha256: row for row in rows if row.status == "used"}
-        fingerprints = {name: new.inspections[name + row.ref.suffix].fingerprint for name, row in used.items()}
+        fingerprints = {name: new.by_image[row.id].fingerprint for name, row in used.items()}
 
         def load(names: Sequence[str]) -> Iterator[Thumbnail | None]:
-            return load_thumbnails([used[name].ref for name in names], workers)
+            return load_thumbnails([used[name].ref for name in names], workers, rules)
 
         new.near = find_near_duplicates(fingerprints, load, known.near)
     if new != known:
         new.save()
     near = new.near if config.near_duplicates else NearDuplicates()
-    remarks = (*listing.remarks, *filter(None, [near.remark]))
-    manifest = replace(listing, rows=assign_duplicate_groups(rows, near.pairs), remarks=remarks)
+    remarks = (*listing.remarks, *filter(None, [near.remark]), *rules.describe())
+    manifest = replace(listing, rows=assign_duplicate_groups(rows, near.pairs), remarks=remarks, pixel_rules=rules)
     manifest = leave_out_rare_classes(manifest, config.min_images_per_class)
     if trainable:
         _check_trainable(manifest)
     return manifest
+
+
+def _inspect(
+    listing: Manifest, config: DataConfig, known: InspectionCache, progress: Progress, workers: int
+) -> tuple[tuple[ImageRow, ...], InspectionCache, PixelRules]:
+    """Inspect all images, and those again that are decoded in another way because of what all images use."""
+    images, rules = sorted(listing.rows, key=lambda row: row.id), requested_rules(config)
+    with progress.track("images inspected", len(images)) as step:
+        rows, new = inspect_images(images, known, workers, step.advance, rules)
+    used = [row for row in rows if row.status == "used"]
+    decided = decide_rules(config, [new.by_image[row.id] for row in used])
+    affected = [row for row in used if is_affected(new.by_image[row.id], rules, decided)]
+    if affected:
+        keys = {cache_key(row.sha256, row, decided) for row in affected} & known.inspections.keys()
+        new.inspections |= {key: known.inspections[key] for key in keys}
+        with progress.track("images inspected again", len(affected)) as step:
+            again, other = inspect_images(affected, new, workers, step.advance, decided)
+        by_id = {row.id: row for row in again}
+        rows = tuple(by_id.get(row.id, row) for row in rows)
+        new.inspections |= other.inspections
+        new.by_image |= other.by_image
+    return rows, new, decided
 
 
 def _check_listing(listing: Manifest) -> None:

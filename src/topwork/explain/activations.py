@@ -63,7 +63,10 @@ def activations(
 
 def _preprocess(model: nn.Module | InspectedModel, module: nn.Module, image: Image.Image | str | Path) -> torch.Tensor:
     spec = model.spec if isinstance(model, InspectedModel) else _spec(module)
-    rgb = image.convert("RGB") if isinstance(image, Image.Image) else load_image(Path(image), spec.resize_size)
+    if isinstance(image, Image.Image):
+        rgb = image.convert("RGB")
+    else:
+        rgb = load_image(Path(image), spec.resize_size, spec.pixel_rules)
     return normalize(eval_transform(rgb, spec)[None], spec, next(module.parameters()).device)
 
 

@@ -16,11 +16,11 @@ from topwork.backbones.weights import find_weights
 from topwork.compute.devices import DeviceContext
 from topwork.core import commands
 from topwork.core import config as configuration
-from topwork.core.artifacts import Predictions, Splits, read_predictions, read_run_info, read_split
+from topwork.core.artifacts import PixelRules, Predictions, Splits, read_predictions, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UnknownName
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
-from topwork.data.images import load_image
+from topwork.data.images import UnreadableImage, load_image
 from topwork.data.sources import list_images
 from topwork.explain.example_images import ExampleImage
 from topwork.explain.inspected_model import PRETRAINED, InspectedModel, load_run
@@ -39,6 +39,7 @@ class RunDataset:
         predictions: Of each strategy on the test images.
         backbone: The pretrained network that all strategies started from.
         name: Of the run or comparison.
+        rules: How its images are decoded.
     """
 
     root: Path | None
@@ -48,6 +49,7 @@ class RunDataset:
     backbone: configuration.BackboneConfig
     name: str
     weights_description: str
+    rules: PixelRules
 
     def load(self, image_id: str, min_side: int) -> Image.Image:
         """An image, decoded with both sides of at least ``min_side`` pixels.
@@ -57,7 +59,9 @@ class RunDataset:
         """
         if self.root is None:
             raise DataError("The images of this run were not found; pass an image with --image FILE.")
-        return load_image(self.refs[image_id], min_side)
+        if image_id not in self.refs:
+            raise UnreadableImage("no longer in the data set", image_id)
+        return load_image(self.refs[image_id], min_side, self.rules)
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,8 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel],
         root, refs = listing.root, listing.refs
     except TopworkError:  # moved, or a package is not installed here: other images can still be shown
         root, refs = None, {}
-    splits = read_split(folder / "split.csv")
-    return models, RunDataset(root, refs, splits, predictions, config.backbone, info.name, weights)
+    splits, rules = read_split(folder / "split.csv"), models[0].spec.pixel_rules
+    return models, RunDataset(root, refs, splits, predictions, config.backbone, info.name, weights, rules)
 
 
 def make_context(

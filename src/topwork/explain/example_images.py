@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from topwork.core.artifacts import Predictions, Splits
+from topwork.core.artifacts import DEFAULT_RULES, PixelRules, Predictions, Splits
 from topwork.data.images import load_image
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
@@ -34,7 +34,11 @@ class ExampleImage:
 
 
 def load_images(
-    paths: Sequence[Path | Image.Image], root: Path | None, splits: Splits | None, min_side: int = 0
+    paths: Sequence[Path | Image.Image],
+    root: Path | None,
+    splits: Splits | None,
+    min_side: int = 0,
+    rules: PixelRules = DEFAULT_RULES,
 ) -> list[ExampleImage]:
     """Load images; an image of the data set gets its label.
 
@@ -42,6 +46,7 @@ def load_images(
         paths: Paths or Pillow images.
         root, splits: Of the data set.
         min_side: Files are decoded with sides of at least this many pixels.
+        rules: How to decode files.
 
     Raises:
         UnreadableImage: A file cannot be decoded; names the file.
@@ -58,7 +63,7 @@ def load_images(
         if isinstance(path, Image.Image):
             images.append(ExampleImage(f"image {number}", path.convert("RGB"), None, CHOSEN_BY_USER))
             continue
-        image = load_image(path, min_side)
+        image = load_image(path, min_side, rules)
         inside = root is not None and path.resolve().is_relative_to(root.resolve())
         name = path.resolve().relative_to(root.resolve()).as_posix() if inside and root else path.name
         label, split = labels.get(name, (None, ""))
@@ -67,7 +72,7 @@ def load_images(
     return images
 
 
-def choose_images(predictions: Sequence[Predictions], count: int) -> list[tuple[int, str]]:
+def choose_images(predictions: Sequence[Predictions], count: int, lost: Collection[int] = ()) -> list[tuple[int, str]]:
     """Choose test images on which the strategies disagree, all are wrong, and all are right.
 
     In each group the most confident predictions come first, from as many classes as possible.
@@ -75,6 +80,7 @@ def choose_images(predictions: Sequence[Predictions], count: int) -> list[tuple[
     Args:
         predictions: Of one or more strategies on the same images.
         count: Number of images; fewer if there are fewer.
+        lost: Positions of images that cannot be read.
 
     Returns:
         Positions and reasons, grouped as above.
@@ -88,7 +94,8 @@ def choose_images(predictions: Sequence[Predictions], count: int) -> list[tuple[
         "every strategy is wrong" if several else "wrong": ~correct.any(axis=0),
         "every strategy is right" if several else "right": correct.all(axis=0),
     }
-    queues = {reason: _by_class(np.flatnonzero(mask), confidence, labels) for reason, mask in groups.items()}
+    available = ~np.isin(np.arange(len(labels)), list(lost))
+    queues = {r: _by_class(np.flatnonzero(mask & available), confidence, labels) for r, mask in groups.items()}
     chosen: list[tuple[int, str]] = []
     while len(chosen) < count and any(queues.values()):
         for reason, queue in queues.items():

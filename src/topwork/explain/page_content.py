@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from topwork.core.errors import DataError
 from topwork.explain.channel_maps import InactiveChannels, strongest_channels
 from topwork.explain.context import RunDataset, ShowContext
 from topwork.explain.dataset_sections import (
@@ -24,7 +25,7 @@ from topwork.explain.image_sections import heatmaps, layer_maps, shown_images
 from topwork.explain.inspected_model import InspectedModel
 from topwork.explain.layers import Layer
 from topwork.explain.observers import run_with_observers
-from topwork.explain.sample_pass import PassResults, Sample, draw_sample, run_pass
+from topwork.explain.sample_pass import PassResults, Sample, draw_sample, find_unreadable, run_pass
 from topwork.report.show_data import ChannelTiles, LayerInfo, NetworkInfo, ShowData, StrategySummary
 
 VISUALIZED_CHANNELS, VISUALIZATION_SIDE = 4, 112  # per layer; pixels on the page
@@ -72,7 +73,14 @@ def compute_page(
     if quick:
         return data
     if context.dataset and context.dataset.root:
-        return _with_dataset(context, context.dataset, data, draw_sample(context.dataset, sample_size), embedding)
+        sample = draw_sample(context.dataset, sample_size)
+        try:
+            return _with_dataset(context, context.dataset, data, sample, embedding)
+        except DataError:  # an image was lost
+            lost = find_unreadable(context.dataset, sample, context.models[0].spec.resize_size)
+            if not lost:
+                raise
+        return _with_dataset(context, context.dataset, data, sample.without(lost), embedding)
     note = "The images of the run were not found, so the sections about the data set are missing."
     networks = _with_visualizations(context, data.networks, {})
     return replace(data, networks=networks, notes=(note,) if context.dataset else ())
@@ -99,7 +107,17 @@ def _with_dataset(
         change_description=compared_on,
         similarity_map=similarity_map(context, dataset, results, sample, embedding),
         inactive_measured_on=_count(len(sample.ids)),
+        notes=_lost_note(context, sample.lost),
     )
+
+
+def _lost_note(context: ShowContext, lost: Sequence[str]) -> tuple[str, ...]:
+    if not lost:
+        return ()
+    note = f"{_count(len(lost))} of the sample can no longer be read and {'is' if len(lost) == 1 else 'are'} missing: "
+    note += ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+    context.progress.log(note)
+    return (note,)
 
 
 def _count(images: int) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 import torch
 
+from topwork.core.errors import DataError
 from topwork.core.seeds import derive_seed
 from topwork.data.batches import eval_batches
 from topwork.data.transforms import normalize
@@ -22,12 +24,25 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Sample:
-    """Training and test images: ids, and class indices int64."""
+    """Training and test images: ids, class indices int64, and the ids of images that were chosen but cannot be read."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
     train_labels: np.ndarray
     test_labels: np.ndarray
+    lost: tuple[str, ...] = ()
+
+    def without(self, lost: Sequence[str]) -> Sample:
+        """The other images.
+
+        Raises:
+            DataError: No image of a split is left.
+        """
+        train, test = np.isin(self.train, lost, invert=True), np.isin(self.test, lost, invert=True)
+        if not train.any() or not test.any():
+            raise DataError(f"{lost[0]} and others of the chosen images cannot be read. Restore them, or use --quick.")
+        ids = (tuple(compress(self.train, train)), tuple(compress(self.test, test)))
+        return Sample(*ids, self.train_labels[train], self.test_labels[test], (*self.lost, *lost))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -48,7 +63,20 @@ def draw_sample(dataset: RunDataset, size: int) -> Sample:
         chosen = np.sort(rng.permutation(len(dataset.splits.ids[split]))[: max(count, 1)])
         ids[split] = tuple(dataset.splits.ids[split][i] for i in chosen)
         labels[split] = dataset.splits.labels[split][chosen]
-    return Sample(ids["train"], ids["test"], labels["train"], labels["test"])
+    sample = Sample(ids["train"], ids["test"], labels["train"], labels["test"])
+    lost = [image for image in sample.ids if image not in dataset.refs]
+    return sample.without(lost) if lost else sample
+
+
+def find_unreadable(dataset: RunDataset, sample: Sample, min_side: int) -> list[str]:
+    """The images of a sample that cannot be read any more."""
+    lost = []
+    for image in sample.ids:
+        try:
+            dataset.load(image, min_side)
+        except DataError:
+            lost.append(image)
+    return lost
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from PIL import Image
 from topwork.compute import devices
 from topwork.core import config as configuration
 from topwork.core import run_folders, storage
+from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UnknownName, UsageError
-from topwork.core.progress import make_progress
+from topwork.core.progress import Progress, make_progress
+from topwork.data.images import UnreadableImage
 from topwork.explain.attribution import METHODS
 from topwork.explain.context import RunDataset, ShowContext, make_context, open_runs
 from topwork.explain.embedding import METHODS as EMBEDDINGS
@@ -102,8 +104,9 @@ def show(
         models, dataset = open_runs(run, compute.device)
         title, description, folder = dataset.name, dataset.weights_description, Path(out or run / "explain")
     requested = _class_positions(_as_tuple(classes), models[0])
-    images = _choose_images(files, dataset, models[0].spec.resize_size, photos)
-    context = make_context(models, compute, _as_tuple(layers), make_progress(quiet), dataset, images)
+    progress = make_progress(quiet)
+    images = _choose_images(files, dataset, models[0].spec, photos, progress)
+    context = make_context(models, compute, _as_tuple(layers), progress, dataset, images)
     data = compute_page(context, title, _facts(context, description), requested, methods, embedding, sample, quick)
     storage.write_json(folder / "show.json", asdict(data))
     write_page(folder / "show.html", data)
@@ -128,18 +131,26 @@ def _class_positions(names: Sequence[str], model: InspectedModel) -> list[int]:
 
 
 def _choose_images(
-    files: Sequence[Path | Image.Image], dataset: RunDataset | None, min_side: int, count: int
+    files: Sequence[Path | Image.Image], dataset: RunDataset | None, spec: InputSpec, count: int, progress: Progress
 ) -> list[ExampleImage]:
     if dataset is None:
-        return load_images(files, None, None, min_side)
+        return load_images(files, None, None, spec.resize_size)
     if files:
-        return load_images(files, dataset.root, dataset.splits, min_side)
+        return load_images(files, dataset.root, dataset.splits, spec.resize_size, spec.pixel_rules)
     predictions = list(dataset.predictions.values())
-    first = predictions[0]
-    return [
-        ExampleImage(first.ids[i], dataset.load(first.ids[i], min_side), int(first.labels[i]), reason)
-        for i, reason in choose_images(predictions, count)
-    ]
+    first, loaded, lost = predictions[0], dict[int, Image.Image](), dict[int, UnreadableImage]()
+    while True:
+        chosen = choose_images(predictions, count, lost)
+        for i in (i for i, _ in chosen if i not in loaded):
+            try:
+                loaded[i] = dataset.load(first.ids[i], spec.resize_size)
+            except UnreadableImage as error:
+                lost[i] = error
+                progress.log(f"Another test image is shown: {error}")
+        if not chosen and lost:
+            raise next(iter(lost.values()))
+        if all(i in loaded for i, _ in chosen):
+            return [ExampleImage(first.ids[i], loaded[i], int(first.labels[i]), reason) for i, reason in chosen]
 
 
 def _facts(context: ShowContext, weights: str) -> tuple[tuple[str, str], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from itertools import cycle, repeat
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: 
         "input": str(backbone.spec),
         "mean": backbone.spec.mean,
         "std": backbone.spec.std,
-        "pixels": images.PREPROCESSING_VERSION,
+        "pixels": [images.PREPROCESSING_VERSION, asdict(backbone.spec.pixel_rules)],
         "pillow": PIL.__version__,
         "torch": torch.__version__,
         "engine": engines.version(engine),

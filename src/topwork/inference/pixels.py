@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from topwork.core.artifacts import InputSpec
+from topwork.core.artifacts import DEFAULT_RULES, InputSpec, PixelRules
 from topwork.core.errors import UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import NETWORK_INPUT, Request
@@ -24,25 +24,26 @@ from topwork.data.resize import resize_for_network
 ImageInput = ImageRef | str | os.PathLike[str] | bytes | Image.Image | np.ndarray  # what can be taken for an image
 
 
-def to_rgb_image(item: ImageInput, min_side: int = 0) -> Image.Image:
+def to_rgb_image(item: ImageInput, min_side: int = 0, rules: PixelRules = DEFAULT_RULES) -> Image.Image:
     """An image by its path, the content of its file, a PIL image or an array, as an upright image of mode RGB.
 
     Args:
         item: An array is uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         min_side: Pixels that suffice; a much larger JPEG is decoded at a reduced size. 0: full size.
+        rules: How to decode.
 
     Raises:
         UnreadableImage: It cannot be decoded.
         UsageError: It is none of these types.
     """
     if isinstance(item, bytes):
-        return decode(item, min_side=min_side)[0]
+        return decode(item, min_side=min_side, rules=rules)[0]
     if isinstance(item, Image.Image):
-        return to_upright_rgb(item)
+        return to_upright_rgb(item, rules)
     if isinstance(item, np.ndarray):
-        return to_upright_rgb(Image.fromarray(_checked(item)))
+        return to_upright_rgb(Image.fromarray(_checked(item)), rules)
     if isinstance(item, ImageRef | str | os.PathLike):
-        return load_image(item, min_side)
+        return load_image(item, min_side, rules)
     raise UsageError(f"{type(item).__name__} is not an image; pass a path, bytes, a PIL image or uint8 (H, W, 3).")
 
 
@@ -82,9 +83,7 @@ def decode_batches(items: Iterable[ImageInput], spec: InputSpec, batch_size: int
 
         def submit(item: ImageInput) -> Future[Any]:
             if not workers or not isinstance(item, bytes | ImageRef | str | os.PathLike):
-                return threads.submit(
-                    lambda: (None, resize_for_network(to_rgb_image(item, spec.resize_size), spec).tobytes())
-                )
+                return threads.submit(_network_input, item, spec)
             if isinstance(item, bytes):
                 return shared_pool(workers, os.getcwd()).submit(Request(NETWORK_INPUT, data=item, spec=spec))
             ref = item if isinstance(item, ImageRef) else ImageRef.parse(item)
@@ -93,6 +92,11 @@ def decode_batches(items: Iterable[ImageInput], spec: InputSpec, batch_size: int
         results = in_order(submit, items, 2 * (batch_size + workers))
         while chunk := list(islice(results, batch_size)):
             yield _batch(chunk, spec)
+
+
+def _network_input(item: ImageInput, spec: InputSpec) -> tuple[None, bytes]:
+    image = to_rgb_image(item, spec.resize_size, spec.pixel_rules)
+    return None, resize_for_network(image, spec).tobytes()
 
 
 def _batch(results: list[tuple[ImageInput, Future[Any]]], spec: InputSpec) -> Batch:

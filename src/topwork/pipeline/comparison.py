@@ -89,7 +89,8 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     config.write(resolved, folder / "config.toml")
     info = replace(info, details={**info.details, "seconds": time.monotonic() - start})
     info.write(folder)
-    write_thumbnails(folder, lambda image: images.load_image(context.manifest.refs[image]))
+    manifest = context.manifest
+    write_thumbnails(folder, lambda image: images.load_image(manifest.refs[image], rules=manifest.pixel_rules))
     write_report(folder, "done")
     replace(info, status="done").write(folder)
 

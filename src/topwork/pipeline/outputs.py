@@ -66,7 +66,8 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
     metrics = {split: evaluate(predictions[split], context.seed) for split in SPLITS}
     _write_bundle(strategy.name, trained, context, decision, neighbours, metrics["test"])
     predictions["test"].write(folder / "predictions.csv")
-    write_thumbnails(folder, lambda image: images.load_image(context.manifest.refs[image]))
+    manifest = context.manifest
+    write_thumbnails(folder, lambda image: images.load_image(manifest.refs[image], rules=manifest.pixel_rules))
     costs = _costs(trained, context, feature_seconds) | {f"peak_{name}": size for name, size in memory.items()}
     notes = list(trained.notes)
     if not trained.trains_network:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,13 +51,15 @@ def make_context(
     size = None if requested.img_size == "auto" else requested.img_size
     crop_pct = None if requested.crop_pct == "auto" else requested.crop_pct
     backbone = build.create(requested.model, source, size, crop_pct=crop_pct)
+    backbone = replace(backbone, spec=replace(backbone.spec, pixel_rules=manifest.pixel_rules))
     compute, spec = _decide_sharding(device[0], device[1].fsdp, backbone.parameters), backbone.spec
     if backbone.note:
         progress.log(f"Backbone  weights fitted: {backbone.note}")
     progress.log(
         f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; input {spec}"
     )
-    data: dict[str, str | float] = {"source": find_source(config.data.source, config.data.path).name}
+    source_name = find_source(config.data.source, config.data.path).name
+    data: dict[str, str | float] = {"source": source_name, **asdict(manifest.pixel_rules)}
     if config.data.test_fraction == "auto":
         data["test_fraction"] = manifest.test_fraction
     resolved = config.model_copy(

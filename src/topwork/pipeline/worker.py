@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 import tempfile
 import uuid
-from dataclasses import astuple, fields, replace
+from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
 from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
 from topwork.core import storage
-from topwork.core.artifacts import ImageRow, Manifest, read_run_info
+from topwork.core.artifacts import ImageRow, Manifest, PixelRules, read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import Interrupted
 from topwork.core.image_ref import ImageRef
@@ -33,7 +33,7 @@ from topwork.strategies import STRATEGIES, load
 from topwork.training.callbacks import Notifier, make_callbacks
 from topwork.training.context import RunContext
 
-_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows"}]
+_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows", "pixel_rules"}]
 
 
 def run_worker(file: Path) -> None:
@@ -76,7 +76,8 @@ def broadcast_manifest(config: Config, manifest: Manifest, precision: str) -> No
     """Rank 0: send the configuration, with the precision of all processes, and the images to the other processes."""
     config = config.model_copy(update={"compute": config.compute.model_copy(update={"precision": precision})})
     rows = [astuple(row) for row in manifest.rows]
-    message = {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows}
+    rules = asdict(manifest.pixel_rules)
+    message = {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "rules": rules}
     collectives.broadcast({**message, "manifest": {name: getattr(manifest, name) for name in _MANIFEST}})
 
 
@@ -91,7 +92,8 @@ def train_with_rank_0() -> None:
         message: dict[str, Any] = collectives.receive_broadcast()[0]
         config = validate(Config, message["config"])
         rows = tuple(ImageRow(*row, ref=ImageRef.from_list(ref)) for *row, ref in message["rows"])
-        manifest = Manifest(Path(message["root"]), rows, **message["manifest"])
+        rules = PixelRules(**message["rules"])
+        manifest = Manifest(Path(message["root"]), rows, **message["manifest"], pixel_rules=rules)
         (splits,) = splits_of(config, manifest)
         device, progress = devices.resolve(config.compute), make_progress(quiet=True)
         folder = Path(tempfile.gettempdir()) / uuid.uuid4().hex  # never created

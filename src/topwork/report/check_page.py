@@ -12,7 +12,6 @@ from typing import Any
 from topwork.core import storage
 from topwork.core.artifacts import Manifest
 from topwork.core.errors import TopworkError
-from topwork.core.image_ref import ImageRef
 from topwork.data.images import load_image
 from topwork.report.render import render_template
 from topwork.report.thumbnails import encode_thumbnail
@@ -42,17 +41,17 @@ def write_page(path: Path, value: Mapping[str, Any], manifest: Manifest) -> None
     for finding in value["findings"]:
         notes = finding["notes"] or [""] * len(finding["groups"])
         sets = [
-            ([_card(manifest.refs, image, label, usable) for image in group[:MAX_IMAGES_PER_GROUP]], len(group), note)
+            ([_card(manifest, image, label, usable) for image in group[:MAX_IMAGES_PER_GROUP]], len(group), note)
             for group, note in zip(finding["groups"][:MAX_GROUPS], notes, strict=False)
         ]
         findings.append({**finding, "shown": sets, "more": len(finding["groups"]) - len(sets)})
     storage.write_text(path, render_template("check.html.j2", c=value, findings=findings))
 
 
-def _card(refs: Mapping[str, ImageRef], image: str, label: Mapping[str, str], usable: set[str]) -> ImageCard:
+def _card(manifest: Manifest, image: str, label: Mapping[str, str], usable: set[str]) -> ImageCard:
     thumbnail = ""
     if image in usable:  # others are not decoded here: that might hang or crash
         with suppress(OSError, ValueError, TopworkError):
-            data = encode_thumbnail(load_image(refs[image], 320))
+            data = encode_thumbnail(load_image(manifest.refs[image], 320, manifest.pixel_rules))
             thumbnail = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
     return ImageCard(image, label.get(image, ""), thumbnail)

@@ -27,7 +27,7 @@ class TrainingThumbnails:
     """
 
     def __init__(self, model: Predictor, origin: TrainingData | None, decoders: DecoderPool) -> None:
-        self._decoders = decoders
+        self._decoders, self._rules = decoders, model.input_spec.pixel_rules
         refs: dict[str, ImageRef] = {}
         if model.bundle.neighbours is not None and origin is not None:
             root, train = os.path.join(os.path.normpath(origin.root), ""), origin.labels["train"]
@@ -56,7 +56,7 @@ class TrainingThumbnails:
         """
         if not 0 <= number < len(self._files):
             raise RequestRejected("Unknown training image.", HTTPStatus.NOT_FOUND)
-        request = Request(THUMBNAIL, self._files[number])
+        request = Request(THUMBNAIL, self._files[number], rules=self._rules)
         try:
             _, jpeg = await asyncio.wrap_future(self._decoders.submit(request))
         except UnreadableImage as error:

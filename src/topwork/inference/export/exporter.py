@@ -140,7 +140,7 @@ def _images(
     elif origin:
         check = origin.sample("test", MAX_CHECK_IMAGES)
         calibration = origin.sample("train", MAX_CALIBRATION_IMAGES) if quantize else []
-    checked, calibrated = (validation.read_images(refs, model.input_spec.resize_size) for refs in (check, calibration))
+    checked, calibrated = (validation.read_images(refs, model.input_spec) for refs in (check, calibration))
     if not checked or (quantize and not calibrated):
         raise UsageError(
             "Exports are checked on real images, but the run's images were not found. Pass some with --images PATH."

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from topwork.core.artifacts import InputSpec
 from topwork.core.errors import TopworkError
 from topwork.core.image_ref import ImageRef
 from topwork.data.images import UnreadableImage, load_image
@@ -79,12 +80,12 @@ class ReferenceOutputs:
     probabilities: np.ndarray
 
 
-def read_images(refs: Sequence[ImageRef], min_side: int) -> dict[str, np.ndarray]:
+def read_images(refs: Sequence[ImageRef], spec: InputSpec) -> dict[str, np.ndarray]:
     """The images that can be read, uint8 (H, W, 3) each, by path."""
     images = {}
     for ref in refs:
         with contextlib.suppress(UnreadableImage):
-            images[str(ref)] = np.array(load_image(ref, min_side))
+            images[str(ref)] = np.array(load_image(ref, spec.resize_size, spec.pixel_rules))
     return images
 
 
