@@ -13,9 +13,9 @@ from PIL import Image
 from tests.data.zoo import encoded, files, photo
 
 from topwork.core.artifacts import InputSpec
+from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef
 from topwork.data.batches import eval_batches
-from topwork.data.images import UnreadableImage
 from topwork.inference.pixels import decode_batches
 
 SPEC = InputSpec(32, 36, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -49,8 +49,8 @@ def sha(pixels: torch.Tensor) -> str:
 def evaluated(root: Path, name: str) -> str:
     try:
         ((pixels, _),) = eval_batches({name: ImageRef(str(root), name)}, [name], SPEC, 1, 0)
-    except UnreadableImage as error:
-        return error.reason
+    except DataError as error:
+        return str(error).split(" can no longer be used: ")[1].removesuffix(". Restore it and try again.")
     return sha(pixels[0])
 
 
