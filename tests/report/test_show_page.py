@@ -294,7 +294,7 @@ def test_a_color_stands_for_its_value(data: ShowData, read: dict[str, Any]) -> N
 @in_browser
 def test_a_layer_without_pictures_says_how_to_get_them(read: dict[str, Any]) -> None:
     assert read["found"] == ["blocks.2.0.conv_pw", "blocks.2.0.conv_pwl", "blocks.2.1.conv_pw", "blocks.2.1.conv_pwl"]
-    assert "topwork show \u2026 --layer blocks.2.0.conv_pw" in read["absent"]
+    assert "Create them with the option --layer blocks.2.0.conv_pw" in read["absent"]
     assert read["last"] == "global_pool"
 
 
