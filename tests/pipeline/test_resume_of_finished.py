@@ -22,7 +22,7 @@ def made(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
     made = make(photos, tmp_path_factory.mktemp("made") / "place")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(made.root / "cache"))
-        topwork.train(strategy="finetune", epochs=1, batch_size=8, **made.flags, **FAST)
+        topwork.train(strategy="mlp", epochs=1, batch_size=8, **made.flags, **FAST)
     return made
 
 
@@ -154,7 +154,7 @@ def test_more_epochs_that_were_killed_are_continued_by_the_same_command(
 
         with monkeypatch.context() as patch:
             patch.setattr(storage, "write_bytes", dying)
-            patch.setattr("topwork.strategies.finetune.fit", train)
+            patch.setattr("topwork.strategies.mlp.fit", train)
             with pytest.raises(Died):
                 topwork.train(resume=copy, quiet=True, epochs=2)
         assert (copy / "metrics.json").is_file(), "the old metrics stay until there are new ones"
