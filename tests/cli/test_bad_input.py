@@ -56,7 +56,6 @@ def test_images_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], Path]
         (["--strategy", "finetun"], "finetune"),
         (["--device", "cuda:7"], "--device cuda:7 is not available"),
         (["--epochs", "0"], "epochs"),
-        (["--set", "finetune.lrr=1"], "lrr"),
         (["--set", "nonsense"], "NAME=VALUE"),
         (["--config", "none.toml"], "none.toml"),
         (["--weights", "none.pth"], "none.pth"),
@@ -67,8 +66,8 @@ def test_images_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], Path]
         (["--minutes", "nan"], "finetune.minutes: input should be a finite number"),
         (["--set", "svm.Cs=[0.1, inf]"], "svm.Cs"),
         (["--set", "svm.epochs=3"], "svm.epochs; the nearest are scratch.epochs, mlp.epochs, finetune.epochs"),
-        (["--set", "finetune.lrr=1"], "finetune.lr"),
-        (["--set", "data.sources=folder"], "data.source"),
+        (["--set", "finetune.lrr=1"], "no setting finetune.lrr; the nearest are finetune.lr,"),
+        (["--set", "data.sources=folder"], "no setting data.sources; the nearest are data.source"),
         (["--set", "seeds=1"], "the nearest are seed"),
     ],
 )

@@ -148,15 +148,14 @@ def test_hooks_go_when_the_network_fails() -> None:
 
 
 class _Branches(nn.Module):
-    """Strides, a pool, and two branches of different reach, one of them dilated; enough channels that every
-    position of the pool is the maximum of one."""
+    """Strides, a pool, and two branches of different reach, one of them dilated."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 32, 3, stride=2, padding=1)
-        self.narrow, self.wide = nn.Conv2d(32, 32, 1), nn.Conv2d(32, 32, 3, padding=2, dilation=2)
+        self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.narrow, self.wide = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=2, dilation=2)
         self.pool = nn.MaxPool2d(3, 2, 1)
-        self.block = nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.GELU())
+        self.block = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.GELU())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.stem(x)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import re
 import shutil
 from dataclasses import replace
 from datetime import datetime
@@ -39,7 +38,7 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
     Args:
         name: Of a new folder in ``runs/`` if ``out`` is None; ``-2``, ``-3``, ... is added if it exists.
         out: Taken literally.
-        resume: Continue an existing run; without ``out`` the newest of this name.
+        resume: Continue the run in ``out``.
         overwrite: Replace an existing run, which ``replace_run`` does when nothing can be refused any more.
 
     Raises:
@@ -47,12 +46,6 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
         UsageError: There is nothing to resume.
     """
     if out is None:
-        if resume:
-            own = re.compile(rf"{re.escape(name)}(-\d+)?")
-            found = [file.parent for file in RUNS.glob("*/run.json") if own.fullmatch(file.parent.name)]
-            if not found:
-                raise UsageError(f"There is nothing to resume: no {RUNS / name}. Leave --resume out, or use --out.")
-            return max(found, key=lambda path: path.stat().st_mtime)
         if overwrite:
             return check_output_folder(RUNS / name, overwrite)
         numbered = (RUNS / f"{name}-{number}" for number in itertools.count(2))

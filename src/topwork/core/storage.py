@@ -304,7 +304,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         while True:
             with wrap_os_errors(folder):
                 make_folder(folder)
-                file = stack.enter_context(open(folder / ".lock", "ab"))  # the file stays and means nothing by itself
+                file = stack.enter_context(open(folder / ".lock", "ab"))  # the file stays: only a lock on it counts
             try:
                 _lock(file)
             except OSError as error:

@@ -22,6 +22,7 @@ from topwork.data.fingerprints import (
     turn_pixels,
     vectors_of,
 )
+from topwork.data.split_units import DisjointSets
 
 SEARCH = 3
 """Raised whenever the search would find other duplicates among the same fingerprints."""
@@ -80,7 +81,7 @@ def find_near_duplicates(
             "kept in one split; keep what belongs together, such as a video, in one split with --group-by."
         )
         return NearDuplicates(key, remark=remark)
-    sets, pending = _Sets(contents, load), [np.empty((0, 3), dtype=np.int64)]
+    sets, pending = _CopySets(contents, load), [np.empty((0, 3), dtype=np.int64)]
     for found in near_pairs(vectors, min_similarity):
         pending.append(found)
         if sum(map(len, pending)) >= _PAIRS_AT_A_TIME:
@@ -90,21 +91,15 @@ def find_near_duplicates(
     return NearDuplicates(key, tuple(sets.pairs))
 
 
-class _Sets:
-    """Disjoint sets of contents that grow by confirmed pairs; an image that is often refused is just similar."""
+class _CopySets:
+    """Sets of contents that grow by confirmed pairs; an image that is often refused is just similar."""
 
     def __init__(self, contents: Sequence[str], load: LoadThumbnails) -> None:
         self._contents, self._load = contents, load
-        self._parent = list(range(len(contents)))
+        self._sets = DisjointSets()
         self._refused = np.zeros(len(contents), dtype=np.int64)
         self._thumbnails: dict[int, Thumbnail | None] = {}
         self.pairs: list[tuple[str, str]] = []
-
-    def _root(self, item: int) -> int:
-        while (parent := self._parent[item]) != item:
-            self._parent[item] = self._parent[parent]
-            item = parent
-        return item
 
     def join(self, found: np.ndarray) -> None:
         """Join the sets of pairs (P, 3) that are confirmed; pairs within a set are not examined."""
@@ -113,7 +108,7 @@ class _Sets:
             self._thumbnails.update(zip(new, self._load([self._contents[item] for item in new]), strict=True))
         while len(found):
             items, where = np.unique(found[:, :2], return_inverse=True)
-            roots = np.array([self._root(item) for item in items.tolist()])[where.reshape(-1, 2)]
+            roots = np.array([self._sets.root(item) for item in items.tolist()])[where.reshape(-1, 2)]
             similar = (self._refused[found[:, :2]] >= MAX_COPIES).any(axis=1)
             kept = (roots[:, 0] != roots[:, 1]) & ~similar
             found, roots = found[kept], roots[kept]
@@ -125,9 +120,7 @@ class _Sets:
         for a, b, orientation in pairs.tolist():
             first, second = self._thumbnails[a], self._thumbnails[b]
             if first and second and are_copies(first, second, orientation):
-                root_a, root_b = self._root(a), self._root(b)
-                if root_a != root_b:
-                    self._parent[root_b] = root_a
+                if self._sets.join(a, b):
                     self.pairs.append((self._contents[a], self._contents[b]))
             else:
                 self._refused[[a, b]] += 1

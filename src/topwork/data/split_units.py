@@ -95,17 +95,18 @@ class DisjointSets:
     def root(self, item: Hashable) -> Hashable:
         """The representative of the item's set."""
         path = []
-        while (parent := self._parent.get(item, item)) is not item:
+        while (parent := self._parent.get(item, item)) != item:
             path.append(item)
             item = parent
         self._parent.update(dict.fromkeys(path, item))
         return item
 
-    def join(self, a: Hashable, b: Hashable) -> None:
-        """Merge the sets of two items."""
+    def join(self, a: Hashable, b: Hashable) -> bool:
+        """Merge the sets of two items; whether they were two."""
         a, b = self.root(a), self.root(b)
-        if a is not b:
+        if a != b:
             self._parent[b] = a
+        return a != b
 
 
 def assign_units(units: Units, shares: Mapping[str, float], seed: int, min_units: int = 1) -> dict[str, str]:

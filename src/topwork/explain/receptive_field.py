@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from topwork.explain.layers import Layer, hook_last_calls, to_feature_map, unwrap
 
@@ -55,7 +56,7 @@ def receptive_fields(module: nn.Module, layers: Sequence[Layer], size: int) -> d
     """The receptive field of every spatial layer, from the gradient of its middle value with respect to the input.
 
     This holds for all branches, strides and paddings, where the arithmetic of kernel sizes fails. Global gates (squeeze
-    and excitation) are replaced by the identity.
+    and excitation) are replaced by the identity, max pools by average pools, which depend on the same pixels.
 
     Args:
         module: A backbone.
@@ -88,6 +89,10 @@ def _with_active_branches(module: nn.Module) -> nn.Module:
     return module
 
 
+def _average_pool(pool: nn.MaxPool2d, inputs: tuple[torch.Tensor, ...], _: torch.Tensor) -> torch.Tensor:
+    return functional.avg_pool2d(inputs[0], pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode)
+
+
 def _measure(module: nn.Module, layers: Sequence[Layer], height: int, width: int) -> dict[str, ReceptiveField]:
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, height, width, generator=generator).to(next(module.parameters())).requires_grad_()
@@ -100,9 +105,11 @@ def _measure(module: nn.Module, layers: Sequence[Layer], height: int, width: int
         middles[layer.name] = (middle * weights).sum(), values.shape[3]
 
     with torch.inference_mode(False), torch.enable_grad(), ExitStack() as stack:
-        for gate in module.modules():
-            if type(gate).__name__ in GLOBAL_GATES:
-                stack.callback(gate.register_forward_hook(lambda _, inputs, __: inputs[0].clone()).remove)
+        for layer in module.modules():
+            if type(layer).__name__ in GLOBAL_GATES:
+                stack.callback(layer.register_forward_hook(lambda _, inputs, __: inputs[0].clone()).remove)
+            if isinstance(layer, nn.MaxPool2d) and layer.dilation in (1, (1, 1)):  # only maxima have a gradient
+                stack.callback(layer.register_forward_hook(_average_pool).remove)
         stack.enter_context(hook_last_calls(module, layers, keep))
         module(image)
         fields = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,7 +68,6 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     """
     folder, requested = context.folder, context.config
     write_inputs(context, info)
-    start = time.monotonic()
     contexts = repeat_contexts(context, folds)
     for repeats in [""], [repeat for repeat in contexts if repeat]:  # repeats take the settings of the first
         jobs = [TrainingJob(repeat, name) for repeat in repeats for name in requested.strategies]
@@ -87,8 +85,6 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     settings = {name: config.read(folder / name / "config.toml").settings[name] for name in info.strategies}
     resolved = requested.model_copy(update={"settings": StrategySettings.complete(settings)})
     config.write(resolved, folder / "config.toml")
-    info = replace(info, details={**info.details, "seconds": time.monotonic() - start})
-    info.write(folder)
     manifest = context.manifest
     write_thumbnails(folder, lambda image: images.load_image(manifest.refs[image], rules=manifest.pixel_rules))
     write_report(folder, "done")
