@@ -25,7 +25,7 @@ HIGH_SCALE = 2.0**11  # a weight is HIGH_SCALE * high + low
 
 
 class Resize(nn.Module):
-    """Resizes the image to a square and keeps its centre, as evaluation does.
+    """Resizes the image to a square and keeps its center, as evaluation does.
 
     Args:
         spec: What the network is fed.

@@ -123,7 +123,7 @@ class Float32Weights(nn.Module):
         return coarse * WEIGHT_SCALE + torch.round(remainder / total * WEIGHT_SCALE)
 
     def _offsets(self, axis: Axis) -> tuple[torch.Tensor, Any, torch.Tensor]:
-        """Offset of each block from the centre of each output pixel.
+        """Offset of each block from the center of each output pixel.
 
         Returns:
             The offset in integer units (S, P), the number of these units per pixel of the filter, and a correction of
