@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_sample_weight
 from tests.drawings import draw
@@ -73,16 +73,16 @@ def _rows(labels: np.ndarray, weights: np.ndarray) -> tuple[Manifest, Splits]:
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=8), st.booleans())
+@example([1, 1], True)  # all weights are 1
 def test_balanced_classes_count_the_same_as_scikit_learn_has_it(counts: list[int], weighted: bool) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     own = np.random.default_rng(0).uniform(0.1, 5, len(labels)) if weighted else np.ones(len(labels))
-    found = train_weights(*_rows(labels, own), balance=True)
+    weights = train_weights(*_rows(labels, own), balance=True)
+    found = np.ones(len(labels)) if weights is None else weights
     if not weighted:
-        expected = compute_sample_weight("balanced", labels)
-        np.testing.assert_allclose(np.ones(len(labels)) if found is None else found, expected)
-        assert (found is None) == (len(set(counts)) == 1)  # nothing changes where all classes are equal
+        np.testing.assert_allclose(found, compute_sample_weight("balanced", labels))
+        assert (weights is None) == (len(set(counts)) == 1)  # nothing changes where all classes are equal
         return
-    assert found is not None
     sums = np.bincount(labels, found)
     np.testing.assert_allclose(sums, len(labels) / len(counts))
     for k, total in enumerate(sums):  # within a class, images keep their proportions
