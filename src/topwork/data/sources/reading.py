@@ -1,0 +1,84 @@
+"""How a folder or an archive may be read, and which way is taken: the one that the evidence speaks for, or none."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from topwork.core.artifacts import Manifest
+from topwork.core.errors import UsageError
+
+
+class Evidence(IntEnum):
+    """How sure a reading is."""
+
+    POSSIBLE = 1
+    """Nothing speaks against it."""
+    LIKELY = 2
+    """Names speak for it: class folders under train and test."""
+    CERTAIN = 3
+    """Two things agree: a table that names the images, the files of a known data set."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way of reading what lies there.
+
+    Attributes:
+        how: Where labels and splits come from, without a stop: ``"class folders under Training/ (train)"``.
+        evidence: How sure it is.
+        arguments: DATA and the options that take this reading and no other, for a command.
+        list: Lists the images.
+        why: What speaks for it, as an ambiguity is reported; may be empty.
+    """
+
+    how: str
+    evidence: Evidence
+    arguments: Sequence[str]
+    list: Callable[[], Manifest]
+    why: str = ""
+
+    def command(self, verb: str = "compare") -> str:
+        """The command that takes this reading."""
+        return shlex.join(["topwork", verb, *self.arguments])
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Something that is recognised and is no classification data set as it lies there.
+
+    Attributes:
+        problem: What it is and what to do, one or more sentences.
+        evidence: How sure this is; a reading with more evidence is taken nevertheless.
+    """
+
+    problem: str
+    evidence: Evidence
+
+
+def choose(data: str, found: Iterable[Reading | Refused]) -> Reading:
+    """The reading with the most evidence.
+
+    Raises:
+        UsageError: Two readings that give different labels or splits have the same evidence: the message has the
+            command for each. Or what lies there is recognised and refused.
+    """
+    found = sorted(found, key=lambda reading: -reading.evidence)
+    best = [reading for reading in found if reading.evidence == found[0].evidence]
+    for refused in best:
+        if isinstance(refused, Refused):
+            raise UsageError(refused.problem)
+    readings = [reading for reading in best if isinstance(reading, Reading)]
+    if not readings:
+        raise UsageError(f"{data} cannot be read: no image in it has a label.")
+    if len(readings) > 1:
+        listed = [frozenset((row.id, row.label, row.split) for row in reading.list().rows) for reading in readings]
+        if len(set(listed)) > 1:
+            ways = "".join(
+                f"\n  {n}. {reading.how}{f' ({reading.why})' if reading.why else ''}:\n     {reading.command()}"
+                for n, reading in enumerate(readings, 1)
+            )
+            raise UsageError(f"{data} can be read in {len(readings)} ways. Choose one by its command:{ways}")
+    return readings[0]
