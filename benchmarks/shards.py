@@ -19,8 +19,8 @@ from PIL import Image
 from topwork.core.config import DataConfig
 from topwork.core.image_ref import ImageRef
 from topwork.data import locations
+from topwork.data.archive_index import index_path, open_index
 from topwork.data.sources import list_images
-from topwork.data.tar_index import index_path, open_index
 
 EACH = 10_000  # samples a shard
 FILES = 20_000  # of the same images as files

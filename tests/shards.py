@@ -1,4 +1,4 @@
-"""Tar shards that tests write themselves, and a server that gives ranges of files as object stores do."""
+"""Archives that tests write themselves, and a server that gives ranges of files as object stores do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import re
 import tarfile
 import threading
+import zipfile
 from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,15 @@ def write_shard(path: Path, files: Iterable[tuple[str, bytes]], kind: int = tarf
             member = tarfile.TarInfo(name)
             member.size = len(data)
             shard.addfile(member, io.BytesIO(data))
+    return path
+
+
+def write_zip(path: Path, files: Iterable[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) -> Path:
+    """A zip archive with files of these names and contents, in this order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
     return path
 
 

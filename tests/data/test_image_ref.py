@@ -37,7 +37,7 @@ def test_a_url_survives_pathlib_and_a_folder_called_like_a_shard_stays_one(tmp_p
     (tmp_path / "a.tar").mkdir()
     ref = ImageRef.parse(tmp_path / "a.tar" / "1.jpg")
     assert ref == ImageRef("", str(tmp_path / "a.tar" / "1.jpg"))
-    assert not ImageRef(str(tmp_path / "a.tar"), "1.jpg").in_shard
+    assert not ImageRef(str(tmp_path / "a.tar"), "1.jpg").in_archive
 
 
 def test_a_box_without_area_has_no_text() -> None:

@@ -22,7 +22,7 @@ from topwork.core.artifacts import InputSpec, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.data import locations, remote, tar_index
+from topwork.data import archive_index, locations, remote
 from topwork.data.batches import eval_batches
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
@@ -178,7 +178,7 @@ def test_an_index_says_what_tarfile_reads(tmp_path: Path, names: list[str], size
     with tarfile.open(shard) as reference:
         wanted = {m.name: reference.extractfile(m).read() for m in reference}  # type: ignore[union-attr]
     stamp = locations.file_stamp(str(shard))
-    assert [name for name, _, _ in tar_index.open_index(str(shard), stamp).rows()] == list(wanted)
+    assert [name for name, _, _ in archive_index.open_index(str(shard), stamp).rows()] == list(wanted)
     for name, data in wanted.items():
         assert read(f"{shard}/{name}", 1 << 20) == data
     with pytest.raises(FileNotFoundError):
@@ -212,7 +212,7 @@ def put_before(shard: Path, *blocks: bytes) -> None:
         (special("2.ppm", tarfile.BLKTYPE), "special file"),
         (special("/etc/2.ppm", tarfile.REGTYPE), "an absolute path"),
         (special("C:/2.ppm", tarfile.REGTYPE), "an absolute path"),
-        (special("a/../../2.ppm", tarfile.REGTYPE), "path outside the shard"),
+        (special("a/../../2.ppm", tarfile.REGTYPE), "path outside the archive"),
         (special("2.ppm\n", tarfile.REGTYPE), "invalid file name"),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_member_that_is_too_large_is_set_aside(tmp_path: Path, monkeypatch: py
     shard = write_shard(tmp_path / "x.tar", [("1.ppm", PIXEL * 200_000), ("1.cls", b"0")])
     with pytest.raises(locations.NotReadable, match="larger than 1 MiB"):
         read(f"{shard}/1.ppm", 1 << 20)
-    with pytest.raises(UnreadableImage, match="the shard has no such file"):
+    with pytest.raises(UnreadableImage, match="the archive has no such file"):
         load_image(shard / "2.ppm")
 
 
@@ -285,7 +285,7 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shard = write_shard(tmp_path / "x.tar", GOOD)
     assert len(listing(shard).rows) == 1
     with monkeypatch.context() as patch:
-        patch.setattr(tar_index, "scan", None)
+        patch.setattr(archive_index, "scan", None)
         assert len(listing(shard).rows) == 1
     (kept,) = (tmp_path / "topwork-cache" / "shards").iterdir()
     data = bytearray(kept.read_bytes())
@@ -296,7 +296,7 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert labels(shard) == {"x.tar/0.ppm": "7", "x.tar/1.ppm": "0"}
     assert read(f"{shard}/1.ppm", 99) == PIXEL  # which has moved
     shutil.rmtree(tmp_path / "topwork-cache")
-    tar_index._opened.cache_clear()
+    archive_index._opened.cache_clear()
     assert read(f"{shard}/0.ppm", 99)[-1:] == b"z"
 
 

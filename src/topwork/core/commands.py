@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,6 +29,27 @@ def as_argument(path: str | os.PathLike[str]) -> str:
     """A path that is not taken for an option: ``./-x`` for ``-x``."""
     text = os.fspath(path)
     return f"./{text}" if text.startswith("-") else text
+
+
+_UNPACKERS = {
+    ".zip": "unzip -q {path} -d {folder}",
+    ".7z": "7z x {path} -o{folder}",
+    ".rar": "unrar x {path} {folder}/",
+    "": "mkdir {folder} && tar -xf {path} -C {folder}",
+}
+
+
+def unpack(archive: str | os.PathLike[str]) -> str:
+    """Unpacks an archive into a folder beside it and checks the images.
+
+    >>> unpack("my photos.zip")
+    "unzip -q 'my photos.zip' -d 'my photos' && topwork check 'my photos'"
+    """
+    path = as_argument(archive)
+    suffix = os.path.splitext(path)[1].lower()
+    folder = re.sub(r"(\.tar)?\.\w+$", "", path)
+    pattern = _UNPACKERS.get(suffix, _UNPACKERS[""])
+    return f"{pattern.format(path=shlex.quote(path), folder=shlex.quote(folder))} && {command('check', folder)}"
 
 
 def resumable_folder(folder: str | os.PathLike[str]) -> Path:

@@ -12,8 +12,8 @@ Box = tuple[int, int, int, int]
 _BOX = re.compile(r"#xywh=(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})$")
 _URL = re.compile(r"^((?:[a-z][a-z0-9+.-]+::)*)([a-z][a-z0-9+.-]+):/+")  # two letters: C:/ is a drive
 _ABSOLUTE = {"file", "local", "hdfs"}  # schemes whose URLs may have a third slash
-TAR_SUFFIX = ".tar"
-_SHARD = re.compile(r"\.tar/", re.IGNORECASE)
+TAR_SUFFIX, ZIP_SUFFIX = ".tar", ".zip"
+_ARCHIVE = re.compile(r"\.(tar|zip)/", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
@@ -47,7 +47,7 @@ def without_box(image_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """A file in a folder, or a member of a tar shard, on this machine or at a URL; all of the image or a box of it.
+    """A file in a folder, or a member of a tar or zip file, on this machine or (no zip) at a URL; or a box of it.
 
     >>> ref = ImageRef.parse("s3://bucket/train-0.tar/ant/12.jpg#xywh=39,116,530,257")
     >>> ref
@@ -56,7 +56,7 @@ class ImageRef:
     's3://bucket/train-0.tar/ant/12.jpg#xywh=39,116,530,257'
 
     Attributes:
-        store: A folder or a tar shard, as a path or a URL; empty if ``name`` is complete.
+        store: A folder or an archive, as a path or a URL; empty if ``name`` is complete.
         name: Path in the store with forward slashes; an absolute path stands alone.
         box: Left, top, width, height in pixels of the upright image; None for all of it.
     """
@@ -69,7 +69,7 @@ class ImageRef:
     def parse(cls, text: str | os.PathLike[str]) -> Self:
         """The reference that a path, a URL or ``str(ref)`` names.
 
-        ``x.tar/1.jpg`` is a member where ``x.tar`` is a file or at a URL; a folder of that name stays a folder.
+        ``x.tar/1.jpg`` is a member where ``x.tar`` is a file or at a URL (``x.zip``: a file); a folder stays a folder.
         """
         text = restore_url(os.fspath(text))
         found = _BOX.search(text)
@@ -78,9 +78,10 @@ class ImageRef:
             left, top, width, height = map(int, found.groups())
             text, box = text[: found.start()], (left, top, width, height)
         slashed = text.replace(os.sep, "/")
-        for end in (match.end() for match in _SHARD.finditer(slashed)):
-            if is_url(slashed) or os.path.isfile(slashed[: end - 1]):
-                return cls(slashed[: end - 1], slashed[end:], box)
+        for match in _ARCHIVE.finditer(slashed):
+            store = slashed[: match.end() - 1]
+            if _is_archive(store):
+                return cls(store, slashed[match.end() :], box)
         return cls("", text, box)
 
     @classmethod
@@ -103,6 +104,17 @@ class ImageRef:
         return os.path.splitext(self.name)[1].lower()
 
     @property
-    def in_shard(self) -> bool:
-        """Whether the store is a tar file, and not a folder that is called like one."""
-        return self.store.lower().endswith(TAR_SUFFIX) and (is_url(self.store) or os.path.isfile(self.store))
+    def in_archive(self) -> bool:
+        """Whether the store is a tar or zip file, and not a folder that is called like one."""
+        return _is_archive(self.store)
+
+
+def names_member(path: str) -> bool:
+    """Whether a path with forward slashes may lead into an archive."""
+    return bool(_ARCHIVE.search(path))
+
+
+def _is_archive(store: str) -> bool:
+    if is_url(store):
+        return store.lower().endswith(TAR_SUFFIX)
+    return store.lower().endswith((TAR_SUFFIX, ZIP_SUFFIX)) and os.path.isfile(store)

@@ -1,4 +1,4 @@
-"""The bytes, the state and the existence of what an ``ImageRef`` names: a file, or a member of a tar shard."""
+"""The bytes, the state and the existence of what an ``ImageRef`` names: a file, or a member of an archive."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import stat
 import time
 
-from topwork.core.image_ref import ImageRef, is_url
-from topwork.data import remote
-from topwork.data.tar_index import find_member
+from topwork.core.image_ref import ZIP_SUFFIX, ImageRef, is_url
+from topwork.data import remote, zip_scan
+from topwork.data.archive_index import find_member
 
 Stamp = list[int]
 _SETTLED_NS = 2_000_000_000  # a file younger than the coarsest clock of a file system may change without showing it
@@ -19,15 +19,15 @@ class NotReadable(ValueError):
 
 
 def read_bytes(ref: ImageRef, max_bytes: int) -> bytes:
-    """The bytes of an image: of a regular file or a member of a shard only, since a pipe would block.
+    """The bytes of an image: of a regular file or a member of an archive only, since a pipe would block.
 
     Raises:
         NotReadable: It is not a regular file, or has more than ``max_bytes``.
         OSError: It cannot be read.
-        ValueError: Its name is not valid.
-        DataError: Its shard is damaged.
+        ValueError: Its name is not valid, or it is damaged in its archive.
+        DataError: Its archive is damaged.
     """
-    if ref.in_shard:
+    if ref.in_archive:
         return _read_member(ref.store, ref.name, max_bytes)
     if is_url(ref.path):
         size = remote.stat(ref.path)[0]
@@ -41,16 +41,18 @@ def read_bytes(ref: ImageRef, max_bytes: int) -> bytes:
         return file.read(max_bytes + 1)
 
 
-def _read_member(shard: str, name: str, max_bytes: int) -> bytes:
-    if is_url(shard):
-        offset, length = find_member(shard, file_stamp(shard), name)
-        _check_size(length, max_bytes)
-        return _check_length(remote.read(shard, offset, length), length)
-    with open(shard, "rb") as file:
-        offset, length = find_member(shard, _stamp(os.fstat(file.fileno())), name)
-        _check_size(length, max_bytes)
-        file.seek(offset)
-        return _check_length(file.read(length), length)
+def _read_member(archive: str, name: str, max_bytes: int) -> bytes:
+    if is_url(archive):
+        member = find_member(archive, file_stamp(archive), name)
+        _check_size(member.size, max_bytes)
+        return _check_length(remote.read(archive, member.offset, member.size), member.size)
+    with open(archive, "rb") as file:
+        member = find_member(archive, _stamp(os.fstat(file.fileno())), name)
+        _check_size(max(member.size, member.packed), max_bytes)
+        if archive.lower().endswith(ZIP_SUFFIX):
+            return zip_scan.read_member(file, member)
+        file.seek(member.offset)
+        return _check_length(file.read(member.size), member.size)
 
 
 def _check_size(size: int, max_bytes: int) -> None:
@@ -74,9 +76,9 @@ def file_stamp(path: str) -> Stamp:
 
 
 def stamp_of(ref: ImageRef) -> Stamp:
-    """What changes when the file of an image, or its shard, does; empty if that cannot be found out."""
+    """What changes when the file of an image, or its archive, does; empty if that cannot be found out."""
     try:
-        return file_stamp(ref.store if ref.in_shard else ref.path)
+        return file_stamp(ref.store if ref.in_archive else ref.path)
     except (OSError, ValueError):
         return []
 
@@ -87,8 +89,8 @@ def is_settled(stamp: Stamp) -> bool:
 
 
 def exists(ref: ImageRef) -> bool:
-    """Whether the file exists, or the shard and the member in it."""
-    if not ref.in_shard:
+    """Whether the file exists, or the archive and the member in it."""
+    if not ref.in_archive:
         return bool(stamp_of(ref)) if is_url(ref.path) else os.path.isfile(ref.path)
     try:
         find_member(ref.store, file_stamp(ref.store), ref.name)

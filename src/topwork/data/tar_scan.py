@@ -26,11 +26,21 @@ _COMPRESSED = {
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A plain file in a shard: its bytes are ``offset`` to ``offset + size``."""
+    """A plain file in an archive.
+
+    Attributes:
+        name: Path in it.
+        offset: Of the first byte; in a zip archive, of its header.
+        size: In bytes.
+        packed, method, crc: Size, compression and checksum in a zip archive.
+    """
 
     name: str
     offset: int
     size: int
+    packed: int = 0
+    method: int = 0
+    crc: int = 0
 
 
 @dataclass
@@ -120,12 +130,15 @@ def _reason(member: tarfile.TarInfo, name: str) -> str:
         return "a link"
     if member.issparse():
         return "a sparse file"
-    if not member.isreg():
-        return "special file"
+    return invalid_name(name) if member.isreg() else "special file"
+
+
+def invalid_name(name: str) -> str:
+    """Why a member of this name is ignored; empty if the name is valid."""
     if name.startswith(("/", "\\")) or (len(name) > 1 and name[1] == ":"):
         return "an absolute path"
     if ".." in name.replace("\\", "/").split("/"):
-        return "path outside the shard"
+        return "path outside the archive"
     if not name or name.endswith("/") or "\0" in name or "\n" in name or len(name) > MAX_NAME_LENGTH:
         return "invalid file name"
     return ""

@@ -10,6 +10,7 @@ from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import THUMBNAIL, Request
 from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
+from topwork.data.locations import exists
 from topwork.inference.locate import TrainingData
 from topwork.inference.predictor import Predictor
 from topwork.serving.capacity import RequestRejected
@@ -33,7 +34,7 @@ class TrainingThumbnails:
             root, train = os.path.join(os.path.normpath(origin.root), ""), origin.labels["train"]
             for image in model.bundle.neighbours.ids:
                 path = os.path.normpath(origin.refs[image].path) if image in origin.refs else ""
-                if image in train and path.startswith(root) and os.path.isfile(path):
+                if image in train and path.startswith(root) and exists(origin.refs[image]):
                     refs[image] = origin.refs[image]
         self._files = list(refs.values())
         self._numbers = {image: number for number, image in enumerate(refs)}

@@ -13,7 +13,7 @@ from typing import Any
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
-from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url
+from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_member
 from topwork.core.progress import Progress
 from topwork.data.images import SUFFIXES
 from topwork.data.labels import UNLABELED, label_text
@@ -139,7 +139,7 @@ def _image_row(where: str, cells: Cells, columns: dict[str, str], root: Path) ->
 
 def _ref(root: Path, name: str, box: Box | None) -> ImageRef:
     """A row may name a file, a member of a shard, or a box in either."""
-    if ".tar/" in name.lower() or (box is None and "#xywh=" in name):
+    if names_member(name) or (box is None and "#xywh=" in name):
         found = ImageRef.parse(root / name)
         return ImageRef(found.store, found.name, box or found.box)
     return ImageRef(str(root), name, box)

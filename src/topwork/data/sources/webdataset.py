@@ -1,6 +1,6 @@
 """Tar shards as WebDataset (Aizman et al. 2019) defines them: the files of a sample share their name up to a dot.
 
-A shard is not unpacked: its index (``data/tar_index.py``) knows where each image is in it.
+A shard is not unpacked: its index (``data/archive_index.py``) knows where each image is in it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import TAR_SUFFIX, ImageRef, is_url
 from topwork.core.progress import Progress
+from topwork.data.archive_index import LABEL_SUFFIXES, Index, open_index
 from topwork.data.images import SUFFIXES
 from topwork.data.labels import UNLABELED, label_text
 from topwork.data.locations import file_stamp
 from topwork.data.shard_patterns import is_pattern, shards_of
 from topwork.data.sources.base import SILENT, SPLIT_NAMES
-from topwork.data.tar_index import LABEL_SUFFIXES, Index, open_index
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in LABEL_SUFFIXES)  # in order of preference
 _KEYS = ("label", "class", "class_name", "category", "cls", "target")  # of a .json, in order of preference

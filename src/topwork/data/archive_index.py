@@ -1,6 +1,6 @@
-"""The index of a tar shard: an sqlite3 table of its members, made once from the headers and kept in the cache.
+"""The index of a tar shard or a zip archive: an sqlite3 table of its members, made once and kept in the cache.
 
-It is found by the shard's path or URL, size and times (or entity tag), and opened read-only, by any number of
+It is found by the archive's path or URL, size and times (or entity tag), and opened read-only, by any number of
 processes. The content of small text files, the labels, is in it.
 """
 
@@ -13,19 +13,22 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import astuple
 from pathlib import Path
 
 from topwork.core import run_folders, storage
 from topwork.core.errors import DataError, StorageError
-from topwork.core.image_ref import is_url
-from topwork.data import remote
-from topwork.data.tar_scan import IgnoredMembers, scan
+from topwork.core.image_ref import ZIP_SUFFIX, is_url
+from topwork.data import remote, zip_scan
+from topwork.data.tar_scan import IgnoredMembers, Member, scan
 
-_FORMAT = 2
+_FORMAT = 3
 LABEL_SUFFIXES = (".cls", ".txt", ".json")
 MAX_LABEL_BYTES = 1 << 14
 _SCHEMA = """
-CREATE TABLE member (name BLOB PRIMARY KEY, offset INTEGER, size INTEGER, text BLOB) WITHOUT ROWID;
+CREATE TABLE member (
+  name BLOB PRIMARY KEY, offset INTEGER, size INTEGER, packed INTEGER, method INTEGER, crc INTEGER, text BLOB
+) WITHOUT ROWID;
 CREATE TABLE facts (format INTEGER, ignored TEXT, more_ignored INTEGER, digest TEXT);
 """
 
@@ -55,21 +58,21 @@ class Index:
         if hasattr(self, "_table"):
             self._table.close()
 
-    def find(self, name: str) -> tuple[int, int]:
-        """Offset and length of a file in the shard.
+    def find(self, name: str) -> Member:
+        """Where a file is in the archive.
 
         Raises:
             FileNotFoundError: The shard has no such file.
             DataError: The index is damaged.
         """
         try:
-            found = self._table.execute("SELECT offset, size FROM member WHERE name = ?", (os.fsencode(name),))
-            row: tuple[int, int] | None = found.fetchone()
+            question = "SELECT offset, size, packed, method, crc FROM member WHERE name = ?"
+            row = self._table.execute(question, (os.fsencode(name),)).fetchone()
         except sqlite3.Error as error:
             raise DataError(f"The index of the shard of {name!r} is damaged: {error}. Run it again.") from error
         if row is None:
-            raise FileNotFoundError(2, "the shard has no such file", name)
-        return row
+            raise FileNotFoundError(2, "the archive has no such file", name)
+        return Member(name, *row)
 
     def rows(self) -> Iterator[tuple[str, int, bytes | None]]:
         """Name, offset and label text of every file, in the order of the shard."""
@@ -88,12 +91,12 @@ def _digest(table: sqlite3.Connection) -> str:
     return digest.hexdigest()
 
 
-def find_member(shard: str, stamp: Sequence[int], name: str) -> tuple[int, int]:
-    """Offset and length of a file in a shard, whose index is made if there is none.
+def find_member(shard: str, stamp: Sequence[int], name: str) -> Member:
+    """Where a file is in an archive, whose index is made if there is none.
 
     Raises:
-        FileNotFoundError: The shard has no such file.
-        DataError: It is not a tar file, or damaged.
+        FileNotFoundError: The archive has no such file.
+        DataError: It is not a tar or zip file, or damaged.
     """
     shard = shard if is_url(shard) else os.path.abspath(shard)
     return _opened(shard, tuple(stamp), os.getpid()).find(name)  # a connection must not be used after a fork
@@ -153,16 +156,17 @@ def _build(shard: str) -> bytes:
         remote.open_file(shard) if is_url(shard) else open(shard, "rb") as file,
     ):
         table.executescript(_SCHEMA)
-        for member in scan(file, shard, ignored):
+        is_zip = shard.lower().endswith(ZIP_SUFFIX)
+        for member in zip_scan.scan(file, shard, ignored) if is_zip else scan(file, shard, ignored):
             text = None
             if member.name.lower().endswith(LABEL_SUFFIXES):
-                if member.size > MAX_LABEL_BYTES:
+                if member.size > MAX_LABEL_BYTES and not is_zip:
                     ignored.add(member.name, f"a label of more than {MAX_LABEL_BYTES // 1024} KiB")
-                else:
+                elif not is_zip:  # shards alone have labels in files
                     file.seek(member.offset)
                     text = file.read(member.size)
-            row = (os.fsencode(member.name), member.offset, member.size, text)
-            if not table.execute("INSERT OR IGNORE INTO member VALUES (?, ?, ?, ?)", row).rowcount:
+            row = (os.fsencode(member.name), *astuple(member)[1:], text)
+            if not table.execute("INSERT OR IGNORE INTO member VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount:
                 ignored.add(member.name, "duplicate name in the shard")
         facts = (_FORMAT, json.dumps(ignored.named), ignored.more, _digest(table))
         table.execute("INSERT INTO facts VALUES (?, ?, ?, ?)", facts)
