@@ -2,65 +2,153 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.data.layouts import LAYOUTS
-from tests.data.layouts.reading import wrong_reading
+from tests.data.layouts import LAYOUTS, Layout, Read, Refused
+from tests.data.layouts.reading import wrong_reading, wrong_refusal
 
 # Not read rightly yet. Remove a name as soon as it is.
 NOT_YET = frozenset(
     {
+        "aptos",
         "asl_alphabet",
         "breakhis",
         "breast_histopathology",
         "caltech_101",
         "caltech_256",
+        "camera_names",
         "captions",
         "carvana",
+        "cassava",
         "casting",
         "celeba",
         "chest_xray",
         "cifar_100_pickles",
         "cifar_10_pickles",
         "classes_test_and_control",
+        "coco_2017",
+        "coco_of_whole_images",
+        "coco_of_whole_images_given",
+        "columns_with_other_names",
+        "cub_200_2011",
+        "cvat_boxes",
+        "cvat_tags",
+        "digit_recognizer",
+        "dog_breed",
+        "dogs_vs_cats",
+        "dogs_vs_cats_train",
+        "dtd",
         "eurosat",
         "eurosat_on_kaggle",
+        "excel_semicolons_cp1252",
+        "excel_unicode_text",
+        "fashion_mnist_csv",
+        "fer_2013",
+        "fgvc_aircraft",
+        "fiftyone_classification",
+        "fiftyone_classification_with_splits",
         "fiftyone_directory_tree",
+        "files_that_no_row_names",
+        "flat_prefixes",
+        "flowers_102",
         "flowers_twice",
+        "folder_with_a_zip",
         "folds",
+        "food_101",
         "fruits_360",
+        "garbage_classification",
+        "gtsrb_on_kaggle",
+        "gtsrb_original",
+        "ham_10000",
+        "histopathologic",
+        "hub_download",
         "hymenoptera",
+        "ids_in_several_folders",
         "ids_in_two_folders",
+        "imagefolder_with_json_lines",
+        "imagefolder_with_metadata",
+        "imagenet_on_kaggle",
         "images_only",
         "inat_2021",
         "intel_scenes",
+        "isic_2019",
+        "json_lines_of_a_cloud",
+        "json_of_names_and_labels",
+        "keras_mnist",
+        "label_before_path",
+        "label_studio_csv",
+        "label_studio_json",
+        "label_studio_json_min",
         "lfw",
         "malaria_cells",
+        "med_mnist",
+        "med_mnist_multi_label",
+        "mmpretrain_lists",
+        "mnist_idx",
+        "mnist_idx_gz",
+        "mnist_idx_on_kaggle",
         "monkey_species",
         "new_plant_diseases",
+        "number_ids",
         "office_31",
         "one_class",
+        "one_list",
+        "one_list_with_class_names",
+        "one_parquet_file",
+        "one_table_with_splits",
+        "options_for_columns",
+        "oxford_pets",
         "pascal_voc",
+        "paths_from_a_folder_above",
+        "paths_of_a_windows_machine",
+        "paths_of_another_machine",
+        "pets_images_alone",
+        "pets_with_expression",
+        "plant_pathology_2020",
         "plant_pathology_2021",
         "plant_village",
+        "rar",
         "regression",
+        "resisc_45",
+        "roboflow_coco",
+        "roboflow_multi_class",
         "roboflow_multi_label",
         "rock_paper_scissors",
+        "rows_for_missing_files",
         "segmentation_masks",
+        "separate_tables_per_split",
+        "sign_mnist",
+        "stanford_cars_on_kaggle",
         "stanford_dogs",
+        "stray_table_beside_class_folders",
+        "suffix_in_other_case",
+        "suffix_of_another_format",
         "system_files_everywhere",
+        "table_beside_class_folders_that_differs",
         "table_of_another_data_set",
+        "tabs_in_a_txt",
+        "tar_gz",
+        "tar_of_class_folders",
         "taxonomy",
         "ten_animals",
+        "tiny_imagenet",
         "train_and_test_without_table",
         "training_set_test_set",
         "upper_case_splits",
+        "utk_face",
         "vegetable_images",
         "videos_as_frames_list",
+        "windows_paths",
         "yolo_one_folder",
         "yolo_split_inside",
         "yolo_split_outside",
+        "zip_beside_a_table",
+        "zip_beside_its_folder",
+        "zip_of_class_folders",
+        "zip_of_images_and_table",
     }
 )
 
@@ -79,4 +167,55 @@ def test_a_published_data_set_is_read_rightly_or_refused_with_a_command_that_wor
     root = tmp_path / "data_set"
     data = layout.draw(root)
     monkeypatch.chdir(root)
-    assert wrong_reading(data, dict(layout.options), layout.allowed, root) == ""
+    problem = wrong_reading(data, dict(layout.options), layout.allowed, root)
+    assert not problem, problem
+
+
+def test_there_are_enough_layouts_and_each_names_its_source() -> None:
+    assert len(LAYOUTS) >= 55
+    assert not [name for name in NOT_YET if name not in LAYOUTS]
+    assert all(LAYOUTS[name].files for name in LAYOUTS)
+    assert all(right.rows or right.counts for layout in LAYOUTS.values() for right in layout.readings)
+
+
+RIGHT = Read({f"{label}/{n}.png": (label, "") for label in ("ant", "bee") for n in range(3)})
+
+
+@pytest.mark.parametrize(
+    ("allowed", "says"),
+    [
+        (replace(RIGHT, rows={**RIGHT.rows, "ant/0.png": ("bee", "")}), r"ant/0.png: \('ant', ''\), right is \('bee'"),
+        (replace(RIGHT, rows={**RIGHT.rows, "ant/0.png": ("ant", "test")}), r"ant/0.png: \('ant', ''\), right is"),
+        (replace(RIGHT, rows={**RIGHT.rows, "ant/9.png": ("ant", "")}), "6 listed, 7 right"),
+        (replace(RIGHT, rows=dict(list(RIGHT.rows.items())[1:])), "6 listed, 5 right"),
+        (Read(counts={("ant", ""): 3, ("bee", ""): 2}), "listed"),
+        (replace(RIGHT, ignored=("other",)), "nothing says that other is ignored"),
+        (Refused(("label",)), "silently read as"),
+    ],
+)
+def test_each_kind_of_misreading_is_found(tmp_path: Path, allowed: Read | Refused, says: str) -> None:
+    data = Layout(dict.fromkeys(RIGHT.rows), RIGHT).draw(tmp_path)
+    assert wrong_reading(data, {}, (RIGHT,), tmp_path) == ""
+    assert re.search(says, wrong_reading(data, {}, (allowed,), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("message", "right", "says"),
+    [
+        ("Read it with topwork check {0} or topwork check {0}/ant.", Refused(("read",), (RIGHT,)), None),
+        ("Read it with `topwork train {0} --seed 3`, if you want.", Refused((), (RIGHT,)), None),
+        ("First:\n  topwork check {0}\nor\n  topwork check {0}/none", Refused((), (RIGHT,)), None),
+        ("Run topwork check {0}/none.", Refused((), (RIGHT,)), "no command .* gives the right reading"),
+        ("This is no data set.", Refused((), (RIGHT,)), "no command .* gives the right reading"),
+        ("This is no data set.", Refused(("detection",)), "does not say .'detection'"),
+    ],
+)
+def test_the_commands_of_a_refusal_are_run(tmp_path: Path, message: str, right: Refused, says: str | None) -> None:
+    Layout(dict.fromkeys(RIGHT.rows), RIGHT).draw(tmp_path)
+    problem = wrong_refusal(message.format(tmp_path), right, tmp_path)
+    assert re.search(says, problem) if says else problem == ""
+
+
+def test_a_command_that_the_command_line_does_not_take_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"does not take .*--no-such-flag"):
+        wrong_refusal(f"Run topwork check {tmp_path} --no-such-flag 1", Refused(()), tmp_path)

@@ -22,7 +22,10 @@ Rows = dict[str, tuple[str, str]]
 Content = bytes | str | Callable[[], bytes] | None
 """Of a file; None draws an image."""
 
-THEMES = ("folders", "nested_folders", "refusals")
+THEMES = (
+    "folders", "nested_folders", "tables", "tables_as_written", "lists", "annotations", "file_names", "archives",
+    "refusals",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,11 @@ class Layout:
     @property
     def allowed(self) -> tuple[Read | Refused, ...]:
         return self.right if isinstance(self.right, tuple) else (self.right,)
+
+    @property
+    def readings(self) -> list[Read]:
+        """All readings that are right, at once or after a question."""
+        return [r for right in self.allowed for r in (right.reading_after if isinstance(right, Refused) else [right])]
 
     def draw(self, root: Path) -> Path:
         """Write all files below the root; the path of the data."""

@@ -81,8 +81,11 @@ def commands_in(message: str) -> Iterator[list[str]]:
 
 def parse(words: list[str]) -> Config:
     """The configuration that the command line makes of a command for images."""
-    command = get_command(app.app).commands[words[1]]  # pyrefly: ignore
-    params = command.make_context(words[1], words[2:]).params
+    command = vars(get_command(app))["commands"][words[1]]
+    try:
+        params = command.make_context(words[1], words[2:]).params
+    except Exception as error:  # the classes of what typer raises are private to it
+        raise AssertionError(f"the command line does not take {shlex.join(words)}: {error}") from error
     options = {name: value for name, value in params.items() if name in option_names("data")}
     return build(params["data"], ["svm"], None, params.get("set") or (), explicit(options))
 
@@ -95,14 +98,15 @@ def wrong_reading(data: Path, options: dict[str, str], allowed: tuple[Read | Ref
         refusals = [right for right in allowed if isinstance(right, Refused)]
         if not refusals:
             return f"refused: {error}"
-        return min((_wrong_refusal(str(error), right, root) for right in refusals), key=len)
+        return min((wrong_refusal(str(error), right, root) for right in refusals), key=len)
     readings = [right for right in allowed if isinstance(right, Read)]
     if not readings:
         return f"silently read as {dict(Counter(rows_of(manifest, root).values()))}"
     return min((difference(manifest, right, root) for right in readings), key=len)
 
 
-def _wrong_refusal(message: str, right: Refused, root: Path) -> str:
+def wrong_refusal(message: str, right: Refused, root: Path) -> str:
+    """What is wrong with a message and its commands; empty if nothing is."""
     missing = [word for word in right.must_say if word.lower() not in message.lower()]
     if missing:
         return f"the message does not say {missing}: {message}"
