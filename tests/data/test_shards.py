@@ -27,7 +27,7 @@ from topwork.data.batches import eval_batches
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
 from topwork.data.shard_patterns import expand
-from topwork.data.sources import SOURCES, find_source, list_images
+from topwork.data.sources import list_images
 from topwork.inference.locate import TrainingData
 
 PIXEL = b"P6 1 1 255 abc"
@@ -91,15 +91,16 @@ def test_parts_come_from_names_of_shards_or_folders(tmp_path: Path) -> None:
     write_shard(tmp_path / "not" / "train-0.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
     write_shard(tmp_path / "not" / "more-0.tar", [("1.ppm", PIXEL), ("1.cls", b"0")])
     for folder, splits in (("named", {"train", "val", "test"}), ("below", {"train", "val", "test"}), ("not", {""})):
-        assert find_source("auto", str(tmp_path / folder)).name == "webdataset"
+        assert list_images(DataConfig(path=str(tmp_path / folder))).source == "webdataset"
         assert {image.split for image in listing(tmp_path / folder).rows} == splits
     assert {i.split for i in listing(tmp_path / "named", splits="new").rows} == {""}
 
 
 def test_a_folder_of_class_folders_with_a_tar_beside_them_stays_one(class_folders: Path) -> None:
     write_shard(class_folders / "backup.tar", [("1.ppm", PIXEL)])
-    assert find_source("auto", str(class_folders)).name == "folder"
-    assert find_source("auto", str(class_folders / "backup.tar")).name == "webdataset"
+    assert list_images(DataConfig(path=str(class_folders))).source == "folder"
+    with pytest.raises(topwork.TopworkError, match=r"No sample in .* has a label"):
+        list_images(DataConfig(path=str(class_folders / "backup.tar")))
 
 
 def test_labels_of_every_kind(tmp_path: Path) -> None:
@@ -331,7 +332,7 @@ def test_shards_are_found_by_every_kind_of_name(tmp_path: Path, monkeypatch: pyt
     places = ("s", "s/*.tar", "s/a-{0..2}.tar", f"file://{tmp_path}/s", f"file://{tmp_path}/s/a-{{0..2}}.tar",
               "memory://s", "memory://s/", "memory://s/*.tar", "memory://s/a-{0..2}.tar")  # fmt: skip
     for place in places:
-        assert find_source("auto", place).name == "webdataset", place
+        assert list_images(DataConfig(path=place)).source == "webdataset", place
         found = listing(place)
         assert {image.id for image in found.rows} == ids, place
         assert {locations.read_bytes(image.ref, 99) for image in found.rows} == {PIXEL}, place
@@ -389,7 +390,8 @@ def test_a_source_needs_the_package_only_for_addresses(tmp_path: Path, monkeypat
     assert len(listing(write_shard(tmp_path / "x.tar", GOOD)).rows) == 1
     with pytest.raises(topwork.TopworkError, match="streams"):
         listing("s3://bucket/x.tar")
-    assert SOURCES["webdataset"].matches("s3://bucket/x-{0..9}.tar")
+    with pytest.raises(topwork.TopworkError, match="streams"):
+        list_images(DataConfig(path="s3://bucket/x-{0..9}.tar"))
 
 
 def test_check_looks_into_shards(photos: Path, tmp_path: Path) -> None:

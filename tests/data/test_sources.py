@@ -15,13 +15,13 @@ from scipy.io import savemat
 from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency, UnknownName, UsageError
-from topwork.data.sources import SOURCES, find_source
+from topwork.data.sources import list_images
 
 Draw = Callable[..., Path]
 
 
 def listing(root: Path, kind: str = "folder") -> Manifest:
-    return SOURCES[kind].list(DataConfig(path=str(root)))
+    return list_images(DataConfig(path=str(root), source=kind))
 
 
 def found(root: Path, kind: str = "folder") -> dict[str, tuple[str, str]]:
@@ -158,7 +158,7 @@ def devkit(root: Path, draw: Draw, tests: str | None) -> Path:
 
 def test_the_devkit_without_labels_of_test_has_no_parts(tmp_path: Path, draw: Draw) -> None:
     root = devkit(tmp_path / "cars", draw, None)
-    assert find_source("auto", str(root)).name == "stanford-cars"
+    assert list_images(DataConfig(path=str(root))).source == "stanford-cars"
     assert found(root, "stanford-cars") == {
         "cars_train/1.jpg": ("Audi A4 1996", ""),
         "cars_train/2.jpg": ("BMW X5 2007", ""),
@@ -197,7 +197,7 @@ def test_a_row_of_no_class_is_refused(tmp_path: Path, draw: Draw) -> None:
 def test_the_solar_cells_are_listed_from_their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("elpv_dataset")
     monkeypatch.chdir(tmp_path)
-    cells = find_source("auto", "elpv").list(DataConfig(path="elpv"))
+    cells = list_images(DataConfig(path="elpv"))
     labels = [image.label for image in cells.rows]
     assert {label: labels.count(label) for label in set(labels)} == {"functional": 1803, "with defect": 821}
     assert sorted(set(labels))[1] == "with defect"  # the second class is the positive one
@@ -214,14 +214,14 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_folder_named_elpv_is_a_folder(class_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(class_folders.rename(class_folders.parent / "elpv").parent)
-    assert find_source("auto", "elpv").name == "folder"
+    assert list_images(DataConfig(path="elpv")).source == "folder"
 
 
 def test_wrong_names_and_places_are_usage_errors(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=r"No source is called 'foldr'; the nearest are folder"):
-        find_source("foldr", str(tmp_path))
+        listing(tmp_path, "foldr")
     with pytest.raises(UsageError, match="does not exist"):
-        find_source("auto", str(tmp_path / "none"))
+        listing(tmp_path / "none", "auto")
     (tmp_path / "file.txt").write_text("")
     for kind in ("folder", "stanford-cars"):
         with pytest.raises(UsageError, match="is a file, not a folder"):

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from topwork.core.config import DataConfig
-from topwork.core.errors import DataError, UsageError
+from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
-from topwork.data.sources import find_source, list_images
+from topwork.data.sources import list_images
 from topwork.inference.inputs import list_images as images_to_predict
 
 Draw = Callable[..., Path]
@@ -41,7 +41,7 @@ def write(path: Path, rows: list[tuple[str, ...]], head: tuple[str, ...] = HEAD)
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
 def test_a_table_is_read(tmp_path: Path, suffix: str) -> None:
     table = write(tmp_path / f"set.{suffix}", ROWS)
-    assert find_source("auto", str(table)).name == "table"
+    assert list_images(DataConfig(path=str(table))).source == "table"
     listing = list_images(DataConfig(path=str(table)))
     assert (listing.name, listing.root) == ("set", tmp_path)
     found = [(i.id, i.label, i.split, i.group, i.weight) for i in listing.rows]
@@ -233,7 +233,7 @@ def test_a_hugging_face_data_set_becomes_files_of_equal_bytes(tmp_path: Path, dr
         for split, chosen in {"train": files[:2], "test": files[2:]}.items()
     }
     datasets.DatasetDict(tables).save_to_disk(str(tmp_path / "saved"))
-    assert find_source("auto", str(tmp_path / "saved")).name == "hugging-face"
+    assert list_images(DataConfig(path=str(tmp_path / "saved"))).source == "hugging-face"
     manifest = build_manifest(DataConfig(path=str(tmp_path / "saved")), tmp_path / "cache")
     assert [(row.id, row.label, row.split) for row in manifest.used] == [
         ("test/0000000.png", "ant", "test"),
@@ -267,6 +267,7 @@ def test_rows_and_splits_of_hugging_face_without_a_label_are_named(tmp_path: Pat
 def test_a_stray_file_makes_no_saved_data_set_of_a_folder(tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "d/ant/1.png")
     (tmp_path / "d/dataset_info.json").write_text("{}")
-    assert find_source("auto", str(tmp_path / "d")).name == "folder"
+    assert list_images(DataConfig(path=str(tmp_path / "d"))).source == "folder"
     (tmp_path / "d/state.json").write_text("{}")
-    assert find_source("auto", str(tmp_path / "d")).name == "hugging-face"
+    with pytest.raises(TopworkError, match="datasets"):
+        list_images(DataConfig(path=str(tmp_path / "d")))

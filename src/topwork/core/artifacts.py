@@ -135,6 +135,8 @@ class Manifest:
         test_fraction: Share of images held out for testing if the data come without a test set.
         remarks: What was decided about the images, one sentence each, for the log, the check and the report.
         pixel_rules: How its images are decoded; an inspection decides them.
+        source: The kind of data set, as ``--source`` names it.
+        reading: How the data were understood, one sentence without a stop.
     """
 
     root: Path
@@ -146,6 +148,8 @@ class Manifest:
     test_fraction: float = 0.2
     remarks: tuple[str, ...] = ()
     pixel_rules: PixelRules = DEFAULT_RULES
+    source: str = ""
+    reading: str = ""
 
     @cached_property
     def refs(self) -> dict[str, ImageRef]:

@@ -17,7 +17,6 @@ from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import ComputeConfig, Config
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
-from topwork.data.sources import find_source
 from topwork.features import FeatureStore
 from topwork.strategies import need_pretrained
 from topwork.training.callbacks import Notifier
@@ -58,8 +57,7 @@ def make_context(
     progress.log(
         f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; input {spec}"
     )
-    source_name = find_source(config.data.source, config.data.path).name
-    data: dict[str, str | float] = {"source": source_name, **asdict(manifest.pixel_rules)}
+    data: dict[str, str | float] = {"source": manifest.source, **asdict(manifest.pixel_rules)}
     if config.data.test_fraction == "auto":
         data["test_fraction"] = manifest.test_fraction
     resolved = config.model_copy(

@@ -13,15 +13,16 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import UnknownName, UsageError
 from topwork.core.progress import Progress
 from topwork.data.labels import unify_labels
-from topwork.data.sources.base import SILENT, Source, require_folder
+from topwork.data.sources.base import SILENT, DataArgument, Source, require_folder
 from topwork.data.sources.elpv import ElpvSource
 from topwork.data.sources.folder import FolderSource
 from topwork.data.sources.hugging_face import HuggingFaceSource
+from topwork.data.sources.reading import Reading, choose, describe
 from topwork.data.sources.stanford_cars import StanfordCarsSource
 from topwork.data.sources.table import TableSource
 from topwork.data.sources.webdataset import WebDatasetSource
 
-__all__ = ["SOURCES", "Source", "find_source", "list_images"]
+__all__ = ["SOURCES", "Source", "list_images"]
 
 SOURCES: dict[str, Source] = {
     source.name: source
@@ -29,33 +30,11 @@ SOURCES: dict[str, Source] = {
         ElpvSource(),
         StanfordCarsSource(),
         TableSource(),
-        WebDatasetSource(),  # before those that would take a URL for a name
+        WebDatasetSource(),
         HuggingFaceSource(),
-        FolderSource(),  # last: it matches every folder
+        FolderSource(),
     )
 }
-
-
-def find_source(kind: str, data: str) -> Source:
-    """The source for a data argument.
-
-    Args:
-        kind: A key of ``SOURCES``, or ``"auto"`` for the first one that matches the data.
-        data: A path, a URL, or the name of a data set that a package contains.
-
-    Raises:
-        UnknownName: No such kind.
-        UsageError: No source matches: there is no such folder.
-    """
-    if kind != "auto":
-        if kind not in SOURCES:
-            raise UnknownName("source", kind, ["auto", *SOURCES])
-        return SOURCES[kind]
-    for source in SOURCES.values():
-        if source.matches(data):
-            return source
-    require_folder(Path(data))
-    return SOURCES["folder"]
 
 
 def list_images(config: DataConfig, progress: Progress = SILENT) -> Manifest:
@@ -63,16 +42,37 @@ def list_images(config: DataConfig, progress: Progress = SILENT) -> Manifest:
 
     Raises:
         UnknownName: No such kind of source.
-        UsageError: The source does not support an option, or a pattern or a file is not valid.
-        TopworkError: As ``Source.list``.
+        UsageError: There is no such data, they can be read in several ways or in none, the source does not support an
+            option, or a pattern or a file is not valid.
+        DataError: The data are damaged.
+        MissingDependency: They need an optional package.
     """
-    source = find_source(config.source, config.path)
+    data = DataArgument(config, progress)
+    source, reading = _find_reading(data)
+    manifest = unify_labels(_apply_options(reading.list(), config), config)
+    return replace(manifest, source=source.name, reading=describe(reading, manifest))
+
+
+def _find_reading(data: DataArgument) -> tuple[Source, Reading]:
+    """The reading with the most evidence, and its source."""
+    kind = data.config.source
+    if kind not in ("auto", *SOURCES):
+        raise UnknownName("source", kind, ["auto", *SOURCES])
+    sources = SOURCES.values() if kind == "auto" else [SOURCES[kind]]
+    found = [(source, reading) for source in sources for reading in source.readings(data)]
+    if not found:
+        require_folder(Path(data.path))
+        raise UsageError(f"{data.path} is no data of the source {kind}. Omit --source.")
     for option in ("labels_from_path", "crop_to_box", "label_key", "class_names"):
-        if getattr(config, option) and option not in source.supported_options:
-            able = ", ".join(other.name for other in SOURCES.values() if option in other.supported_options)
-            flag = option.replace("_", "-")
-            raise UsageError(f"--{flag} is not supported for {config.path} (source {source.name}), only for: {able}.")
-    return unify_labels(_apply_options(source.list(config, progress), config), config)
+        if getattr(data.config, option):
+            (first, _), *_ = found
+            found = [(source, reading) for source, reading in found if option in source.supported_options]
+            if not found:
+                able = ", ".join(source.name for source in SOURCES.values() if option in source.supported_options)
+                flag = f"--{option.replace('_', '-')}"
+                raise UsageError(f"{flag} is not supported for {data.path} (source {first.name}), only for: {able}.")
+    chosen = choose(data.path, [reading for _, reading in found])
+    return next(source for source, reading in found if reading is chosen), chosen
 
 
 def _apply_options(manifest: Manifest, config: DataConfig) -> Manifest:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import UsageError
 from topwork.core.progress import Progress
+from topwork.data.file_tree import FileTree, read_folder
+from topwork.data.sources.reading import Reading, Refused
 
 SILENT = Progress(quiet=True)
 
@@ -17,6 +22,33 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 """What folders, shards, columns and data sets call the splits, in lower case."""
+
+
+@dataclass(frozen=True)
+class DataArgument:
+    """The data argument of a command, with its options, as the sources look at it.
+
+    Attributes:
+        config: Its path and options.
+        progress: Progress output: reading the headers of large shards can take long.
+    """
+
+    config: DataConfig
+    progress: Progress = SILENT
+
+    @property
+    def path(self) -> str:
+        """As it was given."""
+        return self.config.path
+
+    @cached_property
+    def tree(self) -> FileTree | None:
+        """What a folder holds; None if the argument is anything else."""
+        return read_folder(self.path) if os.path.isdir(self.path) else None
+
+    def is_explicit(self, source: str) -> bool:
+        """Whether ``--source`` names this source."""
+        return self.config.source == source
 
 
 class Source(Protocol):
@@ -30,21 +62,11 @@ class Source(Protocol):
     name: str
     supported_options: frozenset[str]
 
-    def matches(self, data: str) -> bool:
-        """Whether the data argument looks like this kind; must not read images."""
-        ...
+    def readings(self, data: DataArgument) -> Iterable[Reading | Refused]:
+        """The ways in which it can read the data; none if they are not of its kind. Opens no image.
 
-    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
-        """All images with their labels and, if the data come with any, splits and groups.
-
-        Args:
-            config: Its path and options.
-            progress: Progress output: reading the headers of large shards can take long.
-
-        Raises:
-            UsageError: The data do not exist, or an option is not valid.
-            DataError: They are not of this kind, or damaged.
-            MissingDependency: They need an optional package.
+        To list the images of a reading may raise a UsageError (an option is not valid), a DataError (the data are
+        damaged) or a MissingDependency.
         """
         ...
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 from topwork.core.artifacts import ImageRow, Manifest
-from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency
 from topwork.core.image_ref import ImageRef
-from topwork.core.progress import Progress
-from topwork.data.sources.base import SILENT
+from topwork.data.sources.base import DataArgument
+from topwork.data.sources.reading import Evidence, Reading
 
 POSITIVE = "with defect"
 NEGATIVE = "functional"
@@ -30,11 +30,12 @@ class ElpvSource:
     name = "elpv"
     supported_options = frozenset[str]()
 
-    def matches(self, data: str) -> bool:
+    def readings(self, data: DataArgument) -> Iterator[Reading]:
         """The word ``elpv``, unless there is a file or folder of that name."""
-        return data == self.name and not Path(data).exists()
+        if data.is_explicit(self.name) or (data.path == self.name and not Path(data.path).exists()):
+            yield Reading("the table of the package elpv-dataset", Evidence.CERTAIN, [self.name], self._list)
 
-    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
+    def _list(self) -> Manifest:
         """All cells of ``labels.csv``."""
         spec = importlib.util.find_spec("elpv_dataset")
         if spec is None or not spec.submodule_search_locations:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import ImageRow, Manifest
-from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.core.progress import Progress
 from topwork.data.labels import UNLABELED, label_text
-from topwork.data.sources.base import SILENT, SPLIT_NAMES
+from topwork.data.sources.base import SPLIT_NAMES, DataArgument
+from topwork.data.sources.reading import Evidence, Reading
 
 _HUB = "hf:"
 _SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"),
@@ -31,16 +31,17 @@ class HuggingFaceSource:
     name = "hugging-face"
     supported_options = frozenset[str]()
 
-    def matches(self, data: str) -> bool:
+    def readings(self, data: DataArgument) -> Iterator[Reading]:
         """A name that begins with ``hf:``, or a folder with the files of ``save_to_disk``."""
-        if data.startswith(_HUB):
-            return True
-        of_one_split = all((Path(data) / name).is_file() for name in ("dataset_info.json", "state.json"))
-        return of_one_split or (Path(data) / "dataset_dict.json").is_file()
+        folder = Path(data.path)
+        of_one_split = all((folder / name).is_file() for name in ("dataset_info.json", "state.json"))
+        hub = data.path.startswith(_HUB)
+        if hub or of_one_split or (folder / "dataset_dict.json").is_file() or data.is_explicit(self.name):
+            how = "the rows of a data set of the library datasets"
+            yield Reading(how, Evidence.CERTAIN, [data.path], partial(self._list, data.path))
 
-    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
+    def _list(self, data: str) -> Manifest:
         """All images of the splits train, validation and test."""
-        data = config.path
         if importlib.util.find_spec("datasets") is None:
             raise MissingDependency(f"The data set {data!r}", "datasets")
         splits, license = _load(data)

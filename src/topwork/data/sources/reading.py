@@ -82,3 +82,17 @@ def choose(data: str, found: Iterable[Reading | Refused]) -> Reading:
             )
             raise UsageError(f"{data} can be read in {len(readings)} ways. Choose one by its command:{ways}")
     return readings[0]
+
+
+MAX_NAMED = 8  # classes in the sentence about a reading
+
+
+def describe(reading: Reading, manifest: Manifest) -> str:
+    """What was understood, in a sentence: where labels come from, the classes, an example, how much is ignored."""
+    classes, first = sorted({row.label for row in manifest.rows}), next(iter(manifest.rows), None)
+    more = f" and {len(classes) - MAX_NAMED:,} more" if len(classes) > MAX_NAMED else ""
+    named = f"{len(classes):,} {'class' if len(classes) == 1 else 'classes'}: {', '.join(classes[:MAX_NAMED])}{more}"
+    parts = [reading.how, named, *([f"e.g. {first.id} -> {first.label}"] if first else [])]
+    if manifest.ignored:
+        parts.append(f"ignored: {len(manifest.ignored):,} other {'file' if len(manifest.ignored) == 1 else 'files'}")
+    return "; ".join(parts)

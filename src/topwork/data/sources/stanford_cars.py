@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef, box_suffix
-from topwork.core.progress import Progress
-from topwork.data.sources.base import SILENT, require_folder
+from topwork.data.sources.base import DataArgument, require_folder
+from topwork.data.sources.reading import Evidence, Reading
 
 _META = "devkit/cars_meta.mat"
 _TRAIN = "devkit/cars_train_annos.mat"
@@ -24,11 +25,14 @@ class StanfordCarsSource:
     name = "stanford-cars"
     supported_options = frozenset({"crop_to_box"})
 
-    def matches(self, data: str) -> bool:
+    def readings(self, data: DataArgument) -> Iterator[Reading]:
         """A folder with ``cars_train/`` and ``devkit/cars_meta.mat``."""
-        return (Path(data) / "cars_train").is_dir() and (Path(data) / _META).is_file()
+        root = Path(data.path)
+        if data.is_explicit(self.name) or ((root / "cars_train").is_dir() and (root / _META).is_file()):
+            how = "the tables of Stanford Cars in devkit/"
+            yield Reading(how, Evidence.CERTAIN, [data.path], partial(self._list, data.config))
 
-    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
+    def _list(self, config: DataConfig) -> Manifest:
         """All images that the tables name, whether the files exist or not."""
         root = require_folder(Path(config.path))
         names = [str(name) for name in _read(root / _META, "class_names")]

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_member
-from topwork.core.progress import Progress
 from topwork.data.images import SUFFIXES
 from topwork.data.labels import UNLABELED, label_text
-from topwork.data.sources.base import SILENT, SPLIT_NAMES
+from topwork.data.sources.base import SPLIT_NAMES, DataArgument
+from topwork.data.sources.reading import Evidence, Reading
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # What columns may be called, in any case; the first that exists counts.
@@ -38,11 +39,13 @@ class TableSource:
     name = "table"
     supported_options = frozenset({"crop_to_box"})
 
-    def matches(self, data: str) -> bool:
+    def readings(self, data: DataArgument) -> Iterator[Reading]:
         """A file with the suffix of a table."""
-        return data.lower().endswith(TABLES) and os.path.isfile(data)
+        if data.is_explicit(self.name) or (data.path.lower().endswith(TABLES) and os.path.isfile(data.path)):
+            how = f"the rows of {os.path.basename(data.path)}"
+            yield Reading(how, Evidence.CERTAIN, [data.path], partial(self._list, data.config))
 
-    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
+    def _list(self, config: DataConfig) -> Manifest:
         """All rows, whether the files exist or not; an error names the line of a row that is not valid."""
         path = Path(config.path)
         if not path.is_file():

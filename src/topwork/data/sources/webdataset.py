@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from topwork.data.images import SUFFIXES
 from topwork.data.labels import UNLABELED, label_text
 from topwork.data.locations import file_stamp
 from topwork.data.shard_patterns import is_pattern, shards_of
-from topwork.data.sources.base import SILENT, SPLIT_NAMES
+from topwork.data.sources.base import SPLIT_NAMES, DataArgument
+from topwork.data.sources.reading import Evidence, Reading
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in LABEL_SUFFIXES)  # in order of preference
 _KEYS = ("label", "class", "class_name", "category", "cls", "target")  # of a .json, in order of preference
@@ -56,11 +58,13 @@ class WebDatasetSource:
     name = "webdataset"
     supported_options = frozenset({"label_key", "class_names"})
 
-    def matches(self, data: str) -> bool:
+    def readings(self, data: DataArgument) -> Iterator[Reading]:
         """A URL, a pattern of shards, a shard, or a folder that holds shards and no other folders."""
-        return is_shards(data)
+        if data.is_explicit(self.name) or is_shards(data.path):
+            how = "tar shards with a label beside each image"
+            yield Reading(how, Evidence.CERTAIN, [data.path], partial(self._list, data.config, data.progress))
 
-    def list(self, config: DataConfig, progress: Progress = SILENT) -> Manifest:
+    def _list(self, config: DataConfig, progress: Progress) -> Manifest:
         """All images in the shards, whose headers are read if they have no index yet."""
         folder, shards = shards_of(config.path)
         root = folder if is_url(folder) else os.path.abspath(folder or ".")
