@@ -80,7 +80,7 @@ def vegetable_images() -> Layout:
 
 @layout
 def hymenoptera() -> Layout:
-    """download.pytorch.org/tutorial/hymenoptera_data.zip: train/ and val/, no test/."""
+    """hymenoptera_data.zip of PyTorch's transfer learning tutorial: train/ and val/, no test/."""
     rows = classes("hymenoptera_data/train", ("ants", "bees"), "train", "{n}73665_{label}.jpg")
     rows |= classes("hymenoptera_data/val", ("ants", "bees"), "val", "{n}8265_{label}.jpg")
     return Layout(blank(rows), Read(rows))

@@ -8,7 +8,9 @@ import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tests.data.layouts import Read, Refused, Rows
 from typer.main import get_command
@@ -79,9 +81,14 @@ def commands_in(message: str) -> Iterator[list[str]]:
         yield shlex.split(text)
 
 
+@cache
+def _commands() -> dict[str, Any]:
+    return vars(get_command(app))["commands"]
+
+
 def parse(words: list[str]) -> Config:
     """The configuration that the command line makes of a command for images."""
-    command = vars(get_command(app))["commands"][words[1]]
+    command = _commands()[words[1]]
     try:
         params = command.make_context(words[1], words[2:]).params
     except Exception as error:  # the classes of what typer raises are private to it
