@@ -55,10 +55,13 @@ ONLY_IN = {
     "openvino": ("features/engines.py",),
     "fsspec": ("data/remote.py",),
     "tensorboard": ("training/callbacks/tensorboard.py",),
+    "pillow_heif": ("data/optional_formats.py",),
+    "pydicom": ("data/optional_formats.py",),
+    "pyarrow": ("data/sources/parquet.py",),
 }
 EXTRAS = {
     "fastapi", "starlette", "uvicorn", "prometheus_client", "python_multipart", "onnx", "onnxruntime", "onnxscript",
-    "openvino", "fsspec", "tensorboard",
+    "openvino", "fsspec", "tensorboard", "pillow_heif", "pydicom", "pyarrow",
 }  # fmt: skip
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
 MAX_FILE = 400

@@ -36,7 +36,7 @@ def dirty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mirrored.save(root / "test/class1/mirrored.jpg", quality=80)
     draw(2, 7, 96).save(root / "train/class1/two.png")
     (root / "train/class0/bad.jpg").write_bytes(b"<html>404</html>")
-    (root / "train/class2/phone.heic").write_bytes(b"x")
+    (root / "train/class2/drawing.svg").write_bytes(b"x")
     exif = Image.Exif()
     exif[0x0112] = 6
     draw(2, 50, 96).save(root / "train/class2/turned.jpg", exif=exif)

@@ -13,7 +13,7 @@ from topwork.data.images import SUFFIXES
 
 # Formats that are not read, although people think of such files as images.
 _UNSUPPORTED = frozenset({
-    ".heic", ".heif", ".svg", ".pdf", ".jp2", ".j2k", ".jxl", ".ico", ".psd", ".eps", ".tga", ".dcm", ".dng", ".cr2",
+    ".svg", ".pdf", ".jp2", ".j2k", ".jxl", ".ico", ".psd", ".eps", ".tga", ".dng", ".cr2",
     ".cr3", ".nef", ".arw", ".exr", ".hdr", ".fits",
 })  # fmt: skip
 _SYSTEM_FILES = frozenset({"__pycache__", "__macosx", "thumbs.db", "desktop.ini", "@eadir"})

@@ -13,13 +13,14 @@ import os
 import re
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 
 from topwork.core.artifacts import DEFAULT_RULES, PixelRules
 from topwork.core.errors import DataError
 from topwork.core.image_ref import Box, ImageRef
-from topwork.data import convert, jpeg, locations
+from topwork.data import convert, jpeg, locations, optional_formats
 from topwork.data.convert import TRANSPOSE, NoFiniteValues, orientation, to_rgb
 
 PREPROCESSING_VERSION = 4
@@ -38,9 +39,11 @@ _SUFFIXES_OF = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     "MPO": (".mpo", ".jpg", ".jpeg", ".jpe", ".jfif"),
     **({"AVIF": (".avif",)} if features.check("avif") else {}),
+    **optional_formats.SUFFIXES_OF,
 }
 FORMATS = tuple(_SUFFIXES_OF)
-_OPENED = tuple(name for name in FORMATS if name != "MPO")  # Pillow finds MPO by opening a JPEG, and fails otherwise
+# Pillow finds MPO by opening a JPEG, and fails otherwise
+_OPENED = tuple(name for name in FORMATS if name != "MPO" and name not in optional_formats.SUFFIXES_OF)
 SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES_OF.values() for suffix in suffixes)
 
 # Pillow warns about broken metadata, which does no harm, and about sizes that are refused below.
@@ -162,7 +165,12 @@ def decode(
 def _decode(
     data: bytes, min_side: int, box: Box | None, max_pixels: int, rules: PixelRules, survey: bool
 ) -> tuple[Image.Image, ImageFacts]:
-    with Image.open(io.BytesIO(data), formats=_OPENED) as image:
+    kind, notes = optional_formats.format_of(data), list[str]()
+    if kind:
+        opened, notes = optional_formats.open_image(data, kind, partial(check_size, max_pixels=max_pixels))
+    else:
+        opened = Image.open(io.BytesIO(data), formats=_OPENED)
+    with opened as image:
         width, height = image.size
         check_size(width, height, max_pixels)
         turn = orientation(image) if image.format == "TIFF" else 1  # Pillow turns a TIFF itself, while loading
@@ -170,7 +178,7 @@ def _decode(
             width, height = height, width
         if min_side:
             _draft(image, min_side, box)
-        mode, file_format, wide = image.mode, image.format or "", convert.is_wide(image)
+        mode, file_format, wide = image.mode, image.format or kind, convert.is_wide(image)
         if isinstance(image, JpegImagePlugin.JpegImageFile):
             jpeg.load(image, data)
         image.load()
@@ -190,7 +198,7 @@ def _decode(
         upright = (height, width) if max(turn, rest) >= 5 else (width, height)
         rgb, (width, height) = _crop(rgb, box, upright)
         check_size(width, height)
-    return rgb, ImageFacts(width, height, tuple(conversions), file_format, mode, peak, visible_on)
+    return rgb, ImageFacts(width, height, (*notes, *conversions), file_format, mode, peak, visible_on)
 
 
 def _draft(image: Image.Image, min_side: int, box: Box | None) -> None:

@@ -18,6 +18,7 @@ from topwork.core import storage
 from topwork.core.artifacts import DEFAULT_RULES, ImageRow, PixelRules
 from topwork.core.errors import CorruptFile, StorageError
 from topwork.core.image_ref import is_url
+from topwork.data import optional_formats
 from topwork.data.decoder import INSPECT, Request
 from topwork.data.decoder_pool import InspectedFile, inspect_files
 from topwork.data.fingerprints import VERSION
@@ -30,7 +31,7 @@ _FORMAT = 4
 
 def _key() -> list[Any]:
     """What determines inspections besides the content of the files."""
-    return [_FORMAT, VERSION, PIL.__version__]
+    return [_FORMAT, VERSION, PIL.__version__, *optional_formats.versions()]
 
 
 def cache_file(cache: Path, root: Path, source: str) -> Path:

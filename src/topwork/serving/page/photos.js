@@ -6,7 +6,7 @@ export const NEIGHBOURS = 5;
 const PHOTOS_PER_REQUEST = 8; // maximum
 const PARALLEL_REQUESTS = 2; // maximum
 const BYTES_PER_REQUEST = 24 * 2 ** 20; // maximum for several photos
-const SUFFIXES = /\.(jpe?g|jpe|jfif|png|apng|webp|bmp|dib|gif|tiff?|p[pgbn]m|pfm|mpo|avif)$/i;
+const SUFFIXES = /\.(jpe?g|jpe|jfif|png|apng|webp|bmp|dib|gif|tiff?|p[pgbn]m|pfm|mpo|avif|hei[cf]|hif|dcm|dicom)$/i;
 
 export const photos = [];
 let limits = { max_body_bytes: 64 * 2 ** 20 };
