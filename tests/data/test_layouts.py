@@ -205,13 +205,14 @@ def test_each_kind_of_misreading_is_found(tmp_path: Path, allowed: Read | Refuse
         ("Read it with topwork check {0} or topwork check {0}/ant.", Refused(("read",), (RIGHT,)), None),
         ("Read it with `topwork train {0} --seed 3`, if you want.", Refused((), (RIGHT,)), None),
         ("First:\n  topwork check {0}\nor\n  topwork check {0}/none", Refused((), (RIGHT,)), None),
+        ("Run tar -xf {0}/x.tar -C {0} && topwork check {0}.", Refused((), (RIGHT,)), None),
         ("Run topwork check {0}/none.", Refused((), (RIGHT,)), "no command .* gives the right reading"),
         ("This is no data set.", Refused((), (RIGHT,)), "no command .* gives the right reading"),
         ("This is no data set.", Refused(("detection",)), "does not say .'detection'"),
     ],
 )
 def test_the_commands_of_a_refusal_are_run(tmp_path: Path, message: str, right: Refused, says: str | None) -> None:
-    Layout(dict.fromkeys(RIGHT.rows), RIGHT).draw(tmp_path)
+    Layout({**dict.fromkeys(RIGHT.rows), "x.tar": bytes(1024)}, RIGHT).draw(tmp_path)
     problem = wrong_refusal(message.format(tmp_path), right, tmp_path)
     assert re.search(says, problem) if says else problem == ""
 

@@ -77,7 +77,7 @@ def _plain(rows: Rows) -> Rows:
 def commands_in(message: str) -> Iterator[list[str]]:
     """The words of each command that a message shows."""
     for found in _COMMAND.finditer(message):
-        text = re.sub(r"(?:[;,.)]|\s+(?:or|and))+$", "", found.group().strip())
+        text = re.sub(r"(?:[;,.)]|\s+(?:or|and|then|&&))+$", "", found.group().strip())
         yield shlex.split(text)
 
 
