@@ -15,8 +15,8 @@ import torch
 
 from tests.drawings import draw
 from topwork.core import storage
-from topwork.core.config import DEFAULT_MODEL
 
+MODEL = "test_efficientnet"
 COLUMNS = ("path", "label", "split", "group", "weight")
 Rows = list[dict[str, str]]
 
@@ -45,7 +45,7 @@ class Place:
     @property
     def flags(self) -> dict[str, Any]:
         """Keyword arguments of a training on these images with these weights."""
-        return {"data": self.table, "weights": str(self.weights), "group_by": "group", "out": self.run}
+        return {"data": self.table, "model": MODEL, "weights": str(self.weights), "group_by": "group", "out": self.run}
 
     def rewrite(self, change: Callable[[Rows], object]) -> None:
         """Change the rows of the table in place."""
@@ -78,9 +78,9 @@ def make(photos: Path, root: Path) -> Place:
 
 
 def write_weights(path: Path, seed: int) -> None:
-    """Write random weights of the default network."""
+    """Write random weights of the network."""
     torch.manual_seed(seed)
-    safetensors.torch.save_file(timm.create_model(DEFAULT_MODEL, num_classes=0).state_dict(), path)
+    safetensors.torch.save_file(timm.create_model(MODEL, num_classes=0).state_dict(), path)
 
 
 def content(folder: Path, *but: str) -> dict[str, bytes]:

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 
 import topwork
 from tests.drawings import write_folder
+from topwork.bundle import network
+from topwork.features import engines
 from topwork.strategies import STRATEGIES
 
 # The files of a minute and more, longest first
@@ -17,7 +19,7 @@ SLOWEST = (
     "test_devices", "test_resume", "test_sample", "test_export", "test_repeats", "test_strategies", "test_show",
     "test_serve", "test_data_parallel", "test_check", "test_zoo", "test_class_weights", "test_examples",
 )  # fmt: skip
-SAVEFIG = Figure.savefig
+SAVEFIG, AVAILABLE = Figure.savefig, engines.available
 SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8")
 
 
@@ -38,9 +40,18 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def undrawn_charts() -> Iterator[None]:
-    """Charts are made but not drawn, which would be most of the time of a small training."""
+    """Charts are made but not drawn, and networks timed on one image: most of the time of a small training."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "TIMED_BATCH", 1)
         patch.setattr(Figure, "savefig", lambda _, file, **__: file.write('<svg viewBox="0 0 1 1"></svg>'))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_that_starts_at_once() -> Iterator[None]:
+    """Where no engine is named, trainings in this process convert no network, which would be half of their time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "available", lambda c: ["plain"] if c.engine == "auto" else AVAILABLE(c))
         yield
 
 
@@ -60,9 +71,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
+    """Of all strategies, with the engine that users get."""
     out = tmp_path_factory.mktemp("use") / "stripes"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
+        patch.setattr(engines, "available", AVAILABLE)
         return topwork.compare(
             photos, out=out, strategies=list(STRATEGIES), sets=SETS, img_size=32, learning_curve=["none"], workers=0,
             threads=1, quiet=True,

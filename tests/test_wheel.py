@@ -181,9 +181,10 @@ def test_version(environment: Environment) -> None:
     assert PROJECT["version"] in environment.python("-m", "topwork", "--version").stdout
 
 
-@pytest.mark.parametrize("command", ["compare", "train", "report", "models", "runs", "doctor", "demo"])
-def test_help_names_the_commands(environment: Environment, command: str) -> None:
-    assert command in environment.topwork("--help").stdout
+def test_help_names_the_commands(environment: Environment) -> None:
+    said = environment.topwork("--help").stdout
+    commands = ("compare", "train", "report", "models", "runs", "doctor", "demo")
+    assert [name for name in commands if name not in said] == []
 
 
 def test_doctor_works(environment: Environment) -> None:

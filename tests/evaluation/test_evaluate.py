@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topwork.core.artifacts import Predictions
@@ -31,6 +31,7 @@ def intervals_of(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
     return {name: value for name, value in metrics.items() if isinstance(value, dict)}
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 8), st.integers(0, 2**32 - 1))
 def test_every_figure_lies_in_its_interval_and_the_dict_is_json(images: int, classes: int, seed: int) -> None:
     metrics = evaluate(drawn(images, classes, seed))

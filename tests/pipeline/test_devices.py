@@ -18,6 +18,7 @@ import topwork
 from topwork.core.artifacts import read_run_info
 from topwork.core.errors import UsageError
 
+QUICK = ("compute.engine=torch",)  # which starts at once
 SECONDS = 70  # for each of three waits
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
@@ -45,12 +46,12 @@ def _wait_for(condition: Callable[[], object], process: Started) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("cut", [False, True])
-def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Path, tmp_path: Path, cut: bool) -> None:
+def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Path, tmp_path: Path) -> None:
+    """With sharded weights; ``make torture`` does the same without."""
     out = tmp_path / "run"
     words = ["train", str(photos), "--strategy", "scratch", "--out", str(out), "--devices", "2", "--max-restarts", "1"]
     words += ["--img-size", "32", "--precision", "float32", "-b", "7", "--epochs", "20", "-j", "0"]
-    words += ["--set", "compute.fsdp=true"] if cut else []
+    words += ["--model", "test_efficientnet", "--set", "compute.fsdp=true"]
     process = Started(words, tmp_path / "output")
     workers: dict[str, int] = {}
     try:
@@ -71,8 +72,8 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
                 os.kill(worker, signal.SIGKILL)
     assert ended == 143, said
     assert "7 images per step, 3 or 4 on each of 2 devices" in said
-    assert ("with sharded weights" in said) == cut
-    assert bool(list((out / "checkpoints").glob("last-*/shard-*"))) == cut
+    assert "with sharded weights" in said
+    assert list((out / "checkpoints").glob("last-*/shard-*"))
     assert re.search(r"Everything is saved; resume with: topwork train --resume \S+ --devices 2", said)
     assert "resuming from step" in said
     assert "Traceback" not in said
@@ -105,7 +106,11 @@ def test_trainings_at_once_leave_the_files_of_one_after_another(
     photos = Path(shutil.copytree(photos, tmp_path / "photos"))
     for number in range(700):
         (photos / "class0" / f"{number:0200d}.png").touch()
-    flags = {"strategies": ["svm", "scratch"], "sets": ["scratch.epochs=1", "svm.Cs=[0.01, 0.1]"], "img_size": 32}
+    flags = {
+        "strategies": ["svm", "scratch"],
+        "sets": ["scratch.epochs=1", "svm.Cs=[0.01, 0.1]", *QUICK],
+        "img_size": 32,
+    }
     flags |= {
         "precision": "float32",
         "workers": 0,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.changes import content
+from tests.changes import MODEL, content
 from tests.drawings import write_folder
 
 import topwork
@@ -28,7 +28,7 @@ def finished(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(place / "cache"))
-        return topwork.train(photos, "scratch", out=place / "run", epochs=1, batch_size=8, **FAST).path
+        return topwork.train(photos, "scratch", out=place / "run", model=MODEL, epochs=1, batch_size=8, **FAST).path
 
 
 @pytest.fixture

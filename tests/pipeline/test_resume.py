@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from topwork.core import storage
 from topwork.report.results import Run
 
 COMMON = ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", "3", "--set", "compute.threads=1"]
+COMMON += ["--set", "compute.engine=torch"]  # which starts at once
 
 
 def _train(photos: Path, out: Path, strategy: str, workers: int, extra: Sequence[str] = ()) -> list[str]:
@@ -42,9 +44,8 @@ def _fingerprint(run: Path) -> dict[str, str]:
 
 EXTRAS = {
     "plain": [],
-    "sgd": ["--set", "finetune.optimizer=sgd"],
     "mixed": ["--set", "finetune.mixup=0.2", "--set", "finetune.cutmix=1.0", "--set", "finetune.randaugment=5"],
-    "pieces": ["--set", "finetune.micro_batches=2", "--set", "finetune.ema_decay=0.0"],
+    "sgd": ["--set", "finetune.optimizer=sgd", "--set", "finetune.micro_batches=2", "--set", "finetune.ema_decay=0.0"],
 }
 
 
@@ -71,15 +72,21 @@ def _wait_for(condition: Callable[[], object], process: Started) -> None:
 
 
 @pytest.fixture(scope="module")
-def unbroken_scratch(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def unbroken_scratch(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three epochs; tests copy it."""
     out = tmp_path_factory.mktemp("scratch") / "unbroken"
     _end(_train(photos, out, "scratch", 0))
-    return _fingerprint(out)
+    return out
+
+
+@pytest.fixture
+def run(unbroken_scratch: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(unbroken_scratch, tmp_path / "run"))
 
 
 @pytest.mark.parametrize(("number", "status", "workers"), [(signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 0)])
 def test_a_signal_to_all_processes_saves_in_the_middle_of_an_epoch(
-    photos: Path, tmp_path: Path, unbroken_scratch: dict[str, str], number: int, status: int, workers: int
+    photos: Path, tmp_path: Path, unbroken_scratch: Path, number: int, status: int, workers: int
 ) -> None:
     stopped = tmp_path / "stopped"
     process = Started(_train(photos, stopped, "scratch", workers), tmp_path / "output")
@@ -95,21 +102,19 @@ def test_a_signal_to_all_processes_saves_in_the_middle_of_an_epoch(
     resume = re.search(r"topwork (train --resume \S+)", process.text)
     assert resume, process.text
     _end(resume[1].split())
-    assert _fingerprint(stopped) == unbroken_scratch
+    assert _fingerprint(stopped) == _fingerprint(unbroken_scratch)
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(photos: Path, tmp_path: Path) -> None:
-    flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "epochs": 3, "workers": 0, "threads": 1}
-    run = topwork.train(photos, "scratch", out=tmp_path / "run", quiet=True, **flags)
-    expected = _fingerprint(run.path)
-    newest = max((run.path / "checkpoints").glob("last-*"))
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run: Path) -> None:
+    expected = _fingerprint(run)
+    newest = max((run / "checkpoints").glob("last-*"))
     data = bytearray((newest / "state.safetensors").read_bytes())
     data[len(data) // 2] ^= 4
     (newest / "state.safetensors").write_bytes(data)
-    (run.path / "metrics.json").unlink()
-    again = topwork.train(resume=run.path, quiet=True)
+    (run / "metrics.json").unlink()
+    again = topwork.train(resume=run, quiet=True)
     assert _fingerprint(again.path) == expected
-    assert "state.safetensors is damaged" in (run.path / "train.log").read_text()
+    assert "state.safetensors is damaged" in (run / "train.log").read_text()
 
 
 def _compare(photos: Path, out: Path) -> list[str]:
@@ -177,30 +182,25 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(photo
     assert topwork.train(photos, "svm", **flags).status == "done"
 
 
-def test_more_epochs_go_on_where_a_finished_run_ended(photos: Path, tmp_path: Path) -> None:
-    flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "workers": 0, "threads": 1}
-    run = topwork.train(photos, "scratch", out=tmp_path / "run", quiet=True, epochs=2, **flags)
-    first = [record.epoch for record in run.history]
-    begun = storage.read_json(max((run.path / "checkpoints").glob("last-*")) / "state.json")["position"]["history"]
-    again = topwork.train(resume=run.path, quiet=True, epochs=4)
-    assert [record.epoch for record in again.history] == [*first, 3, 4]
-    assert [record.train_loss for record in again.history[:2]] == [record["train_loss"] for record in begun]
-    assert "resuming from step" in (run.path / "train.log").read_text()
-    assert topwork.train(resume=run.path, quiet=True).metrics == again.metrics
-    with pytest.raises(topwork.TopworkError, match=r"scratch\.epochs: 4 -> 3"):
-        topwork.train(resume=run.path, quiet=True, epochs=3)
+def test_more_epochs_go_on_where_a_finished_run_ended(run: Path) -> None:
+    begun = storage.read_json(max((run / "checkpoints").glob("last-*")) / "state.json")["position"]["history"]
+    again = topwork.train(resume=run, quiet=True, epochs=5)
+    assert [record.epoch for record in again.history] == [1, 2, 3, 4, 5]
+    assert [record.train_loss for record in again.history[:3]] == [record["train_loss"] for record in begun]
+    assert "resuming from step" in (run / "train.log").read_text()
+    assert topwork.train(resume=run, quiet=True).metrics == again.metrics
+    with pytest.raises(topwork.TopworkError, match=r"scratch\.epochs: 5 -> 4"):
+        topwork.train(resume=run, quiet=True, epochs=4)
     with pytest.raises(topwork.TopworkError, match=r"scratch\.lr"):
-        topwork.train(resume=run.path, quiet=True, epochs=9, lr=0.5)
+        topwork.train(resume=run, quiet=True, epochs=9, lr=0.5)
 
 
-def test_other_conditions_are_named(photos: Path, tmp_path: Path) -> None:
-    flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "workers": 0, "epochs": 1}
-    run = topwork.train(photos, "scratch", out=tmp_path / "run", quiet=True, **flags)
-    (run.path / "metrics.json").unlink()
-    environment = storage.read_json(run.path / "environment.json")
-    storage.write_json(run.path / "environment.json", environment | {"threads": 77, "torch": "2.0.0"})
-    topwork.train(resume=run.path, quiet=True)
-    said = (run.path / "train.log").read_text()
+def test_other_conditions_are_named(run: Path) -> None:
+    (run / "metrics.json").unlink()
+    environment = storage.read_json(run / "environment.json")
+    storage.write_json(run / "environment.json", environment | {"threads": 77, "torch": "2.0.0"})
+    topwork.train(resume=run, quiet=True)
+    said = (run / "train.log").read_text()
     assert "different environment" in said
     assert f"threads: 77 -> {environment['threads']}" in said
     assert "torch: 2.0.0 ->" in said

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.changes import CHANGES, HARMLESS, Place, content, make
+from tests.changes import CHANGES, HARMLESS, MODEL, Place, content, make
 from tests.drawings import draw
 from tests.pipeline.test_nothing_lost import FAST
 from tests.pipeline.test_resume import _fingerprint
@@ -172,7 +172,7 @@ def test_more_epochs_that_were_killed_are_continued_by_the_same_command(
 
 
 def test_more_epochs_after_patience_ran_out_are_trained(photos: Path, tmp_path: Path) -> None:
-    flags = {"lr": 1e-9, "patience": 1, "batch_size": 8, **FAST}
+    flags = {"model": MODEL, "lr": 1e-9, "patience": 1, "batch_size": 8, **FAST}
     run = topwork.train(photos, "scratch", out=tmp_path / "run", epochs=5, **flags)
     stopped = len(run.history)
     assert stopped < 5

@@ -26,7 +26,8 @@ from topwork.core.progress import Progress
 from topwork.core.storage import read_json
 
 NAMES = ("plain", 'it\'s "mine"', "-dash  and blanks", "$HOME; & `x`")
-SMALL = ("--img-size", "32", "-j", "0", "--seed", "3", "--val-fraction", "0.2", "--set", "data.near_duplicates=false")
+SMALL = ("--img-size", "32", "-j", "0", "--seed", "3", "--val-fraction", "0.2", "--set", "data.near_duplicates=false",
+         "--set", "compute.engine=torch")  # fmt: skip
 QUICK = ("--strategy", "knn", "--strategy", "linear", "--learning-curve", "none", "--set", "linear.Cs=[0.01, 0.1]")
 
 

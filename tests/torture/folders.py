@@ -13,7 +13,7 @@ import topwork
 from tests.changes import CHANGES, HARMLESS, Place, content, make
 from tests.commands import Started
 from tests.torture.calls import Tally
-from tests.torture.trainings import command, fingerprint, signal_after
+from tests.torture.trainings import QUICK, command, fingerprint, signal_after
 from topwork.core.errors import Interrupted, TopworkError
 
 REFUSALS = ("is in use by another", "is not empty", "There is nothing to resume", "is not a run")
@@ -54,7 +54,9 @@ def collide(photos: Path, place: Path, pairs: int, seed: int = 0) -> Tally:
     return tally
 
 
-def change(photos: Path, root: Path, stops: Sequence[int], changes: Sequence[str] = (*CHANGES, *HARMLESS)) -> Tally:
+def change(
+    photos: Path, root: Path, stops: Sequence[int], changes: Sequence[str] = (*CHANGES, *HARMLESS), epochs: int = 2
+) -> Tally:
     """Stop a training after a step, change something about its images, and resume it.
 
     What changes the result must be noticed, named and leave the run as it was; all must end as the unbroken training
@@ -65,10 +67,11 @@ def change(photos: Path, root: Path, stops: Sequence[int], changes: Sequence[str
         root: For the runs.
         stops: Steps after which it is stopped.
         changes: Keys of ``CHANGES`` and ``HARMLESS``.
+        epochs: Of each training.
     """
     tally = Tally()
-    flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "workers": 0, "threads": 1, "quiet": True}
-    flags |= {"strategy": "finetune", "epochs": 2}
+    flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "workers": 0, "quiet": True}
+    flags |= {"strategy": "finetune", "epochs": epochs, "sets": QUICK}
     unbroken = make(photos, root / "unbroken")
     topwork.train(**unbroken.flags, **flags)
     expected = fingerprint(unbroken.run)

@@ -21,6 +21,7 @@ from tests.data import zoo
 from tests.serving.client import Server, multipart, serving
 from tests.torture.calls import Tally
 from tests.torture.mutants import mutate
+from tests.torture.trainings import QUICK
 
 THREADS = 4
 GROWTH = 100 << 20  # bytes that the processes may grow by from the first quarter on
@@ -51,7 +52,7 @@ service.Service.pixels = pixels
 
 def torment(photos: Path, folder: Path, count: int, seed: int = 0, watched: bool = False, fault: bool = False) -> Tally:
     """Send ``count`` requests; see the module. ``fault``: the server opens what a request names, as a planted error."""
-    sets = ("mlp.epochs=2", "compute.threads=1")
+    sets = ("mlp.epochs=2", *QUICK)
     run = topwork.train(
         str(photos), "mlp", out=folder / f"served-{seed}-{watched}-{fault}", img_size=32, sets=sets, quiet=True
     )

@@ -34,11 +34,14 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 
 
+QUICK = ("compute.threads=1", "compute.engine=torch")  # which starts at once
+
+
 def command(photos: Path, out: Path, variant: str, workers: int, epochs: int) -> list[str]:
     """One small training: the words after ``topwork``."""
     words = ["train", str(photos), "--strategy", "finetune", "--out", str(out)]
     words += ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", str(epochs), "-j", str(workers)]
-    for setting in ("compute.threads=1", *VARIANTS[variant]):
+    for setting in (*QUICK, *VARIANTS[variant]):
         words += ["--set", setting]
     return words
 
@@ -60,7 +63,13 @@ def fingerprint(run: Path) -> dict[str, str]:
 
 
 def kill_at_random(
-    photos: Path, place: Path, trainings: int, kills: int, seed: int = 0, variants: Sequence[str] = tuple(VARIANTS)
+    photos: Path,
+    place: Path,
+    trainings: int,
+    kills: int,
+    seed: int = 0,
+    variants: Sequence[str] = tuple(VARIANTS),
+    epochs: int = 3,
 ) -> Tally:
     """Kill each training about so many times before it may end; the cache of features dies with it.
 
@@ -71,19 +80,20 @@ def kill_at_random(
         kills: Of each.
         seed: Of the instants.
         variants: Keys of ``VARIANTS``, in turn.
+        epochs: Of each training.
     """
     tally, rng = Tally(), random.Random(seed)
     expected, seconds = {}, {}
     for variant in variants:
         start = time.monotonic()
-        if _start(command(photos, place / "unbroken", variant, 0, 3), place, "unbroken-cache").wait() != 0:
+        if _start(command(photos, place / "unbroken", variant, 0, epochs), place, "unbroken-cache").wait() != 0:
             raise RuntimeError((place / "words").read_text())
         seconds[variant] = time.monotonic() - start
         expected[variant] = fingerprint(place / "unbroken")
         shutil.rmtree(place / "unbroken")
     for number in range(trainings):
         variant, out = variants[number % len(variants)], place / "killed"
-        words = command(photos, out, variant, number % 3, 3)
+        words = command(photos, out, variant, number % 3, epochs)
         for _ in range(kills):
             tally.tried += 1
             tally.hit += _kill_after(rng.uniform(0.02, 0.5) * seconds[variant], _start(words, place, "cache"))
@@ -117,8 +127,8 @@ def stop_at_every_step(
     """Send SIGTERM after each step of a training; resumed, it must end as the unbroken one."""
     tally = Tally()
     for variant in variants:
-        flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "threads": 1, "quiet": True}
-        flags["epochs"], sets = epochs, VARIANTS[variant]
+        flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "quiet": True}
+        flags["epochs"], sets = epochs, (*QUICK, *VARIANTS[variant])
         unbroken = topwork.train(photos, "finetune", out=place / "unbroken", sets=sets, workers=0, **flags)
         expected, steps = fingerprint(unbroken.path), unbroken.history[-1].step
         for count in workers:

@@ -38,8 +38,8 @@ from topwork.training.state import TrainState
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "weighted": {"balance": True, "micro_batches": 2, "ema_decay": 0.9, "epochs": 4},
-    "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 4},
+    "weighted": {"balance": True, "micro_batches": 2, "ema_decay": 0.9, "epochs": 2},
+    "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 2},
 }
 ADAMW: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "ema_decay": 0.9, "epochs": 4}
 SHARDED: dict[str, dict[str, Any]] = {  # trainings whose weights are sharded over the processes
@@ -77,7 +77,7 @@ class Small:
         model = Classifier(backbone.module, nn.Linear(backbone.feature_dim, len(self.splits.classes)))
         known = {"batch_size": BATCH, "train_size": 32, "optimizer": "sgd", "lr": 0.02, "batch_norm": "frozen"}
         balance = settings.pop("balance", False)
-        config = ImageTrainingConfig(**{"epochs": 10, "compile": False, **known, **settings})
+        config = ImageTrainingConfig(**{"epochs": 4, "compile": False, **known, **settings})
         rows = tuple(replace(row, weight=1 + i % 3) if balance else row for i, row in enumerate(self.manifest.rows))
         context = RunContext(
             Config(data=DataConfig(path=str(self.photos)), strategies=("scratch",), balance=balance),
