@@ -23,6 +23,8 @@ FAMILIES = (
     "vit_tiny_patch16_224", "test_efficientnet",
 )  # fmt: skip
 
+pytestmark = pytest.mark.usefixtures("fastest_engine")
+
 
 def _lively(module: torch.nn.Module) -> torch.nn.Module:
     """Random BatchNorm statistics, as if it had been trained."""
