@@ -29,6 +29,7 @@ class TreeFolder:
         images: Names of the files with an image's suffix directly in it, in order.
         files: Names of the other files, in order.
         total: Images in it and below.
+        is_archive: Whether it is a zip or tar file.
     """
 
     path: str
@@ -36,11 +37,13 @@ class TreeFolder:
     images: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     total: int = 0
+    is_archive: bool = False
 
     @property
     def name(self) -> str:
-        """The last part of its path."""
-        return self.path.rpartition("/")[2]
+        """The last part of its path, of an archive without its suffix."""
+        name = self.path.rpartition("/")[2]
+        return os.path.splitext(name)[0] if self.is_archive else name
 
     @property
     def filled(self) -> list[TreeFolder]:
@@ -70,14 +73,19 @@ class FileTree:
         store: Absolute path of the folder, or of the archive.
         top: Its folder; paths in the tree are relative to it.
         ignored: Path to reason for what is not in the tree: hidden and system files, folders that cannot be read.
+        archives: Paths of the zip and tar files in it that are folders of the tree.
     """
 
     store: str
     top: TreeFolder
     ignored: dict[str, str] = field(default_factory=dict)
+    archives: tuple[str, ...] = ()
 
     def ref(self, path: str) -> ImageRef:
         """Where the bytes of a path in the tree are."""
+        for archive in self.archives:
+            if path.startswith(archive + "/"):
+                return ImageRef(os.path.join(self.store, archive), path[len(archive) + 1 :])
         return ImageRef(self.store, path)
 
     @cached_property

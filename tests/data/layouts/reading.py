@@ -25,7 +25,7 @@ from topwork.data.sources import list_images
 from topwork.pipeline.configure import build
 
 _COMMAND = re.compile(
-    r"(?:topwork (?:check|compare|train)|tar -?x|gunzip|unzip) [^`\n]*?(?=`|\n|$|[;,.)]? (?:or |and )?topwork )"
+    r"(?:topwork (?:check|compare|train)|mkdir|tar -?x|gunzip|unzip) [^`\n]*?(?=`|\n|$|[;,.)]? (?:or |and )?topwork )"
 )
 
 
@@ -78,7 +78,7 @@ def commands_in(message: str) -> Iterator[list[str]]:
     """The words of each command that a message shows."""
     for found in _COMMAND.finditer(message):
         text = re.sub(r"(?:[;,.)]|\s+(?:or|and|then|&&))+$", "", found.group().strip())
-        yield shlex.split(text)
+        yield from map(shlex.split, filter(None, text.split("&&")))
 
 
 @cache

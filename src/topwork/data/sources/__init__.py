@@ -13,13 +13,16 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import UnknownName, UsageError
 from topwork.core.progress import Progress
 from topwork.data.labels import unify_labels
+from topwork.data.sources.array_files import ArraySource, find_arrays, find_idx, find_pixel_tables
 from topwork.data.sources.base import SILENT, DataArgument, Source, require_folder
 from topwork.data.sources.elpv import ElpvSource
 from topwork.data.sources.folder import FolderSource
 from topwork.data.sources.hugging_face import HuggingFaceSource
+from topwork.data.sources.parquet import ParquetSource
 from topwork.data.sources.reading import Reading, choose, describe
 from topwork.data.sources.stanford_cars import StanfordCarsSource
 from topwork.data.sources.table import TableSource
+from topwork.data.sources.unreadable import UnreadableSource
 from topwork.data.sources.webdataset import WebDatasetSource
 
 __all__ = ["SOURCES", "Source", "list_images"]
@@ -32,6 +35,11 @@ SOURCES: dict[str, Source] = {
         TableSource(),
         WebDatasetSource(),
         HuggingFaceSource(),
+        ParquetSource(),
+        ArraySource("arrays", find_arrays),
+        ArraySource("idx", find_idx),
+        ArraySource("pixel-table", find_pixel_tables),
+        UnreadableSource(),
         FolderSource(),
     )
 }

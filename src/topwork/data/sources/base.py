@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,8 @@ from typing import Protocol
 from topwork.core.config import DataConfig
 from topwork.core.errors import UsageError
 from topwork.core.progress import Progress
-from topwork.data.file_tree import FileTree, read_folder
+from topwork.data.archive_tree import read_tree
+from topwork.data.file_tree import FileTree
 from topwork.data.sources.reading import Reading, Refused
 
 SILENT = Progress(quiet=True)
@@ -43,8 +43,8 @@ class DataArgument:
 
     @cached_property
     def tree(self) -> FileTree | None:
-        """What a folder holds; None if the argument is anything else."""
-        return read_folder(self.path) if os.path.isdir(self.path) else None
+        """What a folder, a zip or a tar file holds; None if the argument is anything else, or tar shards."""
+        return read_tree(self.path)
 
     def is_explicit(self, source: str) -> bool:
         """Whether ``--source`` names this source."""

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from topwork.core import run_folders, storage
-from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core import storage
+from topwork.core.artifacts import Manifest
 from topwork.core.errors import DataError, MissingDependency, UsageError
-from topwork.core.image_ref import ImageRef
 from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import SPLIT_NAMES, DataArgument
+from topwork.data.sources.image_copies import ImageCopy, copy_images
 from topwork.data.sources.reading import Evidence, Reading
 
 _HUB = "hf:"
-_SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"),
-             (b"II*\0", ".tif"), (b"MM\0*", ".tif"))  # fmt: skip
 
 
 class HuggingFaceSource:
@@ -45,22 +42,24 @@ class HuggingFaceSource:
         if importlib.util.find_spec("datasets") is None:
             raise MissingDependency(f"The data set {data!r}", "datasets")
         splits, license = _load(data)
-        root = run_folders.cache_folder() / "datasets" / _key(data, splits)
-        rows: list[ImageRow] = []
-        ignored: dict[str, str] = {}
-        for name, table in splits.items():
-            if len(splits) > 1 and name.lower() not in SPLIT_NAMES:
-                ignored[name] = "split beside train, validation and test"
-                continue
-            split = SPLIT_NAMES.get(name.lower(), "") if len(splits) > 1 else ""
-            unlabeled: list[str] = []
-            found = list(_copy(table, root, name, split, unlabeled))
-            rows += found
-            if found:
-                ignored |= dict.fromkeys(unlabeled, UNLABELED)
-            else:
-                ignored[name] = f"a split of {len(unlabeled):,} rows without a label"
-        return Manifest(root, tuple(rows), storage.slug(data.removeprefix(_HUB)), ignored, license)
+        state = [(name, getattr(table, "_fingerprint", "")) for name, table in sorted(splits.items())]
+        copies = copy_images(data, state, partial(_images, splits))
+        return Manifest(copies.root, copies.rows, storage.slug(data.removeprefix(_HUB)), copies.ignored, license)
+
+
+def _images(splits: dict[str, Any], ignored: dict[str, str]) -> Iterator[ImageCopy]:
+    """The images of all splits; what has no label is added to ``ignored``."""
+    for name, table in splits.items():
+        if len(splits) > 1 and name.lower() not in SPLIT_NAMES:
+            ignored[name] = "split beside train, validation and test"
+            continue
+        split = SPLIT_NAMES.get(name.lower(), "") if len(splits) > 1 else ""
+        unlabeled: list[str] = []
+        yield from _labeled(table, name, split, unlabeled)
+        if len(unlabeled) < len(table):
+            ignored.update(dict.fromkeys(unlabeled, UNLABELED))
+        else:
+            ignored[name] = f"a split of {len(unlabeled):,} rows without a label"
 
 
 def _load(data: str) -> tuple[dict[str, Any], str]:
@@ -84,11 +83,6 @@ def _load(data: str) -> tuple[dict[str, Any], str]:
     return splits, next((str(table.info.license) for table in splits.values() if table.info.license), "")
 
 
-def _key(data: str, splits: dict[str, Any]) -> str:
-    prints = " ".join(f"{name} {getattr(table, '_fingerprint', '')}" for name, table in sorted(splits.items()))
-    return f"{storage.slug(data)[-40:]}-{hashlib.sha256(f'{data} {prints}'.encode()).hexdigest()[:12]}"
-
-
 def _columns(table: Any) -> tuple[str, str]:
     """The first column of images, and that of labels: the first with class names, else ``label``."""
     import datasets
@@ -103,7 +97,7 @@ def _columns(table: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _copy(table: Any, root: Path, name: str, split: str, unlabeled: list[str]) -> Iterator[ImageRow]:
+def _labeled(table: Any, name: str, split: str, unlabeled: list[str]) -> Iterator[ImageCopy]:
     """The images with a label; rows without one are added to ``unlabeled``."""
     import datasets
 
@@ -119,17 +113,5 @@ def _copy(table: Any, root: Path, name: str, split: str, unlabeled: list[str]) -
         data, path = value.get("bytes"), Path(value.get("path") or "")
         if data is None:
             data = path.read_bytes() if path.is_file() else b""
-        suffix = next((suffix for start, suffix in _SUFFIXES if data.startswith(start)), ".img")
-        file = f"{storage.slug(name)}/{number:07d}{suffix}"
-        _write(root / file, data)
         text = names[number_or_name] if names else text
-        yield ImageRow(file, text, split=split, ref=ImageRef(str(root), file))
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file once; a copy that a kill has truncated is noticed by its size."""
-    if path.is_file() and path.stat().st_size == len(data):
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:  # not durable: it is a cache
-        file.write(data)
+        yield ImageCopy(f"{storage.slug(name)}/{number:07d}", text, split, data)

@@ -19,10 +19,10 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import TAR_SUFFIX, ImageRef, is_url
 from topwork.core.progress import Progress
-from topwork.data.archive_index import LABEL_SUFFIXES, Index, open_index
+from topwork.data.archive_index import LABEL_SUFFIXES, Index
+from topwork.data.archive_tree import index_of, is_shard
 from topwork.data.images import SUFFIXES
 from topwork.data.labels import UNLABELED, label_text
-from topwork.data.locations import file_stamp
 from topwork.data.shard_patterns import is_pattern, shards_of
 from topwork.data.sources.base import SPLIT_NAMES, DataArgument
 from topwork.data.sources.reading import Evidence, Reading
@@ -36,14 +36,14 @@ def is_shards(data: str) -> bool:
     if is_url(data) or is_pattern(data):
         return os.path.splitext(data)[1].lower() not in SUFFIXES
     if data.lower().endswith(TAR_SUFFIX):
-        return os.path.isfile(data)
-    return os.path.isdir(data) and _holds_shards(data)
+        return os.path.isfile(data) and is_shard(data)
+    return os.path.isdir(data) and _holds_shards(data) and is_shard(shards_of(data)[1][0])
 
 
 def images_in_shards(data: str) -> Iterator[ImageRef]:
     """All images in shards, with or without labels, in the order of the shards."""
     for shard in shards_of(data)[1]:
-        for name, _, _ in _index_of(shard).rows():
+        for name, _, _ in index_of(shard).rows():
             if os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield ImageRef(shard, name)
 
@@ -73,7 +73,7 @@ class WebDatasetSource:
         ignored: dict[str, str] = {}
         with progress.track("shards listed", len(shards), "shards") as step:
             for shard, split in zip(shards, _splits(folder, shards), strict=True):
-                index = _index_of(shard)
+                index = index_of(shard)
                 short = _relative(shard, folder)
                 store = f"{root}/{short}" if is_url(root) else os.path.join(root, short)
                 ignored |= {f"{short}/{name}": reason for name, reason in index.ignored}
@@ -96,14 +96,6 @@ def _holds_shards(folder: str) -> bool:
         return False
     shards = any(entry.name.lower().endswith(TAR_SUFFIX) for entry in entries if entry.is_file())
     return shards or (bool(inside) and all(_holds_shards(entry.path) for entry in inside))
-
-
-def _index_of(shard: str) -> Index:
-    path = shard if is_url(shard) else os.path.abspath(shard)
-    try:
-        return open_index(path, file_stamp(path), check=True)
-    except OSError as error:
-        raise DataError(f"{shard} cannot be read: {error.strerror or error}. Name existing shards.") from error
 
 
 def _relative(shard: str, folder: str) -> str:

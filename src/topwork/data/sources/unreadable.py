@@ -1,0 +1,75 @@
+"""What people publish images in and topwork does not open: compressed archives, pickles, HDF5. Each with what to do."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+
+from topwork.core import commands
+from topwork.data.sources.array_files import files_of
+from topwork.data.sources.base import DataArgument
+from topwork.data.sources.reading import Evidence, Refused
+
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
+_PICKLES = (
+    ("CIFAR-10", {*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"}, "hf:uoft-cs/cifar10"),
+    ("CIFAR-100", {"train", "test", "meta"}, "hf:uoft-cs/cifar100"),
+)
+_CONTAINERS = {
+    (".h5", ".hdf5", ".hdf"): "HDF5",
+    (".tfrecord", ".tfrecords"): "TFRecord",
+    (".pkl", ".pickle", ".pt", ".pth", ".joblib"): "a pickle, which runs code when it is opened",
+}
+
+
+class UnreadableSource:
+    """Recognizes data that topwork does not open, and says what to do instead."""
+
+    name = "unreadable"
+    supported_options = frozenset[str]()
+
+    def readings(self, data: DataArgument) -> Iterator[Refused]:
+        """None but refusals."""
+        files = files_of(data)
+        yield from _cifar(files)
+        if data.tree is not None and data.tree.top.total:
+            return
+        for path in files:
+            if path.lower().endswith(_COMPRESSED):
+                yield Refused(
+                    f"{path} is compressed as a whole, which does not allow to read images where they lie. Unpack it: "
+                    f"{commands.unpack(path)}",
+                    Evidence.LIKELY,
+                )
+                return
+        for path in files:
+            suffix = os.path.splitext(path)[1].lower()
+            kind = next((kind for suffixes, kind in _CONTAINERS.items() if suffix in suffixes), "")
+            if kind:
+                yield Refused(
+                    f"{path} is {kind}; topwork does not open it. Save the images as files, one folder per class, or "
+                    "the pixels and labels as arrays: numpy.savez('data.npz', x_train=..., y_train=...), then "
+                    f"{commands.command('check', 'data.npz')}",
+                    Evidence.POSSIBLE,
+                )
+                return
+
+
+def _cifar(files: list[str]) -> Iterator[Refused]:
+    by_folder: dict[str, set[str]] = defaultdict(set)
+    for path in files:
+        by_folder[os.path.dirname(path)].add(os.path.basename(path))
+    for folder, names in by_folder.items():
+        for title, expected, other in _PICKLES:
+            if expected <= names and all(_is_pickle(os.path.join(folder, name)) for name in expected):
+                yield Refused(
+                    f"{folder} has {title} as Python pickles, which run code when they are opened; topwork never opens "
+                    f"any. Use the same images in another form: {commands.command('check', other)}",
+                    Evidence.CERTAIN,
+                )
+
+
+def _is_pickle(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(1) == b"\x80"
