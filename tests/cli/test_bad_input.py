@@ -76,6 +76,23 @@ def test_settings_that_are_not_allowed(photos: Path, tmp_path: Path, words: list
     assert says in line
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["compare", "d", "--resume", "-o", "my run", "--epochs", "3"],
+            "settings from it: topwork compare --resume 'my run'",
+        ),
+        (["train", "d", "--out", "r", "--resume"], "settings from it: topwork train --resume r"),
+        (["train", "--resume"], "settings from it: topwork train --resume FOLDER"),
+        (["train", "d", "--lr", "--epochs", "3"], "--lr needs a value: Peak learning rate"),
+        (["predict", "r", "d", "--out", "--resume"], "--out needs a value: File to write."),
+    ],
+)
+def test_an_option_is_not_taken_for_the_value_of_another(words: list[str], says: str) -> None:
+    assert says in error(topwork(*words), 2)
+
+
 def test_a_folder_with_content_is_left_alone(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from topwork.core.errors import UsageError
 from topwork.core.options import Function, Option, OptionValue, option_names, with_options
 
 app = typer.Typer(
@@ -62,6 +64,21 @@ class SettingsCommand(TyperCommand):
             complete = get_command(app)
             self.params, self.callback = complete.params, complete.callback
         return super().get_params(ctx)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an option without its value here: the parser would take the next option for it."""
+        options = {name: param for param in self.get_params(ctx) for name in param.opts if name.startswith("-")}
+        words = [*takewhile(lambda word: word != "--", args), ""]
+        for word, value in pairwise(words):
+            if word in options and not getattr(options[word], "is_flag", False) and (value in options or not value):
+                if word != "--resume":
+                    raise UsageError(f"{word} needs a value: {options[word].help}")
+                from topwork.core import commands
+
+                out = next((b for a, b in pairwise(words) if a in ("--out", "-o") and b not in options), "FOLDER")
+                resume = commands.command(self.name or "", "--resume", commands.as_argument(out))
+                raise UsageError(f"--resume needs the folder and takes data and settings from it: {resume}")
+        return super().parse_args(ctx, args)
 
 
 def setting_options(*selected: str) -> Callable[[Function], Function]:
