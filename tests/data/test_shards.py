@@ -26,7 +26,7 @@ from topwork.data import archive_index, locations, remote
 from topwork.data.batches import eval_batches
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
-from topwork.data.shard_patterns import expand
+from topwork.data.shard_patterns import expand, is_pattern
 from topwork.data.sources import list_images
 from topwork.inference.locate import TrainingData
 
@@ -319,6 +319,24 @@ def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pyt
 )
 def test_patterns_stand_for_shards(pattern: str, names: list[str]) -> None:
     assert list(expand(pattern)) == names
+
+
+@pytest.mark.parametrize("name", ["a*b", "a{x,y}", "a{0..1}", "a [old]", "a?", "x.tar {1,2}"])
+def test_what_exists_is_no_pattern_whatever_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        write_shard(tmp_path / name / f"s-{number}.tar", GOOD)
+    shutil.copytree(tmp_path / name, tmp_path / "axb")  # what some of them match
+    shutil.copy(tmp_path / name / "s-1.tar", tmp_path / name / f"{name}.tar")
+    monkeypatch.chdir(tmp_path)
+    for place in (f"{name}/s*.tar", f"{tmp_path}/{name}/s-{{0..1}}.tar", f"{name}/s-[01].tar"):
+        found = listing(place)
+        assert {image.id for image in found.rows} == {"s-0.tar/1.ppm", "s-1.tar/1.ppm"}, place
+        assert found.root == tmp_path / name
+    assert len(listing(tmp_path / name).rows) == 3
+    assert [image.ref.store for image in listing(f"{name}/{name}.tar").rows] == [str(tmp_path / name / f"{name}.tar")]
+    assert not is_pattern(f"{name}/{name}.tar")
 
 
 def test_shards_are_found_by_every_kind_of_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

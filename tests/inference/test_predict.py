@@ -160,6 +160,10 @@ def test_inputs_are_files_folders_patterns_and_tables(photos: Path, tmp_path: Pa
         expected[0],
         str(root / "gone.png"),
     ]
+    shutil.copytree(root / "b", root / "[b]")  # of a name that is a pattern too
+    assert list(map(str, list_images([str(root / "[b]" / "?.png"), str(root / "[b]")]))) == [
+        str(root / "[b]" / name) for name in ("2.png", "10.png", "2.png")
+    ]
     (root / "list.csv").write_text("label,Image\nx,b/2.png\ny,\nz,a/1.JPG\n", "utf-8-sig")
     assert list(map(str, list_images([root / "list.csv"]))) == [expected[2], expected[0]]
     with pytest.raises(UsageError, match="matches"):

@@ -85,6 +85,8 @@ def test_a_class_that_is_too_small_keeps_no_other_from_being_examined(dirty: Pat
         draw(3, number, 96).save(root / f"train/rare/{number}.png")
     found = topwork.check(root, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
     assert found.notes == ("Labels of rare were not checked: fewer than 4 different images of a class.",)
+    (small,) = (finding.text for finding in found.findings if finding.kind == "small-class")
+    assert "rare (3); --min-images-per-class 10" in small
     suspects = {image for finding in found.findings if finding.kind == "label" for (image,) in finding.groups}
     assert suspects >= SWAPPED
     for label in (1, 2):

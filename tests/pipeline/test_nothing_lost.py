@@ -180,3 +180,55 @@ def test_a_folder_that_was_filled_while_the_command_waited_is_kept(
     with pytest.raises(topwork.TopworkError, match="is not empty"):
         topwork.train(photos, "linear", out=tmp_path / "late", **FAST)
     assert content(tmp_path / "late") == before
+
+
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_two_commands_at_once_take_two_folders(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    real, at_once = storage.lock_folder, []
+
+    def train() -> Any:
+        return getattr(topwork, command)(
+            photos, **{"compare": {"strategies": ["knn"]}}.get(command, {"strategy": "knn"}), **FAST
+        )
+
+    def late(folder: Path) -> Any:  # the second begins when the first has chosen its folder and has not locked it yet
+        monkeypatch.setattr(storage, "lock_folder", real)
+        at_once.append(train())
+        return real(folder)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(storage, "lock_folder", late)
+    at_once.append(train())
+    assert sorted(at_once[n].path.name.removeprefix("photos-") for n in (0, 1))[1].endswith("-2")
+    assert [read_run_info(one.path).status for one in at_once] == ["done", "done"]
+    with pytest.raises(topwork.TopworkError):
+        topwork.train(tmp_path / "none", "knn", **FAST)
+    assert len(os.listdir("runs")) == 2
+
+
+def test_a_folder_for_runs_that_is_a_file_is_named(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("mine")
+    with pytest.raises(topwork.TopworkError, match="runs"):
+        topwork.train(photos, "knn", **FAST)
+
+
+def test_processes_that_die_before_they_replace_a_run_do_not_offer_to_resume_it(
+    photos: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = []
+
+    def die(arguments: list[str], processes: int, max_restarts: int, resume_command: Callable[[], str]) -> None:
+        offered.append(resume_command())
+        run_folders.replace_run(run, replace(read_run_info(run), strategies=("linear",), status="running"))
+        offered.append(resume_command())
+        raise topwork.TopworkError("died")
+
+    monkeypatch.setattr("topwork.compute.launch.launch", die)
+    with pytest.raises(topwork.TopworkError, match="died"):
+        topwork.train(photos, "linear", out=run, overwrite=True, devices=2, **FAST)
+    assert offered == ["", f"topwork train --resume {run} --devices 2"]

@@ -36,7 +36,8 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
     """The folder to write to.
 
     Args:
-        name: Of a new folder in ``runs/`` if ``out`` is None; ``-2``, ``-3``, ... is added if it exists.
+        name: Of a new folder in ``runs/`` if ``out`` is None; ``-2``, ``-3``, ... is added if it exists. The folder is
+            created, so that no other process takes it.
         out: Taken literally.
         resume: Continue the run in ``out``.
         overwrite: Replace an existing run, which ``replace_run`` does when nothing can be refused any more.
@@ -49,7 +50,7 @@ def resolve_output_folder(name: str, out: Path | None, resume: bool, overwrite: 
         if overwrite:
             return check_output_folder(RUNS / name, overwrite)
         numbered = (RUNS / f"{name}-{number}" for number in itertools.count(2))
-        return next(path for path in itertools.chain([RUNS / name], numbered) if not path.exists())
+        return next(path for path in itertools.chain([RUNS / name], numbered) if storage.create_folder(path))
     if resume:
         if not (out / "run.json").is_file():
             raise UsageError(f"There is nothing to resume in {out}: it has no run.json. Leave --resume out.")
@@ -95,7 +96,7 @@ def finish_replacement(path: Path) -> None:
 
 def remove_empty_run(path: Path) -> None:
     """Remove the folder of a command that failed before it wrote anything but its log; only under the folder's lock."""
-    if _is_empty_run(path):
+    if path.is_dir() and _is_empty_run(path):
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -63,6 +63,18 @@ def make_folder(path: Path) -> None:
         _fsync_folder(folder.parent)
 
 
+def create_folder(path: Path) -> bool:
+    """``make_folder`` of a folder that this process alone creates; whether it did not exist."""
+    with wrap_os_errors(path):
+        make_folder(path.parent)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return False
+        _fsync_folder(path.parent)
+        return True
+
+
 def _check_space(path: Path, needed: int) -> None:
     """Refuse a save that cannot fit before it fills the disk for everybody."""
     if (free := _free_bytes(path)) is not None and free < needed + RESERVED_BYTES:

@@ -10,7 +10,7 @@ from typing import Any
 from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
 from topwork.data.labels import describe_similar, joined_labels, similar_labels
 from topwork.data.sources.folder import EMPTY_CLASS
-from topwork.data.split_units import content, group_rows
+from topwork.data.split_units import content, group_rows, list_first
 
 MIN_SIDE = 32  # pixels; below it little can be seen
 LARGE_IMAGE = 24_000_000  # pixels; above it decoding takes long
@@ -158,8 +158,9 @@ def _classes(manifest: Manifest) -> Iterator[Finding]:
         yield Finding("empty-class", text)
     small = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < MIN_CLASS_SIZE]
     if small:
-        found = _count(len(small), "class has", "classes have")
-        yield Finding("small-class", f"{found} fewer than {MIN_CLASS_SIZE} images: {', '.join(small[:5])}")
+        found = f"{_count(len(small), 'class has', 'classes have')} fewer than {MIN_CLASS_SIZE} images"
+        option = f"--min-images-per-class {MIN_CLASS_SIZE} of train and compare leaves out such classes"
+        yield Finding("small-class", f"{found}: {list_first(small)}; {option}")
     if counts and max(counts.values()) > MAX_IMBALANCE * min(counts.values()):
         largest, smallest = max(counts, key=lambda n: counts[n]), min(counts, key=lambda n: counts[n])
         sizes = f"{largest} has {counts[largest]:,} images, {smallest} {counts[smallest]:,}"

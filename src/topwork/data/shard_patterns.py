@@ -17,9 +17,28 @@ _MAGIC = re.compile(r"[*?\[]")
 MAX_SHARDS = 1_000_000
 
 
+def split_pattern(text: str) -> tuple[str, str]:
+    """What exists, which is no pattern whatever its name, and the rest; of a URL all is the rest.
+
+    >>> split_pattern("no such folder/shard-*.tar")
+    ('', 'no such folder/shard-*.tar')
+    """
+    head = "" if is_url(text) else text
+    while head and not os.path.lexists(head):
+        head = os.path.dirname(head.rstrip(os.sep))
+    return head, text[len(head) :]
+
+
+def find_matches(pattern: str) -> list[str]:
+    """The files and folders that match ``*``, ``?``, ``[`` and ``**`` behind what exists, in order of name."""
+    head, rest = split_pattern(pattern)
+    return sorted(glob.iglob(glob.escape(head) + rest, recursive=True))
+
+
 def is_pattern(text: str) -> bool:
     """Whether a name expands to several shards."""
-    return TAR_SUFFIX in text and bool(_RANGE.search(text) or _CHOICE.search(text) or _MAGIC.search(text))
+    rest = split_pattern(text)[1]
+    return TAR_SUFFIX in text and bool(_RANGE.search(rest) or _CHOICE.search(rest) or _MAGIC.search(rest))
 
 
 def expand(pattern: str) -> Iterator[str]:
@@ -60,15 +79,16 @@ def shards_of(data: str) -> tuple[str, list[str]]:
     """
     data = restore_url(data)
     shards: list[str] = []
-    for name in expand(data):
+    head, pattern = split_pattern(data)
+    for name in (head + rest for rest in expand(pattern)):
         if is_url(data):
             shards += _find_remote(name)
-        elif _MAGIC.search(name):
-            shards += sorted(path for path in glob.iglob(name, recursive=True) if os.path.isfile(path))
         elif os.path.isdir(name):
             shards += _find_shards(name)
         elif os.path.isfile(name):
             shards.append(name)
+        elif _MAGIC.search(split_pattern(name)[1]):
+            shards += filter(os.path.isfile, find_matches(name))
         else:
             raise UsageError(f"{name} does not exist. Name existing shards, e.g. shard-{{000000..000099}}.tar.")
     shards = list(dict.fromkeys(shards))

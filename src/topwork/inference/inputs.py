@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import ImageRef
+from topwork.data.shard_patterns import find_matches, split_pattern
 from topwork.data.sources.folder import images_below
 from topwork.data.sources.table import TABLES, images_in_table
 from topwork.data.sources.webdataset import images_in_shards, is_shards
@@ -38,8 +39,8 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ImageRef]:
             yield from _require_some(images_below(path), path)
         elif path.lower().endswith(TABLES):
             yield from images_in_table(path)
-        elif not os.path.lexists(path) and glob.has_magic(path):
-            matches = sorted(glob.iglob(path, recursive=True))
+        elif glob.has_magic(split_pattern(path)[1]):
+            matches = find_matches(path)
             if not matches:
                 raise UsageError(f"No file matches {path}. Quote a pattern, so that the shell does not expand it.")
             for match in matches:  # a folder that matches brings its images

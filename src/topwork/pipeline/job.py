@@ -97,10 +97,18 @@ class Job:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "worker.json"
             storage.write_json(file, {"kind": "train", "parent": os.getpid(), "job": job})
-            launch(["-m", "topwork", "worker", str(file)], self.devices, max_restarts, self._resume_command_if_begun)
+            info = self.folder / "run.json"
+            replaced = info.read_bytes() if self.overwrite and info.is_file() else b""
 
-    def _resume_command_if_begun(self) -> str:
-        return self.resume_command() if (self.folder / "run.json").is_file() else ""
+            def resume_command() -> str:
+                begun = info.is_file() and info.read_bytes() != replaced
+                return self.resume_command() if begun else ""
+
+            try:
+                launch(["-m", "topwork", "worker", str(file)], self.devices, max_restarts, resume_command)
+            except BaseException:
+                run_folders.remove_empty_run(self.folder)
+                raise
 
     def run(self) -> None:
         """Run all stages."""
