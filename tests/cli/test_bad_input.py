@@ -69,6 +69,7 @@ def test_images_that_cannot_be_used(tmp_path: Path, make: Callable[[Path], Path]
         (["--set", "finetune.lrr=1"], "no setting finetune.lrr; the nearest are finetune.lr,"),
         (["--set", "data.sources=folder"], "no setting data.sources; the nearest are data.source"),
         (["--set", "seeds=1"], "the nearest are seed"),
+        (["--set", "svm.class_weight=balanced"], "no setting svm.class_weight; --balance, or a column `weight`"),
     ],
 )
 def test_settings_that_are_not_allowed(photos: Path, tmp_path: Path, words: list[str], says: str) -> None:

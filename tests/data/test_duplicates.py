@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 import topwork
 from topwork.core.artifacts import SPLITS
@@ -81,6 +81,22 @@ def test_copies_are_near_and_other_pictures_are_not() -> None:
             owners.append(number)
     same = {frozenset(i for i, owner in enumerate(owners) if owner == number) for number in range(0, 60, 6)}
     assert sets_of(pictures)[0] == same
+
+
+def outlined(number: int) -> Image.Image:
+    """A scene with sharp lines, which a crop of a few pixels moves by their width."""
+    rng, image = np.random.default_rng(number), scene(number, (360, 270)).filter(ImageFilter.GaussianBlur(4))
+    for x, y, dx, dy, light in zip(
+        *rng.uniform((0, 0), (360, 270), (6, 2)).T, *rng.normal(0, 40, (2, 6)), [0, 1] * 3, strict=True
+    ):
+        ImageDraw.Draw(image).line((x, y, x + dx, y + dy), (255 * light,) * 3, 6)
+    return image
+
+
+def test_copies_that_are_cropped_by_two_percent_are_found() -> None:
+    pictures, corners = [outlined(number) for number in range(20)], [(7, 0), (0, 5), (3, 2), (0, 0)] * 5
+    cropped = [p.crop((x, y, x + 353, y + 265)) for p, (x, y) in zip(pictures, corners, strict=True)]
+    assert sets_of([*pictures, *cropped])[0] == {frozenset({number, 20 + number}) for number in range(20)}
 
 
 def test_candidates_are_those_of_brute_force() -> None:

@@ -139,6 +139,10 @@ def test_names_that_are_not_unicode_survive(tmp_path: Path, draw: Draw) -> None:
     os.rename(picture, os.fsencode(tmp_path / "ant") + b"/\xff\xfe.png")
     assert list(found(tmp_path)) == ["ant/\udcff\udcfe.png"]
     assert listing(tmp_path).rows[0].ref.path
+    os.rename(tmp_path / "ant", os.fsencode(tmp_path) + b"/gr\xf6\xdfe")
+    (row,) = list_images(DataConfig(path=str(tmp_path))).rows
+    assert (row.label, row.id) == ("größe", "gr\udcf6\udcdfe/\udcff\udcfe.png")
+    assert os.path.exists(row.ref.path)
 
 
 def devkit(root: Path, draw: Draw, tests: str | None) -> Path:

@@ -168,6 +168,49 @@ def test_a_box_is_the_image_everywhere(tmp_path: Path) -> None:
     assert load_image(tmp_path / "x.png#xywh=50,30,500,500").width == 10
 
 
+@pytest.mark.parametrize(
+    ("encoding", "separator"), [("cp1252", ";"), ("utf-16", "\t"), ("utf-16-be", "\t"), ("utf-8", ",")]
+)
+def test_tables_of_excel_have_readable_labels_and_paths(
+    tmp_path: Path, draw: Draw, encoding: str, separator: str
+) -> None:
+    images = {"größe.png": "Größe", "x.png": "Fläche", "y.png": "Größe"}
+    for number, name in enumerate(images):
+        draw(tmp_path / name, number)
+    text = "\r\n".join(map(separator.join, [("file", "label"), *images.items()]))
+    start = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    (tmp_path / "t.csv").write_bytes(start + text.encode(encoding))
+    listing = list_images(DataConfig(path=str(tmp_path / "t.csv")))
+    assert {row.id: row.label for row in listing.rows} == images
+    assert [os.path.basename(str(ref)) for ref in images_to_predict([tmp_path / "t.csv"])] == list(images)
+    said = "Labels that are not UTF-8 are read as Windows-1252: Fläche, Größe."
+    assert list(listing.remarks) == ([said] if encoding == "cp1252" else [])
+
+
+def test_a_path_is_its_bytes_where_these_name_a_file(tmp_path: Path, draw: Draw) -> None:
+    drawn = draw(tmp_path / "x.png", 1)
+    os.rename(drawn, os.fsencode(tmp_path) + b"/gr\xf6\xdfe.png")
+    (tmp_path / "t.csv").write_bytes(b"file,label\ngr\xf6\xdfe.png,a\nno\xf6.png,b\n")
+    rows = list_images(DataConfig(path=str(tmp_path / "t.csv"))).rows
+    assert [row.id for row in rows] == [os.fsdecode(b"gr\xf6\xdfe.png"), "noö.png"]
+    assert load_image(rows[0].ref).mode == "RGB"
+
+
+def test_prediction_reads_the_boxes_of_a_table_as_training_does(tmp_path: Path, draw: Draw) -> None:
+    for name in ("x.png", "y.png"):
+        draw(tmp_path / name, 1)
+    table, boxes = tmp_path / "t.tsv", ["1,2,8,9", "0;0;7;7", ""]
+    write(table, [*zip(("x.png", "x.png", "y.png"), "abc", boxes, strict=True)], ("path", "label", "bbox"))
+    rows = list_images(DataConfig(path=str(table), crop_to_box=True)).rows
+    trained = [os.path.normpath(str(row.ref)) for row in rows]
+    assert [os.path.normpath(str(ref)) for ref in images_to_predict([table], crop_to_box=True)] == trained
+    assert [str(ref) for ref in images_to_predict([table])] == [str(tmp_path / n) for n in ("x.png", "x.png", "y.png")]
+    for wrong in ("1,2,3", "1,2,-3,4", "a,b,c,d"):
+        write(table, [("x.png", "a", wrong)], ("path", "label", "bbox"))
+        with pytest.raises(DataError, match=r"t\.tsv:2 is not valid"):
+            list(images_to_predict([table], crop_to_box=True))
+
+
 def test_a_box_of_a_large_jpeg_is_decoded_smaller_and_right(tmp_path: Path) -> None:
     x, y = np.meshgrid(np.arange(1600), np.arange(1200))
     smooth = Image.fromarray(np.stack([x / 1600 * 255, y / 1200 * 255, 0 * x], axis=2).astype(np.uint8))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shlex
 import shutil
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -15,10 +18,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.commands import topwork as call
 from tests.shards import samples_of, write_shard
 
 import topwork
-from topwork.core.errors import DataError, SettingsChanged, StorageError, UsageError
+from topwork.core.errors import DataError, Interrupted, SettingsChanged, StorageError, UsageError
 from topwork.inference import predict as predict_module
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import decode_batches
@@ -226,6 +230,43 @@ def test_an_interrupted_file_goes_on_where_it_was(
     assert not list(tmp_path.glob("*.partial"))
     with pytest.raises(StorageError, match="--overwrite"):
         predict_to_file(run, files, out, quiet=True, workers=0, resume=True)
+
+
+def test_an_interrupted_list_from_stdin_says_how_to_continue(
+    comparison: topwork.Comparison, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = "".join(f"{path}\n" for path in sorted(photos.rglob("*.png")) * 3)
+    run, write = str(comparison["mlp"].path), PredictionWriter.write
+
+    def stop(self: PredictionWriter, predictions: list[topwork.Prediction]) -> None:
+        write(self, predictions)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    for out in ("whole.csv", "my list.csv"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(names))
+        if out == "whole.csv":
+            predict_to_file(run, ["-"], tmp_path / out, quiet=True, workers=0)
+            monkeypatch.setattr(PredictionWriter, "write", stop)
+    with pytest.raises(Interrupted, match="resume with: the same list on the stdin of: topwork predict ") as stopped:
+        predict_to_file(run, ["-"], tmp_path / out, quiet=True, workers=0)
+    monkeypatch.setattr(PredictionWriter, "write", write)
+    monkeypatch.setattr("sys.stdin", io.StringIO(names))
+    words = shlex.split(str(stopped.value).partition(": topwork ")[2])
+    assert (tmp_path / "my list.csv").read_bytes() != (tmp_path / "whole.csv").read_bytes()
+    assert call(*words, "--device", "cpu", "-j", "0").returncode == 0
+    assert (tmp_path / "my list.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_model_of_boxes_predicts_the_boxes_of_a_table(photos: Path, tmp_path: Path) -> None:
+    rows = [f"{path},{path.parent.name},{i % 5};1;20;18" for i, path in enumerate(sorted(photos.rglob("*.png")))]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label,box", *rows]))
+    flags = {"img_size": 32, "precision": "float32", "workers": 0, "quiet": True}
+    run = topwork.train(tmp_path / "t.csv", "knn", out=tmp_path / "run", crop_to_box=True, **flags)
+    found = {p.image: p for p in topwork.predict(run.path, [tmp_path / "t.csv"], top=0, workers=0)}
+    said = run.predictions
+    for image, row in zip(said.ids, said.probabilities, strict=True):
+        probability = {one.label: one.probability for one in found[image].top}
+        assert [probability[name] for name in said.classes] == row.tolist()
 
 
 def test_relative_paths_refer_to_the_folder_of_the_moment(

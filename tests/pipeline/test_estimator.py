@@ -6,11 +6,13 @@ import copy
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, StratifiedShuffleSplit, cross_val_score
@@ -82,6 +84,46 @@ def test_paths_pictures_and_arrays_are_the_same(
     expected = fitted.predict_proba(pictures)
     for images in (paths, column, column[:, None], np.array(column, dtype=str), stack, list(stack)):
         assert (fitted.predict_proba(images) == expected).all()
+
+
+def _twelve_bits(which: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(np.asarray(draw(*which).convert("L")).astype(np.uint16) << 4)
+
+
+def _white_on_transparent(which: tuple[int, int]) -> Image.Image:
+    white = Image.new("RGBA", (48, 48), (255, 255, 255, 0))
+    white.putalpha(draw(*which).convert("L").point(lambda value: 255 if value > 127 else 0))
+    return white
+
+
+@pytest.mark.parametrize(("make", "expected"), [(_twelve_bits, (12, "white")), (_white_on_transparent, (16, "black"))])
+def test_images_in_memory_decide_how_they_are_decoded_as_files_do(
+    labels: np.ndarray, tmp_path: Path, make: Callable[[tuple[int, int]], Image.Image], expected: tuple[int, str]
+) -> None:
+    images = [make(which) for which in NUMBERS]
+    files = [tmp_path / f"{number}.png" for number in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        image.save(file)
+    content = [file.read_bytes() for file in files]
+    opened = [Image.open(file) for file in files]
+    forms: list[list[Any]] = [images, content, opened]
+    forms += [[np.asarray(image) for image in images]] if images[0].mode == "RGBA" else []
+    reference = classifier(strategy="knn").fit(files, labels)
+    for form in forms:
+        model = classifier(strategy="knn").fit(form, labels)
+        rules = topwork.load(model.bundle_, workers=0).input_spec.pixel_rules
+        assert (rules.bit_depth, rules.background) == expected
+        assert (model.predict_proba(form) == model.predict_proba(files)).all()
+        assert model.score(form, labels) > 0.8
+        assert (reference.predict_proba(form) == reference.predict_proba(files)).all()
+
+
+def test_balance_makes_rare_classes_count_as_much(pictures: list[Any], labels: np.ndarray) -> None:
+    rare = np.flatnonzero(labels == 100)[6:]
+    images, kept = [p for i, p in enumerate(pictures) if i not in rare], np.delete(labels, rare)
+    plain, balanced = (classifier(strategy="svm", balance=balance).fit(images, kept) for balance in (False, True))
+    assert not np.array_equal(plain.decision_function(images), balanced.decision_function(images))
+    assert balanced.get_params()["balance"] is True
 
 
 def test_it_is_copied_and_stored_with_its_model(fitted: topwork.TransferClassifier, pictures: list[Any]) -> None:

@@ -49,6 +49,11 @@ class Bundle:
         return self.metadata.get("decision") or {}
 
     @property
+    def crop_to_box(self) -> bool:
+        """Whether the network was trained on the boxes of a table, not on whole images."""
+        return bool(self.metadata["data"].get("crop_to_box", False))
+
+    @property
     def temperature(self) -> float:
         """What scores are divided by before they become probabilities; 1 in a bundle without a decision."""
         return float(self.decision.get("temperature", 1.0))

@@ -163,6 +163,8 @@ def _fault(name: str, item: Any) -> str:
     if item["type"] == "extra_forbidden":
         known = list(_setting_names(Config))
         same = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
+        if name.rpartition(".")[2] in ("class_weight", "class_weights"):  # as other tools call it
+            return f"there is no setting {name}; --balance, or a column `weight` of a table, weights images"
         near = same or difflib.get_close_matches(name, known, n=3)
         return f"there is no setting {name}" + (f"; the nearest are {', '.join(near)}" if near else "")
     return f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, got {item['input']!r}"

@@ -8,12 +8,14 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, SettingNeeded
+from topwork.data.split_units import list_first
 
 UNLABELED = "no label"
 """The reason for which a source ignores an image without a label."""
@@ -41,6 +43,21 @@ def label_text(value: Any, where: str) -> str:
     return text
 
 
+def readable(text: str) -> str:
+    """Text of which what is not UTF-8, and stands as surrogates, is read as Windows-1252, the encoding of Excel.
+
+    >>> readable("Gr\\udcf6\\udcdfe")
+    'Größe'
+    """
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        with suppress(UnicodeEncodeError):
+            return text.encode("utf-8", "surrogateescape").decode("cp1252", "backslashreplace")
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _is_collection(text: str) -> bool:
     try:
         return isinstance(ast.literal_eval(text), list | dict | set | tuple)
@@ -49,9 +66,11 @@ def _is_collection(text: str) -> bool:
 
 
 def unify_labels(manifest: Manifest, config: DataConfig) -> Manifest:
-    """The manifest with labels in Unicode's composed form without blanks around them, and merged if so configured."""
-    written = {row.label: unicodedata.normalize("NFC", row.label).strip() for row in manifest.rows}
-    remarks = [
+    """The manifest with readable labels in composed form without blanks around them, and merged if so configured."""
+    written = {row.label: unicodedata.normalize("NFC", readable(row.label)).strip() for row in manifest.rows}
+    decoded = sorted({new for old, new in written.items() if old != readable(old)})
+    remarks = [f"Labels that are not UTF-8 are read as Windows-1252: {list_first(decoded)}."] if decoded else []
+    remarks += [
         f"Class {label!r} is written in {count} ways that look the same (Unicode forms, blanks); it is one class."
         for label, count in Counter(written.values()).items()
         if count > 1

@@ -15,7 +15,7 @@ from topwork.data.sources.table import TABLES, images_in_table
 from topwork.data.sources.webdataset import images_in_shards, is_shards
 
 
-def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ImageRef]:
+def list_images(paths: Iterable[str | os.PathLike[str]], crop_to_box: bool = False) -> Iterator[ImageRef]:
     """The images, one after the other, found by the rules of the training sources.
 
     Args:
@@ -25,6 +25,7 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ImageRef]:
             depth) gives its matches in order of name. A table (``.csv``, ``.tsv``, ``.jsonl``) gives the names in its
             column ``image``, ``path``, ``file`` or similar, else its first; they are relative to the table's folder.
             ``-`` reads names from stdin, one per line.
+        crop_to_box: Whether an image of a table is its box, if the table has a column for it.
 
     Raises:
         UsageError: A pattern that matches nothing.
@@ -38,7 +39,7 @@ def list_images(paths: Iterable[str | os.PathLike[str]]) -> Iterator[ImageRef]:
         elif os.path.isdir(path):
             yield from _require_some(images_below(path), path)
         elif path.lower().endswith(TABLES):
-            yield from images_in_table(path)
+            yield from images_in_table(path, crop_to_box)
         elif glob.has_magic(split_pattern(path)[1]):
             matches = find_matches(path)
             if not matches:

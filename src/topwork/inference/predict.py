@@ -85,7 +85,7 @@ def predict(
     model = run if isinstance(run, Predictor) else load(run, **options)
     items = _as_list(images)
     if all(isinstance(item, str | os.PathLike) for item in items):
-        items = list_images(items)
+        items = list_images(items, model.bundle.crop_to_box)
     with closing(predict_batches(model, items, top=top, neighbours=neighbours)) as batches:
         for _, predictions in batches:
             yield from predictions
@@ -153,7 +153,7 @@ def predict_to_file(
         if out is not None:
             signals.resume_command = resume_command
         with closing(PredictionWriter(out, format, top, fingerprint, resume, overwrite)) as writer:
-            names, start = list_images(paths), writer.rows
+            names, start = list_images(paths, model.bundle.crop_to_box), writer.rows
             if start:
                 _skip_written_rows(names, writer)
                 log(f"{out} already has {start:,} rows.")
@@ -177,9 +177,12 @@ def predict_to_file(
 
 def _resume_command(run: str | os.PathLike[str], paths: Sequence[str], out: Path, settings: dict[str, Any]) -> str:
     flags = [(f"--{name}", value) for name, value in settings.items() if value is not None]
-    words = [commands.as_argument(run), *map(commands.as_argument, paths), "--out", out, "--resume", *chain(*flags)]
+    names = (path if path == "-" else commands.as_argument(path) for path in paths)
+    words = [commands.as_argument(run), *names, "--out", out, "--resume", *chain(*flags)]
     text = commands.command("predict", *words)
-    return text if "-" not in paths and len(text) < MAX_COMMAND else f"the same command and --resume ({out})"
+    if len(text) > MAX_COMMAND:
+        return f"the same command and --resume ({out})"
+    return f"the same list on the stdin of: {text}" if "-" in paths else text
 
 
 def _write_rows(

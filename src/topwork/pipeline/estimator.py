@@ -23,7 +23,8 @@ from topwork.core import storage
 from topwork.core.config import DEFAULT_MODEL
 from topwork.core.errors import DataError
 from topwork.core.run_folders import cache_folder
-from topwork.data.images import UnreadableImage
+from topwork.data import convert
+from topwork.data.images import UnreadableImage, decode
 from topwork.data.inspect_dataset import clear
 from topwork.features.extract import BATCH
 from topwork.inference import InferenceOptions
@@ -50,6 +51,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         sets: Settings as on the command line, e.g. ``("svm.folds=3",)``.
         val_fraction: Share of the training images for model selection and calibration, in (0, 1).
         test_fraction: Share of all images that is held out for ``metrics_``, in (0, 1).
+        balance: Each class counts as much as every other, however few images it has.
         device, precision, workers, threads: As for ``topwork.train``.
         random_state: An integer is the seed of the run; None or a generator draws one.
         verbose: Whether ``fit`` prints its progress.
@@ -74,6 +76,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     sets: Sequence[str] = ()
     val_fraction: float = 0.15
     test_fraction: float = 0.1
+    balance: bool = False
     device: str = "auto"
     precision: str = "auto"
     workers: int | str = "auto"
@@ -113,6 +116,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
                     table, self.strategy, out=Path(folder) / "run", source="table", sets=tuple(self.sets),
                     seed=int(seed), quiet=not self.verbose, model=self.model, weights=self.weights,
                     img_size=self.img_size, val_fraction=self.val_fraction, test_fraction=self.test_fraction,
+                    balance=self.balance,
                     device=self.device, precision=self.precision, workers=self.workers, threads=self.threads,
                 )  # fmt: skip
             finally:
@@ -246,10 +250,28 @@ def _write_table(table: Path, images: list[Any], labels: list[str], weights: np.
             else:
                 path = f"{number:06d}.png"
                 try:
-                    to_rgb_image(image).save(table.parent / path, compress_level=1)
+                    _write_image(table.parent / path, image)
                 except UnreadableImage as error:
                     raise ValueError(f"{_describe(image, number)} cannot be used: {error.reason}") from error
             file.write(json.dumps({"path": path, "label": label, "weight": float(weight)}) + "\n")
+
+
+def _write_image(path: Path, image: bytes | Image.Image | np.ndarray) -> None:
+    """A file of its RGB pixels, or of all it holds if the data set decides how that is decoded (docs/pixels.md)."""
+    stored = to_rgb_image(image)
+    if isinstance(image, bytes):
+        facts = decode(image, survey=True)[1]
+        if facts.peak or facts.visible_on:
+            path.write_bytes(image)
+            return
+    elif isinstance(image, Image.Image) or image.shape[2:] == (4,):
+        whole = image if isinstance(image, Image.Image) else Image.fromarray(image)
+        is_wide = bool(convert.peak(whole, wide=False))
+        if is_wide or convert.visible_on(whole):
+            stored = Image.fromarray(np.asarray(whole).astype(np.uint16)) if is_wide else whole.convert("RGBA")
+            turn = convert.orientation(whole)
+            stored = stored.transpose(convert.TRANSPOSE[turn]) if turn in convert.TRANSPOSE else stored
+    stored.save(path, compress_level=1)
 
 
 def _describe(image: Any, number: int) -> str:

@@ -135,7 +135,12 @@ def _write_bundle(
         "torch": versions["torch"],
         "pillow": versions["pillow"],
     }
-    counts = {split: len(ids) for split, ids in splits.ids.items()}
+    data = {
+        "name": manifest.name,
+        "note": manifest.full_note,
+        "images": {split: len(ids) for split, ids in splits.ids.items()},
+        "crop_to_box": context.config.data.crop_to_box,
+    }
     metadata = {
         "preprocessing_version": images.PREPROCESSING_VERSION,
         "score_type": trained.kind,
@@ -143,7 +148,7 @@ def _write_bundle(
         "weights_license": backbone.license if pretrained else "none",
         "data_license": manifest.license,
         "topwork": versions["topwork"],
-        "data": {"name": manifest.name, "note": manifest.full_note, "images": counts},
+        "data": data,
         "inference": inference,
         **({"on_hub": backbone.on_hub} if backbone.on_hub else {}),
     }

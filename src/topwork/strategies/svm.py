@@ -3,7 +3,8 @@
 Linear: one class against the rest, L2 penalty and squared hinge (Fan et al. 2008, LIBLINEAR); C is chosen on the
 validation set, or by cross-validation. RBF: ``sklearn.svm.SVC``, an option for small sets.
 The scores are margins. Probabilities come from a calibration on the validation set: for two classes a logistic curve
-(Platt 1999), for more a softmax with one temperature (Guo et al. 2017, arXiv 1706.04599).
+(Platt 1999), for more a softmax with one temperature (Guo et al. 2017, arXiv 1706.04599). Its targets are Platt's: of n
+correct images one more may be wrong, so that a validation set without an error does not make every image certain.
 """
 
 from __future__ import annotations
@@ -116,13 +117,21 @@ def _fit_rbf(
 
 
 def _calibrate(margins: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and offset that minimize the log loss on the validation set; the offset is 0 for more than two classes."""
+    """Slope and offset that minimize the log loss on the validation set; the offset is 0 for more than two classes.
+
+    The target of the true class is (n + 1) / (n + 2), where n is the number of images of the class, as in Platt 1999;
+    of all images for more than two classes, which share one parameter.
+    """
+    images, classes = margins.shape
+    n = np.bincount(labels, minlength=classes)[labels] if classes == 2 else np.full(images, images)
+    targets = np.repeat((1 / (n + 2) / (classes - 1))[:, None], classes, axis=1)
+    targets[np.arange(images), labels] = (n + 1) / (n + 2)
 
     def loss(slope: float, offset: float) -> float:
-        p = scaled_softmax(margins, slope, offset)[np.arange(len(labels)), labels]
-        return float(-np.log(np.clip(p, 1e-12, None)).mean())
+        log_p = np.log(np.clip(scaled_softmax(margins, slope, offset), 1e-12, None))
+        return float(-(targets * log_p).sum(axis=1).mean())
 
-    if margins.shape[1] == 2:
+    if classes == 2:
         found = minimize(lambda v: loss(np.exp(v[0]), v[1]), x0=[0.0, 0.0], method="Nelder-Mead")
         return float(np.exp(found.x[0])), float(found.x[1])
     found = minimize_scalar(lambda v: loss(np.exp(v), 0.0), bounds=(-5, 5), method="bounded")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_member
 from topwork.data.images import SUFFIXES
-from topwork.data.labels import UNLABELED, label_text
+from topwork.data.labels import UNLABELED, label_text, readable
 from topwork.data.sources.base import SPLIT_NAMES, DataArgument
 from topwork.data.sources.reading import Evidence, Reading
 
@@ -75,8 +77,12 @@ class TableSource:
         return Manifest(root, tuple(rows.values()), path.stem, ignored)
 
 
-def images_in_table(path: str) -> Iterator[ImageRef]:
+def images_in_table(path: str, crop_to_box: bool = False) -> Iterator[ImageRef]:
     """The images in the path column of a table, as ``TableSource`` reads it, else in column ``name`` or its first one.
+
+    Args:
+        path: Of the table.
+        crop_to_box: Whether a row with a box is that part of its image.
 
     Raises:
         DataError: It cannot be read, or has no rows.
@@ -85,10 +91,17 @@ def images_in_table(path: str) -> Iterator[ImageRef]:
     if not names:
         raise DataError(f"{path} has no rows. It needs a header with a column `path`, and a row per image.")
     column = _column(names, (*PATH_COLUMNS, "name")) or next(iter(names))
-    for _, cells in _rows(Path(path)):  # read twice, so that a long table is never in memory
+    boxes = _column(names, BOX_COLUMNS) if crop_to_box else None
+    for line, cells in _rows(Path(path)):  # read twice, so that a long table is never in memory
         name = _text(cells.get(column))
         if name:
-            yield ImageRef.parse(name if is_url(name) else os.path.join(os.path.dirname(path), name))
+            ref = ImageRef.parse(name if is_url(name) else _existing(os.path.dirname(path), name))
+            try:
+                box = _box(cells.get(boxes)) if boxes else None
+                box_suffix(box)
+            except ValueError as error:
+                raise DataError(f"{path}:{line} is not valid: {error}. Correct the row.") from error
+            yield replace(ref, box=box or ref.box)
 
 
 def _names(lines: Iterable[tuple[int, Cells]]) -> dict[str, None]:
@@ -151,7 +164,9 @@ def _ref(root: Path, name: str, box: Box | None) -> ImageRef:
 def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
     """Line number and content of every row."""
     try:
-        with open(table, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        with open(table, "rb") as start:
+            encoding = "utf-16" if start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        with open(table, encoding=encoding, errors="surrogateescape", newline="") as file:
             if table.suffix.lower() in (".jsonl", ".ndjson"):
                 for line, text in enumerate(file, 1):
                     if text.strip():
@@ -200,9 +215,15 @@ def _box(value: Any) -> Box | None:
     return left, top, width, height
 
 
+def _existing(folder: str | Path, path: str) -> str:
+    """The path in a folder by its bytes in the table or, if nothing is there, by what they mean."""
+    found = os.path.join(folder, path)
+    return found if os.path.lexists(found) else os.path.join(folder, readable(path))
+
+
 def _id(path: str, root: Path) -> str:
     """The path relative to the table's folder if it is in it, with forward slashes; else the absolute path."""
-    absolute = os.path.normpath(os.path.join(root, path))
+    absolute = os.path.normpath(_existing(root, path))
     relative = os.path.relpath(absolute, root) if os.path.splitdrive(absolute)[0] == os.path.splitdrive(root)[0] else ""
     inside = relative and not relative.startswith("..")
     return Path(relative if inside else absolute).as_posix()

@@ -135,7 +135,7 @@ def _images(
     check: list[ImageRef] = []
     calibration: list[ImageRef] = []
     if requested:
-        refs = list(list_images(requested))[: MAX_CHECK_IMAGES + MAX_CALIBRATION_IMAGES]
+        refs = list(list_images(requested, model.bundle.crop_to_box))[: MAX_CHECK_IMAGES + MAX_CALIBRATION_IMAGES]
         check, calibration = (refs[0::2], refs[1::2]) if quantize else (refs, [])
     elif origin:
         check = origin.sample("test", MAX_CHECK_IMAGES)
