@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import safetensors.torch
+import timm
+import torch
 from matplotlib.figure import Figure
 
 import topwork
@@ -91,6 +95,16 @@ def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwor
             photos, out=out, strategies=list(STRATEGIES), sets=SETS, img_size=32, learning_curve=["none"], workers=0,
             threads=1, quiet=True,
         )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Arguments for a network of a few layers with random weights, which trains in a fraction of the time."""
+    torch.manual_seed(0)
+    network = timm.create_model("test_efficientnet", num_classes=0)
+    weights = tmp_path_factory.mktemp("tiny") / "random.safetensors"
+    safetensors.torch.save_file(network.state_dict(), weights)
+    return {"model": "test_efficientnet", "weights": str(weights)}
 
 
 @pytest.fixture(scope="session")

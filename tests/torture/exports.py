@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +17,7 @@ from torch import nn
 from tests.drawings import draw
 from tests.torture.calls import Tally
 from topwork.backbones import build
-from topwork.bundle.format import Bundle, write_bundle
+from topwork.bundle.format import Bundle, read_bundle, write_bundle
 from topwork.core.errors import TopworkError
 from topwork.data.images import load_image
 from topwork.data.transforms import eval_transform, normalize
@@ -44,9 +46,11 @@ def write_images(folder: Path) -> list[Path]:
     return paths
 
 
-def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Path]) -> Path:
-    """A bundle with random weights, whose statistics and head distinguish the images."""
+def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Path], quick: bool = False) -> Path:
+    """A bundle with random weights, whose statistics and head distinguish the images; ``quick`` as for ``check``."""
     backbone = build.create(model, None, size)
+    if quick:
+        backbone = replace(backbone, spec=replace(backbone.spec, interpolation="nearest"))
     generator = torch.Generator().manual_seed(1)
     for layer in backbone.module.modules():
         if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None and layer.running_var is not None:
@@ -66,13 +70,23 @@ def write_random_bundle(folder: Path, model: str, size: int, images: Iterable[Pa
     return folder
 
 
-def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], log: bool = False) -> Tally:
+def copy_quick(run: Path, folder: Path) -> Path:
+    """A copy of a run whose images are resized to the nearest pixel, which is quick to export."""
+    shutil.copytree(run, folder)
+    bundle = read_bundle(folder / "model")
+    write_bundle(folder / "model", replace(bundle, input_spec=replace(bundle.input_spec, interpolation="nearest")))
+    return folder
+
+
+def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], log: bool = False, quick: bool = False) -> Tally:
     """Export and compare.
 
     Args:
         pairs: A model and a format each.
         sides: Of the models' inputs.
         log: Print a row for each.
+        quick: Resize to the nearest pixel. The other resizes take most of the time of an export, and what follows them
+            is the same.
     """
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
@@ -81,7 +95,7 @@ def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], log: bool = F
         for model, kind in pairs:
             bundle = root / model
             if not bundle.exists():
-                write_random_bundle(bundle, model, sides[model], images)
+                write_random_bundle(bundle, model, sides[model], images, quick)
             tally.tried += 1
             try:
                 result = export(bundle, kind, out=root / f"{model}-{kind}", images=images, quiet=True)
