@@ -200,7 +200,9 @@ def test_bad_images_change_nothing(photos: Path, tmp_path: Path, comparison: top
     assert "000-empty.jpg" in (run.path / "report.html").read_text()
 
 
-def test_no_figure_of_test_chooses_anything(photos: Path, tmp_path: Path, comparison: topwork.Comparison) -> None:
+def test_no_figure_of_test_chooses_anything(
+    photos: Path, tmp_path: Path, comparison: topwork.Comparison, tiny_network: dict[str, Any]
+) -> None:
     """Swap the labels of all test images: the weights stay the same, only the figures of test change."""
     splits = read_split(comparison.path / "split.csv")
     roots = tmp_path / "splits"
@@ -221,6 +223,7 @@ def test_no_figure_of_test_chooses_anything(photos: Path, tmp_path: Path, compar
             out=tmp_path / f"out{s}",
             sets=SETS,
             learning_curve=["none"],
+            **tiny_network,
             **FAST,
         )
         for s in (False, True)

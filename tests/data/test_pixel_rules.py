@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,13 +110,14 @@ def test_the_background_is_one_on_which_drawings_are_visible(
     assert found == hashes(tmp_path / "plain", tmp_path)[0]
 
 
-def test_every_stage_uses_the_rules_of_the_data_set(tmp_path: Path) -> None:
+def test_every_stage_uses_the_rules_of_the_data_set(tmp_path: Path, tiny_network: dict[str, Any]) -> None:
     for number in range(9):
         split = ("train", "val", "test")[number % 3]
         write_pair(tmp_path, f"{split}/gray/{number}.png", 0, number, 12, 1)
         write_pair(tmp_path, f"{split}/rgb/{number}.png", 1, number, 12, 3)
         write_drawing(tmp_path, f"{split}/white/{number}.png", number, 255, 0)
-    quick = {"strategy": "svm", "img_size": 32, "workers": 0, "threads": 1, "quiet": True}
+    quick: dict[str, Any] = {"strategy": "svm", "img_size": 32, "workers": 0, "threads": 1, "quiet": True}
+    quick |= {"learning_curve": ["none"], **tiny_network}
     runs = {kind: topwork.train(tmp_path / kind, out=tmp_path / f"{kind}-run", **quick) for kind in ("stored", "plain")}
 
     stored, plain = (runs[kind].predictions for kind in ("stored", "plain"))
