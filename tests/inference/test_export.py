@@ -111,8 +111,8 @@ def test_the_probability_layer_is_the_strategys(comparison: topwork.Comparison, 
 def test_every_strategy_is_exported_and_predicts_images_of_any_size(
     tiny: topwork.Comparison, photos: Path, number: int, name: str, kind: str, tmp_path: Path
 ) -> None:
-    """In every format once with the resize of the network, and then with a quick one."""
-    quick = number >= len(FORMATS)
+    """With the resize of the network, or a quick one; OpenVINO lacks the float64 of that."""
+    quick = number >= len(FORMATS) and kind != "openvino"
     run = exports.copy_quick(tiny[name].path, tmp_path / "run") if quick else tiny[name].path
     result = export(run, kind, out=tmp_path / "out", quiet=True)
     assert result.agreement.within_tolerance
@@ -133,8 +133,7 @@ def test_every_strategy_is_exported_and_predicts_images_of_any_size(
     ("name", "files"), [("onnx", ["model.onnx"]), ("openvino", ["model.bin", "model.xml"])], ids=["onnx", "openvino"]
 )
 def test_int8_tells_what_it_costs(tiny: topwork.Comparison, name: str, files: list[str], tmp_path: Path) -> None:
-    run = exports.copy_quick(tiny["mlp"].path, tmp_path / "run") if name == "openvino" else tiny["mlp"].path
-    result = export(run, name, out=tmp_path / "out", quantize="int8", quiet=True)
+    result = export(tiny["mlp"].path, name, out=tmp_path / "out", quantize="int8", quiet=True)
     if name == "onnx":  # the other file is mostly words for a network of a few layers
         assert result.metadata["bytes"] < result.metadata["bytes_float32"]
     assert {"same_class_share", "difference", "accuracy", "accuracy_float32"} <= set(
@@ -146,7 +145,7 @@ def test_int8_tells_what_it_costs(tiny: topwork.Comparison, name: str, files: li
 @pytest.mark.parametrize("pair", exports.each_once()[::2], ids="-".join)
 def test_networks_of_six_families_are_exported_and_agree(pair: tuple[str, str]) -> None:
     """Each in one format; ``make torture`` has twelve families in every format."""
-    tally = exports.check([pair], exports.TINY, quick=True)
+    tally = exports.check([pair], exports.TINY, quick=pair[1] != "openvino")
     assert tally.wrong == []
     assert tally.hit == 1
 
