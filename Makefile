@@ -45,8 +45,9 @@ check: $(READY) ## lint, formatting, types
 bench: $(READY) ## run the benchmarks (long)
 	@$(PY) benchmarks/run.py
 
-docs: $(READY) ## write docs/cli.md anew from the commands' help
+docs: $(READY) ## write docs/cli.md and docs/data-not-read.md anew from the program
 	@$(PY) docs/make_cli.py
+	@$(PY) docs/make_data_errors.py
 
 clean: ## remove build output and caches; runs/ and the environment stay
 	rm -rf build dist src/*.egg-info .pytest_cache .ruff_cache .pyrefly_cache .hypothesis

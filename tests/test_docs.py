@@ -39,9 +39,8 @@ def pages() -> list[Path]:
     return [path for path in text_files() if path.suffix == ".md"]
 
 
-@pytest.fixture(scope="module")
-def make_cli() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_cli", ROOT / "docs" / "make_cli.py")
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -49,8 +48,25 @@ def make_cli() -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="module")
+def make_cli() -> ModuleType:
+    return script("make_cli")
+
+
 def test_cli_page_is_fresh(make_cli: ModuleType) -> None:
     assert (ROOT / "docs" / "cli.md").read_text("utf-8") == make_cli.page(), "run `make docs`"
+
+
+def test_page_of_data_errors_has_all_messages_and_explains_none_that_is_gone() -> None:
+    make = script("make_data_errors")
+    page = make.page()
+    assert (ROOT / "docs" / "data-not-read.md").read_text("utf-8") == page, "run `make docs`"
+    texts = [text for group in make.messages().values() for text in group]
+    assert any("is compressed as a whole" in text for text in texts)
+    table = page.partition("| Message | Why |")[2].partition("## All messages")[0]
+    explained = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    assert len(explained) > 10
+    assert [words for words in explained if not any(words in text for text in texts)] == []
 
 
 def test_every_command_says_what_it_does(make_cli: ModuleType) -> None:

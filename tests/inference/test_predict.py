@@ -14,15 +14,18 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tests.commands import topwork as call
-from tests.shards import samples_of, write_shard
+from tests.shards import samples_of, write_shard, write_zip
 
 import topwork
 from topwork.core.errors import DataError, Interrupted, SettingsChanged, StorageError, UsageError
+from topwork.data.images import load_image
 from topwork.inference import predict as predict_module
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import decode_batches
@@ -350,3 +353,24 @@ def test_predictions_on_shards_are_those_on_the_folder(mlp: Predictor, photos: P
     one = f"{tmp_path}/s/x-0.tar/class0/003.png"
     (single,) = topwork.predict(mlp, [one])
     assert single.label == next(p.label for p in plain if p.image.endswith("class0/003.png"))
+
+
+def test_predictions_on_archives_and_arrays_are_those_on_the_folder(
+    mlp: Predictor, photos: Path, tmp_path: Path
+) -> None:
+    files = sorted((photos / "class1").glob("*.png"))[:3]
+    write_zip(tmp_path / "x.zip", [(f"new/{path.name}", path.read_bytes()) for path in files])
+    write_zip(tmp_path / "only" / "x.zip", [(path.name, path.read_bytes()) for path in files])
+    write_shard(tmp_path / "x.tar", [(f"new/{path.name}", path.read_bytes()) for path in files])
+    pixels = np.stack([np.asarray(load_image(path)) for path in files])
+    np.savez(tmp_path / "x.npz", x_test=pixels)
+    columns = [f"pixel{n}" for n in range(pixels[0].size)]
+    (tmp_path / "x.csv").write_text("\n".join(",".join(map(str, row)) for row in [columns, *pixels.reshape(3, -1)]))
+    table = pyarrow.table({"image": [path.read_bytes() for path in files], "label": [None] * 3})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    (tmp_path / "names.csv").write_text("image\n" + "".join(f"x.zip/new/{path.name}\n" for path in files))
+    expected = [prediction.top for prediction in topwork.predict(mlp, list(map(str, files)))]
+    for data in ("x.zip", "only", "x.tar", "x.npz", "x.csv", "x.parquet", "names.csv"):
+        found = list(topwork.predict(mlp, [str(tmp_path / data)]))
+        assert [prediction.top for prediction in found] == expected, data
+    assert found[0].image == str(tmp_path / "x.zip" / "new" / files[0].name)

@@ -19,6 +19,9 @@ def check(
     write_exclude: Annotated[
         Path | None, typer.Option(help="Write the images to exclude, for --exclude of compare and train.")
     ] = None,
+    write_table: Annotated[
+        Path | None, typer.Option(help="Write path, label and split of all images as a table, which is data too.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: runs/DATA-check]")] = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -33,7 +36,10 @@ def check(
     from topwork.pipeline.check import EXIT_PROBLEMS, format_check
     from topwork.pipeline.check import check as run_check
 
-    result = run_check(data, quick=quick, out=out, write_exclude=write_exclude, quiet=quiet, **explicit(options))
+    result = run_check(
+        data, quick=quick, out=out, write_exclude=write_exclude, write_table=write_table, quiet=quiet,
+        **explicit(options),
+    )  # fmt: skip
     if json:
         import json as format
 
@@ -43,6 +49,8 @@ def check(
         print(text.encode("utf-8", "replace").decode())
         if write_exclude:
             print(f"Images to exclude ({len(result.excluded):,}): {write_exclude}")
+        if write_table:
+            print(f"Table of all images ({len(result.manifest.rows):,}): {write_table}")
     if result.problems:
         raise typer.Exit(EXIT_PROBLEMS)
 

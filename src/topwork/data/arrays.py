@@ -51,17 +51,20 @@ class Pair:
     """Images and their labels.
 
     Attributes:
-        images, labels: Arrays of the same length.
+        images, labels: Arrays of the same length; no labels if they are not needed.
         words: What their names have in common, e.g. ``("train",)``.
     """
 
     images: NamedArray
-    labels: NamedArray
+    labels: NamedArray | None
     words: tuple[str, ...]
 
 
-def pairs_of(arrays: Iterable[NamedArray]) -> list[Pair]:
-    """The arrays of images and of labels whose names differ in nothing but these words: ``x_train``, ``y_train``."""
+def pairs_of(arrays: Iterable[NamedArray], labeled: bool = True) -> list[Pair]:
+    """The arrays of images and of labels whose names differ in nothing but these words: ``x_train``, ``y_train``.
+
+    ``labeled=False`` gives all arrays of images.
+    """
     images, labels = dict[tuple[str, ...], NamedArray](), dict[tuple[str, ...], NamedArray]()
     for array in arrays:
         words = array.words
@@ -70,6 +73,8 @@ def pairs_of(arrays: Iterable[NamedArray]) -> list[Pair]:
             images.setdefault(rest, array)
         elif len(array.shape) in (1, 2) and set(words) & _LABEL_WORDS:
             labels.setdefault(rest, array)
+    if not labeled:
+        return [Pair(array, None, words) for words, array in images.items()]
     return [
         Pair(images[words], labels[words], words)
         for words in images

@@ -64,7 +64,7 @@ class PixelTable:
                 try:
                     cells = row[self.pixels[0]].split() if len(self.pixels) == 1 else [row[n] for n in self.pixels]
                     images.append(np.array(cells, dtype=np.float32).reshape(self.shape))
-                    labels.append(row[self.label_at].strip())
+                    labels.append(row[self.label_at].strip() if self.label else "")
                     split = row[self.split_at].strip().lower() if self.split_at >= 0 else ""
                 except (ValueError, IndexError) as error:
                     raise DataError(
@@ -124,15 +124,15 @@ def probe(path: str, label_column: str = "") -> PixelTable | None:
     return PixelTable(path, header, label, label_at, split_at, tuple(pixels), shape, count, delimiter)
 
 
-def _label_position(path: str, columns: dict[str, int], wanted: str, pixels: list[int], number: int) -> int:
+def _label_position(path: str, columns: dict[str, int], requested: str, pixels: list[int], number: int) -> int:
     """The column of labels: the one that is configured or so called, or the only one beside the pixels."""
-    if wanted:
-        if wanted.lower() not in columns:
+    if requested:
+        if requested.lower() not in columns:
             names = ", ".join(name for name, n in columns.items() if n not in pixels)
             raise UsageError(
-                f"{path} has no column {wanted!r} (--label-column). Beside pixels it has: {names or 'none'}."
+                f"{path} has no column {requested!r} (--label-column). Beside pixels it has: {names or 'none'}."
             )
-        return columns[wanted.lower()]
+        return columns[requested.lower()]
     called = next((columns[name] for name in _LABELS if name in columns), -1)
     if called >= 0:
         return called

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from topwork.core.artifacts import Manifest, Splits
 from topwork.core.options import OptionValue
 from topwork.core.progress import make_progress
 from topwork.core.signals import Signals
+from topwork.data import label_table
 from topwork.data.findings import Finding, find_issues, images_to_exclude
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import given_split
@@ -82,6 +84,7 @@ def check(
     quick: bool = False,
     out: str | Path | None = None,
     write_exclude: str | Path | None = None,
+    write_table: str | Path | None = None,
     quiet: bool = False,
     **options: OptionValue,
 ) -> Check:
@@ -92,6 +95,7 @@ def check(
         quick: Skip the search for wrong labels, which needs the features of all images.
         out: Folder for ``check.html`` and ``check.json``; ``runs/<data>-check`` if None.
         write_exclude: File to write a list of images to exclude to, for ``--exclude``.
+        write_table: File to write all images to with labels and splits, as a table that is read again to the same.
         quiet: Print nothing.
         **options: Single settings by the names of the command line: ``source``, ``model``, ...
 
@@ -105,7 +109,8 @@ def check(
     config = configure.build(str(data), ["linear"], options=options)
     progress = make_progress(quiet)
     with Signals() as signals:
-        manifest = build_manifest(config.data, progress=progress, trainable=False)
+        on_listing = partial(label_table.write_table, path=Path(write_table)) if write_table else None
+        manifest = build_manifest(config.data, progress=progress, trainable=False, on_listing=on_listing)
         splits = given_split(manifest)
         findings = find_issues(manifest, splits)
         if config.data.similar_labels == "keep":

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import UnknownName, UsageError
+from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
 from topwork.data.labels import unify_labels
 from topwork.data.sources.array_files import ArraySource, find_arrays, find_idx, find_pixel_tables
@@ -25,8 +26,13 @@ from topwork.data.sources.table import TableSource
 from topwork.data.sources.unreadable import UnreadableSource
 from topwork.data.sources.webdataset import WebDatasetSource
 
-__all__ = ["SOURCES", "Source", "list_images"]
+__all__ = ["SOURCES", "Source", "images_without_files", "list_images"]
 
+ARRAYS = (
+    ArraySource("arrays", find_arrays),
+    ArraySource("idx", find_idx),
+    ArraySource("pixel-table", find_pixel_tables),
+)
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
@@ -36,9 +42,7 @@ SOURCES: dict[str, Source] = {
         WebDatasetSource(),
         HuggingFaceSource(),
         ParquetSource(),
-        ArraySource("arrays", find_arrays),
-        ArraySource("idx", find_idx),
-        ArraySource("pixel-table", find_pixel_tables),
+        *ARRAYS,
         UnreadableSource(),
         FolderSource(),
     )
@@ -59,6 +63,16 @@ def list_images(config: DataConfig, progress: Progress = SILENT) -> Manifest:
     source, reading = _find_reading(data)
     manifest = unify_labels(_apply_options(reading.list(), config), config)
     return replace(manifest, source=source.name, reading=describe(reading, manifest))
+
+
+def images_without_files(path: str) -> tuple[ImageRef, ...]:
+    """The images in Parquet, arrays and tables of pixels, labeled or not; none if the path is nothing of that kind."""
+    data = DataArgument(DataConfig(path=path), labeled=False)
+    for source in (ParquetSource(), *ARRAYS):
+        for reading in source.readings(data):
+            if isinstance(reading, Reading):
+                return tuple(row.ref for row in reading.list().rows)
+    return ()
 
 
 def _find_reading(data: DataArgument) -> tuple[Source, Reading]:

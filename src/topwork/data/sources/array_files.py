@@ -87,7 +87,7 @@ def find_arrays(data: DataArgument, files: list[str]) -> ArrayParts:
             found += arrays.npz_arrays(path)
         elif path.lower().endswith(".npy"):
             found.append(arrays.npy_array(path))
-    return _pair("arrays", found)
+    return _pair(data, "arrays", found)
 
 
 def find_idx(data: DataArgument, files: list[str]) -> ArrayParts:
@@ -95,7 +95,7 @@ def find_idx(data: DataArgument, files: list[str]) -> ArrayParts:
     candidates = sorted(
         (path for path in files if "idx" in os.path.basename(path).lower()), key=lambda path: (path.count("/"), path)
     )
-    if os.path.isfile(data.path) and candidates:
+    if os.path.isfile(data.path) and candidates and arrays.idx_array(data.path):
         folder = os.path.dirname(data.path) or "."
         candidates = sorted(entry.path for entry in os.scandir(folder) if "idx" in entry.name.lower())
     first: dict[tuple[str, ...], NamedArray] = {}
@@ -109,7 +109,7 @@ def find_idx(data: DataArgument, files: list[str]) -> ArrayParts:
             if _digest(same.file) != _digest(path):
                 raise DataError(f"{same.file} and {path} have one name and differ. Remove one of them.")
             ignored[path] = f"the same as {same.file}"
-    found = _pair("IDX files", first.values())
+    found = _pair(data, "IDX files", first.values())
     found.ignored |= ignored
     return found
 
@@ -126,7 +126,7 @@ def find_pixel_tables(data: DataArgument, files: list[str]) -> ArrayParts:
             continue
         if (digest := _digest(path)) in digests:
             found.ignored[path] = "the same as an earlier table"
-        elif not table.label:
+        elif not table.label and data.labeled:
             found.ignored[path] = UNLABELED
         else:
             digests.add(digest)
@@ -137,20 +137,22 @@ def find_pixel_tables(data: DataArgument, files: list[str]) -> ArrayParts:
     return found
 
 
-def _pair(how: str, found: Iterable[NamedArray]) -> ArrayParts:
+def _pair(data: DataArgument, how: str, found: Iterable[NamedArray]) -> ArrayParts:
     """The pairs of images and labels, each of a split that its name says."""
     parts = []
-    for pair in arrays.pairs_of(found):
+    for pair in arrays.pairs_of(found, data.labeled):
         split = _split_of(" ".join(pair.words))
-        names = f"{pair.images.name} and {pair.labels.name}"
+        of_pair = [pair.images, *([pair.labels] if pair.labels else [])]
+        names = " and ".join(array.name for array in of_pair)
         where = names if pair.images.file.endswith(pair.images.name) else f"{names} in {pair.images.file}"
         read = partial(_read_pair, pair)
-        parts.append(ArrayPart(where, split, pair.images.shape[0], read, (pair.images.file, pair.labels.file)))
+        parts.append(ArrayPart(where, split, pair.images.shape[0], read, tuple(array.file for array in of_pair)))
     return ArrayParts(f"{how} " + ", ".join(part.where for part in parts), _with_splits(parts))
 
 
 def _read_pair(pair: arrays.Pair) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    return pair.images.read(), pair.labels.read(), []
+    images = pair.images.read()
+    return images, pair.labels.read() if pair.labels else np.full(len(images), ""), []
 
 
 def _with_splits(parts: list[ArrayPart]) -> list[ArrayPart]:
@@ -163,7 +165,7 @@ def _with_splits(parts: list[ArrayPart]) -> list[ArrayPart]:
 
 def _list(data: DataArgument, found: ArrayParts) -> Manifest:
     files = sorted({file for part in found.parts for file in part.files})
-    state = [stamps(files), [(part.where, part.split) for part in found.parts]]
+    state = [stamps(files), data.labeled, [(part.where, part.split) for part in found.parts]]
     total = sum(part.count for part in found.parts)
 
     def images(ignored: dict[str, str]) -> Iterator[ImageCopy]:
@@ -178,7 +180,7 @@ def _list(data: DataArgument, found: ArrayParts) -> Manifest:
                     name = f"{split or 'images'}/{numbers[split]:07d}"
                     numbers[split] += 1
                     label = label_text(value, part.where)
-                    if label:
+                    if label or not data.labeled:
                         yield ImageCopy(name, label, split, png_of(image))
                     else:
                         ignored[name] = UNLABELED

@@ -31,10 +31,12 @@ class DataArgument:
     Attributes:
         config: Its path and options.
         progress: Progress output: reading the headers of large shards can take long.
+        labeled: Whether to list labeled images only; ``predict`` needs no labels.
     """
 
     config: DataConfig
     progress: Progress = SILENT
+    labeled: bool = True
 
     @property
     def path(self) -> str:

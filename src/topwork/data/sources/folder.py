@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.image_ref import ImageRef
-from topwork.data.file_tree import FileTree, TreeFolder, join, read_folder, reason_ignored
+from topwork.data.archive_tree import read_tree
+from topwork.data.file_tree import FileTree, TreeFolder, join, reason_ignored
 from topwork.data.sources.base import SPLIT_NAMES, DataArgument
 from topwork.data.sources.reading import Evidence, Reading
 
@@ -43,13 +45,16 @@ class FolderSource:
         yield Reading(how, evidence, [data.path], list_rows)
 
 
-def images_below(folder: str) -> Iterator[ImageRef]:
-    """All images in a folder and below, without labels: the files of a folder in order of name, then its folders."""
-    stack = [read_folder(folder).top]
-    while stack:
+def images_below(path: str) -> Iterator[ImageRef]:
+    """All images in a folder or an archive and below, without labels: the files of a folder, then its folders."""
+    tree = read_tree(path)
+    stack = [tree.top] if tree else []
+    while tree and stack:
         inner = stack.pop()
         for name in inner.images:
-            yield ImageRef(folder, join(inner.path, name))
+            ref = tree.ref(join(inner.path, name))
+            store = path if ref.store == tree.store else os.path.join(path, os.path.relpath(ref.store, tree.store))
+            yield ImageRef(store, ref.name)
         stack.extend(reversed(inner.folders))
 
 

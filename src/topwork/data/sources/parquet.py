@@ -78,13 +78,13 @@ class _Files:
         named = [name for name in by_type if name.lower() in _IMAGE_COLUMNS]
         return next(iter([*known, *named, *(by_type if len(by_type) == 1 else [])]), "")
 
-    def label_columns(self, wanted: str) -> list[_Column]:
+    def label_columns(self, requested: str) -> list[_Column]:
         """The columns that may be the labels: the configured one, those with class names, or one that is so called."""
         names = [field.name for field in self.schema]
         known = [name for name, about in self.features.items() if _kind(about) == "ClassLabel"]
         by_name = {name.lower(): name for name in names}
         usual = [by_name[name] for name in LABEL_COLUMNS if name in by_name and by_name[name] != self.image_column]
-        found = [name for name in names if name == wanted] if wanted else known or usual[:1]
+        found = [name for name in names if name == requested] if requested else known or usual[:1]
         return [_Column(name, tuple(self.features.get(name, {}).get("names") or ())) for name in found]
 
 
@@ -110,7 +110,7 @@ class ParquetSource:
             rows = sum(_open(file).metadata.num_rows for file in found.files)
             evidence = evidence_of(data, rows)
             where = folder if len(folders) > 1 else data.path
-            columns = found.label_columns(getattr(data.config, "label_column", ""))
+            columns = found.label_columns(getattr(data.config, "label_column", "")) if data.labeled else [_Column("")]
             if not columns:
                 names = ", ".join(field.name for field in found.schema)
                 yield Refused(
@@ -157,14 +157,14 @@ def _images(data: DataArgument, found: _Files, column: _Column, ignored: dict[st
     with data.progress.track("Parquet files read", len(found.files), "files") as step:
         for file, split in zip(found.files, found.splits, strict=True):
             unlabeled, used = 0, 0
-            for row, (value, label) in enumerate(_rows(file, found.image_column, column.name)):
+            for row, (value, *label) in enumerate(_rows(file, *filter(None, (found.image_column, column.name)))):
                 name = f"{split or 'images'}/{numbers[split]:07d}"
                 numbers[split] += 1
-                text = _label(label, column, f"{file}, row {row}")
+                text = _label(label[0], column, f"{file}, row {row}") if label else ""
                 unlabeled, used = unlabeled + (not text), used + bool(text)
-                if text:
+                if text or not label:
                     yield ImageCopy(name, text, split, _bytes(value, file))
-            if unlabeled:
+            if unlabeled and column.name:
                 ignored[os.path.basename(file)] = UNLABELED if not used else f"{unlabeled:,} rows without a label"
             step.advance()
 

@@ -1,0 +1,104 @@
+"""Write docs/data-not-read.md: the messages in it are collected from the source, so that none can be missing.
+
+Run by ``make docs``; ``tests/test_docs.py`` fails if the page is not fresh, or explains a message that is gone.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+PAGE = Path(__file__).with_name("data-not-read.md")
+TEXT = Path(__file__).with_name("data-not-read.template.md")
+SOURCE = Path(__file__).parents[1] / "src" / "topwork" / "data"
+ERRORS = {"DataError", "UsageError", "SettingNeeded", "Refused", "MissingDependency", "NotReadable", "UnreadableImage"}
+# What decodes images or divides them, after they are listed: docs/pixels.md is about the first.
+OTHERS = (
+    "splits.py", "split_units.py", "batches.py", "decoder", "images.py", "remote.py", "transforms.py", "convert.py",
+    "optional_formats.py", "decoder.py", "jpeg.py",
+)  # fmt: skip
+GROUPS = (
+    ("In general", r"(sources/(__init__|base|reading)|manifest|labels|class_names|file_tree)\.py"),
+    ("Class folders, and data sets for other tasks", r"sources/(folder|other|file_names|stanford|elpv|known).*\.py"),
+    ("Archives and tar shards", r"(zip|tar|archive|shard|sources/webdataset|sources/unreadable|locations).*\.py"),
+    (
+        "Parquet, arrays and tables of pixels",
+        r"(arrays|pixel_tables|sources/(parquet|array|image_copies|hugging)).*\.py",
+    ),
+    ("Tables, lists and annotations", r".*"),
+)
+
+
+def messages() -> dict[str, list[str]]:
+    """Heading to the messages under it, in order of the source; what is filled in is in capitals or ``...``."""
+    found: dict[str, dict[str, None]] = {title: {} for title, _ in GROUPS}
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = path.relative_to(SOURCE).as_posix()
+        if name.startswith(OTHERS):
+            continue
+        title = next(title for title, pattern in GROUPS if re.fullmatch(pattern, name))
+        for text in _templates(ast.parse(path.read_text("utf-8"))):
+            found[title][text] = None
+    return {title: list(texts) for title, texts in found.items()}
+
+
+def _templates(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in ERRORS:
+            continue
+        arguments = [*node.args, *(word.value for word in node.keywords)]
+        if not arguments or not isinstance(arguments[0], ast.JoinedStr | ast.Constant | ast.BinOp):
+            continue
+        text = " ".join(_text(arguments[0]).split())
+        if node.func.id == "MissingDependency":
+            extra = ast.literal_eval(arguments[1]) if isinstance(arguments[1], ast.Constant) else "EXTRA"
+            text += f" needs an optional package. Install it with: pip install 'topwork[{extra}]'."
+        if text not in ("", "..."):
+            yield text
+
+
+def _text(node: ast.expr) -> str:
+    """The template of an expression."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(_text, node.values))
+    if isinstance(node, ast.BinOp):
+        return _text(node.left) + _text(node.right)
+    if isinstance(node, ast.FormattedValue):
+        return _text(node.value) if isinstance(node.value, ast.Constant) else _filled(node.value)
+    return "..."
+
+
+def _filled(node: ast.expr) -> str:
+    """What stands for a value that is filled in."""
+    if isinstance(node, ast.Call):
+        name = ast.unparse(node.func)
+        if name.endswith("command"):
+            words = [word.value if isinstance(word, ast.Constant) else _filled(word) for word in node.args]
+            return " ".join(["topwork", *map(str, words)])
+        return "UNPACK && topwork check FOLDER" if name.endswith("unpack") else "..."
+    if isinstance(node, ast.Attribute):
+        return node.attr.strip("_").upper()
+    return node.id.upper() if isinstance(node, ast.Name) else "..."
+
+
+def page() -> str:
+    """The whole page."""
+    parts = []
+    for title, texts in messages().items():
+        parts.append(f"### {title}\n")
+        parts += [f"- {_as_code(text)}" for text in texts]
+        parts.append("")
+    return TEXT.read_text("utf-8").replace("{{messages}}\n", "\n".join(parts))
+
+
+def _as_code(text: str) -> str:
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
