@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -15,7 +16,7 @@ import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.shards import samples_of, serve_ranges, write_shard
+from tests.shards import samples_of, serve_ranges, write_shard, write_zip
 
 import topwork
 from topwork.core.artifacts import InputSpec, Manifest
@@ -24,11 +25,13 @@ from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.data import archive_index, locations, remote
 from topwork.data.batches import eval_batches
+from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
 from topwork.data.shard_patterns import expand, is_pattern
 from topwork.data.sources import list_images
-from topwork.inference.locate import TrainingData
+from topwork.inference.locate import TrainingData, locate_bundle, locate_training_data
+from topwork.serving.training_thumbnails import TrainingThumbnails
 
 PIXEL = b"P6 1 1 255 abc"
 Files = list[tuple[str, bytes]]
@@ -71,8 +74,9 @@ def test_features_and_predictions_are_bit_for_bit_those_of_the_folder(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_shard(tmp_path / "all.tar", samples_of(photos))
+    write_zip(tmp_path / "all.zip", [file for file in samples_of(photos) if file[0].endswith(".png")])
     found = []
-    for data in (photos, tmp_path / "all.tar"):
+    for data in (photos, tmp_path / "all.tar", tmp_path / "all.zip"):
         monkeypatch.setenv("TOPWORK_CACHE", str(tmp_path / f"cache-{data.name}"))
         out = tmp_path / f"out-{data.name}"
         plain = ("compute.engine=torch",)
@@ -80,8 +84,15 @@ def test_features_and_predictions_are_bit_for_bit_those_of_the_folder(
         features = sorted(path.name for path in (tmp_path / f"cache-{data.name}" / "features").rglob("*.safetensors"))
         text = (out / "predictions.csv").read_text().replace("all.tar/", "")
         found.append((features, text, (out / "split.csv").read_text().replace("all.tar/", "")))
+        origin = locate_training_data(locate_bundle(out))
+        assert origin
+        assert len(origin.sample("train", 3)) == 3
+        with DecoderPool(1) as decoders:
+            thumbnails = TrainingThumbnails(topwork.load(out, workers=0), origin, decoders)
+            assert thumbnails.available
+            assert asyncio.run(thumbnails.thumbnail(0)).startswith(b"\xff\xd8")
     assert found[0][0]
-    assert found[0] == found[1]  # names of feature files are hashes of what is in them
+    assert found[0] == found[1] == found[2]  # names of feature files are hashes of what is in them
 
 
 def test_parts_come_from_names_of_shards_or_folders(tmp_path: Path) -> None:
