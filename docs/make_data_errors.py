@@ -13,7 +13,10 @@ from pathlib import Path
 PAGE = Path(__file__).with_name("data-not-read.md")
 TEXT = Path(__file__).with_name("data-not-read.template.md")
 SOURCE = Path(__file__).parents[1] / "src" / "topwork" / "data"
-ERRORS = {"DataError", "UsageError", "SettingNeeded", "Refused", "MissingDependency", "NotReadable", "UnreadableImage"}
+ERRORS = {
+    "DataError", "UsageError", "SettingNeeded", "Refused", "MissingDependency", "NotReadable", "UnreadableImage",
+    "AmbiguousFiles", "SeveralBoxes",
+}  # fmt: skip
 # What decodes images or divides them, after they are listed: docs/pixels.md is about the first.
 OTHERS = (
     "splits.py", "split_units.py", "batches.py", "decoder", "images.py", "remote.py", "transforms.py", "convert.py",

@@ -153,8 +153,8 @@ def test_a_label_that_does_not_fit_is_refused(
 
 
 def test_options_of_shards_are_refused_elsewhere(class_folders: Path) -> None:
-    with pytest.raises(UsageError, match="--class-names is not supported for"):
-        list_images(DataConfig(path=str(class_folders), class_names="x"))
+    with pytest.raises(UsageError, match="--label-key is not supported for"):
+        list_images(DataConfig(path=str(class_folders), label_key="cls"))
 
 
 def test_a_sample_is_what_shares_a_name_up_to_its_first_dot(tmp_path: Path) -> None:

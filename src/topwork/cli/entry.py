@@ -1,8 +1,9 @@
-"""The entry point: every error is one line and an exit status."""
+"""The entry point: every error is one line, and one for each command to choose from, and an exit status."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -52,7 +53,8 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
         traceback.print_exc()
     if not world().is_main and isinstance(error, UsageError | Interrupted | PeerLost):
         sys.exit(error.exit_status)  # rank 0 prints the same, or the cause
-    line = " ".join(map(str.strip, str(error).splitlines())).encode("utf-8", "replace").decode()
+    break_ = r"\s*\n(?!  )\s*" if isinstance(error, UsageError) else r"\s*\n\s*"  # indented: commands to choose from
+    line = re.sub(break_, " ", str(error).strip()).encode("utf-8", "replace").decode()
     if line:
         process_name = f" in process {world().rank} of {world().size}" if not world().is_main else ""
         print(f"Error{process_name}: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)

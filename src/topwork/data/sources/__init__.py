@@ -13,6 +13,7 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import UnknownName, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
+from topwork.data.class_names import name_classes
 from topwork.data.labels import unify_labels
 from topwork.data.sources.array_files import ArraySource, find_arrays, find_idx, find_pixel_tables
 from topwork.data.sources.base import SILENT, DataArgument, Source, require_folder
@@ -61,7 +62,8 @@ def list_images(config: DataConfig, progress: Progress = SILENT) -> Manifest:
     """
     data = DataArgument(config, progress)
     source, reading = _find_reading(data)
-    manifest = unify_labels(_apply_options(reading.list(), config), config)
+    listed = name_classes(reading.list(), config, search=source.name in ("folder", "table"))
+    manifest = unify_labels(_apply_options(listed, config), config)
     return replace(manifest, source=source.name, reading=describe(reading, manifest))
 
 
@@ -85,7 +87,7 @@ def _find_reading(data: DataArgument) -> tuple[Source, Reading]:
     if not found:
         require_folder(Path(data.path))
         raise UsageError(f"{data.path} is no data of the source {kind}. Omit --source.")
-    for option in ("labels_from_path", "crop_to_box", "label_key", "class_names"):
+    for option in ("labels_from_path", "crop_to_box", "label_key", "table", "path_column", "label_column"):
         if getattr(data.config, option):
             (first, _), *_ = found
             found = [(source, reading) for source, reading in found if option in source.supported_options]

@@ -65,7 +65,7 @@ class ArraySource:
         find: Finds them in files; paths are absolute or relative to the working folder.
     """
 
-    supported_options = frozenset({"class_names", "label_column"})
+    supported_options = frozenset({"label_column"})
 
     def __init__(self, name: str, find: Callable[[DataArgument, list[str]], ArrayParts]) -> None:
         self.name, self._find = name, find
@@ -121,7 +121,7 @@ def find_pixel_tables(data: DataArgument, files: list[str]) -> ArrayParts:
     for path in sorted(files, key=lambda path: (path.count("/"), path)):
         if not path.lower().endswith((".csv", ".tsv", ".txt")):
             continue
-        table = pixel_tables.probe(path, getattr(data.config, "label_column", ""))
+        table = pixel_tables.probe(path, data.config.label_column)
         if table is None:
             continue
         if (digest := _digest(path)) in digests:

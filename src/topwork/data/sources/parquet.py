@@ -19,8 +19,8 @@ from topwork.data.file_tree import join
 from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import SPLIT_NAMES, DataArgument
 from topwork.data.sources.image_copies import ImageCopy, copy_images, evidence_of, stamps
+from topwork.data.sources.label_column import LABEL_COLUMNS
 from topwork.data.sources.reading import Reading, Refused
-from topwork.data.sources.table import LABEL_COLUMNS
 
 _SUFFIX = ".parquet"
 _IMAGE_COLUMNS = ("image", "img", "picture", "photo", "pixel_values", "jpg", "jpeg", "png", "bytes", "image_bytes")
@@ -95,7 +95,7 @@ class ParquetSource:
     """
 
     name = "parquet"
-    supported_options = frozenset({"label_column", "class_names"})
+    supported_options = frozenset({"label_column"})
 
     def readings(self, data: DataArgument) -> Iterator[Reading | Refused]:
         """One reading for each column that may be the labels."""
@@ -110,7 +110,7 @@ class ParquetSource:
             rows = sum(_open(file).metadata.num_rows for file in found.files)
             evidence = evidence_of(data, rows)
             where = folder if len(folders) > 1 else data.path
-            columns = found.label_columns(getattr(data.config, "label_column", "")) if data.labeled else [_Column("")]
+            columns = found.label_columns(data.config.label_column) if data.labeled else [_Column("")]
             if not columns:
                 names = ", ".join(field.name for field in found.schema)
                 yield Refused(

@@ -1,84 +1,64 @@
-"""A table of images: CSV, TSV or JSON Lines with a path and a label in each row."""
+"""A table of images: one that is given, or those that lie in a folder and name its images."""
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
-from topwork.core.errors import DataError, UsageError
-from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_member
-from topwork.data.images import SUFFIXES
-from topwork.data.labels import UNLABELED, label_text, readable
-from topwork.data.sources.base import SPLIT_NAMES, DataArgument
-from topwork.data.sources.reading import Evidence, Reading
+from topwork.core.errors import DataError, TopworkError, UsageError
+from topwork.core.image_ref import ImageRef, is_url, names_member
+from topwork.data.annotations import read_labels
+from topwork.data.file_index import FileIndex
+from topwork.data.file_tree import FileTree, read_folder
+from topwork.data.locations import NotReadable, read_bytes
+from topwork.data.sources.base import DataArgument
+from topwork.data.sources.label_column import cell_text
+from topwork.data.sources.reading import Evidence, Reading, Refused
+from topwork.data.sources.table_columns import box_columns, find_path_column
+from topwork.data.sources.table_groups import split_word
+from topwork.data.sources.table_readings import readings_of_tree
+from topwork.data.sources.table_rows import Listing, Places, RowReader, list_rows
+from topwork.data.tables import TABLES, WORKBOOKS, Table, has_image_suffix
 
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
-# What columns may be called, in any case; the first that exists counts.
-PATH_COLUMNS = ("path", "image", "file", "filename", "file_name", "filepath", "file_path", "image_path", "img")
-LABEL_COLUMNS = ("label", "class", "category", "target", "class_name", "labels")
-SPLIT_COLUMNS = ("split", "part", "subset", "set", "partition")
-BOX_COLUMNS = ("box", "bbox")
+__all__ = ["TABLES", "TableSource", "images_in_table"]
 
-Cells = Mapping[str, Any]  # of a row, by column
+MAX_BYTES = 2**31
+_NOTES = frozenset({
+    "labels", "label", "annotations", "annotation", "meta", "metadata", "splits", "split", "lists", "csv", "tables",
+    "imagesets", "docs", "info",
+})  # fmt: skip
+_HEAD = 50  # rows whose files are looked for before the folder is listed
 
 
 class TableSource:
-    """A file with a row per image; paths are relative to its folder.
+    """A file with a row per image; paths are relative to its folder, or are searched in and below it.
 
     Columns: path and label; optionally split, group, weight, and box (left, top, width, height).
     """
 
     name = "table"
-    supported_options = frozenset({"crop_to_box"})
+    supported_options = frozenset({"crop_to_box", "path_column", "label_column", "table"})
 
-    def readings(self, data: DataArgument) -> Iterator[Reading]:
-        """A file with the suffix of a table."""
-        if data.is_explicit(self.name) or (data.path.lower().endswith(TABLES) and os.path.isfile(data.path)):
-            how = f"the rows of {os.path.basename(data.path)}"
-            yield Reading(how, Evidence.CERTAIN, [data.path], partial(self._list, data.config))
-
-    def _list(self, config: DataConfig) -> Manifest:
-        """All rows, whether the files exist or not; an error names the line of a row that is not valid."""
-        path = Path(config.path)
-        if not path.is_file():
+    def readings(self, data: DataArgument) -> Iterator[Reading | Refused]:
+        """The table that the data argument or ``--table`` names, else the tables in a folder."""
+        path = data.path
+        if data.config.table and not _inside(data.config.table, data.tree):
+            yield _reading(data.config.table, data.config, data.tree)
+        elif data.tree is not None:
+            yield from readings_of_tree(data, data.tree)
+        elif os.path.isfile(path) and path.lower().endswith(WORKBOOKS):
+            raise UsageError(_workbook(path))
+        elif os.path.isfile(path) and (path.lower().endswith((*TABLES, ".xml")) or data.is_explicit(self.name)):
+            yield _reading(path, data.config, None)
+        elif data.is_explicit(self.name):
             raise UsageError(f"{path} does not exist or is not a file. Pass a table with columns path and label.")
-        root = path.absolute().parent
-        lines = list(_rows(path))
-        if not lines:
-            raise DataError(f"{path} has no rows. It needs a header and a row per image.")
-        columns = _columns(path, _names(lines), config)
-        rows: dict[str, ImageRow] = {}
-        ignored: dict[str, str] = {}
-        for line, cells in lines:
-            row = _image_row(f"{path}:{line}", cells, columns, root)
-            if not row.label:
-                ignored[f"{path.name}:{line}"] = UNLABELED
-                continue
-            before = rows.setdefault(row.id, row)
-            if before.label != row.label:
-                raise DataError(
-                    f"{path}:{line} names {row.id!r} as {row.label!r}, an earlier row as {before.label!r}. "
-                    "Remove one of them."
-                )
-            if before is not row:
-                ignored[f"{path.name}:{line}"] = "the image is in an earlier row"
-        if not rows:
-            raise DataError(f"No row of {path} has a label, in column {columns['label']!r}. Complete the rows.")
-        return Manifest(root, tuple(rows.values()), path.stem, ignored)
 
 
 def images_in_table(path: str, crop_to_box: bool = False) -> Iterator[ImageRef]:
-    """The images in the path column of a table, as ``TableSource`` reads it, else in column ``name`` or its first one.
+    """The images of a table, as ``TableSource`` finds them; those that do not exist by their names.
 
     Args:
         path: Of the table.
@@ -87,143 +67,87 @@ def images_in_table(path: str, crop_to_box: bool = False) -> Iterator[ImageRef]:
     Raises:
         DataError: It cannot be read, or has no rows.
     """
-    names = _names(_rows(Path(path)))
-    if not names:
-        raise DataError(f"{path} has no rows. It needs a header with a column `path`, and a row per image.")
-    column = _column(names, (*PATH_COLUMNS, "name")) or next(iter(names))
-    boxes = _column(names, BOX_COLUMNS) if crop_to_box else None
-    for line, cells in _rows(Path(path)):  # read twice, so that a long table is never in memory
-        name = _text(cells.get(column))
-        if name:
-            ref = ImageRef.parse(name if is_url(name) else _existing(os.path.dirname(path), name))
-            try:
-                box = _box(cells.get(boxes)) if boxes else None
-                box_suffix(box)
-            except ValueError as error:
-                raise DataError(f"{path}:{line} is not valid: {error}. Correct the row.") from error
-            yield replace(ref, box=box or ref.box)
+    config = DataConfig(path=path, crop_to_box=crop_to_box)
+    table = _read(path)
+    places = _places(table, path, None, config)
+    column = find_path_column(table, places.find, config)
+    reader = RowReader(table, box_columns(table, {"path": column}), places, config)
+    for line, cells in table.rows:
+        place = table.columns.index(column)
+        name = cell_text(cells[place]) if place < len(cells) else ""
+        if is_url(name) and not places.find(name).paths:
+            yield ImageRef.parse(name)
+        elif name:
+            yield reader.read(line, cells).ref
 
 
-def _names(lines: Iterable[tuple[int, Cells]]) -> dict[str, None]:
-    """The columns of all rows, in order: the first object of JSON Lines may not have all of them."""
-    return {name: None for _, cells in lines for name in cells}
+def _inside(table: str, tree: FileTree | None) -> bool:
+    return tree is not None and os.path.abspath(table).startswith(os.path.join(tree.store, ""))
 
 
-def _column(cells: Iterable[str], allowed: tuple[str, ...]) -> str | None:
-    names = {str(name).strip().lower(): str(name) for name in cells}
-    return next((names[name] for name in allowed if name in names), None)
+def _workbook(path: str) -> str:
+    name = os.path.splitext(path)[0] + ".csv"
+    return f"{path} is a workbook of a spreadsheet program. Save it as CSV there, and pass that: topwork check {name}"
 
 
-def _columns(table: Path, first: Iterable[str], config: DataConfig) -> dict[str, str]:
-    """The columns that are used: what they hold to their names."""
-    allowed = {"path": PATH_COLUMNS, "label": LABEL_COLUMNS, "split": SPLIT_COLUMNS, "weight": ("weight",)}
-    allowed |= {"group": (config.group_by.lower() or "group",)} | ({"box": BOX_COLUMNS} if config.crop_to_box else {})
-    columns = {what: column for what, names in allowed.items() if (column := _column(first, names)) is not None}
-    for what, (name, *others) in (("path", PATH_COLUMNS), ("label", LABEL_COLUMNS)):
-        if what not in columns:
-            others = ", ".join(others[:4])
-            raise DataError(f"{table} has no column {name!r} (or {others}), but {', '.join(first)}. Rename one.")
-    if config.crop_to_box and "box" not in columns:
-        raise UsageError(f"{table} has no column 'box' (left, top, width, height). Omit --crop-to-box.")
-    return columns
+def _reading(path: str, config: DataConfig, tree: FileTree | None) -> Reading:
+    """The reading of a table that is named; it may raise only when its images are listed."""
+    words = [config.path, *(["--table", path] if path != config.path else [])]
 
+    def fail(error: TopworkError) -> Callable[[], Manifest]:
+        def list_nothing() -> Manifest:
+            raise error
 
-def _image_row(where: str, cells: Cells, columns: dict[str, str], root: Path) -> ImageRow:
-    """The image of a line, whose label may be empty; ``where`` names the line."""
-    values = {what: cells.get(column) for what, column in columns.items()}
-    path, split, group = (_text(values.get(what)) for what in ("path", "split", "group"))
-    label = label_text(values.get("label"), where)
-    if not path:
-        raise DataError(f"{where} has no path. Complete the row or remove it.")
-    if "://" in path:
-        raise DataError(f"{where}: {path[:80]!r} is a URL; only local files are read.")
-    if split and split.lower() not in SPLIT_NAMES:
-        raise DataError(f"{where}: split is {split!r}; allowed are train, val and test.")
+        return list_nothing
+
+    evidence = Evidence.POSSIBLE
     try:
-        weight = float(_text(values.get("weight")) or 1)
-        box = _box(values.get("box"))
-        name = _id(path, root)
-        image_id = name + box_suffix(box)
-        ref = _ref(root, name, box)
-    except ValueError as error:
-        raise DataError(f"{where} is not valid: {error}. Correct the row.") from error
-    if not (math.isfinite(weight) and weight > 0):
-        raise DataError(f"{where}: weight is {weight:g}; it must be above 0. To exclude the image, remove the row.")
-    split = SPLIT_NAMES.get(split.lower(), "")
-    return ImageRow(image_id, label, split=split, group=group, weight=weight, ref=ref)
+        table = _read(path)
+        places = _places(table, path, tree, config)
+        find_path_column(table, places.find, config)
+        evidence = Evidence.CERTAIN
+        listing = list_rows(table, places, config)
+    except TopworkError as error:
+        return Reading(f"table {path}", evidence, words, fail(error))
+    return Reading(listing.describe(), evidence, words, lambda: _manifest(listing, path, places))
 
 
-def _ref(root: Path, name: str, box: Box | None) -> ImageRef:
-    """A row may name a file, a member of a shard, or a box in either."""
-    if names_member(name) or (box is None and "#xywh=" in name):
-        found = ImageRef.parse(root / name)
-        return ImageRef(found.store, found.name, box or found.box)
-    return ImageRef(str(root), name, box)
-
-
-def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
-    """Line number and content of every row."""
+def _read(path: str) -> Table:
     try:
-        with open(table, "rb") as start:
-            encoding = "utf-16" if start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-        with open(table, encoding=encoding, errors="surrogateescape", newline="") as file:
-            if table.suffix.lower() in (".jsonl", ".ndjson"):
-                for line, text in enumerate(file, 1):
-                    if text.strip():
-                        value = json.loads(text)
-                        if not isinstance(value, dict):
-                            raise ValueError(f"line {line} is not an object")
-                        yield line, value
-                return
-            head = file.readline()
-            file.seek(0)
-            tab = table.suffix.lower() == ".tsv" or ("\t" in head and "," not in head)
-            delimiter = "\t" if tab else ";" if head.count(";") > head.count(",") else ","
-            reader = csv.reader(file, delimiter=delimiter)
-            names = next(reader, [])
-            path = next((number for number, name in enumerate(names) if _is_image(name)), None)
-            if path is not None:  # no header: a path, and the column after it, else that before it, is the label
-                label = path + 1 if path + 1 < len(names) else path - 1
-                first, names = names, [{path: "path", label: "label"}.get(i, str(i)) for i in range(len(names))]
-                yield 1, dict(zip(names, first, strict=True))
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num, dict(zip(names, cells, strict=False))
-    except (OSError, csv.Error, ValueError) as error:
-        raise DataError(f"{table} cannot be read: {error}. Pass a CSV, TSV or JSON Lines file.") from error
+        data = read_bytes(ImageRef("", os.path.abspath(path)), MAX_BYTES)
+    except (OSError, NotReadable) as error:
+        raise DataError(f"{path} cannot be read: {error}. Pass a CSV, TSV or JSON Lines file.") from error
+    folder = os.path.dirname(path)
+
+    def is_image(text: str) -> bool:
+        return has_image_suffix(text) or (
+            "\0" not in text and 0 < len(text) < 4096 and os.path.isfile(os.path.join(folder, text))
+        )
+
+    table = read_labels(data, path, is_image)
+    if not table.rows:
+        raise DataError(f"{path} has no rows. It needs a header and a row per image.")
+    return table
 
 
-def _is_image(name: str) -> bool:
-    return ImageRef.parse(name.strip()).suffix in SUFFIXES
+def _places(table: Table, path: str, tree: FileTree | None, config: DataConfig) -> Places:
+    """Where its images are: as it says, or in the folder of the table, or in the one above."""
+    folder = Path(path).absolute().parent
+    direct = Places(folder)
+    if tree is not None:
+        return Places(Path(tree.store), "", tree, FileIndex(tree.top.image_paths()), split_of=split_word)
+    for column in table.columns:
+        texts = [text for text in map(cell_text, table.values(column, _HEAD)) if text]
+        if texts and all(direct.find(text).paths or names_member(text) for text in texts):
+            return direct
+    found = read_folder(folder)
+    if found.top.total or folder.name.lower() not in _NOTES:
+        return Places(folder, "", found, FileIndex(found.top.image_paths()), split_of=split_word)
+    above = read_folder(folder.parent)  # data/labels/train.csv and data/images/
+    return Places(folder.parent, folder.name, above, FileIndex(above.top.image_paths()), split_of=split_word)
 
 
-def _text(value: Any) -> str:
-    """A cell as text; whole numbers of JSON as people write them."""
-    if value is None:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-
-
-def _box(value: Any) -> Box | None:
-    """A box from a JSON list or from text such as ``12, 30, 200, 150``; None if the cell is empty."""
-    if value is None or value == "":
-        return None
-    cells = value if isinstance(value, list) else str(value).strip("[]() ").replace(";", ",").split(",")
-    if len(cells) != 4:
-        raise ValueError(f"box is {value!r}, not left, top, width, height")
-    left, top, width, height = (round(float(cell)) for cell in cells)
-    return left, top, width, height
-
-
-def _existing(folder: str | Path, path: str) -> str:
-    """The path in a folder by its bytes in the table or, if nothing is there, by what they mean."""
-    found = os.path.join(folder, path)
-    return found if os.path.lexists(found) else os.path.join(folder, readable(path))
-
-
-def _id(path: str, root: Path) -> str:
-    """The path relative to the table's folder if it is in it, with forward slashes; else the absolute path."""
-    absolute = os.path.normpath(_existing(root, path))
-    relative = os.path.relpath(absolute, root) if os.path.splitdrive(absolute)[0] == os.path.splitdrive(root)[0] else ""
-    inside = relative and not relative.startswith("..")
-    return Path(relative if inside else absolute).as_posix()
+def _manifest(listing: Listing, path: str, places: Places) -> Manifest:
+    name, ignored = os.path.basename(path), listing.ignored
+    ignored = {name + key.removeprefix(listing.table.name): reason for key, reason in ignored.items()}
+    return Manifest(places.root, tuple(listing.rows.values()), Path(path).stem, ignored, remarks=tuple(listing.remarks))

@@ -56,7 +56,7 @@ class WebDatasetSource:
     """
 
     name = "webdataset"
-    supported_options = frozenset({"label_key", "class_names"})
+    supported_options = frozenset({"label_key"})
 
     def readings(self, data: DataArgument) -> Iterator[Reading]:
         """A URL, a pattern of shards, a shard, or a folder that holds shards and no other folders."""
@@ -170,8 +170,6 @@ class _LabelReader:
                 f"--label-key {config.label_key!r} is unknown; allowed are {', '.join(LABELS)} and json:KEY."
             )
         self._kinds = (kind,) if kind else LABELS
-        self._names = _read_class_names(config.class_names)
-        self._file = config.class_names
         self.hint = f"Labels are read from files .{', .'.join(self._kinds)}; --label-key selects one: json:species."
 
     def read(self, texts: dict[str, bytes], image: str) -> str:
@@ -181,15 +179,7 @@ class _LabelReader:
             return ""
         text = texts[kind].decode("utf-8", "replace").strip()
         label = self._label_from_json(text, image) if kind == "json" else label_text(text, image)
-        if not self._names or not label:
-            return " ".join(label.split())
-        if label in self._names:
-            return label
-        number, last = int(label) if label.isascii() and label.isdigit() else -1, len(self._names) - 1
-        if not 0 <= number <= last:
-            classes = f"it has the classes 0 to {last}"
-            raise DataError(f"{image} has the label {label!r}, which is not in {self._file} ({classes}).")
-        return self._names[number]
+        return " ".join(label.split())
 
     def _label_from_json(self, text: str, image: str) -> str:
         try:
@@ -203,19 +193,3 @@ class _LabelReader:
         elif self._key:
             value = None
         return label_text(value, image)
-
-
-def _read_class_names(path: str) -> list[str]:
-    """One name per line, the first for label 0; or a JSON list."""
-    if not path:
-        return []
-    try:
-        text = Path(path).read_text("utf-8-sig")
-        names = json.loads(text) if path.lower().endswith(".json") else text.splitlines()
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError("not a list of names")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--class-names {path} cannot be read: {error}. Pass one name per line.") from error
-    while names and not names[-1].strip():
-        names.pop()
-    return [name.strip() for name in names]

@@ -1,0 +1,167 @@
+"""Finds the images of a tree by what tables call them: ids, paths of other machines, names in another spelling."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from urllib.parse import unquote
+
+from topwork.data.file_tree import suffix_of
+from topwork.data.images import SUFFIXES
+
+_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)", re.IGNORECASE)  # Label Studio's, of an upload
+_OTHER_SUFFIXES = frozenset({
+    ".dcm", ".dicom", ".heic", ".heif", ".jp2", ".raw", ".npy", ".mat", ".txt", ".xml", ".json",
+})  # fmt: skip
+_MANY = 20_000  # names among which the nearest one is searched
+
+
+class Match(IntEnum):
+    """How a name was found, from the surest way on."""
+
+    EXACT = 0
+    SPELLING = 1
+    TAIL = 2
+    STEM = 3
+    UPLOAD = 4
+    NUMBER = 5
+
+
+HOW = {
+    Match.SPELLING: "in another spelling",
+    Match.TAIL: "by the end of the path",
+    Match.STEM: "by name without extension",
+    Match.UPLOAD: "without the prefix of an upload",
+    Match.NUMBER: "by number",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The images that a text may mean: one, none, or several."""
+
+    paths: tuple[str, ...] = ()
+    match: Match = Match.EXACT
+
+
+class FileIndex:
+    """Images by path, name, stem and number; each is indexed once, when it is needed.
+
+    Attributes:
+        paths: Of the images, with forward slashes, in order.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.paths = dict.fromkeys(paths)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @cached_property
+    def by_name(self) -> dict[str, list[str]]:
+        """Normalized name to paths."""
+        return self._by(lambda path: normal(path.rpartition("/")[2]))
+
+    @cached_property
+    def by_stem(self) -> dict[str, list[str]]:
+        """Normalized name without extension to paths."""
+        return self._by(lambda path: _stem(normal(path.rpartition("/")[2])))
+
+    @cached_property
+    def by_number(self) -> dict[str, list[str]]:
+        """Number that is the whole stem, without zeros before it, to paths."""
+        return {
+            number: [path for stem in stems for path in self.by_stem[stem]]
+            for number, stems in _grouped((stem.lstrip("0") or "0", stem) for stem in self.by_stem if stem.isdecimal())
+        }
+
+    def _by(self, key: Callable[[str], str]) -> dict[str, list[str]]:
+        return dict(_grouped((key(path), path) for path in self.paths))
+
+    def find(self, text: str, base: str = "") -> Found:
+        """The images that a text may mean; exact paths may be relative to ``base``, the folder of the table."""
+        name = clean(text)
+        for path in (posixpath.normpath(posixpath.join(base, name)), posixpath.normpath(name)):
+            if path in self.paths:
+                return Found((path,))
+        if not name or name == ".":
+            return Found()
+        parts = normal(unquote(name) if "%" in name else name).strip("/").split("/")
+        last = parts[-1]
+        ways = [(self.by_name, last, Match.TAIL), (self.by_stem, last, Match.STEM)]
+        if suffix_of(last) in SUFFIXES | _OTHER_SUFFIXES:
+            ways.append((self.by_stem, _stem(last), Match.STEM))
+        if _PREFIX.match(last):
+            short = _PREFIX.sub("", last)
+            ways += [(self.by_name, short, Match.UPLOAD), (self.by_stem, _stem(short), Match.UPLOAD)]
+        for index, key, match in ways:
+            if key in index:
+                return _nearest(index[key], parts, match)
+        number = _stem(last) if suffix_of(last) in SUFFIXES else last
+        if number.isdecimal() and len(parts) == 1 and (found := self.by_number.get(number.lstrip("0") or "0")):
+            return _nearest(found, parts, Match.NUMBER)
+        return Found()
+
+    def similar_name(self, text: str) -> str:
+        """The image whose name is nearest to a text; empty if there is none."""
+        name = normal(clean(text)).rpartition("/")[2]
+        pool = self.by_name if len(self) <= _MANY else [key for key in self.by_name if key[:1] == name[:1]][:_MANY]
+        near = difflib.get_close_matches(name, pool, n=1, cutoff=0.0)
+        return min(self.by_name[near[0]]) if near else min(self.paths, default="")
+
+
+def clean(text: str) -> str:
+    """A path with forward slashes, without scheme, query, box and blanks around it."""
+    text = text.strip().partition("#xywh=")[0].replace("\\", "/")
+    if "?d=" in text:  # Label Studio's local files
+        text = text.rpartition("?d=")[2]
+    if "://" in text:
+        text = text.partition("://")[2].partition("?")[0]
+    return text
+
+
+def normal(text: str) -> str:
+    """What is equal for two spellings of a name: composed, without case."""
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).casefold()
+
+
+def _nearest(paths: list[str], parts: list[str], match: Match) -> Found:
+    """Those of some images whose folders agree best with those of a text."""
+    if len(paths) == 1 and match != Match.TAIL:
+        return Found((paths[0],), match)
+    agree = {path: _common(normal(path).split("/")[:-1], parts[:-1]) for path in paths}
+    best = [path for path in paths if agree[path] == max(agree.values())]
+    if match == Match.TAIL and max(agree.values()) == len(parts) - 1 and len(normal(best[0]).split("/")) == len(parts):
+        match = Match.SPELLING
+    return Found(tuple(sorted(best)), match)
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(suffix_of(name)) if suffix_of(name) in SUFFIXES | _OTHER_SUFFIXES else name
+
+
+def _common(folders: list[str], others: list[str]) -> int:
+    """How many of the last folders of two paths are the same."""
+    count = 0
+    for one, other in zip(reversed(folders), reversed(others), strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for key, value in pairs:
+        found[key].append(value)
+    return found.items()

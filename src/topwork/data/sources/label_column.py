@@ -1,0 +1,275 @@
+"""Which column of a table holds the labels: found out from its cells; names of columns only decide between equals."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from topwork.core.commands import as_argument, command
+from topwork.core.config import DataConfig
+from topwork.core.errors import DataError, UsageError
+from topwork.data.file_index import Found
+from topwork.data.tables import Table, has_image_suffix
+
+LABEL_COLUMNS = (
+    "label", "class", "category", "target", "classname", "labels", "classid", "dx", "diagnosis", "breed", "species",
+    "choice", "lbl", "cls", "labelname", "classlabel", "categoryname", "y", "klasse",
+)  # fmt: skip
+_LABEL_WORDS = {
+    "label", "labels", "class", "classes", "category", "target", "diagnosis", "breed", "species", "type", "disease",
+}  # fmt: skip
+_NAME_WORDS = _LABEL_WORDS | {"name", "names", "text", "title", "description", "scientific", "common", "word", "words"}
+GROUP_WORDS = {
+    "patient", "patients", "lesion", "subject", "case", "person", "individual", "study", "series", "session",
+    "sequence", "slide", "site", "location", "burst", "video",
+}  # fmt: skip
+# What measures or describes an image, and is no class of it.
+_MEASURES = {
+    "width", "height", "depth", "size", "area", "angle", "age", "lat", "lon", "latitude", "longitude", "time",
+    "timestamp", "date", "year", "created", "updated", "annotator", "weight", "x", "y", "w", "h", "index", "no",
+    "xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "confidence", "score", "url", "comment", "notes", "license",
+    "source", "author", "group", "roi",
+}  # fmt: skip
+_NO_LABELS = ("split", "partition", "fold", "subset", "usage", "phase")
+_TRUTH = {"true": "1", "false": "0"}
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_MAX_LABEL = 60  # characters; longer cells are descriptions
+
+Find = Callable[[str], Found]
+
+
+@dataclass
+class LabelColumn:
+    """A column that may hold labels."""
+
+    name: str
+    cells: Sequence[Any]
+    rank: int = 0
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The cells as text."""
+        return [cell_text(cell) for cell in self.cells]
+
+    @cached_property
+    def filled(self) -> list[str]:
+        """Those that are not empty."""
+        return [text for text in self.texts if text]
+
+    @cached_property
+    def distinct(self) -> set[str]:
+        """The different ones."""
+        return set(self.filled)
+
+    @cached_property
+    def numbers(self) -> list[float]:
+        """All values as numbers; empty if one is none."""
+        return _numbers(self.distinct)
+
+    @property
+    def is_measure(self) -> bool:
+        """Whether these are numbers that do not repeat, or fractions: the target of a regression."""
+        if not self.numbers:
+            return False
+        fractions = any(not number.is_integer() for number in self.numbers)
+        return len(self.distinct) > 2 * (len(self.filled) ** 0.5) + 2 if fractions else (
+            len(self.distinct) > len(self.filled) / 2 and len(self.filled) > 20
+        )  # fmt: skip
+
+    @cached_property
+    def words(self) -> set[str]:
+        """The words of its name."""
+        return set(words_of(self.name))
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a column's name: of ``ClassId``, ``class_id`` and ``class id`` the same ones."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+\d*|[A-Z]+(?![a-z])\d*|[^\W\d_]+\d*|\d+", name)]
+
+
+def short_name(name: str) -> str:
+    """A column's name without case and separators."""
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
+def cell_text(cell: Any) -> str:
+    """A cell as text; whole numbers of JSON as people write them."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
+
+
+def command_with(config: DataConfig, flag: str, column: str) -> str:
+    """The command that names a column."""
+    table = ["--table", config.table] if config.table else []
+    return command("check", as_argument(config.path), *table, flag, column)
+
+
+def explicit_column(table: Table, column: str, flag: str) -> str:
+    """The column that a setting names, in any case; a UsageError that lists the columns if there is none."""
+    found = {name.lower(): name for name in table.columns} | {name: name for name in table.columns}
+    if column.strip() in found or column.strip().lower() in found:
+        return found.get(column.strip()) or found[column.strip().lower()]
+    names = ", ".join(table.columns[:20]) + (", ..." if len(table.columns) > 20 else "")
+    header = "" if table.has_header else ", numbered because it has no header"
+    raise UsageError(f"{flag} {column!r} is no column of {table.name}; it has {names}{header}.")
+
+
+def find_label(
+    table: Table, taken: set[str], path: str, find: Find, config: DataConfig, folder_of: Callable[[str], str]
+) -> tuple[str, tuple[str, ...], str, int]:
+    """The label column or the columns of a one-hot code, a remark, and how sure it is; empty if there are no labels.
+
+    Args:
+        table: All rows.
+        taken: Columns that hold something else.
+        path: The column of paths.
+        find: The images that a cell may mean.
+        config: A column that is named.
+        folder_of: A path to the folder name that may be its label.
+
+    Raises:
+        UsageError: Several columns may hold the label: the message has the commands.
+        DataError: The labels are numbers that measure something, or several per image.
+    """
+    if config.label_column:
+        column = LabelColumn(explicit_column(table, config.label_column, "--label-column"), ())
+        column.cells = table.values(column.name)
+        _refuse_measure(table, column)
+        return column.name, (), "", 2
+    columns = [LabelColumn(name, table.values(name)) for name in table.columns if name not in taken]
+    for column in columns:
+        column.rank = _rank(column, table, path)
+    one_hot = [column for column in columns if _is_binary(column)]
+    able = [column for column in columns if _may_be_label(column, find)]
+    first = [column for column in able if column.rank == 2]
+    first = [column for column in first if column.filled] or first
+    if len(one_hot) > 1 and not first:
+        counts = _ones(one_hot)
+        if max(counts) == 1 and counts.count(1) >= 0.9 * len(counts):
+            return "", tuple(column.name for column in one_hot), "", 2
+        if max(counts) > 1 and len(one_hot) > 2:
+            line = table.rows[next(i for i, count in enumerate(counts) if count > 1)][0]
+            names = ", ".join(column.name for column in one_hot[:8]) + (", ..." if len(one_hot) > 8 else "")
+            raise DataError(
+                f"{table.name}: the columns {names} mark several labels per image, first in line {line}. topwork "
+                f"trains one label per image. Keep one column as a question of yes and no: "
+                f"{command_with(config, '--label-column', one_hot[0].name)}"
+            )
+    chosen = first or [column for column in able if column.rank == 1] or able
+    for column in sorted(columns, key=lambda column: -column.rank):
+        if not first and column.name and (column.rank >= 1 or not chosen):
+            _refuse_measure(table, column)
+    if not chosen:
+        return "", (), "", 0
+    return _one_of(table, chosen, able, path, find, config, folder_of)
+
+
+def _one_of(
+    table: Table, chosen: list[LabelColumn], able: list[LabelColumn], path: str, find: Find, config: DataConfig,
+    folder_of: Callable[[str], str],
+) -> tuple[str, tuple[str, ...], str, int]:  # fmt: skip
+    """The one of several columns that says what the images show."""
+    groups: list[list[LabelColumn]] = []
+    for column in chosen:
+        same = next((group for group in groups if _same_partition(group[0], column)), None)
+        groups.append([column]) if same is None else same.append(column)
+    if len(groups) > 1:
+        folders = [
+            folder_of(found.paths[0]) if (found := find(cell_text(cell))).paths else "" for cell in table.values(path)
+        ]
+        named = LabelColumn("", folders)
+        by_folder = [group for group in groups if any(column.texts == named.texts for column in group)]
+        groups = by_folder or groups
+    if len(groups) > 1:
+        commands = [command_with(config, "--label-column", group[0].name) for group in groups]
+        ways = "".join(
+            f"\n  {group[0].name} ({_examples(group[0])}):\n     {line}"
+            for group, line in zip(groups, commands, strict=True)
+        )
+        raise UsageError(f"{len(groups)} columns of {table.name} may be the label. Choose one by its command:{ways}")
+    label = max(groups[0], key=lambda column: column.rank)
+    if label.numbers:  # a name for each number
+        names = [c for c in able if not c.numbers and c.words & _NAME_WORDS and _same_partition(c, label)]
+        label = names[0] if names else label
+    others = [c.name for c in able if c.rank == label.rank == 0 and c is not label]
+    remark = f"Other columns that may be labels: {', '.join(others)} (--label-column)." if others else ""
+    return label.name, (), remark, chosen[0].rank
+
+
+def _rank(column: LabelColumn, table: Table, path: str) -> int:
+    """2: it is called like a label; 1: one of its words is; 0: it is not; -1: it is called like a measure."""
+    names = {short_name(name) for name in LABEL_COLUMNS}
+    if not table.has_header:
+        place, here = table.columns.index(path), table.columns.index(column.name)
+        after = place + 1 if place + 1 < len(table.columns) else place - 1
+        return 2 if here == after else 0
+    if short_name(column.name) in names:
+        return 2
+    if column.words & _LABEL_WORDS:
+        return 1
+    if short_name(column.name) in _NO_LABELS:
+        return -1
+    return -1 if column.words & (_MEASURES | GROUP_WORDS) or not column.name else 0
+
+
+def _may_be_label(column: LabelColumn, find: Find) -> bool:
+    """Whether cells repeat as labels do, and are no numbers that measure, dates, images or descriptions."""
+    count, distinct = len(column.filled), len(column.distinct)
+    if not count or column.rank < 0 or column.is_measure:
+        return column.rank == 2 and not count
+    if column.rank < 2 and (distinct < 2 or (distinct > count / 2 and not (count <= 4 and column.rank))):
+        return False
+    if column.rank < 1 and column.numbers and any(not number.is_integer() for number in column.numbers):
+        return False
+    some = sorted(column.distinct)[:50]
+    if any(_DATE.match(text) for text in some) or sum(map(len, some)) > _MAX_LABEL * len(some):
+        return False
+    return not all(has_image_suffix(text) for text in some)
+
+
+def _is_binary(column: LabelColumn) -> bool:
+    return (
+        bool(column.numbers)
+        and (set(column.numbers) <= {0.0, 1.0} or set(column.numbers) <= {-1.0, 1.0})
+        and len(column.filled) == len(column.texts)
+    )
+
+
+def _ones(columns: Iterable[LabelColumn]) -> list[int]:
+    """How many of the columns are 1 in each row."""
+    return [
+        sum(float(_TRUTH.get(text.lower(), text)) == 1 for text in row)
+        for row in zip(*(c.texts for c in columns), strict=True)
+    ]
+
+
+def _numbers(texts: Iterable[str]) -> list[float]:
+    try:
+        numbers = [float(_TRUTH.get(text.lower(), text)) for text in texts]
+    except ValueError:
+        return []
+    return numbers if all(map(math.isfinite, numbers)) else []
+
+
+def _same_partition(one: LabelColumn, other: LabelColumn) -> bool:
+    pairs = len(set(zip(one.texts, other.texts, strict=True)))
+    return pairs == len(set(one.texts)) == len(set(other.texts))
+
+
+def _examples(column: LabelColumn) -> str:
+    names = sorted(column.distinct)
+    return f"{len(names)} values: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+
+
+def _refuse_measure(table: Table, column: LabelColumn) -> None:
+    if column.is_measure:
+        raise DataError(
+            f"Column {column.name!r} of {table.name} has {len(column.distinct)} different numbers for "
+            f"{len(column.filled)} images: that is a regression target, and topwork classifies. Write a class for each "
+            "range of numbers into a column, and name it with --label-column."
+        )

@@ -1,0 +1,232 @@
+"""What the columns of a table hold: paths, labels, splits, groups, boxes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from topwork.core.config import DataConfig
+from topwork.core.errors import UsageError
+from topwork.data.file_index import Found, Match
+from topwork.data.sources.base import SPLIT_NAMES
+from topwork.data.sources.label_column import (
+    GROUP_WORDS,
+    LABEL_COLUMNS,
+    Find,
+    LabelColumn,
+    cell_text,
+    command_with,
+    explicit_column,
+    find_label,
+    short_name,
+    words_of,
+)
+from topwork.data.tables import Table, has_image_suffix
+
+PATH_COLUMNS = (
+    "path", "image", "file", "filename", "file_name", "filepath", "file_path", "image_path", "img", "image_id",
+    "image_name", "img_path", "id_code", "id", "name",
+)  # fmt: skip
+SPLIT_COLUMNS = ("split", "part", "subset", "set", "partition", "dataset", "fold", "usage", "phase", "data_set")
+BOX_COLUMNS = ("box", "bbox")
+_CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("roix1", "roiy1", "roix2", "roiy2"))
+_HEAD = 300  # rows from which the column of paths is found
+_MASKS = re.compile(r"mask|seg|annot|ground.?truth|depth|thumb", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a table hold.
+
+    Attributes:
+        roles: path, label, split, group, weight to their columns.
+        one_hot: Columns of 0 and 1, one for each class, in place of a label.
+        corners: Columns of the left, top, right and bottom side of a box.
+        remarks: What was decided, one sentence each.
+        strength: 2: the labels are called so, or are one-hot; 1: a word of the column's name says so; 0: they repeat.
+    """
+
+    roles: dict[str, str]
+    one_hot: tuple[str, ...] = ()
+    corners: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    strength: int = 2
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether rows have boxes."""
+        return bool(self.corners) or "box" in self.roles
+
+
+def find_columns(table: Table, find: Find, config: DataConfig, folder_of: Callable[[str], str]) -> Columns:
+    """The columns that are used.
+
+    Args:
+        table: All rows.
+        find: The images that a cell may mean.
+        config: Columns that are named, groups and boxes.
+        folder_of: A path to the folder name that may be its label.
+
+    Raises:
+        UsageError: Several columns may hold the path or the label, or none does: the message has the commands.
+        DataError: The labels are numbers that measure something, or several per image.
+    """
+    path = find_path_column(table, find, config)
+    roles = {"path": path} | dict(table.roles)
+    named = {short_name(name): name for name in reversed(table.columns)}
+    group = named.get(short_name(config.group_by)) if config.group_by else named.get("group")
+    roles |= {"group": group} if group else {}
+    roles |= {"weight": named["weight"]} if "weight" in named else {}
+    boxes = box_columns(table, roles)
+    roles, corners = boxes.roles, boxes.corners
+    split = _split_column(table, set(roles.values()))
+    roles |= {"split": split} if split else {}
+    if "label" in roles:
+        return Columns(roles, (), corners)
+    taken = set(roles.values()) | set(corners)
+    label, one_hot, remark, strength = find_label(table, taken, path, find, config, folder_of)
+    roles |= {"label": label} if label else {}
+    remarks = [remark] if remark else []
+    if not config.group_by and "group" not in roles:
+        remarks += [_group_remark(table, taken | {label, *one_hot})]
+    return Columns(roles, one_hot, corners, tuple(filter(None, remarks)), strength)
+
+
+def box_columns(table: Table, roles: dict[str, str]) -> Columns:
+    """These columns and those of boxes."""
+    named = {short_name(name): name for name in reversed(table.columns)}
+    corners = next((tuple(named[n] for n in names) for names in _CORNERS if all(n in named for n in names)), ())
+    box = next((named[name] for name in BOX_COLUMNS if name in named), "")
+    return Columns({"box": box} | roles if box and not corners else roles, (), corners)
+
+
+@dataclass(frozen=True)
+class _PathColumn:
+    """A column that may hold paths, and what its cells mean."""
+
+    name: str
+    found: tuple[Found, ...]
+    suffixes: bool
+    rank: int
+
+    @property
+    def hits(self) -> list[Found]:
+        return [found for found in self.found if found.paths]
+
+    @property
+    def key(self) -> tuple[float, ...]:
+        """What speaks for it, in order of weight."""
+        worst = max((hit.match for hit in self.hits), default=Match.NUMBER)
+        share = round(len(self.hits) / len(self.found), 1)
+        return share, self.suffixes, -worst, not _MASKS.search(self.name), -self.rank
+
+    def is_able(self, table: Table) -> bool:
+        """Whether it names images, and is no number or label that is also the name of a file."""
+        hits, count = self.hits, len(self.found)
+        if self.suffixes or len(hits) < 0.5 * count:
+            return self.suffixes
+        numbers = [hit for hit in hits if hit.match == Match.NUMBER]
+        if any(len(hit.paths) > 1 for hit in numbers) or (len(numbers) == len(hits) and not _is_id(self.name, table)):
+            return False
+        weak = sum(hit.match >= Match.STEM for hit in hits) > 0.5 * len(hits)
+        return not weak or (2 * len({hit.paths for hit in hits}) >= len(hits) >= 0.8 * count)
+
+
+def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
+    """The column whose cells name images: files of the tree, else names with the suffix of an image, else by its name.
+
+    Raises:
+        UsageError: There is none, or there are several: the message has the commands.
+    """
+    if config.path_column:
+        return explicit_column(table, config.path_column, "--path-column")
+    if "path" in table.roles:
+        return table.roles["path"]
+    names = [short_name(name) for name in PATH_COLUMNS]
+    able = []
+    for column in table.columns:
+        texts = [
+            text for text in map(cell_text, table.values(column, _HEAD if len(table.columns) < 50 else 10)) if text
+        ]
+        rank = names.index(short_name(column)) if short_name(column) in names else len(names)
+        suffixes = 2 * sum(map(has_image_suffix, texts)) >= len(texts)
+        candidate = _PathColumn(column, tuple(map(find, texts)), suffixes, rank)
+        if texts and candidate.is_able(table):
+            able.append(candidate)
+    able.sort(key=lambda column: column.key, reverse=True)
+    if able:
+        rivals = [other for other in able if other.key[:4] == able[0].key[:4] and other.found != able[0].found]
+        if rivals and able[0].hits and able[0].rank == len(names):
+            ways = (command_with(config, "--path-column", column.name) for column in (able[0], *rivals))
+            raise UsageError(
+                f"{table.name} names images in {len(rivals) + 1} columns. Choose one:\n  " + "\n  ".join(ways)
+            )
+        return able[0].name
+    named = {short_name(column): column for column in reversed(table.columns)}
+    if table.rows and (column := next((named[name] for name in names if name in named), None)):
+        return column
+    columns = ", ".join(table.columns[:20])
+    first = ", ".join(cell_text(cell) for cell in (table.rows[0][1] if table.rows else ())[:5])[:120]
+    command = command_with(config, "--path-column", table.columns[0] if table.columns else "path")
+    raise UsageError(
+        f"No column of {table.name} names images: {columns} (first row: {first}). Each row needs the path or name of a "
+        f"file. Name the column: {command}"
+    )
+
+
+def _is_id(column: str, table: Table) -> bool:
+    return not table.has_header or bool(
+        {"id", "image", "img", "file", "name", "number", "nr", "no", "index"} & set(words_of(column))
+    )
+
+
+_FLAGS = {
+    "istrain": "train", "istraining": "train", "istrainingimage": "train", "istest": "test", "isval": "val",
+    "isvalid": "val",
+}  # fmt: skip
+
+
+def _split_column(table: Table, taken: set[str]) -> str:
+    """The column whose cells are names of splits; one that is called ``split`` must be."""
+    for column in table.columns:
+        short = short_name(column)
+        if column in taken or short in LABEL_COLUMNS:
+            continue
+        texts = {text.lower() for text in map(cell_text, table.values(column))} - {""}
+        if short == "split" or (
+            texts and texts <= SPLIT_NAMES.keys() and (len(texts) > 1 or short in map(short_name, SPLIT_COLUMNS))
+        ):
+            return column
+        if short == "partition" and texts <= {"0", "1", "2"}:  # CelebA
+            return column
+        if short in _FLAGS and texts <= {"0", "1", "true", "false", "yes", "no"}:
+            return column
+    return ""
+
+
+def split_of_cell(column: str, text: str) -> str:
+    """The split that a cell of the split column names; empty for an empty cell.
+
+    Raises:
+        ValueError: It names none.
+    """
+    text = text.lower()
+    flag = _FLAGS.get(short_name(column))
+    if flag and text in ("0", "1", "true", "false", "yes", "no"):
+        positive = text in ("1", "true", "yes")
+        return flag if positive else "test" if flag == "train" else "train"
+    if short_name(column) == "partition" and text in ("0", "1", "2"):
+        return ("train", "val", "test")[int(text)]
+    if text and text not in SPLIT_NAMES:
+        raise ValueError(f"split is {text!r}; allowed are train, val and test")
+    return SPLIT_NAMES.get(text, "")
+
+
+def _group_remark(table: Table, taken: set[str]) -> str:
+    for name in table.columns:
+        column = LabelColumn(name, table.values(name))
+        if name not in taken and column.words & GROUP_WORDS and 1 < len(column.distinct) < len(column.filled):
+            return f"Column {name} groups images; keep each group in one split with --group-by {shlex.quote(name)}."
+    return ""

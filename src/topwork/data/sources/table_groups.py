@@ -1,0 +1,255 @@
+"""The tables in a folder that name its images, those for the splits of one data set together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from topwork.core.artifacts import ImageRow
+from topwork.core.config import DataConfig
+from topwork.core.errors import TopworkError
+from topwork.data.annotations import read_labels
+from topwork.data.file_index import FileIndex, normal
+from topwork.data.file_tree import FileTree, join, suffix_of
+from topwork.data.known_lists import known_lists
+from topwork.data.locations import NotReadable, read_bytes
+from topwork.data.sources.base import SPLIT_NAMES
+from topwork.data.sources.label_column import cell_text, command_with
+from topwork.data.sources.table_columns import find_path_column
+from topwork.data.sources.table_rows import AmbiguousFiles, Listing, Places, SeveralBoxes, list_rows
+from topwork.data.tables import TABLES, Table, has_image_suffix
+
+_MAX_BYTES = 200 * 2**20  # of a table that is looked at
+_MAX_FILES = 40  # of one suffix in a folder; more are annotations of one image each
+_HEAD_BYTES = 2**16
+_MAX_DEPTH = 2
+_SUFFIXES = frozenset({*TABLES, ".xml"})
+_NO_TABLE = re.compile(r"readme|licen[cs]e|requirements|submission|attribution|changelog|citation", re.IGNORECASE)
+_SPLITS = SPLIT_NAMES | {"trainval": "train"}
+_SPLIT = re.compile(r"(?<![a-z])(" + "|".join(sorted(_SPLITS, key=len, reverse=True)) + r")(?![a-z])", re.IGNORECASE)
+NUMBER = re.compile(r"\d+(\.0*)?")
+_NUMBERED = re.compile(r"(.*[^\W\d_])[ _.-]*\(?\d+\)?\.[a-z]+", re.IGNORECASE)
+
+
+def split_word(name: str) -> str:
+    """The split that a name of a file or a folder names; empty if it names none."""
+    found = _SPLIT.search(name)
+    return _SPLITS[found.group().lower()] if found else ""
+
+
+@dataclass
+class _Candidate:
+    """A table that names images of the tree."""
+
+    path: str
+    listing: Listing
+    split: str
+    key: str
+
+    @property
+    def strength(self) -> int:
+        """How sure its labels are, as ``Columns.strength``; 2 if they are those of class folders."""
+        return self.listing.columns.strength
+
+
+@dataclass
+class TableGroup:
+    """Tables of one data set, one for each split or one for all."""
+
+    tables: list[_Candidate]
+    rows: dict[str, ImageRow] = field(default_factory=dict)
+    how: str = ""
+    unlisted: tuple[str, ...] = ()
+    names_from: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its files."""
+        return ", ".join(table.path for table in self.tables)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """File to label."""
+        return {row.ref.name: row.label for row in self.rows.values()}
+
+
+@dataclass
+class TableFinder:
+    """Looks for tables.
+
+    Attributes:
+        problems: Table to why it cannot be read; those that name images first.
+        naming: Whether the first of them names images.
+        certain: Whether one of them tells that the images are labeled by it, whatever the folders are called.
+    """
+
+    config: DataConfig
+    tree: FileTree
+    index: FileIndex
+    problems: dict[str, str] = field(default_factory=dict)
+    naming: bool = False
+    certain: bool = False
+
+    def __post_init__(self) -> None:
+        self.places = Places(Path(self.tree.store), "", self.tree, self.index, split_of=split_word)
+
+    def groups(self) -> list[TableGroup]:
+        """All groups of tables that name images and have labels, or whose images are in class folders."""
+        found: dict[tuple[str, tuple[str, ...], bool], list[_Candidate]] = defaultdict(list)
+        others: dict[str, str] = {}
+        for path, make in self._makers():
+            try:
+                candidate = make()
+            except TopworkError as error:
+                self.problems[path] = str(error)
+                self.certain |= isinstance(error, AmbiguousFiles | SeveralBoxes)
+                continue
+            if isinstance(candidate, str):
+                others |= {path: candidate} if candidate else {}
+            else:
+                columns = candidate.listing.columns
+                shape = candidate.listing.table.columns if candidate.split else (path,)
+                found[candidate.key, shape, "label" in columns.roles or bool(columns.one_hot)].append(candidate)
+        self.naming = bool(self.problems)
+        self.problems |= others
+        return [group for tables in found.values() if (group := self._group(tables))]
+
+    def _makers(self) -> Iterator[tuple[str, Callable[[], _Candidate | str]]]:
+        """What may be a table, and what reads it."""
+        for path, table in known_lists(self.tree, lambda name: read_bytes(self.tree.ref(name), _MAX_BYTES)):
+            places = replace(self.places, base=path.rpartition("/")[0])
+            yield path, partial(self._known, path, table, places)
+        for path in self._files():
+            yield path, partial(self._candidate, path)
+
+    def _known(self, path: str, table: Table, places: Places) -> _Candidate:
+        return _Candidate(path, list_rows(table, places, self.config), "", path)
+
+    def _files(self) -> Iterator[str]:
+        """Files that may be tables, those nearest to the top first."""
+        for folder in self.tree.top.walk():
+            if folder.path and folder.path.count("/") + 1 > _MAX_DEPTH:
+                return
+            counts = Counter(map(suffix_of, folder.files))
+            for name in folder.files:
+                stem, suffix = os.path.splitext(name)
+                if (
+                    suffix.lower() not in (*TABLES, ".xml")
+                    or counts[suffix.lower()] > _MAX_FILES
+                    or _NO_TABLE.search(name)
+                ):
+                    continue
+                if normal(stem) in self.index.by_stem and suffix.lower() in (".txt", ".xml", ".json"):
+                    continue  # what marks one image
+                yield join(folder.path, name)
+
+    def _candidate(self, path: str) -> _Candidate | str:
+        """A table that names images; else why it is none, or an empty text for what is no table."""
+        folder, _, name = path.rpartition("/")
+        split = split_word(os.path.splitext(name)[0])
+        key = _SPLIT.sub("{}", path, count=0) if split else path
+        if not split and (split := split_word(folder.rpartition("/")[2])):
+            key = _SPLIT.sub("{}", folder) + "/" + name
+        places = replace(self.places, base=folder, split=split)
+
+        def is_image(text: str) -> bool:
+            return bool(places.find(text).paths) if 0 < len(text) < 1000 else False
+
+        try:
+            data = read_bytes(self.tree.ref(path), _MAX_BYTES)
+            head = data if suffix_of(path) in (".json", ".xml") else _head(data)
+            table = read_labels(head, path, is_image)
+            column = find_path_column(table, places.find, self.config)
+        except (OSError, NotReadable, TopworkError, ValueError):
+            return ""
+        texts = [text for text in map(cell_text, table.values(column, 300)) if text]
+        if sum(map(is_image, texts)) < 0.1 * len(texts) or not texts:
+            return self._unresolved(path, column, texts)
+        if head is not data:
+            table = read_labels(data, path, is_image)
+        listing = list_rows(table, places, self.config, labels_needed=False)
+        return _Candidate(path, listing, split, key)
+
+    def _unresolved(self, path: str, column: str, texts: Sequence[str]) -> str:
+        if not texts or not has_image_suffix(texts[0]):
+            return ""
+        return (
+            f"{path} names no image of {self.tree.store}: the first in column {column!r} is {texts[0]!r}, and the most "
+            f"similar file is {self.index.similar_name(texts[0])}. Write the names of the files into the table, or "
+            "give the folder that holds its images."
+        )
+
+    def _group(self, tables: list[_Candidate]) -> TableGroup | None:
+        """The rows of tables of one data set; None if some images have neither a label nor a class folder."""
+        if any(not _has_trainval(table) for table in tables if table.split == "train"):
+            tables = [table for table in tables if not _has_trainval(table)]
+        group = TableGroup([])
+        splits: set[str] = set()
+        for table in tables:
+            if table.split in splits:
+                group.unlisted += (table.path,)
+                continue
+            splits.add(table.split)
+            group.tables.append(table)
+            for row in table.listing.rows.values():
+                group.rows.setdefault(row.id, row)
+        if len(splits) == 1 and not any("split" in t.listing.columns.roles for t in group.tables):
+            group.rows = {name: replace(row, split="") for name, row in group.rows.items()}
+        labeled = group.names_from = self._with_names(group)
+        group.how = "tables " if len(group.tables) > 1 else ""
+        group.how += "; ".join(_how(table, len(splits) > 1, labeled) for table in group.tables)
+        if not all(row.label for row in group.rows.values()):
+            table = group.tables[0].listing.table
+            self.problems.setdefault(
+                group.tables[0].path,
+                f"No column of {table.name} looks like the label of each image; it has "
+                f"{', '.join(table.columns[:12])}. Name one: {command_with(self.config, '--label-column', 'COLUMN')}",
+            )
+            return None
+        return group
+
+    def _with_names(self, group: TableGroup) -> str:
+        """Take the names of class folders where tables have no labels, or numbers for the same classes; and say so."""
+        labels = {row.label for row in group.rows.values()}
+        if labels != {""} and not all(map(NUMBER.fullmatch, labels)):
+            return ""
+        for kind, name_of in (("class folders", self.places.folder_label), ("file names", _prefix)):
+            names = {name: name_of(row.ref.name) for name, row in group.rows.items()}
+            distinct = set(names.values())
+            if len(distinct) < 2 or "" in distinct:
+                continue
+            pairs = {(row.label, names[name]) for name, row in group.rows.items()}
+            if (labels == {""} and kind == "class folders") or len(pairs) == len(labels) == len(distinct):
+                group.rows = {name: replace(row, label=names[name]) for name, row in group.rows.items()}
+                return kind
+        return ""
+
+
+def _prefix(path: str) -> str:
+    """The name of a file without the number at its end: ``american_bulldog_12.jpg`` is an american_bulldog."""
+    found = _NUMBERED.fullmatch(path.rpartition("/")[2])
+    return found[1] if found else ""
+
+
+def _head(data: bytes) -> bytes:
+    if len(data) <= _HEAD_BYTES:
+        return data
+    head = data[:_HEAD_BYTES]
+    wide = head[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return head[: len(head) // 2 * 2] if wide else head[: head.rfind(b"\n") + 1] or head
+
+
+def _has_trainval(table: _Candidate) -> bool:
+    return "trainval" in table.path.lower()
+
+
+def _how(table: _Candidate, with_split: bool, labeled: str) -> str:
+    text = table.listing.describe()
+    if labeled:
+        text = text.rpartition(", labels from ")[0] + f", labels from {labeled}"
+    return f"{text} ({table.split})" if with_split and table.split else text
