@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency, UnknownName, UsageError
 from topwork.data.sources import list_images
+from topwork.data.split_words import split_of
 
 Draw = Callable[..., Path]
 
@@ -135,9 +137,10 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path, draw: Draw, monkey
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_names_that_are_not_unicode_survive(tmp_path: Path, draw: Draw) -> None:
+    draw(tmp_path / "bee" / "1.png")
     picture = draw(tmp_path / "ant" / "1.png")
     os.rename(picture, os.fsencode(tmp_path / "ant") + b"/\xff\xfe.png")
-    assert list(found(tmp_path)) == ["ant/\udcff\udcfe.png"]
+    assert list(found(tmp_path)) == ["ant/\udcff\udcfe.png", "bee/1.png"]
     assert listing(tmp_path).rows[0].ref.path
     os.rename(tmp_path / "ant", os.fsencode(tmp_path) + b"/gr\xf6\xdfe")
     (row,) = list_images(DataConfig(path=str(tmp_path))).rows
@@ -230,3 +233,94 @@ def test_wrong_names_and_places_are_usage_errors(tmp_path: Path) -> None:
     for kind in ("folder", "stanford-cars"):
         with pytest.raises(UsageError, match="is a file, not a folder"):
             listing(tmp_path / "file.txt", kind)
+
+
+SPLITS = [
+    (["Training", "Testing"], ["train", "test"]),
+    (["seg_train", "seg_test", "seg_pred"], ["train", "test", ""]),
+    (["TRAIN", "TEST", "TEST_SIMPLE"], ["train", "test", ""]),
+    (["train_mini", "val"], ["train", "val"]),
+    (["trainData", "x_val", "test1"], ["train", "val", "test"]),
+    (["training", "validation", "evaluation"], ["train", "val", "test"]),
+    (["train", "eval"], ["train", "val"]),
+    (["train2017", "val2017", "hold-out"], ["train", "val", "test"]),
+    (["train", "test", "train_masks"], ["train", "test", ""]),
+    (["bus", "car", "a train of thought"], ["", "", ""]),
+    (["class_train", "class_bus"], ["train", ""]),
+]
+
+
+@pytest.mark.parametrize(("names", "splits"), SPLITS)
+def test_words_that_mean_splits_are_known_beside_each_other(names: list[str], splits: list[str]) -> None:
+    assert [split_of(names).get(name, "") for name in names] == splits
+
+
+def laid_out(root: Path, draw: Draw, *folders: str) -> Path:
+    for number, folder in enumerate(folders):
+        for name in ("1.png", "2.png"):
+            draw(root / folder / name, number)
+    return root
+
+
+def test_the_layout_may_be_said(tmp_path: Path, draw: Draw) -> None:
+    paths = [f"{site}/{split}/{label}" for site in "pq" for split in ("Train", "Test") for label in ("ant", "bee")]
+    root = laid_out(tmp_path, draw, *paths)
+    with pytest.raises(UsageError, match="can be read in"):
+        list_images(DataConfig(path=str(root)))
+    rows = list_images(DataConfig(path=str(root), layout="*/split/class")).rows
+    assert {(row.id.split("/")[1].lower(), row.id.split("/")[2]) for row in rows} == {(r.split, r.label) for r in rows}
+    assert {row.label for row in list_images(DataConfig(path=str(root), layout="class/*")).rows} == {"p", "q"}
+    manifest = list_images(DataConfig(path=str(root), layout="class/split"))
+    assert {(row.label, row.split) for row in manifest.rows} == {(a, b) for a in "pq" for b in ("train", "test")}
+    for layout, problem in (
+        ("classes", "expected is a path of 'split', 'class' and '*' with one 'class'"),
+        ("split/class", "no folder of level 1 is called like a split, but p, q"),
+        ("*/*/*/class", "no folder with images is 4 levels below"),
+    ):
+        with pytest.raises(UsageError, match=re.escape(problem)):
+            list_images(DataConfig(path=str(root), layout=layout))
+    with pytest.raises(UsageError, match="--layout is not supported"):
+        list_images(DataConfig(path="elpv", layout="class"))
+
+
+def test_splits_may_be_inside_the_class_folders(tmp_path: Path, draw: Draw) -> None:
+    root = laid_out(tmp_path, draw, "ant/train", "ant/test", "bee/train", "bee/test")
+    rows = list_images(DataConfig(path=str(root))).rows
+    assert {(row.label, row.split) for row in rows} == {(a, b) for a in ("ant", "bee") for b in ("train", "test")}
+
+
+def test_masks_beside_images_are_no_images_of_the_class(tmp_path: Path, draw: Draw) -> None:
+    for name in ("benign (1)", "benign (1)_mask", "benign (2)", "benign (2)_mask_1", "mask"):
+        draw(tmp_path / "benign" / f"{name}.png")
+    laid_out(tmp_path, draw, "normal")
+    manifest = list_images(DataConfig(path=str(tmp_path)))
+    assert [row.id for row in manifest.rows if row.label == "benign"] == [
+        f"benign/{name}.png" for name in ("benign (1)", "benign (2)", "mask")
+    ]
+    assert manifest.ignored["benign/benign (1)_mask.png"] == "mask of benign (1).png"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("(", "is not a regular expression"),
+        (r"\d+", "has 0 groups, expected 1"),
+        (r"(fox)_\d", "matches none of the paths, of which the first is 'ant_1.png'"),
+    ],
+)
+def test_a_label_expression_that_is_wrong_is_said(tmp_path: Path, draw: Draw, pattern: str, problem: str) -> None:
+    draw(tmp_path / "ant_1.png")
+    with pytest.raises(UsageError, match=re.escape(problem)):
+        list_images(DataConfig(path=str(tmp_path), label_from=pattern))
+
+
+def test_labels_come_from_file_names_and_splits_from_folders(tmp_path: Path, draw: Draw) -> None:
+    for path in ("train/ant_1.png", "train/bee_1.png", "test/ant_9.png", "test/x.png"):
+        draw(tmp_path / path)
+    manifest = list_images(DataConfig(path=str(tmp_path), label_from=r"([a-z]+)_\d"))
+    assert {row.id: (row.label, row.split) for row in manifest.rows} == {
+        "train/ant_1.png": ("ant", "train"),
+        "train/bee_1.png": ("bee", "train"),
+        "test/ant_9.png": ("ant", "test"),
+    }
+    assert manifest.ignored == {"test/x.png": "--label-from does not match"}

@@ -309,6 +309,7 @@ def test_rows_and_splits_of_hugging_face_without_a_label_are_named(tmp_path: Pat
 
 def test_a_stray_file_makes_no_saved_data_set_of_a_folder(tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path / "d/ant/1.png")
+    draw(tmp_path / "d/bee/1.png")
     (tmp_path / "d/dataset_info.json").write_text("{}")
     assert list_images(DataConfig(path=str(tmp_path / "d"))).source == "folder"
     (tmp_path / "d/state.json").write_text("{}")

@@ -30,7 +30,11 @@ class DataConfig(BaseConfig):
     path: str
     """A folder of class folders, a table, tar shards, or the name of a data set."""
     source: Annotated[str, Flag()] = "auto"
-    """Kind of DATA: auto, folder, table, webdataset, stanford-cars, hugging-face, elpv."""
+    """Kind of DATA: auto, folder, file-names, table, webdataset, stanford-cars, hugging-face, elpv."""
+    layout: Annotated[str, Flag()] = ""
+    """Folders: what their levels below DATA are, e.g. class, split/class or '*/class'; empty: found out."""
+    label_from: Annotated[str, Flag()] = ""
+    """Regular expression on the path of each image, whose one group is the label, e.g. '([^/]+)_[0-9]+[.]jpg$'."""
     labels_from_path: Annotated[bool, Flag()] = False
     """Folders: class names are paths such as dogs/terrier, not the name of the topmost folder."""
     crop_to_box: Annotated[bool, Flag()] = False

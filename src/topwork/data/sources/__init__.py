@@ -18,6 +18,7 @@ from topwork.data.labels import unify_labels
 from topwork.data.sources.array_files import ArraySource, find_arrays, find_idx, find_pixel_tables
 from topwork.data.sources.base import SILENT, DataArgument, Source, require_folder
 from topwork.data.sources.elpv import ElpvSource
+from topwork.data.sources.file_names import FileNamesSource
 from topwork.data.sources.folder import FolderSource
 from topwork.data.sources.hugging_face import HuggingFaceSource
 from topwork.data.sources.parquet import ParquetSource
@@ -46,6 +47,7 @@ SOURCES: dict[str, Source] = {
         *ARRAYS,
         UnreadableSource(),
         FolderSource(),
+        FileNamesSource(),
     )
 }
 
@@ -87,7 +89,8 @@ def _find_reading(data: DataArgument) -> tuple[Source, Reading]:
     if not found:
         require_folder(Path(data.path))
         raise UsageError(f"{data.path} is no data of the source {kind}. Omit --source.")
-    for option in ("labels_from_path", "crop_to_box", "label_key", "table", "path_column", "label_column"):
+    limited = ("labels_from_path", "layout", "label_from", "crop_to_box", "label_key")
+    for option in (*limited, "table", "path_column", "label_column"):
         if getattr(data.config, option):
             (first, _), *_ = found
             found = [(source, reading) for source, reading in found if option in source.supported_options]

@@ -1,48 +1,62 @@
-"""Class folders, with or without train / val / test folders above them."""
+"""Class folders, with or without folders of splits above them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.errors import UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.data.archive_tree import read_tree
-from topwork.data.file_tree import FileTree, TreeFolder, join, reason_ignored
-from topwork.data.sources.base import SPLIT_NAMES, DataArgument
-from topwork.data.sources.reading import Evidence, Reading
+from topwork.data.file_tree import FileTree, join, reason_ignored
+from topwork.data.sources.base import DataArgument
+from topwork.data.sources.folder_layouts import NO_CLASSES, ClassFolder, Layout, find_layouts, layout_of
+from topwork.data.sources.other_tasks import masks_beside, unlabeled
+from topwork.data.sources.reading import Evidence, Reading, Refused
+from topwork.data.split_words import is_annotation
 
 EMPTY_CLASS = "class folder without images"
-
-
-@dataclass(frozen=True)
-class _ClassFolder:
-    folder: TreeFolder
-    label: str
-    split: str = ""
+_OUTSIDE = "image outside the class folders"
 
 
 class FolderSource:
     """A folder of class folders; ids are paths in it, the label is the class folder's name."""
 
     name = "folder"
-    supported_options = frozenset({"labels_from_path"})
+    supported_options = frozenset({"labels_from_path", "layout"})
 
-    def readings(self, data: DataArgument) -> Iterator[Reading]:
+    def readings(self, data: DataArgument) -> Iterator[Reading | Refused]:
         """All files with an image's suffix in the class folders, at any depth."""
-        if data.tree is None:
+        tree = data.tree
+        if tree is None:
             return
-        classes, ignored = _class_folders(data.tree)
-        list_rows = partial(_list, data, data.tree, classes, ignored)
-        if any(folder.split for folder in classes):
-            evidence, splits = Evidence.LIKELY, {f.folder.path.split("/")[0]: f.split for f in classes}
-            how = "class folders under " + " and ".join(f"{name}/ ({split})" for name, split in splits.items())
+        config = data.config
+        if config.layout:
+            try:
+                layouts = [layout_of(tree.top, config.layout)]
+            except ValueError as error:
+                raise UsageError(f"--layout {config.layout} does not fit {data.path}: {error}.") from error
         else:
-            evidence, how = Evidence.POSSIBLE, "class folders"
-        yield Reading(how, evidence, [data.path], list_rows)
+            layouts = find_layouts(tree.top, config.labels_from_path)
+        for layout in layouts:
+            path = os.path.join(data.path, *layout.data.split("/")) if layout.data else data.path
+            by_path = config.labels_from_path or layout.by_path
+            list_rows = partial(_list, tree, layout, by_path)
+            reading = Reading(layout.how, layout.evidence, [path, *layout.options], list_rows)
+            if layout.data and not os.path.isdir(data.path):
+                yield Refused(f"{data.path} holds several data sets, one in {layout.data}/. Unpack it and pass one folder.",
+                              layout.evidence)  # fmt: skip
+            elif layout.problem:
+                yield Refused(f"{layout.problem}: {reading.command()}", layout.evidence)
+            else:
+                yield reading
+        if not layouts and tree.top.total:
+            yield unlabeled(data, tree)
+        if not layouts and not tree.top.total:
+            yield Reading("class folders", Evidence.POSSIBLE, [data.path], partial(_list, tree, Layout("", []), False))
 
 
 def images_below(path: str) -> Iterator[ImageRef]:
@@ -58,50 +72,52 @@ def images_below(path: str) -> Iterator[ImageRef]:
         stack.extend(reversed(inner.folders))
 
 
-def _list(data: DataArgument, tree: FileTree, classes: list[_ClassFolder], ignored: dict[str, str]) -> Manifest:
+def _list(tree: FileTree, layout: Layout, by_path: bool) -> Manifest:
     """The images in class folders; everything else is ignored with its reason."""
-    ignored = ignored | tree.ignored
+    classes = {row.folder.path: row for row in layout.classes}
+    above = {""} | {path[:end] for path in classes for end, sign in enumerate(path) if sign == "/"}
+    class_level = {path.rpartition("/")[0] for path in classes} or {""}
+    ignored: dict[str, str] = {}
     rows: list[ImageRow] = []
-    for of_class in classes:
-        if not of_class.folder.total:
-            ignored.setdefault(of_class.folder.path, EMPTY_CLASS)
-        depth = len(of_class.folder.path)
-        for folder in of_class.folder.walk():
-            label = of_class.label + (folder.path[depth:] if data.config.labels_from_path else "")
-            for name in folder.images:
-                path = join(folder.path, name)
-                rows.append(ImageRow(path, label, split=of_class.split, ref=tree.ref(path)))
-            for name in folder.files:
-                ignored[join(folder.path, name)] = reason_ignored(name)
+    stack = [tree.top]
+    while stack:
+        folder = stack.pop()
+        if folder.path in classes:
+            rows += _rows(tree, classes[folder.path], by_path, ignored)
+            continue
+        reason = layout.reasons.get(folder.path)
+        if folder.path not in above or reason not in (None, NO_CLASSES):
+            is_class = folder.path.rpartition("/")[0] in class_level and not is_annotation(folder.name)
+            empty = EMPTY_CLASS if is_class else "folder without images"
+            ignored[folder.path] = reason or ("folder beside the class folders" if folder.total else empty)
+            if reason != NO_CLASSES:
+                continue
+        ignored |= {join(folder.path, name): _OUTSIDE for name in folder.images}
+        ignored |= {join(folder.path, name): reason_ignored(name) for name in folder.files}
+        if reason != NO_CLASSES:
+            stack.extend(reversed(folder.folders))
+    ignored |= {path: reason for path, reason in tree.ignored.items() if not _is_below(path, ignored)}
     root = Path(tree.store)
     return Manifest(root, tuple(rows), root.resolve().name or "data", ignored)
 
 
-def _class_folders(tree: FileTree) -> tuple[list[_ClassFolder], dict[str, str]]:
-    """The folders that are classes, those of the top or those inside train / val / test; and what else is ignored."""
-    folders = tree.top.folders
-    ignored = _loose(tree.top)
-    split_of = {
-        folder.path: SPLIT_NAMES[folder.path.lower()] for folder in folders if folder.path.lower() in SPLIT_NAMES
-    }
-    training = [folder for folder in folders if split_of.get(folder.path) == "train"]
-    is_split = bool(training) and (len(set(split_of.values())) > 1 or len(folders) == 1)
-    classes = [_ClassFolder(folder, folder.name) for folder in folders]
-    if not is_split or not any(folder.folders for folder in training):
-        return classes, ignored
-    inside: list[_ClassFolder] = []
-    for folder in folders:
-        if folder.path not in split_of:
-            ignored[folder.path] = "folder beside train, val and test"
-            continue
-        ignored |= _loose(folder)
-        if not folder.folders:
-            ignored.setdefault(folder.path, "has no class folders")
-        inside += [_ClassFolder(inner, inner.name, split_of[folder.path]) for inner in folder.folders]
-    return inside, ignored
+def _rows(tree: FileTree, of_class: ClassFolder, by_path: bool, ignored: dict[str, str]) -> Iterator[ImageRow]:
+    if not of_class.folder.total:
+        ignored[of_class.folder.path] = EMPTY_CLASS
+    depth = len(of_class.folder.path)
+    for folder in of_class.folder.walk():
+        label = of_class.label + (folder.path[depth:] if by_path else "")
+        masks = masks_beside(folder.images)
+        for name in folder.images:
+            path = join(folder.path, name)
+            if name in masks:
+                ignored[path] = f"mask of {masks[name]}"
+            else:
+                yield ImageRow(path, label, split=of_class.split, ref=tree.ref(path))
+        for name in folder.files:
+            ignored[join(folder.path, name)] = reason_ignored(name)
 
 
-def _loose(folder: TreeFolder) -> dict[str, str]:
-    """The files directly in a folder that is no class."""
-    ignored = {join(folder.path, name): "image outside the class folders" for name in folder.images}
-    return ignored | {join(folder.path, name): reason_ignored(name) for name in folder.files}
+def _is_below(path: str, folders: dict[str, str]) -> bool:
+    """Whether a path is in a folder that is ignored as a whole."""
+    return any(path[:end] in folders for end, sign in enumerate(path) if sign == "/")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from topwork.core import commands
 from topwork.core.artifacts import Manifest
 from topwork.core.errors import UsageError
 
@@ -42,7 +42,13 @@ class Reading:
 
     def command(self, verb: str = "compare") -> str:
         """The command that takes this reading."""
-        return shlex.join(["topwork", verb, *self.arguments])
+        return command_for(self.arguments, verb)
+
+
+def command_for(arguments: Sequence[str], verb: str = "compare") -> str:
+    """The command with DATA and options, as it can be pasted into a shell."""
+    path, *options = arguments
+    return commands.command(verb, commands.as_argument(path), *options)
 
 
 @dataclass(frozen=True)

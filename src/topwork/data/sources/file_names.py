@@ -1,0 +1,108 @@
+"""Labels in file names, read by a regular expression: ``cat.12.jpg``, ``great_pyrenees_173.jpg``."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.errors import UsageError
+from topwork.data.file_tree import FileTree, TreeFolder, join, reason_ignored
+from topwork.data.sources.base import DataArgument
+from topwork.data.sources.folder_layouts import unwrap
+from topwork.data.sources.reading import Evidence, Reading
+from topwork.data.split_words import is_camera, split_of
+
+_TEXT_THEN_NUMBER = r"(?:^|/)([^/]*?[^/\d ._()-])[\d ._()-]*\d\)?\.[^./]+$"
+_NUMBER_THEN_TEXT = r"(?:^|/)\d[\d ._()-]*([^/\d ._()-][^/\d]*?)\.[^./]+$"
+_FIELD = r"(?:^|/)(?:[^/_]*_){{{}}}([^/_]+)_[^/]*$"
+MIN_SHARE = 0.95  # of the images of a folder, whose names a proposed expression matches
+MAX_LABELS_SHARE = 0.5  # labels per image
+_MAX_FIELDS = 6
+
+
+class FileNamesSource:
+    """A folder of images with the label in each path; for ``--label-from``."""
+
+    name = "file-names"
+    supported_options = frozenset({"label_from"})
+
+    def readings(self, data: DataArgument) -> Iterator[Reading]:
+        """All images whose path the regular expression of ``--label-from`` matches."""
+        pattern = data.config.label_from
+        if pattern and data.tree is not None:
+            how, words = f"labels in file names by {pattern}", [data.path, "--label-from", pattern]
+            yield Reading(how, Evidence.CERTAIN, words, partial(_list, data.tree, _compile(pattern)))
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    hint = r"Pass one with one group in parentheses, e.g. '([^/]+)_\d+\.jpg$'."
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--label-from {pattern!r} is not a regular expression: {error}. {hint}") from error
+    if compiled.groups != 1:
+        raise UsageError(f"--label-from {pattern!r} has {compiled.groups} groups, expected 1. {hint}")
+    return compiled
+
+
+def _list(tree: FileTree, pattern: re.Pattern[str]) -> Manifest:
+    base = unwrap(tree.top)
+    splits = split_of(folder.name for folder in base.filled)
+    split_by_path = {f.path: splits[f.name] for f in base.filled if f.name in splits}
+    ignored, rows = dict(tree.ignored), list[ImageRow]()
+    depth = len(base.path) + bool(base.path)
+    for folder in tree.top.walk():
+        split = split_by_path.get(folder.path[: depth + len(folder.path[depth:].partition("/")[0])], "")
+        for name in folder.images:
+            path = join(folder.path, name)
+            label = _label(pattern, path)
+            if label:
+                rows.append(ImageRow(path, label, split=split, ref=tree.ref(path)))
+            else:
+                ignored[path] = "--label-from does not match"
+        for name in folder.files:
+            ignored[join(folder.path, name)] = reason_ignored(name)
+    if not rows:
+        first = next(tree.top.image_paths(), None)
+        problem = f"none of the paths, of which the first is {first!r}" if first else "nothing: there is no image"
+        raise UsageError(f"--label-from {pattern.pattern!r} matches {problem}. Pass an expression that fits.")
+    if "train" not in {row.split for row in rows}:
+        rows = [ImageRow(row.id, row.label, ref=row.ref) for row in rows]
+    root = Path(tree.store)
+    return Manifest(root, tuple(rows), root.resolve().name or "data", ignored)
+
+
+def _label(pattern: re.Pattern[str], path: str) -> str:
+    match = pattern.search(path)
+    return (match[1] or "").strip() if match else ""
+
+
+def propose(tree: FileTree) -> list[tuple[str, str, str]]:
+    """Regular expressions that may read labels from the file names, each with an image and its label."""
+    folders = [folder for folder in tree.top.walk() if folder.images]
+    for pattern in (_TEXT_THEN_NUMBER, _NUMBER_THEN_TEXT):
+        found = _try(pattern, folders)
+        if found:
+            return [found]
+    fields = (_try(_FIELD.format(number), folders, numbers=True) for number in range(_MAX_FIELDS))
+    return [found for found in fields if found][:3]
+
+
+def _try(pattern: str, folders: list[TreeFolder], numbers: bool = False) -> tuple[str, str, str] | None:
+    compiled, labels, first, total = re.compile(pattern), Counter[str](), None, 0
+    for folder in folders:
+        found = [(name, label) for name in folder.images if (label := _label(compiled, name))]
+        total += len(folder.images)
+        if len(found) >= MIN_SHARE * len(folder.images):
+            labels.update(label for _, label in found)
+            first = first or (join(folder.path, found[0][0]), found[0][1])
+    matched, real = labels.total(), [label for label in labels if numbers or not is_camera(label)]
+    several = all(labels[label] > 1 for label in real) and len(real) <= MAX_LABELS_SHARE * matched
+    splits = split_of(real)
+    if first is None or len(real) < 2 or not several or 2 * matched < total or len(splits) == len(real):
+        return None
+    return pattern, *first

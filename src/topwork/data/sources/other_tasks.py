@@ -1,0 +1,130 @@
+"""Images without a class folder: data sets for other tasks, labels in file names, or no label at all."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+from topwork.data.file_tree import FileTree, TreeFolder, join
+from topwork.data.sources.base import DataArgument
+from topwork.data.sources.file_names import propose
+from topwork.data.sources.folder_layouts import unwrap
+from topwork.data.sources.reading import Evidence, Refused, command_for
+from topwork.data.split_words import is_mask, split_of
+
+_MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt)[ ._-]?\d*")
+_YOLO = re.compile(rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+")
+_TABLE = "write a table with the columns path and label and a row per image, and run `topwork compare labels.csv`"
+MIN_SHARE = 0.8  # of the masks, or of the files beside images, belong to an image by their names
+_MAX_OPENED = 3
+
+
+def masks_beside(names: Iterable[str]) -> dict[str, str]:
+    """Those of the images of a folder that are masks of others, such as ``1_mask.png`` of ``1.png``: mask to image."""
+    found = [(name, match[1]) for name in names if (match := _MASK.fullmatch(_stem(name)))]
+    if not found:
+        return {}
+    images = {_stem(name): name for name in names}
+    return {name: images[stem] for name, stem in found if stem in images}
+
+
+def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
+    """What a folder of images without class folders is, and what to do with it."""
+    return _detection(data, tree) or _segmentation(data, tree) or _no_label(data, tree)
+
+
+def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
+    masks, images = dict[str, str](), set[str]()
+    beside = 0
+    for folder in tree.top.walk():
+        if any(map(is_mask, folder.path.split("/"))):
+            masks |= {_mask_stem(name): folder.path for name in folder.images}
+        else:
+            found = masks_beside(folder.images)
+            beside += len(found)
+            images |= {_stem(name) for name in folder.images}
+    matching = sorted({masks[stem] for stem in masks if stem in images})
+    if beside and beside >= 0.4 * len(images):
+        where = "beside each image there is its mask"
+    elif masks and sum(stem in images for stem in masks) >= MIN_SHARE * len(masks):
+        where = f"{matching[0]}/ holds masks of the images"
+    else:
+        return None
+    text = f"{data.path} is a data set for segmentation: {where}. topwork learns one label per image; if you have one, "
+    return Refused(f"{text}{_TABLE}.", Evidence.LIKELY)
+
+
+def _mask_stem(name: str) -> str:
+    stem = _stem(name)
+    match = _MASK.fullmatch(stem)
+    return match[1] if match else stem
+
+
+def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
+    """Boxes in a file for each image, as YOLO and Pascal VOC write them."""
+    stems = {_stem(name) for folder in tree.top.walk() for name in folder.images}
+    for suffix, kind in ((".txt", "YOLO"), (".xml", "Pascal VOC")):
+        files = [
+            (folder, name)
+            for folder in tree.top.walk()
+            for name in folder.files
+            if name.lower().endswith(suffix) and _stem(name) in stems
+        ]
+        if not files or 2 * len(files) < len(stems):
+            continue
+        opened = [text for folder, name in files[:_MAX_OPENED] if (text := _head(tree, folder, name))]
+        boxes = [b"<bndbox>" in text if suffix == ".xml" else bool(_YOLO.match(text)) for text in opened]
+        if boxes and all(boxes):
+            first = join(files[0][0].path, files[0][1])
+            return Refused(
+                f"{data.path} is a data set for object detection: {first} and {len(files) - 1:,} other files hold "
+                f"boxes ({kind}). topwork learns one label per image. To classify what is in the boxes, write a table "
+                "with the columns path, label and box (left, top, width, height in pixels) and a row per box, and run "
+                "`topwork compare boxes.csv --crop-to-box`.",
+                Evidence.LIKELY,
+            )
+    return None
+
+
+def _head(tree: FileTree, folder: TreeFolder, name: str) -> bytes:
+    try:
+        with open(os.path.join(tree.store, folder.path, name), "rb") as file:
+            return file.read(1 << 16)
+    except OSError:  # in an archive
+        return b""
+
+
+def _no_label(data: DataArgument, tree: FileTree) -> Refused:
+    base = unwrap(tree.top)
+    names = [folder.name for folder in base.filled]
+    splits = split_of(names)
+    where = "they lie directly in it"
+    if len(names) == 1:
+        where = f"all are in {base.filled[0].path}/, and one folder tells no classes apart"
+    elif names:
+        listed = ", ".join(f"{join(base.path, name)}/" for name in names[:5]) + (", ..." if len(names) > 5 else "")
+        where = f"of its folders {listed} none is a class" + (", the names are those of splits" if splits else "")
+    ways = [
+        (f"the label is in the file names, as in {example} -> {label}", [data.path, "--label-from", pattern])
+        for pattern, example, label in propose(tree)
+    ]
+    if names:
+        layout = "/".join([*["*"] * (base.path.count("/") + bool(base.path)), "class"])
+        what = "each of the folders is a class" if len(names) > 1 else f"all are of one class, {names[0]}"
+        ways.append((what, [data.path, "--layout", layout]))
+    start, gap = ("\n  ", "\n     ") if len(ways) > 1 else (" ", " ")
+    shown = "".join(f"{start}If {what}, run:{gap}{command_for(way)}" for what, way in ways)
+    return Refused(
+        f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "
+        f"folder of its own, or {_TABLE}.{shown}",
+        Evidence.POSSIBLE,
+    )
+
+
+def _count(images: int) -> str:
+    return f"{images:,} image{'' if images == 1 else 's'}"
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0].lower()

@@ -1,0 +1,112 @@
+"""Words in the names of folders, files and columns that are no classes: splits, parts, images, annotations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WORDS_OF = {
+    "train": "train training trainset trainingset traindata trainval trn",
+    "val": "val valid validate validation valset validset validationset valdata dev devel devset development",
+    "test": "test testing tests testset testingset testdata tst holdout",
+}
+_SPLIT_OF = {word: split for split, words in _WORDS_OF.items() for word in words.split()}
+_EVALUATION = frozenset({"eval", "evaluation", "evalset"})  # the test set beside a validation set, else that
+_IMAGES = _set("image images img imgs pic pics picture pictures photo photos jpg jpeg jpegs png files")
+_FILLERS = _IMAGES | _set("set sets data dataset datasets folder folders dir split splits x the subset")
+_PARTS = _FILLERS | _set("part parts batch batches chunk fold folds volume vol shard shards disk disc")
+_UNLABELED = _set("pred predict prediction predictions unlabeled unlabelled nolabel nolabels submission submissions")
+_MASKS = _set("mask masks trimap trimaps segmentation segmentations segmented gt groundtruth")
+_ANNOTATIONS = _MASKS | _set(
+    "annotation annotations annot annots label labels bbox bboxes box boxes xml xmls meta metadata doc docs"
+)
+_CAMERAS = _set(
+    "dsc dscn dscf img image images pxl mvi gopr dji cimg imag photo picture pic whatsapp screenshot screen shot scan "
+    "frame file untitled p im vid video hpim sam"
+)
+
+
+def words(name: str) -> list[str]:
+    """The words of a name in lower case, without numbers: ``x_trainData2`` has x, train and data."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", re.sub(r"(?i)hold[-_ ]out", "holdout", name))
+    return [word.lower() for word in re.findall(r"[^\W\d_]+", parted)]
+
+
+def split_of(names: Iterable[str]) -> dict[str, str]:
+    """The split that each of several names beside each other means; names that mean none are left out.
+
+    What all of them share, numbers and words such as 'set' and 'images' count for nothing.
+
+    >>> split_of(["seg_train", "seg_test", "seg_pred"])
+    {'seg_train': 'train', 'seg_test': 'test'}
+    >>> split_of(["TRAIN", "test1", "dev set"]), split_of(["cat", "training a dog"])
+    ({'TRAIN': 'train', 'test1': 'test', 'dev set': 'val'}, {})
+    """
+    worded = {name: set(words(name)) - _FILLERS for name in names}
+    shared = set.intersection(*worded.values()) if len(worded) > 1 else set()
+    shared -= _SPLIT_OF.keys() | _EVALUATION
+    found: dict[str, str] = {}
+    evaluation, qualified = [], dict[str, list[str]]()
+    for name, own in worded.items():
+        own -= shared
+        splits = {_SPLIT_OF[word] for word in own & _SPLIT_OF.keys()}
+        if own and own <= _EVALUATION:
+            evaluation.append(name)
+        elif len(splits) == 1 and own <= _SPLIT_OF.keys():
+            found[name] = splits.pop()
+        elif len(splits) == 1 and len(own) == 2 and not own & (_ANNOTATIONS | _UNLABELED):
+            qualified.setdefault(splits.pop(), []).append(name)  # train_mini
+    found |= dict.fromkeys(evaluation, "test" if "val" in found.values() else "val")
+    for split, candidates in qualified.items():
+        if found and split not in found.values() and len(candidates) == 1:
+            found[candidates[0]] = split
+    return {name: found[name] for name in worded if name in found}
+
+
+def split_name(text: str) -> str:
+    """The split that a single word means, or an empty text."""
+    return split_of([text]).get(text, "")
+
+
+def is_unlabeled(name: str) -> bool:
+    """Whether a name says that its images have no label: unlabeled, seg_pred."""
+    return bool(_UNLABELED & set(words(name)))
+
+
+def is_images(name: str) -> bool:
+    """Whether a name says no more than that there are images."""
+    own = set(words(name))
+    return bool(own & _FILLERS) and own <= _FILLERS
+
+
+def is_annotation(name: str) -> bool:
+    """Whether a name means what belongs to images, such as boxes and masks."""
+    own = set(words(name)) - _FILLERS - _SPLIT_OF.keys()
+    return bool(own) and own <= _ANNOTATIONS | ({"class", "object"} if own & _MASKS else set())
+
+
+def is_mask(name: str) -> bool:
+    """Whether a name contains a word for masks."""
+    return bool(_MASKS & set(words(name)))
+
+
+def is_camera(name: str) -> bool:
+    """Whether a name has only words that cameras and programs give to files, or none."""
+    return set(words(name)) <= _CAMERAS
+
+
+def are_parts(names: Iterable[str]) -> bool:
+    """Whether names differ in numbers alone and call themselves parts, images or folds of something."""
+    worded = [set(words(name)) for name in names]
+    shared = set.intersection(*worded) if worded else set()
+    return all(own & _PARTS and own - shared <= _PARTS for own in worded) and bool(worded)
+
+
+def looks_like_id(name: str) -> bool:
+    """Whether a name is a number, a date or has one: of a patient, a session."""
+    return any(sign.isdigit() for sign in name) or len("".join(words(name))) < 2
