@@ -65,6 +65,7 @@ class Check:
         return {
             "format": 2,
             "data": self.manifest.name,
+            "reading": self.manifest.reading,
             "images": len(self.manifest.rows),
             "used": len(rows),
             "classes": dict(sorted(Counter(row.label for row in rows).items())),
@@ -145,6 +146,7 @@ def format_check(result: Check) -> list[str]:
             f"; {classes} of {min(counts):,} to {max(counts):,} images; shorter side {side['min']:,} to "
             f"{side['max']:,} pixels"
         )
+    lines.insert(0, f"Read as: {summary['reading']}")
     if summary["splits"]:
         lines.append("splits: " + " / ".join(f"{split} {count:,}" for split, count in summary["splits"].items()))
     for finding in result.findings:

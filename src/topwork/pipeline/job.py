@@ -193,6 +193,7 @@ class Job:
         self.torch_import.start()
         classes = len(listing.classes)
         self.progress.log(f"Data      {listing.name}: {len(listing.rows):,} images found, {classes} classes")
+        self.progress.log(f"Read as: {listing.reading}")
         if listing.license:
             self.progress.log(f"          license of the images: {listing.license}")
         from topwork.compute import devices

@@ -47,8 +47,8 @@ class FolderSource:
             list_rows = partial(_list, tree, layout, by_path)
             reading = Reading(layout.how, layout.evidence, [path, *layout.options], list_rows)
             if layout.data and not os.path.isdir(data.path):
-                yield Refused(f"{data.path} holds several data sets, one in {layout.data}/. Unpack it and pass one folder.",
-                              layout.evidence)  # fmt: skip
+                problem = f"{data.path} holds several data sets, one of them in {layout.data}/. Unpack it and pass one."
+                yield Refused(problem, layout.evidence)
             elif layout.problem:
                 yield Refused(f"{layout.problem}: {reading.command()}", layout.evidence)
             else:

@@ -90,6 +90,7 @@ def choose(data: str, found: Iterable[Reading | Refused]) -> Reading:
     return readings[0]
 
 
+FOLDER_REASONS = ("folder beside", "has no class folders", "a copy of", "images without a label", "belongs to")
 MAX_NAMED = 8  # classes in the sentence about a reading
 
 
@@ -100,5 +101,9 @@ def describe(reading: Reading, manifest: Manifest) -> str:
     named = f"{len(classes):,} {'class' if len(classes) == 1 else 'classes'}: {', '.join(classes[:MAX_NAMED])}{more}"
     parts = [reading.how, named, *([f"e.g. {first.id} -> {first.label}"] if first else [])]
     if manifest.ignored:
-        parts.append(f"ignored: {len(manifest.ignored):,} other {'file' if len(manifest.ignored) == 1 else 'files'}")
-    return "; ".join(parts)
+        folders = [name for name, reason in manifest.ignored.items() if reason.startswith(FOLDER_REASONS)][:3]
+        named = ", ".join(f"{name}/ ({manifest.ignored[name]})" for name in folders)
+        number = len(manifest.ignored)
+        count = f"{number:,} other {'entry' if number == 1 else 'entries'}"
+        parts.append(f"ignored: {count}, among them {named}" if named else f"ignored: {count}")
+    return "; ".join(parts).encode("utf-8", "replace").decode()  # names of files may be no text
