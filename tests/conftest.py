@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from hypothesis import settings
 from matplotlib.figure import Figure
 
 import topwork
@@ -25,6 +26,8 @@ SLOWEST = (
     "test_serve", "test_data_parallel", "test_check", "test_zoo", "test_class_weights", "test_examples",
 )  # fmt: skip
 SAVEFIG, AVAILABLE = Figure.savefig, engines.available
+settings.register_profile("topwork", deadline=None)  # no test depends on how busy the machine is
+settings.load_profile("topwork")
 SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8")
 
 

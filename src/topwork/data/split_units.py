@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.errors import SettingNeeded
 from topwork.core.image_ref import without_box
@@ -45,6 +47,21 @@ def make_units(rows: Iterable[ImageRow]) -> dict[str, list[ImageRow]]:
             sets.join(first, ("group", row.group))
     found = group_rows(all_rows, lambda row: sets.root(("content", content(row))))
     return dict(sorted((min(map(content, unit)), unit) for unit in found))
+
+
+def dependent_images(rows: Iterable[ImageRow], ids: Sequence[str]) -> np.ndarray | None:
+    """A number for each image, equal for those that belong together, int64 (N,); None if none do.
+
+    Args:
+        rows: Of the data set; an image that is not among them is alone.
+        ids: Of the images.
+    """
+    wanted = set(ids)
+    units = make_units(row for row in rows if row.id in wanted)
+    if all(len(unit) == 1 for unit in units.values()):
+        return None
+    number = {row.id: i for i, unit in enumerate(units.values()) for row in unit}
+    return np.array([number.get(name, len(units) + i) for i, name in enumerate(ids)], dtype=np.int64)
 
 
 def assign_duplicate_groups(rows: Sequence[ImageRow], pairs: Iterable[tuple[str, str]]) -> tuple[ImageRow, ...]:

@@ -95,7 +95,9 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS)
     return Reliability(full / bins, (full + 1) / bins, images[full], sums[full] / images[full], hits[full])
 
 
-def ece_interval(bins: Reliability, rng: np.random.Generator, draws: int = N_DRAWS) -> Interval:
+def ece_interval(
+    bins: Reliability, rng: np.random.Generator, design_effect: float = 1.0, draws: int = N_DRAWS
+) -> Interval:
     """95 % interval of the expected calibration error, by inverting a test.
 
     The error measured on few images is too large, because chance moves every bin away from its confidence and absolute
@@ -103,13 +105,16 @@ def ece_interval(bins: Reliability, rng: np.random.Generator, draws: int = N_DRA
     recalibration (Cox 1958) fitted to the bins, scaled by a factor. For each factor ``draws`` test sets are simulated;
     the interval holds the factors under which the measured error is plausible. Its low end is 0 if perfect calibration
     is plausible; the measured error may be above its high end.
+
+    Args:
+        design_effect: Of images in groups (``intervals.clustering``): so many times fewer images are simulated.
     """
     share, measured = bins.images / bins.images.sum(), bins.ece
     shape = _recalibrated(bins) - bins.confidence
     size = max(float((np.abs(shape) * share).sum()), 1e-9)
     factors = np.linspace(0, (1.5 * measured + 0.05) / size, 31)[:, None]
     truth = np.clip(bins.confidence + factors * shape, 0, 1)  # (F, B)
-    total = int(bins.images.sum())
+    total = max(1, round(int(bins.images.sum()) / design_effect))
     images = rng.multinomial(total, share, size=(len(factors), draws))  # (F, draws, B)
     correct = rng.binomial(images, truth[:, None, :])
     errors = np.abs(correct - images * bins.confidence).sum(axis=2) / total  # (F, draws)

@@ -12,20 +12,21 @@ from topwork.evaluation import calibration, intervals, metrics
 from topwork.evaluation.intervals import Interval
 
 
-def evaluate(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
+def evaluate(predictions: Predictions, seed: int = 0, groups: np.ndarray | None = None) -> dict[str, Any]:
     """All metrics of one strategy on one split.
 
     Args:
         predictions: N >= 1 images, K >= 1 classes. The area under the ROC curve takes the second class as positive and
             the difference of the two scores; log-loss takes the probabilities; all other metrics take the scores.
         seed: Seed of the bootstrap; equal seeds give equal intervals.
+        groups: Images with equal numbers belong together, int (N,); None if all are independent.
 
     Returns:
         ``images`` (N), ``classes`` (K); ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss``, ``ece``
         (expected calibration error), with K > 5 ``top5``, with K = 2 ``roc_auc``, each ``{"value", "low", "high"}``;
         ``per_class``, a list of ``{"class", "images", "precision", "recall", "f1"}``; ``confusion``, rows true, columns
-        predicted. Accuracy and top-5 have Wilson intervals, the calibration error that of ``calibration``, the others
-        bootstrap intervals. An undefined value is None, never NaN.
+        predicted; ``groups``, their number, None without. The calibration error has the interval of ``calibration``, the
+        others those of ``intervals``. An undefined value is None, never NaN.
 
     Raises:
         DataError: There are no images.
@@ -36,26 +37,29 @@ def evaluate(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     confusion = metrics.confusion_matrix(labels, predictions.predicted, classes)
     hits, support, predicted = np.diagonal(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    balanced, macro = intervals.confusion_intervals(confusion, rng)
+    balanced, macro = intervals.confusion_intervals(labels, predictions.predicted, classes, rng, groups)
     values: dict[str, Any] = {
         "images": images,
         "classes": classes,
-        "accuracy": _share(int(hits.sum()), images),
+        "groups": None if groups is None else len(np.unique(groups)),
+        "accuracy": _share(labels == predictions.predicted, groups),
         "balanced_accuracy": _metric(float(metrics.balanced_accuracy(hits, support)), balanced),
         "macro_f1": _metric(float(metrics.macro_f1(hits, support, predicted)), macro),
     }
     if classes > metrics.TOP_K:
-        values["top5"] = _share(int(metrics.top_k_correct(predictions.scores, labels).sum()), images)
+        values["top5"] = _share(metrics.top_k_correct(predictions.scores, labels), groups)
     if classes == 2:
         score = predictions.scores[:, 1] - predictions.scores[:, 0]
-        interval = intervals.roc_auc_interval(labels == 1, score, rng)
+        interval = intervals.roc_auc_interval(labels == 1, score, rng, groups)
         values["roc_auc"] = _metric(metrics.roc_auc(labels == 1, score), interval)
     losses = metrics.log_losses(predictions.probabilities, labels)
     values |= {"log_loss": _metric(None), "ece": _metric(None)}
     if np.isfinite(losses).all():
         bins = calibration.reliability(predictions.probabilities, labels)
-        values["log_loss"] = _metric(float(losses.mean()), intervals.mean_interval(losses, labels, rng))
-        values["ece"] = _metric(bins.ece, calibration.ece_interval(bins, rng))
+        values["log_loss"] = _metric(float(losses.mean()), intervals.loss_interval(losses, labels, groups))
+        wrong_by = predictions.probabilities.max(axis=1) - (predictions.probabilities.argmax(axis=1) == labels)
+        effect = intervals.clustering(wrong_by, groups).design_effect
+        values["ece"] = _metric(bins.ece, calibration.ece_interval(bins, rng, effect))
     per_class = np.stack(metrics.precision_recall_f1(hits, support, predicted), axis=1).tolist()
     values["per_class"] = [
         {"class": name, "images": n, **dict(zip(("precision", "recall", "f1"), map(_none_if_nan, row), strict=True))}
@@ -65,8 +69,8 @@ def evaluate(predictions: Predictions, seed: int = 0) -> dict[str, Any]:
     return values
 
 
-def _share(correct: int, images: int) -> dict[str, float | None]:
-    return _metric(correct / images, intervals.wilson(correct, images))
+def _share(correct: np.ndarray, groups: np.ndarray | None) -> dict[str, float | None]:
+    return _metric(float(correct.mean()), intervals.share_interval(correct, groups))
 
 
 def _none_if_nan(value: float) -> float | None:

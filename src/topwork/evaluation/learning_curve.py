@@ -109,18 +109,19 @@ def fit_power_law(images: np.ndarray, errors: np.ndarray, asymptote: bool = True
 
 def fit_learning_curve(
     name: str, images: np.ndarray, incorrect: np.ndarray, labels: np.ndarray, rng: np.random.Generator,
-    resamples: int = RESAMPLES,
+    groups: np.ndarray | None = None, resamples: int = RESAMPLES,
 ) -> Curve:  # fmt: skip
-    """Fit the power law; its interval resamples test images (within their classes) and the noise of training.
+    """Fit the power law; its interval resamples test images (within their classes, or whole groups) and the noise of training.
 
     Args:
         images: Sizes of the subsets, int (S,), S >= 2.
         incorrect: Whether each test image was misclassified, bool (R, S, N).
         labels: True classes of the test images, int (N,).
+        groups: Group of each test image, int (N,); None if they are independent.
     """
     errors = incorrect.mean(axis=2)  # (R, S)
     law = fit_power_law(images, errors.mean(axis=0))
-    weights = resample_weights(labels, rng, resamples) / len(labels)  # (B, N)
+    weights = resample_weights(labels, rng, resamples, groups) / len(labels)  # (B, N)
     resampled = weights @ incorrect.mean(axis=0).T  # (B, S)
     # Student's t, because the noise is estimated from a few residuals.
     noisy = resampled + _training_noise(errors, law, images) * rng.standard_t(

@@ -13,7 +13,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from topwork.evaluation.intervals import CONFIDENCE, Interval, percentile_interval, resample_counts
+from topwork.evaluation.intervals import (
+    CONFIDENCE, Interval, clustering, percentile_interval, resample_counts, strata,
+)  # fmt: skip
 
 ALPHA = 1 - CONFIDENCE
 POWER = 0.8
@@ -28,7 +30,8 @@ class Pair:
         difference: Mean accuracy of the first minus that of the second, in [-1, 1].
         low, high: Its 95 % paired bootstrap interval, not corrected for other pairs.
         only_first_correct, only_second_correct: Images that only one of them classifies correctly, summed over seeds.
-        p: Two-sided exact McNemar test; with several seeds the exact sign-flip test of the sums over seeds.
+        p: Two-sided exact McNemar test; with several seeds or groups of images the exact sign-flip test of the sums over
+            seeds and groups.
         p_holm: Corrected for all pairs of the comparison (Holm 1979).
         minimum_detectable_difference: Detected with a probability of 80 % after correction.
         consistent_over_seeds: Whether no seed contradicts the sign of the difference.
@@ -68,19 +71,24 @@ def mcnemar(only_first_correct: int, only_second_correct: int) -> float:
     return sign_flip_test(np.repeat([1, -1], [only_first_correct, only_second_correct]))
 
 
-def sign_flip_test(differences: np.ndarray) -> float:
+def sign_flip_test(differences: np.ndarray, groups: np.ndarray | None = None) -> float:
     """Two-sided p of the exact sign-flip test. Null hypothesis: every difference is as likely with either sign.
 
-    With differences of -1, 0 and 1 it is the exact McNemar test. Sums over seeds count an image as one observation.
+    With differences of -1, 0 and 1 it is the exact McNemar test. Sums over seeds count an image as one observation, and
+    sums over groups a group.
 
     Args:
         differences: int (N,).
+        groups: Group of each image, int (N,); None if they are independent.
 
     >>> sign_flip_test(np.array([3, 2, 2, 0]))
     0.25
     """
     from scipy.stats import binom  # takes half a second to load
 
+    if groups is not None:
+        index = np.unique(groups, return_inverse=True)[1]
+        differences = np.rint(np.bincount(index, weights=differences)).astype(np.int64)
     distribution = np.ones(1)  # of the sum over images, from -reach to reach
     for size, count in enumerate(np.bincount(np.abs(differences))):
         if size and count:
@@ -105,7 +113,11 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def difference_interval(
-    differences: np.ndarray, labels: np.ndarray, rng: np.random.Generator, resamples: int = RESAMPLES
+    differences: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+    groups: np.ndarray | None = None,
 ) -> Interval:
     """95 % bootstrap interval of the mean difference, stratified by class.
 
@@ -116,16 +128,22 @@ def difference_interval(
     Args:
         differences: float (N,) in [-1, 1].
         labels: True classes, int (N,): the strata.
+        groups: Group of each image, int (N,); None if they are independent. With groups the draws are spread around
+            their mean as far as the groups go together.
     """
     sums = rng.multinomial(2, [0.25, 0.5, 0.25], size=resamples) @ np.array([-1.0, 0.0, 1.0])
-    for c in np.unique(labels):
-        values, counts = np.unique(differences[labels == c], return_counts=True)
+    for rows in strata(labels):
+        values, counts = np.unique(differences[rows], return_counts=True)
         sums += resample_counts(counts, rng, resamples) @ values
-    low, high = percentile_interval(sums / len(differences))
+    mean = float(differences.mean())
+    widening = clustering(differences - mean, groups).widening
+    low, high = percentile_interval(mean + widening * (sums / len(differences) - mean))
     return max(-1.0, low), min(1.0, high)
 
 
-def minimum_detectable_difference(differences: np.ndarray, alpha: float = ALPHA) -> float:
+def minimum_detectable_difference(
+    differences: np.ndarray, alpha: float = ALPHA, groups: np.ndarray | None = None
+) -> float:
     """The smallest difference of accuracies that the test detects with a probability of 80 %.
 
     For the given number of images and rate of disagreement (Connor 1987), and at least what the exact test needs when
@@ -134,29 +152,35 @@ def minimum_detectable_difference(differences: np.ndarray, alpha: float = ALPHA)
     Args:
         differences: float (N,) in [-1, 1].
         alpha: Level of the two-sided test.
+        groups: Group of each image, int (N,); None if they are independent.
 
     >>> round(minimum_detectable_difference(np.repeat([1, -1, 0], [60, 40, 900])), 3)
     0.028
     """
-    images = len(differences)
+    images = len(differences) / clustering(differences - differences.mean(), groups).design_effect
     z_alpha, z_power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(POWER)
-    disagreement = (float(np.square(differences).sum()) + 1) / (images + 2)
+    disagreement = (float(np.square(differences).sum()) + 1) / (len(differences) + 2)
     found = disagreement
     for _ in range(50):
         rest = max(0.0, disagreement - found**2)
         found = (z_alpha * np.sqrt(disagreement) + z_power * np.sqrt(rest)) / np.sqrt(images)
-    minimum = np.ceil(1 - np.log2(alpha)) / images
+    minimum = np.ceil(1 - np.log2(alpha)) / (len(differences) if groups is None else len(np.unique(groups)))
     return float(min(1.0, max(found, minimum)))
 
 
 def pairwise(
-    correct: dict[str, np.ndarray], labels: np.ndarray, seed: int = 0, resamples: int = RESAMPLES
+    correct: dict[str, np.ndarray],
+    labels: np.ndarray,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    groups: np.ndarray | None = None,
 ) -> list[Pair]:
     """All pairs of strategies, in the order of the dict.
 
     Args:
         correct: By strategy, whether each image is correct with each seed, bool (R, N); R may differ.
         labels: True classes, int (N,).
+        groups: Group of each image, int (N,); None if they are independent.
 
     Returns:
         K (K - 1) / 2 pairs, corrected together.
@@ -164,7 +188,7 @@ def pairwise(
     combinations = list(itertools.combinations(correct, 2))
     differences = [correct[a].mean(axis=0) - correct[b].mean(axis=0) for a, b in combinations]
     p = [
-        sign_flip_test(np.rint(d * np.lcm(len(correct[a]), len(correct[b]))).astype(np.int64))
+        sign_flip_test(np.rint(d * np.lcm(len(correct[a]), len(correct[b]))).astype(np.int64), groups)
         for d, (a, b) in zip(differences, combinations, strict=True)
     ]
     corrected, level = holm(p), ALPHA / max(1, len(combinations))
@@ -172,9 +196,9 @@ def pairwise(
     for i, ((first, second), d) in enumerate(zip(combinations, differences, strict=True)):
         a, b = correct[first], correct[second]
         difference, common = float(d.mean()), min(len(a), len(b))
-        interval = difference_interval(d, labels, np.random.default_rng([seed, i]), resamples)
+        interval = difference_interval(d, labels, np.random.default_rng([seed, i]), resamples, groups)
         only_first, only_second = (int((x[:common] & ~y[:common]).sum()) for x, y in ((a, b), (b, a)))
-        numbers = p[i], corrected[i], minimum_detectable_difference(d, level)
+        numbers = p[i], corrected[i], minimum_detectable_difference(d, level, groups)
         by_seed = (a.mean(axis=1) - b.mean(axis=1)) * np.sign(difference) if len(a) == len(b) else np.zeros(1)
         consistent = bool((by_seed >= 0).all())
         pairs.append(Pair(first, second, difference, *interval, only_first, only_second, *numbers, consistent))

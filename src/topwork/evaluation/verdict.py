@@ -35,7 +35,7 @@ class StrategyResult:
 
     Attributes:
         accuracy: In [0, 1]; with several seeds the mean.
-        low, high: 95 % interval: Wilson's, with several seeds a bootstrap of the means per image.
+        low, high: 95 % interval (``intervals.share_interval``).
         by_repeat: Accuracy with each seed, or in each fold, (R,).
         seconds: Training time.
     """
@@ -75,6 +75,7 @@ class Verdict:
         pairs: All pairs, the more accurate strategy first.
         repeats: ``"seeds"``, ``"folds"`` or empty, and their number.
         gains: From learning curves.
+        groups: Groups of test images, which the intervals and tests count as units; None: all are independent.
     """
 
     images: int
@@ -83,6 +84,7 @@ class Verdict:
     pairs: tuple[Pair, ...]
     repeats: tuple[str, int] = ("", 1)
     gains: tuple[PredictedGain, ...] = ()
+    groups: int | None = None
 
     def pair(self, first: str, second: str) -> Pair:
         """The comparison of two strategies, in this order."""
@@ -119,6 +121,7 @@ def compare_strategies(
     seed: int = 0,
     folds: np.ndarray | None = None,
     gains: Sequence[PredictedGain] = (),
+    groups: np.ndarray | None = None,
 ) -> Verdict:
     """Compare strategies on the same test images.
 
@@ -126,9 +129,10 @@ def compare_strategies(
         outcomes: At least one, with equal N >= 1.
         labels: True classes, int (N,).
         folds: The fold in which each image was tested, int (N,); None without cross-validation.
+        groups: Images with equal numbers belong together, int (N,); None if all are independent.
     """
     results = sorted(
-        (_result(o, labels, np.random.default_rng([seed, i]), folds) for i, o in enumerate(outcomes)),
+        (_result(outcome, groups, folds) for outcome in outcomes),
         key=lambda s: (-s.accuracy, s.seconds),
     )
     order = [s.name for s in results]
@@ -136,17 +140,15 @@ def compare_strategies(
     seeds = max(len(o.correct) for o in outcomes)
     repeats = ("folds", len(np.unique(folds))) if folds is not None else ("seeds", seeds) if seeds > 1 else ("", 1)
     majority_share = float(np.bincount(labels).max() / len(labels))
-    pairs = tuple(pairwise(correct, labels, seed))
+    pairs = tuple(pairwise(correct, labels, seed, groups=groups))
     known = tuple(sorted((g for g in gains if g.name in order), key=lambda g: order.index(g.name)))
-    return Verdict(len(labels), majority_share, tuple(results), pairs, repeats, known)
+    n_groups = None if groups is None else len(np.unique(groups))
+    return Verdict(len(labels), majority_share, tuple(results), pairs, repeats, known, n_groups)
 
 
-def _result(outcome: Outcome, labels: np.ndarray, rng: np.random.Generator, folds: np.ndarray | None) -> StrategyResult:
+def _result(outcome: Outcome, groups: np.ndarray | None, folds: np.ndarray | None) -> StrategyResult:
     correct, by_image = outcome.correct, outcome.correct.mean(axis=0)
     accuracy = float(by_image.mean())
-    if len(correct) == 1:
-        low, high = intervals.wilson(int(correct.sum()), correct.size)
-    else:
-        low, high = intervals.mean_interval(by_image, labels, rng)
+    low, high = intervals.share_interval(by_image, groups)
     by_repeat = correct.mean(axis=1) if folds is None else [by_image[folds == f].mean() for f in np.unique(folds)]
     return StrategyResult(outcome.name, accuracy, low, high, tuple(float(x) for x in by_repeat), outcome.seconds)

@@ -19,7 +19,7 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
         lines = [f"{only.name} classifies {_score(only)} of {verdict.images:,} test images correctly."]
     else:
         lines = [*_top(verdict), *_below(verdict)]
-    lines += [*_no_better_than_guessing(verdict), *_repeats(verdict)]
+    lines += [*_no_better_than_guessing(verdict), *_groups(verdict), *_repeats(verdict)]
     if verdict.gains:
         gains = [f"{percentage_points(g.value)} points {_interval(g)} for {g.name}" for g in verdict.gains]
         lines.append(f"Doubling the labels would add about {join_names(gains)}.")
@@ -125,6 +125,15 @@ def _no_better_than_guessing(verdict: Verdict) -> list[str]:
         f"accuracy of {100 * verdict.majority_share:.1f} %."
     )
     return [line] if poor else []
+
+
+def _groups(verdict: Verdict) -> list[str]:
+    if verdict.groups is None:
+        return []
+    return [
+        f"The {verdict.images:,} test images come in {verdict.groups:,} groups that were kept in one split; the intervals "
+        "and tests count groups, not images."
+    ]
 
 
 def _repeats(verdict: Verdict) -> list[str]:

@@ -17,6 +17,7 @@ from topwork.core.artifacts import FORMAT, Predictions, Splits
 from topwork.core.progress import duration
 from topwork.core.seeds import derive_seed
 from topwork.data import images
+from topwork.data.split_units import dependent_images
 from topwork.evaluation import evaluate, ood
 from topwork.evaluation.decision import fit_decision
 from topwork.features import engines
@@ -63,7 +64,8 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         )
         for split in SPLITS
     }  # fmt: skip
-    metrics = {split: evaluate(predictions[split], context.seed) for split in SPLITS}
+    groups = {split: dependent_images(context.manifest.used, splits.ids[split]) for split in SPLITS}
+    metrics = {split: evaluate(predictions[split], context.seed, groups[split]) for split in SPLITS}
     _write_bundle(strategy.name, trained, context, decision, neighbours, metrics["test"])
     predictions["test"].write(folder / "predictions.csv")
     manifest = context.manifest

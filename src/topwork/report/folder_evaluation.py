@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from topwork.core import artifacts, storage
-from topwork.core.artifacts import Predictions
+from topwork.core.artifacts import ImageRow, Predictions
 from topwork.core.seeds import derive_seed
+from topwork.data.split_units import dependent_images
 from topwork.evaluation.learning_curve import Curve, fit_learning_curve
 from topwork.evaluation.verdict import Outcome, Verdict, compare_strategies
 
@@ -57,8 +58,10 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     complete = dict(zip(found, zip(*(r for r in rounds if len(r) == len(found)), strict=True), strict=True))
     seed = derive_seed(int(requested.get("seed", 0)), "verdict")
     seconds = {name: _train_seconds(runs[name][0]) for name in complete}
+    manifest = folder / "manifest.csv"
+    rows = artifacts.read_manifest_rows(manifest) if manifest.is_file() else ()
     if requested.get("folds"):
-        return _of_folds(complete, seconds, seed)
+        return _of_folds(complete, seconds, seed, rows)
     first = {name: predictions[0] for name, predictions in complete.items()}
     if len({p.ids for p in first.values()}) > 1:  # runs with different splits cannot be compared
         return FolderEvaluation(first, None)
@@ -66,12 +69,16 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
         Outcome(name, np.stack([p.predicted == p.labels for p in predictions]), seconds[name])
         for name, predictions in complete.items()
     ]
-    labels = next(iter(first.values())).labels
-    curves = _read_curves(folder, list(first), labels, seed)
-    return FolderEvaluation(first, compare_strategies(outcomes, labels, seed, gains=[c.gain for c in curves]), curves)
+    one = next(iter(first.values()))
+    groups = dependent_images(rows, one.ids)
+    curves = _read_curves(folder, list(first), one.labels, seed, groups)
+    verdict = compare_strategies(outcomes, one.labels, seed, gains=[c.gain for c in curves], groups=groups)
+    return FolderEvaluation(first, verdict, curves)
 
 
-def _read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: int) -> tuple[Curve, ...]:
+def _read_curves(
+    folder: Path, names: Sequence[str], labels: np.ndarray, seed: int, groups: np.ndarray | None
+) -> tuple[Curve, ...]:
     """The learning curves of the strategies of a comparison folder, from their complete draws."""
     curves = []
     for name in names:
@@ -86,7 +93,8 @@ def _read_curves(folder: Path, names: Sequence[str], labels: np.ndarray, seed: i
         for draw, wrong in enumerate(complete):
             for step, size in enumerate(sizes):
                 errors[draw, step, wrong[str(size)]] = True
-        curves.append(fit_learning_curve(name, np.array(sizes), errors, labels, np.random.default_rng(seed)))
+        rng = np.random.default_rng(seed)
+        curves.append(fit_learning_curve(name, np.array(sizes), errors, labels, rng, groups))
     return tuple(curves)
 
 
@@ -96,13 +104,16 @@ def _repeat_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def _of_folds(complete: dict[str, tuple[Predictions, ...]], seconds: dict[str, float], seed: int) -> FolderEvaluation:
+def _of_folds(
+    complete: dict[str, tuple[Predictions, ...]], seconds: dict[str, float], seed: int, rows: Sequence[ImageRow]
+) -> FolderEvaluation:
     pooled = {name: _concatenate(predictions) for name, predictions in complete.items()}
     sizes = [len(p.ids) for p in next(iter(complete.values()))]
     folds = np.repeat(np.arange(len(sizes)), sizes)
     outcomes = [Outcome(name, (p.predicted == p.labels)[None], seconds[name]) for name, p in pooled.items()]
-    labels = next(iter(pooled.values())).labels
-    return FolderEvaluation(pooled, compare_strategies(outcomes, labels, seed, folds))
+    one = next(iter(pooled.values()))
+    groups = dependent_images(rows, one.ids)
+    return FolderEvaluation(pooled, compare_strategies(outcomes, one.labels, seed, folds, groups=groups))
 
 
 def _concatenate(folds: Sequence[Predictions]) -> Predictions:

@@ -9,6 +9,8 @@ from topwork.report.formatting import format_value
 from topwork.report.report_data import ReportData
 
 REFERENCES = {
+    "Korn & Graubard 1998": "Korn, E. L., & Graubard, B. I. (1998). Confidence intervals for proportions with small "
+    "expected number of positive counts estimated from survey data. Survey Methodology, 24, 193-201.",
     "Wilson 1927": "Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. "
     "Journal of the American Statistical Association 22, 209-212.",
     "McNemar 1947": "McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions "
@@ -83,13 +85,18 @@ def _training(data: ReportData) -> list[str]:
 
 def _statistics(data: ReportData) -> list[str]:
     verdict = data.verdict
-    over = verdict.repeats[0] if verdict else ""
-    lines = ["Accuracy has 95 % score intervals (Wilson 1927)" + (
-        "; means over seeds have bootstrap intervals." if over == "seeds" else "."
-    )]  # fmt: skip
+    over, groups = (verdict.repeats[0], verdict.groups) if verdict else ("", None)
+    number = " with the effective number of images" if over == "seeds" or groups else ""
+    lines = [f"Accuracy has 95 % score intervals (Wilson 1927){number}."]
+    if groups:
+        lines.append(
+            f"Images of one group (or duplicates) are not independent: intervals are widened by the design effect, with "
+            f"Student's t of {groups - 1:,} degrees of freedom (Korn & Graubard 1998)."
+        )
     if verdict and verdict.pairs:
-        test = "an exact sign-flip test of the sums over seeds (with one seed: McNemar 1947)" if (
-            over == "seeds") else "the exact test of McNemar 1947"  # fmt: skip
+        sums = "seeds and groups" if over == "seeds" and groups else "groups" if groups else over
+        test = f"an exact sign-flip test of the sums over {sums} (of single images: McNemar 1947)" if (
+            over == "seeds" or groups) else "the exact test of McNemar 1947"  # fmt: skip
         lines.append(
             f"Strategies were compared on the same {verdict.images:,} test images by {test}, corrected for "
             f"{len(verdict.pairs)} {'pair' if len(verdict.pairs) == 1 else 'pairs'} (Holm 1979); differences have "
