@@ -125,7 +125,9 @@ def test_intervals_of_metrics_of_the_confusion_matrix_cover_them(sizes: list[int
     truth = (accuracy, float(metrics.macro_f1(np.diag(mean), support, mean.sum(axis=0))))
     covered = np.zeros(2)
     for confusion in confusions(rng, sizes, accuracy, DRAWS):
-        labels, predicted = (np.repeat(index, confusion.ravel()) for index in np.indices(confusion.shape).reshape(2, -1))
+        labels, predicted = (
+            np.repeat(index, confusion.ravel()) for index in np.indices(confusion.shape).reshape(2, -1)
+        )
         found = intervals.confusion_intervals(labels, predicted, len(sizes), rng, resamples=30)
         covered += [low <= value <= high for (low, high), value in zip(found, truth, strict=True)]
     assert (covered >= binom.ppf(0.001, DRAWS, 0.935)).all(), covered

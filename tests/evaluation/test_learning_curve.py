@@ -48,7 +48,9 @@ def test_the_interval_of_the_gain_covers_it(a: float, b: float) -> None:
     rng, images, labels = np.random.default_rng(1), np.array(learning_curve.subset_sizes(1500, 4)), np.arange(600) % 4
     truth, covered = a * 1500**-b * (1 - 2**-b), []
     for _ in range(120):
-        found = learning_curve.fit_learning_curve("x", images, simulated(rng, images, a, b), labels, rng, resamples=80).gain
+        found = learning_curve.fit_learning_curve(
+            "x", images, simulated(rng, images, a, b), labels, rng, resamples=80
+        ).gain
         covered.append(found.low <= truth <= found.high)
         assert found.labels == 1500
     assert 0.91 <= np.mean(covered) <= 0.99  # 0.94 to 0.97 of 300, to within 0.02 by 120

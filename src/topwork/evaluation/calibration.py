@@ -6,7 +6,7 @@ prediction is its highest probability.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -107,14 +107,20 @@ def ece_interval(
     is plausible; the measured error may be above its high end.
 
     Args:
-        design_effect: Of images in groups (``intervals.clustering``): so many times fewer images are simulated.
+        design_effect: Of images in groups (``intervals.clustering``). Test sets of so many times fewer images are
+            simulated too, and the interval holds what is plausible by either.
     """
+    if design_effect > 1:
+        fewer = bins.images / design_effect
+        few = replace(bins, images=fewer, correct=bins.accuracy * fewer)
+        ends = ece_interval(bins, rng, draws=draws), ece_interval(few, rng, draws=draws)
+        return min(low for low, _ in ends), max(high for _, high in ends)
     share, measured = bins.images / bins.images.sum(), bins.ece
     shape = _recalibrated(bins) - bins.confidence
     size = max(float((np.abs(shape) * share).sum()), 1e-9)
     factors = np.linspace(0, (1.5 * measured + 0.05) / size, 31)[:, None]
     truth = np.clip(bins.confidence + factors * shape, 0, 1)  # (F, B)
-    total = max(1, round(int(bins.images.sum()) / design_effect))
+    total = max(1, round(float(bins.images.sum())))
     images = rng.multinomial(total, share, size=(len(factors), draws))  # (F, draws, B)
     correct = rng.binomial(images, truth[:, None, :])
     errors = np.abs(correct - images * bins.confidence).sum(axis=2) / total  # (F, draws)

@@ -25,8 +25,8 @@ def evaluate(predictions: Predictions, seed: int = 0, groups: np.ndarray | None 
         ``images`` (N), ``classes`` (K); ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss``, ``ece``
         (expected calibration error), with K > 5 ``top5``, with K = 2 ``roc_auc``, each ``{"value", "low", "high"}``;
         ``per_class``, a list of ``{"class", "images", "precision", "recall", "f1"}``; ``confusion``, rows true, columns
-        predicted; ``groups``, their number, None without. The calibration error has the interval of ``calibration``, the
-        others those of ``intervals``. An undefined value is None, never NaN.
+        predicted; ``groups``, their number, None without. The calibration error has the interval of ``calibration``,
+        the others those of ``intervals``. An undefined value is None, never NaN.
 
     Raises:
         DataError: There are no images.

@@ -1,10 +1,10 @@
 """95 % intervals of metrics on test images, also where the images come in groups.
 
 A share is given Wilson's interval, with the *effective* number of images: fewer than there are if images of one group
-(patient, burst, module) are right or wrong together (Kish 1965, Korn & Graubard 1998), more if each image was classified
-with several seeds. Balanced accuracy and macro-F1 are linearized (delta method); of a class with few images, which are
-often all correct or all wrong, the recall is first drawn towards that of all classes. The other metrics are redrawn:
-the images of every true class with replacement, of a class with n images n - 1 (Rao & Wu 1988).
+(patient, burst, module) are right or wrong together (Kish 1965, Korn & Graubard 1998), more if each image was
+classified with several seeds. Balanced accuracy and macro-F1 are linearized (delta method); of a class with few
+images, which are often all correct or all wrong, the recall is first drawn towards that of all classes. The other
+metrics are redrawn: the images of every true class with replacement, of a class with n images n - 1 (Rao & Wu 1988).
 
 An interval shows how a metric would vary with other test images, not with another training seed or split.
 """
@@ -154,9 +154,7 @@ def confusion_intervals(
         balanced = min(balanced[0], few[0]), max(balanced[1], few[1])
     value, middle = float(metrics.macro_f1(correct, support, predictions)), float(metrics.macro_f1(*smooth))
     center = float(np.clip(value - _macro_f1_bias(rows, support, middle, rng, resamples), 0, 1))
-    low, high = _linear_interval(
-        center, middle, _macro_f1_slopes(*smooth), confusion, rows, labels, predicted, groups
-    )
+    low, high = _linear_interval(center, middle, _macro_f1_slopes(*smooth), confusion, rows, labels, predicted, groups)
     return balanced, (min(low, value), max(high, value))
 
 

@@ -111,7 +111,7 @@ def fit_learning_curve(
     name: str, images: np.ndarray, incorrect: np.ndarray, labels: np.ndarray, rng: np.random.Generator,
     groups: np.ndarray | None = None, resamples: int = RESAMPLES,
 ) -> Curve:  # fmt: skip
-    """Fit the power law; its interval resamples test images (within their classes, or whole groups) and the noise of training.
+    """Fit the power law; its interval resamples test images (of each class, or whole groups) and the noise of training.
 
     Args:
         images: Sizes of the subsets, int (S,), S >= 2.

@@ -14,8 +14,13 @@ from statistics import NormalDist
 import numpy as np
 
 from topwork.evaluation.intervals import (
-    CONFIDENCE, Interval, clustering, percentile_interval, resample_counts, strata,
-)  # fmt: skip
+    CONFIDENCE,
+    Interval,
+    clustering,
+    percentile_interval,
+    resample_counts,
+    strata,
+)
 
 ALPHA = 1 - CONFIDENCE
 POWER = 0.8
@@ -30,8 +35,8 @@ class Pair:
         difference: Mean accuracy of the first minus that of the second, in [-1, 1].
         low, high: Its 95 % paired bootstrap interval, not corrected for other pairs.
         only_first_correct, only_second_correct: Images that only one of them classifies correctly, summed over seeds.
-        p: Two-sided exact McNemar test; with several seeds or groups of images the exact sign-flip test of the sums over
-            seeds and groups.
+        p: Two-sided exact McNemar test; with several seeds or groups of images the exact sign-flip test of the sums
+            over seeds and groups.
         p_holm: Corrected for all pairs of the comparison (Holm 1979).
         minimum_detectable_difference: Detected with a probability of 80 % after correction.
         consistent_over_seeds: Whether no seed contradicts the sign of the difference.

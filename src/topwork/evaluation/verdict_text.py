@@ -131,7 +131,7 @@ def _groups(verdict: Verdict) -> list[str]:
     if verdict.groups is None:
         return []
     return [
-        f"The {verdict.images:,} test images come in {verdict.groups:,} groups that were kept in one split; the intervals "
+        f"The {verdict.images:,} test images come in {verdict.groups:,} groups, each kept in one split; the intervals "
         "and tests count groups, not images."
     ]
 

@@ -90,8 +90,8 @@ def _statistics(data: ReportData) -> list[str]:
     lines = [f"Accuracy has 95 % score intervals (Wilson 1927){number}."]
     if groups:
         lines.append(
-            f"Images of one group (or duplicates) are not independent: intervals are widened by the design effect, with "
-            f"Student's t of {groups - 1:,} degrees of freedom (Korn & Graubard 1998)."
+            f"Images of one group (or duplicates) are not independent: intervals are widened by the design effect, "
+            f"with Student's t of {groups - 1:,} degrees of freedom (Korn & Graubard 1998)."
         )
     if verdict and verdict.pairs:
         sums = "seeds and groups" if over == "seeds" and groups else "groups" if groups else over
