@@ -90,8 +90,8 @@ def test_two_halves_of_a_batch_are_the_batch(done: Done, name: str) -> None:
     assert state.step >= (8 if name == "plain" else 4)
     for rank in (0, 1):
         losses = done.results[rank]["losses"][name]
-        assert losses == pytest.approx([record.train_loss for record in state.history], abs=1e-5)
-        torch.testing.assert_close(done.end(name, rank), expected, atol=1e-5, rtol=0)
+        assert losses == pytest.approx([record.train_loss for record in state.history], abs=3e-5)
+        torch.testing.assert_close(done.end(name, rank), expected, atol=3e-5, rtol=0)
     torch.testing.assert_close(done.end(name, 0), done.end(name, 1), atol=0, rtol=0)
 
 
@@ -104,8 +104,8 @@ def test_the_same_number_of_processes_resumes_bit_for_bit(done: Done) -> None:
 def test_a_model_that_is_sharded_over_two_processes_is_the_model(done: Done, name: str) -> None:
     state, expected = done.one.train(name.removeprefix("sharded-"), **pair.SHARDED[name])
     for rank in (0, 1):
-        assert done.results[rank]["losses"][name] == pytest.approx([r.train_loss for r in state.history], abs=1e-5)
-        torch.testing.assert_close(done.end(name, rank), expected, atol=1e-5, rtol=0)
+        assert done.results[rank]["losses"][name] == pytest.approx([r.train_loss for r in state.history], abs=3e-5)
+        torch.testing.assert_close(done.end(name, rank), expected, atol=3e-5, rtol=0)
     torch.testing.assert_close(done.end(name, 0), done.end(name, 1), atol=0, rtol=0)
 
 
@@ -122,7 +122,7 @@ def test_one_process_resumes_what_two_have_sharded(done: Done) -> None:
     }
     shutil.copytree(done.place / "sharded-left", done.one.place / "unsharded")
     _, found = done.one.train("unsharded", **pair.ADAMW)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found, expected, atol=3e-5, rtol=0)
 
 
 def test_a_save_that_fails_in_one_process_fails_in_both_and_leaves_nothing(done: Done) -> None:

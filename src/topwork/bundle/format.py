@@ -51,7 +51,7 @@ class Bundle:
     @property
     def crop_to_box(self) -> bool:
         """Whether the network was trained on the boxes of a table, not on whole images."""
-        return bool(self.metadata["data"].get("crop_to_box", False))
+        return bool((self.metadata.get("data") or {}).get("crop_to_box", False))
 
     @property
     def temperature(self) -> float:
