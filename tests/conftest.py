@@ -88,12 +88,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
-    """Of all strategies, with the engine that users get."""
+def comparison(
+    photos: Path, tmp_path_factory: pytest.TempPathFactory, engine_that_starts_at_once: None
+) -> topwork.Comparison:
+    """Of all strategies."""
     out = tmp_path_factory.mktemp("use") / "stripes"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
-        patch.setattr(engines, "available", AVAILABLE)
         return topwork.compare(
             photos, out=out, strategies=list(STRATEGIES), sets=SETS, img_size=32, learning_curve=["none"], workers=0,
             threads=1, quiet=True,

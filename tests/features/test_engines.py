@@ -138,3 +138,12 @@ def test_images_added_later_cost_only_themselves_whatever_is_the_fastest_then(
     second = topwork.train(photos, "linear", out=tmp_path / "b", weights=str(weights), **fast)
     assert "per second" not in capsys.readouterr().err  # all were found, computed by what was not the first choice
     np.testing.assert_array_equal(first.predictions.scores, second.predictions.scores)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="needs the package openvino")
+def test_predictions_are_those_of_the_evaluation_also_by_the_fastest_engine(photos: Path, tmp_path: Path) -> None:
+    run = topwork.train(photos, strategy="svm", out=tmp_path / "run", img_size=32, workers=0, threads=1, quiet=True)
+    said = run.predictions
+    found = topwork.predict(topwork.load(run.path, workers=0), [str(photos / image) for image in said.ids], top=0)
+    rows = [{guess.label: guess.probability for guess in p.top} for p in found]
+    np.testing.assert_array_equal([[row[name] for name in said.classes] for row in rows], said.probabilities)
