@@ -191,7 +191,8 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 
 def test_the_words_of_a_finished_command(photos: Path, tmp_path: Path) -> None:
-    done = topwork("compare", photos, "--strategy", "svm", *TINY, cwd=tmp_path)
+    shutil.copytree(photos, tmp_path / "mine")
+    done = topwork("compare", "mine", "--strategy", "svm", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for word in ("output goes to runs", "Device", "Data", "Backbone", "license Apache-2.0", "Split     train "):
         assert word in done.stderr
@@ -200,7 +201,12 @@ def test_the_words_of_a_finished_command(photos: Path, tmp_path: Path) -> None:
     runs = topwork("runs", cwd=tmp_path)
     assert "done" in runs.stdout
     folder = next(path for path in (tmp_path / "runs").iterdir())
+    shutil.rmtree(tmp_path / "mine")
+    (folder / "report.html").unlink()
     again = topwork("report", folder.relative_to(tmp_path), cwd=tmp_path)
     assert "svm" in again.stdout
+    read = "Read as: class folders; 3 classes: class0, class1, class2; e.g. class0/000.png -> class0"
+    assert read in done.stderr
+    assert f"{read.replace('>', '&gt;')}." in (folder / "report.html").read_text("utf-8")
     assert "tf_efficientnet_lite0" in topwork("models", "efficientnet_lite").stdout
     assert error(topwork("models", "no-such-network"), 2)

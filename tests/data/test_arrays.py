@@ -163,7 +163,7 @@ def test_a_table_with_all_pixels_in_one_column_has_the_splits_of_fer2013(tmp_pat
         for n, use in enumerate(("Training", "PublicTest", "PrivateTest"))
     ]
     (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *lines]))
-    found = listing(tmp_path / "fer2013.csv", source="pixel-table")
+    found = listing(tmp_path / "fer2013.csv")
     assert [(row.label, row.split) for row in found.rows] == [("0", "train"), ("1", "val"), ("2", "test")]
     assert all((one == two).all() for one, two in zip(stored(found), pixels, strict=True))
 
@@ -206,7 +206,7 @@ def refused_files(folder: Path) -> dict[str, str]:
 def test_what_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     for name, word in refused_files(tmp_path).items():
         with pytest.raises(TopworkError, match=word) as told:
-            listing(tmp_path / name, **({"source": "pixel-table"} if name.endswith("csv") else {}))
+            listing(tmp_path / name)
         assert "\n" not in str(told.value), name
 
 

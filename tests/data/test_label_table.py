@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_listing_is_read_again_from_its_table(name: str, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path / "data")
     try:
         found = listing(data, **layout.options)
-    except (TopworkError, ValueError):
+    except TopworkError:
         return  # refused: there is nothing to write
     if not found.rows:
         return
@@ -51,10 +52,10 @@ def test_a_listing_is_read_again_from_its_table(name: str, tmp_path: Path, monke
         assert content(listing(table)) == content(found)
 
 
-def test_groups_weights_boxes_and_odd_names_are_kept(tmp_path: Path, draw: object) -> None:
+def test_groups_weights_boxes_and_odd_names_are_kept(tmp_path: Path, draw: Callable[[Path], None]) -> None:
     (tmp_path / "a b").mkdir()
     for name in (" blank.png", 'comma, quote".png', "caf\u00e9.png", "hash#1.png"):
-        draw(tmp_path / "a b" / name)  # type: ignore[operator]
+        draw(tmp_path / "a b" / name)
     rows = [
         ["path", "label", "group", "weight", "box", "split"],
         ["a b/ blank.png", "ant, red", "1", "2.5", "[1, 2, 3, 4]", "train"],

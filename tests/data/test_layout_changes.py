@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 from tests.data.layouts import Content, Read, Refused, encode, table
 from tests.data.layouts.reading import wrong_reading
 
-# Not so yet. Remove a name as soon as it is.
-NOT_YET = frozenset({"tables"})
-
 NAMES = {
     "train": (
         "train",
@@ -180,9 +177,7 @@ LAYOUTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[pytest.mark.xfail(strict=False)] if kind in NOT_YET else []) for kind in LAYOUTS]
-)
+@pytest.mark.parametrize("kind", LAYOUTS)
 def test_a_changed_layout_is_read_as_before_or_topwork_asks(kind: str) -> None:
     at_once = []
 

@@ -13,7 +13,6 @@ from tests.data.layouts.reading import wrong_reading, wrong_refusal
 # Not read rightly yet. Remove a name as soon as it is.
 NOT_YET = frozenset(
     {
-        "monkey_species",  # its table of class names has more columns than two
         "stanford_cars_on_kaggle",
         "table_beside_class_folders_that_differs",
     }

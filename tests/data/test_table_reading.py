@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from tests.commands import error, topwork
+from tests.shards import write_zip
 
 from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, TopworkError, UsageError
+from topwork.core.image_ref import ImageRef
 from topwork.data.file_index import FileIndex
 from topwork.data.sources import list_images
 
@@ -215,6 +217,39 @@ def test_class_names_of_the_data_set_are_taken_for_exactly_its_numbers(
         read(data, class_names=str(images / name))
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "right"),
+    [
+        ("species.txt", "Label, Latin Name, Common Name, Images\n0, felis, cat, 10\n1, canis, dog, 12\n", None),
+        ("classes.csv", "id,name,kind,images\n0,cat,felis,10\n1,dog,canis,12\n", {"cat", "dog"}),
+        ("classes.tsv", "name\tid\ncat\t0\ndog\t1\n", {"cat", "dog"}),
+        ("classes.csv", '0,"cat, domestic"\n1,dog\n', {"cat, domestic", "dog"}),
+        ("classes.csv", "0,cat,felis\n1,dog,canis\n", None),
+    ],
+)
+def test_a_table_of_class_names_gives_one_of_its_columns_or_none(
+    images: Path, name: str, text: str, right: set[str] | None
+) -> None:
+    data = table(images / "t.csv", ["file", "label"], NAMES, [int(label == "dog") for label in LABELS])
+    (images / name).write_text(text)
+    assert set(labels(read(data)).values()) == (right or {"0", "1"})
+    if right:
+        assert set(labels(read(data, class_names=str(images / name))).values()) == right
+    else:
+        with pytest.raises(UsageError, match=f"{name} cannot be read: of its . columns, not exactly one"):
+            read(data, class_names=str(images / name))
+
+
+def test_a_column_of_splits_may_use_any_words_for_them(images: Path) -> None:
+    words = ["Training set", "holdout", "dev", "Training set"] * 3
+    data = table(images / "t.csv", ["file", "label", "usage"], NAMES, LABELS, words)
+    assert [row.split for row in read(data).rows] == ["train", "test", "val", "train"] * 3
+    table(data, ["file", "label", "usage"], NAMES, LABELS, ["train", "eval"] * 6)
+    assert {row.split for row in read(data).rows} == {"train", "val"}
+    table(data, ["file", "label", "usage"], NAMES, LABELS, ["train", "eval", "val"] * 4)
+    assert [row.split for row in read(data).rows] == ["train", "test", "val"] * 4
+
+
 def test_class_names_count_for_class_folders_too(tmp_path: Path) -> None:
     for path in ("n01/1.jpg", "n02/2.jpg"):
         (tmp_path / "set" / path).parent.mkdir(parents=True)
@@ -238,6 +273,16 @@ def test_predict_reads_what_training_reads(images: Path) -> None:
         trained = [row.ref.path for row in read(images / name).rows]
         assert [str(ref) for ref in images_to_predict([images / name])] == trained
         assert trained == [str(images / "images" / image) for image in NAMES]
+
+
+def test_a_table_beside_an_archive_names_its_members(tmp_path: Path) -> None:
+    files = [(f"photos/{name}", name.encode()) for name in NAMES]
+    archive = write_zip(tmp_path / "photos.zip", files)
+    data = table(tmp_path / "t.csv", ["id", "label"], [name.removesuffix(".jpg") for name in NAMES], LABELS)
+    for path in (data, tmp_path):
+        rows = read(path).rows
+        assert [row.ref for row in rows] == [ImageRef(str(archive), name) for name, _ in files]
+        assert [row.label for row in rows] == LABELS
 
 
 def test_a_file_that_is_no_table_changes_nothing(images: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from topwork.core.errors import DataError, UsageError
 from topwork.data.tables import decode
 
 _KEYED = re.compile(r"([^\s,;:]+)([\s,;:]+)(.+)")
+_NAME_COLUMN = re.compile(r"((class|label|category|species|breed)[ _-]?)?names?", re.IGNORECASE)
 _MAX_BYTES = 2**22
 _LISTS = re.compile(r"class|label|name|categor|wnid|synset|species|breed", re.IGNORECASE)
 _SUFFIXES = (".txt", ".json", ".names", ".csv", ".tsv")
@@ -106,8 +108,11 @@ def _names(text: str, path: str, lists: bool = True) -> dict[str, str]:
     return _keyed(lines) or ({str(number): name for number, name in enumerate(lines)} if lists else {})
 
 
-def _keyed(lines: Iterable[str]) -> dict[str, str]:
+def _keyed(lines: Sequence[str]) -> dict[str, str]:
     """Label and name on each line, if all are so: a number or a code without blanks, then a separator."""
+    rows = next((rows for mark in "\t;," if (rows := _cells(lines, mark))), [])
+    if any(any(map(_is_key, row)) for row in rows):
+        return _keyed_by_column(rows)
     names: dict[str, str] = {}
     for place, line in enumerate(lines):
         found = _KEYED.fullmatch(line)
@@ -116,10 +121,43 @@ def _keyed(lines: Iterable[str]) -> dict[str, str]:
         key, mark, name = found.groups()
         if place == 0 and re.fullmatch(r"[A-Za-z_]+", key) and mark.strip(" "):  # a header
             continue
-        if not any(character.isdigit() for character in key) or key.strip() in names:
+        if not _is_key(key) or key in names:
             return {}
-        names[key.strip()] = name.strip().strip("\"'")
+        names[key] = name.strip().strip("\"'")
+    middle = {name.partition(" ")[0] for name in names.values()}
+    if len(middle) == len(names) and all(
+        re.fullmatch(r"\d+ \S+", name) for name in names.values()
+    ):  # n01440764 1 tench
+        return {key: name.partition(" ")[2] for key, name in names.items()}
     return names
+
+
+def _cells(lines: Sequence[str], mark: str) -> list[list[str]]:
+    """The cells of a table; none if its lines have not all the same number of them, at least two."""
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark, skipinitialspace=True)]
+    return rows if rows and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 else []
+
+
+def _keyed_by_column(rows: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Label to name in a table: the first column of different codes, and the one of names.
+
+    Raises:
+        ValueError: No column has names, or several may be meant.
+    """
+    header = rows[0] if not any(map(_is_key, rows[0])) else None
+    columns = list(zip(*rows[1 if header else 0 :], strict=True))
+    different = [n for n, column in enumerate(columns) if len(set(column)) == len(column)]
+    key = next((n for n in different if all(map(_is_key, columns[n]))), None)
+    texts = [n for n in different if n != key and not all(re.fullmatch(r"[\d.]*", cell) for cell in columns[n])]
+    if header and len(texts) > 1:
+        texts = [n for n in texts if _NAME_COLUMN.fullmatch(header[n])]
+    if key is None or len(texts) != 1:
+        raise ValueError(f"of its {len(columns)} columns, not exactly one is a label and one its name")
+    return dict(zip(columns[key], columns[texts[0]], strict=True))
+
+
+def _is_key(text: str) -> bool:
+    return any(character.isdigit() for character in text) and not re.search(r"\s", text)
 
 
 def _files(root: Path) -> list[Path]:

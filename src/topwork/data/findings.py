@@ -247,6 +247,7 @@ def dataset_summary(manifest: Manifest, splits: Splits) -> dict[str, Any]:
     }
     return {
         "name": manifest.name,
+        "reading": manifest.reading,
         "images": len(manifest.rows),
         "excluded": [{"id": row.id, "reason": row.reason} for row in manifest.excluded],
         "converted": dict(converted),

@@ -16,6 +16,7 @@ _WORDS_OF = {
     "test": "test testing tests testset testingset testdata tst holdout",
 }
 _SPLIT_OF = {word: split for split, words in _WORDS_OF.items() for word in words.split()}
+_SPLIT = re.compile(r"(?i)(?<![a-z])(?:" + "|".join(sorted(_SPLIT_OF, key=len, reverse=True)) + r")(?![a-z])")
 _EVALUATION = frozenset({"eval", "evaluation", "evalset"})  # the test set beside a validation set, else that
 _IMAGES = _set("image images img imgs pic pics picture pictures photo photos jpg jpeg jpegs png files")
 _FILLERS = _IMAGES | _set("set sets data dataset datasets folder folders dir split splits x the subset")
@@ -71,6 +72,21 @@ def split_of(names: Iterable[str]) -> dict[str, str]:
 def split_name(text: str) -> str:
     """The split that a single word means, or an empty text."""
     return split_of([text]).get(text, "")
+
+
+def split_in(name: str) -> str:
+    """The split that the first such word of a longer name means, or an empty text.
+
+    >>> split_in("faces-train-00003.tar"), split_in("labels_of_TestSet.csv"), split_in("contest.csv")
+    ('train', 'test', '')
+    """
+    found = _SPLIT.search(name)
+    return _SPLIT_OF[found.group().lower()] if found else ""
+
+
+def without_split(name: str) -> str:
+    """The name with ``{}`` for the word of a split, the same for the files of all splits."""
+    return _SPLIT.sub("{}", name)
 
 
 def is_unlabeled(name: str) -> bool:

@@ -107,6 +107,7 @@ class DatasetSummary:
     license: str = ""
     note: str = ""
     split_note: str = ""
+    reading: str = ""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -291,4 +292,5 @@ def _dataset_summary(folder: Path, info: RunInfo) -> DatasetSummary:
         license=data.get("license") or "",
         note=data.get("note") or "",
         split_note=data.get("split_note") or "",
+        reading=data.get("reading") or "",
     )

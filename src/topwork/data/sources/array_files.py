@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from topwork.data import arrays, pixel_tables
 from topwork.data.arrays import NamedArray
 from topwork.data.file_tree import join
 from topwork.data.labels import UNLABELED, label_text
-from topwork.data.sources.base import SPLIT_NAMES, DataArgument
+from topwork.data.sources.base import DataArgument
 from topwork.data.sources.image_copies import ImageCopy, copy_images, evidence_of, png_of, stamps
 from topwork.data.sources.reading import Reading
+from topwork.data.split_words import split_in
 
 
 @dataclass(frozen=True)
@@ -202,8 +204,7 @@ def files_of(data: DataArgument) -> list[str]:
 
 
 def _split_of(name: str) -> str:
-    words = name.replace("-", " ").replace("_", " ").lower().split()
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "test" if "t10k" in words else "")
+    return split_in(name) or ("test" if "t10k" in re.split(r"[ _-]", name) else "")  # MNIST
 
 
 def _digest(path: str) -> bytes:

@@ -17,12 +17,6 @@ from topwork.data.sources.reading import Reading, Refused
 
 SILENT = Progress(quiet=True)
 
-SPLIT_NAMES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""What folders, shards, columns and data sets call the splits, in lower case."""
-
 
 @dataclass(frozen=True)
 class DataArgument:

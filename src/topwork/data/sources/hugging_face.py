@@ -12,9 +12,10 @@ from topwork.core import storage
 from topwork.core.artifacts import Manifest
 from topwork.core.errors import DataError, MissingDependency, UsageError
 from topwork.data.labels import UNLABELED, label_text
-from topwork.data.sources.base import SPLIT_NAMES, DataArgument
+from topwork.data.sources.base import DataArgument
 from topwork.data.sources.image_copies import ImageCopy, copy_images
 from topwork.data.sources.reading import Evidence, Reading
+from topwork.data.split_words import split_of
 
 _HUB = "hf:"
 
@@ -49,11 +50,12 @@ class HuggingFaceSource:
 
 def _images(splits: dict[str, Any], ignored: dict[str, str]) -> Iterator[ImageCopy]:
     """The images of all splits; what has no label is added to ``ignored``."""
+    named = split_of(splits)
     for name, table in splits.items():
-        if len(splits) > 1 and name.lower() not in SPLIT_NAMES:
+        if len(splits) > 1 and name not in named:
             ignored[name] = "split beside train, validation and test"
             continue
-        split = SPLIT_NAMES.get(name.lower(), "") if len(splits) > 1 else ""
+        split = named[name] if len(splits) > 1 else ""
         unlabeled: list[str] = []
         yield from _labeled(table, name, split, unlabeled)
         if len(unlabeled) < len(table):

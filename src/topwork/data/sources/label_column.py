@@ -226,6 +226,8 @@ def _may_be_label(column: LabelColumn, find: Find) -> bool:
         return False
     if column.rank < 1 and column.numbers and any(not number.is_integer() for number in column.numbers):
         return False
+    if column.rank == 2 and 2 * distinct <= count:  # however long
+        return True
     some = sorted(column.distinct)[:50]
     if any(_DATE.match(text) for text in some) or sum(map(len, some)) > _MAX_LABEL * len(some):
         return False

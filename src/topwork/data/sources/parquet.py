@@ -17,10 +17,11 @@ from topwork.core.artifacts import Manifest
 from topwork.core.errors import DataError, MissingDependency
 from topwork.data.file_tree import join
 from topwork.data.labels import UNLABELED, label_text
-from topwork.data.sources.base import SPLIT_NAMES, DataArgument
+from topwork.data.sources.base import DataArgument
 from topwork.data.sources.image_copies import ImageCopy, copy_images, evidence_of, stamps
 from topwork.data.sources.label_column import LABEL_COLUMNS
 from topwork.data.sources.reading import Reading, Refused
+from topwork.data.split_words import split_in
 
 _SUFFIX = ".parquet"
 _IMAGE_COLUMNS = ("image", "img", "picture", "photo", "pixel_values", "jpg", "jpeg", "png", "bytes", "image_bytes")
@@ -134,8 +135,8 @@ def _find_files(data: DataArgument) -> dict[str, _Files]:
     for folder in data.tree.top.walk():
         for name in folder.files:
             if name.lower().endswith(_SUFFIX):
-                words = [_split_of(part) for part in join(folder.path, name).split("/")]
-                above = [part for part in folder.path.split("/") if part not in ("", "data") and not _split_of(part)]
+                words = [split_in(part) for part in join(folder.path, name).split("/")]
+                above = [part for part in folder.path.split("/") if part not in ("", "data") and not split_in(part)]
                 sets["/".join(above)].append((join(folder.path, name), next(filter(None, reversed(words)), "")))
     found = {}
     for folder, files in sets.items():
@@ -207,11 +208,6 @@ def _bytes(value: Any, file: str) -> bytes:
         path = Path(file).parent / (value.get("path") or "")
         return path.read_bytes() if path.is_file() else b""
     return value or b""
-
-
-def _split_of(name: str) -> str:
-    words = re.split(r"[^a-z]+", name.lower())
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "")
 
 
 def _kind(about: Any) -> str:

@@ -11,6 +11,7 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef, is_url, names_member
 from topwork.data.annotations import read_labels
+from topwork.data.archive_tree import read_tree
 from topwork.data.file_index import FileIndex
 from topwork.data.file_tree import FileTree, read_folder
 from topwork.data.locations import NotReadable, read_bytes
@@ -18,9 +19,9 @@ from topwork.data.sources.base import DataArgument
 from topwork.data.sources.label_column import cell_text
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.sources.table_columns import box_columns, find_path_column
-from topwork.data.sources.table_groups import split_word
 from topwork.data.sources.table_readings import readings_of_tree
 from topwork.data.sources.table_rows import Listing, Places, RowReader, list_rows
+from topwork.data.split_words import split_in
 from topwork.data.tables import TABLES, WORKBOOKS, Table, has_image_suffix
 
 __all__ = ["TABLES", "TableSource", "images_in_table"]
@@ -135,16 +136,16 @@ def _places(table: Table, path: str, tree: FileTree | None, config: DataConfig) 
     folder = Path(path).absolute().parent
     direct = Places(folder)
     if tree is not None:
-        return Places(Path(tree.store), "", tree, FileIndex(tree.top.image_paths()), split_of=split_word)
+        return Places(Path(tree.store), "", tree, FileIndex(tree.top.image_paths()), split_of=split_in)
     for column in table.columns:
         texts = [text for text in map(cell_text, table.values(column, _HEAD)) if text]
         if texts and all(direct.find(text).paths or names_member(text) for text in texts):
             return direct
-    found = read_folder(folder)
+    found = read_tree(str(folder)) or read_folder(folder)
     if found.top.total or folder.name.lower() not in _NOTES:
-        return Places(folder, "", found, FileIndex(found.top.image_paths()), split_of=split_word)
-    above = read_folder(folder.parent)  # data/labels/train.csv and data/images/
-    return Places(folder.parent, folder.name, above, FileIndex(above.top.image_paths()), split_of=split_word)
+        return Places(folder, "", found, FileIndex(found.top.image_paths()), split_of=split_in)
+    above = read_tree(str(folder.parent)) or read_folder(folder.parent)  # data/labels/train.csv and data/images/
+    return Places(folder.parent, folder.name, above, FileIndex(above.top.image_paths()), split_of=split_in)
 
 
 def _manifest(listing: Listing, path: str, places: Places) -> Manifest:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from topwork.core.config import DataConfig
 from topwork.core.errors import UsageError
 from topwork.data.file_index import Found, Match
-from topwork.data.sources.base import SPLIT_NAMES
 from topwork.data.sources.label_column import (
     GROUP_WORDS,
     LABEL_COLUMNS,
@@ -23,6 +22,7 @@ from topwork.data.sources.label_column import (
     short_name,
     words_of,
 )
+from topwork.data.split_words import split_of
 from topwork.data.tables import Table, has_image_suffix
 
 PATH_COLUMNS = (
@@ -32,6 +32,7 @@ PATH_COLUMNS = (
 SPLIT_COLUMNS = ("split", "part", "subset", "set", "partition", "dataset", "fold", "usage", "phase", "data_set")
 BOX_COLUMNS = ("box", "bbox")
 _CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("roix1", "roiy1", "roix2", "roiy2"))
+_MAX_SPLITS = 12  # spellings of splits in one column
 _HEAD = 300  # rows from which the column of paths is found
 _MASKS = re.compile(r"mask|seg|annot|ground.?truth|depth|thumb", re.IGNORECASE)
 
@@ -186,6 +187,7 @@ _FLAGS = {
     "istrain": "train", "istraining": "train", "istrainingimage": "train", "istest": "test", "isval": "val",
     "isvalid": "val",
 }  # fmt: skip
+_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 def _split_column(table: Table, taken: set[str]) -> str:
@@ -196,32 +198,28 @@ def _split_column(table: Table, taken: set[str]) -> str:
             continue
         texts = {text.lower() for text in map(cell_text, table.values(column))} - {""}
         if short == "split" or (
-            texts and texts <= SPLIT_NAMES.keys() and (len(texts) > 1 or short in map(short_name, SPLIT_COLUMNS))
+            texts
+            and len(texts) <= _MAX_SPLITS
+            and texts == split_of(texts).keys()
+            and (len(texts) > 1 or short in map(short_name, SPLIT_COLUMNS))
         ):
             return column
         if short == "partition" and texts <= {"0", "1", "2"}:  # CelebA
             return column
-        if short in _FLAGS and texts <= {"0", "1", "true", "false", "yes", "no"}:
+        if short in _FLAGS and texts <= {*_YES, *_NO}:
             return column
     return ""
 
 
-def split_of_cell(column: str, text: str) -> str:
-    """The split that a cell of the split column names; empty for an empty cell.
-
-    Raises:
-        ValueError: It names none.
-    """
-    text = text.lower()
+def split_of_cells(table: Table, column: str) -> dict[str, str]:
+    """Each text of the split column that names a split, in lower case, and the split."""
+    texts = {text.lower() for text in map(cell_text, table.values(column))} - {""}
     flag = _FLAGS.get(short_name(column))
-    if flag and text in ("0", "1", "true", "false", "yes", "no"):
-        positive = text in ("1", "true", "yes")
-        return flag if positive else "test" if flag == "train" else "train"
-    if short_name(column) == "partition" and text in ("0", "1", "2"):
-        return ("train", "val", "test")[int(text)]
-    if text and text not in SPLIT_NAMES:
-        raise ValueError(f"split is {text!r}; allowed are train, val and test")
-    return SPLIT_NAMES.get(text, "")
+    if flag and texts <= {*_YES, *_NO}:
+        return dict.fromkeys(_YES, flag) | dict.fromkeys(_NO, "test" if flag == "train" else "train")
+    if short_name(column) == "partition" and texts <= {"0", "1", "2"}:  # CelebA
+        return {"0": "train", "1": "val", "2": "test"}
+    return split_of(texts)
 
 
 def _group_remark(table: Table, taken: set[str]) -> str:

@@ -18,10 +18,10 @@ from topwork.data.file_index import FileIndex, normal
 from topwork.data.file_tree import FileTree, join, suffix_of
 from topwork.data.known_lists import known_lists
 from topwork.data.locations import NotReadable, read_bytes
-from topwork.data.sources.base import SPLIT_NAMES
 from topwork.data.sources.label_column import cell_text, command_with
 from topwork.data.sources.table_columns import find_path_column
 from topwork.data.sources.table_rows import AmbiguousFiles, Listing, Places, SeveralBoxes, list_rows
+from topwork.data.split_words import split_in, without_split
 from topwork.data.tables import TABLES, Table, has_image_suffix
 
 _MAX_BYTES = 200 * 2**20  # of a table that is looked at
@@ -30,16 +30,8 @@ _HEAD_BYTES = 2**16
 _MAX_DEPTH = 2
 _SUFFIXES = frozenset({*TABLES, ".xml"})
 _NO_TABLE = re.compile(r"readme|licen[cs]e|requirements|submission|attribution|changelog|citation", re.IGNORECASE)
-_SPLITS = SPLIT_NAMES | {"trainval": "train"}
-_SPLIT = re.compile(r"(?<![a-z])(" + "|".join(sorted(_SPLITS, key=len, reverse=True)) + r")(?![a-z])", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(\.0*)?")
 _NUMBERED = re.compile(r"(.*[^\W\d_])[ _.-]*\(?\d+\)?\.[a-z]+", re.IGNORECASE)
-
-
-def split_word(name: str) -> str:
-    """The split that a name of a file or a folder names; empty if it names none."""
-    found = _SPLIT.search(name)
-    return _SPLITS[found.group().lower()] if found else ""
 
 
 @dataclass
@@ -96,7 +88,7 @@ class TableFinder:
     certain: bool = False
 
     def __post_init__(self) -> None:
-        self.places = Places(Path(self.tree.store), "", self.tree, self.index, split_of=split_word)
+        self.places = Places(Path(self.tree.store), "", self.tree, self.index, split_of=split_in)
 
     def groups(self) -> list[TableGroup]:
         """All groups of tables that name images and have labels, or whose images are in class folders."""
@@ -151,10 +143,10 @@ class TableFinder:
     def _candidate(self, path: str) -> _Candidate | str:
         """A table that names images; else why it is none, or an empty text for what is no table."""
         folder, _, name = path.rpartition("/")
-        split = split_word(os.path.splitext(name)[0])
-        key = _SPLIT.sub("{}", path, count=0) if split else path
-        if not split and (split := split_word(folder.rpartition("/")[2])):
-            key = _SPLIT.sub("{}", folder) + "/" + name
+        split = split_in(os.path.splitext(name)[0])
+        key = without_split(path) if split else path
+        if not split and (split := split_in(folder.rpartition("/")[2])):
+            key = without_split(folder) + "/" + name
         places = replace(self.places, base=folder, split=split)
 
         def is_image(text: str) -> bool:

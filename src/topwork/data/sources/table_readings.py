@@ -13,8 +13,9 @@ from topwork.data.file_index import FileIndex
 from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence, Reading, Refused
-from topwork.data.sources.table_groups import NUMBER, TableFinder, TableGroup, split_word
+from topwork.data.sources.table_groups import NUMBER, TableFinder, TableGroup
 from topwork.data.sources.table_rows import Places
+from topwork.data.split_words import split_in
 
 _PART = re.compile(r"(part|batch|fold|chunk|volume|shard|folder)[ _-]?\d+$", re.IGNORECASE)
 _FEW = 0.2  # of the images that the largest group names; a smaller group is something else
@@ -101,7 +102,7 @@ def _reading(
     )
     evidence = Evidence.CERTAIN if strong else Evidence.POSSIBLE
     if not flat and _contradicts(rows.values(), places):
-        split = any(split_word(part) for name in named for part in name.split("/")[:-1])
+        split = any(split_in(part) for name in named for part in name.split("/")[:-1])
         evidence = Evidence.LIKELY if split else Evidence.POSSIBLE
     path = group.tables[0].path
     words = (
@@ -135,7 +136,7 @@ def _tops(rows: Sequence[ImageRow]) -> str:
 def _from_class_folders(tree: FileTree, index: FileIndex, places: Places, group: TableGroup) -> list[ImageRow]:
     """The images of other splits that lie in class folders with the labels of the tables, as ImageNet has them."""
     named = {row.ref.name for row in group.rows.values()}
-    splits = {split_word(name.rpartition("/")[0]) for name in named}
+    splits = {split_in(name.rpartition("/")[0]) for name in named}
     if any(places.folder_label(name) for name in named) or splits == {""}:
         return []
     rest = [path for path in index.paths if path not in named and places.folder_label(path)]
@@ -153,7 +154,7 @@ def _from_class_folders(tree: FileTree, index: FileIndex, places: Places, group:
 
 
 def _split_of_path(path: str) -> str:
-    return next(filter(None, map(split_word, path.split("/")[:-1])), "")
+    return next(filter(None, map(split_in, path.split("/")[:-1])), "")
 
 
 def _manifest(tree: FileTree, index: FileIndex, group: TableGroup, rows: dict[str, ImageRow]) -> Manifest:

@@ -19,7 +19,7 @@ from topwork.data.file_index import HOW, FileIndex, Found, Match
 from topwork.data.file_tree import FileTree
 from topwork.data.labels import UNLABELED, joined_labels, label_text
 from topwork.data.sources.label_column import cell_text, command_with
-from topwork.data.sources.table_columns import Columns, find_columns, split_of_cell
+from topwork.data.sources.table_columns import Columns, find_columns, split_of_cells
 from topwork.data.split_units import list_first
 from topwork.data.tables import WINDOWS, Table
 
@@ -202,6 +202,8 @@ class RowReader:
         number = {name: place for place, name in enumerate(self.table.columns)}
         self._at = {role: number[name] for role, name in self.columns.roles.items()}
         self._one_hot = [(name, number[name]) for name in self.columns.one_hot]
+        split = self.columns.roles.get("split")
+        self._splits = {"": ""} | (split_of_cells(self.table, split) if split else {})
         self._corners = [number[name] for name in self.columns.corners]
 
     def read(self, line: int, cells: Sequence[Any]) -> ImageRow:
@@ -215,7 +217,7 @@ class RowReader:
         if self._one_hot:
             label = next((name for name, place in self._one_hot if float(_binary(cells[place])) == 1), "")
         try:
-            split = split_of_cell(self.columns.roles.get("split", ""), cell_text(values.get("split")))
+            split = self._split(cell_text(values.get("split")))
             weight = float(cell_text(values.get("weight")) or 1)
             box = self._box(values, cells) if self.config.crop_to_box else None
             ref, name = self._ref(path, split, label, line)
@@ -227,6 +229,11 @@ class RowReader:
         if not (math.isfinite(weight) and weight > 0):
             raise DataError(f"{where}: weight is {weight:g}; it must be above 0. To exclude the image, remove the row.")
         return ImageRow(image_id, label, split=split or self.places.split, group=group, weight=weight, ref=ref)
+
+    def _split(self, text: str) -> str:
+        if text.lower() not in self._splits:
+            raise ValueError(f"split is {text!r}; allowed are train, val and test")
+        return self._splits[text.lower()]
 
     def _box(self, values: dict[str, Any], cells: Sequence[Any]) -> Box | None:
         if self._corners:

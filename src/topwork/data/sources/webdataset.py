@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,8 +23,9 @@ from topwork.data.archive_tree import index_of, is_shard
 from topwork.data.images import SUFFIXES
 from topwork.data.labels import UNLABELED, label_text
 from topwork.data.shard_patterns import is_pattern, shards_of
-from topwork.data.sources.base import SPLIT_NAMES, DataArgument
+from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence, Reading
+from topwork.data.split_words import split_in, split_of
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in LABEL_SUFFIXES)  # in order of preference
 _KEYS = ("label", "class", "class_name", "category", "cls", "target")  # of a .json, in order of preference
@@ -92,7 +92,7 @@ def _holds_shards(folder: str) -> bool:
     with os.scandir(folder) as scan:
         entries = [entry for entry in scan if not entry.name.startswith(".")]
     inside = [entry for entry in entries if entry.is_dir()]
-    if any(entry.name.lower() not in SPLIT_NAMES for entry in inside):
+    if len(split_of(entry.name for entry in inside)) < len(inside):
         return False
     shards = any(entry.name.lower().endswith(TAR_SUFFIX) for entry in entries if entry.is_file())
     return shards or (bool(inside) and all(_holds_shards(entry.path) for entry in inside))
@@ -111,10 +111,7 @@ def _name(folder: str, shards: Sequence[str]) -> str:
 
 def _splits(folder: str, shards: Sequence[str]) -> list[str]:
     """The split that each shard's path names; none if one names none, or none of them is train."""
-    found = []
-    for shard in shards:
-        words = re.split(r"[^a-z]+", _relative(shard, folder).lower())
-        found.append(next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), ""))
+    found = [split_in(_relative(shard, folder)) for shard in shards]
     return found if "train" in found and len(set(found)) > 1 and all(found) else [""] * len(shards)
 
 
