@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,12 @@ def check(
     config = configure.build(str(data), ["linear"], options=options)
     progress = make_progress(quiet)
     with Signals() as signals:
-        on_listing = partial(label_table.write_table, path=Path(write_table)) if write_table else None
+
+        def on_listing(listing: Manifest) -> None:
+            progress.log(f"Read as: {listing.reading}")  # before the images are decoded, which can take long
+            if write_table:
+                label_table.write_table(listing, path=Path(write_table))
+
         manifest = build_manifest(config.data, progress=progress, trainable=False, on_listing=on_listing)
         splits = given_split(manifest)
         findings = find_issues(manifest, splits)
