@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
+
+
+def _plain(text: str) -> str:
+    """In lower case and without accents."""
+    return "".join(sign for sign in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(sign))
 
 
 def _set(text: str) -> frozenset[str]:
@@ -11,19 +17,34 @@ def _set(text: str) -> frozenset[str]:
 
 
 _WORDS_OF = {
-    "train": "train training trainset trainingset traindata trainval trn",
-    "val": "val valid validate validation valset validset validationset valdata dev devel devset development",
-    "test": "test testing tests testset testingset testdata tst holdout",
+    "train": (
+        "train training trainset trainingset traindata trainval trn trainingsdaten trainingsbilder entrenamiento "
+        "treinamento treino entrainement apprentissage addestramento обучение тренировка "
+        "训练 训练集 训练数据 訓練 訓練集 学習 学習データ 훈련"
+    ),
+    "val": (
+        "val valid validate validation valset validset validationset valdata dev devel devset development "
+        "validierung validierungsdaten validacion validacao validazione валидация 验证 验证集 驗證 驗證集 検証 검증"
+    ),
+    "test": (
+        "test testing tests testset testingset testdata tst holdout testdaten testbilder prueba pruebas teste testes "
+        "тест 测试 测试集 测试数据 測試 測試集 テスト テストデータ 테스트"
+    ),
 }
-_SPLIT_OF = {word: split for split, words in _WORDS_OF.items() for word in words.split()}
-_SPLIT = re.compile(r"(?i)(?<![a-z])(?:" + "|".join(sorted(_SPLIT_OF, key=len, reverse=True)) + r")(?![a-z])")
+_SPLIT_OF = {_plain(word): split for split, words in _WORDS_OF.items() for word in words.split()}
+_LETTER = r"[a-z\u0430-\u044f]"
+_SPLIT = re.compile(f"(?<!{_LETTER})(?:{'|'.join(sorted(_SPLIT_OF, key=len, reverse=True))})(?!{_LETTER})")
+_SHORT = {"tr": "train", "te": "test", "va": "val", "vl": "val", "ts": "test"}  # only if all names are so
 _EVALUATION = frozenset({"eval", "evaluation", "evalset"})  # the test set beside a validation set, else that
 _IMAGES = _set("image images img imgs pic pics picture pictures photo photos jpg jpeg jpegs png files")
 _FILLERS = _IMAGES | _set("set sets data dataset datasets folder folders dir split splits x the subset")
 _PARTS = _FILLERS | _set("part parts batch batches chunk fold folds volume vol shard shards disk disc")
 _UNLABELED = _set("pred predict prediction predictions unlabeled unlabelled nolabel nolabels submission submissions")
 _MASKS = _set("mask masks trimap trimaps segmentation segmentations segmented gt groundtruth")
+_OUTPUTS = _set("results output outputs figures plots runs logs checkpoints backup backups tmp temp")
+_UNITS = _set("patient patients case cases session sessions visit visits camera cameras cam clip clips sequence")
 _ANNOTATIONS = _MASKS | _set(
+    "thumbs thumbnail thumbnails preview previews "
     "annotation annotations annot annots label labels bbox bboxes box boxes xml xmls meta metadata doc docs"
 )
 _CAMERAS = _set(
@@ -34,8 +55,10 @@ _CAMERAS = _set(
 
 def words(name: str) -> list[str]:
     """The words of a name in lower case, without numbers: ``x_trainData2`` has x, train and data."""
+    if _plain(name) in _SPLIT_OF:
+        return [_plain(name)]
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", re.sub(r"(?i)hold[-_ ]out", "holdout", name))
-    return [word.lower() for word in re.findall(r"[^\W\d_]+", parted)]
+    return [_plain(word) for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", parted))]
 
 
 def split_of(names: Iterable[str]) -> dict[str, str]:
@@ -66,7 +89,44 @@ def split_of(names: Iterable[str]) -> dict[str, str]:
     for split, candidates in qualified.items():
         if found and split not in found.values() and len(candidates) == 1:
             found[candidates[0]] = split
+    if "train" not in found.values():
+        found |= _of_pairs({name: own for name, own in worded.items() if name not in found})
     return {name: found[name] for name in worded if name in found}
+
+
+def _of_pairs(worded: dict[str, set[str]]) -> dict[str, str]:
+    """Splits of names that are the same but for the split, if there are no others such: boxes_train and boxes_test."""
+    if len(worded) > 1 and all(own and own <= _SHORT.keys() for own in worded.values()):
+        found = {name: _SHORT[own.copy().pop()] for name, own in worded.items() if len(own) == 1}
+        return found if "train" in found.values() and len(set(found.values())) == len(worded) else {}
+    pairs: dict[frozenset[str], dict[str, str]] = {}
+    for name, own in worded.items():
+        splits = {_SPLIT_OF[word] for word in own & _SPLIT_OF.keys()}
+        if len(splits) == 1:
+            pairs.setdefault(frozenset(own - _SPLIT_OF.keys()), {})[name] = splits.pop()
+    whole = [found for found in pairs.values() if "train" in found.values() and len(set(found.values())) > 1]
+    return whole[0] if len(whole) == len(pairs) == 1 and len(set(whole[0].values())) == len(whole[0]) else {}
+
+
+def split_and_class(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Split and class of names that all have both: ``cats_train``, ``trainA``; none if some have not.
+
+    >>> split_and_class(["cats_train", "cats_test", "dogs_train", "dogs_test"])["dogs_test"]
+    ('test', 'dogs')
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for name in names:
+        own = words(name)
+        marks = [word for word in own if word in _SPLIT_OF]
+        if len(marks) != 1 or set(own) <= _FILLERS | set(marks):
+            return {}
+        rest = re.sub(re.escape(marks[0]), "", name, count=1, flags=re.IGNORECASE).strip(" _-.")
+        found[name] = (_SPLIT_OF[marks[0]], rest)
+    classes: dict[str, set[str]] = {}
+    for split, rest in found.values():
+        classes.setdefault(rest, set()).add(split)
+    whole = sum("train" in splits and len(splits) > 1 for splits in classes.values())
+    return found if len(classes) > 1 and 2 * whole > len(classes) and len(set(found.values())) == len(found) else {}
 
 
 def split_name(text: str) -> str:
@@ -80,13 +140,13 @@ def split_in(name: str) -> str:
     >>> split_in("faces-train-00003.tar"), split_in("labels_of_TestSet.csv"), split_in("contest.csv")
     ('train', 'test', '')
     """
-    found = _SPLIT.search(name)
-    return _SPLIT_OF[found.group().lower()] if found else ""
+    found = _SPLIT.search(_plain(name))
+    return _SPLIT_OF[found.group()] if found else ""
 
 
 def without_split(name: str) -> str:
-    """The name with ``{}`` for the word of a split, the same for the files of all splits."""
-    return _SPLIT.sub("{}", name)
+    """The name in lower case with ``{}`` for the word of a split, the same for the files of all splits."""
+    return _SPLIT.sub("{}", _plain(name))
 
 
 def is_unlabeled(name: str) -> bool:
@@ -106,6 +166,12 @@ def is_annotation(name: str) -> bool:
     return bool(own) and own <= _ANNOTATIONS | ({"class", "object"} if own & _MASKS else set())
 
 
+def is_output(name: str) -> bool:
+    """Whether a name means what programs write."""
+    own = set(words(name))
+    return bool(own) and own <= _OUTPUTS
+
+
 def is_mask(name: str) -> bool:
     """Whether a name contains a word for masks."""
     return bool(_MASKS & set(words(name)))
@@ -117,9 +183,11 @@ def is_camera(name: str) -> bool:
 
 
 def are_parts(names: Iterable[str]) -> bool:
-    """Whether names differ in numbers alone and call themselves parts, images or folds of something."""
+    """Whether names differ in numbers alone and call themselves parts, folds, patients and the like."""
     worded = [set(words(name)) for name in names]
     shared = set.intersection(*worded) if worded else set()
+    if len(worded) > 1 and shared & _UNITS and all(own == shared for own in worded):
+        return True
     return all(own & _PARTS and own - shared <= _PARTS for own in worded) and bool(worded)
 
 

@@ -23,8 +23,8 @@ Content = bytes | str | Callable[[], bytes] | None
 """Of a file; None draws an image."""
 
 THEMES = (
-    "folders", "nested_folders", "tables", "tables_as_written", "lists", "annotations", "file_names", "archives",
-    "refusals",
+    "folders", "nested_folders", "strange_folders", "tables", "tables_as_written", "lists", "annotations", "file_names",
+    "archives", "refusals",
 )  # fmt: skip
 
 

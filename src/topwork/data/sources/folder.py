@@ -14,7 +14,7 @@ from topwork.data.archive_tree import read_tree
 from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.folder_layouts import NO_CLASSES, ClassFolder, Layout, find_layouts, layout_of
-from topwork.data.sources.other_tasks import masks_beside, unlabeled
+from topwork.data.sources.other_tasks import annotations_inside, masks_beside, unlabeled
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.split_words import is_annotation
 
@@ -105,7 +105,11 @@ def _rows(tree: FileTree, of_class: ClassFolder, by_path: bool, ignored: dict[st
     if not of_class.folder.total:
         ignored[of_class.folder.path] = EMPTY_CLASS
     depth = len(of_class.folder.path)
+    beside = set() if by_path else annotations_inside(of_class.folder)
+    ignored |= dict.fromkeys(beside, "belongs to the images, by its name")
     for folder in of_class.folder.walk():
+        if folder.path in beside or _is_below(folder.path, dict.fromkeys(beside, "")):
+            continue
         label = of_class.label + (folder.path[depth:] if by_path else "")
         masks = masks_beside(folder.images)
         for name in folder.images:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from topwork.data.file_tree import TreeFolder, join
+from topwork.data.sources.folder_doubts import doubt
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import (
     are_parts,
@@ -14,6 +15,7 @@ from topwork.data.split_words import (
     is_images,
     is_unlabeled,
     looks_like_id,
+    split_and_class,
     split_name,
     split_of,
 )
@@ -82,6 +84,9 @@ def find_layouts(top: TreeFolder, by_path: bool = False, reasons: dict[str, str]
             else:
                 reasons[kid.path] = "folder beside train, val and test"
         found = _below_splits(bases, by_path, reasons)
+    elif (parted := split_and_class(kid.name for kid in kids)) and not any(kid.filled for kid in kids):
+        rows = [ClassFolder(kid, parted[kid.name][1], parted[kid.name][0]) for kid in kids]
+        found = [Layout("split and class in the names of the folders", rows, Evidence.LIKELY, reasons)]
     else:
         kids = _without_others(kids, splits, reasons)
         if len(kids) == 1 and kids[0].filled and len(base.filled) > 1:
@@ -223,6 +228,14 @@ def _classes(bases: Bases, kids: list[TreeFolder], by_path: bool, reasons: dict[
         return [Layout(topmost, plain, evidence, reasons, whole.options), path]
     if len(kids) == 1 and not kids[0].filled and all(len(base.folders) == 1 for base, _ in bases) and not has_splits:
         return []  # one folder tells no classes apart
+    if by_path or has_splits:
+        return [whole]
+    deep = [kid for kid in kids if kid.filled]
+    if len(deep) == 1 < len(kids) and not deep[0].images and (alone := [*_each_alone(deep)]):
+        return [whole, *alone]  # the classes lie in one folder, or one class is divided further
+    problem = doubt([folder for base, _ in bases for folder in base.filled], kids)
+    if problem:
+        return [replace(whole, problem=f"{problem}. Move it away, or, if each of the folders is a class, run")]
     return [whole]
 
 
@@ -230,7 +243,11 @@ def _splits_inside(kids: list[TreeFolder], inner: list[list[TreeFolder]], reason
     """Folders of splits below each of several folders: below the classes, or several data sets."""
     splits = [split_of(folder.name for folder in folders) for folders in inner]
     leaves = not any(folder.filled for folders in inner for folder in folders)
-    if leaves and all("train" in found.values() and len(found) == len(inner[n]) > 1 for n, found in enumerate(splits)):
+    if (
+        leaves
+        and all("train" in found.values() and len(found) == len(inner[n]) for n, found in enumerate(splits))
+        and (max(map(len, splits)) > 1)
+    ):
         rows = [
             ClassFolder(folder, kid.name, splits[n][folder.name]) for n, kid in enumerate(kids) for folder in inner[n]
         ]

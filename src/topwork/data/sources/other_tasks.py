@@ -11,7 +11,7 @@ from topwork.data.sources.base import DataArgument
 from topwork.data.sources.file_names import propose
 from topwork.data.sources.folder_layouts import unwrap
 from topwork.data.sources.reading import Evidence, Refused, command_for
-from topwork.data.split_words import is_mask, split_of
+from topwork.data.split_words import is_annotation, is_mask, split_of
 
 _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt)[ ._-]?\d*")
 _YOLO = re.compile(rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+")
@@ -27,6 +27,25 @@ def masks_beside(names: Iterable[str]) -> dict[str, str]:
         return {}
     images = {_stem(name): name for name in names}
     return {name: images[stem] for name, stem in found if stem in images}
+
+
+def annotations_inside(of_class: TreeFolder) -> set[str]:
+    """Paths of the folders in a class folder that hold masks or previews of its images, by all their names."""
+    marked = [folder for folder in of_class.walk() if folder is not of_class and is_annotation(folder.name)]
+    if not marked:
+        return set()
+    paths = {folder.path for folder in marked}
+    images = {
+        _stem(path.rpartition("/")[2])
+        for path in of_class.image_paths()
+        if not any(path.startswith(f"{folder}/") for folder in paths)
+    }
+    return {folder.path for folder in marked if folder.total and _named_like(folder, images)}
+
+
+def _named_like(folder: TreeFolder, images: set[str]) -> bool:
+    stems = [_mask_stem(path.rpartition("/")[2]) for path in folder.image_paths()]
+    return sum(stem in images for stem in stems) >= MIN_SHARE * len(stems)
 
 
 def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
