@@ -148,7 +148,7 @@ def test_what_cannot_be_trained_on_is_an_answer_not_an_error(
         (folder / "bad.jpg").write_bytes(b"no picture")
         for number in range(good):
             draw(label, number).save(folder / f"{number}.png")
-    done = command("check", tmp_path / "set", "--json", "--quiet", "--out", tmp_path / "out")
+    done = command("check", tmp_path / "set", "--layout", "class", "--json", "--quiet", "--out", tmp_path / "out")
     assert done.returncode == 4, done.stderr
     value = json.loads(done.stdout)
     assert (value["images"], value["used"]) == (classes * (good + 1), good)
@@ -156,9 +156,9 @@ def test_what_cannot_be_trained_on_is_an_answer_not_an_error(
     assert first["kind"] == kind
     assert first["text"].startswith(says)
     assert "excluded" in {finding["kind"] for finding in value["findings"]}
-    plain = command("check", tmp_path / "set", "--quick", "--out", tmp_path / "out")
+    plain = command("check", tmp_path / "set", "--layout", "class", "--quick", "--out", tmp_path / "out")
     assert plain.returncode == 4, plain.stderr
     assert says in plain.stdout
     assert says in (tmp_path / "out" / "check.html").read_text("utf-8")
     with pytest.raises(DataError):
-        topwork.train(tmp_path / "set", "linear", out=tmp_path / "run", quiet=True)
+        topwork.train(tmp_path / "set", "linear", out=tmp_path / "run", layout="class", quiet=True)
