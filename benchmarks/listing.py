@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from topwork.core.config import DataConfig
-from topwork.data.sources import find_source, list_images
+from topwork.data.sources import SOURCES, list_images
+from topwork.data.sources.base import DataArgument
 
 
 def class_folders(number: int) -> Iterator[str]:
@@ -64,7 +65,9 @@ def measure(name: str, number: int) -> None:
             rows = "".join(f"{n:07},class{n % 100:03}\n" for n in range(number))
             (root / "labels.csv").write_text("id,label\n" + rows)
         start = time.process_time()  # the disk's time is not ours
-        find_source("auto", folder)
+        data = DataArgument(DataConfig(path=folder))
+        for source in SOURCES.values():
+            list(source.readings(data))
         found = time.process_time()
         manifest = list_images(DataConfig(path=folder))
         seconds = time.process_time() - found

@@ -245,3 +245,12 @@ def fer_2013() -> Layout:
     counts = {(str(label), split): 2 for label in range(3) for split in usage.values()}
     files = {"fer2013.csv": table(("emotion", "pixels", "Usage"), cells), "README": "fer2013"}
     return Layout(files, (Read(counts=counts), Refused(("fer2013.csv", "pixel"))))
+
+
+@layout
+def tables_with_other_labels_per_split() -> Layout:
+    """Names for training and numbers for validation would make twice as many classes."""
+    files: dict[str, Content] = blank(f"images/{n}.jpg" for n in range(20))
+    files["train.csv"] = table(("image", "label"), [(f"{n}.jpg", ("cat", "dog")[n % 2]) for n in range(14)])
+    files["val.csv"] = table(("image", "label"), [(f"{n}.jpg", n % 2) for n in range(14, 20)])
+    return Layout(files, Refused(("train.csv", "val.csv", "cat")))

@@ -191,8 +191,11 @@ class TableFinder:
             for row in table.listing.rows.values():
                 group.rows.setdefault(row.id, row)
         if len(splits) == 1 and not any("split" in t.listing.columns.roles for t in group.tables):
-            group.rows = {name: replace(row, split="") for name, row in group.rows.items()}
+            group.rows = {name: replace(row, split="") if row.split else row for name, row in group.rows.items()}
         labeled = group.names_from = self._with_names(group)
+        if problem := _other_labels(group.tables if not labeled else []):
+            self.problems.setdefault(group.tables[0].path, problem)
+            return None
         group.how = "tables " if len(group.tables) > 1 else ""
         group.how += "; ".join(_how(table, len(splits) > 1, labeled) for table in group.tables)
         if not all(row.label for row in group.rows.values()):
@@ -220,6 +223,19 @@ class TableFinder:
                 group.rows = {name: replace(row, label=names[name]) for name, row in group.rows.items()}
                 return kind
         return ""
+
+
+def _other_labels(tables: Sequence[_Candidate]) -> str:
+    """What is wrong with tables of which one has no label of that for training, as numbers for names; may be empty."""
+    labels = {table.path: {row.label for row in table.listing.rows.values()} - {""} for table in tables}
+    train = next((table.path for table in tables if table.split == "train"), "")
+    for path, own in labels.items():
+        if train and own and labels[train] and not own & labels[train]:
+            return (
+                f"{path} has the labels {', '.join(sorted(own)[:4])}, none of which is in {train} "
+                f"({', '.join(sorted(labels[train])[:4])}). Write the same labels into both."
+            )
+    return ""
 
 
 def _prefix(path: str) -> str:

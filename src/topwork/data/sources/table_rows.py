@@ -244,9 +244,8 @@ class RowReader:
     def _ref(self, path: str, split: str, label: str, line: int) -> tuple[ImageRef, str]:
         """Where an image is, and its id without a box."""
         places = self.places
-        folder = places.root / places.base
         if names_member(path):
-            found = ImageRef.parse(folder / path)
+            found = ImageRef.parse(places.root / places.base / path)
             self.listing.matches[Match.EXACT] += 1
             return found, relative_id(path.partition("#xywh=")[0], places.root, places.base)
         hit = places.find(path, split, label)
