@@ -79,6 +79,10 @@ def _filled(node: ast.expr) -> str:
     """What stands for a value that is filled in."""
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
+        if name.endswith(("data_command", "command_with")):
+            words = node.args[2].elts if isinstance(node.args[2], ast.List) else node.args[1:]
+            shown = [str(word.value) if isinstance(word, ast.Constant) else _filled(word) for word in words]
+            return " ".join(["topwork check DATA", *shown])
         if name.endswith("command"):
             words = [word.value if isinstance(word, ast.Constant) else _filled(word) for word in node.args]
             return " ".join(["topwork", *map(str, words)])

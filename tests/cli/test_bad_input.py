@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -210,3 +211,28 @@ def test_the_words_of_a_finished_command(photos: Path, tmp_path: Path) -> None:
     assert f"{read.replace('>', '&gt;')}." in (folder / "report.html").read_text("utf-8")
     assert "tf_efficientnet_lite0" in topwork("models", "efficientnet_lite").stdout
     assert error(topwork("models", "no-such-network"), 2)
+
+
+def test_a_question_shows_commands_that_work_in_any_folder_and_keep_the_options(tmp_path: Path) -> None:
+    data = tmp_path / '-it\'s a "set" of 2'
+    write_folder(data, classes=2, each=12, size=32)
+    names = [f"class{label}/{number:03}.png" for label in range(2) for number in range(12)]
+    cells = "".join(f"{name},{'abc'[number % 3]}\n" for number, name in enumerate(names))
+    (data / "second rater.csv").write_text(f"image,grade\n{cells}")
+    (tmp_path / "bad ones.csv").write_text(f"image\n{names[0]}\n")
+    options = ("--exclude", str(tmp_path / "bad ones.csv"), "--group-by", r"([0-9]+)[.]png")
+    asked = topwork("check", f"./{data.name}", *options, "--quick", cwd=tmp_path)
+    assert asked.returncode == 2
+    assert "; 2 classes: class0, class1:" in asked.stderr
+    assert "; 3 classes: a, b, c:" in asked.stderr
+    found = [line.strip() for line in asked.stderr.splitlines() if line.strip().startswith("topwork ")]
+    seen = set()
+    for line in found:
+        _, _, *words = shlex.split(line)
+        done = topwork("check", *words, "--quick", "--json", cwd=tmp_path)
+        assert done.returncode in (0, 4), done.stderr
+        assert set(options) <= set(words)
+        page = json.loads(done.stdout)
+        assert page["images"] == 23
+        seen.add(len(page["classes"]))
+    assert seen == {2, 3}

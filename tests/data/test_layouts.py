@@ -11,12 +11,7 @@ from tests.data.layouts import LAYOUTS, Layout, Read, Refused
 from tests.data.layouts.reading import wrong_reading, wrong_refusal
 
 # Not read rightly yet. Remove a name as soon as it is.
-NOT_YET = frozenset(
-    {
-        "stanford_cars_on_kaggle",
-        "table_beside_class_folders_that_differs",
-    }
-)
+NOT_YET = frozenset({})
 
 
 @pytest.mark.filterwarnings("ignore")  # of the libraries that read formats

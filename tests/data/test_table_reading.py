@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -313,3 +314,28 @@ def test_names_are_found_in_constant_time_per_file() -> None:
     assert (
         index.find("000007").paths == index.find("7").paths == index.find("b/000007.PNG").paths == ("a/0/000007.jpg",)
     )
+
+
+@pytest.mark.parametrize(
+    ("folders", "of_row"),
+    [
+        (("cat", "dog"), lambda n, folder: "dog" if folder == "cat" else "cat"),
+        (("TrainData/cat", "TrainData/dog", "TestData/cat", "TestData/dog"), lambda n, folder: "abc"[n % 3]),
+        (("train/cat", "train/dog"), lambda n, folder: "abc"[n % 3]),
+    ],
+    ids=["exchanged", "splits", "train"],
+)
+def test_a_table_that_contradicts_class_folders_is_asked_about(
+    tmp_path: Path, folders: tuple[str, ...], of_row: Callable[[int, str], str]
+) -> None:
+    names = [f"{folder}/{folder.replace('/', '')}{n}.jpg" for folder in folders for n in range(6)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    table(tmp_path / "t.csv", ["image", "label"], names, [of_row(n, x.split("/")[-2]) for n, x in enumerate(names)])
+    with pytest.raises(UsageError, match="can be read in 2 ways") as asked:
+        read(tmp_path)
+    assert "t.csv" in str(asked.value)
+    assert "2 classes: cat, dog" in str(asked.value)
+    table(tmp_path / "t.csv", ["image", "label"], names, [x.split("/")[-2] for x in names])
+    assert {row.label for row in read(tmp_path).rows} == {"cat", "dog"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from topwork.core.artifacts import RunInfo, read_run_info
-from topwork.core.config import Config, flatten, parse_assignment
+from topwork.core.config import Config, DataConfig, flatten, parse_assignment
 from topwork.core.errors import TopworkError
 from topwork.core.options import option_names, options
 
@@ -85,6 +85,39 @@ def training(kind: str, config: Config, default_strategies: Sequence[str] = (), 
     named = [word for name in strategies for word in ("--strategy", name)]
     name = "compare" if kind == "comparison" else "train"
     return command(name, as_argument(config.data.path), *named, *_settings(config, name), *words)
+
+
+def data_command(config: DataConfig, path: str, words: Sequence[str], verb: str = "check") -> str:
+    """Reads data in the way that some options say, with all other options that the configuration has.
+
+    Args:
+        config: As requested.
+        path: Of the data, or of a part of them.
+        words: The options, which replace those that would contradict them.
+        verb: The command.
+    """
+    given = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+    for option, replaced in _REPLACED.items():
+        given |= replaced if option in given else frozenset()
+    flags = {name: options()[name] for name in option_names("data")}
+    base, more = DataConfig(path=config.path).model_dump(mode="json"), list[str]()
+    for name, value in config.model_dump(mode="json").items():
+        if value == base[name] or name in given:
+            continue
+        if name in flags:
+            more += [flags[name].flag_name, *([] if flags[name].type is bool else [str(value)])]
+        elif verb in ("train", "compare"):
+            more += ["--set", _assignment(f"data.{name}", value)]
+    return command(verb, as_argument(path), *words, *more)
+
+
+_REPLACED = {
+    "label_from": {"source", "layout", "labels_from_path", "table", "path_column", "label_column", "crop_to_box"},
+    "layout": {"source", "table", "path_column", "label_column", "label_from", "crop_to_box"},
+    "table": {"source", "layout", "labels_from_path", "label_from"},
+    "source": {"layout", "labels_from_path", "label_from"},
+}
+"""Option to those that it makes pointless or impossible."""
 
 
 def check(config: Config) -> str:

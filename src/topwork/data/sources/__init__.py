@@ -98,7 +98,7 @@ def _find_reading(data: DataArgument) -> tuple[Source, Reading]:
                 able = ", ".join(source.name for source in SOURCES.values() if option in source.supported_options)
                 flag = f"--{option.replace('_', '-')}"
                 raise UsageError(f"{flag} is not supported for {data.path} (source {first.name}), only for: {able}.")
-    chosen = choose(data.path, [reading for _, reading in found])
+    chosen = choose(data.config, [reading for _, reading in found])
     return next(source for source, reading in found if reading is chosen), chosen
 
 

@@ -50,7 +50,7 @@ class FolderSource:
                 problem = f"{data.path} holds several data sets, one of them in {layout.data}/. Unpack it and pass one."
                 yield Refused(problem, layout.evidence)
             elif layout.problem:
-                yield Refused(f"{layout.problem}: {reading.command()}", layout.evidence)
+                yield Refused(f"{layout.problem}: {reading.command(config)}", layout.evidence)
             else:
                 yield reading
         if not layouts and tree.top.total:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from topwork.core.commands import as_argument, command
+from topwork.core.commands import data_command
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.data.file_index import Found
@@ -105,8 +105,7 @@ def cell_text(cell: Any) -> str:
 
 def command_with(config: DataConfig, flag: str, column: str) -> str:
     """The command that names a column."""
-    table = ["--table", config.table] if config.table else []
-    return command("check", as_argument(config.path), *table, flag, column)
+    return data_command(config, config.path, [flag, column])
 
 
 def explicit_column(table: Table, column: str, flag: str) -> str:

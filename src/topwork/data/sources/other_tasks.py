@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Iterable
 
+from topwork.core import commands
 from topwork.data.file_tree import FileTree, TreeFolder, join
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.file_names import propose
 from topwork.data.sources.folder_layouts import unwrap
-from topwork.data.sources.reading import Evidence, Refused, command_for
+from topwork.data.sources.reading import Evidence, Refused
 from topwork.data.split_words import is_annotation, is_mask, split_of
 
 _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt)[ ._-]?\d*")
@@ -125,15 +126,18 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
         listed = ", ".join(f"{join(base.path, name)}/" for name in names[:5]) + (", ..." if len(names) > 5 else "")
         where = f"of its folders {listed} none is a class" + (", the names are those of splits" if splits else "")
     ways = [
-        (f"the label is in the file names, as in {example} -> {label}", [data.path, "--label-from", pattern])
+        (f"the label is in the file names, as in {example} -> {label}", ["--label-from", pattern])
         for pattern, example, label in propose(tree)
     ]
     if names:
         layout = "/".join([*["*"] * (base.path.count("/") + bool(base.path)), "class"])
         what = "each of the folders is a class" if len(names) > 1 else f"all are of one class, {names[0]}"
-        ways.append((what, [data.path, "--layout", layout]))
+        ways.append((what, ["--layout", layout]))
     start, gap = ("\n  ", "\n     ") if len(ways) > 1 else (" ", " ")
-    shown = "".join(f"{start}If {what}, run:{gap}{command_for(way)}" for what, way in ways)
+    shown = "".join(
+        f"{start}If {what}, run:{gap}{commands.data_command(data.config, data.path, way, 'compare')}"
+        for what, way in ways
+    )
     return Refused(
         f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "
         f"folder of its own, or {_TABLE}.{shown}",

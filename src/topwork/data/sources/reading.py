@@ -8,6 +8,7 @@ from enum import IntEnum
 
 from topwork.core import commands
 from topwork.core.artifacts import Manifest
+from topwork.core.config import DataConfig
 from topwork.core.errors import UsageError
 
 
@@ -40,15 +41,10 @@ class Reading:
     list: Callable[[], Manifest]
     why: str = ""
 
-    def command(self, verb: str = "compare") -> str:
-        """The command that takes this reading."""
-        return command_for(self.arguments, verb)
-
-
-def command_for(arguments: Sequence[str], verb: str = "compare") -> str:
-    """The command with DATA and options, as it can be pasted into a shell."""
-    path, *options = arguments
-    return commands.command(verb, commands.as_argument(path), *options)
+    def command(self, config: DataConfig) -> str:
+        """The command that takes this reading, with the other options of a configuration."""
+        path, *options = self.arguments
+        return commands.data_command(config, path, options, "compare")
 
 
 @dataclass(frozen=True)
@@ -64,14 +60,14 @@ class Refused:
     evidence: Evidence
 
 
-def choose(data: str, found: Iterable[Reading | Refused]) -> Reading:
+def choose(config: DataConfig, found: Iterable[Reading | Refused]) -> Reading:
     """The reading with the most evidence.
 
     Raises:
         UsageError: Two readings that give different labels or splits have the same evidence: the message has the
             command for each. Or what lies there is recognised and refused.
     """
-    found = sorted(found, key=lambda reading: -reading.evidence)
+    data, found = config.path, sorted(found, key=lambda reading: -reading.evidence)
     best = [reading for reading in found if reading.evidence == found[0].evidence]
     for refused in best:
         if isinstance(refused, Refused):
@@ -80,11 +76,12 @@ def choose(data: str, found: Iterable[Reading | Refused]) -> Reading:
     if not readings:
         raise UsageError(f"{data} cannot be read: no image in it has a label.")
     if len(readings) > 1:
-        listed = [frozenset((row.id, row.label, row.split) for row in reading.list().rows) for reading in readings]
-        if len(set(listed)) > 1:
+        listed = [reading.list() for reading in readings]
+        if len({frozenset((row.id, row.label, row.split) for row in manifest.rows) for manifest in listed}) > 1:
             ways = "".join(
-                f"\n  {n}. {reading.how}{f' ({reading.why})' if reading.why else ''}:\n     {reading.command()}"
-                for n, reading in enumerate(readings, 1)
+                f"\n  {n}. {reading.how}{f' ({reading.why})' if reading.why else ''}; {_classes(manifest)}:"
+                f"\n     {reading.command(config)}"
+                for n, (reading, manifest) in enumerate(zip(readings, listed, strict=True), 1)
             )
             raise UsageError(f"{data} can be read in {len(readings)} ways. Choose one by its command:{ways}")
     return readings[0]
@@ -96,10 +93,8 @@ MAX_NAMED = 8  # classes in the sentence about a reading
 
 def describe(reading: Reading, manifest: Manifest) -> str:
     """What was understood, in a sentence: where labels come from, the classes, an example, how much is ignored."""
-    classes, first = sorted({row.label for row in manifest.rows}), next(iter(manifest.rows), None)
-    more = f" and {len(classes) - MAX_NAMED:,} more" if len(classes) > MAX_NAMED else ""
-    named = f"{len(classes):,} {'class' if len(classes) == 1 else 'classes'}: {', '.join(classes[:MAX_NAMED])}{more}"
-    parts = [reading.how, named, *([f"e.g. {first.id} -> {first.label}"] if first else [])]
+    first = next(iter(manifest.rows), None)
+    parts = [reading.how, _classes(manifest), *([f"e.g. {first.id} -> {first.label}"] if first else [])]
     if manifest.ignored:
         folders = [name for name, reason in manifest.ignored.items() if reason.startswith(FOLDER_REASONS)][:3]
         named = ", ".join(f"{name}/ ({manifest.ignored[name]})" for name in folders)
@@ -107,3 +102,9 @@ def describe(reading: Reading, manifest: Manifest) -> str:
         count = f"{number:,} other {'entry' if number == 1 else 'entries'}"
         parts.append(f"ignored: {count}, among them {named}" if named else f"ignored: {count}")
     return "; ".join(parts).encode("utf-8", "replace").decode()  # names of files may be no text
+
+
+def _classes(manifest: Manifest) -> str:
+    classes = sorted({row.label for row in manifest.rows})
+    more = f" and {len(classes) - MAX_NAMED:,} more" if len(classes) > MAX_NAMED else ""
+    return f"{len(classes):,} {'class' if len(classes) == 1 else 'classes'}: {', '.join(classes[:MAX_NAMED])}{more}"

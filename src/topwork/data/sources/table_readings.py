@@ -15,7 +15,7 @@ from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.sources.table_groups import NUMBER, TableFinder, TableGroup
 from topwork.data.sources.table_rows import Places
-from topwork.data.split_words import split_in
+from topwork.data.split_words import split_in, split_name
 
 _PART = re.compile(r"(part|batch|fold|chunk|volume|shard|folder)[ _-]?\d+$", re.IGNORECASE)
 _FEW = 0.2  # of the images that the largest group names; a smaller group is something else
@@ -102,7 +102,7 @@ def _reading(
     )
     evidence = Evidence.CERTAIN if strong else Evidence.POSSIBLE
     if not flat and _contradicts(rows.values(), places):
-        split = any(split_in(part) for name in named for part in name.split("/")[:-1])
+        split = any(split_in(part) or split_name(part) for name in named for part in name.split("/")[:-1])
         evidence = Evidence.LIKELY if split else Evidence.POSSIBLE
     path = group.tables[0].path
     words = (
@@ -122,6 +122,8 @@ def _contradicts(rows: Iterable[ImageRow], places: Places) -> bool:
         if (folder := places.folder_label(row.ref.name)) and not _PART.search(folder)
     }
     folders = {folder for _, folder in pairs}
+    if {label for label, _ in pairs} == folders and any(label != folder for label, folder in pairs):  # exchanged
+        return True
     stems = {re.sub(r"[\W_\d]+", "", folder).lower() for folder in folders}
     if len(stems) == 1 and not stems <= {"", "n", "c", "class", "label", "category"}:  # camera1, camera2
         return False

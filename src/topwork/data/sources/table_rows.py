@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from topwork.core.artifacts import ImageRow
-from topwork.core.commands import as_argument, command
+from topwork.core.commands import data_command
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_member
@@ -302,11 +302,10 @@ def _no_label(table: Table, config: DataConfig) -> str:
 
 
 def _detection(table: Table, config: DataConfig) -> str:
-    words = ["--table", config.table] if config.table else []
     return (
         f"{table.name} has boxes around things in images: a detection data set. topwork classifies whole images; it "
         "can train on the boxes, each cut out as an image with its class: "
-        + command("check", as_argument(config.path), *words, "--crop-to-box")
+        + data_command(config, config.path, ["--crop-to-box"])
     )
 
 
@@ -332,7 +331,8 @@ def _check_found(listing: Listing, places: Places, config: DataConfig) -> None:
         more = f" ({len(listing.ambiguous):,} such rows)" if len(listing.ambiguous) > 1 else ""
         file = os.path.join(places.root, places.base, os.path.basename(table.name))
         ways = "".join(
-            "\n  " + command("check", os.path.join(places.root, folder), "--table", file) for folder in folders[:4]
+            "\n  " + data_command(config, os.path.join(places.root, folder), ["--table", file])
+            for folder in folders[:4]
         )
         raise AmbiguousFiles(
             f"{table.name}:{line}: {name!r} may be any of {', '.join(paths[:4])}{more}. Name the folder of its images:"
@@ -351,5 +351,5 @@ def _check_found(listing: Listing, places: Places, config: DataConfig) -> None:
     raise DataError(
         f"{some} in {places.root}; the first, in column {column!r} of line {line}, is {name!r}, and the most similar "
         f"file is {places.index.similar_name(name)}. Write the names of the files into the column, or give the "
-        "folder that holds the images: " + command("check", "FOLDER", "--table", config.table or config.path)
+        "folder that holds the images: " + data_command(config, "FOLDER", ["--table", config.table or config.path])
     )
