@@ -231,8 +231,8 @@ def _classes(bases: Bases, kids: list[TreeFolder], by_path: bool, reasons: dict[
     if by_path or has_splits:
         return [whole]
     deep = [kid for kid in kids if kid.filled]
-    if len(deep) == 1 < len(kids) and not deep[0].images and (alone := [*_each_alone(deep)]):
-        return [whole, *alone]  # the classes lie in one folder, or one class is divided further
+    if len(deep) == 1 < len(kids) and is_images(deep[0].name) and (alone := [*_each_alone(deep)]):
+        return [whole, *alone]  # data/ beside results; another name may be a class that is divided further
     problem = doubt([folder for base, _ in bases for folder in base.filled], kids)
     if problem:
         return [replace(whole, problem=f"{problem}. Move it away, or, if each of the folders is a class, run")]
