@@ -56,8 +56,8 @@ def dependent_images(rows: Iterable[ImageRow], ids: Sequence[str]) -> np.ndarray
         rows: Of the data set; an image that is not among them is alone.
         ids: Of the images.
     """
-    wanted = set(ids)
-    units = make_units(row for row in rows if row.id in wanted)
+    requested = set(ids)
+    units = make_units(row for row in rows if row.id in requested)
     if all(len(unit) == 1 for unit in units.values()):
         return None
     number = {row.id: i for i, unit in enumerate(units.values()) for row in unit}
