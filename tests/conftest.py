@@ -22,8 +22,9 @@ from topwork.strategies import STRATEGIES
 
 # The files of a minute and more, longest first
 SLOWEST = (
-    "test_devices", "test_resume", "test_sample", "test_export", "test_repeats", "test_strategies", "test_show",
-    "test_serve", "test_data_parallel", "test_check", "test_zoo", "test_class_weights", "test_examples",
+    "test_export", "test_resume", "test_devices", "test_sample", "test_show", "test_data_parallel", "test_estimator",
+    "test_examples", "test_serve", "test_strategies", "test_layouts", "test_intervals", "test_page", "test_wheel",
+    "test_engines", "test_check", "test_zoo", "test_class_weights", "test_repeats", "test_predict", "test_bundle",
 )  # fmt: skip
 SAVEFIG, AVAILABLE = Figure.savefig, engines.available
 settings.register_profile("topwork", deadline=None)  # no test depends on how busy the machine is

@@ -63,7 +63,7 @@ def write_drawing(folder: Path, name: str, number: int, color: int, ground: int)
 
 def hashes(folder: Path, cache: Path, **options: object) -> tuple[dict[str, str], PixelRules, set[str]]:
     """Hashes of the pixels by image, the rules, and what was noted."""
-    manifest = build_manifest(DataConfig(path=str(folder), **options), cache, trainable=False)
+    manifest = build_manifest(DataConfig(path=str(folder), layout="class", **options), cache, trainable=False)
     assert not manifest.excluded
     rows = manifest.rows
     return {row.id: row.pixels for row in rows}, manifest.pixel_rules, {row.reason for row in rows}

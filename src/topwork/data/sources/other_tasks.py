@@ -16,9 +16,13 @@ from topwork.data.split_words import is_annotation, is_mask, split_of
 
 _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt)[ ._-]?\d*")
 _YOLO = re.compile(rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+")
-_TABLE = "write a table with the columns path and label and a row per image, and run `topwork compare labels.csv`"
 MIN_SHARE = 0.8  # of the masks, or of the files beside images, belong to an image by their names
 _MAX_OPENED = 3
+
+
+def _write_a_table(data: DataArgument) -> str:
+    run = commands.data_command(data.config, "labels.csv", [], "compare")
+    return f"write a table with the columns path and label and a row per image, and run `{run}`"
 
 
 def masks_beside(names: Iterable[str]) -> dict[str, str]:
@@ -72,7 +76,7 @@ def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
     else:
         return None
     text = f"{data.path} is a data set for segmentation: {where}. topwork learns one label per image; if you have one, "
-    return Refused(f"{text}{_TABLE}.", Evidence.LIKELY)
+    return Refused(f"{text}{_write_a_table(data)}.", Evidence.LIKELY)
 
 
 def _mask_stem(name: str) -> str:
@@ -101,7 +105,7 @@ def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
                 f"{data.path} is a data set for object detection: {first} and {len(files) - 1:,} other files hold "
                 f"boxes ({kind}). topwork learns one label per image. To classify what is in the boxes, write a table "
                 "with the columns path, label and box (left, top, width, height in pixels) and a row per box, and run "
-                "`topwork compare boxes.csv --crop-to-box`.",
+                f"`{commands.data_command(data.config, 'boxes.csv', ['--crop-to-box'], 'compare')}`.",
                 Evidence.LIKELY,
             )
     return None
@@ -140,7 +144,7 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
     )
     return Refused(
         f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "
-        f"folder of its own, or {_TABLE}.{shown}",
+        f"folder of its own, or {_write_a_table(data)}.{shown}",
         Evidence.POSSIBLE,
     )
 

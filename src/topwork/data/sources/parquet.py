@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from topwork.core.artifacts import Manifest
+from topwork.core.commands import data_command
 from topwork.core.errors import DataError, MissingDependency
 from topwork.data.file_tree import join
 from topwork.data.labels import UNLABELED, label_text
@@ -116,7 +117,8 @@ class ParquetSource:
                 names = ", ".join(field.name for field in found.schema)
                 yield Refused(
                     f"{found.files[0]} has images in column {found.image_column!r}, but which column has the labels is "
-                    f"not known; there are {names}. Name it: topwork check {where} --label-column NAME",
+                    f"not known; there are {names}. Name it: "
+                    f"{data_command(data.config, where, ['--label-column', 'NAME'])}",
                     evidence,
                 )
             for column in columns:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from topwork.core.artifacts import Manifest
+from topwork.core.commands import as_argument, command
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef, is_url, names_member
@@ -88,7 +89,8 @@ def _inside(table: str, tree: FileTree | None) -> bool:
 
 def _workbook(path: str) -> str:
     name = os.path.splitext(path)[0] + ".csv"
-    return f"{path} is a workbook of a spreadsheet program. Save it as CSV there, and pass that: topwork check {name}"
+    check = command("check", as_argument(name))
+    return f"{path} is a workbook of a spreadsheet program. Save it as CSV there, and pass that: {check}"
 
 
 def _reading(path: str, config: DataConfig, tree: FileTree | None) -> Reading:
