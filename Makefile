@@ -2,8 +2,7 @@
 # Override on the command line: make test VENV=/elsewhere PYTHON=python3.12 JOBS=4
 PYTHON ?= python3
 VENV ?= .venv
-# One more than the cores of a small machine: many tests wait for other processes
-JOBS ?= 3
+JOBS ?= 2
 
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready

@@ -49,7 +49,7 @@ def copy_of_all(kids: Sequence[TreeFolder]) -> TreeFolder | None:
             {_stem(path.rpartition("/")[2]) for path in other.image_paths()} for other in kids if other is not kid
         ]
         union = set[str]().union(*others)
-        distinct = len(union) == sum(map(len, others))  # numbers that begin anew in each folder say nothing
+        distinct = len(union) == sum(map(len, others))  # numbers that begin again in each folder say nothing
         if distinct and len(own & union) >= _SAME * max(len(own), len(union)) > max(map(len, others)):
             return kid
     return None
