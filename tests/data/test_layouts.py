@@ -10,15 +10,9 @@ import pytest
 from tests.data.layouts import LAYOUTS, Layout, Read, Refused
 from tests.data.layouts.reading import wrong_reading, wrong_refusal
 
-# Not read rightly yet. Remove a name as soon as it is.
-NOT_YET = frozenset({})
-
 
 @pytest.mark.filterwarnings("ignore")  # of the libraries that read formats
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.xfail(strict=False)] if name in NOT_YET else []) for name in LAYOUTS],
-)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_a_published_data_set_is_read_rightly_or_refused_with_a_command_that_works(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -34,7 +28,6 @@ def test_a_published_data_set_is_read_rightly_or_refused_with_a_command_that_wor
 
 def test_there_are_enough_layouts_and_each_names_its_source() -> None:
     assert len(LAYOUTS) >= 55
-    assert not [name for name in NOT_YET if name not in LAYOUTS]
     assert all(LAYOUTS[name].files for name in LAYOUTS)
     assert all(right.rows or right.counts for layout in LAYOUTS.values() for right in layout.readings)
 

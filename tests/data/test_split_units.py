@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from topwork.core.artifacts import SPLITS, ImageRow, Manifest, Splits
 from topwork.core.errors import DataError, UsageError
-from topwork.data.split_units import make_units
+from topwork.data.split_units import dependent_images, make_units
 from topwork.data.splits import make_folds, make_split
 
 Make = Callable[..., Manifest]
@@ -66,6 +66,20 @@ def test_units_are_the_connected_components(manifest: Manifest) -> None:
     units = make_units(manifest.rows)
     assert sorted(sorted(row.id for row in unit) for unit in units.values()) == sorted(map(sorted, ties(manifest)))
     assert list(units) == sorted(min(row.sha256 for row in unit) for unit in units.values())
+
+
+@given(manifest=manifests())
+@settings(max_examples=60, deadline=None)
+def test_dependent_images_have_equal_numbers(manifest: Manifest) -> None:
+    ids = [row.id for row in manifest.rows][::-1]
+    number = dependent_images(manifest.rows, ids)
+    tied = ties(manifest)
+    if number is None:
+        assert all(len(names) == 1 for names in tied)
+        return
+    found = dict(zip(ids, number.tolist(), strict=True))
+    assert all(len({found[name] for name in names}) == 1 for names in tied)
+    assert len(set(found.values())) == len(tied) < len(ids)
 
 
 @given(manifest=manifests(), seed=st.integers(0, 99))

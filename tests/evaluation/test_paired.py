@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from topwork.evaluation import paired
 
@@ -31,6 +31,30 @@ def test_the_sign_flip_test_tries_all_signs(differences: list[int]) -> None:
     values = np.array(differences)
     sums = np.array([np.dot(signs, values) for signs in product([-1, 1], repeat=len(values))])
     assert paired.sign_flip_test(values) == pytest.approx((np.abs(sums) >= abs(values.sum())).mean())
+
+
+@given(st.lists(st.tuples(st.integers(-2, 2), st.integers(0, 4)), min_size=1, max_size=14))
+def test_the_sign_flip_test_of_groups_tries_all_signs_of_groups(pairs: list[tuple[int, int]]) -> None:
+    values, groups = np.array(pairs).T
+    sums = np.array([values[groups == group].sum() for group in np.unique(groups)])
+    flipped = np.array([np.dot(signs, sums) for signs in product([-1, 1], repeat=len(sums))])
+    assert paired.sign_flip_test(values, groups) == pytest.approx((np.abs(flipped) >= abs(values.sum())).mean())
+
+
+def test_equal_strategies_are_rarely_called_different_where_images_come_in_groups() -> None:
+    """20 patients of 25 images, of which one strategy or the other is better at some by chance."""
+    rng, groups, labels = np.random.default_rng(4), np.repeat(np.arange(20), 25), np.zeros(500, dtype=int)
+    n_tests, alone, together, covered = 300, 0, 0, 0
+    for _ in range(n_tests):
+        share = np.repeat(rng.beta(2, 2, size=20), 25)  # of the images that differ, those for the first
+        d = np.where(rng.random(500) < 0.2, np.where(rng.random(500) < share, 1, -1), 0)
+        alone += paired.sign_flip_test(d) < 0.05
+        together += paired.sign_flip_test(d, groups) < 0.05
+        low, high = paired.difference_interval(d.astype(float), labels, rng, 300, groups)
+        covered += low <= 0 <= high
+    assert together <= binom.ppf(0.999, n_tests, 0.05)
+    assert covered >= binom.ppf(0.001, n_tests, 0.95)
+    assert alone > 0.1 * n_tests  # what counting images costs
 
 
 def test_holm_is_that_of_a_worked_example() -> None:

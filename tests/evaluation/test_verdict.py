@@ -27,6 +27,15 @@ def verdict_of(*outcomes: Outcome, labels: np.ndarray = LABELS, **more: object) 
     return verdict, " ".join(verdict_sentences(verdict))
 
 
+def test_the_verdict_says_how_many_independent_units_there_are() -> None:
+    a, b = outcome("a", [[0, 58]], 1), outcome("b", [[30, 111]], 1)
+    alone, together = (verdict_of(a, b, groups=groups) for groups in (None, np.arange(656) // 8))
+    assert "belong together" not in alone[1]
+    assert "the intervals and tests count 82 independent units" in together[1]
+    assert together[0].results[0].high - together[0].results[0].low > alone[0].results[0].high - alone[0].results[0].low
+    assert together[0].pairs[0].p > alone[0].pairs[0].p
+
+
 def test_the_verdict_of_the_example() -> None:
     gains = [PredictedGain("svm", 1673, 0.011, 0.004, 0.019)]
     finetune, svm = outcome("finetune", [[0, 58]], 400), outcome("svm", [[30, 111]], 10)

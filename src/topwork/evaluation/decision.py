@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from topwork.evaluation import calibration, ood
-from topwork.evaluation.intervals import wilson
+from topwork.evaluation.intervals import share_interval
 
 Probabilities = Callable[[np.ndarray, float], np.ndarray]
 
@@ -23,6 +23,7 @@ def fit_decision(
     probabilities: Probabilities,
     logits: bool,
     neighbours: int,
+    groups: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """The entry ``decision`` of ``model.json``.
 
@@ -33,6 +34,7 @@ def fit_decision(
         probabilities: Converts scores and a temperature to probabilities (N, K).
         logits: Whether scores are logits, for which a temperature is fitted; margins are calibrated by their strategy.
         neighbours: k.
+        groups: Test images with equal numbers belong together, int (N,); None if all are independent.
 
     Returns:
         ``temperature``; ``confidence_threshold``, below which the model abstains; ``abstain``: for ``val`` and ``test``
@@ -44,9 +46,8 @@ def fit_decision(
     confidence = {split: probabilities(scores[split], temperature) for split in ("val", "test")}
     threshold = calibration.choose_confidence_threshold(confidence["val"], labels["val"])
     limit = ood.threshold(distances["val"])
-    false_positives = {split: int((distances[split] > limit).sum()) for split in ("val", "test")}
-    images = len(labels["test"])
-    low, high = wilson(false_positives["test"], images)
+    flagged = {split: distances[split] > limit for split in ("val", "test")}
+    low, high = share_interval(flagged["test"], groups)
     return {
         "temperature": temperature,
         "calibrated_on": "val",
@@ -56,9 +57,9 @@ def fit_decision(
         "ood": {
             "threshold": limit,
             "neighbours": neighbours,
-            "false_positive_rate": false_positives["val"] / len(labels["val"]),
+            "false_positive_rate": float(flagged["val"].mean()),
             "target_false_positive_rate": ood.FALSE_POSITIVE_RATE,
-            "test_false_positive_rate": {"value": false_positives["test"] / images, "low": low, "high": high},
+            "test_false_positive_rate": {"value": float(flagged["test"].mean()), "low": low, "high": high},
         },
     }
 

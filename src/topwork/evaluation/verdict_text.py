@@ -131,8 +131,8 @@ def _groups(verdict: Verdict) -> list[str]:
     if verdict.groups is None:
         return []
     return [
-        f"The {verdict.images:,} test images come in {verdict.groups:,} groups, each kept in one split; the intervals "
-        "and tests count groups, not images."
+        f"Of the {verdict.images:,} test images some belong together (a group, duplicates): the intervals and tests "
+        f"count {verdict.groups:,} independent units."
     ]
 
 

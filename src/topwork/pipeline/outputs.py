@@ -56,7 +56,9 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
     def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
         return strategy.probabilities(scores, trained.tensors, temperature)
 
-    decision = fit_decision(scores, splits.labels, distances, probabilities, trained.kind == "logit", neighbours.k)
+    groups = {split: dependent_images(context.manifest.used, splits.ids[split]) for split in SPLITS}
+    logits = trained.kind == "logit"
+    decision = fit_decision(scores, splits.labels, distances, probabilities, logits, neighbours.k, groups["test"])
     predictions = {
         split: Predictions(
             splits.ids[split], splits.classes, splits.labels[split], scores[split], trained.kind,
@@ -64,7 +66,6 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         )
         for split in SPLITS
     }  # fmt: skip
-    groups = {split: dependent_images(context.manifest.used, splits.ids[split]) for split in SPLITS}
     metrics = {split: evaluate(predictions[split], context.seed, groups[split]) for split in SPLITS}
     _write_bundle(strategy.name, trained, context, decision, neighbours, metrics["test"])
     predictions["test"].write(folder / "predictions.csv")

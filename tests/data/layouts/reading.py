@@ -98,9 +98,15 @@ def parse(words: list[str]) -> Config:
 
 
 def wrong_reading(data: Path, options: dict[str, str], allowed: tuple[Read | Refused, ...], root: Path) -> str:
-    """What is wrong with how topwork reads data; empty if nothing is."""
+    """What is wrong with how topwork reads data; empty if nothing is.
+
+    A run records the source, with which a resume lists the images again.
+    """
     try:
         manifest = list_images(DataConfig.model_validate({"path": str(data), **options}))
+        again = list_images(DataConfig.model_validate({"path": str(data), **options, "source": manifest.source}))
+        if rows_of(again, root) != rows_of(manifest, root):
+            return f"a resume reads other images: {again.reading}"
     except TopworkError as error:
         refusals = [right for right in allowed if isinstance(right, Refused)]
         if not refusals:
