@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -71,6 +72,14 @@ def test_a_decoder_that_hangs_or_dies_is_named_and_nothing_else_is_lost(class_fo
     }
     assert manifest.used == clean.used
     assert not [t for t in set(threading.enumerate()) - threads if t.name.startswith("topwork-decoder")]
+
+
+def test_a_decoder_starts_without_the_settings() -> None:
+    """They and pydantic's models of them would take most of its start, in each process of each command."""
+    code = "import sys, topwork.data.decoder; print(*sys.modules)"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "topwork.data.decoder" in names
+    assert {name.partition(".")[0] for name in names} & {"pydantic", "torch", "scipy"} == set()
 
 
 def test_every_number_of_processes_gives_the_results_of_this_process(tmp_path: Path, draw: Callable[..., Path]) -> None:

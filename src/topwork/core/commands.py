@@ -1,4 +1,7 @@
-"""Commands that messages and pages print: as they can be pasted into a shell. Imports no torch."""
+"""Commands that messages and pages print: as they can be pasted into a shell. Imports no torch.
+
+Nor pydantic, until a command has settings: every decoder process imports this module.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from topwork.core.artifacts import RunInfo, read_run_info
-from topwork.core.config import Config, DataConfig, flatten, parse_assignment
 from topwork.core.errors import TopworkError
 from topwork.core.options import option_names, options
+
+if TYPE_CHECKING:
+    from topwork.core.config import Config, DataConfig
 
 
 def command(name: str, *words: object) -> str:
@@ -100,7 +105,7 @@ def data_command(config: DataConfig, path: str, words: Sequence[str], verb: str 
     for option, replaced in _REPLACED.items():
         given |= replaced if option in given else frozenset()
     flags = {name: options()[name] for name in option_names("data")}
-    base, more = DataConfig(path=config.path).model_dump(mode="json"), list[str]()
+    base, more = type(config)(path=config.path).model_dump(mode="json"), list[str]()
     for name, value in config.model_dump(mode="json").items():
         if value == base[name] or name in given:
             continue
@@ -164,12 +169,16 @@ def _flags(config: Config, names: Iterable[str]) -> dict[str, list[str]]:
 
 def _changed(config: Config) -> dict[str, Any]:
     """The settings that differ from the defaults, and the explicit ones of strategies, by their paths."""
-    base = flatten(Config.model_validate({"data": {"path": config.data.path}, "strategies": config.strategies}))
+    from topwork.core.config import flatten
+
+    base = flatten(type(config).model_validate({"data": {"path": config.data.path}, "strategies": config.strategies}))
     return {path: value for path, value in flatten(config).items() if path not in base or value != base[path]}
 
 
 def _assignment(name: str, value: Any) -> str:
     """``NAME=VALUE`` for ``--set``; text has quotation marks only where it would be read as something else."""
+    from topwork.core.config import parse_assignment
+
     plain = f"{name}={value}"
     same = isinstance(value, str) and parse_assignment(plain) == (name, value)
     return plain if same else f"{name}={json.dumps(value, ensure_ascii=False)}"
