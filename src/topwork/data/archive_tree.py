@@ -17,7 +17,7 @@ def read_tree(path: str) -> FileTree | None:
     """What a folder or an archive holds; None for anything else, and for tar shards.
 
     Raises:
-        DataError: An archive is damaged, or cannot be read where it lies.
+        DataError: An archive is damaged, or cannot be read in place.
     """
     if os.path.isdir(path):
         tree = read_folder(path)
@@ -80,7 +80,7 @@ def _with_archives(tree: FileTree) -> FileTree:
                 tree.ignored.update({join(path, inner): reason for inner, reason in found.ignored.items()})
                 archives.append(path)
     _count(tree.top)
-    return replace(tree, archives=tuple(archives))
+    return replace(tree, archives=frozenset(archives))
 
 
 def _count(folder: TreeFolder) -> int:

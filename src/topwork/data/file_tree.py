@@ -1,4 +1,4 @@
-"""What lies in a folder or an archive: names only, listed once, no file opened."""
+"""The folders and files of a folder or an archive, by name: listed once, no file is opened."""
 
 from __future__ import annotations
 
@@ -73,19 +73,20 @@ class FileTree:
         store: Absolute path of the folder, or of the archive.
         top: Its folder; paths in the tree are relative to it.
         ignored: Path to reason for what is not in the tree: hidden and system files, folders that cannot be read.
-        archives: Paths of the zip and tar files in it that are folders of the tree.
+        archives: Paths of the zip and tar files in it that are folders of the tree; none is inside another.
     """
 
     store: str
     top: TreeFolder
     ignored: dict[str, str] = field(default_factory=dict)
-    archives: tuple[str, ...] = ()
+    archives: frozenset[str] = frozenset()
 
     def ref(self, path: str) -> ImageRef:
         """Where the bytes of a path in the tree are."""
-        for archive in self.archives:
-            if path.startswith(archive + "/"):
-                return ImageRef(os.path.join(self.store, archive), path[len(archive) + 1 :])
+        if self.archives:
+            for end in (end for end, sign in enumerate(path) if sign == "/"):
+                if path[:end] in self.archives:
+                    return ImageRef(os.path.join(self.store, path[:end]), path[end + 1 :])
         return ImageRef(self.store, path)
 
     @cached_property
@@ -173,7 +174,7 @@ def suffix_of(name: str) -> str:
 
 
 def _count(order: list[TreeFolder]) -> None:
-    """Set the totals; a folder stands in the order after the one that it is in."""
+    """Set the totals of folders of which each comes after its parent."""
     for folder in reversed(order):
         folder.total = len(folder.images) + sum(inner.total for inner in folder.folders)
 

@@ -64,9 +64,9 @@ def list_images(config: DataConfig, progress: Progress = SILENT) -> Manifest:
     """
     data = DataArgument(config, progress)
     source, reading = _find_reading(data)
-    listed = name_classes(reading.list(), config, search=source.name in ("folder", "table"))
+    listed = name_classes(reading.manifest, config, search=source.name in ("folder", "table"))
     manifest = unify_labels(_apply_options(listed, config), config)
-    return replace(manifest, source=source.name, reading=describe(reading, manifest))
+    return replace(manifest, source=source.name, reading=describe(reading, manifest, data.tree))
 
 
 def images_without_files(path: str) -> tuple[ImageRef, ...]:
@@ -75,7 +75,7 @@ def images_without_files(path: str) -> tuple[ImageRef, ...]:
     for source in (ParquetSource(), *ARRAYS):
         for reading in source.readings(data):
             if isinstance(reading, Reading):
-                return tuple(row.ref for row in reading.list().rows)
+                return tuple(row.ref for row in reading.manifest.rows)
     return ()
 
 
@@ -89,17 +89,18 @@ def _find_reading(data: DataArgument) -> tuple[Source, Reading]:
     if not found:
         require_folder(Path(data.path))
         raise UsageError(f"{data.path} is no data of the source {kind}. Omit --source.")
-    limited = ("labels_from_path", "layout", "label_from", "crop_to_box", "label_key")
-    for option in (*limited, "table", "path_column", "label_column"):
-        if getattr(data.config, option):
-            (first, _), *_ = found
-            found = [(source, reading) for source, reading in found if option in source.supported_options]
-            if not found:
-                able = ", ".join(source.name for source in SOURCES.values() if option in source.supported_options)
-                flag = f"--{option.replace('_', '-')}"
-                raise UsageError(f"{flag} is not supported for {data.path} (source {first.name}), only for: {able}.")
-    chosen = choose(data.config, [reading for _, reading in found])
-    return next(source for source, reading in found if reading is chosen), chosen
+    given = {
+        option for source in SOURCES.values() for option in source.supported_options if getattr(data.config, option)
+    }
+    fitting = [(source, reading) for source, reading in found if given <= source.supported_options]
+    if not fitting:
+        nearest = max((source for source, _ in found), key=lambda source: len(given & source.supported_options))
+        option = min(given - nearest.supported_options)
+        able = ", ".join(source.name for source in SOURCES.values() if option in source.supported_options)
+        flag = f"--{option.replace('_', '-')}"
+        raise UsageError(f"{flag} is not supported for {data.path} (source {nearest.name}), only for: {able}.")
+    chosen = choose(data.config, [reading for _, reading in fitting])
+    return next(source for source, reading in fitting if reading is chosen), chosen
 
 
 def _apply_options(manifest: Manifest, config: DataConfig) -> Manifest:

@@ -1,15 +1,17 @@
-"""How a folder or an archive may be read, and which way is taken: the one that the evidence speaks for, or none."""
+"""The ways in which data can be read, and the choice between them: by evidence, or by asking."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 from topwork.core import commands
 from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import UsageError
+from topwork.data.file_tree import FileTree
 
 
 class Evidence(IntEnum):
@@ -25,13 +27,13 @@ class Evidence(IntEnum):
 
 @dataclass(frozen=True)
 class Reading:
-    """One way of reading what lies there.
+    """One way of reading the data.
 
     Attributes:
         how: Where labels and splits come from, without a stop: ``"class folders under Training/ (train)"``.
         evidence: How sure it is.
         arguments: DATA and the options that take this reading and no other, for a command.
-        list: Lists the images.
+        list: Lists the images; ``manifest`` has the result.
         why: What speaks for it, as an ambiguity is reported; may be empty.
     """
 
@@ -41,6 +43,11 @@ class Reading:
     list: Callable[[], Manifest]
     why: str = ""
 
+    @cached_property
+    def manifest(self) -> Manifest:
+        """All images, listed once."""
+        return self.list()
+
     def command(self, config: DataConfig) -> str:
         """The command that takes this reading, with the other options of a configuration."""
         path, *options = self.arguments
@@ -49,7 +56,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Refused:
-    """Something that is recognised and is no classification data set as it lies there.
+    """Data that are recognised, but are no data set for classification as they are.
 
     Attributes:
         problem: What it is and what to do, one or more sentences.
@@ -65,7 +72,7 @@ def choose(config: DataConfig, found: Iterable[Reading | Refused]) -> Reading:
 
     Raises:
         UsageError: Two readings that give different labels or splits have the same evidence: the message has the
-            command for each. Or what lies there is recognised and refused.
+            command for each. Or the data are recognised and refused.
     """
     data, found = config.path, sorted(found, key=lambda reading: -reading.evidence)
     best = [reading for reading in found if reading.evidence == found[0].evidence]
@@ -75,28 +82,36 @@ def choose(config: DataConfig, found: Iterable[Reading | Refused]) -> Reading:
     readings = [reading for reading in best if isinstance(reading, Reading)]
     if not readings:
         raise UsageError(f"{data} cannot be read: no image in it has a label.")
-    if len(readings) > 1:
-        listed = [reading.list() for reading in readings]
-        if len({frozenset((row.id, row.label, row.split) for row in manifest.rows) for manifest in listed}) > 1:
-            ways = "".join(
-                f"\n  {n}. {reading.how}{f' ({reading.why})' if reading.why else ''}; {_classes(manifest)}:"
-                f"\n     {reading.command(config)}"
-                for n, (reading, manifest) in enumerate(zip(readings, listed, strict=True), 1)
-            )
-            raise UsageError(f"{data} can be read in {len(readings)} ways. Choose one by its command:{ways}")
+    if len(readings) > 1 and len({_assigned(reading) for reading in readings}) > 1:
+        ways = "".join(
+            f"\n  {n}. {reading.how}{f' ({reading.why})' if reading.why else ''}; {_classes(reading.manifest)}:"
+            f"\n     {reading.command(config)}"
+            for n, reading in enumerate(readings, 1)
+        )
+        raise UsageError(f"{data} can be read in {len(readings)} ways. Choose one by its command:{ways}")
     return readings[0]
 
 
-FOLDER_REASONS = ("folder beside", "has no class folders", "a copy of", "images without a label", "belongs to")
+def _assigned(reading: Reading) -> frozenset[tuple[str, str, str]]:
+    return frozenset((row.id, row.label, row.split) for row in reading.manifest.rows)
+
+
 MAX_NAMED = 8  # classes in the sentence about a reading
 
 
-def describe(reading: Reading, manifest: Manifest) -> str:
-    """What was understood, in a sentence: where labels come from, the classes, an example, how much is ignored."""
+def describe(reading: Reading, manifest: Manifest, tree: FileTree | None) -> str:
+    """What was understood, in a sentence: where labels come from, the classes, an example, how much is ignored.
+
+    Args:
+        reading: That was chosen.
+        manifest: Its images, after the options of the data.
+        tree: In which the ignored folders with images are found, to be named.
+    """
     first = next(iter(manifest.rows), None)
     parts = [reading.how, _classes(manifest), *([f"e.g. {first.id} -> {first.label}"] if first else [])]
     if manifest.ignored:
-        folders = [name for name, reason in manifest.ignored.items() if reason.startswith(FOLDER_REASONS)][:3]
+        inside = tree.folders if tree else {}
+        folders = [path for path in manifest.ignored if path in inside and inside[path].total][:3]
         named = ", ".join(f"{name}/ ({manifest.ignored[name]})" for name in folders)
         number = len(manifest.ignored)
         count = f"{number:,} other {'entry' if number == 1 else 'entries'}"
