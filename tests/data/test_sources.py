@@ -283,6 +283,58 @@ def test_the_layout_may_be_said(tmp_path: Path, draw: Draw) -> None:
         list_images(DataConfig(path="elpv", layout="class"))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        "figures tables text", "Results Methods Introduction", "logs planks chips", "temp humid dry", "valid invalid",
+        "test_tube beaker", "train_station bus_stop", "dev_board sensor", "2019 2020 2021", "left right", "part whole",
+        "patient control", "fold_mountains plains", "copy original", "train bus car", "mask no_mask", "input output",
+        "thumbs_up thumbs_down", "disc ring plate", "label bottle cap", "predator prey",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("pattern", ["IMG_{folder}{n}.jpg", "{n}.jpg"])
+def test_class_folders_are_read_without_a_question_whatever_they_are_called(
+    tmp_path: Path, names: str, pattern: str
+) -> None:
+    rows = {}
+    for folder, name in enumerate(names.split()):
+        for n in range(4 + folder):
+            rows[f"{name}/{pattern.format(folder=folder, n=n)}"] = (name, "")
+    for path in rows:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    assert found(tmp_path) == rows
+
+
+@pytest.mark.parametrize(
+    "written", [["x1.jpg"], ["a.png", "b.png", "c.png", "d.png"], ["ant0.jpg", "ant1.jpg", "bee0.jpg", "bee1.jpg"]]
+)
+def test_few_other_or_derived_images_in_a_folder_of_results_are_a_question(tmp_path: Path, written: list[str]) -> None:
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        for n in range(4):
+            (tmp_path / name / f"{name}{n}.jpg").touch()
+    (tmp_path / "results").mkdir()
+    for name in written:
+        (tmp_path / "results" / name).touch()
+    with pytest.raises(UsageError, match=r"results/ has the name of what programs write.*--layout class"):
+        listing(tmp_path)
+
+
+def test_one_folder_beside_images_without_labels_is_no_class(tmp_path: Path, draw: Draw) -> None:
+    root = laid_out(tmp_path, draw, "labeled bottles", "unlabeled bottles")
+    with pytest.raises(UsageError, match=r"unlabeled bottles/ none is a class.*--layout class"):
+        listing(root)
+
+
+def test_an_option_that_the_nearest_source_does_not_support_is_named(tmp_path: Path, draw: Draw) -> None:
+    root = laid_out(tmp_path, draw, "ant", "bee")
+    (root / "labels.csv").write_text("path,label\nant/1.png,x\nbee/1.png,y\n")
+    config = DataConfig(path=str(root), label_column="label", path_column="path", layout="class")
+    with pytest.raises(UsageError, match=r"--layout is not supported for .* \(source table\), only for: folder"):
+        list_images(config)
+
+
 def test_splits_may_be_inside_the_class_folders(tmp_path: Path, draw: Draw) -> None:
     root = laid_out(tmp_path, draw, "ant/train", "ant/test", "bee/train", "bee/test")
     rows = list_images(DataConfig(path=str(root))).rows

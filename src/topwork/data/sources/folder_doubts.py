@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from topwork.data.file_tree import TreeFolder
+from topwork.data.file_tree import TreeFolder, suffix_of
 from topwork.data.split_words import is_annotation, is_images, is_output
 
 _COPY = re.compile(
@@ -31,11 +31,24 @@ def doubt(beside: Iterable[TreeFolder], kids: Sequence[TreeFolder]) -> str:
     images = [kid for kid in kids if is_images(kid.name)]
     if left_out and images and len(images) < len(kids) and not any(kid.filled for kid in kids):
         return f"{left_out[0].path}/ is called like what belongs to {images[0].path}/, but there are other folders too"
-    outputs = [kid for kid in kids if is_output(kid.name)]
-    if outputs and len(kids) - len(outputs) > 1 and not any(kid.filled for kid in outputs):
-        return f"{outputs[0].path}/ is called like what programs write, not like a class"
+    outputs = [kid for kid in kids if is_output(kid.name) and not kid.filled]
+    classes = [kid for kid in kids if kid not in outputs]
+    for kid in outputs if len(classes) > 1 else ():
+        if _is_unlike(kid, classes):
+            return f"{kid.path}/ has the name of what programs write, and other files than the folders beside it"
     copy = copy_of_all(kids)
     return f"{copy.path}/ holds files of the same names as all folders beside it together" if copy else ""
+
+
+def _is_unlike(folder: TreeFolder, classes: Sequence[TreeFolder]) -> bool:
+    """Whether it has far fewer images than each class, another format, or images made from those of the classes."""
+    names = [path.rpartition("/")[2] for kid in classes for path in kid.image_paths()]
+    if 2 * folder.total < min(kid.total for kid in classes):
+        return True
+    if {suffix_of(name) for name in folder.images}.isdisjoint(map(suffix_of, names)):
+        return True
+    stems = set(map(_stem, names))  # numbers that begin again in each folder say nothing
+    return len(stems) == len(names) and 2 * sum(_stem(name) in stems for name in folder.images) > folder.total
 
 
 def copy_of_all(kids: Sequence[TreeFolder]) -> TreeFolder | None:

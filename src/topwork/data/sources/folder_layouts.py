@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -179,6 +180,8 @@ def _split_among_classes(kids: list[TreeFolder], splits: dict[str, str], reasons
     plain = [ClassFolder(kid, kid.name) for kid in kids]
     options = _options(plain, [])
     (first, *_), others = splits, [kid.name for kid in kids if kid.name not in splits]
+    if any(re.fullmatch(f"(?:in|non|not|no|un)[ _-]?{re.escape(first)}", name, re.IGNORECASE) for name in others):
+        return []  # valid and invalid
     by_name = {kid.name: kid for kid in kids}
     if "train" in splits.values():  # a vehicle, among others
         inner = unwrap(by_name[first])
@@ -226,7 +229,12 @@ def _classes(bases: Bases, kids: list[TreeFolder], by_path: bool, reasons: dict[
                       (*whole.options, "--labels-from-path"), by_path=True)  # fmt: skip
         topmost = f"the topmost folders are classes: {', '.join(sorted(names)[:MAX_WAYS])}"
         return [Layout(topmost, plain, evidence, reasons, whole.options), path]
-    if len(kids) == 1 and not kids[0].filled and all(len(base.folders) == 1 for base, _ in bases) and not has_splits:
+    if (
+        len(kids) == 1
+        and not kids[0].filled
+        and not has_splits
+        and (len(bases[0][0].filled) > 1 or len(bases[0][0].folders) == 1)
+    ):
         return []  # one folder tells no classes apart
     if by_path or has_splits:
         return [whole]
