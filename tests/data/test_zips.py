@@ -8,12 +8,16 @@ import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.commands import error
+from tests.commands import topwork as command
 from tests.shards import write_zip
 
+import topwork
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef
@@ -157,3 +161,21 @@ def test_a_damaged_member_and_a_bomb_are_excluded_with_their_reason(tmp_path: Pa
     shutil.copy(path, tmp_path / "y.zip")
     with pytest.raises(UnreadableImage, match="the archive has no such file"):
         load_image(tmp_path / "y.zip" / "3.ppm")
+
+
+def test_a_zip_is_trained_on_shown_and_refused_once_it_has_changed(
+    photos: Path, tmp_path: Path, tiny_network: dict[str, Any]
+) -> None:
+    files = [(image.relative_to(photos).as_posix(), image.read_bytes()) for image in sorted(photos.rglob("*.png"))]
+    path, run = write_zip(tmp_path / "x.zip", files), tmp_path / "run"
+    options = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True, **tiny_network}
+    trained = topwork.train(path, "linear", out=run, **options)
+    assert set(trained.predictions.ids) < set(dict(files))
+    shown = topwork.show(run, quiet=True, quick=True, photos=1)
+    assert shown.data.images[0].name in trained.predictions.ids
+    metrics = (run / "metrics.json").read_bytes()
+    write_zip(path, files)  # other times, the same images
+    assert command("train", "--resume", run).returncode == 0
+    write_zip(path, files[1:])
+    assert "are not those" in error(command("train", "--resume", run), 2)
+    assert (run / "metrics.json").read_bytes() == metrics
