@@ -57,7 +57,7 @@ def test_parquet_of_the_hub_gives_the_bytes_the_names_and_the_splits(tmp_path: P
         ("ant", "test"), ("ant", "train"), ("bee", "train"), ("bee", "train")
     ]  # fmt: skip
     assert [Path(row.ref.path).read_bytes() for row in found.rows] == [png(0, n) for n in (0, 0, 1, 0)]
-    assert found.ignored == {"train-00000-of-00002.parquet": "1 rows without a label"}
+    assert found.ignored == {"train-00000-of-00002.parquet": "1 of 3 rows without a label"}
     assert "Parquet" in found.reading
 
 
@@ -121,6 +121,15 @@ def test_arrays_are_stored_without_loss(tmp_path: Path, kind: str) -> None:
     assert all((one == two).all() for one, two in zip(stored(found), pixels, strict=True))
 
 
+def test_a_damaged_file_beside_the_images_keeps_nothing_from_being_read(class_folders: Path) -> None:
+    expected = listing(class_folders).rows
+    (class_folders / "features.npz").write_bytes(b"PK")
+    (class_folders / "meta.parquet").write_bytes(b"PAR1")
+    assert listing(class_folders).rows == expected
+    with pytest.raises(TopworkError, match=r"features\.npz is damaged"):
+        listing(class_folders, source="arrays")
+
+
 def test_floats_and_channels_first_are_understood(tmp_path: Path) -> None:
     pixels = ARRAYS["colors"]
     np.savez(tmp_path / "set.npz", X_train=pixels.transpose(0, 3, 1, 2) / 255.0, y_train=list("ababab"))
@@ -156,13 +165,16 @@ def test_idx_files_and_tables_of_pixels_give_the_same_images(tmp_path: Path) -> 
     assert "8 x 8 gray" in listing(tmp_path / "table").reading
 
 
-def test_a_table_with_all_pixels_in_one_column_has_the_splits_of_fer2013(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [(("Training", "PublicTest", "PrivateTest"), "utf-8"), (("train", "valid", "Testing"), "utf-16")],
+)
+def test_a_table_with_all_pixels_in_one_column_has_the_splits_of_its_last_column(
+    tmp_path: Path, names: tuple[str, ...], encoding: str
+) -> None:
     pixels = ARRAYS["gray"][:3, :8]
-    lines = [
-        f"{n},{' '.join(map(str, pixels[n].ravel()))},{use}"
-        for n, use in enumerate(("Training", "PublicTest", "PrivateTest"))
-    ]
-    (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *lines]))
+    lines = [f"{n},{' '.join(map(str, pixels[n].ravel()))},{name}" for n, name in enumerate(names)]
+    (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *lines]), encoding=encoding)
     found = listing(tmp_path / "fer2013.csv")
     assert [(row.label, row.split) for row in found.rows] == [("0", "train"), ("1", "val"), ("2", "test")]
     assert all((one == two).all() for one, two in zip(stored(found), pixels, strict=True))
@@ -186,6 +198,8 @@ def refused_files(folder: Path) -> dict[str, str]:
     (folder / "images.tar.gz").write_bytes(gzip.compress(b"x"))
     (folder / "images.rar").write_bytes(b"Rar!")
     (folder / "images.h5").write_bytes(b"\x89HDF")
+    (folder / "train_32x32.mat").write_bytes(b"MATLAB 5.0 MAT-file")  # SVHN
+    (folder / "train_X.bin").write_bytes(bytes(96 * 96 * 3))  # STL-10
     return {
         "pickled.npz": "Python objects in 'y', which only a pickle restores",
         "tags.npz": r"tags.npz has several labels per image \(2 columns",
@@ -200,6 +214,8 @@ def refused_files(folder: Path) -> dict[str, str]:
         "images.tar.gz": "compressed as a whole.*tar -xf .* topwork check",
         "images.rar": "unrar x .* topwork check",
         "images.h5": "is HDF5; topwork does not open it",
+        "train_32x32.mat": "train_32x32.mat is a file of MATLAB; topwork does not open it.*topwork check data.npz",
+        "train_X.bin": "train_X.bin is numbers in binary form.*topwork check data.npz",
     }
 
 

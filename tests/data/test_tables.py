@@ -303,7 +303,7 @@ def test_rows_and_splits_of_hugging_face_without_a_label_are_named(tmp_path: Pat
     listing = list_images(DataConfig(path=str(tmp_path / "saved")))
     assert [(row.id, row.label) for row in listing.rows] == [("train/0000000.png", "ant"), ("train/0000002.png", "bee")]
     assert listing.ignored == {
-        "train:1": "no label", "train:3": "no label", "test": "a split of 4 rows without a label",
+        "train": "2 of 4 rows without a label", "test": "4 of 4 rows without a label",
     }  # fmt: skip
 
 

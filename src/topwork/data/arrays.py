@@ -1,4 +1,4 @@
-"""Images and labels as arrays: .npz, .npy, IDX and the binary files of CIFAR; found by their headers alone."""
+"""Images and labels as arrays: .npz, .npy and IDX; found by their headers alone."""
 
 from __future__ import annotations
 

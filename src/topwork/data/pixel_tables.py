@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import re
@@ -11,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from topwork.core.errors import DataError, UsageError
+from topwork.data.tables import codec_of
 
 _MIN_PIXELS = 64  # fewer numbers per row are features, not an image
+_HEAD = 1 << 16  # bytes that show the encoding
 _LABELS = ("label", "labels", "class", "category", "target", "emotion", "y")
 _SPLITS = ("usage", "split", "set", "subset")
 _PIXEL_NAME = re.compile(r"((pixel|pix|px|p)[\W_]*\d+|\d+x\d+)", re.IGNORECASE)
-_SPLIT_NAMES = {"training": "train", "publictest": "val", "privatetest": "test"}  # of FER2013
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class PixelTable:
         shape: Height, width and, for colors, 3.
         count: Number of rows, roughly.
         delimiter: Between columns.
+        codec: Decodes the file.
     """
 
     path: str
@@ -43,6 +46,7 @@ class PixelTable:
     shape: tuple[int, ...]
     count: int
     delimiter: str
+    codec: str
 
     @property
     def size(self) -> str:
@@ -50,13 +54,13 @@ class PixelTable:
         return f"{self.shape[1]} x {self.shape[0]} {'RGB' if len(self.shape) > 2 else 'gray'}"
 
     def read(self) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """Images float32 (N, H, W[, 3]), labels (N,) and splits (N,), which may be empty.
+        """Images float32 (N, H, W[, 3]), labels (N,), and what the column of splits says (N,).
 
         Raises:
             DataError: A row is not valid; the message names its line.
         """
         images, labels, splits = list[np.ndarray](), list[str](), list[str]()
-        with open(self.path, encoding="utf-8-sig", newline="") as file:
+        with open(self.path, encoding=self.codec, errors="backslashreplace", newline="") as file:
             reader = csv.reader(file, delimiter=self.delimiter)
             for row in reader:
                 if not any(row) or (self.header and reader.line_num == 1):
@@ -65,13 +69,12 @@ class PixelTable:
                     cells = row[self.pixels[0]].split() if len(self.pixels) == 1 else [row[n] for n in self.pixels]
                     images.append(np.array(cells, dtype=np.float32).reshape(self.shape))
                     labels.append(row[self.label_at].strip() if self.label else "")
-                    split = row[self.split_at].strip().lower() if self.split_at >= 0 else ""
+                    splits.append(row[self.split_at].strip().lower() if self.split_at >= 0 else "")
                 except (ValueError, IndexError) as error:
                     raise DataError(
                         f"{self.path}:{reader.line_num} has not the {math.prod(self.shape)} numbers of an image: "
                         f"{error}. Correct the row or remove it."
                     ) from error
-                splits.append(_SPLIT_NAMES.get(split, split))
         return np.stack(images), np.array(labels), splits
 
 
@@ -87,8 +90,15 @@ def probe(path: str, label_column: str = "") -> PixelTable | None:
         UsageError: It has no column ``label_column``.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = [file.readline(1 << 24), file.readline(1 << 24)]
+        size = os.path.getsize(path)
+        if size < 2 * _MIN_PIXELS:  # not a row: a file of boxes beside each image, say
+            return None
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+            codec = codec_of(head, is_whole=False)
+            file.seek(0)
+            text = io.TextIOWrapper(file, codec, "backslashreplace", newline="")
+            lines = [text.readline(1 << 24), text.readline(1 << 24)]
     except (OSError, ValueError):
         return None
     delimiter = max(",;\t", key=lines[0].count)
@@ -120,8 +130,8 @@ def probe(path: str, label_column: str = "") -> PixelTable | None:
         )
     split_at = next((columns[name] for name in _SPLITS if header and name in columns), -1)
     label = "" if label_at < 0 else names[label_at] if header else str(label_at + 1)
-    count = os.path.getsize(path) // max(1, len(lines[1]))
-    return PixelTable(path, header, label, label_at, split_at, tuple(pixels), shape, count, delimiter)
+    count = size // max(1, len(lines[1]))
+    return PixelTable(path, header, label, label_at, split_at, tuple(pixels), shape, count, delimiter, codec)
 
 
 def _label_position(path: str, columns: dict[str, int], requested: str, pixels: list[int], number: int) -> int:

@@ -24,11 +24,12 @@ _WORDS_OF = {
     ),
     "val": (
         "val valid validate validation valset validset validationset valdata dev devel devset development "
+        "publictest "  # of Kaggle's FER2013, as privatetest below
         "validierung validierungsdaten validacion validacao validazione валидация 验证 验证集 驗證 驗證集 検証 검증"
     ),
     "test": (
-        "test testing tests testset testingset testdata tst holdout testdaten testbilder prueba pruebas teste testes "
-        "тест 测试 测试集 测试数据 測試 測試集 テスト テストデータ 테스트"
+        "test testing tests testset testingset testdata privatetest tst holdout testdaten testbilder prueba pruebas "
+        "teste testes тест 测试 测试集 测试数据 測試 測試集 テスト テストデータ 테스트"
     ),
 }
 _SPLIT_OF = {_plain(word): split for split, words in _WORDS_OF.items() for word in words.split()}
@@ -142,6 +143,16 @@ def split_in(name: str) -> str:
     """
     found = _SPLIT.search(_plain(name))
     return _SPLIT_OF[found.group()] if found else ""
+
+
+def common_splits(found: Iterable[str]) -> list[str]:
+    """The splits of the parts of a data set; empty ones unless each part is of one, and train is one of several.
+
+    >>> common_splits(["test", "train", "train"]), common_splits(["train", ""])
+    (['test', 'train', 'train'], ['', ''])
+    """
+    splits = list(found)
+    return splits if "train" in splits and all(splits) and len(set(splits)) > 1 else [""] * len(splits)
 
 
 def without_split(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -20,6 +21,7 @@ TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt", ".json", ".lst", ".tab", 
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 WINDOWS = "Windows-1252"
 """The encoding of Excel's CSV, taken for what is neither UTF-8 nor UTF-16."""
+_ENCODINGS = {"utf-8": "", "utf-8-sig": "", "cp1252": WINDOWS}
 _LINES = (".jsonl", ".ndjson")
 _SEPARATORS = ",;\t|"
 _HEAD = 200  # lines from which separator and form are found out
@@ -92,21 +94,30 @@ def read_table(data: bytes, name: str, is_image: IsImage = has_image_suffix) -> 
 
 
 def decode(data: bytes) -> tuple[str, str]:
-    """The text of a file and its encoding, which is empty for UTF-8."""
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+    """The text of a file and its encoding as people call it, which is empty for UTF-8."""
+    codec = codec_of(data)
+    return data.decode(codec, "backslashreplace" if codec == "cp1252" else "strict"), _ENCODINGS.get(codec, "UTF-16")
+
+
+def codec_of(data: bytes, is_whole: bool = True) -> str:
+    """The name of the codec that decodes the bytes of a file, or those of its head.
+
+    Raises:
+        ValueError: They are not text.
+    """
+    for mark, codec in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):
-            return data.decode(encoding), "" if encoding == "utf-8-sig" else "UTF-16"
+            return codec
     zeros = data[:2000].count(0)
     if zeros > len(data[:2000]) // 4:
-        order = "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
-        return data.decode(order), "UTF-16"
+        return "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
     if zeros:
         raise ValueError("it is not text")
     try:
-        return data.decode("utf-8"), ""
+        codecs.getincrementaldecoder("utf-8")().decode(data, is_whole)
     except UnicodeDecodeError:
-        pass
-    return data.decode("cp1252", "backslashreplace"), WINDOWS
+        return "cp1252"
+    return "utf-8"
 
 
 def table_of_objects(name: str, objects: Iterable[tuple[int, Mapping[str, Any]]], encoding: str = "") -> Table:

@@ -232,6 +232,34 @@ def mnist_idx_gz() -> Layout:
 
 
 @layout
+def emnist() -> Layout:
+    """nist.gov/itl/products-and-services/emnist-dataset, gzip.zip: six data sets in one folder, of which two."""
+    files = _mnist("emnist-letters-{}-{}-idx{}-ubyte").items() | _mnist("emnist-digits-{}-{}-idx{}-ubyte").items()
+    packed = {f"gzip/{name.replace('t10k', 'test')}.gz": gzip.compress(data, mtime=0) for name, data in sorted(files)}
+    return Layout(packed, Refused(("emnist digits", "emnist letters"), (MNIST,)))
+
+
+@layout
+def medmnist_all() -> Layout:
+    """zenodo.org/records/10519652: a .npz file for each of several data sets and sizes."""
+    arrays: dict[str, np.ndarray] = {}
+    for split, number in (("train", 12), ("test", 6)):
+        arrays |= {f"{split}_images": _pixels(number), f"{split}_labels": np.arange(number)[:, None] % 3}
+    names = ("bloodmnist.npz", "pathmnist.npz", "pathmnist_64.npz")
+    return Layout({name: _npz(arrays) for name in names}, Refused(names, (MNIST,)))
+
+
+@layout
+def arrays_of_each_split() -> Layout:
+    """numpy.org/doc, savez: one file for each split, with equal names of arrays in both."""
+    files = {
+        f"{split}.npz": _npz({"x": _pixels(number), "y": np.arange(number) % 3})
+        for split, number in (("train", 12), ("test", 6))
+    }
+    return Layout(files, MNIST)
+
+
+@layout
 def mnist_idx_on_kaggle() -> Layout:
     """Kaggle hojjatk/mnist-dataset: every file twice, once with a dot in its name, once in a folder."""
     once, more = _mnist("{}-{}.idx{}-ubyte"), _mnist("{0}-{1}-idx{2}-ubyte/{0}-{1}-idx{2}-ubyte")

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
-from topwork.core.errors import UnknownName, UsageError
+from topwork.core.errors import DataError, MissingDependency, UnknownName, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
 from topwork.data.class_names import name_classes
@@ -22,7 +22,7 @@ from topwork.data.sources.file_names import FileNamesSource
 from topwork.data.sources.folder import FolderSource
 from topwork.data.sources.hugging_face import HuggingFaceSource
 from topwork.data.sources.parquet import ParquetSource
-from topwork.data.sources.reading import Reading, choose, describe
+from topwork.data.sources.reading import Reading, Refused, choose, describe
 from topwork.data.sources.stanford_cars import StanfordCarsSource
 from topwork.data.sources.table import TableSource
 from topwork.data.sources.unreadable import UnreadableSource
@@ -85,7 +85,13 @@ def _find_reading(data: DataArgument) -> tuple[Source, Reading]:
     if kind not in ("auto", *SOURCES):
         raise UnknownName("source", kind, ["auto", *SOURCES])
     sources = SOURCES.values() if kind == "auto" else [SOURCES[kind]]
-    found = [(source, reading) for source in sources for reading in source.readings(data)]
+    found: list[tuple[Source, Reading | Refused]] = []
+    for source in sources:
+        try:
+            found += [(source, reading) for reading in source.readings(data)]
+        except (DataError, MissingDependency):
+            if kind != "auto" or data.tree is None or not data.tree.top.total:
+                raise  # else it is about a file beside the images
     if not found:
         require_folder(Path(data.path))
         raise UsageError(f"{data.path} is no data of the source {kind}. Omit --source.")

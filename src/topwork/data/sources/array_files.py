@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from itertools import chain
 
 import numpy as np
 
-from topwork.core.artifacts import SPLITS, Manifest
+from topwork.core.artifacts import Manifest
+from topwork.core.commands import data_command
 from topwork.core.errors import DataError
 from topwork.data import arrays, pixel_tables
 from topwork.data.arrays import NamedArray
@@ -21,8 +20,9 @@ from topwork.data.file_tree import join
 from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.image_copies import ImageCopy, copy_images, evidence_of, png_of, stamps
-from topwork.data.sources.reading import Reading
-from topwork.data.split_words import split_in
+from topwork.data.sources.reading import Reading, Refused
+from topwork.data.split_units import list_first
+from topwork.data.split_words import are_parts, common_splits, split_in, split_of, words
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class ArrayPart:
     Attributes:
         where: Their names, for messages.
         split: Empty if no name says it.
+        name: What else the names say; parts of one data set have the same.
         count: Number of images.
         read: Reads images and labels, and splits if the file has them for each.
         files: The files that they are in.
@@ -39,6 +40,7 @@ class ArrayPart:
 
     where: str
     split: str
+    name: str
     count: int
     read: Callable[[], tuple[np.ndarray, np.ndarray, Sequence[str]]]
     files: tuple[str, ...]
@@ -72,24 +74,38 @@ class ArraySource:
     def __init__(self, name: str, find: Callable[[DataArgument, list[str]], ArrayParts]) -> None:
         self.name, self._find = name, find
 
-    def readings(self, data: DataArgument) -> Iterator[Reading]:
+    def readings(self, data: DataArgument) -> Iterator[Reading | Refused]:
         """A reading if there are images with labels in files of the format."""
         found = self._find(data, files_of(data))
-        if found.parts:
-            evidence = evidence_of(data, sum(part.count for part in found.parts))
+        if not found.parts:
+            return
+        evidence = evidence_of(data, sum(part.count for part in found.parts))
+        file_of = {part.name: part.files[0] for part in reversed(found.parts)}
+        if data.labeled and len(file_of) > 1:
+            ways = "".join(f"\n  {data_command(data.config, file, [])}" for file in sorted({*file_of.values()}))
+            yield Refused(
+                f"{data.path} has images and labels of {len(file_of)} data sets, by the names: "
+                f"{list_first(sorted(name or 'no name' for name in file_of))}. Choose one by its command:{ways}",
+                evidence,
+            )
+        else:
             arguments = [data.path, *(["--source", self.name] if os.path.isdir(data.path) else [])]
             yield Reading(found.how, evidence, arguments, partial(_list, data, found))
 
 
 def find_arrays(data: DataArgument, files: list[str]) -> ArrayParts:
-    """Arrays in ``.npz`` and ``.npy`` files, by their names."""
-    found: list[NamedArray] = []
-    for path in files:
-        if path.lower().endswith(".npz"):
-            found += arrays.npz_arrays(path)
-        elif path.lower().endswith(".npy"):
-            found.append(arrays.npy_array(path))
-    return _pair(data, "arrays", found)
+    """Arrays in ``.npz`` and ``.npy`` files, by their names; those of one ``.npz`` file belong together."""
+    parts: list[ArrayPart] = []
+    others: list[NamedArray] = []
+    archives = [path for path in files if path.lower().endswith(".npz")]
+    for path in archives:
+        inside = arrays.npz_arrays(path)
+        stem = os.path.splitext(os.path.basename(path))[0] if len(archives) > 1 else ""
+        of_file = _pair(data, inside, stem)
+        parts += of_file
+        others += [] if of_file else inside
+    others += [arrays.npy_array(path) for path in files if path.lower().endswith(".npy")]
+    return _found("arrays", [*parts, *_pair(data, others)])
 
 
 def find_idx(data: DataArgument, files: list[str]) -> ArrayParts:
@@ -97,7 +113,8 @@ def find_idx(data: DataArgument, files: list[str]) -> ArrayParts:
     candidates = sorted(
         (path for path in files if "idx" in os.path.basename(path).lower()), key=lambda path: (path.count("/"), path)
     )
-    if os.path.isfile(data.path) and candidates and arrays.idx_array(data.path):
+    chosen = arrays.idx_array(data.path) if os.path.isfile(data.path) and candidates else None
+    if chosen:
         folder = os.path.dirname(data.path) or "."
         candidates = sorted(entry.path for entry in os.scandir(folder) if "idx" in entry.name.lower())
     first: dict[tuple[str, ...], NamedArray] = {}
@@ -111,7 +128,10 @@ def find_idx(data: DataArgument, files: list[str]) -> ArrayParts:
             if _digest(same.file) != _digest(path):
                 raise DataError(f"{same.file} and {path} have one name and differ. Remove one of them.")
             ignored[path] = f"the same as {same.file}"
-    found = _pair(data, "IDX files", first.values())
+    parts = _pair(data, first.values())
+    if chosen:
+        parts = [part for part in parts if part.name in {same.name for same in parts if chosen.file in same.files}]
+    found = _found("IDX files", parts)
     found.ignored |= ignored
     return found
 
@@ -132,24 +152,31 @@ def find_pixel_tables(data: DataArgument, files: list[str]) -> ArrayParts:
             found.ignored[path] = UNLABELED
         else:
             digests.add(digest)
-            split = _split_of(os.path.basename(path).partition(".")[0])
-            found.parts.append(ArrayPart(path, split, table.count, table.read, (path,)))
+            split, name = _split_and_rest(os.path.basename(path).partition(".")[0])
+            found.parts.append(ArrayPart(path, split, name, table.count, table.read, (path,)))
             found.how = f"a table with the pixels of images, {table.size}, and labels in column {table.label!r}"
     found.parts = _with_splits(found.parts)
     return found
 
 
-def _pair(data: DataArgument, how: str, found: Iterable[NamedArray]) -> ArrayParts:
-    """The pairs of images and labels, each of a split that its name says."""
+def _found(how: str, parts: list[ArrayPart]) -> ArrayParts:
+    return ArrayParts(f"{how} " + ", ".join(part.where for part in parts), _with_splits(parts))
+
+
+def _pair(data: DataArgument, found: Iterable[NamedArray], file: str = "") -> list[ArrayPart]:
+    """The pairs of images and labels, each of a split that its name says, or else that of their file."""
     parts = []
     for pair in arrays.pairs_of(found, data.labeled):
-        split = _split_of(" ".join(pair.words))
         of_pair = [pair.images, *([pair.labels] if pair.labels else [])]
         names = " and ".join(array.name for array in of_pair)
         where = names if pair.images.file.endswith(pair.images.name) else f"{names} in {pair.images.file}"
-        read = partial(_read_pair, pair)
-        parts.append(ArrayPart(where, split, pair.images.shape[0], read, tuple(array.file for array in of_pair)))
-    return ArrayParts(f"{how} " + ", ".join(part.where for part in parts), _with_splits(parts))
+        text = " ".join(pair.words)
+        split, name = _split_and_rest(f"{file} {text}")
+        if file and split_in(text):  # a file with splits is a data set, and one of another number another
+            name = file
+        files = tuple(array.file for array in of_pair)
+        parts.append(ArrayPart(where, split, name, pair.images.shape[0], partial(_read_pair, pair), files))
+    return parts
 
 
 def _read_pair(pair: arrays.Pair) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -159,37 +186,26 @@ def _read_pair(pair: arrays.Pair) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def _with_splits(parts: list[ArrayPart]) -> list[ArrayPart]:
     """The parts; without splits if they are not all of different ones."""
-    splits = [part.split for part in parts]
-    if all(splits) and len(splits) > 1 and "train" in splits:
-        return parts
-    return [ArrayPart(part.where, "", part.count, part.read, part.files) for part in parts]
+    splits = common_splits(part.split for part in parts)
+    return [replace(part, split=split) for part, split in zip(parts, splits, strict=True)]
 
 
 def _list(data: DataArgument, found: ArrayParts) -> Manifest:
     files = sorted({file for part in found.parts for file in part.files})
-    state = [stamps(files), data.labeled, [(part.where, part.split) for part in found.parts]]
+    state = [stamps(files), [(part.where, part.split) for part in found.parts]]
     total = sum(part.count for part in found.parts)
+    listed = copy_images(data, total, state, chain.from_iterable(map(_images, found.parts)))
+    return replace(listed, ignored=found.ignored | listed.ignored)
 
-    def images(ignored: dict[str, str]) -> Iterator[ImageCopy]:
-        numbers: dict[str, int] = defaultdict(int)
-        with data.progress.track("images written", total) as step:
-            for part in found.parts:
-                pixels, labels, splits = part.read()
-                values = arrays.label_values(labels, part.where)
-                own = splits if "train" in splits and all(split in SPLITS for split in splits) else []
-                of_each = own or [part.split] * len(values)
-                for image, value, split in zip(arrays.image_pixels(pixels, part.where), values, of_each, strict=True):
-                    name = f"{split or 'images'}/{numbers[split]:07d}"
-                    numbers[split] += 1
-                    label = label_text(value, part.where)
-                    if label or not data.labeled:
-                        yield ImageCopy(name, label, split, png_of(image))
-                    else:
-                        ignored[name] = UNLABELED
-                    step.advance()
 
-    copies = copy_images(os.path.abspath(data.path), state, images)
-    return Manifest(copies.root, copies.rows, Path(data.path).resolve().stem or "data", found.ignored | copies.ignored)
+def _images(part: ArrayPart) -> Iterator[ImageCopy]:
+    pixels, labels, splits = part.read()
+    values = arrays.label_values(labels, part.where)
+    named = split_of(set(splits))
+    own = common_splits(named.get(split, "") for split in splits)
+    for n, (image, value) in enumerate(zip(arrays.image_pixels(pixels, part.where), values, strict=True)):
+        split = (own[n] if own else "") or part.split
+        yield ImageCopy(part.where, split or "images", label_text(value, part.where), split, png_of(image))
 
 
 def files_of(data: DataArgument) -> list[str]:
@@ -203,8 +219,10 @@ def files_of(data: DataArgument) -> list[str]:
     ]
 
 
-def _split_of(name: str) -> str:
-    return split_in(name) or ("test" if "t10k" in re.split(r"[ _-]", name) else "")  # MNIST
+def _split_and_rest(name: str) -> tuple[str, str]:
+    """The split that a name says, and what else it says: no numbers, and not that it is a part."""
+    name = name.replace("t10k", "test")  # MNIST
+    return split_in(name), " ".join(word for word in words(name) if not are_parts([word]) and not split_in(word))
 
 
 def _digest(path: str) -> bytes:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from topwork.core import storage
 from topwork.core.artifacts import Manifest
 from topwork.core.errors import DataError, MissingDependency, UsageError
-from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import DataArgument
-from topwork.data.sources.image_copies import ImageCopy, copy_images
+from topwork.data.sources.image_copies import ImageCopy, copy_images, stored_image, stored_label
 from topwork.data.sources.reading import Evidence, Reading
 from topwork.data.split_words import split_of
 
@@ -36,32 +37,20 @@ class HuggingFaceSource:
         hub = data.path.startswith(_HUB)
         if hub or of_one_split or (folder / "dataset_dict.json").is_file() or data.is_explicit(self.name):
             how = "the rows of a data set of the library datasets"
-            yield Reading(how, Evidence.CERTAIN, [data.path], partial(self._list, data.path))
+            yield Reading(how, Evidence.CERTAIN, [data.path], partial(self._list, data))
 
-    def _list(self, data: str) -> Manifest:
+    def _list(self, data: DataArgument) -> Manifest:
         """All images of the splits train, validation and test."""
         if importlib.util.find_spec("datasets") is None:
-            raise MissingDependency(f"The data set {data!r}", "datasets")
-        splits, license = _load(data)
-        state = [(name, getattr(table, "_fingerprint", "")) for name, table in sorted(splits.items())]
-        copies = copy_images(data, state, partial(_images, splits))
-        return Manifest(copies.root, copies.rows, storage.slug(data.removeprefix(_HUB)), copies.ignored, license)
-
-
-def _images(splits: dict[str, Any], ignored: dict[str, str]) -> Iterator[ImageCopy]:
-    """The images of all splits; what has no label is added to ``ignored``."""
-    named = split_of(splits)
-    for name, table in splits.items():
-        if len(splits) > 1 and name not in named:
-            ignored[name] = "split beside train, validation and test"
-            continue
-        split = named[name] if len(splits) > 1 else ""
-        unlabeled: list[str] = []
-        yield from _labeled(table, name, split, unlabeled)
-        if len(unlabeled) < len(table):
-            ignored.update(dict.fromkeys(unlabeled, UNLABELED))
-        else:
-            ignored[name] = f"a split of {len(unlabeled):,} rows without a label"
+            raise MissingDependency(f"The data set {data.path!r}", "datasets")
+        tables, license = _load(data.path)
+        named = split_of(tables) if len(tables) > 1 else dict.fromkeys(tables, "")
+        beside = dict.fromkeys(tables.keys() - named.keys(), "split beside train, validation and test")
+        state = [(name, getattr(table, "_fingerprint", "")) for name, table in sorted(tables.items())]
+        images = chain.from_iterable(_images(tables[name], name, split) for name, split in named.items())
+        found = copy_images(data, sum(len(tables[name]) for name in named), state, images)
+        name = storage.slug(data.path.removeprefix(_HUB))
+        return replace(found, name=name, ignored=beside | found.ignored, license=license)
 
 
 def _load(data: str) -> tuple[dict[str, Any], str]:
@@ -99,21 +88,13 @@ def _columns(table: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _labeled(table: Any, name: str, split: str, unlabeled: list[str]) -> Iterator[ImageCopy]:
-    """The images with a label; rows without one are added to ``unlabeled``."""
+def _images(table: Any, name: str, split: str) -> Iterator[ImageCopy]:
+    """The images of a split."""
     import datasets
 
     image, label = _columns(table)
-    names = getattr(table.features[label], "names", None)
+    classes = getattr(table.features[label], "names", None) or ()
     rows = table.select_columns([image, label]).cast_column(image, datasets.Image(decode=False))
     for number, row in enumerate(rows):
-        value, number_or_name = row[image] or {}, row[label]
-        text = label_text(number_or_name, f"row {number} of split {name}")
-        if not text or number_or_name == -1:
-            unlabeled.append(f"{name}:{number}")
-            continue
-        data, path = value.get("bytes"), Path(value.get("path") or "")
-        if data is None:
-            data = path.read_bytes() if path.is_file() else b""
-        text = names[number_or_name] if names else text
-        yield ImageCopy(f"{storage.slug(name)}/{number:07d}", text, split, data)
+        text = stored_label(row[label], classes, f"row {number} of split {name}")
+        yield ImageCopy(name, storage.slug(name), text, split, stored_image(row[image], ""))

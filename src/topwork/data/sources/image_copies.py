@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +16,16 @@ import numpy as np
 from PIL import Image
 
 from topwork.core import run_folders, storage
-from topwork.core.artifacts import ImageRow
-from topwork.core.errors import CorruptFile, StorageError
+from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.errors import CorruptFile, DataError, StorageError
 from topwork.core.image_ref import ImageRef
 from topwork.data import optional_formats
+from topwork.data.labels import label_text
 from topwork.data.locations import file_stamp
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence
 
-_FORMAT = 1
+_FORMAT = 2
 _FEW_BESIDE = 5  # an image file beside as many images in tables and arrays does not count
 _SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"),
              (b"II*\0", ".tif"), (b"MM\0*", ".tif"))  # fmt: skip
@@ -31,62 +33,90 @@ _SUFFIXES = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"),
 
 @dataclass(frozen=True, slots=True)
 class ImageCopy:
-    """An image to be copied: its path without a suffix, unique; label, split, and the bytes of an image file."""
+    """An image to be copied.
 
-    name: str
+    Attributes:
+        where: The file, table or split that it is a row of, as its rows without a label are reported.
+        folder: Of its copy; the copies in a folder are numbered.
+        label: Empty if it has none.
+        split: Empty if the data have none.
+        data: The bytes of an image file.
+    """
+
+    where: str
+    folder: str
     label: str
     split: str
     data: bytes
 
 
-@dataclass(frozen=True)
-class Copies:
-    """The images of a data set in the cache.
-
-    Attributes:
-        root: Their folder.
-        rows: One per image; ids are paths in it.
-        ignored: As for ``Manifest``.
-    """
-
-    root: Path
-    rows: tuple[ImageRow, ...]
-    ignored: dict[str, str]
-
-
-def copy_images(data: str, state: object, images: Callable[[dict[str, str]], Iterable[ImageCopy]]) -> Copies:
+def copy_images(data: DataArgument, total: int, state: object, images: Iterable[ImageCopy]) -> Manifest:
     """The copies of the images of a data set, which are made if they are not complete.
 
     Args:
-        data: Its path or name.
+        data: The data set. Rows without a label are ignored and counted, if it is to be listed with labels.
+        total: How many images it has, roughly.
         state: What determines the images: the stamps of its files, and options.
-        images: Lists the images, and adds to a dict what it ignores, with its reason.
+        images: Its images; not iterated if they have been copied before.
 
     Raises:
         StorageError: They cannot be written.
     """
-    key = hashlib.sha256(os.fsencode(f"{_FORMAT} {data} {state}")).hexdigest()[:12]
-    root = run_folders.cache_folder() / "datasets" / f"{storage.slug(data)[-40:]}-{key}"
-    index = root / "index.json"
+    path = os.path.abspath(data.path) if os.path.exists(data.path) else data.path
+    key = hashlib.sha256(os.fsencode(f"{_FORMAT} {path} {data.labeled} {state}")).hexdigest()[:12]
+    root = run_folders.cache_folder() / "datasets" / f"{storage.slug(path)[-40:]}-{key}"
     with suppress(OSError, CorruptFile, KeyError, TypeError, ValueError):
-        known = storage.read_json(index)
+        known = storage.read_json(root / "index.json")
         if all(os.path.getsize(root / file) == size for file, _, _, size in known["rows"]):
-            return _copies(root, known)
-    rows: list[list[Any]] = []
-    ignored: dict[str, str] = {}
+            return _manifest(data, root, known)
+    rows: list[tuple[str, str, str, int]] = []
+    read, unlabeled, number = Counter[str](), Counter[str](), Counter[str]()
     try:
-        for image in images(ignored):
-            file = image.name + _suffix_of(image.data)
-            _write(root / file, image.data)
-            rows.append([file, image.label, image.split, len(image.data)])
+        with data.progress.track("images copied", total) as step:
+            for image in images:
+                file = f"{image.folder}/{number[image.folder]:07d}{_suffix_of(image.data)}"
+                number[image.folder] += 1
+                read[image.where] += 1
+                if image.label or not data.labeled:
+                    _write(root / file, image.data)
+                    rows.append((file, image.label, image.split, len(image.data)))
+                else:
+                    unlabeled[image.where] += 1
+                step.advance()
+        ignored = {where: f"{count:,} of {read[where]:,} rows without a label" for where, count in unlabeled.items()}
         known = {"rows": rows, "ignored": ignored}
-        storage.write_json(index, known)
+        storage.write_json(root / "index.json", known)
     except OSError as error:
         raise StorageError(
-            f"The images of {data} cannot be copied to {root}: {error.strerror}. Free some space, or set TOPWORK_CACHE "
+            f"The images of {path} cannot be copied to {root}: {error.strerror}. Free some space, or set TOPWORK_CACHE "
             "to another folder."
         ) from error
-    return _copies(root, known)
+    return _manifest(data, root, known)
+
+
+def stored_image(value: Any, folder: str | os.PathLike[str]) -> bytes:
+    """The bytes of an image of a row: bytes, or a struct of bytes and a path relative to a folder."""
+    if isinstance(value, dict):
+        if value.get("bytes") is not None:
+            return value["bytes"]
+        path = Path(folder, value.get("path") or "")
+        return path.read_bytes() if path.is_file() else b""
+    return value or b""
+
+
+def stored_label(value: Any, names: Sequence[str], where: str) -> str:
+    """The label of a row, which is the number of a class if these have names; empty if it has none.
+
+    Raises:
+        DataError: There is no such class, or there are several labels.
+    """
+    if not names or not isinstance(value, int):
+        return label_text(value, where)
+    if value == -1:
+        return ""
+    if not 0 <= value < len(names):
+        raise DataError(f"{where}: label {value} is none of the {len(names)} classes that the data set names.")
+    return names[value]
 
 
 def evidence_of(data: DataArgument, images: int) -> Evidence:
@@ -107,11 +137,11 @@ def png_of(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _copies(root: Path, known: dict[str, Any]) -> Copies:
+def _manifest(data: DataArgument, root: Path, known: dict[str, Any]) -> Manifest:
     rows = tuple(
         ImageRow(file, label, split=split, ref=ImageRef(str(root), file)) for file, label, split, _ in known["rows"]
     )
-    return Copies(root, rows, dict(known["ignored"]))
+    return Manifest(root, rows, Path(data.path).resolve().stem or "data", dict(known["ignored"]))
 
 
 def _suffix_of(data: bytes) -> str:

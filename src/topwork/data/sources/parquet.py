@@ -7,22 +7,27 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 from topwork.core.artifacts import Manifest
 from topwork.core.commands import data_command
 from topwork.core.errors import DataError, MissingDependency
 from topwork.data.file_tree import join
-from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import DataArgument
-from topwork.data.sources.image_copies import ImageCopy, copy_images, evidence_of, stamps
+from topwork.data.sources.image_copies import (
+    ImageCopy,
+    copy_images,
+    evidence_of,
+    stamps,
+    stored_image,
+    stored_label,
+)
 from topwork.data.sources.label_column import LABEL_COLUMNS
 from topwork.data.sources.reading import Reading, Refused
-from topwork.data.split_words import split_in
+from topwork.data.split_words import common_splits, split_in
 
 _SUFFIX = ".parquet"
 _IMAGE_COLUMNS = ("image", "img", "picture", "photo", "pixel_values", "jpg", "jpeg", "png", "bytes", "image_bytes")
@@ -124,7 +129,7 @@ class ParquetSource:
             for column in columns:
                 arguments = [where, *(["--label-column", column.name] if len(columns) > 1 else [])]
                 how = f"Parquet, images of column {found.image_column!r} with labels of column {column.name!r}"
-                yield Reading(how, evidence, arguments, partial(_list, data, found, column))
+                yield Reading(how, evidence, arguments, partial(_list, data, found, rows, column))
 
 
 def _find_files(data: DataArgument) -> dict[str, _Files]:
@@ -142,41 +147,30 @@ def _find_files(data: DataArgument) -> dict[str, _Files]:
                 sets["/".join(above)].append((join(folder.path, name), next(filter(None, reversed(words)), "")))
     found = {}
     for folder, files in sets.items():
-        splits = [split for _, split in files]
-        splits = splits if len(set(splits)) > 1 and all(splits) else [""] * len(files)
+        splits = common_splits(split for _, split in files)
         found[os.path.join(data.path, folder)] = _Files([os.path.join(data.path, name) for name, _ in files], splits)
     return found
 
 
-def _list(data: DataArgument, found: _Files, column: _Column) -> Manifest:
+def _list(data: DataArgument, found: _Files, total: int, column: _Column) -> Manifest:
     """All rows with a label."""
-    state = [stamps(found.files), found.splits, column.name]
-    copies = copy_images(os.path.abspath(data.path), state, partial(_images, data, found, column))
-    return Manifest(copies.root, copies.rows, Path(data.path).resolve().stem or "data", copies.ignored)
+    return copy_images(data, total, [stamps(found.files), found.splits, column.name], _images(found, column))
 
 
-def _images(data: DataArgument, found: _Files, column: _Column, ignored: dict[str, str]) -> Iterable[ImageCopy]:
-    numbers: dict[str, int] = defaultdict(int)
-    with data.progress.track("Parquet files read", len(found.files), "files") as step:
-        for file, split in zip(found.files, found.splits, strict=True):
-            unlabeled, used = 0, 0
-            for row, (value, *label) in enumerate(_rows(file, *filter(None, (found.image_column, column.name)))):
-                name = f"{split or 'images'}/{numbers[split]:07d}"
-                numbers[split] += 1
-                text = _label(label[0], column, f"{file}, row {row}") if label else ""
-                unlabeled, used = unlabeled + (not text), used + bool(text)
-                if text or not label:
-                    yield ImageCopy(name, text, split, _bytes(value, file))
-            if unlabeled and column.name:
-                ignored[os.path.basename(file)] = UNLABELED if not used else f"{unlabeled:,} rows without a label"
-            step.advance()
+def _images(found: _Files, column: _Column) -> Iterator[ImageCopy]:
+    columns = [name for name in (found.image_column, column.name) if name]
+    for file, split in zip(found.files, found.splits, strict=True):
+        for row, (image, *label) in enumerate(_rows(file, columns)):
+            text = stored_label(label[0], column.names, f"{file}, row {row}") if label else ""
+            content = stored_image(image, os.path.dirname(file))
+            yield ImageCopy(os.path.basename(file), split or "images", text, split, content)
 
 
-def _rows(file: str, *columns: str) -> Iterator[tuple[Any, ...]]:
+def _rows(file: str, columns: list[str]) -> Iterator[tuple[Any, ...]]:
     import pyarrow
 
     try:
-        for batch in _open(file).iter_batches(_ROWS_AT_ONCE, columns=list(columns)):
+        for batch in _open(file).iter_batches(_ROWS_AT_ONCE, columns=columns):
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
     except pyarrow.ArrowException as error:
         raise DataError(f"{file} is damaged: {error}. Copy or download it again.") from error
@@ -189,27 +183,6 @@ def _open(file: str) -> Any:
         return pyarrow.parquet.ParquetFile(file)
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{file} is damaged: {error}. Copy or download it again.") from error
-
-
-def _label(value: Any, column: _Column, where: str) -> str:
-    """The label of a row; empty if it has none."""
-    if column.names and isinstance(value, int):
-        if value == -1:
-            return ""
-        if not 0 <= value < len(column.names):
-            raise DataError(f"{where}: label {value} is none of the {len(column.names)} classes of the file's schema.")
-        return column.names[value]
-    return label_text(value, where)
-
-
-def _bytes(value: Any, file: str) -> bytes:
-    """The content of an image: bytes, or a struct of bytes and a path relative to the Parquet file."""
-    if isinstance(value, dict):
-        if value.get("bytes") is not None:
-            return value["bytes"]
-        path = Path(file).parent / (value.get("path") or "")
-        return path.read_bytes() if path.is_file() else b""
-    return value or b""
 
 
 def _kind(about: Any) -> str:

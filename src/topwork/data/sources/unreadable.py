@@ -1,4 +1,4 @@
-"""What people publish images in and topwork does not open: compressed archives, pickles, HDF5. Each with what to do."""
+"""Forms in which images are published that topwork does not open: compressed archives, pickles, HDF5, MATLAB."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _PICKLES = (
 _CONTAINERS = {
     (".h5", ".hdf5", ".hdf"): "HDF5",
     (".tfrecord", ".tfrecords"): "TFRecord",
+    (".mat",): "a file of MATLAB",
+    (".bin",): "numbers in binary form, which say nothing about their shape",
     (".pkl", ".pickle", ".pt", ".pth", ".joblib"): "a pickle, which runs code when it is opened",
 }
 

@@ -25,7 +25,7 @@ from topwork.data.labels import UNLABELED, label_text
 from topwork.data.shard_patterns import is_pattern, shards_of
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence, Reading
-from topwork.data.split_words import split_in, split_of
+from topwork.data.split_words import common_splits, split_in, split_of
 
 LABELS = tuple(suffix.removeprefix(".") for suffix in LABEL_SUFFIXES)  # in order of preference
 _KEYS = ("label", "class", "class_name", "category", "cls", "target")  # of a .json, in order of preference
@@ -69,10 +69,11 @@ class WebDatasetSource:
         folder, shards = shards_of(config.path)
         root = folder if is_url(folder) else os.path.abspath(folder or ".")
         labels = _LabelReader(config)
+        splits = common_splits(split_in(_relative(shard, folder)) for shard in shards)
         rows: list[ImageRow] = []
         ignored: dict[str, str] = {}
         with progress.track("shards listed", len(shards), "shards") as step:
-            for shard, split in zip(shards, _splits(folder, shards), strict=True):
+            for shard, split in zip(shards, splits, strict=True):
                 index = index_of(shard)
                 short = _relative(shard, folder)
                 store = f"{root}/{short}" if is_url(root) else os.path.join(root, short)
@@ -107,12 +108,6 @@ def _relative(shard: str, folder: str) -> str:
 def _name(folder: str, shards: Sequence[str]) -> str:
     name = folder.rstrip("/").rpartition("/")[2] if is_url(folder) else Path(folder).resolve().name
     return (Path(shards[0]).stem if len(shards) == 1 else name) or "shards"
-
-
-def _splits(folder: str, shards: Sequence[str]) -> list[str]:
-    """The split that each shard's path names; none if one names none, or none of them is train."""
-    found = [split_in(_relative(shard, folder)) for shard in shards]
-    return found if "train" in found and len(set(found)) > 1 and all(found) else [""] * len(shards)
 
 
 @dataclass
