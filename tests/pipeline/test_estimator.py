@@ -98,7 +98,11 @@ def _white_on_transparent(which: tuple[int, int]) -> Image.Image:
 
 @pytest.mark.parametrize(("make", "expected"), [(_twelve_bits, (12, "white")), (_white_on_transparent, (16, "black"))])
 def test_images_in_memory_decide_how_they_are_decoded_as_files_do(
-    labels: np.ndarray, tmp_path: Path, make: Callable[[tuple[int, int]], Image.Image], expected: tuple[int, str]
+    labels: np.ndarray,
+    tmp_path: Path,
+    tiny_network: dict[str, Any],
+    make: Callable[[tuple[int, int]], Image.Image],
+    expected: tuple[int, str],
 ) -> None:
     images = [make(which) for which in NUMBERS]
     files = [tmp_path / f"{number}.png" for number in range(len(images))]
@@ -108,9 +112,10 @@ def test_images_in_memory_decide_how_they_are_decoded_as_files_do(
     opened = [Image.open(file) for file in files]
     forms: list[list[Any]] = [images, content, opened]
     forms += [[np.asarray(image) for image in images]] if images[0].mode == "RGBA" else []
-    reference = classifier(strategy="knn").fit(files, labels)
+    quick = {"strategy": "knn", **tiny_network}
+    reference = classifier(**quick).fit(files, labels)
     for form in forms:
-        model = classifier(strategy="knn").fit(form, labels)
+        model = classifier(**quick).fit(form, labels)
         rules = topwork.load(model.bundle_, workers=0).input_spec.pixel_rules
         assert (rules.bit_depth, rules.background) == expected
         assert (model.predict_proba(form) == model.predict_proba(files)).all()

@@ -29,11 +29,6 @@ FAMILIES = {  # a small member of each, and the side of its input
     "densenet121": 64, "ghostnet_050": 64, "edgenext_xx_small": 64, "nf_regnet_b0": 64, "mambaout_femto": 64,
     "vit_tiny_patch16_224": 64, "swin_tiny_patch4_window7_224": 224,
 }  # fmt: skip
-TINY = {
-    "test_resnet": 32, "test_efficientnet": 32, "test_convnext": 32, "test_vit": 32, "test_nfnet": 32,
-    "test_byobnet": 32, "test_mambaout": 32, "test_maxvit": 32, "test_coatnet": 32, "regnety_002": 32,
-    "mobilenetv3_small_050": 32, "ghostnet_050": 32,
-}  # fmt: skip
 SIZES = ((48, 48), (331, 77), (50, 400), (33, 32), (200, 150), (20, 20))
 
 
@@ -112,11 +107,6 @@ def check(pairs: Iterable[tuple[str, str]], sides: dict[str, int], log: bool = F
 def every_family(log: bool = False) -> Tally:
     """All families in all formats."""
     return check(itertools.product(FAMILIES, FORMATS), FAMILIES, log)
-
-
-def each_once() -> list[tuple[str, str]]:
-    """Tiny networks of twelve families, each in one of the formats."""
-    return list(zip(TINY, itertools.cycle(FORMATS), strict=False))
 
 
 if __name__ == "__main__":
