@@ -6,8 +6,7 @@ import difflib
 import posixpath
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -17,7 +16,7 @@ from topwork.data.file_tree import suffix_of
 from topwork.data.images import SUFFIXES
 
 _PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)", re.IGNORECASE)  # Label Studio's, of an upload
-_OTHER_SUFFIXES = frozenset({
+_STEM_SUFFIXES = SUFFIXES | frozenset({
     ".dcm", ".dicom", ".heic", ".heif", ".jp2", ".raw", ".npy", ".mat", ".txt", ".xml", ".json",
 })  # fmt: skip
 _MANY = 20_000  # names among which the nearest one is searched
@@ -70,28 +69,25 @@ class FileIndex:
     @cached_property
     def by_name(self) -> dict[str, list[str]]:
         """Normalized name to paths."""
-        return self._by(lambda path: normal(path.rpartition("/")[2]))
+        return _grouped((normal(path.rpartition("/")[2]), path) for path in self.paths)
 
     @cached_property
     def by_stem(self) -> dict[str, list[str]]:
         """Normalized name without extension to paths."""
-        return self._by(lambda path: _stem(normal(path.rpartition("/")[2])))
+        return _grouped((_stem(name), path) for name, paths in self.by_name.items() for path in paths)
 
     @cached_property
     def by_number(self) -> dict[str, list[str]]:
         """Number that is the whole stem, without zeros before it, to paths."""
-        return {
-            number: [path for stem in stems for path in self.by_stem[stem]]
-            for number, stems in _grouped((stem.lstrip("0") or "0", stem) for stem in self.by_stem if stem.isdecimal())
-        }
-
-    def _by(self, key: Callable[[str], str]) -> dict[str, list[str]]:
-        return dict(_grouped((key(path), path) for path in self.paths))
+        numbered = ((stem, paths) for stem, paths in self.by_stem.items() if stem.isdecimal())
+        return _grouped((stem.lstrip("0") or "0", path) for stem, paths in numbered for path in paths)
 
     def find(self, text: str, base: str = "") -> Found:
         """The images that a text may mean; exact paths may be relative to ``base``, the folder of the table."""
         name = clean(text)
-        for path in (posixpath.normpath(posixpath.join(base, name)), posixpath.normpath(name)):
+        for path in (posixpath.join(base, name), name) if base else (name,):
+            if path[-1:] in "./" or "./" in path or "//" in path:
+                path = posixpath.normpath(path)
             if path in self.paths:
                 return Found((path,))
         if not name or name == ".":
@@ -99,8 +95,8 @@ class FileIndex:
         parts = normal(unquote(name) if "%" in name else name).strip("/").split("/")
         last = parts[-1]
         ways = [(self.by_name, last, Match.TAIL), (self.by_stem, last, Match.STEM)]
-        if suffix_of(last) in SUFFIXES | _OTHER_SUFFIXES:
-            ways.append((self.by_stem, _stem(last), Match.STEM))
+        if (stem := _stem(last)) != last:
+            ways.append((self.by_stem, stem, Match.STEM))
         if _PREFIX.match(last):
             short = _PREFIX.sub("", last)
             ways += [(self.by_name, short, Match.UPLOAD), (self.by_stem, _stem(short), Match.UPLOAD)]
@@ -147,7 +143,7 @@ def _nearest(paths: list[str], parts: list[str], match: Match) -> Found:
 
 
 def _stem(name: str) -> str:
-    return name.removesuffix(suffix_of(name)) if suffix_of(name) in SUFFIXES | _OTHER_SUFFIXES else name
+    return name.removesuffix(suffix) if (suffix := suffix_of(name)) in _STEM_SUFFIXES else name
 
 
 def _common(folders: list[str], others: list[str]) -> int:
@@ -160,8 +156,8 @@ def _common(folders: list[str], others: list[str]) -> int:
     return count
 
 
-def _grouped(pairs: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for key, value in pairs:
-        found[key].append(value)
-    return found.items()
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, path in pairs:
+        found.setdefault(key, []).append(path)
+    return found

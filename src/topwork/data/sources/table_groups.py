@@ -130,13 +130,9 @@ class TableFinder:
             counts = Counter(map(suffix_of, folder.files))
             for name in folder.files:
                 stem, suffix = os.path.splitext(name)
-                if (
-                    suffix.lower() not in (*TABLES, ".xml")
-                    or counts[suffix.lower()] > _MAX_FILES
-                    or _NO_TABLE.search(name)
-                ):
+                if suffix.lower() not in _SUFFIXES or counts[suffix.lower()] > _MAX_FILES or _NO_TABLE.search(name):
                     continue
-                if normal(stem) in self.index.by_stem and suffix.lower() in (".txt", ".xml", ".json"):
+                if suffix.lower() in (".txt", ".xml", ".json") and normal(stem) in self.index.by_stem:
                     continue  # what marks one image
                 yield join(folder.path, name)
 

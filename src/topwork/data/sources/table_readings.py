@@ -138,7 +138,7 @@ def _tops(rows: Sequence[ImageRow]) -> str:
 def _from_class_folders(tree: FileTree, index: FileIndex, places: Places, group: TableGroup) -> list[ImageRow]:
     """The images of other splits that lie in class folders with the labels of the tables, as ImageNet has them."""
     named = {row.ref.name for row in group.rows.values()}
-    splits = {split_in(name.rpartition("/")[0]) for name in named}
+    splits = set(map(split_in, {name.rpartition("/")[0] for name in named}))
     if any(places.folder_label(name) for name in named) or splits == {""}:
         return []
     rest = [path for path in index.paths if path not in named and places.folder_label(path)]

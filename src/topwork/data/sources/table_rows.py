@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ _MASKS = frozenset({
     "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "trimaps",
     "groundtruth", "ground_truth", "thumbnails", "depth", "heatmaps",
 })  # fmt: skip
-_NO_CLASS = frozenset(
-    {"images", "image", "img", "imgs", "jpegimages", "data", "pictures", "photos", "jpg", "jpeg", "png"}
-)
+_NO_CLASS = _MASKS | {
+    "", "images", "image", "img", "imgs", "jpegimages", "data", "pictures", "photos", "jpg", "jpeg", "png",
+}  # fmt: skip
 
 
 class AmbiguousFiles(UsageError):
@@ -88,10 +89,13 @@ class Places:
 
     def folder_label(self, path: str) -> str:
         """The folder above an image that may be its class: the last one that is no split and not called images."""
-        for name in reversed(path.split("/")[:-1]):
-            if name.lower() not in _NO_CLASS | _MASKS:
-                return "" if self.split_of(name) else name
-        return ""
+        return _class_of_folder(path.rpartition("/")[0], self.split_of)
+
+
+@lru_cache(maxsize=2**16)
+def _class_of_folder(folder: str, split_of: Callable[[str], str]) -> str:
+    name = next((name for name in reversed(folder.split("/")) if name.lower() not in _NO_CLASS), "")
+    return "" if split_of(name) else name
 
 
 @dataclass
