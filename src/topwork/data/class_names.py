@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +13,10 @@ from pathlib import Path
 from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
+from topwork.data.file_tree import suffix_of
 from topwork.data.tables import decode
 
+_KEY = re.compile(r"(?=\D*\d)\S+")
 _KEYED = re.compile(r"([^\s,;:]+)([\s,;:]+)(.+)")
 _NAME_COLUMN = re.compile(r"((class|label|category|species|breed)[ _-]?)?names?", re.IGNORECASE)
 _MAX_BYTES = 2**22
@@ -134,8 +137,10 @@ def _keyed(lines: Sequence[str]) -> dict[str, str]:
 
 def _cells(lines: Sequence[str], mark: str) -> list[list[str]]:
     """The cells of a table; none if its lines have not all the same number of them, at least two."""
+    if not lines or mark not in lines[0]:
+        return []
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=mark, skipinitialspace=True)]
-    return rows if rows and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 else []
+    return rows if len({len(row) for row in rows}) == 1 and len(rows[0]) > 1 else []
 
 
 def _keyed_by_column(rows: Sequence[Sequence[str]]) -> dict[str, str]:
@@ -147,6 +152,8 @@ def _keyed_by_column(rows: Sequence[Sequence[str]]) -> dict[str, str]:
     header = rows[0] if not any(map(_is_key, rows[0])) else None
     columns = list(zip(*rows[1 if header else 0 :], strict=True))
     different = [n for n, column in enumerate(columns) if len(set(column)) == len(column)]
+    if len(different) < 2:
+        different = []  # a label and its name are two
     key = next((n for n in different if all(map(_is_key, columns[n]))), None)
     texts = [n for n in different if n != key and not all(re.fullmatch(r"[\d.]*", cell) for cell in columns[n])]
     if header and len(texts) > 1:
@@ -157,17 +164,16 @@ def _keyed_by_column(rows: Sequence[Sequence[str]]) -> dict[str, str]:
 
 
 def _is_key(text: str) -> bool:
-    return any(character.isdigit() for character in text) and not re.search(r"\s", text)
+    return _KEY.fullmatch(text) is not None
 
 
 def _files(root: Path) -> list[Path]:
     """Files that may hold names, directly in the data folder or in one of its folders."""
     try:
-        places = [
-            root,
-            *sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))[:20],
-        ]
-        files = [path for place in places for path in sorted(place.iterdir()) if path.suffix.lower() in _SUFFIXES][:200]
-        return [path for path in files if path.is_file() and path.stat().st_size <= _MAX_BYTES]
+        with os.scandir(root) as scan:
+            folders = sorted(entry.path for entry in scan if entry.is_dir() and not entry.name.startswith("."))
+        listed = ((place, os.listdir(place)) for place in (root, *folders[:20]))
+        files = [Path(place, name) for place, names in listed for name in sorted(names) if suffix_of(name) in _SUFFIXES]
+        return [path for path in files[:200] if path.is_file() and path.stat().st_size <= _MAX_BYTES]
     except OSError:
         return []

@@ -67,7 +67,8 @@ def _is_collection(text: str) -> bool:
 
 def unify_labels(manifest: Manifest, config: DataConfig) -> Manifest:
     """The manifest with readable labels in composed form without blanks around them, and merged if so configured."""
-    written = {row.label: unicodedata.normalize("NFC", readable(row.label)).strip() for row in manifest.rows}
+    labels = dict.fromkeys(row.label for row in manifest.rows)
+    written = {label: unicodedata.normalize("NFC", readable(label)).strip() for label in labels}
     decoded = sorted({new for old, new in written.items() if old != readable(old)})
     remarks = [f"Labels that are not UTF-8 are read as Windows-1252: {list_first(decoded)}."] if decoded else []
     remarks += [
@@ -85,8 +86,9 @@ def unify_labels(manifest: Manifest, config: DataConfig) -> Manifest:
 
 
 def _relabeled(manifest: Manifest, labels: dict[str, str]) -> Manifest:
-    rows = (replace(row, label=labels.get(row.label, row.label)) for row in manifest.rows)
-    return replace(manifest, rows=tuple(rows))
+    changed = {old: new for old, new in labels.items() if old != new}
+    rows = (replace(row, label=changed[row.label]) if row.label in changed else row for row in manifest.rows)
+    return replace(manifest, rows=tuple(rows)) if changed else manifest
 
 
 def similar_labels(rows: Iterable[ImageRow]) -> list[dict[str, int]]:
