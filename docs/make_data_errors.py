@@ -76,7 +76,7 @@ def _text(node: ast.expr) -> str:
 
 
 def _filled(node: ast.expr) -> str:
-    """What stands for a value that is filled in."""
+    """The placeholder of a value that is filled in."""
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
         if name.endswith(("data_command", "command_with")):

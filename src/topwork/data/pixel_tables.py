@@ -135,7 +135,7 @@ def probe(path: str, label_column: str = "") -> PixelTable | None:
 
 
 def _label_position(path: str, columns: dict[str, int], requested: str, pixels: list[int], number: int) -> int:
-    """The column of labels: the one that is configured or so called, or the only one beside the pixels."""
+    """The column of labels: the one that is configured, one with a usual name, or the only one beside the pixels."""
     if requested:
         if requested.lower() not in columns:
             names = ", ".join(name for name, n in columns.items() if n not in pixels)

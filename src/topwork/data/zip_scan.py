@@ -1,6 +1,6 @@
 """The files in a zip archive, by its directory alone, which ``zipfile`` reads; and the bytes of one of them.
 
-An archive that cannot be read where it lies (encrypted, or compressed in a rare way) is refused with the command that
+An archive that cannot be read in place (encrypted, or compressed in a rare way) is refused with the command that
 unpacks it.
 """
 
@@ -98,5 +98,5 @@ def _check_readable(member: zipfile.ZipInfo, archive: str, size: int) -> None:
         problem = f"compressed by {_METHOD_NAMES.get(method, f'method {method}')}"
     if problem:
         raise DataError(
-            f"{archive} cannot be read where it lies: {name!r} is {problem}. Unpack it: {commands.unpack(archive)}"
+            f"{archive} cannot be read in place: {name!r} is {problem}. Unpack it: {commands.unpack(archive)}"
         )

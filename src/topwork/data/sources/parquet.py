@@ -62,12 +62,7 @@ class _Files:
     @cached_property
     def schema(self) -> Any:
         """Of the first file."""
-        import pyarrow.parquet
-
-        try:
-            return pyarrow.parquet.read_schema(self.files[0])
-        except (OSError, pyarrow.ArrowException) as error:
-            raise DataError(f"{self.files[0]} is damaged: {error}. Copy or download it again.") from error
+        return _open(self.files[0]).schema_arrow
 
     @cached_property
     def features(self) -> dict[str, Any]:
@@ -86,7 +81,7 @@ class _Files:
         return next(iter([*known, *named, *(by_type if len(by_type) == 1 else [])]), "")
 
     def label_columns(self, requested: str) -> list[_Column]:
-        """The columns that may be the labels: the configured one, those with class names, or one that is so called."""
+        """The columns that may be the labels: the configured one, those with class names, or one with a usual name."""
         names = [field.name for field in self.schema]
         known = [name for name, about in self.features.items() if _kind(about) == "ClassLabel"]
         by_name = {name.lower(): name for name in names}

@@ -40,7 +40,7 @@ class UnreadableSource:
         for path in files:
             if path.lower().endswith(_COMPRESSED):
                 yield Refused(
-                    f"{path} is compressed as a whole, which does not allow to read images where they lie. Unpack it: "
+                    f"{path} is compressed as a whole, so that single images cannot be read from it. Unpack it: "
                     f"{commands.unpack(path)}",
                     Evidence.LIKELY,
                 )
