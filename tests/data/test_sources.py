@@ -274,7 +274,7 @@ def test_the_layout_may_be_said(tmp_path: Path, draw: Draw) -> None:
     assert {(row.label, row.split) for row in manifest.rows} == {(a, b) for a in "pq" for b in ("train", "test")}
     for layout, problem in (
         ("classes", "expected is a path of 'split', 'class' and '*' with one 'class'"),
-        ("split/class", "no folder of level 1 is called like a split, but p, q"),
+        ("split/class", "no folder of level 1 has the name of a split; there are p, q"),
         ("*/*/*/class", "no folder with images is 4 levels below"),
     ):
         with pytest.raises(UsageError, match=re.escape(problem)):

@@ -168,6 +168,11 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
+def stem_of(name: str) -> str:
+    """The name in lower case without its extension."""
+    return os.path.splitext(name)[0].lower()
+
+
 def suffix_of(name: str) -> str:
     """Extension in lower case, with its dot."""
     return os.path.splitext(name)[1].lower()

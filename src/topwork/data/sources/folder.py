@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from topwork.core.image_ref import ImageRef
 from topwork.data.archive_tree import read_tree
 from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
-from topwork.data.sources.folder_layouts import NO_CLASSES, ClassFolder, Layout, find_layouts, layout_of
+from topwork.data.sources.folder_layouts import NO_CLASSES, ClassFolder, Layout, find_layouts
+from topwork.data.sources.layout_option import layout_of
 from topwork.data.sources.other_tasks import annotations_inside, masks_beside, unlabeled
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.split_words import is_annotation
@@ -108,7 +109,7 @@ def _rows(tree: FileTree, of_class: ClassFolder, by_path: bool, ignored: dict[st
     beside = set() if by_path else annotations_inside(of_class.folder)
     ignored |= dict.fromkeys(beside, "belongs to the images, by its name")
     for folder in of_class.folder.walk():
-        if folder.path in beside or _is_below(folder.path, dict.fromkeys(beside, "")):
+        if folder.path in beside or _is_below(folder.path, beside):
             continue
         label = of_class.label + (folder.path[depth:] if by_path else "")
         masks = masks_beside(folder.images)
@@ -122,6 +123,6 @@ def _rows(tree: FileTree, of_class: ClassFolder, by_path: bool, ignored: dict[st
             ignored[join(folder.path, name)] = reason_ignored(name)
 
 
-def _is_below(path: str, folders: dict[str, str]) -> bool:
+def _is_below(path: str, folders: Container[str]) -> bool:
     """Whether a path is in a folder that is ignored as a whole."""
     return any(path[:end] in folders for end, sign in enumerate(path) if sign == "/")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Sequence
 
-from topwork.data.file_tree import TreeFolder, suffix_of
+from topwork.data.file_tree import TreeFolder, stem_of, suffix_of
 from topwork.data.split_words import is_annotation, is_images, is_output
 
 _COPY = re.compile(
@@ -26,11 +25,11 @@ def doubt(beside: Iterable[TreeFolder], kids: Sequence[TreeFolder]) -> str:
     for kid in kids:
         found = _COPY.fullmatch(kid.name)
         if found and (original := found[1] or found[2] or found[3]) in names:
-            return f"{kid.path}/ is called like a copy of {original}/ beside it"
+            return f"{kid.path}/ has the name of a copy of {original}/ beside it"
     left_out = [folder for folder in beside if folder not in kids and is_annotation(folder.name)]
     images = [kid for kid in kids if is_images(kid.name)]
     if left_out and images and len(images) < len(kids) and not any(kid.filled for kid in kids):
-        return f"{left_out[0].path}/ is called like what belongs to {images[0].path}/, but there are other folders too"
+        return f"{left_out[0].path}/ has the name of what belongs to {images[0].path}/, but there are other folders too"
     outputs = [kid for kid in kids if is_output(kid.name) and not kid.filled]
     classes = [kid for kid in kids if kid not in outputs]
     for kid in outputs if len(classes) > 1 else ():
@@ -47,26 +46,22 @@ def _is_unlike(folder: TreeFolder, classes: Sequence[TreeFolder]) -> bool:
         return True
     if {suffix_of(name) for name in folder.images}.isdisjoint(map(suffix_of, names)):
         return True
-    stems = set(map(_stem, names))  # numbers that begin again in each folder say nothing
-    return len(stems) == len(names) and 2 * sum(_stem(name) in stems for name in folder.images) > folder.total
+    stems = set(map(stem_of, names))  # numbers that begin again in each folder say nothing
+    return len(stems) == len(names) and 2 * sum(stem_of(name) in stems for name in folder.images) > folder.total
 
 
 def copy_of_all(kids: Sequence[TreeFolder]) -> TreeFolder | None:
-    """The folder whose files are called like those of all others together, as previews are."""
+    """The folder with the file names of all others together, as previews have."""
     total = sum(kid.total for kid in kids)
     for kid in kids:
         if len(kids) < 3 or kid.filled or abs(2 * kid.total - total) > (1 - _SAME) * total:
             continue
-        own = set(map(_stem, kid.images))
+        own = set(map(stem_of, kid.images))
         others = [
-            {_stem(path.rpartition("/")[2]) for path in other.image_paths()} for other in kids if other is not kid
+            {stem_of(path.rpartition("/")[2]) for path in other.image_paths()} for other in kids if other is not kid
         ]
         union = set[str]().union(*others)
         distinct = len(union) == sum(map(len, others))  # numbers that begin again in each folder say nothing
         if distinct and len(own & union) >= _SAME * max(len(own), len(union)) > max(map(len, others)):
             return kid
     return None
-
-
-def _stem(name: str) -> str:
-    return os.path.splitext(name)[0].lower()

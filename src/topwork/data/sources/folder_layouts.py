@@ -1,4 +1,4 @@
-"""Which folders are splits and which are classes: by their names, and by what lies in them."""
+"""Which folders are splits and which are classes: by their names, and by their contents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from topwork.data.file_tree import TreeFolder, join
+from topwork.data.file_tree import TreeFolder
 from topwork.data.sources.folder_doubts import doubt
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import (
@@ -174,7 +174,7 @@ def _are_classes(kids: list[TreeFolder], parent: str, others: set[str]) -> bool:
 
 
 def _split_among_classes(kids: list[TreeFolder], splits: dict[str, str], reasons: dict[str, str]) -> list[Layout]:
-    """Questions about folders that are called like splits beside others that are not."""
+    """Questions about folders with names of splits beside others without."""
     if not splits:
         return []
     plain = [ClassFolder(kid, kid.name) for kid in kids]
@@ -192,14 +192,14 @@ def _split_among_classes(kids: list[TreeFolder], splits: dict[str, str], reasons
             Layout("all folders are classes", plain, reasons=reasons, options=options),
             *(Layout(f"class folders in {first}/", way.classes, data=by_name[first].path) for way in alone),
         ]
-    beside = f"lies beside {others[0]}/, which is none" if others else "has no folder for training beside it"
+    beside = f"is beside {others[0]}/, which is none" if others else "has no folder for training beside it"
     return [
         Layout(
             "class folders",
             plain,
             evidence=Evidence.LIKELY if not others else Evidence.POSSIBLE,
             options=options,
-            problem=f"{first}/ is called like a split, but {beside}. If each of the folders is a class, run",
+            problem=f"{first}/ has the name of a split, but {beside}. If each of the folders is a class, run",
         )
     ]
 
@@ -332,33 +332,3 @@ def _describe(bases: Bases, kids: list[TreeFolder]) -> str:
     if any(len(kid.filled) > 1 for kid in kids):
         text += "; folders inside belong to their class (--labels-from-path makes classes of them)"
     return text
-
-
-def layout_of(top: TreeFolder, levels: str) -> Layout:
-    """The layout that ``--layout`` names, such as ``split/*/class``.
-
-    Raises:
-        ValueError: No such layout, or no folder is there; the message says what was expected.
-    """
-    parts = levels.strip("/").split("/")
-    if set(parts) - {"split", "class", "*"} or parts.count("class") != 1 or parts.count("split") > 1:
-        raise ValueError("expected is a path of 'split', 'class' and '*' with one 'class', e.g. class or split/class")
-    reasons: dict[str, str] = {}
-    rows = [ClassFolder(top, "")]
-    for number, part in enumerate(parts):
-        below = [(row, folder) for row in rows for folder in row.folder.folders]
-        splits = split_of(dict.fromkeys(folder.name for _, folder in below)) if part == "split" else {}
-        if part == "split" and below and not splits:
-            names = ", ".join(list(dict.fromkeys(folder.name for _, folder in below))[:5])
-            raise ValueError(f"no folder of level {number + 1} is called like a split, but {names}")
-        rows = []
-        for row, folder in below:
-            if part == "split" and folder.name not in splits:
-                reasons[folder.path] = "folder beside train, val and test"
-            else:
-                label = folder.name if part == "class" else row.label
-                rows.append(ClassFolder(folder, label, splits.get(folder.name, row.split)))
-    if not any(row.folder.total for row in rows):
-        names = ", ".join(join(folder.path, "") for folder in top.folders[:5]) or "no folder"
-        raise ValueError(f"no folder with images is {len(parts)} levels below; there {names}")
-    return Layout(f"folders as --layout {levels} says", rows, Evidence.CERTAIN, reasons)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from topwork.core import commands
-from topwork.data.file_tree import FileTree, TreeFolder, join
+from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.file_names import propose
 from topwork.data.sources.folder_layouts import unwrap
@@ -27,10 +27,10 @@ def _write_a_table(data: DataArgument) -> str:
 
 def masks_beside(names: Iterable[str]) -> dict[str, str]:
     """Those of the images of a folder that are masks of others, such as ``1_mask.png`` of ``1.png``: mask to image."""
-    found = [(name, match[1]) for name in names if (match := _MASK.fullmatch(_stem(name)))]
+    found = [(name, match[1]) for name in names if (match := _MASK.fullmatch(stem_of(name)))]
     if not found:
         return {}
-    images = {_stem(name): name for name in names}
+    images = {stem_of(name): name for name in names}
     return {name: images[stem] for name, stem in found if stem in images}
 
 
@@ -41,7 +41,7 @@ def annotations_inside(of_class: TreeFolder) -> set[str]:
         return set()
     paths = {folder.path for folder in marked}
     images = {
-        _stem(path.rpartition("/")[2])
+        stem_of(path.rpartition("/")[2])
         for path in of_class.image_paths()
         if not any(path.startswith(f"{folder}/") for folder in paths)
     }
@@ -67,7 +67,7 @@ def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
         else:
             found = masks_beside(folder.images)
             beside += len(found)
-            images |= {_stem(name) for name in folder.images}
+            images |= {stem_of(name) for name in folder.images}
     matching = sorted({masks[stem] for stem in masks if stem in images})
     if beside and beside >= 0.4 * len(images):
         where = "beside each image there is its mask"
@@ -80,20 +80,20 @@ def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
 
 
 def _mask_stem(name: str) -> str:
-    stem = _stem(name)
+    stem = stem_of(name)
     match = _MASK.fullmatch(stem)
     return match[1] if match else stem
 
 
 def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
     """Boxes in a file for each image, as YOLO and Pascal VOC write them."""
-    stems = {_stem(name) for folder in tree.top.walk() for name in folder.images}
+    stems = {stem_of(name) for folder in tree.top.walk() for name in folder.images}
     for suffix, kind in ((".txt", "YOLO"), (".xml", "Pascal VOC")):
         files = [
             (folder, name)
             for folder in tree.top.walk()
             for name in folder.files
-            if name.lower().endswith(suffix) and _stem(name) in stems
+            if name.lower().endswith(suffix) and stem_of(name) in stems
         ]
         if not files or 2 * len(files) < len(stems):
             continue
@@ -151,7 +151,3 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
 
 def _count(images: int) -> str:
     return f"{images:,} image{'' if images == 1 else 's'}"
-
-
-def _stem(name: str) -> str:
-    return os.path.splitext(name)[0].lower()

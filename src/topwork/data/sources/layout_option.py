@@ -1,0 +1,38 @@
+"""The levels of folders as ``--layout`` says them."""
+
+from __future__ import annotations
+
+from topwork.data.file_tree import TreeFolder, join
+from topwork.data.sources.folder_layouts import ClassFolder, Layout
+from topwork.data.sources.reading import Evidence
+from topwork.data.split_words import split_of
+
+
+def layout_of(top: TreeFolder, levels: str) -> Layout:
+    """The layout that ``--layout`` names, such as ``split/*/class``.
+
+    Raises:
+        ValueError: No such layout, or no folder is there; the message says what was expected.
+    """
+    parts = levels.strip("/").split("/")
+    if set(parts) - {"split", "class", "*"} or parts.count("class") != 1 or parts.count("split") > 1:
+        raise ValueError("expected is a path of 'split', 'class' and '*' with one 'class', e.g. class or split/class")
+    reasons: dict[str, str] = {}
+    rows = [ClassFolder(top, "")]
+    for number, part in enumerate(parts):
+        below = [(row, folder) for row in rows for folder in row.folder.folders]
+        splits = split_of(dict.fromkeys(folder.name for _, folder in below)) if part == "split" else {}
+        if part == "split" and below and not splits:
+            names = ", ".join(list(dict.fromkeys(folder.name for _, folder in below))[:5])
+            raise ValueError(f"no folder of level {number + 1} has the name of a split; there are {names}")
+        rows = []
+        for row, folder in below:
+            if part == "split" and folder.name not in splits:
+                reasons[folder.path] = "folder beside train, val and test"
+            else:
+                label = folder.name if part == "class" else row.label
+                rows.append(ClassFolder(folder, label, splits.get(folder.name, row.split)))
+    if not any(row.folder.total for row in rows):
+        names = ", ".join(join(folder.path, "") for folder in top.folders[:5]) or "no folder"
+        raise ValueError(f"no folder with images is {len(parts)} levels below; there {names}")
+    return Layout(f"folders as --layout {levels} says", rows, Evidence.CERTAIN, reasons)
