@@ -33,13 +33,13 @@ def doubt(beside: Iterable[TreeFolder], kids: Sequence[TreeFolder]) -> str:
     outputs = [kid for kid in kids if is_output(kid.name) and not kid.filled]
     classes = [kid for kid in kids if kid not in outputs]
     for kid in outputs if len(classes) > 1 else ():
-        if _is_unlike(kid, classes):
+        if _looks_written(kid, classes):
             return f"{kid.path}/ has the name of what programs write, and other files than the folders beside it"
     copy = copy_of_all(kids)
     return f"{copy.path}/ holds files of the same names as all folders beside it together" if copy else ""
 
 
-def _is_unlike(folder: TreeFolder, classes: Sequence[TreeFolder]) -> bool:
+def _looks_written(folder: TreeFolder, classes: Sequence[TreeFolder]) -> bool:
     """Whether it has far fewer images than each class, another format, or images made from those of the classes."""
     names = [path.rpartition("/")[2] for kid in classes for path in kid.image_paths()]
     if 2 * folder.total < min(kid.total for kid in classes):
