@@ -26,7 +26,7 @@ def test_a_published_data_set_is_read_rightly_or_refused_with_a_command_that_wor
     assert not problem, problem
 
 
-def test_there_are_enough_layouts_and_each_names_its_source() -> None:
+def test_there_are_enough_layouts_and_each_has_its_right_reading() -> None:
     assert len(LAYOUTS) >= 55
     assert all(LAYOUTS[name].files for name in LAYOUTS)
     assert all(right.rows or right.counts for layout in LAYOUTS.values() for right in layout.readings)

@@ -33,7 +33,7 @@ SPLIT_COLUMNS = ("split", "part", "subset", "set", "partition", "dataset", "fold
 BOX_COLUMNS = ("box", "bbox")
 _CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("roix1", "roiy1", "roix2", "roiy2"))
 _MAX_SPLITS = 12  # spellings of splits in one column
-_HEAD = 300  # rows from which the column of paths is found
+HEAD = 300  # rows from which the column of paths is found
 _MASKS = re.compile(r"mask|seg|annot|ground.?truth|depth|thumb", re.IGNORECASE)
 
 
@@ -148,9 +148,7 @@ def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
     names = [short_name(name) for name in PATH_COLUMNS]
     able = []
     for column in table.columns:
-        texts = [
-            text for text in map(cell_text, table.values(column, _HEAD if len(table.columns) < 50 else 10)) if text
-        ]
+        texts = [text for text in map(cell_text, table.values(column, HEAD if len(table.columns) < 50 else 10)) if text]
         rank = names.index(short_name(column)) if short_name(column) in names else len(names)
         suffixes = 2 * sum(map(has_image_suffix, texts)) >= len(texts)
         candidate = _PathColumn(column, tuple(map(find, texts)), suffixes, rank)

@@ -19,7 +19,7 @@ from topwork.data.file_tree import FileTree, join, suffix_of
 from topwork.data.known_lists import known_lists
 from topwork.data.locations import NotReadable, read_bytes
 from topwork.data.sources.label_column import cell_text, command_with
-from topwork.data.sources.table_columns import find_path_column
+from topwork.data.sources.table_columns import HEAD, find_path_column
 from topwork.data.sources.table_rows import AmbiguousFiles, Listing, Places, SeveralBoxes, list_rows
 from topwork.data.split_words import split_in, without_split
 from topwork.data.tables import TABLES, Table, has_image_suffix
@@ -155,7 +155,7 @@ class TableFinder:
             column = find_path_column(table, places.find, self.config)
         except (OSError, NotReadable, TopworkError, ValueError):
             return ""
-        texts = [text for text in map(cell_text, table.values(column, 300)) if text]
+        texts = [text for text in map(cell_text, table.values(column, HEAD)) if text]
         if sum(map(is_image, texts)) < 0.1 * len(texts) or not texts:
             return self._unresolved(path, column, texts)
         if head is not data:

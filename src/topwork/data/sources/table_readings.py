@@ -87,9 +87,8 @@ def _says_no_more(group: TableGroup, other: TableGroup) -> bool:
 def _reading(
     data: DataArgument, tree: FileTree, index: FileIndex, places: Places, group: TableGroup, count: int, flat: bool
 ) -> Reading:
-    rows = dict(group.rows)
     added = _from_class_folders(tree, index, places, group)
-    rows |= {row.id: row for row in added}
+    rows = group.rows | {row.id: row for row in added}
     named = {row.ref.name for row in rows.values()}
     folders = {name.rpartition("/")[0] for name in named}
     beside = sum(len(tree.folders[folder].images) for folder in folders if folder in tree.folders)
@@ -160,7 +159,6 @@ def _split_of_path(path: str) -> str:
 
 
 def _manifest(tree: FileTree, index: FileIndex, group: TableGroup, rows: dict[str, ImageRow]) -> Manifest:
-    rows = group.rows | {name: row for name, row in rows.items() if name not in group.rows}
     named = {row.ref.name for row in rows.values()}
     tables = ", ".join(table.path for table in group.tables)
     ignored = dict(tree.ignored)

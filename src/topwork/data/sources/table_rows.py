@@ -6,7 +6,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -208,6 +208,7 @@ class RowReader:
         self._one_hot = [(name, number[name]) for name in self.columns.one_hot]
         split = self.columns.roles.get("split")
         self._splits = {"": ""} | (split_of_cells(self.table, split) if split else {})
+        self._root = str(self.places.root)
         self._corners = [number[name] for name in self.columns.corners]
 
     def read(self, line: int, cells: Sequence[Any]) -> ImageRow:
@@ -226,7 +227,7 @@ class RowReader:
             box = self._box(values, cells) if self.config.crop_to_box else None
             ref, name = self._ref(path, split, label, line)
             if box:
-                ref = ImageRef(ref.store, ref.name, box)
+                ref = replace(ref, box=box)
             image_id = name + box_suffix(ref.box)
         except ValueError as error:
             raise DataError(f"{where} is not valid: {error}. Correct the row.") from error
@@ -259,9 +260,8 @@ class RowReader:
         if len(hit.paths) == 1:
             self.listing.matches[hit.match] += 1
             name = hit.paths[0]
-            inside = places.tree is not None and name in places.index
-            ref = places.tree.ref(name) if inside and places.tree else ImageRef(str(places.root), name)
-            return ImageRef(ref.store, ref.name, box), name
+            ref = places.tree.ref(name) if places.tree and name in places.index else ImageRef(self._root, name)
+            return (replace(ref, box=box) if box else ref), name
         if is_url(path):
             raise DataError(f"{self.table.name}:{line}: {path[:80]!r} is a URL; only local files are read.")
         if hit.paths:
@@ -269,7 +269,7 @@ class RowReader:
         else:
             self.listing.missing.append((line, path))
         name = relative_id(path.partition("#xywh=")[0], places.root, places.base)
-        return ImageRef(str(places.root), name, box), name
+        return ImageRef(self._root, name, box), name
 
 
 def _binary(cell: Any) -> str:
