@@ -32,6 +32,7 @@ def test_the_verdict_says_how_many_independent_units_there_are() -> None:
     alone, together = (verdict_of(a, b, groups=groups) for groups in (None, np.arange(656) // 8))
     assert "belong together" not in alone[1]
     assert "the intervals and tests count 82 independent units" in together[1]
+    assert ("McNemar" in alone[1], "McNemar" in together[1], "sign-flip" in together[1]) == (True, False, True)
     assert together[0].results[0].high - together[0].results[0].low > alone[0].results[0].high - alone[0].results[0].low
     assert together[0].pairs[0].p > alone[0].pairs[0].p
 

@@ -58,7 +58,8 @@ def _score(s: StrategyResult) -> str:
 
 
 def _difference(verdict: Verdict, pair: Pair) -> str:
-    test, pairs = "sign-flip" if verdict.repeats[0] == "seeds" else "McNemar", len(verdict.pairs)
+    sums = verdict.repeats[0] == "seeds" or verdict.groups is not None
+    test, pairs = "sign-flip" if sums else "McNemar", len(verdict.pairs)
     corrected = f", corrected for {pairs} pairs" if pairs > 1 else ""
     return (
         f"paired difference {percentage_points(pair.difference)} points {_interval(pair)}, "
