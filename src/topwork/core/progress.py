@@ -71,16 +71,18 @@ class Progress:
     @contextlib.contextmanager
     def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
         """Show the remaining time of a task of ``total`` units, ``done`` of them finished before."""
-        start, finished = time.monotonic(), done
+        start, finished, first = time.monotonic(), done, 0
         due = start + SECONDS_TO_FIRST_LINE
 
         def advance(count: int = 1) -> None:
-            nonlocal due, finished
+            nonlocal due, finished, first, start
             finished += count
             now = time.monotonic()
-            if now >= due and finished < total:
+            if not first:  # the first units start processes and compile, so the estimate leaves them out
+                start, first = now, finished
+            elif now >= due and finished < total:
                 due = now + SECONDS_BETWEEN_LINES
-                left = duration((now - start) / (finished - done) * (total - finished))
+                left = duration((now - start) / (finished - first) * (total - finished))
                 self.log(f"  {title}: {finished:,} of {total:,} {unit}, about {left} left")
 
         yield Tracker(advance)
