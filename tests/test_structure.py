@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -70,12 +71,13 @@ MAX_FUNCTION = 60
 
 @dataclass(frozen=True)
 class Import:
-    """One import: the file it stands in, the module it names, and whether it runs when the file is loaded."""
+    """One import: its file, the module it names, whether it runs when the file is loaded, or never (``for_types``)."""
 
     file: str
     line: int
     module: str
     on_load: bool
+    for_types: bool
 
     @property
     def package(self) -> str:
@@ -130,16 +132,17 @@ def imports(root: Path) -> list[Import]:
     """Every import in every file, at any depth."""
     found = []
 
-    def visit(node: ast.AST, on_load: bool) -> None:
+    def visit(node: ast.AST, on_load: bool, for_types: bool) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             for name in names_of(root, file, node):
-                found.append(Import(file.relative_to(root).as_posix(), node.lineno, name, on_load))
-        later = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_type_checking(node)
+                found.append(Import(file.relative_to(root).as_posix(), node.lineno, name, on_load, for_types))
+        for_types = for_types or is_type_checking(node)
+        later = for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for child in ast.iter_child_nodes(node):
-            visit(child, on_load and not later)
+            visit(child, on_load and not later, for_types)
 
     for file in source_files(root):
-        visit(ast.parse(file.read_text("utf-8")), True)
+        visit(ast.parse(file.read_text("utf-8")), True, False)
     return found
 
 
@@ -200,6 +203,19 @@ def only_lower_floors(root: Path) -> Iterator[str]:
             continue
         if FLOOR_OF.get(item.top, len(FLOORS)) >= FLOOR_OF[room]:
             yield f"{item}, which is not below {room}"
+
+
+def no_loops(root: Path) -> Iterator[str]:
+    """No files import each other in a loop, also inside functions; for type checkers alone they may."""
+    known: dict[str, set[str]] = {}
+    for item in imports(root):
+        own = module_of(root, root / item.file)
+        if item.package == PACKAGE and item.module != own and not item.for_types:
+            known.setdefault(own, set()).add(item.module)
+    try:
+        TopologicalSorter(known).prepare()
+    except CycleError as error:
+        yield " -> ".join(error.args[1])
 
 
 def strategies_apart(root: Path) -> Iterator[str]:
@@ -282,6 +298,7 @@ RULES: list[Callable[[Path], Iterator[str]]] = [
     nothing_at_the_root,
     packages_describe_themselves,
     only_lower_floors,
+    no_loops,
     strategies_apart,
     libraries_in_their_place,
     light_where_light,
@@ -326,6 +343,8 @@ BAD = [
     (only_lower_floors, "backbones/layers.py", "def f():\n    from ..data.splits import x"),
     (only_lower_floors, "report/render.py", "from topwork.pipeline.api import compare"),
     (only_lower_floors, "pipeline/api.py", "from topwork import cli"),
+    (no_loops, "core/errors.py", "def f():\n    from topwork.core.storage import write"),
+    (no_loops, "strategies/base.py", "from topwork.strategies import mlp"),
     (strategies_apart, "strategies/mlp.py", "from topwork.strategies.svm import Svm"),
     (strategies_apart, "strategies/mlp.py", "from . import svm"),
     (strategies_apart, "strategies/base.py", "import topwork.strategies.mlp"),

@@ -7,11 +7,10 @@ Each stage writes its files atomically and is skipped when they exist: that is h
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +28,7 @@ from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
 from topwork.pipeline.configure import describe_settings, more_epochs, refuse_changes
+from topwork.pipeline.process_group import broadcast_manifest, process_group
 from topwork.strategies import DEFAULT_STRATEGIES, need_pretrained
 from topwork.training.callbacks import Notifier, make_callbacks
 
@@ -165,8 +165,6 @@ class Job:
 
         config, device = self.config, devices.resolve(self.config.compute)
         if world().size > 1:
-            from topwork.pipeline.worker import broadcast_manifest
-
             broadcast_manifest(config, manifest, device[0].precision)
         notifier = Notifier(make_callbacks(self.log_to, self.callbacks), self.progress.log, self.folder)
         context = make_context(config, manifest, folds[0], device, self.folder, self.progress, signals, notifier)
@@ -267,20 +265,6 @@ def _describe_change(image: str, old: dict[str, dict[str, Any]], new: dict[str, 
     name = next(name for name, value in old[image].items() if new[image][name] != value)
     values = "" if name == "content" else f" ({old[image][name]!r} -> {new[image][name]!r})"
     return f"{image} has another {name}{values}"
-
-
-@contextlib.contextmanager
-def process_group(signals: Signals) -> Iterator[None]:
-    """Join the other processes if there are any, and leave them at the end."""
-    if world().size == 1:
-        yield
-        return
-    from topwork.compute import collectives
-
-    collectives.init_process_group()
-    with collectives.translate_lost_peer(signals):
-        yield
-        collectives.destroy_process_group()
 
 
 def _import_torch() -> None:

@@ -9,31 +9,29 @@ from __future__ import annotations
 import sys
 import tempfile
 import uuid
-from dataclasses import asdict, astuple, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
 from topwork.core import storage
-from topwork.core.artifacts import ImageRow, Manifest, PixelRules, read_run_info
+from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import Interrupted
-from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress, make_progress
 from topwork.core.signals import Signals, exit_with_parent
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
 from topwork.features import FeatureStore
 from topwork.pipeline.comparison import TrainingJob
-from topwork.pipeline.job import Job, process_group
+from topwork.pipeline.job import Job
 from topwork.pipeline.outputs import evaluate_as_worker
+from topwork.pipeline.process_group import process_group, receive_manifest
 from topwork.pipeline.setup import make_context, repeat_contexts
 from topwork.strategies import STRATEGIES, load
 from topwork.training.callbacks import Notifier, make_callbacks
 from topwork.training.context import RunContext
-
-_MANIFEST = [field.name for field in fields(Manifest) if field.name not in {"root", "rows", "pixel_rules"}]
 
 
 def run_worker(file: Path) -> None:
@@ -72,15 +70,6 @@ def _train_job(payload: dict[str, Any]) -> None:
         sys.exit(error.exit_status)
 
 
-def broadcast_manifest(config: Config, manifest: Manifest, precision: str) -> None:
-    """Rank 0: send the configuration, with the precision of all processes, and the images to the other processes."""
-    config = config.model_copy(update={"compute": config.compute.model_copy(update={"precision": precision})})
-    rows = [astuple(row) for row in manifest.rows]
-    rules = asdict(manifest.pixel_rules)
-    message = {"config": config.model_dump(mode="json"), "root": str(manifest.root), "rows": rows, "rules": rules}
-    collectives.broadcast({**message, "manifest": {name: getattr(manifest, name) for name in _MANIFEST}})
-
-
 def train_with_rank_0() -> None:
     """The other processes: train together with rank 0 until it has finished the run.
 
@@ -89,11 +78,7 @@ def train_with_rank_0() -> None:
         Interrupted: A signal came to any process.
     """
     with Signals() as signals, process_group(signals):
-        message: dict[str, Any] = collectives.receive_broadcast()[0]
-        config = validate(Config, message["config"])
-        rows = tuple(ImageRow(*row, ref=ImageRef.from_list(ref)) for *row, ref in message["rows"])
-        rules = PixelRules(**message["rules"])
-        manifest = Manifest(Path(message["root"]), rows, **message["manifest"], pixel_rules=rules)
+        config, manifest = receive_manifest()
         (splits,) = splits_of(config, manifest)
         device, progress = devices.resolve(config.compute), make_progress(quiet=True)
         folder = Path(tempfile.gettempdir()) / uuid.uuid4().hex  # never created
