@@ -127,6 +127,10 @@ CHANGES: dict[str, tuple[Callable[[Place], object], str]] = {
     "pixels": (_redraw, "class0/005.png"),
     "an image that cannot be read any more": (_unreadable, "class0/005.png"),
     "a row less": (lambda place: place.rewrite(lambda rows: rows.pop(5)), "class0/005.png"),
+    "one class is left": (
+        lambda place: place.rewrite(lambda rows: rows.__delitem__(slice(14, None))),
+        "images that",
+    ),
     "a split": (_set("split", "test"), "class0/005.png"),
     "a group": (_regroup, "class0/005.png"),
     "a weight": (_set("weight", "2.5"), "class0/005.png"),

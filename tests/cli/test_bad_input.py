@@ -166,6 +166,8 @@ def test_a_dry_run_shows_the_configuration_file_as_it_would_be_run(photos: Path,
     (tmp_path / "c.toml").write_text('strategies = ["svm"]\nseed = 4\n')
     shown = tomllib.loads(topwork("train", photos, "--config", tmp_path / "c.toml", "--dry-run").stdout)
     assert (shown["strategies"], shown["seed"]) == (["svm"], 4)
+    (tmp_path / "c.toml").write_text("[svm]\nfolds = 3\n")
+    assert "section [settings.svm]" in error(topwork("train", photos, "--config", tmp_path / "c.toml", "--dry-run"), 2)
     (tmp_path / "two.toml").write_text('strategies = ["svm", "mlp"]\n')
     assert "one strategy" in error(topwork("train", photos, "--config", tmp_path / "two.toml", "--dry-run"), 2)
     assert "compare" in error(topwork("train", photos, "--set", "folds=3", "--dry-run"), 2)

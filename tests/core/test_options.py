@@ -72,6 +72,10 @@ def test_a_training_takes_a_flag_that_a_comparison_leaves_to_networks() -> None:
     assert (both.mlp.epochs, both.finetune.epochs) == (40, 3)
     with pytest.raises(UsageError, match="--freeze-stages is a setting of finetune"):
         build("photos", ["svm"], options={"freeze_stages": 1})
+    with pytest.raises(UsageError, match=r"use --set mlp\.epochs=5") as error:
+        build("photos", ["svm", "mlp"], options={"epochs": 5})
+    assert "(scratch, finetune)" in str(error.value)
+    assert build("photos", ["svm", "mlp"], sets=["mlp.epochs=5"]).settings.mlp.epochs == 5
     with pytest.raises(UnknownName, match="epochs"):
         build("photos", options={"epoch": 3})
 

@@ -15,6 +15,7 @@ from tests.pipeline.test_resume import _fingerprint
 import topwork
 from topwork.core import storage
 from topwork.core.artifacts import read_run_info
+from topwork.core.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,8 @@ def test_images_that_have_moved_are_named_with_the_resume(made: Place, place: Pl
     draw(0, 99).save(other / "class0" / "005.png")
     (place.run / "metrics.json").unlink()
     before = content(place.run, "train.log")
+    with pytest.raises(UsageError, match="name their new place as DATA"):
+        topwork.train(resume=place.run, quiet=True)
     for wrong, named in (other / "table.csv", "class0/005.png"), (tmp_path / "none.csv", "none.csv"):
         with pytest.raises(topwork.TopworkError, match=named):
             topwork.train(wrong, resume=place.run, quiet=True)

@@ -171,6 +171,8 @@ def _fault(name: str, item: Any) -> str:
     if not name:  # about several settings together
         return item["msg"].removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":
+        if name in StrategySettings.model_fields:
+            return f"the settings of {name} are in the section [settings.{name}] of a file"
         known = list(_setting_names(Config))
         same = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
         if name.rpartition(".")[2] in ("class_weight", "class_weights"):  # as other tools call it

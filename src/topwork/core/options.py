@@ -44,11 +44,16 @@ class Option:
 
     def targets(self, strategies: Sequence[str]) -> list[str]:
         """Those of the strategies that the flag sets: one alone, of several those that train on images."""
+        known = [name for name in strategies if name in self.strategies]
+        return known if len(strategies) == 1 else [name for name in known if name in self.networks]
+
+    @property
+    def networks(self) -> list[str]:
+        """Those of its strategies that train on images."""
         from topwork.core.strategy_config import ImageTrainingConfig, StrategySettings
 
-        known = [name for name in strategies if name in self.strategies]
         defaults = StrategySettings()
-        return known if len(strategies) == 1 else [n for n in known if isinstance(defaults[n], ImageTrainingConfig)]
+        return [name for name in self.strategies if isinstance(defaults[name], ImageTrainingConfig)]
 
 
 @cache

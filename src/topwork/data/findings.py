@@ -187,10 +187,14 @@ def _conversions(manifest: Manifest) -> list[Finding]:
 
 def _ignored(manifest: Manifest) -> list[Finding]:
     return [
-        Finding("ignored", f"{len(names):,} ignored: {reason}", tuple((name,) for name in names), False)
+        Finding("ignored", f"ignored: {_first(names)}: {reason}", tuple((name,) for name in names), False)
         for reason, names in sorted(_ignored_by_reason(manifest).items())
         if reason != EMPTY_CLASS
     ]
+
+
+def _first(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1:,} more" if len(names) > 1 else "")
 
 
 def _ignored_by_reason(manifest: Manifest) -> dict[str, list[str]]:
@@ -231,8 +235,7 @@ def describe_split(manifest: Manifest, splits: Splits, check_command: str) -> li
         lines.append(f"          ... and {len(manifest.excluded) - 5:,} more excluded; manifest.csv lists all")
     reasons = _ignored_by_reason(manifest)
     for reason, names in sorted(reasons.items(), key=lambda item: -len(item[1]))[:5]:
-        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-        lines.append(f"          ignored: {names[0]}{more}: {reason}")
+        lines.append(f"          ignored: {_first(names)}: {reason}")
     if len(reasons) > 5:
         lines.append(f"          ... and more ignored for {len(reasons) - 5:,} other reasons; run.json lists all")
     return lines

@@ -16,7 +16,7 @@ from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config, parse_assignment, put, read_toml, validate
 from topwork.core.errors import ConfigError, SettingsChanged, UnknownName, UsageError
 from topwork.core.image_ref import is_url
-from topwork.core.options import OptionValue
+from topwork.core.options import Option, OptionValue
 from topwork.core.options import options as all_options
 from topwork.core.storage import read_json
 from topwork.data.shard_patterns import is_pattern
@@ -150,12 +150,20 @@ def _put_option(tree: dict[str, Any], name: str, value: Any) -> None:
         return
     targets = option.targets(strategies)
     if not targets:
-        raise UsageError(
-            f"{option.flag_name} is a setting of {', '.join(option.strategies)}; it does not apply to "
-            f"{', '.join(strategies)}. Remove it, or set it with --set STRATEGY.{name}=VALUE."
-        )
+        raise UsageError(_unused_option(option, strategies, value))
     for strategy in targets:
         put(tree, f"settings.{strategy}.{name}", value)
+
+
+def _unused_option(option: Option, strategies: Sequence[str], value: Any) -> str:
+    own = [f"--set {name}.{option.name}={value}" for name in strategies if name in option.strategies]
+    if own:
+        return (
+            f"With several strategies {option.flag_name} is for those that train on images "
+            f"({', '.join(option.networks)}); none of them is requested. Remove it, or use {' '.join(own)}."
+        )
+    known = ", ".join(option.strategies)
+    return f"{option.flag_name} is a setting of {known}; it does not apply to {', '.join(strategies)}. Remove it."
 
 
 def describe_settings(config: Config) -> list[str]:

@@ -21,7 +21,7 @@ from topwork.compute.ranks import is_restart, launch_id, restarts, world
 from topwork.core import commands, run_folders, storage
 from topwork.core.artifacts import ImageRow, Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
-from topwork.core.errors import DataError, SettingNeeded, SettingsChanged
+from topwork.core.errors import DataError, SettingNeeded, SettingsChanged, UsageError
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split
@@ -146,15 +146,7 @@ class Job:
             self.progress.log(f"Restarted because a process died (restart {restarts()})")
         for line in describe_settings(self.config):
             self.progress.log(line)
-        try:
-            manifest = build_manifest(self.config.data, progress=self.progress, on_listing=self._on_listing)
-            folds = splits_of(self.config, manifest)
-        except SettingNeeded as error:
-            data = self.config.data.model_copy(update=error.change)
-            words = ["--out", str(self.out), *self._several()] if self.out is not None else self._several()
-            config = self.config.model_copy(update={"data": data})
-            command = commands.training(self.kind, config, DEFAULT_STRATEGIES, *words)
-            raise DataError(f"{error.problem}: {command}") from error
+        manifest, folds = self._read_images()
         for line in describe_split(manifest, folds[0], commands.check(self.config)):
             self.progress.log(line)
         self._refuse_changed_images(manifest, folds[0])
@@ -185,6 +177,25 @@ class Job:
 
             compare(context, info, folds, self.parallel or 1)
         self.progress.log(f"All files are in {self.folder}")
+
+    def _read_images(self) -> tuple[Manifest, list[Splits]]:
+        """The images and the split of each fold; an error says what helps, which on a resume is the same images."""
+        try:
+            manifest = build_manifest(self.config.data, progress=self.progress, on_listing=self._on_listing)
+            return manifest, splits_of(self.config, manifest)
+        except (DataError, UsageError) as error:
+            if self.resume:
+                raise (DataError if isinstance(error, DataError) else UsageError)(
+                    f"{error} A resume needs the images that {self.folder} was started with: restore them, or name "
+                    "their new place as DATA."
+                ) from error
+            if not isinstance(error, SettingNeeded):
+                raise
+            data = self.config.data.model_copy(update=error.change)
+            words = ["--out", str(self.out), *self._several()] if self.out is not None else self._several()
+            config = self.config.model_copy(update={"data": data})
+            command = commands.training(self.kind, config, DEFAULT_STRATEGIES, *words)
+            raise DataError(f"{error.problem}: {command}") from error
 
     def _on_listing(self, listing: Manifest) -> None:
         """Log, and refuse, what is known before the images are decoded and timm is loaded: both may take long."""
