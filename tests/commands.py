@@ -11,8 +11,23 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from topwork import cli
+from topwork.bundle import network
+from topwork.data import decoder_pool
+
+SAVEFIG, IMAGES_PER_PROCESS = Figure.savefig, decoder_pool.IMAGES_PER_PROCESS
+
+
+def make_trainings_quick(patch: pytest.MonkeyPatch) -> None:
+    """Leave out most of the time of a small training.
+
+    Charts are made but not drawn, networks are timed on one image, and one process decodes the images.
+    """
+    patch.setattr(network, "TIMED_BATCH", 1)
+    patch.setattr(decoder_pool, "IMAGES_PER_PROCESS", 1000)
+    patch.setattr(Figure, "savefig", lambda _, file, **__: file.write('<svg viewBox="0 0 1 1"></svg>'))
 
 
 def topwork(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -42,6 +57,8 @@ def error(done: subprocess.CompletedProcess[str], status: int) -> str:
 class Started:
     """A command in a session of its own, forked from a process that has imported all, which saves seconds per start.
 
+    Its trainings are quick where those of this process are.
+
     Args:
         words: After ``topwork``.
         output: Gets what it prints.
@@ -49,12 +66,15 @@ class Started:
     """
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["topwork.cli", "topwork.pipeline.api", "timm", "torchvision"])
+    context.set_forkserver_preload([
+        "topwork.cli", "topwork.pipeline.strategy_run", "topwork.strategies.finetune", "topwork.strategies.svm",
+        "topwork.report.render", "timm", "torchvision.transforms.v2",
+    ])  # fmt: skip
 
     def __init__(self, words: list[str], output: Path, environment: dict[str, str] | None = None) -> None:
         variables = {**os.environ, **(environment or {})}
         self.output = output
-        self.process = self.context.Process(target=_run, args=(words, output, variables))
+        self.process = self.context.Process(target=_run, args=(words, output, variables, Figure.savefig is not SAVEFIG))
         self.process.start()
 
     @property
@@ -81,8 +101,10 @@ class Started:
         return self.process.exitcode
 
 
-def _run(words: list[str], output: Path, variables: dict[str, str]) -> None:
+def _run(words: list[str], output: Path, variables: dict[str, str], quick: bool) -> None:
     os.setsid()
+    if quick:
+        make_trainings_quick(pytest.MonkeyPatch())
     file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(file, stream)

@@ -15,8 +15,8 @@ from hypothesis import settings
 from matplotlib.figure import Figure
 
 import topwork
+from tests.commands import SAVEFIG, make_trainings_quick
 from tests.drawings import write_folder
-from topwork.bundle import network
 from topwork.features import engines
 from topwork.strategies import STRATEGIES
 
@@ -26,7 +26,7 @@ SLOWEST = (
     "test_examples", "test_serve", "test_strategies", "test_layouts", "test_intervals", "test_page", "test_wheel",
     "test_engines", "test_check", "test_zoo", "test_class_weights", "test_repeats", "test_predict", "test_bundle",
 )  # fmt: skip
-SAVEFIG, AVAILABLE = Figure.savefig, engines.available
+AVAILABLE = engines.available
 settings.register_profile("topwork", deadline=None)  # no test depends on how busy the machine is
 settings.load_profile("topwork")
 SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8")
@@ -48,11 +48,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def undrawn_charts() -> Iterator[None]:
-    """Charts are made but not drawn, and networks timed on one image: most of the time of a small training."""
+def quick_trainings() -> Iterator[None]:
+    """What takes most of the time of a small training is left out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(network, "TIMED_BATCH", 1)
-        patch.setattr(Figure, "savefig", lambda _, file, **__: file.write('<svg viewBox="0 0 1 1"></svg>'))
+        make_trainings_quick(patch)
         yield
 
 
@@ -75,7 +74,7 @@ def fastest_engine(engine_that_starts_at_once: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def drawn_charts(undrawn_charts: None) -> Iterator[None]:
+def drawn_charts(quick_trainings: None) -> Iterator[None]:
     """Charts are drawn in this file after all."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", SAVEFIG)

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
+from tests.commands import SAVEFIG
 
 import topwork
 from topwork.bundle.format import read_bundle
@@ -35,9 +37,10 @@ SETS = (
 
 
 @pytest.fixture(scope="module")
-def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory, drawn_charts: None) -> topwork.Comparison:
+def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
     out = tmp_path_factory.mktemp("contract") / "out"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", SAVEFIG)  # the charts of these runs are drawn
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
         return topwork.compare(photos, out=out, strategies=list(STRATEGIES), sets=SETS, **FAST)
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.commands import IMAGES_PER_PROCESS
 
 from topwork.core.artifacts import ImageRow, Manifest
+from topwork.data import decoder_pool
+
+
+@pytest.fixture(scope="module", autouse=True)
+def several_decoders(quick_trainings: None) -> Iterator[None]:
+    """As many processes as users get decode the images here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder_pool, "IMAGES_PER_PROCESS", IMAGES_PER_PROCESS)
+        yield
 
 
 @pytest.fixture
