@@ -35,6 +35,7 @@ def parts(folder: Path) -> Iterator[Part]:
     yield "a bit or a cut at every byte of a cache shard", lambda: flips.cache_shard(32), False
     yield "20,000 mutated images", lambda: mutants.inspect(range(50), 400), False
     yield "exports of 12 families in all formats", exports.every_family, False
+    yield "exports of every resize", exports.every_resize, False
     yield "hostile model files", lambda: hostile.try_all(1000), False
     if disk.is_possible():
         sizes = range(4096, 4096 * 260, 4096)
