@@ -26,11 +26,13 @@ SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=2", "svm.Cs=[1e-2]"
 
 
 @pytest.fixture(scope="module")
-def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
+def comparison(
+    photos: Path, tiny_network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> topwork.Comparison:
     out = tmp_path_factory.mktemp("show") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
-        return topwork.compare(photos, out=out, sets=SETS, learning_curve=["none"], **FAST)
+        return topwork.compare(photos, out=out, sets=SETS, learning_curve=["none"], **tiny_network, **FAST)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,7 @@ def test_a_bare_backbone_with_its_own_classes(photos: Path, tmp_path: Path) -> N
     assert {m.label for m in shown.data.heatmaps} >= {817, shown.data.images[0].predictions[0][0].label}
 
 
-@pytest.mark.parametrize("model", ["resnet10t", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize("model", ["resnet10t", "test_vit"])
 def test_a_bare_backbone_without_classes_and_all_layers(photos: Path, tmp_path: Path, model: str) -> None:
     photo = photos / "class0" / "000.png"
     out = tmp_path / "bare"
