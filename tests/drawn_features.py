@@ -41,9 +41,14 @@ class DrawnFeatures:
         correct = scores.argmax(axis=1) == self.labels["val"]
         return np.bincount(self.labels["val"], correct) / np.bincount(self.labels["val"])
 
+    def rows(self, ids: dict[str, tuple[str, ...]]) -> tuple[ImageRow, ...]:
+        """Of all images, each alone in its unit."""
+        pairs = [(image, label) for split in ids for image, label in zip(ids[split], self.labels[split], strict=True)]
+        return tuple(ImageRow(image, str(label)) for image, label in pairs)
+
     def context(self, folder: Path, balance: bool) -> RunContext:
         ids = {split: tuple(f"{split}{i}" for i in range(len(y))) for split, y in self.labels.items()}
-        manifest = Manifest(folder, tuple(ImageRow(image, "") for image in ids["train"]), "drawn")
+        manifest = Manifest(folder, self.rows(ids), "drawn")
         splits = Splits(tuple(map(str, range(self.labels["train"].max() + 1))), ids, self.labels)
         config = Config(data=DataConfig(path="drawn"), strategies=("mlp",), balance=balance)
         compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1))

@@ -105,8 +105,11 @@ class TestEveryStrategy:
         network, bundle = load_network(comparison[name].path / "model")
         splits = read_split(comparison.path / "split.csv")
         assert bundle.neighbours is not None
-        assert bundle.neighbours.ids == splits.ids["train"]
-        np.testing.assert_array_equal(bundle.neighbours.labels, splits.labels["train"])
+        learned = ("train", "val") if name in ("svm", "linear", "knn") else ("train",)
+        assert bundle.neighbours.ids == sum((splits.ids[split] for split in learned), ())
+        labels = np.concatenate([splits.labels[split] for split in learned])
+        np.testing.assert_array_equal(bundle.neighbours.labels, labels)
+        assert bundle.decision["images"] == len(splits.ids["val"] if learned == ("train",) else labels)
         known = [load_image(photos / image) for image in (*splits.ids["train"][:3], *splits.ids["test"])]
         subject = load_run(comparison[name].path)
         with torch.inference_mode():

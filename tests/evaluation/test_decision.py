@@ -1,4 +1,4 @@
-"""What val decides about answers, and that test decides nothing of it."""
+"""What images held out decide about answers, and that test decides nothing of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from topwork.evaluation.decision import fit_decision
 
 def decided(flip_test: bool = False, logits: bool = True) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    labels = {split: rng.integers(3, size=200) for split in ("val", "test")}
+    labels = {split: rng.integers(3, size=200) for split in ("held_out", "test")}
     scores = {split: 3 * rng.normal(size=(200, 3)) + 3 * np.eye(3)[labels[split]] for split in labels}
     distances = {split: rng.random(200) for split in labels}
     if flip_test:
@@ -30,7 +30,7 @@ def test_what_is_in_it_is_json_and_true() -> None:
     assert value["ood"]["neighbours"] == 4
     assert value["ood"]["false_positive_rate"] <= 0.05
     assert value["ood"]["test_false_positive_rate"]["low"] <= 0.05 <= value["ood"]["test_false_positive_rate"]["high"]
-    for split in ("val", "test"):
+    for split in ("held_out", "test"):
         facts = value["abstain"][split]
         assert facts["accuracy"] > facts["overall_accuracy"]
         assert 0.4 < facts["coverage"] < 1
@@ -40,7 +40,7 @@ def test_test_decides_nothing() -> None:
     one, other = decided(), decided(flip_test=True)
     for key in ("temperature", "confidence_threshold", "images"):
         assert one[key] == other[key]
-    assert one["abstain"]["val"] == other["abstain"]["val"]
+    assert one["abstain"]["held_out"] == other["abstain"]["held_out"]
     assert one["ood"]["threshold"] == other["ood"]["threshold"]
     assert other["ood"]["test_false_positive_rate"]["value"] == 1
     assert one["abstain"]["test"] != other["abstain"]["test"]

@@ -30,6 +30,18 @@ def test_the_nearest_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) 
     assert neighbours.nearest(new[:0], 5)[0].shape == (0, 5)
 
 
+@pytest.mark.parametrize("k", [1, 3, 150])
+def test_distances_between_groups_are_those_of_a_loop(k: int) -> None:
+    neighbours, rng = bank(200, 16), np.random.default_rng(2)
+    groups = np.sort(rng.integers(0, 30, 200))
+    groups[:60] = 0
+    found, table = neighbours.distances_between_groups(groups, k), neighbours.features.astype(np.float64)
+    for row, distance in enumerate(found):
+        others = np.sort(1 - table[groups != groups[row]] @ table[row])
+        assert distance == pytest.approx(others[min(k, len(others)) - 1], abs=1e-5)
+    np.testing.assert_array_equal(neighbours.distances_between_groups(np.zeros(200, dtype=np.int64)), 2)
+
+
 def test_the_result_for_an_image_does_not_depend_on_the_others() -> None:
     neighbours, rng = bank(301, 257), np.random.default_rng(0)
     features = rng.random((70, 257)).astype(np.float32)

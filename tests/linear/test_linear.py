@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.linear.losses import Softmax, SquaredHinge
 from topwork.linear.normalize import fit_normalizer
-from topwork.linear.problem import LinearModel, LinearProblem
+from topwork.linear.problem import Kind, LinearModel, LinearProblem
 from topwork.linear.selection import cross_validate, select_c, stratified_folds
 
 
@@ -134,25 +134,48 @@ def test_two_classes_have_one_plane_with_two_signs() -> None:
 
 
 @pytest.mark.parametrize(("classes", "features"), [(2, 20), (4, 20), (4, 300)])
-def test_folds_are_fitted_without_what_they_are_evaluated_on(classes: int, features: int) -> None:
+@pytest.mark.parametrize("kind", ["hinge", "softmax"])
+def test_out_of_fold_scores_are_those_of_a_loop_over_scikit_learn(kind: Kind, classes: int, features: int) -> None:
     x, labels = _data(3, 120, features, classes)
     folds = stratified_folds(labels, 5, seed=1)
-    Cs = (1e-3, 1e-1)
-    problem = LinearProblem(x, labels, classes, "hinge", tolerance=1e-10)
-    for trial in cross_validate(problem, labels, Cs, folds):
-        right = 0
+    x, problem = x.astype(np.float64), LinearProblem(x, labels, classes, kind, tolerance=1e-12)
+    for trial in cross_validate(problem, labels, (1e-3, 1e-1), folds):
+        expected = np.empty((len(labels), classes))
         for fold in folds:
             rest = np.setdiff1d(np.arange(len(labels)), fold)
-            reference = LinearSVC(C=trial.c, tol=1e-9, max_iter=100_000, dual=False)
-            reference.fit(x[rest].astype(np.float64), labels[rest])
-            right += (reference.predict(x[fold]) == labels[fold]).sum()
-        assert trial.accuracy == right / len(labels)
+            if kind == "hinge":
+                reference, z = LinearSVC(C=trial.c, tol=1e-10, max_iter=100_000, dual=False), x
+            else:
+                strength, z = trial.c * (2 if classes == 2 else 1), np.pad(x, ((0, 0), (0, 1)), constant_values=10.0)
+                reference = LogisticRegression(C=strength, fit_intercept=False, tol=1e-10, max_iter=20_000)
+            found = reference.fit(z[rest], labels[rest]).decision_function(z[fold])
+            expected[fold] = np.stack([-found, found], axis=1) if classes == 2 else found
+        found = trial.scores
+        if kind == "softmax":  # only differences between classes are determined
+            found = found - found.mean(axis=1, keepdims=True)
+            expected = expected / 2 if classes == 2 else expected - expected.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+        assert trial.accuracy == (expected.argmax(axis=1) == labels).mean()
+
+
+@pytest.mark.parametrize("kind", ["hinge", "softmax"])
+def test_labels_of_a_fold_do_not_change_a_bit_of_its_own_scores(kind: Kind) -> None:
+    x, labels = _data(3, 120, 300, 4)
+    folds, changed = stratified_folds(labels, 5, seed=1), labels.copy()
+    changed[folds[2]] = (labels[folds[2]] + 1) % 4
+    one, other = (
+        [trial.scores for trial in cross_validate(LinearProblem(x, y, 4, kind), y, (1e-3, 1e-1), folds)]
+        for y in (labels, changed)
+    )
+    for before, after in zip(one, other, strict=True):
+        np.testing.assert_array_equal(before[folds[2]], after[folds[2]])
+        assert (before[folds[1]] != after[folds[1]]).any()
 
 
 def test_the_chosen_c_is_fitted_on_all_of_train() -> None:
     x, labels = _data(4, 150, 30, 3)
     splits = {"train": (x, labels)}  # val is not even asked for
-    choice = select_c("hinge", LinearClassifierConfig(Cs=(0.1, 1e-3), folds=3), splits, 3, "cpu", seed=0)
+    choice = select_c("hinge", (0.1, 1e-3), splits, 3, "cpu", stratified_folds(labels, 3, seed=0))
     (alone,) = _fit(x, labels, (choice.c,), tolerance=1e-10)
     np.testing.assert_allclose(choice.model.scores(x), alone.scores(x), atol=0.02)
 

@@ -56,7 +56,7 @@ REFUSED: dict[str, dict[str, Any] | Callable[[Path], dict[str, Any]]] = {
     "no such setting": {"sets": ["finetune.lrr=1"]},
     "no such stage": {"strategy": "finetune", "freeze_stages": 99},
     "no such crop": {"strategy": "finetune", "sets": ["finetune.train_size=64", "finetune.resize_from=96"]},
-    "settings that exclude each other": {"strategy": "svm", "sets": ["svm.kernel=rbf", "svm.folds=2"]},
+    "settings that exclude each other": {"strategy": "finetune", "freeze_stages": 1, "sets": ["finetune.mixup=0.2"]},
     "no such list": {"exclude": "none.txt"},
     "no such tracker": {"log_to": ["tensorbord"]},
     "no such group": {"group_by": "("},

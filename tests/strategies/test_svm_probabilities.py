@@ -1,4 +1,4 @@
-"""Probabilities of ``svm`` stay honest where the validation set has no error."""
+"""Probabilities of ``svm`` stay honest where the images that calibrate them have no error."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from topwork.inference.pixels import decode_batches
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_validation_set_without_an_error_makes_no_image_certain(tmp_path: Path, classes: int) -> None:
-    data = write_folder(tmp_path / "data", classes=classes)
-    run = topwork.train(data, "svm", out=tmp_path / "run", img_size=32, precision="float32", workers=0, quiet=True)
+    data, fast = write_folder(tmp_path / "data", classes=classes), {"precision": "float32", "workers": 0, "quiet": True}
+    joined = topwork.train(data, "svm", out=tmp_path / "joined", img_size=32, **fast)
+    assert joined.metrics["decision"]["abstain"]["held_out"]["overall_accuracy"] == 1
+    assert joined.predictions.probabilities.max() < 0.9999
+    run = topwork.train(data, "svm", out=tmp_path / "run", img_size=32, sets=("svm.folds=0",), **fast)
     assert run.metrics["val"]["accuracy"]["value"] == 1
     splits, model = read_split(run.path / "split.csv"), topwork.load(run.path, workers=0)
     images = [str(data / image) for image in splits.ids["val"]]

@@ -105,12 +105,16 @@ def _intended_use(card: CardData) -> str:
 
 def _training_data(card: CardData) -> str:
     metadata = card.bundle.metadata
-    data, counts = metadata["data"], metadata["data"]["images"]
+    data, counts, folds = metadata["data"], metadata["data"]["images"], card.bundle.decision.get("folds")
+    train, val = counts["train"], counts["val"]
+    chosen = "model selection and calibration"
+    learned = f"{train:,} for training, {val:,} for validation ({chosen})"
+    if folds:
+        learned = f"{train + val:,} for training (out-of-fold predictions of them, {folds} folds, for {chosen})"
     note = f"\n\nNote: {_escape(data['note'])}" if data["note"] else ""
     return (
         "## Training data\n\n"
-        f"{_escape(data['name'])}: {sum(counts.values()):,} images, {counts['train']:,} for training, "
-        f"{counts['val']:,} for validation (model selection and calibration) and {counts['test']:,} for one final "
+        f"{_escape(data['name'])}: {sum(counts.values()):,} images, {learned} and {counts['test']:,} for one final "
         f"test. License of the images: {_escape(metadata['data_license']) or 'unknown'}; of the pretrained weights: "
         f"{_escape(metadata['weights_license'])}.\n\n"
         f"Split: {_escape(card.split) or 'see split.csv'}; SHA-256 of `split.csv`: `{card.split_sha256}`.{note}"
@@ -138,7 +142,7 @@ def _outputs(card: CardData) -> str:
     )
     return (
         "## Outputs\n\n"
-        f"- **Probability**: calibrated on {decision['images']:,} validation images ({method}).\n"
+        f"- **Probability**: calibrated on {decision['images']:,} images held out from the fit ({method}).\n"
         f"- **Unsure**: the highest probability is below {decision['confidence_threshold']:.3g}. This leaves "
         f"{test['coverage']:.1%} of the test images{correct} (of all test images: {test['overall_accuracy']:.1%}).\n"
         f"- **Unlike the training images**: the image is farther than {ood['threshold']:.3g} (1 - cosine similarity) "

@@ -68,7 +68,8 @@ class DataConfig(BaseConfig):
     background: Annotated[Literal["auto", "white", "black", "gray"], Flag()] = "auto"
     """Color under transparent pixels: white, black or gray. auto: white, if drawings are visible on it."""
     val_fraction: Annotated[Share, Flag()] = 0.15
-    """Share of the training images that is used for validation: epochs, C and calibration are chosen on it."""
+    """Share of the training images that is used for validation: it chooses the epoch of networks and calibrates them;
+    heads on frozen features also learn from it."""
     test_fraction: Annotated[Share | Auto, Flag()] = "auto"
     """Share of all images that is held out for the test set; auto: what is usual for the source, else 0.2."""
 
@@ -124,7 +125,7 @@ class Config(BaseConfig):
     folds: Annotated[int, Flag(only="compare")] = Field(default=0, ge=0)
     """Cross-validation with N folds: every image is tested once; 0: one split."""
     trials: Annotated[int, Flag()] = Field(default=0, ge=0)
-    """Settings to try for each strategy, evaluated on the validation set; 0: no search."""
+    """Settings to try for each strategy, evaluated on images held out; 0: no search."""
     learning_curve: Annotated[tuple[str, ...], Flag(only="compare")] = ()
     """Strategy whose learning curve over labels is made beside those that train in seconds; none: of none."""
     settings: StrategySettings = StrategySettings()

@@ -63,13 +63,12 @@ class TrainingConfig(BaseConfig):
         return {**sampled, **scaled}
 
 
-class LinearClassifierConfig(BaseConfig):
-    """Linear classifiers whose C, the inverse strength of the L2 penalty, is chosen among a few."""
+class HeldOutConfig(BaseConfig):
+    """Heads whose settings are chosen, and whose probabilities are calibrated, on images held out from fits."""
 
-    Cs: tuple[float, ...] = ()
-    """Values of C to choose from; larger ones are not tried once two in a row do worse."""
-    folds: int = Field(default=0, ge=0)
-    """0: C is chosen on the validation set. 2 or more: by cross-validation on the training images."""
+    folds: int = Field(default=5, ge=0)
+    """Folds of the training and validation images: out-of-fold predictions choose and calibrate, the final fit is on
+    all. 0: the fit is on the training images, and the validation images choose and calibrate."""
 
     @field_validator("folds")
     @classmethod
@@ -78,10 +77,12 @@ class LinearClassifierConfig(BaseConfig):
             raise ValueError("one fold leaves nothing to train on; use 0 (the validation set) or 2 and more")
         return folds
 
-    @property
-    def selection_metric(self) -> str:
-        """The metric that C is chosen by."""
-        return f"{self.folds}-fold accuracy" if self.folds else "val accuracy"
+
+class LinearClassifierConfig(HeldOutConfig):
+    """Linear classifiers whose C, the inverse strength of the L2 penalty, is chosen among a few."""
+
+    Cs: tuple[float, ...] = ()
+    """Values of C to choose from; larger ones are not tried once two in a row do worse."""
 
 
 class ImageTrainingConfig(TrainingConfig):
@@ -136,11 +137,11 @@ class SVMConfig(LinearClassifierConfig):
     """Values of C to choose from; empty: 1e-4 to 0.1 for linear, 0.1 to 100 for rbf."""
 
 
-class KNNConfig(BaseConfig):
+class KNNConfig(HeldOutConfig):
     """Settings of ``knn``."""
 
     neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20, 50), min_length=1)
-    """Values of k to choose from on the validation set."""
+    """Values of k to choose from."""
 
 
 class ScratchConfig(ImageTrainingConfig):

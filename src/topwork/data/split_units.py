@@ -126,6 +126,30 @@ class DisjointSets:
         return a != b
 
 
+def unit_folds(rows: Iterable[ImageRow], ids: Sequence[str], folds: int, seed: int) -> list[np.ndarray]:
+    """Row numbers of each fold: whole units, each class and stratum in proportion as closely as possible.
+
+    Args:
+        rows: Of the data set.
+        ids: Of the images to divide.
+        folds: Their number, at least 2; fewer if no class has so many units.
+        seed: Breaks ties.
+
+    Returns:
+        At least two folds, none of them empty; no folds if that is impossible.
+    """
+    requested = {name: number for number, name in enumerate(ids)}
+    units = make_units(row for row in rows if row.id in requested)
+    count = min(folds, max(_units_per_class(units).values(), default=0))
+    if count < 2:
+        return []
+    fold_of = assign_units(units, {str(fold): 1 / count for fold in range(count)}, seed, min_units=0)
+    found: dict[str, list[int]] = {}
+    for unit, fold in fold_of.items():
+        found.setdefault(fold, []).extend(requested[row.id] for row in units[unit])
+    return [np.sort(np.array(found[fold], dtype=np.int64)) for fold in sorted(found)] if len(found) > 1 else []
+
+
 def assign_units(units: Units, shares: Mapping[str, float], seed: int, min_units: int = 1) -> dict[str, str]:
     """The split of each unit, so that every split gets its share of each class and stratum as closely as possible.
 
@@ -145,11 +169,13 @@ def assign_units(units: Units, shares: Mapping[str, float], seed: int, min_units
     contains = {unit: Counter((row.label, row.stratum) for row in units[unit]) for unit in order}
     total = sum(contains.values(), Counter())
     filled: dict[str, Counter[tuple[str, str]]] = {split: Counter() for split in shares}
+    images, sizes = total.total(), dict.fromkeys(shares, 0)
     split_of: dict[str, str] = {}
 
     def put(unit: str, split: str) -> None:
         split_of[unit] = split
         filled[split].update(contains[unit])
+        sizes[split] += len(units[unit])
 
     for unit, split in _cover_classes(units, order, shares, min_units).items():
         put(unit, split)
@@ -159,7 +185,7 @@ def assign_units(units: Units, shares: Mapping[str, float], seed: int, min_units
             of_unit = sum(
                 count * (shares[split] - filled[split][key] / total[key]) for key, count in contains[unit].items()
             )
-            return of_unit, shares[split] * total.total() - filled[split].total()
+            return of_unit, shares[split] * images - sizes[split]
 
         put(unit, max(shares, key=deficit))
     return split_of

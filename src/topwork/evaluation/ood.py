@@ -69,6 +69,25 @@ class KNNIndex:
         """Distance of each image to its k-th nearest training image, float32 (N,) in [0, 2]; ``self.k`` if None."""
         return self.nearest(features, k or self.k)[0][:, -1]
 
+    def distances_between_groups(self, groups: np.ndarray, k: int | None = None) -> np.ndarray:
+        """Distance of each stored image to the k-th nearest one of another group, float32 (M,) in [0, 2].
+
+        Where there are fewer in other groups, to the farthest of them; 2 where there are none.
+
+        Args:
+            groups: Stored images with equal numbers belong together, int (M,).
+            k: As in ``distances``.
+        """
+        reference, found = self.features.astype(np.float32, copy=False), []
+        others = len(groups) - np.bincount(groups)[groups]
+        for start in range(0, len(groups), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            similarity = np.where(groups[rows, None] == groups, -1.0, reference[rows] @ reference.T)
+            ranked = -np.sort(-similarity, axis=1)
+            kth = np.minimum(k or self.k, np.maximum(others[rows], 1)) - 1
+            found.append(np.clip(1 - np.take_along_axis(ranked, kth[:, None], axis=1)[:, 0], 0, 2))
+        return np.concatenate(found).astype(np.float32)
+
 
 def l2_normalize(features: np.ndarray) -> np.ndarray:
     """Scale each row of ``features`` float (N, D) to length 1, float32; rows of zeros are unchanged.

@@ -46,8 +46,12 @@ class LinearModel:
         >>> LinearModel(np.array([[1.0, 2.0]]), np.array([0.5])).scores(np.array([[1.0, 1.0]]))
         array([[-3.5,  3.5]])
         """
-        scores = features @ self.weight.T + self.bias
-        return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
+        return both_signs(features @ self.weight.T + self.bias)
+
+
+def both_signs(scores: np.ndarray) -> np.ndarray:
+    """Of the margin (N, 1) of a single hyperplane that of both classes (N, 2); more scores stay."""
+    return np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
 
 
 class LinearProblem:
@@ -94,10 +98,10 @@ class LinearProblem:
         sample_weight = c if weights is None else c * weights
         return minimize(basis, LOSSES[self._kind](positive, sample_weight), start, self._tolerance)
 
-    def predict(self, w: torch.Tensor, rows: np.ndarray) -> np.ndarray:
-        """Class indices of some images by weights in the basis."""
+    def scores(self, w: torch.Tensor, rows: np.ndarray) -> np.ndarray:
+        """Scores float64 (N, K) of some images by weights in the basis."""
         scores = self._basis.select(torch.from_numpy(rows).to(w.device)).scores(w)
-        return ((scores[:, 0] > 0).long() if scores.shape[1] == 1 else scores.argmax(dim=1)).cpu().numpy()
+        return both_signs(scores.cpu().numpy())
 
     def model(self, w: torch.Tensor) -> LinearModel:
         """The classifier of weights in the basis."""
@@ -114,12 +118,10 @@ class LinearProblem:
     def fold_path(self, Cs: Sequence[float], folds: Sequence[np.ndarray]) -> Iterator[list[torch.Tensor]]:
         """For each of rising C the weights fitted without each fold, a list of row numbers.
 
-        Each fit starts from the one before, which shares most images.
+        A fit starts from that of the same fold with a smaller C: it never sees the images that are held out.
         """
-        w, rows = self.zeros(), np.arange(len(self._positive))
+        rows = np.arange(len(self._positive))
+        rest, fitted = [np.setdiff1d(rows, fold) for fold in folds], [self.zeros() for _ in folds]
         for c in Cs:
-            fitted = []
-            for fold in folds:
-                w = self.fit(c, w, np.setdiff1d(rows, fold))
-                fitted.append(w)
+            fitted = [self.fit(c, w, kept) for w, kept in zip(fitted, rest, strict=True)]
             yield fitted

@@ -1,4 +1,4 @@
-"""Select C by the validation set, or by cross-validation within the training set."""
+"""Select C by out-of-fold predictions of the images that are fitted on, or by a validation set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
-from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.linear.problem import Kind, LinearModel, LinearProblem
 
 Model = TypeVar("Model")
@@ -19,11 +18,17 @@ MAX_WORSE = 2  # larger C in a row that do worse end the search: the largest tak
 
 @dataclass(frozen=True)
 class Selected(Generic[Model]):
-    """A model with its C and its accuracy on images that it was not fitted on."""
+    """A model with its C, and its accuracy and scores (N, K) on images that were held out."""
 
     accuracy: float
     c: float
     model: Model
+    scores: np.ndarray
+
+
+def selected(c: float, model: Model, scores: np.ndarray, labels: np.ndarray) -> Selected[Model]:
+    """A model with its scores (N, K) of images that were held out, and their class indices (N,)."""
+    return Selected(float((scores.argmax(axis=1) == labels).mean()), c, model, scores)
 
 
 def select_first_best(trials: Iterable[Selected[Model]]) -> Selected[Model]:
@@ -42,34 +47,37 @@ def select_first_best(trials: Iterable[Selected[Model]]) -> Selected[Model]:
 
 def select_c(
     kind: Kind,
-    config: LinearClassifierConfig,
+    Cs: Sequence[float],
     data: dict[str, tuple[np.ndarray, np.ndarray]],
     classes: int,
     device: str,
-    seed: int,
+    folds: Sequence[np.ndarray] = (),
     on_step: Callable[[], Any] = lambda: None,
     weights: np.ndarray | None = None,
 ) -> Selected[LinearModel]:
-    """Fit a linear classifier on the training set, with the best C on the validation set or over held-out folds.
+    """Fit a linear classifier on the training set, with the C that is best on images held out from fits.
 
     Args:
-        data: ``train`` and ``val``: features float (N, D) on a common scale, and class indices int64 (N,).
-        seed: Decides which image is in which fold.
+        Cs: Values of C to choose from.
+        data: ``train``, and ``val`` without folds: features float (N, D) on a common scale, class indices int64 (N,).
+        folds: Row numbers of ``train`` that are held out in turn; none: the validation set is held out.
         on_step: Called after each value of C.
         weights: Weight of each training image in the loss, float64 (N,); None: 1.
+
+    Returns:
+        With the scores of the images that were held out.
     """
     x, labels = data["train"]
-    problem, Cs = LinearProblem(x, labels, classes, kind, device, weights=weights), sorted(config.Cs)
-    if config.folds:
-        folds = stratified_folds(labels, config.folds, seed)
+    problem, Cs = LinearProblem(x, labels, classes, kind, device, weights=weights), sorted(Cs)
+    if len(folds):
         best = select_first_best(cross_validate(problem, labels, Cs, folds, on_step))
-        return Selected(best.accuracy, best.c, problem.model(problem.fit(best.c, best.model)))
+        return Selected(best.accuracy, best.c, problem.model(problem.fit(best.c, best.model)), best.scores)
 
     def trials() -> Iterable[Selected[LinearModel]]:
         x_val, labels_val = data["val"]
         for c, model in zip(Cs, problem.path(Cs), strict=True):
             on_step()
-            yield Selected(float((model.scores(x_val).argmax(axis=1) == labels_val).mean()), c, model)
+            yield selected(c, model, model.scores(x_val), labels_val)
 
     return select_first_best(trials())
 
@@ -81,7 +89,7 @@ def cross_validate(
     folds: Sequence[np.ndarray],
     on_step: Callable[[], Any] = lambda: None,
 ) -> Iterable[Selected[torch.Tensor]]:
-    """Accuracy over all held-out images for each of rising C, with the mean of the folds' weights.
+    """Out-of-fold scores for each of rising C, with the mean of the folds' weights.
 
     Args:
         labels: Class indices int64 (N,).
@@ -91,9 +99,16 @@ def cross_validate(
     """
     for c, fitted in zip(Cs, problem.fold_path(Cs, folds), strict=True):
         on_step()
-        pairs = zip(fitted, folds, strict=True)
-        correct = sum(int((problem.predict(w, fold) == labels[fold]).sum()) for w, fold in pairs)
-        yield Selected(correct / len(labels), c, sum(fitted[1:], fitted[0]) / len(folds))
+        scores = join_folds(folds, [problem.scores(w, fold) for w, fold in zip(fitted, folds, strict=True)])
+        yield selected(c, sum(fitted[1:], fitted[0]) / len(folds), scores, labels)
+
+
+def join_folds(folds: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> np.ndarray:
+    """The values (N, K) of all rows, from those of each fold's rows."""
+    joined = np.empty((sum(map(len, folds)), values[0].shape[1]), values[0].dtype)
+    for fold, own in zip(folds, values, strict=True):
+        joined[fold] = own
+    return joined
 
 
 def out_of_fold_probabilities(
@@ -107,16 +122,8 @@ def out_of_fold_probabilities(
         folds: Row numbers that are held out in turn; together every row once.
     """
     problem = LinearProblem(features, labels, classes, "softmax", device)
-
-    def trials() -> Iterable[Selected[np.ndarray]]:
-        for c, fitted in zip(DEFAULT_CS, problem.fold_path(DEFAULT_CS, folds), strict=True):
-            probabilities = np.empty((len(labels), classes))
-            for w, fold in zip(fitted, folds, strict=True):
-                scores = torch.from_numpy(problem.model(w).scores(features[fold].astype(np.float64)))
-                probabilities[fold] = torch.softmax(scores, dim=1).numpy()
-            yield Selected(float((probabilities.argmax(axis=1) == labels).mean()), c, probabilities)
-
-    return select_first_best(trials()).model
+    best = select_first_best(cross_validate(problem, labels, DEFAULT_CS, folds))
+    return torch.softmax(torch.from_numpy(best.scores), dim=1).numpy()
 
 
 def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:

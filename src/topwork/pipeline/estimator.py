@@ -49,7 +49,8 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         weights: ``"pretrained"``, a local ``.safetensors`` or ``.pth`` file, or a run of topwork.
         img_size: Side of the network's input in pixels, or ``"auto"``.
         sets: Settings as on the command line, e.g. ``("svm.folds=3",)``.
-        val_fraction: Share of the training images for model selection and calibration, in (0, 1).
+        val_fraction: Share of the training images for model selection and calibration, in (0, 1); heads on frozen
+            features also learn from them.
         test_fraction: Share of all images that is held out for ``metrics_``, in (0, 1).
         balance: Each class counts as much as every other, however few images it has.
         device, precision, workers, threads: As for ``topwork.train``.

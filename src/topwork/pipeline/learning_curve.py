@@ -1,7 +1,8 @@
 """Learning curves over labels: strategies trained again on nested subsets of the training images.
 
 Each training is written to ``learning_curves/STRATEGY-DRAW.json`` when it is done, and not repeated: that is how an
-interrupted curve resumes. C, k and epochs are selected on the validation set; the test set only evaluates.
+interrupted curve resumes. C, k and epochs are selected on the validation set, or by out-of-fold predictions of the
+subset, which is then one of the training and validation images; the test set only evaluates.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from topwork.core.progress import make_progress
 from topwork.core.seeds import derive_seed
 from topwork.evaluation import learning_curve
 from topwork.strategies import STRATEGIES, load
+from topwork.strategies.out_of_fold import join_validation
 from topwork.training.context import Features, RunContext
 
 FOLDER = "learning_curves"
@@ -25,11 +27,12 @@ DRAWS = 3  # of the subsets, for strategies that train in seconds; one for those
 
 def run_learning_curve(name: str, context: RunContext) -> None:
     """Train a strategy of a comparison on every subset of every draw that is not done, with the settings of its run."""
-    splits, strategy, comparison = context.splits, load(name), context.folder
-    labels = splits.labels["train"]
+    strategy, comparison = load(name), context.folder
+    settings = config.read(comparison / name / "config.toml").settings[name]
+    context, _ = join_validation(getattr(settings, "folds", 0), context)
+    splits, labels = context.splits, context.splits.labels["train"]
     sizes = learning_curve.subset_sizes(len(labels), context.num_classes)
     draws = 1 if STRATEGIES[name].trains_network else DRAWS
-    settings = config.read(comparison / name / "config.toml").settings[name]
     with context.progress.track(f"{name}: learning curve", draws * len(sizes), "trainings") as bar:
         for draw in range(draws):
             path = comparison / FOLDER / f"{name}-{draw}.json"

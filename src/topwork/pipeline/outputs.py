@@ -25,6 +25,7 @@ from topwork.features.extract import BATCH
 from topwork.pipeline.search import search_costs
 from topwork.report.thumbnails import write_thumbnails
 from topwork.strategies.base import Strategy, TrainedStrategy
+from topwork.strategies.out_of_fold import joined_context
 from topwork.training.context import RunContext
 
 SPLITS = ("val", "test")
@@ -50,15 +51,18 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
     start, folder, splits = time.monotonic(), context.folder, context.splits
     memory = devices.peak_memory(context.compute)
     scores = {split: np.asarray(trained.scores(split), dtype=np.float64) for split in SPLITS}
-    neighbours = _neighbours(trained, context)
-    distances = {split: neighbours.distances(_features(trained, context, split)) for split in SPLITS}
+    neighbours, distances = _neighbours(trained, context)
 
     def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
         return strategy.probabilities(scores, trained.tensors, temperature)
 
     groups = {split: dependent_images(context.manifest.used, splits.ids[split]) for split in SPLITS}
     logits = trained.kind == "logit"
-    decision = fit_decision(scores, splits.labels, distances, probabilities, logits, neighbours.k, groups["test"])
+    held_out, labels = trained.held_out(splits)
+    decision = fit_decision(
+        {"held_out": held_out, "test": scores["test"]}, {"held_out": labels, "test": splits.labels["test"]}, distances,
+        probabilities, logits, neighbours.k, groups["test"], trained.folds,
+    )  # fmt: skip
     predictions = {
         split: Predictions(
             splits.ids[split], splits.classes, splits.labels[split], scores[split], trained.kind,
@@ -105,12 +109,23 @@ def _features(trained: TrainedStrategy, context: RunContext, split: str, rows: n
     return features if rows is None else features[rows]
 
 
-def _neighbours(trained: TrainedStrategy, context: RunContext) -> ood.KNNIndex:
-    """Training images to compare new ones with, in the feature space of the strategy's own backbone."""
-    splits = context.splits
-    rows = _neighbour_rows(splits, context.seed)
-    features = ood.l2_normalize(_features(trained, context, "train", rows)).astype(np.float16)
-    return ood.KNNIndex(features, splits.labels["train"][rows], tuple(splits.ids["train"][i] for i in rows))
+def _neighbours(trained: TrainedStrategy, context: RunContext) -> tuple[ood.KNNIndex, dict[str, np.ndarray]]:
+    """Training images to compare new ones with, in the feature space of the strategy's own backbone.
+
+    Also distances to them: of the test images, and of the validation images, or of the training images to those of
+    other units if the validation images are among them.
+    """
+    fitted = context if trained.out_of_fold is None else joined_context(context)
+    splits = fitted.splits
+    rows, ids, labels = _neighbour_rows(splits, context.seed), splits.ids["train"], splits.labels["train"]
+    features = ood.l2_normalize(_features(trained, fitted, "train", rows)).astype(np.float16)
+    index = ood.KNNIndex(features, labels[rows], tuple(ids[i] for i in rows))
+    distances = {"test": index.distances(_features(trained, context, "test"))}
+    if trained.out_of_fold is None:
+        return index, {**distances, "held_out": index.distances(_features(trained, context, "val"))}
+    units = dependent_images(context.manifest.used, index.ids)
+    groups = np.arange(len(rows)) if units is None else units
+    return index, {**distances, "held_out": index.distances_between_groups(groups)}
 
 
 def _neighbour_rows(splits: Splits, seed: int) -> np.ndarray:

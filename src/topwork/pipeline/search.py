@@ -1,7 +1,8 @@
-"""Random search for the settings of a strategy, chosen by the validation set.
+"""Random search for the settings of a strategy, chosen by the images that the strategy holds out.
 
-Trial 0 has the settings without a search, so that the result is never worse on the validation set. A trial with a
-``trial.json`` is not repeated, so that an interrupted search resumes; that of a failed trial has the reason.
+These are the validation set, or all images of the fit of a head, by its out-of-fold predictions. Trial 0 has the
+settings without a search, so that the result is never worse on them. A trial with a ``trial.json`` is not repeated, so
+that an interrupted search resumes; that of a failed trial has the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from topwork.training.search_space import sample
 def random_search(
     strategy: Strategy, defaults: BaseConfig, explicit: set[str], context: RunContext, trials: int
 ) -> Any:
-    """The best settings on the validation set: highest accuracy, then lowest log-loss, then earliest.
+    """The best settings on the images held out: highest accuracy, then lowest log-loss, then earliest.
 
     Args:
         strategy: The strategy.
@@ -62,8 +63,8 @@ def random_search(
     failed = f", {len(results) - len(ended)} failed" if len(ended) < len(results) else ""
     first = f"{results[0]['accuracy']:.1%} without a search, " if ended[0] == 0 else ""
     context.progress.log(
-        f"  {strategy.name}: {len(results)} trials{failed}; validation accuracy {first}{results[best]['accuracy']:.1%} "
-        f"with trial {best}"
+        f"  {strategy.name}: {len(results)} trials{failed}; accuracy on images held out {first}"
+        f"{results[best]['accuracy']:.1%} with trial {best}"
     )
     return config.validate(type(defaults), results[best]["settings"], strategy.name)
 
@@ -78,9 +79,10 @@ def _run_trial(strategy: Strategy, settings: BaseConfig, context: RunContext, fo
     result = {"settings": resolved.model_dump(mode="json", exclude_none=True)}
     try:
         trained = strategy.fit(resolved, trial)
-        labels, scores = context.splits.labels["val"], np.asarray(trained.scores("val"), dtype=np.float64)
+        scores, labels = trained.held_out(context.splits)
+        scores = np.asarray(scores, dtype=np.float64)
         if not np.isfinite(scores).all():
-            raise TrainingFailed(f"{strategy.name}: the scores of validation images are not finite.")
+            raise TrainingFailed(f"{strategy.name}: the scores of images held out are not finite.")
         losses = metrics.log_losses(strategy.probabilities(scores, trained.tensors), labels)
         result |= {"accuracy": float((scores.argmax(axis=1) == labels).mean()), "log_loss": float(losses.mean())}
     except (TrainingFailed, torch.OutOfMemoryError, MemoryError) as error:

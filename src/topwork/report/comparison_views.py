@@ -33,10 +33,10 @@ class CalibrationView:
         series: Index among all strategies, for its color.
         ece: Expected calibration error with its interval.
         coverage, accuracy: On the most confident images, float (P,), coverage rising.
-        confidence_threshold: Chosen on the validation set, or None.
+        confidence_threshold: Chosen on images held out, or None.
         at_threshold: Coverage and accuracy on the test set at that threshold, or None.
-        temperature: Fitted on the validation set, or None.
-        false_positive_rate: Share of test images flagged as out of distribution; the target is for validation images.
+        temperature: Fitted on images held out, or None.
+        false_positive_rate: Share of test images flagged as out of distribution; the target is for images held out.
     """
 
     name: str

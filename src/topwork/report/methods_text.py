@@ -72,15 +72,32 @@ def _training(data: ReportData) -> list[str]:
         lines.append("In training each class counted as much as every other (weights N / (K n_k) of the images).")
     tune = data.requested.get("trials")
     tried = f" {tune} settings of each strategy were tried." if tune else ""
-    lines.append(
-        "Epochs and all hyperparameters were chosen on the validation set; the test set was predicted once, at the "
-        f"end.{tried}"
-    )
+    lines.append(f"{choices(data)}{tried}")
     seed, seeds = data.requested.get("seed", 0), int(data.requested.get("n_seeds") or 1)
     many = (
         f"Each strategy was trained with {seeds} seeds, starting with {seed}." if seeds > 1 else f"The seed is {seed}."
     )
     return [*lines, many]
+
+
+def choices(data: ReportData) -> str:
+    """Who learned from which images, and what chose its settings."""
+    joined = {s.name: s.folds for s in data.finished if s.folds}
+    apart = [s.name for s in data.finished if not s.folds]
+    text = ""
+    if joined:
+        folds = " or ".join(map(str, sorted(set(joined.values()))))
+        text = (
+            f"{join_names(list(joined))} learned from the training and validation images together; out-of-fold "
+            f"predictions of these images ({folds} folds, duplicates and groups kept together) chose the settings and "
+            "calibrated the probabilities. "
+        )
+    if apart:
+        text += (
+            f"{join_names(apart)} learned from the training images; the validation set chose epochs and settings and "
+            "calibrated the probabilities. "
+        )
+    return f"{text}The test set was used once, at the end."
 
 
 def _statistics(data: ReportData) -> list[str]:
@@ -104,7 +121,7 @@ def _statistics(data: ReportData) -> list[str]:
         )
     if any(s.decision for s in data.finished):
         lines.append(
-            "Probabilities were calibrated on the validation set, logits with one temperature; the expected "
+            "Probabilities were calibrated on images held out from the fit, logits with one temperature; the expected "
             f"calibration error has {BINS} bins of equal width (Guo et al. 2017)."
         )
     if data.curves:

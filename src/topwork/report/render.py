@@ -93,6 +93,7 @@ def render(data: ReportData) -> str:
         by_class=[(d, comparison_views.describe_class_differences(d)) for d in class_differences],
         most_different=comparison_views.most_different(class_differences),
         disagreements=disagreements(data.predictions),
+        choices=methods_text.choices(data),
         methods=" ".join(methods_text.methods(data)) if data.finished else "",
         references=methods_text.references(data),
     )

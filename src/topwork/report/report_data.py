@@ -93,6 +93,11 @@ class StrategyData:
     history: tuple[EpochRecord, ...] = ()
     errors: tuple[ConfidentError, ...] = ()
 
+    @property
+    def folds(self) -> int:
+        """Folds whose out-of-fold predictions chose and calibrated; 0: the validation set did."""
+        return int(self.decision.get("folds") or 0)
+
 
 @dataclass(frozen=True)
 class DatasetSummary:

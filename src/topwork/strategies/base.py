@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.backbones.param_groups import layer_groups
-from topwork.core.artifacts import EpochRecord
+from topwork.core.artifacts import EpochRecord, Splits
 from topwork.core.seeds import epoch_permutation
 from topwork.data.batches import Targets
 from topwork.training.context import RunContext
@@ -30,10 +30,10 @@ class TrainedStrategy:
     """A trained strategy.
 
     Attributes:
-        scores: From a split to the scores float (N, K) of its images; called for ``test`` once.
+        scores: From ``val`` or ``test`` to the scores float (N, K) of its images; called for ``test`` once.
         tensors: Of the head; of network and head if the network was trained.
         trained: Numbers of trained tensors and of trained parameters.
-        selection: What the validation set selected.
+        selection: What was selected, and how well it did on the images that selected it.
         seconds: Training time without the computing of features.
         kind: ``"logit"`` or ``"margin"``.
         history: Its epochs, if it has any.
@@ -41,6 +41,9 @@ class TrainedStrategy:
         features: Of a trained network: from a split and row numbers (None for all) to features float32 (N, D).
         passes: Images that went through the backbone; None: those of the training and validation sets, once.
         parameters: Of a trained network: numbers of all tensors and parameters, those of frozen stages included.
+        out_of_fold: Scores float (N, K) of the training images and then of the validation images, each by a fit without
+            it and its unit; None: it was fitted on the training images alone.
+        folds: Number of these fits.
     """
 
     scores: Callable[[str], np.ndarray]
@@ -54,6 +57,14 @@ class TrainedStrategy:
     features: Callable[[str, np.ndarray | None], np.ndarray] | None = None
     passes: int | None = None
     parameters: tuple[int, int] | None = None
+    out_of_fold: np.ndarray | None = None
+    folds: int = 0
+
+    def held_out(self, splits: Splits) -> tuple[np.ndarray, np.ndarray]:
+        """Scores float (N, K) and labels of the images that choose and calibrate, by fits that have not seen them."""
+        if self.out_of_fold is None:
+            return self.scores("val"), splits.labels["val"]
+        return self.out_of_fold, np.concatenate([splits.labels["train"], splits.labels["val"]])
 
     @property
     def trains_network(self) -> bool:
@@ -80,7 +91,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def fit(self, config: Any, context: RunContext) -> TrainedStrategy:
-        """Train on the training set and select on the validation set; resume a training that was interrupted."""
+        """Train, select on images that were held out, never on the test set; resume what was interrupted."""
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """The layers from features (B, D) to scores (B, K), differentiable, from the head's tensors in a bundle."""
@@ -142,9 +153,17 @@ def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:
         return torch.cat([head(batch).double() for batch in padded.split(HEAD_BATCH)])[: len(rows)].numpy()
 
 
-def split_scores(head: nn.Module, context: RunContext) -> Callable[[str], np.ndarray]:
+def split_scores(
+    head: nn.Module, context: RunContext, out_of_fold: np.ndarray | None = None
+) -> Callable[[str], np.ndarray]:
     """``TrainedStrategy.scores`` of a head on the features of the frozen backbone."""
-    return lambda split: head_scores(head, context.features.load(split))
+
+    def scores(split: str) -> np.ndarray:
+        if split == "val" and out_of_fold is not None:
+            return out_of_fold[len(context.splits.ids["train"]) :]
+        return head_scores(head, context.features.load(split))
+
+    return scores
 
 
 def trained_network(model: nn.Module, state: TrainState, context: RunContext, notes: list[str]) -> TrainedStrategy:

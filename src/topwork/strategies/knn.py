@@ -1,12 +1,14 @@
 """``knn``: the classes of the most similar training images, by cosine similarity of the frozen backbone's features.
 
-Nothing is trained; the validation set chooses k. Votes are weighted by exp(similarity / 0.07) (Wu et al. 2018, arXiv
-1805.01978). The scores are logarithms of the shares of votes, so that a temperature calibrates them like logits.
+Nothing is trained; k is chosen by out-of-fold predictions, or on the validation set. Votes are weighted by
+exp(similarity / 0.07) (Wu et al. 2018, arXiv 1805.01978). The scores are logarithms of the shares of votes, so that a
+temperature calibrates them like logits.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,8 +17,10 @@ from torch.nn import functional
 
 from topwork.core.strategy_config import KNNConfig
 from topwork.linear.normalize import NormalizerModule, fit_normalizer
+from topwork.linear.selection import join_folds
 from topwork.strategies.base import Strategy, TrainedStrategy, head_scores, split_scores
 from topwork.strategies.linear_head import head_tensors
+from topwork.strategies.out_of_fold import join_validation, selection_metric
 from topwork.training.context import RunContext
 from topwork.training.search_space import Categorical, space
 
@@ -46,11 +50,30 @@ class _KNNHead(nn.Module):
         self.register_buffer("one_hot", one_hot)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        similarity = functional.normalize(self.normalize(x.float()), dim=1) @ self.bank.T
-        nearest = similarity.topk(self.k, dim=1).values[:, -1:]
+        return self.votes(self.similarity(x), self.k)
+
+    def similarity(self, x: torch.Tensor) -> torch.Tensor:
+        """Cosine similarity (B, N) of features (B, D) to the bank."""
+        return functional.normalize(self.normalize(x.float()), dim=1) @ self.bank.T
+
+    def votes(self, similarity: torch.Tensor, k: int) -> torch.Tensor:
+        """Scores (B, K) by the k nearest images, or all if there are fewer."""
+        nearest = similarity.topk(min(k, len(self.bank)), dim=1).values[:, -1:]
         weights = ((similarity - 1) / TEMPERATURE).exp() * (similarity >= nearest)
         votes = weights @ self.one_hot
         return (votes / votes.sum(dim=1, keepdim=True) + SMOOTHING).log()
+
+
+class _PredictedByK(nn.Module):
+    """Features (B, D) to the predicted classes (B, number of values) for several values of k."""
+
+    def __init__(self, head: _KNNHead, values: Sequence[int]) -> None:
+        super().__init__()
+        self.knn, self.values = head, values
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        similarity = self.knn.similarity(x)
+        return torch.stack([self.knn.votes(similarity, k).argmax(dim=1) for k in self.values], dim=1)
 
 
 class KNN(Strategy):
@@ -67,29 +90,39 @@ class KNN(Strategy):
         return config.model_copy(update={"neighbours": allowed})
 
     def fit(self, config: KNNConfig, context: RunContext) -> TrainedStrategy:
-        """Store the training features, choose k on the validation set."""
+        """Store the features, and choose k on images that are not among those stored."""
         start = time.monotonic()
-        features, labels = context.features.load("train"), context.splits.labels
+        fitted, folds = join_validation(config.folds, context)
+        features, labels = fitted.features.load("train"), fitted.splits.labels["train"]
         normalizer = fit_normalizer(features)
-        tensors = head_tensors(normalizer, {"labels": labels["train"], "classes": np.array(context.num_classes)})
+        tensors = head_tensors(normalizer, {"labels": labels, "classes": np.array(context.num_classes)})
         tensors["bank"] = functional.normalize(torch.from_numpy(normalizer(features)), dim=1).half()
-        if context.image_weights is not None:
-            tensors["weights"] = torch.from_numpy(context.image_weights).float()
-        val = context.features.load("val")
+        if fitted.image_weights is not None:
+            tensors["weights"] = torch.from_numpy(fitted.image_weights).float()
 
-        def accuracy(k: int) -> float:
-            scores = head_scores(self.head(tensors | {"k": torch.tensor(k)}), val)
-            return float((scores.argmax(axis=1) == labels["val"]).mean())
+        def head_without(fold: np.ndarray, k: int) -> _KNNHead:
+            kept = torch.from_numpy(np.setdiff1d(np.arange(len(labels)), fold))
+            own = {name: tensors[name][kept] for name in ("bank", "labels", "weights") if name in tensors}
+            return _KNNHead(tensors | own | {"k": torch.tensor(k)})
 
-        accuracies = {k: accuracy(k) for k in config.neighbours}
-        k = max(accuracies, key=accuracies.__getitem__)  # of equals the smallest
+        if folds:
+            truth, held_out = labels, [(fold, features[fold]) for fold in folds]
+        else:
+            truth, held_out = fitted.splits.labels["val"], [(np.array([], dtype=np.int64), fitted.features.load("val"))]
+        rows, ks = folds or [np.arange(len(truth))], config.neighbours
+        predicted = join_folds(rows, [head_scores(_PredictedByK(head_without(f, 1), ks), x) for f, x in held_out])
+        accuracies = (predicted == truth[:, None]).mean(axis=0)
+        k = ks[int(accuracies.argmax())]  # of equals the smallest
+        out_of_fold = join_folds(rows, [head_scores(head_without(f, k), x) for f, x in held_out]) if folds else None
         tensors["k"] = torch.tensor(k)
         return TrainedStrategy(
-            scores=split_scores(self.head(tensors), context),
+            scores=split_scores(self.head(tensors), context, out_of_fold),
             tensors=tensors,
             trained=(0, 0),
-            selection={"k": k, "val accuracy": accuracies[k]},
+            selection={"k": k, selection_metric(folds): float(accuracies.max())},
             seconds=time.monotonic() - start,
+            out_of_fold=out_of_fold,
+            folds=len(folds),
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:

@@ -15,6 +15,7 @@ from topwork.linear.heads import LinearHead
 from topwork.linear.selection import select_c
 from topwork.strategies.base import Strategy, TrainedStrategy, split_scores
 from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
+from topwork.strategies.out_of_fold import join_validation, selection_metric
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
 
@@ -27,21 +28,25 @@ class Linear(Strategy):
     search = space(Cs=LogUniform(1e-4, 10.0, as_tuple=True))
 
     def fit(self, config: LinearConfig, context: RunContext) -> TrainedStrategy:
-        """Fit one classifier per C, keep the one that is best on the validation set or over the held-out folds."""
-        normalizer, data = normalized_splits(context.features, context.splits)
+        """Fit one classifier per C and fold, and the one with the C of the best out-of-fold predictions on all."""
+        fitted, folds = join_validation(config.folds, context)
+        normalizer, data = normalized_splits(fitted.features, fitted.splits)
         start = time.monotonic()
         with track_values_of_c(self.name, config, context) as on_step:
-            device, weights = str(context.compute.device), context.image_weights
-            found = select_c("softmax", config, data, context.num_classes, device, context.seed, on_step, weights)
+            device, weights = str(context.compute.device), fitted.image_weights
+            found = select_c("softmax", config.Cs, data, context.num_classes, device, folds, on_step, weights)
         seconds = time.monotonic() - start
         weight, bias = found.model.weight, found.model.bias
         tensors = head_tensors(normalizer, {"weight": weight, "bias": bias})
+        out_of_fold = found.scores if folds else None
         return TrainedStrategy(
-            scores=split_scores(self.head(tensors), context),
+            scores=split_scores(self.head(tensors), context, out_of_fold),
             tensors=tensors,
             trained=(2, weight.size + bias.size),
-            selection={"C": found.c, config.selection_metric: found.accuracy},
+            selection={"C": found.c, selection_metric(folds): found.accuracy},
             seconds=seconds,
+            out_of_fold=out_of_fold,
+            folds=len(folds),
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:

@@ -23,8 +23,12 @@ Data = dict[str, tuple[np.ndarray, np.ndarray]]
 
 def normalized_splits(features: Features, splits: Splits, power: bool = True) -> tuple[Normalizer, Data]:
     """A normalizer fitted on the training set, and of ``train`` and ``val`` the normalized features and the labels."""
-    normalizer = fit_normalizer(features.load("train"), power)
-    return normalizer, {split: (normalizer(features.load(split)), splits.labels[split]) for split in ("train", "val")}
+    train = features.load("train")
+    normalizer, labels = fit_normalizer(train, power), splits.labels
+    return normalizer, {
+        "train": (normalizer(train), labels["train"]),
+        "val": (normalizer(features.load("val")), labels["val"]),
+    }
 
 
 def head_tensors(normalizer: Normalizer, arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
@@ -67,8 +71,7 @@ def fit_linear_head(
     def fit() -> dict[str, bytes]:
         # without the power: a linear layer can absorb only a shift and a scale
         normalizer, data = normalized_splits(features, splits, power=False)
-        config = LinearClassifierConfig(Cs=DEFAULT_CS)
-        model = select_c("softmax", config, data, len(splits.classes), device, seed=0, weights=weights).model
+        model = select_c("softmax", DEFAULT_CS, data, len(splits.classes), device, weights=weights).model
         weight = model.weight / normalizer.scale
         bias = model.bias - weight @ normalizer.mean
         layer = {"weight": np.ascontiguousarray(weight, np.float32), "bias": bias.astype(np.float32)}

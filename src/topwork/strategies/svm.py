@@ -1,16 +1,16 @@
 """``svm``: a support vector machine on the normalized features of the frozen backbone.
 
-Linear: one class against the rest, L2 penalty and squared hinge (Fan et al. 2008, LIBLINEAR); C is chosen on the
-validation set, or by cross-validation. RBF: ``sklearn.svm.SVC``, an option for small sets.
-The scores are margins. Probabilities come from a calibration on the validation set: for two classes a logistic curve
-(Platt 1999), for more a softmax with one temperature (Guo et al. 2017, arXiv 1706.04599). Its targets are Platt's: of n
-correct images one more may be wrong, so that a validation set without an error does not make every image certain.
+Linear: one class against the rest, L2 penalty and squared hinge (Fan et al. 2008, LIBLINEAR). RBF:
+``sklearn.svm.SVC``, an option for small sets. C is chosen by out-of-fold predictions, or on the validation set.
+The scores are margins. Probabilities come from a calibration on the margins that chose C: for two classes a logistic
+curve (Platt 1999), for more a softmax with one temperature (Guo et al. 2017, arXiv 1706.04599). Targets are Platt's: of
+n correct images one more may be wrong, so that margins without an error do not make every image certain.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,10 @@ from torch import nn
 from topwork.core.errors import ConfigError
 from topwork.core.strategy_config import SVMConfig
 from topwork.linear.heads import LinearHead, RBFHead
-from topwork.linear.selection import Selected, select_c, select_first_best
+from topwork.linear.selection import Selected, join_folds, select_c, select_first_best, selected
 from topwork.strategies.base import Strategy, TrainedStrategy, scaled_softmax, split_scores
 from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
+from topwork.strategies.out_of_fold import join_validation, selection_metric
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
 
@@ -43,11 +44,9 @@ class SVM(Strategy):
         """The values of C that suit the kernel.
 
         Raises:
-            ConfigError: The RBF kernel with folds or with too many classes.
+            ConfigError: The RBF kernel with too many classes.
         """
         rbf = config.kernel == "rbf"
-        if rbf and config.folds:
-            raise ConfigError("svm.folds needs the linear kernel. Set svm.folds = 0; the validation set chooses C.")
         if rbf and context.num_classes > MAX_RBF_CLASSES:
             raise ConfigError(
                 f"svm.kernel = 'rbf' supports at most {MAX_RBF_CLASSES} classes, and there are "
@@ -56,31 +55,35 @@ class SVM(Strategy):
         return config.model_copy(update={"Cs": config.Cs or (RBF_CS if rbf else LINEAR_CS)})
 
     def fit(self, config: SVMConfig, context: RunContext) -> TrainedStrategy:
-        """Fit one SVM per C, keep the one that is best on the validation set or over the held-out folds."""
-        normalizer, data = normalized_splits(context.features, context.splits)
-        start, device = time.monotonic(), str(context.compute.device)
+        """Fit one SVM per C and fold, and the one with the C of the best out-of-fold predictions on all."""
+        fitted, folds = join_validation(config.folds, context)
+        normalizer, data = normalized_splits(fitted.features, fitted.splits)
+        start, device, weights = time.monotonic(), str(context.compute.device), fitted.image_weights
+        classes = context.num_classes
         with track_values_of_c(self.name, config, context) as on_step:
             if config.kernel == "linear":
-                found = select_c(
-                    "hinge", config, data, context.num_classes, device, context.seed, on_step, context.image_weights
-                )
-                c, accuracy = found.c, found.accuracy
+                found = select_c("hinge", config.Cs, data, classes, device, folds, on_step, weights)
                 arrays = {"weight": found.model.weight, "bias": found.model.bias}
             else:
-                c, accuracy, arrays = _fit_rbf(sorted(config.Cs), data, on_step, context.image_weights)
+                found = _select_rbf(sorted(config.Cs), data, classes, folds, on_step, weights)
+                arrays = found.model
         seconds = time.monotonic() - start
         trained = [arrays[name] for name in ("weight", "dual", "bias") if name in arrays]
         tensors = head_tensors(normalizer, {"scale": np.array(normalizer.scale), **arrays})
-        scores = split_scores(self.head(tensors), context)
-        tensors["calibration"] = torch.tensor(_calibrate(scores("val"), data["val"][1]), dtype=torch.float64)
+        out_of_fold = found.scores if folds else None
+        scores = split_scores(self.head(tensors), context, out_of_fold)
+        held_out = (found.scores, data["train"][1]) if folds else (scores("val"), data["val"][1])
+        tensors["calibration"] = torch.tensor(_calibrate(*held_out), dtype=torch.float64)
         return TrainedStrategy(
             scores=scores,
             tensors=tensors,
             trained=(len(trained), sum(array.size for array in trained)),
-            selection={"C": c, "kernel": config.kernel, config.selection_metric: accuracy},
+            selection={"C": found.c, "kernel": config.kernel, selection_metric(folds): found.accuracy},
             seconds=seconds,
             kind="margin",
-            notes=["svm scores are margins; its probabilities come from a calibration fitted on the validation set."],
+            notes=["svm scores are margins; its probabilities come from a calibration fitted on images held out."],
+            out_of_fold=out_of_fold,
+            folds=len(folds),
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
@@ -88,36 +91,63 @@ class SVM(Strategy):
         return LinearHead(tensors) if "weight" in tensors else RBFHead(tensors)
 
     def calibration(self, tensors: dict[str, torch.Tensor]) -> tuple[float, float]:
-        """Slope and offset that were fitted on the validation set."""
+        """Slope and offset that were fitted on images held out."""
         slope, offset = tensors["calibration"].tolist()
         return slope, offset
 
 
-def _fit_rbf(
-    Cs: list[float], data: dict[str, Any], on_step: Callable[[], None], weights: np.ndarray | None
-) -> tuple[float, float, dict[str, np.ndarray]]:
-    """The C that is best on the validation set, its accuracy there, and the arrays of ``RBFHead``."""
+def _select_rbf(
+    Cs: list[float],
+    data: dict[str, tuple[np.ndarray, np.ndarray]],
+    classes: int,
+    folds: Sequence[np.ndarray],
+    on_step: Callable[[], None],
+    weights: np.ndarray | None,
+) -> Selected[dict[str, np.ndarray]]:
+    """As ``select_c``; the model is the arrays of ``RBFHead``."""
     from sklearn.svm import SVC
 
     (x, labels), (x_val, labels_val) = data["train"], data["val"]
+    rows = np.arange(len(labels))
     gamma = 1 / (x.shape[1] * x.astype(np.float64).var())  # scikit-learn's "scale"
 
-    def trials() -> Iterator[Selected[SVC]]:
+    def fit(c: float, kept: np.ndarray) -> SVC:
+        svc = SVC(C=c, kernel="rbf", gamma=gamma, cache_size=1000)
+        return svc.fit(x[kept], labels[kept], None if weights is None else weights[kept])
+
+    def margins_without(c: float, fold: np.ndarray) -> np.ndarray:
+        kept = np.setdiff1d(rows, fold)
+        if len(present := np.unique(labels[kept])) == 1:  # one unit has all images of the only other class
+            return np.tile(np.where(np.arange(classes) == present, 1.0, -1.0), (len(fold), 1))
+        return _margins(fit(c, kept), x[fold], classes)
+
+    def trials() -> Iterator[Selected[SVC | None]]:
         for c in Cs:
-            svc = SVC(C=c, kernel="rbf", gamma=gamma, cache_size=1000).fit(x, labels, weights)
-            margins = svc.decision_function(x_val)
+            svc = None if folds else fit(c, rows)
+            if svc:
+                scores, truth = _margins(svc, x_val, classes), labels_val
+            else:
+                scores, truth = join_folds(folds, [margins_without(c, fold) for fold in folds]), labels
             on_step()
-            predicted = margins > 0 if margins.ndim == 1 else margins.argmax(axis=1)
-            yield Selected(float((predicted == labels_val).mean()), c, svc)
+            yield selected(c, svc, scores, truth)
 
     best = select_first_best(trials())
-    svc = best.model
+    svc = best.model or fit(best.c, rows)
     arrays = {"support": svc.support_vectors_, "dual": svc.dual_coef_, "bias": svc.intercept_, "counts": svc.n_support_}
-    return best.c, best.accuracy, {**arrays, "gamma": np.array([gamma])}
+    return Selected(best.accuracy, best.c, {**arrays, "gamma": np.array([gamma])}, best.scores)
+
+
+def _margins(svc: Any, x: np.ndarray, classes: int) -> np.ndarray:
+    """Margins float64 (N, K) of an ``SVC``; a class that it was fitted without is below all others."""
+    found = svc.decision_function(x)
+    found = np.stack([-found, found], axis=1) if found.ndim == 1 else found
+    margins = np.full((len(x), classes), found.min(initial=0.0) - 1.0)
+    margins[:, svc.classes_] = found
+    return margins
 
 
 def _calibrate(margins: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and offset that minimize the log loss on the validation set; the offset is 0 for more than two classes.
+    """Slope and offset that minimize the log loss of images held out; the offset is 0 for more than two classes.
 
     The target of the true class is (n + 1) / (n + 2), where n is the number of images of the class, as in Platt 1999;
     of all images for more than two classes, which share one parameter.

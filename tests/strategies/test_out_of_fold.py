@@ -1,0 +1,129 @@
+"""Heads are fitted on training and validation images; what chooses and calibrates has not been seen by its fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.drawn_features import SIZE, DrawnFeatures
+
+from topwork.core.artifacts import ImageRow
+from topwork.linear.selection import stratified_folds
+from topwork.strategies import load, out_of_fold
+from topwork.strategies.base import TrainedStrategy
+from topwork.strategies.out_of_fold import join_validation
+
+HEADS = ["svm", "linear", "knn"]
+SETTINGS: dict[str, dict[str, Any]] = {"svm": {"Cs": (1e-3, 1e-2, 1.0)}, "knn": {"neighbours": (1, 5)}}
+GROUP = 4
+
+
+class Groups(DrawnFeatures):
+    """Groups of four nearly equal images, two of them for training and two for validation, with labels at random."""
+
+    def __init__(self, classes: int, groups: int, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        centers, labels = rng.normal(size=(groups, SIZE)), rng.permutation(np.arange(groups) % classes)
+        group = np.repeat(np.arange(groups), GROUP // 2)
+        self.group = {"train": group, "val": group}
+        self.labels = dict.fromkeys(self.group, labels[group])
+        self._features = {
+            split: (centers[group] + 0.01 * rng.normal(size=(len(group), SIZE)) + 5).astype(np.float32)
+            for split in self.group
+        }
+
+    def rows(self, ids: dict[str, tuple[str, ...]]) -> tuple[ImageRow, ...]:
+        triples = [
+            (image, label, group)
+            for split in ids
+            for image, label, group in zip(ids[split], self.labels[split], self.group[split], strict=True)
+        ]
+        return tuple(ImageRow(image, str(label), group=str(group)) for image, label, group in triples)
+
+
+def _fit(name: str, drawn: DrawnFeatures, folder: Path, **settings: Any) -> TrainedStrategy:
+    strategy, context = load(name), drawn.context(folder, balance=False)
+    config = strategy.Config(**(SETTINGS.get(name, {}) | settings))
+    return strategy.fit(strategy.resolve(config, context), context)
+
+
+def _accuracy(trained: TrainedStrategy, drawn: DrawnFeatures, folder: Path) -> float:
+    scores, labels = trained.held_out(drawn.context(folder, balance=False).splits)
+    assert len(scores) == len(drawn.labels["train"]) + len(drawn.labels["val"])
+    return float((scores.argmax(axis=1) == labels).mean())
+
+
+@pytest.mark.parametrize("settings", [{}, {"kernel": "rbf"}], ids=["", "rbf"])
+@pytest.mark.parametrize("name", HEADS)
+def test_no_prediction_comes_from_a_fit_that_has_seen_the_image_or_its_group(
+    name: str, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels at random can be known only from the same group."""
+    if settings and name != "svm":
+        pytest.skip("an option of svm")
+    drawn = Groups(classes=3, groups=60)
+    trained = _fit(name, drawn, tmp_path / "a", **settings)
+    assert abs(_accuracy(trained, drawn, tmp_path) - 1 / 3) < 0.2  # 60 groups: three standard errors
+    scores, _ = trained.held_out(drawn.context(tmp_path, False).splits)
+    np.testing.assert_array_equal(trained.scores("val"), scores[120:])
+    monkeypatch.setattr(out_of_fold, "unit_folds", _leaking_folds)
+    assert _accuracy(_fit(name, drawn, tmp_path / "b", **settings), drawn, tmp_path) > 0.8
+
+
+def _leaking_folds(rows: Any, ids: Any, folds: int, seed: int) -> list[np.ndarray]:
+    return stratified_folds(np.zeros(len(ids), dtype=np.int64), folds, seed)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_final_fit_has_the_labels_of_the_validation_images(name: str, tmp_path: Path) -> None:
+    """A third class that only the validation images have."""
+    drawn = DrawnFeatures(3, 40, 1, distance=12)
+    keep = drawn.labels["train"] != 0
+    drawn.labels["train"] = drawn.labels["train"][keep]
+    drawn._features["train"] = drawn._features["train"][keep]
+    trained = _fit(name, drawn, tmp_path)
+    assert drawn.recalls(trained.scores("val"))[0] > 0.9  # of other folds
+    apart = _fit(name, drawn, tmp_path / "apart", folds=0)
+    assert drawn.recalls(apart.scores("val"))[0] == 0
+
+
+@pytest.mark.parametrize("folds", [2, 5])
+def test_folds_are_whole_groups_with_the_classes_in_proportion(folds: int, tmp_path: Path) -> None:
+    drawn = Groups(classes=3, groups=60)
+    joined, found = join_validation(folds, drawn.context(tmp_path, balance=False))
+    np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.arange(240))
+    groups, labels = np.concatenate([drawn.group["train"], drawn.group["val"]]), joined.splits.labels["train"]
+    assert len(found) == folds
+    for fold in found:
+        assert not np.intersect1d(groups[fold], np.delete(groups, fold)).size
+        np.testing.assert_array_equal(np.bincount(labels[fold], minlength=3), 240 / folds / 3)
+
+
+def test_a_class_of_few_groups_makes_fewer_folds_and_one_group_none(tmp_path: Path) -> None:
+    for groups, expected in ((9, 3), (3, 0)):
+        context = Groups(classes=3, groups=groups).context(tmp_path, balance=False)
+        joined, found = join_validation(5, context)
+        assert len(found) == expected
+        assert (joined is context) == (not expected)  # then the validation set chooses
+
+
+def test_without_validation_images_single_images_are_held_out_if_nothing_else_can_be(tmp_path: Path) -> None:
+    """A point of a learning curve may have one group of each class."""
+    context = Groups(classes=3, groups=3).context(tmp_path, balance=False)
+    ids, labels = {**context.splits.ids, "val": ()}, {**context.splits.labels, "val": np.array([], dtype=np.int64)}
+    context = replace(context, splits=replace(context.splits, ids=ids, labels=labels))
+    _, found = join_validation(5, context)
+    assert [len(fold) for fold in found] == [3, 3]
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_zero_folds_keep_the_validation_images_apart(name: str, tmp_path: Path) -> None:
+    drawn = DrawnFeatures(3, 10, 1, distance=3)
+    trained = _fit(name, drawn, tmp_path, folds=0)
+    assert trained.out_of_fold is None
+    scores, labels = trained.held_out(drawn.context(tmp_path, False).splits)
+    np.testing.assert_array_equal(labels, drawn.labels["val"])
+    np.testing.assert_array_equal(scores, trained.scores("val"))
