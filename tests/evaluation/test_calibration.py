@@ -119,6 +119,13 @@ def test_unsure_halves_the_errors_where_that_leaves_half_of_the_images() -> None
     assert 1 - looser > 0.5 * (1 - overall)
 
 
+@given(st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_without_an_error_to_halve_no_image_is_unsure_by_its_rank(images: int, seed: int) -> None:
+    confidence = np.random.default_rng(seed).uniform(0.6, 1, images)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    assert calibration.choose_confidence_threshold(probabilities, np.zeros(images, int)) == 0.5
+
+
 def test_a_prediction_more_likely_incorrect_than_correct_is_always_unsure() -> None:
     probabilities = np.array([[0.4, 0.3, 0.3], [0.45, 0.3, 0.25]])
     assert calibration.choose_confidence_threshold(probabilities, np.array([0, 0])) == 0.5

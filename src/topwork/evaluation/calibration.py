@@ -176,14 +176,15 @@ def choose_confidence_threshold(probabilities: np.ndarray, labels: np.ndarray) -
     """The confidence below which the model abstains, chosen on the validation set.
 
     The lowest threshold that halves the error rate of the kept images; if fewer than half of the images would be kept,
-    the threshold with the lowest error rate that keeps half. At least 0.5.
+    the threshold with the lowest error rate that keeps half. At least 0.5, and 0.5 if there is no error to halve: the
+    lowest of N confidences would make the model abstain on one in N + 1 images like these.
 
     >>> confidence = np.array([0.9, 0.8, 0.7, 0.6])
     >>> choose_confidence_threshold(np.stack([confidence, 1 - confidence], axis=1), np.array([0, 0, 0, 1]))
     0.7
     """
     thresholds, coverage, accuracy = coverage_curve(probabilities, labels)
-    if not np.isfinite(thresholds).all():
+    if not np.isfinite(thresholds).all() or accuracy[-1] == 1:
         return MIN_CONFIDENCE
     enough = coverage >= MIN_COVERAGE
     errors = np.where(enough, 1 - accuracy, np.inf)
