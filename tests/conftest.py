@@ -20,11 +20,12 @@ from tests.drawings import write_folder
 from topwork.features import engines
 from topwork.strategies import STRATEGIES
 
-# The files of a minute and more, longest first
+# The slowest files, longest first
 SLOWEST = (
-    "test_export", "test_resume", "test_devices", "test_sample", "test_show", "test_data_parallel", "test_estimator",
-    "test_examples", "test_serve", "test_strategies", "test_layouts", "test_intervals", "test_page", "test_wheel",
-    "test_engines", "test_check", "test_zoo", "test_class_weights", "test_repeats", "test_predict", "test_bundle",
+    "test_export", "test_devices", "test_resume", "test_sample", "test_data_parallel", "test_examples",
+    "test_estimator", "test_show", "test_serve", "test_engines", "test_layouts", "test_page", "test_wheel",
+    "test_strategies", "test_intervals", "test_fully_sharded", "test_check", "test_zoo", "test_class_weights",
+    "test_repeats", "test_predict", "test_bundle",
 )  # fmt: skip
 AVAILABLE = engines.available
 settings.register_profile("topwork", deadline=None)  # no test depends on how busy the machine is

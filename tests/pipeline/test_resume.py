@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.commands import Started
@@ -25,7 +26,13 @@ COMMON = ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", "
 COMMON += ["--set", "compute.engine=torch"]  # which starts at once
 
 
-def _train(photos: Path, out: Path, strategy: str, workers: int, extra: Sequence[str] = ()) -> list[str]:
+@pytest.fixture(scope="module")
+def network(tiny_network: dict[str, Any]) -> list[str]:
+    """The options that name the network of all trainings here."""
+    return [word for name, value in tiny_network.items() for word in (f"--{name}", value)]
+
+
+def _train(photos: Path, out: Path, strategy: str, workers: int, extra: Sequence[str]) -> list[str]:
     return ["train", str(photos), "--strategy", strategy, "--out", str(out), *COMMON, "-j", str(workers), *extra]
 
 
@@ -50,10 +57,11 @@ EXTRAS = {
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_killed_is_never_killed(photos: Path, tmp_path: Path, extra: str) -> None:
+def test_killed_is_never_killed(photos: Path, tmp_path: Path, network: list[str], extra: str) -> None:
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
-    _end(_train(photos, unbroken, "finetune", 0, EXTRAS[extra]))
-    process = Started(_train(photos, killed, "finetune", 1, EXTRAS[extra]), tmp_path / "output")
+    options = [*network, *EXTRAS[extra]]
+    _end(_train(photos, unbroken, "finetune", 0, options))
+    process = Started(_train(photos, killed, "finetune", 1, options), tmp_path / "output")
     _wait_for(lambda: list((killed / "checkpoints").glob("last-*")), process)
     process.kill()
     assert not (killed / "metrics.json").exists()
@@ -72,10 +80,10 @@ def _wait_for(condition: Callable[[], object], process: Started) -> None:
 
 
 @pytest.fixture(scope="module")
-def unbroken_scratch(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unbroken_scratch(photos: Path, network: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of three epochs; tests copy it."""
     out = tmp_path_factory.mktemp("scratch") / "unbroken"
-    _end(_train(photos, out, "scratch", 0))
+    _end(_train(photos, out, "scratch", 0, network))
     return out
 
 
@@ -86,10 +94,10 @@ def run(unbroken_scratch: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("number", "status", "workers"), [(signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 0)])
 def test_a_signal_to_all_processes_saves_in_the_middle_of_an_epoch(
-    photos: Path, tmp_path: Path, unbroken_scratch: Path, number: int, status: int, workers: int
+    photos: Path, tmp_path: Path, network: list[str], unbroken_scratch: Path, number: int, status: int, workers: int
 ) -> None:
     stopped = tmp_path / "stopped"
-    process = Started(_train(photos, stopped, "scratch", workers), tmp_path / "output")
+    process = Started(_train(photos, stopped, "scratch", workers, network), tmp_path / "output")
     try:
         begun = "checkpoints" if workers else "config.toml"  # when there are checkpoints, the workers are at work
         _wait_for(lambda: (stopped / begun).exists(), process)
@@ -117,26 +125,27 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run: Path) -> 
     assert "state.safetensors is damaged" in (run / "train.log").read_text()
 
 
-def _compare(photos: Path, out: Path) -> list[str]:
+def _compare(photos: Path, out: Path, network: list[str]) -> list[str]:
     strategies = [word for name in ("mlp", "svm", "scratch") for word in ("--strategy", name)]
-    return ["compare", str(photos), "--out", str(out), *strategies, "-j", "0", "--set", "mlp.epochs=3", *COMMON]
+    options = ["-j", "0", "--set", "mlp.epochs=3", "--learning-curve", "none", *COMMON, *network]
+    return ["compare", str(photos), "--out", str(out), *strategies, *options]
 
 
 @pytest.fixture(scope="module")
-def unbroken_comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def unbroken_comparison(photos: Path, network: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("comparison") / "unbroken"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
-        _end(_compare(photos, out))
+        _end(_compare(photos, out, network))
     return out
 
 
 @pytest.mark.parametrize("begun", ["mlp/model/model.json", "scratch/checkpoints/last-000000003"])
 def test_a_killed_comparison_needs_only_its_folder_to_resume(
-    photos: Path, tmp_path: Path, unbroken_comparison: Path, begun: str
+    photos: Path, tmp_path: Path, network: list[str], unbroken_comparison: Path, begun: str
 ) -> None:
     killed = tmp_path / "killed"
-    process = Started(_compare(photos, killed), tmp_path / "output")
+    process = Started(_compare(photos, killed, network), tmp_path / "output")
     _wait_for(lambda: (killed / begun).exists(), process)
     process.kill()
     (killed / ".tmp-left-by-the-kill").touch()
@@ -148,14 +157,15 @@ def test_a_killed_comparison_needs_only_its_folder_to_resume(
     assert not list(killed.rglob(".tmp-*"))
 
 
-def test_a_folder_in_which_nothing_had_begun_can_be_used_again(photos: Path, tmp_path: Path) -> None:
+def test_a_folder_in_which_nothing_had_begun_can_be_used_again(
+    photos: Path, tmp_path: Path, tiny_network: dict[str, Any]
+) -> None:
     out = tmp_path / "out"
     out.mkdir()
     for name in (".lock", "train.log", ".tmp-0123"):
         (out / name).touch()
-    assert (
-        topwork.train(photos, "svm", out=out, img_size=32, precision="float32", workers=0, quiet=True).status == "done"
-    )
+    flags = {"img_size": 32, "precision": "float32", "workers": 0, "quiet": True, **tiny_network}
+    assert topwork.train(photos, "svm", out=out, **flags).status == "done"
 
 
 HOLD = """
@@ -168,8 +178,11 @@ with lock_folder(Path(sys.argv[1])):
 """
 
 
-def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(photos: Path, tmp_path: Path) -> None:
+def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(
+    photos: Path, tmp_path: Path, tiny_network: dict[str, Any]
+) -> None:
     flags = {"out": tmp_path / "run", "quiet": True, "img_size": 32, "precision": "float32", "workers": 0}
+    flags |= tiny_network
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "run")], stdout=subprocess.PIPE)
     assert holder.stdout
     holder.stdout.readline()
