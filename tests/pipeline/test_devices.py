@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.commands import Started
@@ -19,7 +20,7 @@ from topwork.core.artifacts import read_run_info
 from topwork.core.errors import UsageError
 
 QUICK = ("compute.engine=torch",)  # which starts at once
-SECONDS = 70  # for each of three waits
+SECONDS = 300  # until a wait is given up
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
 
@@ -89,6 +90,7 @@ def test_a_process_that_dies_is_started_again_and_one_alone_can_go_on(photos: Pa
 def test_a_network_that_is_cut_is_not_compiled(photos: Path, tmp_path: Path) -> None:
     words = ["train", str(photos), "--strategy", "scratch", "--out", str(tmp_path / "run"), "--devices", "2"]
     words += ["--img-size", "32", "--epochs", "1", "--set", "compute.fsdp=true", "--set", "scratch.compile=true"]
+    words += ["--model", "test_efficientnet", "-j", "0"]
     process = Started(words, tmp_path / "output")
     try:
         ended = process.wait(SECONDS)
@@ -100,13 +102,13 @@ def test_a_network_that_is_cut_is_not_compiled(photos: Path, tmp_path: Path) -> 
 
 
 def test_trainings_at_once_leave_the_files_of_one_after_another(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, tiny_network: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the excluded images, with their reasons, are more than a command line can hold."""
     photos = Path(shutil.copytree(photos, tmp_path / "photos"))
-    for number in range(700):
-        (photos / "class0" / f"{number:0200d}.png").touch()
-    flags = {
+    for number in range(500):
+        (photos / "class0" / f"{number:0250d}.png").touch()
+    flags = tiny_network | {
         "strategies": ["svm", "scratch"],
         "sets": ["scratch.epochs=1", "svm.Cs=[0.01, 0.1]", *QUICK],
         "img_size": 32,
