@@ -19,7 +19,7 @@ from topwork.core.errors import Interrupted, TopworkError
 REFUSALS = ("is in use by another", "is not empty", "There is nothing to resume", "is not a run")
 
 
-def collide(photos: Path, place: Path, pairs: int, seed: int = 0) -> Tally:
+def collide(photos: Path, place: Path, pairs: int, seed: int = 0, options: Sequence[str] = ()) -> Tally:
     """Start the same training twice; the second also with --overwrite or --resume. One of both must be refused.
 
     A second one that comes when the first has ended may be refused, do all again, or find it done. Whatever happens,
@@ -30,15 +30,17 @@ def collide(photos: Path, place: Path, pairs: int, seed: int = 0) -> Tally:
         place: For the runs; emptied as they pass.
         pairs: How many.
         seed: Of the delays.
+        options: Of the command, such as a smaller network.
     """
     tally, rng, env = Tally(), random.Random(seed), {"TOPWORK_CACHE": str(place / "cache")}
-    alone, start = Started(command(photos, place / "unbroken", "adamw", 0, 1), place / "one", env), time.monotonic()
+    words, start = command(photos, place / "unbroken", "adamw", 0, 1, options), time.monotonic()
+    alone = Started(words, place / "one", env)
     if alone.wait() != 0:
         raise RuntimeError(alone.text)
     seconds, expected = time.monotonic() - start, fingerprint(place / "unbroken")
     for number in range(pairs):
         out = place / "run"
-        words = command(photos, out, "adamw", 0, 1)
+        words = command(photos, out, "adamw", 0, 1, options)
         second = [words, [*words, "--overwrite"], ["train", "--resume", str(out)]][number % 3]
         tally.tried += 1
         one = Started(words, place / "one", env)

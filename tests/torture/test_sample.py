@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,12 @@ from tests.torture import calls, commands, disk, flips, folders, hostile, mutant
 
 needs_strace = pytest.mark.skipif(not calls.is_possible(), reason="strace is not installed or may not trace")
 needs_disks = pytest.mark.skipif(not disk.is_possible(), reason="needs root, mount and mkfs.ext4")
+
+
+@pytest.fixture(scope="module")
+def network(tiny_network: dict[str, Any]) -> list[str]:
+    """The options that name a network of a few layers."""
+    return [word for name, value in tiny_network.items() for word in (f"--{name}", value)]
 
 
 @needs_strace
@@ -88,19 +95,19 @@ def test_every_printed_command_works(tmp_path: Path) -> None:
     assert tally.hit == tally.tried > 5
 
 
-def test_trainings_killed_at_random(photos: Path, tmp_path: Path) -> None:
-    tally = trainings.kill_at_random(photos, tmp_path, 1, 2, variants=("mixed",), epochs=2)
+def test_trainings_killed_at_random(photos: Path, tmp_path: Path, network: list[str]) -> None:
+    tally = trainings.kill_at_random(photos, tmp_path, 1, 2, variants=("mixed",), epochs=2, options=network)
     assert tally.wrong == []
 
 
-def test_trainings_stopped_after_single_steps(photos: Path, tmp_path: Path) -> None:
-    tally = trainings.stop_at_every_step(photos, tmp_path, ["thawed statistics"], [0], epochs=1)
+def test_trainings_stopped_after_single_steps(photos: Path, tmp_path: Path, tiny_network: dict[str, Any]) -> None:
+    tally = trainings.stop_at_every_step(photos, tmp_path, ["thawed statistics"], [0], epochs=1, **tiny_network)
     assert tally.hit == tally.tried > 1
     assert tally.wrong == []
 
 
-def test_two_processes_on_one_folder(photos: Path, tmp_path: Path) -> None:
-    tally = folders.collide(photos, tmp_path, 1)
+def test_two_processes_on_one_folder(photos: Path, tmp_path: Path, network: list[str]) -> None:
+    tally = folders.collide(photos, tmp_path, 1, options=network)
     assert tally.wrong == []
 
 

@@ -37,13 +37,13 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 QUICK = ("compute.threads=1", "compute.engine=torch")  # which starts at once
 
 
-def command(photos: Path, out: Path, variant: str, workers: int, epochs: int) -> list[str]:
+def command(photos: Path, out: Path, variant: str, workers: int, epochs: int, options: Sequence[str] = ()) -> list[str]:
     """One small training: the words after ``topwork``."""
     words = ["train", str(photos), "--strategy", "finetune", "--out", str(out)]
     words += ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", str(epochs), "-j", str(workers)]
     for setting in (*QUICK, *VARIANTS[variant]):
         words += ["--set", setting]
-    return words
+    return [*words, *options]
 
 
 def _tensors(path: Path) -> str:
@@ -70,6 +70,7 @@ def kill_at_random(
     seed: int = 0,
     variants: Sequence[str] = tuple(VARIANTS),
     epochs: int = 3,
+    options: Sequence[str] = (),
 ) -> Tally:
     """Kill each training about so many times before it may end; the cache of features dies with it.
 
@@ -81,19 +82,21 @@ def kill_at_random(
         seed: Of the instants.
         variants: Keys of ``VARIANTS``, in turn.
         epochs: Of each training.
+        options: Of the command, such as a smaller network.
     """
     tally, rng = Tally(), random.Random(seed)
     expected, seconds = {}, {}
     for variant in variants:
         start = time.monotonic()
-        if _start(command(photos, place / "unbroken", variant, 0, epochs), place, "unbroken-cache").wait() != 0:
+        words = command(photos, place / "unbroken", variant, 0, epochs, options)
+        if _start(words, place, "unbroken-cache").wait() != 0:
             raise RuntimeError((place / "words").read_text())
         seconds[variant] = time.monotonic() - start
         expected[variant] = fingerprint(place / "unbroken")
         shutil.rmtree(place / "unbroken")
     for number in range(trainings):
         variant, out = variants[number % len(variants)], place / "killed"
-        words = command(photos, out, variant, number % 3, epochs)
+        words = command(photos, out, variant, number % 3, epochs, options)
         for _ in range(kills):
             tally.tried += 1
             tally.hit += _kill_after(rng.uniform(0.02, 0.5) * seconds[variant], _start(words, place, "cache"))
@@ -122,12 +125,12 @@ def _kill_after(seconds: float, started: Started) -> bool:
 
 
 def stop_at_every_step(
-    photos: Path, place: Path, variants: Sequence[str], workers: Sequence[int], epochs: int = 3
+    photos: Path, place: Path, variants: Sequence[str], workers: Sequence[int], epochs: int = 3, **options: Any
 ) -> Tally:
     """Send SIGTERM after each step of a training; resumed, it must end as the unbroken one."""
     tally = Tally()
     for variant in variants:
-        flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "quiet": True}
+        flags = {"img_size": 32, "precision": "float32", "batch_size": 8, "quiet": True, **options}
         flags["epochs"], sets = epochs, (*QUICK, *VARIANTS[variant])
         unbroken = topwork.train(photos, "finetune", out=place / "unbroken", sets=sets, workers=0, **flags)
         expected, steps = fingerprint(unbroken.path), unbroken.history[-1].step
