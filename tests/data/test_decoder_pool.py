@@ -51,7 +51,7 @@ SPEC = InputSpec(32, 36, "bicubic", (0.5,) * 3, (0.5,) * 3)
 @pytest.fixture
 def faulty_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoder_pool, "COMMAND", [sys.executable, "-P", "-c", FAULTY_DECODER])
-    limits = replace(decoder_pool.DEFAULT_LIMITS, cpu_seconds=0.2, wall_seconds=8.0)
+    limits = replace(decoder_pool.DEFAULT_LIMITS, cpu_seconds=0.2, wall_seconds=5.0)
     monkeypatch.setattr(decoder_pool, "DEFAULT_LIMITS", limits)
 
 
@@ -66,7 +66,7 @@ def test_a_decoder_that_hangs_or_dies_is_named_and_nothing_else_is_lost(class_fo
     manifest = build_manifest(DataConfig(path=str(class_folders), source="folder"), tmp_path / "b", workers=2)
     assert {row.id: row.reason for row in manifest.excluded if "print" not in row.id} == {
         "ant/spin.jpg": "took longer than 0.2 s to decode",
-        "ant/wait.jpg": "was not read within 8 s",
+        "ant/wait.jpg": "was not read within 5 s",
         "ant/die.jpg": "its decoder died (SIGSEGV)",
         "bee/exit.jpg": "its decoder died (exit status 3)",
     }
