@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -125,14 +126,20 @@ class Resized(nn.Module):
         return x, x.clone()
 
 
+@cache
+def _traced(spec: InputSpec) -> torch.export.ExportedProgram:
+    """The resize, traced once for all formats."""
+    image = np.random.default_rng(2).integers(0, 256, (331, 397, 3), dtype=np.uint8)
+    return trace_program(Resized(spec), image)[0]
+
+
 def check_resize(kind: str, interpolation: str) -> Tally:
     """Write the resize alone, and compare what the file makes of 60 images of any size with Pillow's pixels."""
     rng = np.random.default_rng(2)
     tally = Tally(tried=60)
     spec = InputSpec(121, 217, interpolation, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     with tempfile.TemporaryDirectory() as folder:
-        traced, _ = trace_program(Resized(spec), rng.integers(0, 256, (331, 397, 3), dtype=np.uint8))
-        FORMATS[kind].write(traced, Path(folder), {"topwork": ""})
+        FORMATS[kind].write(_traced(spec), Path(folder), {"topwork": ""})
         run = FORMATS[kind].open(Path(folder))
         for _ in range(tally.tried):
             height, width = np.exp(rng.uniform(0, np.log(900), 2)).astype(int)
