@@ -8,12 +8,12 @@ import topwork
 
 
 def main(images: str, out: str) -> None:
-    """Train heads on frozen features, print their accuracy, and list the incorrect predictions of the better one."""
+    """Train heads on frozen features, print their accuracy, and list the errors of the recommended one."""
     comparison = topwork.compare(images, strategies=["mlp", "svm"], out=out, img_size=64)
     for run in comparison:
         accuracy = run.metrics["test"]["accuracy"]
         print(f"{run.strategy}: {accuracy['value']:.1%} [{accuracy['low']:.1%}, {accuracy['high']:.1%}]")
-    best = comparison.best_run()
+    best = comparison.recommended_run()
     predictions = best.predictions
     for i, (predicted, label) in enumerate(zip(predictions.predicted, predictions.labels, strict=True)):
         if predicted != label:

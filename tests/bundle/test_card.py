@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import topwork
-from topwork.bundle.format import Bundle, read_bundle
-from topwork.bundle.model_card import CardData, write_card
+from topwork.bundle.format import Bundle, read_bundle, write_bundle
+from topwork.bundle.model_card import CardData, write_card, write_comparison
 from topwork.core import storage
 from topwork.core.artifacts import InputSpec
 from topwork.strategies import STRATEGIES
@@ -48,6 +49,24 @@ def test_every_bundle_has_a_card_with_the_metrics_of_its_run(comparison: topwork
     assert f"[{test['accuracy']['low']:.4f}, {test['accuracy']['high']:.4f}]" in card.text
     assert storage.sha256_file(run.path / "split.csv") in card.text
     assert all(label in card.text for label in ("class0", "class1", "class2", "unsure", "Unlike the training images"))
+
+
+def test_the_card_says_what_a_comparison_recommends_once(comparison: topwork.Comparison, tmp_path: Path) -> None:
+    chosen = comparison.recommendation
+    assert chosen is not None
+    for name in STRATEGIES:
+        text = (comparison[name].path / "model" / "README.md").read_text("utf-8")
+        assert text.count("## Comparison") == 1
+        assert f"Chosen on the {chosen.images} validation images: {chosen.name}, because" in text
+    folder = tmp_path / "model"
+    write_bundle(folder, BUNDLE, write_card(CARD))
+    for sentence in ("Use a.", "Use b_."):
+        write_comparison(folder, sentence)
+        read_bundle(folder)
+    text = (folder / "README.md").read_text("utf-8")
+    assert text == write_card(CARD).decode() + (
+        "\n## Comparison\n\nThis model was compared with others on the same images. Use b\\_.\n"
+    )
 
 
 @settings(max_examples=30, deadline=None)

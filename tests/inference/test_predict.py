@@ -57,10 +57,10 @@ def test_a_moved_bundle_predicts_the_same(comparison: topwork.Comparison, photos
     assert (found == said.probabilities).all()
 
 
-def test_a_comparison_means_its_best_run_and_names_it(comparison: topwork.Comparison) -> None:
+def test_a_comparison_means_its_recommended_run_and_names_it(comparison: topwork.Comparison) -> None:
     said: list[str] = []
     model = topwork.load(comparison.path, workers=0, log=said.append)
-    best = comparison.best_run()
+    best = comparison.recommended_run()
     assert model.bundle.strategy == best.strategy
     assert best.strategy in said[0]
     assert "val" in said[0]

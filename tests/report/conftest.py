@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from topwork.core import storage
-from topwork.core.artifacts import EpochRecord, ImageRow, Manifest, Predictions, RunInfo, Splits, write_history
+from topwork.core.artifacts import FORMAT, EpochRecord, ImageRow, Manifest, Predictions, RunInfo, Splits, write_history
 from topwork.evaluation import evaluate
 
 STRATEGIES = ("scratch", "mlp", "svm", "finetune")
@@ -64,6 +64,7 @@ def write_run(
     storage.write_text(folder / "config.toml", f'strategy = "{strategy}"\nseed = 0\n')
     storage.write_json(folder / "environment.json", {"python": "3.11.9", "numpy": "2.4.6"})
     predictions.write(folder / "predictions.csv")
+    val.write(folder / "val_predictions.csv")
     with_epochs = strategy != "svm"
     if with_epochs:
         write_history(folder / "history.jsonl", fake_history(SKILL[strategy], epochs))
@@ -71,7 +72,7 @@ def write_run(
     storage.write_json(
         folder / "metrics.json",
         {
-            "format": 1,
+            "format": FORMAT,
             "strategy": strategy,
             "val": evaluate(val),
             "test": evaluate(predictions),

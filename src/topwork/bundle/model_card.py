@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from topwork.bundle.format import Bundle
+from topwork.bundle.format import CARD_FILE, Bundle
 from topwork.core import storage
 from topwork.evaluation.metrics import METRIC_NAMES
 
@@ -24,6 +25,7 @@ LICENSES = {
 }  # fmt: skip
 UNSPECIFIED = {"", "none", "unknown"}
 MAX_LISTED_CLASSES = 200
+_COMPARISON = "\n\n## Comparison\n\n"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,20 @@ def write_card(card: CardData) -> bytes:
     sections = (_title, _intended_use, _training_data, _metrics, _outputs, _usage, _out_of_scope_use)
     text = "\n\n".join(section(card) for section in sections)
     return f"---\n{_header(card).to_yaml()}\n---\n\n{text}\n".encode()
+
+
+def write_comparison(folder: Path, recommendation: str) -> None:
+    """Write into the card of a bundle that was compared with others which of them is recommended; once or again.
+
+    Args:
+        folder: ``RUN/model``.
+        recommendation: The sentence of the verdict.
+    """
+    text = (folder / CARD_FILE).read_text("utf-8")
+    section = f"{_COMPARISON}This model was compared with others on the same images. {_escape(recommendation)}\n"
+    amended = f"{text.partition(_COMPARISON)[0].rstrip()}{section}"
+    if amended != text:
+        storage.replace_file(folder, CARD_FILE, amended.encode())
 
 
 def _header(card: CardData) -> ModelCardData:

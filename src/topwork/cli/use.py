@@ -10,7 +10,7 @@ import typer
 from topwork.cli.app import Quiet, explicit, setting_options
 from topwork.core.options import OptionValue
 
-Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (its best strategy is taken) or a bundle.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (its recommended strategy) or a bundle.")]
 RUNTIME = ("device", "precision", "engine", "workers")
 
 

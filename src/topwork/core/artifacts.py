@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -18,9 +19,10 @@ from topwork.core import storage
 from topwork.core.errors import DataError
 from topwork.core.image_ref import ImageRef
 
-FORMAT = 2
+FORMAT = 3
 BUNDLE_FORMAT = 2
 SPLITS = ("train", "val", "test")
+PREDICTIONS = {"val": "val_predictions.csv", "test": "predictions.csv"}  # files of a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,7 @@ class Predictions:
         return self.scores.argmax(axis=1)
 
     def write(self, path: Path) -> None:
-        """Write ``predictions.csv``: image, label, predicted, correct, then a score and a probability per class."""
+        """Write a file of ``PREDICTIONS``: image, label, predicted, correct; a score and a probability per class."""
         columns = ["image", "label", "predicted", "correct"]
         columns += [f"{kind}:{name}" for kind in (self.kind, "probability") for name in self.classes]
         rows = []
@@ -276,7 +278,7 @@ class Predictions:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """The predictions in ``predictions.csv``."""
+    """The predictions in a file of ``PREDICTIONS``."""
     rows = storage.read_csv(path)
     if not rows:
         raise DataError(f"{path} has no rows. Run the strategy again.")
@@ -289,6 +291,25 @@ def read_predictions(path: Path) -> Predictions:
     )
     ids = tuple(row["image"] for row in rows)
     return Predictions(ids, classes, _indices((row["label"] for row in rows), classes), scores, kind, probabilities)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Which images a strategy classified correctly: their ids (N,), class names (N,), and bool (N,)."""
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    correct: np.ndarray
+
+
+def read_outcomes(path: Path) -> Outcomes:
+    """The outcomes in a file of ``PREDICTIONS``, without its scores: quick also with many classes."""
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = [(row[0], row[1], row[3] == "1") for row in csv.reader(file)][1:]
+    if not rows:
+        raise DataError(f"{path} has no rows. Run the strategy again.")
+    ids, labels, correct = zip(*rows, strict=True)
+    return Outcomes(ids, labels, np.array(correct))
 
 
 @dataclass(frozen=True)

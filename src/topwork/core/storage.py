@@ -221,6 +221,21 @@ def write_folder(target: Path, files: Mapping[str, bytes], staged: Path | None =
         _fsync_folder(target.parent)
 
 
+def replace_file(target: Path, name: str, data: bytes) -> None:
+    """Replace one file of a folder made by ``write_folder``, and its line in the manifest.
+
+    Interrupted between the two, the folder is corrupt until the same call is repeated.
+
+    Raises:
+        CorruptFile: The folder has no manifest, or it has changed.
+        StorageError: No space, not writable.
+    """
+    sums = _read_manifest(target) | {name: {"bytes": len(data), "sha256": sha256_bytes(data)}}
+    manifest = {"format": FORMAT, "files": sums}
+    write_bytes(target / name, data)
+    write_bytes(target / MANIFEST, json.dumps(manifest | {"sha256": sha256_json(manifest)}, indent=1).encode())
+
+
 def read_folder(target: Path, names: Iterable[str] | None = None, large: str = "") -> dict[str, bytes]:
     """The files of a folder written by ``write_folder``, each checked against its SHA-256.
 

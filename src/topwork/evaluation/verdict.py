@@ -1,6 +1,6 @@
 """The verdict of a comparison as numbers: results, pairs, predicted gains. ``verdict_text`` puts it into sentences.
 
-Nothing in topwork makes a choice by it. Pure functions on predictions, no torch.
+Nothing in topwork makes a choice by it; ``recommend`` chooses, on the validation images. Pure functions, no torch.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from topwork.evaluation import intervals
 from topwork.evaluation.paired import Pair, pairwise
+from topwork.evaluation.recommend import Recommendation
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Outcome:
 
     Attributes:
         correct: Whether each image was classified correctly with each seed, bool (R, N).
-        seconds: Training time of the first seed; 0 if unknown.
+        seconds: Training time of the first seed, with features and search; 0 if unknown.
     """
 
     name: str
@@ -37,7 +38,7 @@ class StrategyResult:
         accuracy: In [0, 1]; with several seeds the mean.
         low, high: 95 % interval (``intervals.share_interval``).
         by_repeat: Accuracy with each seed, or in each fold, (R,).
-        seconds: Training time.
+        seconds: Training time, with features and search.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Verdict:
         repeats: ``"seeds"``, ``"folds"`` or empty, and their number.
         gains: From learning curves.
         groups: Groups of test images, which the intervals and tests count as units; None: all are independent.
+        recommendation: What the validation images choose; None for a single run.
     """
 
     images: int
@@ -85,6 +87,7 @@ class Verdict:
     repeats: tuple[str, int] = ("", 1)
     gains: tuple[PredictedGain, ...] = ()
     groups: int | None = None
+    recommendation: Recommendation | None = None
 
     def pair(self, first: str, second: str) -> Pair:
         """The comparison of two strategies, in this order."""
@@ -122,6 +125,7 @@ def compare_strategies(
     folds: np.ndarray | None = None,
     gains: Sequence[PredictedGain] = (),
     groups: np.ndarray | None = None,
+    recommendation: Recommendation | None = None,
 ) -> Verdict:
     """Compare strategies on the same test images.
 
@@ -130,6 +134,7 @@ def compare_strategies(
         labels: True classes, int (N,).
         folds: The fold in which each image was tested, int (N,); None without cross-validation.
         groups: Images with equal numbers belong together, int (N,); None if all are independent.
+        recommendation: See ``Verdict``; it was made without the test images.
     """
     results = sorted(
         (_result(outcome, groups, folds) for outcome in outcomes),
@@ -143,7 +148,7 @@ def compare_strategies(
     pairs = tuple(pairwise(correct, labels, seed, groups=groups))
     known = tuple(sorted((g for g in gains if g.name in order), key=lambda g: order.index(g.name)))
     n_groups = None if groups is None else len(np.unique(groups))
-    return Verdict(len(labels), majority_share, tuple(results), pairs, repeats, known, n_groups)
+    return Verdict(len(labels), majority_share, tuple(results), pairs, repeats, known, n_groups, recommendation)
 
 
 def _result(outcome: Outcome, groups: np.ndarray | None, folds: np.ndarray | None) -> StrategyResult:

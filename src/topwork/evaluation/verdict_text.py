@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from topwork.evaluation.paired import Pair
+from topwork.evaluation.recommend import SIMILAR_COST_RATIO, Recommendation
 from topwork.evaluation.verdict import PredictedGain, StrategyResult, Verdict
 
-SIMILAR_TIME_RATIO = 1.5  # training times within this ratio are called equal
-CHEAP_TIME_RATIO = 5.0  # a strategy that trains this much faster is recommended to those who retrain often
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -23,7 +22,7 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
     if verdict.gains:
         gains = [f"{percentage_points(g.value)} points {_interval(g)} for {g.name}" for g in verdict.gains]
         lines.append(f"Doubling the labels would add about {join_names(gains)}.")
-    return lines + ([recommendation(verdict)] if len(verdict.results) > 1 else [])
+    return lines + ([recommendation(verdict)] if verdict.recommendation and len(verdict.results) > 1 else [])
 
 
 def join_names(names: Sequence[str]) -> str:
@@ -165,9 +164,9 @@ def _cost(a: StrategyResult, b: StrategyResult) -> str:
     if not a.seconds or not b.seconds:
         return "has a similar cost"
     ratio = a.seconds / b.seconds
-    if ratio >= SIMILAR_TIME_RATIO:
+    if ratio >= SIMILAR_COST_RATIO:
         return f"takes {_times(ratio)} as long to train"
-    return f"trains {_times(1 / ratio)} as fast" if ratio <= 1 / SIMILAR_TIME_RATIO else "takes about as long to train"
+    return f"trains {_times(1 / ratio)} as fast" if ratio <= 1 / SIMILAR_COST_RATIO else "takes about as long to train"
 
 
 def _times(ratio: float) -> str:
@@ -175,33 +174,43 @@ def _times(ratio: float) -> str:
 
 
 def recommendation(verdict: Verdict) -> str:
-    """Which strategy to use: by accuracy, and by cost if a cheaper one is close."""
-    best, top = verdict.results[0], verdict.top
-    if len(top) > 1:
-        return _no_clear_best(verdict)
-    cheap = [s for s in verdict.results[1:] if s.seconds * CHEAP_TIME_RATIO <= best.seconds]
-    if not cheap:
-        return f"Use {best.name}: it is the most accurate, and no strategy close to it trains much faster."
+    """Which strategy the validation images choose, why, and how good it is on the test images."""
+    chosen = verdict.recommendation
+    if chosen is None:
+        return ""
+    result = next(s for s in verdict.results if s.name == chosen.name)
+    better = [s.name for s in verdict.results if s is not result and _is_better(verdict.pair(s.name, result.name))]
+    verb = "is" if len(better) == 1 else "are"
+    end = f", where {join_names(better)} {verb} significantly better" if better else ""
+    folds = (
+        " Validation images of one fold are test images of another, so this may be slightly too high."
+        if verdict.repeats[0] == "folds"
+        else ""
+    )
     return (
-        f"For the best accuracy use {best.name}; to retrain often on a laptop use {cheap[0].name} "
-        f"({percentage_points(verdict.pair(best.name, cheap[0].name).difference)} points less accurate)."
+        f"Chosen on the {chosen.images:,} validation images: {chosen.name}, because {_reason(chosen)}; on the test "
+        f"images it reaches {_score(result)}{end}.{folds}"
     )
 
 
-def _no_clear_best(verdict: Verdict) -> str:
-    """Without a significant best: the cheapest of those that no strategy beats significantly."""
-    best, top = verdict.results[0], verdict.top
-    beaten = {p.second if p.difference > 0 else p.first for p in verdict.pairs if p.significant}
-    equal = [s for s in top if s.name not in beaten]
-    names = join_names([s.name for s in equal])
-    fastest = min(equal, key=lambda s: s.seconds)
-    if fastest is best or best.seconds < SIMILAR_TIME_RATIO * fastest.seconds:
+def _is_better(pair: Pair) -> bool:
+    return pair.significant and pair.difference > 0
+
+
+def _reason(chosen: Recommendation) -> str:
+    name, best = chosen.name, chosen.best
+    if name != best:
+        pair = chosen.pair(best, name)
         return (
-            f"No significant difference is shown between {names}, and none trains much faster than {best.name}, which "
-            "has the highest accuracy, so use it."
+            f"no strategy is significantly better there and it trains "
+            f"{_times(chosen.seconds[best] / max(chosen.seconds[name], 1e-3))} as fast as {best}, which has the "
+            f"highest accuracy there ({percentage_points(pair.difference)} points more, {p_value(pair.p_holm)})"
         )
-    ratio = _times(best.seconds / max(fastest.seconds, 1e-3))
-    return (
-        f"No significant difference is shown between {names}, so cost may decide: {fastest.name} is the cheapest and "
-        f"trains {ratio} as fast as {best.name}, which has the highest accuracy."
-    )
+    highest = f"it has the highest accuracy there ({100 * chosen.accuracies[name]:.1f} %)"
+    if not chosen.cheaper:
+        return f"{highest} and none trains much faster"
+    beaten = all(chosen.pair(name, other).significant for other in chosen.cheaper)
+    verbs = ("costs", "is") if len(chosen.cheaper) == 1 else ("cost", "are")
+    than = "" if beaten else " than another strategy"
+    faster = f"{join_names(chosen.cheaper)}, which {verbs[0]} less to train, {verbs[1]}"
+    return f"{highest} and {faster} significantly worse{than}"

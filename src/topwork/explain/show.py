@@ -22,6 +22,7 @@ from topwork.explain.embedding import METHODS as EMBEDDINGS
 from topwork.explain.example_images import ExampleImage, choose_images, load_images
 from topwork.explain.inspected_model import InspectedModel, backbone_model
 from topwork.explain.page_content import compute_page
+from topwork.report.folder_recommendation import recommend_in_folder
 from topwork.report.results import Comparison, Run
 from topwork.report.show_data import ShowData
 from topwork.report.show_page import write_page
@@ -95,19 +96,29 @@ def show(
     files = [Path(one) if isinstance(one, str) else one for one in listed]
     load_images(files, None, None)  # report an unreadable image before any long computation
     compute, _ = devices.resolve(configuration.ComputeConfig(device=device, precision="float32"))
-    dataset = None
+    dataset = chosen = None
     if model is not None:
         inspected, description = backbone_model(model, weights, img_size, compute.device)
         models, title, folder = [inspected], model, Path(out or f"explain-{storage.slug(model)}")
     else:
         run = target.path if isinstance(target, Run | Comparison) else Path(str(target))
         models, dataset = open_runs(run, compute.device)
+        chosen = recommend_in_folder(run) if len(models) > 1 else None
         title, description, folder = dataset.name, dataset.weights_description, Path(out or run / "explain")
     requested = _class_positions(_as_tuple(classes), models[0])
     progress = make_progress(quiet)
     images = _choose_images(files, dataset, models[0].spec, photos, progress)
     context = make_context(models, compute, _as_tuple(layers), progress, dataset, images)
-    data = compute_page(context, title, _facts(context, description), requested, methods, embedding, sample, quick)
+    data = compute_page(
+        context,
+        title,
+        _facts(context, description, chosen.name if chosen else ""),
+        requested,
+        methods,
+        embedding,
+        sample,
+        quick,
+    )
     storage.write_json(folder / "show.json", asdict(data))
     write_page(folder / "show.html", data)
     return ShowResult(folder / "show.html", data)
@@ -153,11 +164,13 @@ def _choose_images(
             return [ExampleImage(first.ids[i], loaded[i], int(first.labels[i]), reason) for i, reason in chosen]
 
 
-def _facts(context: ShowContext, weights: str) -> tuple[tuple[str, str], ...]:
+def _facts(context: ShowContext, weights: str, recommended: str) -> tuple[tuple[str, str], ...]:
     first = context.models[0]
     facts = [("Backbone", first.model), ("Weights", weights), ("Input", str(first.spec))]
     if context.dataset:
         facts.append(("Classes", f"{len(context.classes):,}"))
+    if recommended:
+        facts.append(("Recommended by validation", recommended))
     return (
         *facts,
         ("Computed on", f"{context.compute.name}, float32"),

@@ -13,7 +13,7 @@ from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.data.locations import exists
 from topwork.data.sources import list_images
-from topwork.report.results import Comparison
+from topwork.report.folder_recommendation import recommend_in_folder
 
 BUNDLE = "model"
 
@@ -37,7 +37,7 @@ def locate_bundle(path: str | os.PathLike[str], strategies: Collection[str] | No
     """The bundle in a folder, or the folder itself.
 
     Args:
-        path: A run, a comparison (its strategy with the best validation accuracy is used) or a bundle.
+        path: A run, a comparison (the strategy that is recommended for it) or a bundle.
         strategies: Only these of a comparison, if any of them has finished; None for all.
 
     Raises:
@@ -55,17 +55,14 @@ def locate_bundle(path: str | os.PathLike[str], strategies: Collection[str] | No
         if not (folder / BUNDLE).is_dir():
             raise DataError(f"{folder} has no model: it has not finished. Resume with: {commands.resume(folder)}")
         return ModelLocation(folder / BUNDLE, folder)
-    comparison = Comparison(folder)
-    finished = {name: run for name, run in comparison.runs.items() if (run.path / "metrics.json").is_file()}
-    if not finished:
+    chosen = (recommend_in_folder(folder, strategies) if strategies else None) or recommend_in_folder(folder)
+    if chosen is None:
         raise DataError(f"No strategy in {folder} has finished. Resume with: {commands.resume(folder)}")
-    comparison.runs = {name: run for name, run in finished.items() if name in (strategies or finished)} or finished
-    best = comparison.best_run()
-    accuracy = best.metrics["val"]["accuracy"]["value"]
-    missing = [name for name in info.strategies if name not in finished]
+    missing = [name for name in info.strategies if not (folder / name / "metrics.json").is_file()]
     rest = f"; not finished: {', '.join(missing)}" if missing else ""
-    note = f"{best.strategy}, the best on the validation set of {folder.name} ({accuracy:.1%}{rest})"
-    return ModelLocation(best.path / BUNDLE, best.path, note)
+    accuracy = f"accuracy there {chosen.accuracies[chosen.name]:.1%}"
+    note = f"{chosen.name}, chosen on the validation images of {folder.name} ({accuracy}{rest})"
+    return ModelLocation(folder / chosen.name / BUNDLE, folder / chosen.name, note)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def predict(
     """Predict images; yields one prediction per image, in order.
 
     Args:
-        run: A run, a comparison (the model with the best validation accuracy), a bundle, or a loaded model.
+        run: A run, a comparison (its recommended strategy), a bundle, or a loaded model.
         images: Paths of files, folders, patterns or CSVs; or PIL images, uint8 arrays (H, W, 3), bytes of files.
         top: Number of classes per prediction, the most probable first; 0 for all.
         neighbours: Number of nearest training images per prediction, if the bundle holds them.

@@ -150,7 +150,7 @@ def load(
     log: Callable[[str], None] = lambda line: None,
     **options: Unpack[InferenceOptions],
 ) -> Predictor:
-    """Load the model of a run, of a comparison (the best validation accuracy), or of a bundle.
+    """Load the model of a run, of a comparison (its recommended strategy), or of a bundle.
 
     Args:
         run: Its folder.

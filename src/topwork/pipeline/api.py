@@ -149,8 +149,8 @@ def summary(result: Run | Comparison, next_command: bool = True) -> str:
 
 
 def _suggest_next_command(result: Run | Comparison) -> str:
-    """Train the best strategy for longer, or fine-tune if it only trained a head."""
-    best = result if isinstance(result, Run) else result.best_run()
+    """Train the recommended strategy for longer, or fine-tune if it only trained a head."""
+    best = result if isinstance(result, Run) else result.recommended_run()
     requested = validate(Config, read_run_info(result.path).details["config"])
     trains_network = STRATEGIES[best.strategy].trains_network
     strategy, epochs = (best.strategy, 3 * len(best.history)) if trains_network else ("finetune", 20)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from topwork.bundle.model_card import write_comparison
 from topwork.compute import process_pool
 from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, Splits
@@ -18,7 +19,7 @@ from topwork.data import images
 from topwork.pipeline.learning_curve import run_learning_curve
 from topwork.pipeline.setup import repeat_contexts
 from topwork.pipeline.strategy_run import run_strategy, write_inputs
-from topwork.report.folder_evaluation import REPEATS
+from topwork.report.folder_recommendation import REPEATS
 from topwork.report.render import write_report
 from topwork.report.thumbnails import write_thumbnails
 from topwork.strategies import STRATEGIES
@@ -88,6 +89,10 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     manifest = context.manifest
     write_thumbnails(folder, lambda image: images.load_image(manifest.refs[image], rules=manifest.pixel_rules))
     write_report(folder, "done")
+    if len(requested.strategies) > 1:
+        recommendation = storage.read_json(folder / "verdict.json")["sentences"][-1]
+        for name in requested.strategies:
+            write_comparison(folder / name / "model", recommendation)
     replace(info, status="done").write(folder)
 
 

@@ -13,7 +13,7 @@ from topwork.bundle.model_card import CardData, write_card
 from topwork.bundle.network import milliseconds_per_image
 from topwork.compute import devices
 from topwork.core import storage
-from topwork.core.artifacts import FORMAT, Predictions, Splits
+from topwork.core.artifacts import FORMAT, PREDICTIONS, Predictions, Splits
 from topwork.core.progress import duration
 from topwork.core.seeds import derive_seed
 from topwork.data import images
@@ -40,7 +40,7 @@ def evaluate_as_worker(trained: TrainedStrategy, splits: Splits, seed: int) -> N
 
 
 def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext, feature_seconds: float) -> None:
-    """Write ``model/``, ``predictions.csv``, thumbnails and ``metrics.json``, in this order: the last marks a run done.
+    """Write ``model/``, predictions, thumbnails and ``metrics.json``, in this order: the last marks a run done.
 
     Args:
         strategy: The strategy.
@@ -72,7 +72,8 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
     }  # fmt: skip
     metrics = {split: evaluate(predictions[split], context.seed, groups[split]) for split in SPLITS}
     _write_bundle(strategy.name, trained, context, decision, neighbours, metrics["test"])
-    predictions["test"].write(folder / "predictions.csv")
+    for split in SPLITS:
+        predictions[split].write(folder / PREDICTIONS[split])
     manifest = context.manifest
     write_thumbnails(folder, lambda image: images.load_image(manifest.refs[image], rules=manifest.pixel_rules))
     costs = _costs(trained, context, feature_seconds) | {f"peak_{name}": size for name, size in memory.items()}

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from topwork.core import artifacts, storage
-from topwork.core.artifacts import ImageRow, Predictions
+from topwork.core.artifacts import PREDICTIONS, ImageRow, Predictions
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import dependent_images
 from topwork.evaluation.learning_curve import Curve, fit_learning_curve
+from topwork.evaluation.recommend import Recommendation
 from topwork.evaluation.verdict import Outcome, Verdict, compare_strategies
-
-REPEATS = "repeats"
+from topwork.report.folder_recommendation import finished_runs, recommend_in_folder, training_seconds
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,21 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     Raises:
         DataError: The folder has no ``run.json``, or one of a newer format.
     """
-    info = artifacts.read_run_info(folder)
+    info, runs = artifacts.read_run_info(folder), finished_runs(folder)
     requested = info.details.get("config") or {}
-    if info.kind == "run":
-        runs = {info.strategies[0]: [folder]} if info.strategies else {}
-    else:
-        runs = {name: [path / name for path in (folder, *_repeat_folders(folder))] for name in info.strategies}
-    found = {name: [_read(path) for path in paths] for name, paths in runs.items()}
-    found = {name: predictions for name, predictions in found.items() if predictions and predictions[0] is not None}
-    if not found:
+    if not runs:
         return FolderEvaluation({}, None)
-    rounds = [[p for p in predictions if p is not None] for predictions in zip(*found.values(), strict=True)]
-    complete = dict(zip(found, zip(*(r for r in rounds if len(r) == len(found)), strict=True), strict=True))
+    complete = {
+        name: tuple(artifacts.read_predictions(path / PREDICTIONS["test"]) for path in paths)
+        for name, paths in runs.items()
+    }
     seed = derive_seed(int(requested.get("seed", 0)), "verdict")
-    seconds = {name: _train_seconds(runs[name][0]) for name in complete}
+    seconds = {name: training_seconds(paths[0]) for name, paths in runs.items()}
+    chosen = recommend_in_folder(folder) if info.kind == "comparison" else None
     manifest = folder / "manifest.csv"
     rows = artifacts.read_manifest_rows(manifest) if manifest.is_file() else ()
     if requested.get("folds"):
-        return _of_folds(complete, seconds, seed, rows)
+        return _of_folds(complete, seconds, seed, rows, chosen)
     first = {name: predictions[0] for name, predictions in complete.items()}
     if len({p.ids for p in first.values()}) > 1:  # runs with different splits cannot be compared
         return FolderEvaluation(first, None)
@@ -72,7 +69,8 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     one = next(iter(first.values()))
     groups = dependent_images(rows, one.ids)
     curves = _read_curves(folder, list(first), one.labels, seed, groups)
-    verdict = compare_strategies(outcomes, one.labels, seed, gains=[c.gain for c in curves], groups=groups)
+    gains = [c.gain for c in curves]
+    verdict = compare_strategies(outcomes, one.labels, seed, gains=gains, groups=groups, recommendation=chosen)
     return FolderEvaluation(first, verdict, curves)
 
 
@@ -98,14 +96,12 @@ def _read_curves(
     return tuple(curves)
 
 
-def _repeat_folders(folder: Path) -> list[Path]:
-    """The folders of additional seeds or folds, in order."""
-    found = [path for path in (folder / REPEATS).glob("*-*") if path.name.rpartition("-")[2].isdigit()]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
-
-
 def _of_folds(
-    complete: dict[str, tuple[Predictions, ...]], seconds: dict[str, float], seed: int, rows: Sequence[ImageRow]
+    complete: dict[str, tuple[Predictions, ...]],
+    seconds: dict[str, float],
+    seed: int,
+    rows: Sequence[ImageRow],
+    chosen: Recommendation | None,
 ) -> FolderEvaluation:
     pooled = {name: _concatenate(predictions) for name, predictions in complete.items()}
     sizes = [len(p.ids) for p in next(iter(complete.values()))]
@@ -113,7 +109,8 @@ def _of_folds(
     outcomes = [Outcome(name, (p.predicted == p.labels)[None], seconds[name]) for name, p in pooled.items()]
     one = next(iter(pooled.values()))
     groups = dependent_images(rows, one.ids)
-    return FolderEvaluation(pooled, compare_strategies(outcomes, one.labels, seed, folds, groups=groups))
+    verdict = compare_strategies(outcomes, one.labels, seed, folds, groups=groups, recommendation=chosen)
+    return FolderEvaluation(pooled, verdict)
 
 
 def _concatenate(folds: Sequence[Predictions]) -> Predictions:
@@ -124,12 +121,3 @@ def _concatenate(folds: Sequence[Predictions]) -> Predictions:
         scores=np.concatenate([fold.scores for fold in folds]),
         probabilities=np.concatenate([fold.probabilities for fold in folds]),
     )
-
-
-def _read(run: Path) -> Predictions | None:
-    done = (run / "metrics.json").is_file() and (run / "predictions.csv").is_file()
-    return artifacts.read_predictions(run / "predictions.csv") if done else None
-
-
-def _train_seconds(run: Path) -> float:
-    return float((storage.read_json(run / "metrics.json").get("costs") or {}).get("train_seconds") or 0.0)

@@ -15,6 +15,7 @@ from topwork.core.errors import DataError
 from topwork.core.progress import duration
 
 if TYPE_CHECKING:
+    from topwork.evaluation.recommend import Recommendation
     from topwork.evaluation.verdict import Verdict
 
 COLUMNS = ("strategy", "accuracy", "95 % interval", "macro-F1", "training time", "trained parameters")
@@ -115,9 +116,22 @@ class Comparison:
 
         return evaluate_folder(self.path).verdict
 
-    def best_run(self) -> Run:
-        """The run with the highest validation accuracy; of equals the first."""
-        return max(self.runs.values(), key=lambda run: run.metrics["val"]["accuracy"]["value"])
+    @cached_property
+    def recommendation(self) -> Recommendation | None:
+        """The strategy that the validation images choose, with the reasons; None if none has finished."""
+        from topwork.report.folder_recommendation import recommend_in_folder
+
+        return recommend_in_folder(self.path)
+
+    def recommended_run(self) -> Run:
+        """The run of the strategy that the validation images choose: the one that ``predict`` and ``serve`` use.
+
+        Raises:
+            DataError: No strategy has finished.
+        """
+        if self.recommendation is None:
+            raise DataError(f"No strategy in {self.path} has finished. Resume with: {commands.resume(self.path)}")
+        return self.runs[self.recommendation.name]
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(self.runs)}, {self.status}, {self.path})"

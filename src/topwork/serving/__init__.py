@@ -37,7 +37,7 @@ def serve(
     """Serve a model over HTTP until SIGINT (Ctrl-C) or SIGTERM; requests in progress are finished.
 
     Args:
-        run: A run, a comparison (its strategy with the best validation accuracy) or a bundle.
+        run: A run, a comparison (its recommended strategy) or a bundle.
         host: Address to listen on. Any other than 127.0.0.1 requires a token: that of the environment variable
             ``TOPWORK_TOKEN``, else a new one, which is printed.
         port: 0 chooses a free one.

@@ -60,7 +60,7 @@ def export(
     """Export a model for another runtime, preprocessing and calibration included, and check it on real images.
 
     Args:
-        run: A run, a comparison (the model with the best validation accuracy) or a bundle.
+        run: A run, a comparison (its recommended strategy) or a bundle.
         format: ``"onnx"``, ``"torch-export"`` or ``"openvino"``.
         out: Folder to write to; ``export/FORMAT`` in the run if None.
         quantize: ``"int8"``, or None for float32.

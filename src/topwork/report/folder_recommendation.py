@@ -1,0 +1,91 @@
+"""A comparison folder -> the strategy that is recommended, by validation predictions and costs, not by any test."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from topwork.core import artifacts, storage
+from topwork.core.artifacts import PREDICTIONS, ImageRow
+from topwork.core.seeds import derive_seed
+from topwork.data.split_units import dependent_images
+from topwork.evaluation.recommend import Candidate, Recommendation, recommend
+
+REPEATS = "repeats"
+
+
+def recommend_in_folder(folder: Path, names: Collection[str] | None = None) -> Recommendation | None:
+    """Choose among the strategies of a comparison that have finished; additional seeds and folds are pooled.
+
+    Args:
+        folder: Has a ``run.json``.
+        names: Only these; None for all.
+
+    Returns:
+        None if none has finished, or if they were not trained on one split.
+
+    Raises:
+        DataError: The folder has no ``run.json``, or one of another format.
+    """
+    info = artifacts.read_run_info(folder)
+    runs = {name: paths for name, paths in finished_runs(folder).items() if name in (names or info.strategies)}
+    outcomes = {
+        name: [artifacts.read_outcomes(path / PREDICTIONS["val"]) for path in paths] for name, paths in runs.items()
+    }
+    if len({tuple(one.ids for one in of_one) for of_one in outcomes.values()}) != 1:
+        return None
+    requested = info.details.get("config") or {}
+    first = next(iter(outcomes.values()))
+    rounds = first if requested.get("folds") else first[:1]  # the images of seeds are the same
+    ids = tuple(image for one in rounds for image in one.ids)
+    labels = np.unique([label for one in rounds for label in one.labels], return_inverse=True)[1]
+    candidates = [
+        Candidate(
+            name, np.concatenate([one.correct for one in of_one]).reshape(-1, len(ids)), training_seconds(runs[name][0])
+        )
+        for name, of_one in outcomes.items()
+    ]
+    manifest = folder / "manifest.csv"
+    rows = artifacts.read_manifest_rows(manifest) if manifest.is_file() else ()
+    seed = derive_seed(int(requested.get("seed", 0)), "recommendation")
+    return recommend(candidates, labels, seed, _groups(rows, ids), len(set(ids)))
+
+
+def finished_runs(folder: Path) -> dict[str, list[Path]]:
+    """The finished runs of each strategy: the first, and those of seeds or folds that all strategies have finished.
+
+    Args:
+        folder: Of a run or a comparison.
+    """
+    info = artifacts.read_run_info(folder)
+    if info.kind == "run":
+        runs = {name: [folder] for name in info.strategies}
+    else:
+        runs = {name: [path / name for path in (folder, *_repeat_folders(folder))] for name in info.strategies}
+    found = {name: paths for name, paths in runs.items() if paths and _is_finished(paths[0])}
+    rounds = [paths for paths in zip(*found.values(), strict=True) if all(map(_is_finished, paths))]
+    return dict(zip(found, map(list, zip(*rounds, strict=True)), strict=True))
+
+
+def training_seconds(run: Path) -> float:
+    """Training time of a finished run, with the features that it needs and the search for its settings."""
+    costs = storage.read_json(run / "metrics.json").get("costs") or {}
+    return sum(float(costs.get(name) or 0.0) for name in ("train_seconds", "feature_seconds", "tune_seconds"))
+
+
+def _repeat_folders(folder: Path) -> list[Path]:
+    """The folders of additional seeds or folds, in order."""
+    found = [path for path in (folder / REPEATS).glob("*-*") if path.name.rpartition("-")[2].isdigit()]
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def _is_finished(run: Path) -> bool:
+    return all((run / name).is_file() for name in ("metrics.json", *PREDICTIONS.values()))
+
+
+def _groups(rows: Sequence[ImageRow], ids: Sequence[str]) -> np.ndarray | None:
+    """Images that belong together, or are one image in several folds, int (N,); None if all are independent."""
+    groups = dependent_images(rows, ids)
+    return np.unique(ids, return_inverse=True)[1] if groups is None and len(set(ids)) < len(ids) else groups

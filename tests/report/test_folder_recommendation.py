@@ -1,0 +1,115 @@
+"""One recommendation in a folder: every reader takes it, from validation predictions, seeds and folds pooled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from topwork.core import storage
+from topwork.core.artifacts import PREDICTIONS, Predictions, RunInfo, read_outcomes
+from topwork.core.errors import DataError
+from topwork.inference.locate import locate_bundle
+from topwork.pipeline.api import summary
+from topwork.report.folder_recommendation import finished_runs, recommend_in_folder
+from topwork.report.render import write_report
+from topwork.report.results import Comparison
+
+IMAGES = 200
+
+
+def write_predictions(path: Path, incorrect: int, names: str) -> None:
+    labels = np.arange(IMAGES) % 2
+    scores = np.eye(2)[np.where(np.arange(IMAGES) < incorrect, 1 - labels, labels)]
+    ids = tuple(f"{names}/{i}.png" for i in range(IMAGES))
+    Predictions(ids, ("cat", "dog"), labels, scores, "logit", (scores + 1) / 3).write(path)
+
+
+def write_run(folder: Path, strategy: str, val: int, test: int, costs: dict[str, float], names: str = "") -> None:
+    """A finished run with so many mistakes."""
+    RunInfo("run", strategy, "2026-03-01T10:00:00+00:00", "done", (strategy,)).write(folder)
+    for split, incorrect in (("val", val), ("test", test)):
+        write_predictions(folder / PREDICTIONS[split], incorrect, names + split)
+    metric = {"value": 1 - test / IMAGES, "low": 0.0, "high": 1.0}
+    costs = costs | {"trained_parameters": 1}
+    storage.write_json(
+        folder / "metrics.json", {"test": {"accuracy": metric, "macro_f1": metric}, "val": {}, "costs": costs}
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """finetune is better on the test images, and svm costs less and is about as good on the validation images."""
+    info = RunInfo("comparison", "cells", "2026-03-01T10:00:00+00:00", "done", ("finetune", "svm"), {"command": "x"})
+    info.write(tmp_path)
+    write_run(tmp_path / "finetune", "finetune", 20, 10, {"train_seconds": 400})
+    write_run(tmp_path / "svm", "svm", 22, 60, {"train_seconds": 2, "feature_seconds": 30})
+    return tmp_path
+
+
+def test_every_reader_means_the_strategy_that_validation_chooses(folder: Path) -> None:
+    comparison = Comparison(folder)
+    assert comparison.recommended_run().strategy == "svm"
+    location = locate_bundle(folder)
+    assert location.bundle == folder / "svm" / "model"
+    assert location.note == f"svm, chosen on the validation images of {folder.name} (accuracy there 89.0%)"
+    assert "Chosen on the 200 validation images: svm, because" in " ".join(summary(comparison, False).split())
+    html = write_report(folder).read_text("utf-8")
+    assert "svm<small>recommended</small>" in html
+    assert "finetune<small>recommended</small>" not in html
+    assert "where finetune is significantly better" in html
+    assert storage.read_json(folder / "verdict.json")["recommendation"]["name"] == "svm"
+
+
+def test_no_test_file_chooses(folder: Path) -> None:
+    chosen = recommend_in_folder(folder)
+    for name in ("finetune", "svm"):
+        write_predictions(folder / name / PREDICTIONS["test"], 200 if name == "svm" else 0, "test")
+    assert recommend_in_folder(folder) == chosen
+    write_predictions(folder / "svm" / PREDICTIONS["val"], 60, "val")
+    assert Comparison(folder).recommended_run().strategy == "finetune"
+
+
+def test_costs_have_features_and_search(folder: Path) -> None:
+    chosen = recommend_in_folder(folder)
+    assert chosen is not None
+    assert chosen.seconds == {"finetune": 400, "svm": 32}
+    write_run(folder / "svm", "svm", 22, 60, {"train_seconds": 2, "feature_seconds": 30, "tune_seconds": 3000})
+    assert Comparison(folder).recommended_run().strategy == "finetune"
+
+
+def test_a_choice_among_some_and_of_what_has_finished(folder: Path) -> None:
+    assert locate_bundle(folder, ["finetune"]).bundle == folder / "finetune" / "model"
+    assert locate_bundle(folder, ["scratch"]).bundle == folder / "svm" / "model"
+    (folder / "svm" / PREDICTIONS["val"]).unlink()
+    assert list(finished_runs(folder)) == ["finetune"]
+    (folder / "finetune" / "metrics.json").unlink()
+    with pytest.raises(DataError, match=r"No strategy in .* has finished. Resume with"):
+        locate_bundle(folder)
+
+
+@pytest.mark.parametrize(("repeat", "names", "images"), [("seed-1", "", 200), ("fold-2", "second", 400)])
+def test_validation_images_of_seeds_and_folds_are_pooled(folder: Path, repeat: str, names: str, images: int) -> None:
+    details = {"config": {"folds": 2} if names else {"n_seeds": 2}}
+    RunInfo("comparison", "cells", "", "done", ("finetune", "svm"), details).write(folder)
+    for name, incorrect in (("finetune", 20), ("svm", 60)):
+        write_run(folder / "repeats" / repeat / name, name, incorrect, 10, {"train_seconds": 1}, names)
+    chosen = recommend_in_folder(folder)
+    assert chosen is not None
+    assert (chosen.name, chosen.images) == ("finetune", images)
+    assert chosen.accuracies == {"finetune": 1 - 40 / 400, "svm": 1 - 82 / 400}
+
+
+def test_a_run_of_an_older_format_is_refused_in_one_sentence(folder: Path) -> None:
+    value = storage.read_json(folder / "run.json")
+    storage.write_json(folder / "run.json", value | {"format": 2})
+    with pytest.raises(DataError, match=r"was written by an older topwork \(format 2, not 3\). Train again.$"):
+        locate_bundle(folder)
+
+
+def test_outcomes_are_those_of_the_predictions(folder: Path) -> None:
+    outcomes = read_outcomes(folder / "svm" / PREDICTIONS["val"])
+    assert outcomes.ids[1] == "val/1.png"
+    assert outcomes.labels[:2] == ("cat", "dog")
+    assert outcomes.correct.tolist() == [False] * 22 + [True] * 178
