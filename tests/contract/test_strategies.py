@@ -129,7 +129,8 @@ class TestEveryStrategy:
         passes = {"scratch": 2 * (train + val), "finetune": 2 * (train + val), "mlp": 2 * train + val}
         assert costs["forward_passes"] == passes.get(name, train + val)
         assert costs["disk_bytes"] > 4 * costs["parameters"]
-        assert costs["milliseconds_per_image"] > 0
+        assert costs["forward_milliseconds_per_image"] > 0
+        assert (costs["feature_seconds"] > 0) == STRATEGIES[name].features
         assert costs["peak_memory"] > 1e8  # torch alone takes more
 
     def test_it_says_what_it_trained(self, comparison: topwork.Comparison, name: str) -> None:

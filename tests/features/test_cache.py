@@ -24,6 +24,16 @@ def test_what_was_added_is_found_again_and_only_new_images_are_missing(tmp_path:
     np.testing.assert_array_equal(FeatureCache(tmp_path, {"model": "x"}, print).get(images), features)
 
 
+def test_the_time_that_features_took_stays_with_them(tmp_path: Path) -> None:
+    images = _images(5)
+    cache = FeatureCache(tmp_path, {"model": "x"}, print)
+    cache.add(images[:4], np.zeros((4, 4), np.float32), 2.0)
+    cache.add(images[4:], np.zeros((1, 4), np.float32), 7.0)
+    for again in (cache, FeatureCache(tmp_path, {"model": "x"}, print)):
+        assert again.seconds(images) == 9
+        assert again.seconds([*images[:2], images[1]]) == 1  # equal images were computed once
+
+
 @pytest.mark.parametrize("change", [{"model": "y"}, {"model": "x", "precision": "bfloat16"}, {}])
 def test_another_key_finds_nothing(tmp_path: Path, change: dict[str, str]) -> None:
     FeatureCache(tmp_path, {"model": "x"}, print).add(_images(2), np.zeros((2, 4), np.float32))

@@ -14,7 +14,7 @@ from topwork.inference.locate import locate_bundle
 from topwork.pipeline.api import summary
 from topwork.report.folder_recommendation import finished_runs, recommend_in_folder
 from topwork.report.render import write_report
-from topwork.report.results import Comparison
+from topwork.report.results import Comparison, table
 
 IMAGES = 200
 
@@ -77,6 +77,17 @@ def test_costs_have_features_and_search(folder: Path) -> None:
     assert chosen.seconds == {"finetune": 400, "svm": 32}
     write_run(folder / "svm", "svm", 22, 60, {"train_seconds": 2, "feature_seconds": 30, "tune_seconds": 3000})
     assert Comparison(folder).recommended_run().strategy == "finetune"
+
+
+def test_the_table_has_the_parts_of_the_training_time(folder: Path) -> None:
+    costs = {"train_seconds": 2, "feature_seconds": 30, "tune_seconds": 300, "forward_milliseconds_per_image": 1.25}
+    write_run(folder / "svm", "svm", 22, 60, costs)
+    assert "2 s + 30 s features + 5 min 00 s search" in table(list(Comparison(folder)))
+    html = write_report(folder).read_text("utf-8")
+    assert "<b>5\N{NO-BREAK SPACE}min\N{NO-BREAK SPACE}32\N{NO-BREAK SPACE}s</b>" in html
+    assert "<td>1.2 ms</td>" in html
+    assert "<td>\N{EN DASH}</td>" in html  # that of finetune is unknown
+    assert storage.read_json(folder / "verdict.json")["results"][1]["seconds"] == 332
 
 
 def test_a_choice_among_some_and_of_what_has_finished(folder: Path) -> None:

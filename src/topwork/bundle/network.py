@@ -41,8 +41,10 @@ def load_network(folder: Path) -> tuple[Classifier, Bundle]:
     return Classifier(backbone.module, head).eval(), bundle
 
 
-def milliseconds_per_image(folder: Path, compute: DeviceContext) -> float:
-    """Time from normalized pixels to scores in milliseconds per image, in batches of 32, without decoding.
+def forward_milliseconds_per_image(folder: Path, compute: DeviceContext) -> float:
+    """Time of network and head in PyTorch in milliseconds per image, in batches of 32, without decoding and resizing.
+
+    It compares strategies and backbones; ``predict`` and ``serve`` may run the network on a faster engine.
 
     Args:
         folder: ``RUN/model``.

@@ -1,8 +1,9 @@
 """Features on disk, found by the content of the image and everything else that decides them.
 
 A cache folder belongs to one key (weights, input, pixels, precision, versions). Its files are safetensors with
-``features`` (N, ...) and ``images`` uint8 (N, 32), the SHA-256 of the images' bytes. The name of a file is the SHA-256
-of its content, so corruption is detected: the file is removed and its images are computed again.
+``features`` (N, ...), ``images`` uint8 (N, 32), the SHA-256 of the images' bytes, and the seconds that they took, so
+that the cost of a training does not depend on what was cached. The name of a file is the SHA-256 of its content, so
+corruption is detected: the file is removed and its images are computed again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class FeatureCache:
             storage.write_json(self.folder / "key.json", key)
         self._log = log
         self._open: dict[Path, Any] = {}
+        self._seconds: dict[Path, float] = {}  # per image
 
     @cached_property
     def index(self) -> dict[bytes, tuple[Path, int]]:
@@ -45,7 +47,9 @@ class FeatureCache:
                 path.unlink()
                 continue
             with safetensors.safe_open(path, "np") as file:
-                index.update((bytes(image), (path, row)) for row, image in enumerate(file.get_tensor("images")))
+                images = file.get_tensor("images")
+                self._seconds[path] = float((file.metadata() or {}).get("seconds", 0)) / len(images)
+                index.update((bytes(image), (path, row)) for row, image in enumerate(images))
         return index
 
     def missing(self, images: Sequence[bytes]) -> list[int]:
@@ -56,13 +60,19 @@ class FeatureCache:
                 first.setdefault(image, i)
         return [*first.values()]
 
-    def add(self, images: Sequence[bytes], features: np.ndarray) -> None:
-        """Write a file durably: features float32 (N, D) of images given by content hash."""
+    def add(self, images: Sequence[bytes], features: np.ndarray, seconds: float = 0.0) -> None:
+        """Write a file durably: features float32 (N, D) of images given by content hash, and the time they took."""
         table = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(-1, 32)
-        data = safetensors.numpy.save({"features": np.ascontiguousarray(features), "images": table})
+        arrays = {"features": np.ascontiguousarray(features), "images": table}
+        data = safetensors.numpy.save(arrays, {"seconds": repr(seconds)})
         path = self.folder / f"{storage.sha256_bytes(data)}.safetensors"
         storage.write_bytes(path, data)
         self.index.update((image, (path, row)) for row, image in enumerate(images))
+        self._seconds[path] = seconds / len(images)
+
+    def seconds(self, images: Sequence[bytes]) -> float:
+        """The time in which features of cached images were computed, each counted once."""
+        return sum(self._seconds[self.index[image][0]] for image in set(images))
 
     def get(self, images: Sequence[bytes]) -> np.ndarray:
         """Features of cached images, float32 (N, D); one file at a time is in memory beside them."""

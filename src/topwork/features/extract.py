@@ -34,7 +34,7 @@ RELEASE_MIN_IMAGES = 20_000  # their features take more memory than the engine: 
 def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: int) -> dict[str, Any]:
     """The key of a feature cache as JSON: everything but the image that decides the bits of its features."""
     return {
-        "format": 2,
+        "format": 3,
         "model": backbone.model,
         "weights": backbone.weights_hash,
         "input": str(backbone.spec),
@@ -65,6 +65,7 @@ class FeatureStore:
     Attributes:
         engine: What runs the backbone; empty until it is chosen.
         seconds: Spent in computing features.
+        views: Whether features of the images, and of the mirrored ones, were loaded: ``False`` and ``True``.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class FeatureStore:
         self.engine = ""
         self._forward: engines.Forward | None = None
         self.seconds = 0.0
+        self.views: set[bool] = set()
 
     def _cache(self, engine: str, mirrored: bool) -> FeatureCache:
         if (engine, mirrored) not in self._caches:
@@ -98,6 +100,7 @@ class FeatureStore:
 
         The first call computes what is missing of all splits, for the mirrored view of the training set only.
         """
+        self.views.add(mirrored)
         if (split, mirrored) in self._loaded:
             return self._loaded[split, mirrored]
         splits = ("train",) if mirrored else ("train", "val", "test")
@@ -108,6 +111,16 @@ class FeatureStore:
         self._compute_missing(cache, ids, mirrored)
         self._loaded[split, mirrored] = cache.get([self._content[i] for i in self._splits.ids[split]])
         return self._loaded[split, mirrored]
+
+    def training_seconds(self) -> float:
+        """The time that the features in ``views`` of training and validation images took, now or earlier."""
+        ids = self._splits.ids
+        return sum(
+            self._cache(self.engine, mirrored).seconds(
+                [self._content[i] for split in (("train",) if mirrored else ("train", "val")) for i in ids[split]]
+            )
+            for mirrored in self.views
+        )
 
     def _best_engine(self, ids: list[str], mirrored: bool) -> str:
         """The engine that has computed at least half of these images before, else the fastest."""
@@ -126,11 +139,12 @@ class FeatureStore:
         start = time.monotonic()
         broadcast({"extract": fresh, "mirrored": mirrored, "engine": self.engine})
         self._build_engine()
-        done = 0
+        done, last = 0, start
         with self._progress.track(title, len(fresh)) as step:
             for features in self._extract(fresh, mirrored, step.advance):
-                cache.add([self._content[i] for i in fresh[done : done + len(features)]], features)
-                done += len(features)
+                now = time.monotonic()
+                cache.add([self._content[i] for i in fresh[done : done + len(features)]], features, now - last)
+                done, last = done + len(features), now
             self._signals.raise_if_stopped()
         if len(fresh) >= RELEASE_MIN_IMAGES:
             self._forward = None  # the features need its memory; building it again takes seconds

@@ -41,7 +41,7 @@ class TrainingJob:
         """Its run folder."""
         return comparison / REPEATS / self.repeat / self.strategy if self.repeat else comparison / self.strategy
 
-    def run(self, context: RunContext, info: RunInfo, feature_seconds: float = 0.0) -> None:
+    def run(self, context: RunContext, info: RunInfo) -> None:
         """Train it, in a repeat with the settings of the first.
 
         With folds each searches its own settings: those of another fold were selected with its test images.
@@ -49,13 +49,12 @@ class TrainingJob:
         Args:
             context: Of the repeat, in the folder of the comparison.
             info: Of the comparison.
-            feature_seconds: Time in which another process computed features for it.
         """
         comparison, config = context.folder, context.config
         settings_from = comparison / self.strategy if self.repeat and not (config.folds and config.trials) else None
         context = replace(context, folder=self.folder(comparison))
         with storage.lock_folder(context.folder):
-            run_strategy(self.strategy, context, replace(info, name=self.strategy), settings_from, feature_seconds)
+            run_strategy(self.strategy, context, replace(info, name=self.strategy), settings_from)
 
 
 def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], parallel: int) -> None:
@@ -115,7 +114,6 @@ def _run_in_parallel(jobs: Sequence[TrainingJob], context: RunContext, info: Run
                 "repeat": job.repeat,
                 "strategy": job.strategy,
                 "compute": _device_share(requested, context.compute.device.type, slot, parallel),
-                "feature_seconds": context.features.seconds if job == first and not job.repeat else 0.0,
                 "quiet": context.progress.quiet,
             }
             file = Path(payloads) / f"{len(os.listdir(payloads))}.json"

@@ -57,7 +57,10 @@ class _TrainingSubset:
     engine, seconds = "", 0.0
 
     def __init__(self, store: Features, rows: np.ndarray) -> None:
-        self._store, self._rows = store, rows
+        self._store, self._rows, self.views = store, rows, set[bool]()
+
+    def training_seconds(self) -> float:
+        return 0.0
 
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         features = self._store.load(split, mirrored)

@@ -10,7 +10,7 @@ import numpy as np
 from topwork.backbones import build
 from topwork.bundle.format import Bundle, split_tensors, write_bundle
 from topwork.bundle.model_card import CardData, write_card
-from topwork.bundle.network import milliseconds_per_image
+from topwork.bundle.network import forward_milliseconds_per_image
 from topwork.compute import devices
 from topwork.core import storage
 from topwork.core.artifacts import FORMAT, PREDICTIONS, Predictions, Splits
@@ -39,14 +39,13 @@ def evaluate_as_worker(trained: TrainedStrategy, splits: Splits, seed: int) -> N
     trained.features("train", _neighbour_rows(splits, seed))
 
 
-def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext, feature_seconds: float) -> None:
+def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext) -> None:
     """Write ``model/``, predictions, thumbnails and ``metrics.json``, in this order: the last marks a run done.
 
     Args:
         strategy: The strategy.
         trained: What its training returned.
         context: Of the run.
-        feature_seconds: Time in which features were computed for it.
     """
     start, folder, splits = time.monotonic(), context.folder, context.splits
     memory = devices.peak_memory(context.compute)
@@ -76,7 +75,7 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         predictions[split].write(folder / PREDICTIONS[split])
     manifest = context.manifest
     write_thumbnails(folder, lambda image: images.load_image(manifest.refs[image], rules=manifest.pixel_rules))
-    costs = _costs(trained, context, feature_seconds) | {f"peak_{name}": size for name, size in memory.items()}
+    costs = _costs(trained, context) | {f"peak_{name}": size for name, size in memory.items()}
     notes = list(trained.notes)
     if not trained.trains_network:
         notes.append(
@@ -182,7 +181,7 @@ def _write_bundle(
     write_bundle(context.folder / "model", bundle, write_card(card))
 
 
-def _costs(trained: TrainedStrategy, context: RunContext, feature_seconds: float) -> dict[str, Any]:
+def _costs(trained: TrainedStrategy, context: RunContext) -> dict[str, Any]:
     model, (trained_tensors, trained_parameters) = context.folder / "model", trained.trained
     n_tensors, in_classifier = build.parameter_tensors(context.backbone.model)
     network = (n_tensors - in_classifier + trained_tensors, context.backbone.parameters + trained_parameters)
@@ -190,7 +189,7 @@ def _costs(trained: TrainedStrategy, context: RunContext, feature_seconds: float
     once = sum(len(context.splits.ids[split]) for split in ("train", "val"))
     return {
         "train_seconds": trained.seconds,
-        "feature_seconds": feature_seconds,
+        "feature_seconds": context.features.training_seconds(),
         "trained_parameters": trained_parameters,
         "parameters": parameters,
         "trained_tensors": trained_tensors,
@@ -198,6 +197,6 @@ def _costs(trained: TrainedStrategy, context: RunContext, feature_seconds: float
         "epochs": len(trained.history) or None,
         "forward_passes": once if trained.passes is None else trained.passes,
         "disk_bytes": sum(file.stat().st_size for file in model.iterdir()),
-        "milliseconds_per_image": milliseconds_per_image(model, context.compute),
+        "forward_milliseconds_per_image": forward_milliseconds_per_image(model, context.compute),
         **search_costs(context.folder),
     }

@@ -73,7 +73,7 @@ def _run_trial(strategy: Strategy, settings: BaseConfig, context: RunContext, fo
     path = folder / "trial.json"
     if path.is_file():
         return storage.read_json(path)
-    start = time.monotonic()
+    start, feature_seconds = time.monotonic(), context.features.seconds
     trial = replace(context, folder=folder, progress=make_progress(quiet=True))
     resolved = strategy.resolve(settings, trial)
     result = {"settings": resolved.model_dump(mode="json", exclude_none=True)}
@@ -88,7 +88,7 @@ def _run_trial(strategy: Strategy, settings: BaseConfig, context: RunContext, fo
     except (TrainingFailed, torch.OutOfMemoryError, MemoryError) as error:
         result["failed"] = str(error) or "out of memory"
         context.progress.log(f"  {strategy.name}: trial {folder.name} failed: {result['failed']}")
-    result["seconds"] = time.monotonic() - start
+    result["seconds"] = time.monotonic() - start - (context.features.seconds - feature_seconds)
     storage.write_json(path, result)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return result

@@ -38,7 +38,6 @@ def run_strategy(
     context: RunContext,
     info: RunInfo,
     settings_from: Path | None = None,
-    feature_seconds: float = 0.0,
     epochs: int | None = None,
 ) -> None:
     """Train one strategy, or resume it, and write its run folder; a finished run is not changed.
@@ -50,10 +49,9 @@ def run_strategy(
         context: Of the run.
         info: Its ``run.json``, with the strategies and the status of the command.
         settings_from: A finished run whose settings it takes; None resolves, and searches, its own.
-        feature_seconds: Time in which another process computed features for it.
         epochs: To train it for, finished or not; None: as it was planned.
     """
-    folder, features = context.folder, context.features
+    folder = context.folder
     for path in (folder, *filter(Path.is_dir, folder.iterdir())) if folder.is_dir() else ():
         storage.sweep_temporary(path)
     if not epochs and _is_done(folder):
@@ -73,7 +71,7 @@ def run_strategy(
     if trains_network and world().size > 1:
         notes = _describe_devices(name, settings, context)
         broadcast(settings.model_dump(mode="json"))
-    feature_seconds -= features.seconds
+    context.features.views.clear()
     devices.reset_peak_memory(context.compute)
     notifier = context.notifier.begin(name, folder, config.read(folder / "config.toml").model_dump(mode="json"))
     trained = strategy.fit(settings, replace(context, on_epoch=notifier.epoch))
@@ -83,7 +81,7 @@ def run_strategy(
     (folder / "metrics.json").unlink(missing_ok=True)  # of fewer epochs
     if trained.history:
         write_history(folder / "history.jsonl", trained.history)
-    write_outputs(strategy, trained, context, feature_seconds + features.seconds)
+    write_outputs(strategy, trained, context)
     if not trains_network:
         broadcast(None)  # the other processes have extracted features until now
     from topwork.report.render import write_report  # matplotlib is not needed before the end

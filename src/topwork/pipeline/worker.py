@@ -65,7 +65,7 @@ def _train_job(payload: dict[str, Any]) -> None:
             folds, device = splits_of(config, manifest), devices.resolve(config.compute)
             context = make_context(config, manifest, folds[0], device, folder, silent, signals, notifier)
             context = repeat_contexts(replace(context, progress=progress), folds)[job.repeat]
-            job.run(context, info, payload["feature_seconds"])
+            job.run(context, info)
     except Interrupted as error:  # the comparison says so
         sys.exit(error.exit_status)
 

@@ -15,7 +15,7 @@ from topwork.data.split_units import dependent_images
 from topwork.evaluation.learning_curve import Curve, fit_learning_curve
 from topwork.evaluation.recommend import Recommendation
 from topwork.evaluation.verdict import Outcome, Verdict, compare_strategies
-from topwork.report.folder_recommendation import finished_runs, recommend_in_folder, training_seconds
+from topwork.report.folder_recommendation import finished_runs, recommend_in_folder, run_seconds
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
         for name, paths in runs.items()
     }
     seed = derive_seed(int(requested.get("seed", 0)), "verdict")
-    seconds = {name: training_seconds(paths[0]) for name, paths in runs.items()}
+    seconds = {name: run_seconds(paths[0]) for name, paths in runs.items()}
     chosen = recommend_in_folder(folder) if info.kind == "comparison" else None
     manifest = folder / "manifest.csv"
     rows = artifacts.read_manifest_rows(manifest) if manifest.is_file() else ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def recommend_in_folder(folder: Path, names: Collection[str] | None = None) -> R
     labels = np.unique([label for one in rounds for label in one.labels], return_inverse=True)[1]
     candidates = [
         Candidate(
-            name, np.concatenate([one.correct for one in of_one]).reshape(-1, len(ids)), training_seconds(runs[name][0])
+            name, np.concatenate([one.correct for one in of_one]).reshape(-1, len(ids)), run_seconds(runs[name][0])
         )
         for name, of_one in outcomes.items()
     ]
@@ -69,9 +70,13 @@ def finished_runs(folder: Path) -> dict[str, list[Path]]:
     return dict(zip(found, map(list, zip(*rounds, strict=True)), strict=True))
 
 
-def training_seconds(run: Path) -> float:
-    """Training time of a finished run, with the features that it needs and the search for its settings."""
-    costs = storage.read_json(run / "metrics.json").get("costs") or {}
+def run_seconds(run: Path) -> float:
+    """``training_seconds`` of a finished run."""
+    return training_seconds(storage.read_json(run / "metrics.json").get("costs") or {})
+
+
+def training_seconds(costs: Mapping[str, Any]) -> float:
+    """Training time, with the features that a strategy needs and the search for its settings, of ``metrics.json``."""
     return sum(float(costs.get(name) or 0.0) for name in ("train_seconds", "feature_seconds", "tune_seconds"))
 
 

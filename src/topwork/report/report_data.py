@@ -20,6 +20,7 @@ from topwork.core.errors import CorruptFile
 from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
 from topwork.report.folder_evaluation import evaluate_folder
+from topwork.report.folder_recommendation import training_seconds
 from topwork.report.strategy_differences import disagreements
 
 MAX_ERRORS = 12
@@ -97,6 +98,11 @@ class StrategyData:
     def folds(self) -> int:
         """Folds whose out-of-fold predictions chose and calibrated; 0: the validation set did."""
         return int(self.decision.get("folds") or 0)
+
+    @property
+    def training_seconds(self) -> float:
+        """With the features that it needs and the search for its settings."""
+        return training_seconds(self.costs)
 
 
 @dataclass(frozen=True)

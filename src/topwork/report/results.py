@@ -66,7 +66,7 @@ class Run:
             f"{accuracy['value']:.1%}",
             f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]",
             f"{test['macro_f1']['value']:.3f}",
-            duration(costs["train_seconds"]),
+            _training_time(costs),
             f"{costs['trained_parameters']:,}",
         )
 
@@ -138,6 +138,14 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return _html(list(self.runs.values()), self.path)
+
+
+def _training_time(costs: dict[str, Any]) -> str:
+    """``42 s + 1 min 03 s features + 8 min 10 s search``."""
+    parts = (("feature_seconds", " features"), ("tune_seconds", " search"))
+    return " + ".join(
+        [duration(costs["train_seconds"]), *(duration(costs[key]) + name for key, name in parts if costs.get(key))]
+    )
 
 
 def table(runs: list[Run]) -> str:

@@ -6,6 +6,7 @@ gradients do not distort features to correct the errors of a random head.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import torch
@@ -85,9 +86,12 @@ class Finetune(Strategy):
 
     def fit(self, config: FinetuneConfig, context: RunContext) -> TrainedStrategy:
         """Fit the head, train all layers, keep the best validation epoch."""
+        start, seconds = time.monotonic(), context.features.seconds
         task = self._task(config, context, fit_head=True)
+        head_seconds = time.monotonic() - start - (context.features.seconds - seconds)
         state = fit(task, config, context, self.name)
         trained = trained_network(task.model, state, context, _notes(config))
+        trained = replace(trained, seconds=head_seconds + trained.seconds)
         if not config.freeze_stages:
             return trained
         storage.remove_folder(context.folder / STAGES)

@@ -91,9 +91,9 @@ class KNN(Strategy):
 
     def fit(self, config: KNNConfig, context: RunContext) -> TrainedStrategy:
         """Store the features, and choose k on images that are not among those stored."""
-        start = time.monotonic()
         fitted, folds = join_validation(config.folds, context)
         features, labels = fitted.features.load("train"), fitted.splits.labels["train"]
+        start = time.monotonic()
         normalizer = fit_normalizer(features)
         tensors = head_tensors(normalizer, {"labels": labels, "classes": np.array(context.num_classes)})
         tensors["bank"] = functional.normalize(torch.from_numpy(normalizer(features)), dim=1).half()

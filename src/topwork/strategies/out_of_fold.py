@@ -23,7 +23,10 @@ class _JoinedFeatures:
     engine, seconds = "", 0.0
 
     def __init__(self, store: Features) -> None:
-        self._store = store
+        self._store, self.views = store, store.views
+
+    def training_seconds(self) -> float:
+        return self._store.training_seconds()
 
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         if split != "train":

@@ -29,13 +29,19 @@ class Features(Protocol):
     Attributes:
         engine: The engine that runs the backbone; empty until it is chosen.
         seconds: Time spent on computing features.
+        views: Which were loaded, plain (``False``) and mirrored (``True``); may be cleared.
     """
 
     engine: str
     seconds: float
+    views: set[bool]
 
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """Features of a split in the order of its images, float32 (N, D)."""
+        ...
+
+    def training_seconds(self) -> float:
+        """The time that the features in ``views`` of training and validation images took, now or earlier."""
         ...
 
 
