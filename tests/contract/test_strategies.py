@@ -133,6 +133,19 @@ class TestEveryStrategy:
         assert (costs["feature_seconds"] > 0) == STRATEGIES[name].features
         assert costs["peak_memory"] > 1e8  # torch alone takes more
 
+    def test_it_says_that_it_was_cut_short(self, comparison: topwork.Comparison, name: str) -> None:
+        found, trained = comparison[name].metrics["cut_short"], len(comparison[name].history)
+        ordinary = {"scratch": 100, "finetune": 40, "mlp": 40}.get(name)
+        if ordinary is None:
+            assert found is None
+        else:
+            assert found == {
+                "epochs": trained,
+                "ordinary": ordinary,
+                "limit": "epochs",
+                "improving": found["improving"],
+            }
+
     def test_it_says_what_it_trained(self, comparison: topwork.Comparison, name: str) -> None:
         costs = comparison[name].metrics["costs"]
         if name == "mlp":

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from topwork.core.artifacts import EpochRecord
+from topwork.evaluation.cut_short import CutShort, find_cut_short
+from topwork.evaluation.recommend import Candidate, recommend
 from topwork.evaluation.verdict import Outcome, PredictedGain, Verdict, compare_strategies
 from topwork.evaluation.verdict_text import MINUS, percentage_points, verdict_sentences
 
@@ -62,6 +67,54 @@ def test_no_significant_difference_names_the_detectable_one() -> None:
     needed = percentage_points(verdict.pairs[0].minimum_detectable_difference)
     assert f"a true difference of {needed} points would be detected 80 % of the time" in text
     assert "beat" not in text
+
+
+def short(name: str, incorrect: tuple[int, int], improving: bool) -> Outcome:
+    return replace(outcome(name, [list(incorrect)], 300), cut_short=CutShort(2, 24, "cpu", improving))
+
+
+def test_no_strategy_is_better_than_one_that_was_cut_short_without_that_being_said() -> None:
+    _, text = verdict_of(outcome("svm", [[0, 58]], 10), short("finetune", (0, 120), True), outcome("knn", [[0, 70]], 1))
+    assert "finetune was cut short after 2 of 24 epochs by the time budget on a CPU and was still improving" in text
+    assert "better than finetune (cut short) by 9.5 points" in text
+    assert not re.search(r"better than [^.]*finetune(?! \(cut short\))", text)
+    _, text = verdict_of(outcome("svm", [[0, 58]], 10), short("finetune", (0, 62), True))
+    assert "no significant difference between svm 91.2 % [88.7, 93.1] and finetune (cut short) 90.5 %" in text
+    _, text = verdict_of(outcome("svm", [[0, 58]], 10), short("finetune", (0, 120), False))
+    assert "finetune was cut short after 2 of 24 epochs" in text
+    assert "no better than earlier ones on the validation images" in text
+    assert "(cut short)" not in text
+
+
+def test_the_recommendation_says_what_more_epochs_may_change() -> None:
+    outcomes = [outcome("svm", [[0, 58]], 10), short("finetune", (0, 62), True)]
+    chosen = recommend([Candidate(o.name, o.correct, o.seconds) for o in outcomes], LABELS)
+    text = verdict_sentences(compare_strategies(outcomes, LABELS, recommendation=chosen))[-1]
+    assert text.endswith("finetune may do better with more epochs, and the choice may change.")
+
+
+def record(epoch: int, loss: float, accuracy: float) -> EpochRecord:
+    return EpochRecord(epoch, epoch, 0.0, loss, accuracy, 1e-3, False)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "improving"),
+    [
+        ([(0.9, 0.5)], True),
+        ([(0.9, 0.5), (0.8, 0.5)], True),
+        ([(0.9, 0.5), (0.9, 0.6)], True),
+        ([(0.9, 0.5), (0.7, 0.7), (0.8, 0.7)], False),
+    ],
+)
+def test_a_training_still_improves_if_its_last_epoch_is_the_best(
+    epochs: list[tuple[float, float]], improving: bool
+) -> None:
+    history = [record(i, *values) for i, values in enumerate(epochs, 1)]
+    found = find_cut_short(history, 24, len(history), "minutes")
+    assert found == CutShort(len(history), 24, "minutes", improving)
+    assert find_cut_short(history, 24, 24, "minutes") == CutShort(len(history), 24, "patience", improving)
+    assert find_cut_short(history, len(history), len(history), "minutes") is None
+    assert find_cut_short([], None, 0, "cpu") is None
 
 
 def test_strategies_no_better_than_guessing_are_named() -> None:

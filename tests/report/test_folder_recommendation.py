@@ -10,6 +10,7 @@ import pytest
 from topwork.core import storage
 from topwork.core.artifacts import PREDICTIONS, Predictions, RunInfo, read_outcomes
 from topwork.core.errors import DataError
+from topwork.evaluation.cut_short import CutShort
 from topwork.inference.locate import locate_bundle
 from topwork.pipeline.api import summary
 from topwork.report.folder_recommendation import finished_runs, recommend_in_folder
@@ -88,6 +89,16 @@ def test_the_table_has_the_parts_of_the_training_time(folder: Path) -> None:
     assert "<td>1.2 ms</td>" in html
     assert "<td>\N{EN DASH}</td>" in html  # that of finetune is unknown
     assert storage.read_json(folder / "verdict.json")["results"][1]["seconds"] == 332
+
+
+def test_the_report_says_that_a_training_was_cut_short(folder: Path) -> None:
+    path = folder / "finetune" / "metrics.json"
+    found = CutShort(2, 31, "minutes", True)
+    storage.write_json(path, storage.read_json(path) | {"cut_short": found.to_json()})
+    html = write_report(folder).read_text("utf-8")
+    assert "finetune<small>cut short: 2 of 31 epochs, still improving</small>" in html
+    assert "finetune was cut short after 2 of 31 epochs by --minutes and was still improving" in html
+    assert "where finetune (cut short) is significantly better" in html
 
 
 def test_a_choice_among_some_and_of_what_has_finished(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from topwork.evaluation import intervals
+from topwork.evaluation.cut_short import CutShort
 from topwork.evaluation.paired import Pair, pairwise
 from topwork.evaluation.recommend import Recommendation
 
@@ -23,11 +24,13 @@ class Outcome:
     Attributes:
         correct: Whether each image was classified correctly with each seed, bool (R, N).
         seconds: Training time of the first seed, with features and search; 0 if unknown.
+        cut_short: If its training ended early.
     """
 
     name: str
     correct: np.ndarray
     seconds: float = 0.0
+    cut_short: CutShort | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class StrategyResult:
         low, high: 95 % interval (``intervals.share_interval``).
         by_repeat: Accuracy with each seed, or in each fold, (R,).
         seconds: Training time, with features and search.
+        cut_short: If its training ended early.
     """
 
     name: str
@@ -47,6 +51,12 @@ class StrategyResult:
     high: float
     by_repeat: tuple[float, ...]
     seconds: float
+    cut_short: CutShort | None = None
+
+    @property
+    def still_improving(self) -> bool:
+        """Whether it was cut short while it improved, so that no other can be called better than it could be."""
+        return self.cut_short is not None and self.cut_short.improving
 
     @property
     def std(self) -> float | None:
@@ -95,6 +105,10 @@ class Verdict:
             if {pair.first, pair.second} == {first, second}:
                 return pair if pair.first == first else pair.swapped()
         raise KeyError((first, second))
+
+    def result(self, name: str) -> StrategyResult:
+        """That of a strategy."""
+        return next(s for s in self.results if s.name == name)
 
     @property
     def top(self) -> tuple[StrategyResult, ...]:
@@ -156,4 +170,5 @@ def _result(outcome: Outcome, groups: np.ndarray | None, folds: np.ndarray | Non
     accuracy = float(by_image.mean())
     low, high = intervals.share_interval(by_image, groups)
     by_repeat = correct.mean(axis=1) if folds is None else [by_image[folds == f].mean() for f in np.unique(folds)]
-    return StrategyResult(outcome.name, accuracy, low, high, tuple(float(x) for x in by_repeat), outcome.seconds)
+    rounds = tuple(float(x) for x in by_repeat)
+    return StrategyResult(outcome.name, accuracy, low, high, rounds, outcome.seconds, outcome.cut_short)

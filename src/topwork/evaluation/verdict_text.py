@@ -18,7 +18,7 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
         lines = [f"{only.name} classifies {_score(only)} of {verdict.images:,} test images correctly."]
     else:
         lines = [*_top(verdict), *_below(verdict)]
-    lines += [*_no_better_than_guessing(verdict), *_groups(verdict), *_repeats(verdict)]
+    lines += [*_cut_short(verdict), *_no_better_than_guessing(verdict), *_groups(verdict), *_repeats(verdict)]
     if verdict.gains:
         gains = [f"{percentage_points(g.value)} points {_interval(g)} for {g.name}" for g in verdict.gains]
         lines.append(f"Doubling the labels would add about {join_names(gains)}.")
@@ -52,6 +52,10 @@ def _interval(item: Pair | StrategyResult | PredictedGain) -> str:
     return f"[{percentage_points(item.low)}, {percentage_points(item.high)}]"
 
 
+def _named(s: StrategyResult) -> str:
+    return f"{s.name} (cut short)" if s.still_improving else s.name
+
+
 def _score(s: StrategyResult) -> str:
     return f"{100 * s.accuracy:.1f} % {_interval(s)}"
 
@@ -72,11 +76,11 @@ def _top(verdict: Verdict) -> list[str]:
         second = verdict.results[1]
         difference = _difference(verdict, verdict.pair(best.name, second.name))
         return [
-            f"{best.name} {_score(best)} is significantly better than {second.name} {_score(second)} "
+            f"{best.name} {_score(best)} is significantly better than {_named(second)} {_score(second)} "
             f"({difference}) and {_cost(best, second)}."
         ]
     pairs = [verdict.pair(best.name, s.name) for s in others]
-    named = join_names([f"{s.name} {_score(s)}" for s in verdict.top])
+    named = join_names([f"{_named(s)} {_score(s)}" for s in verdict.top])
     details = [f"{best.name} vs. {pair.second}: {_difference(verdict, pair)}" for pair in pairs]
     needed = max(pair.minimum_detectable_difference for pair in pairs)
     lines = [
@@ -86,7 +90,8 @@ def _top(verdict: Verdict) -> list[str]:
     ]
     for pair in verdict.pairs:
         if pair.significant and {pair.first, pair.second} <= {s.name for s in others}:
-            lines.append(f"{pair.first} is significantly better than {pair.second} ({_difference(verdict, pair)}).")
+            worse = _named(verdict.result(pair.second))
+            lines.append(f"{pair.first} is significantly better than {worse} ({_difference(verdict, pair)}).")
     inconsistent = [pair.second for pair in pairs if pair.p_holm < 0.05]
     if inconsistent:
         lines.append(
@@ -102,7 +107,9 @@ def _below(verdict: Verdict) -> list[str]:
     remaining = below[1:] if len(top) == 1 else below  # the second is named with the first
     lines = []
     if remaining:
-        far = [f"{s.name} by {percentage_points(verdict.pair(best.name, s.name).difference)} points" for s in remaining]
+        far = [
+            f"{_named(s)} by {percentage_points(verdict.pair(best.name, s.name).difference)} points" for s in remaining
+        ]
         lines.append(f"{best.name} is {'also ' if len(top) == 1 else ''}significantly better than {join_names(far)}.")
     groups: list[list[StrategyResult]] = []
     for s in below:
@@ -112,8 +119,25 @@ def _below(verdict: Verdict) -> list[str]:
             groups.append([s])
     for group in groups:
         if len(group) > 1:
-            names = join_names([s.name for s in group])
+            names = join_names([_named(s) for s in group])
             lines.append(f"There is no significant difference between {names} on {verdict.images:,} images.")
+    return lines
+
+
+def _cut_short(verdict: Verdict) -> list[str]:
+    """What is to be said of trainings that ended early: their accuracy is not that of the strategy."""
+    lines = []
+    for s in verdict.results:
+        if s.cut_short and s.cut_short.improving:
+            lines.append(
+                f"{s.name} was cut short {s.cut_short.describe()} and was still improving: its accuracy is that of so "
+                "many epochs, and no strategy is shown to be better than what more of them would give."
+            )
+        elif s.cut_short:
+            lines.append(
+                f"{s.name} was cut short {s.cut_short.describe()}; its last epoch was no better than earlier ones on "
+                "the validation images."
+            )
     return lines
 
 
@@ -178,8 +202,8 @@ def recommendation(verdict: Verdict) -> str:
     chosen = verdict.recommendation
     if chosen is None:
         return ""
-    result = next(s for s in verdict.results if s.name == chosen.name)
-    better = [s.name for s in verdict.results if s is not result and _is_better(verdict.pair(s.name, result.name))]
+    result = verdict.result(chosen.name)
+    better = [_named(s) for s in verdict.results if s is not result and _is_better(verdict.pair(s.name, result.name))]
     verb = "is" if len(better) == 1 else "are"
     end = f", where {join_names(better)} {verb} significantly better" if better else ""
     folds = (
@@ -187,9 +211,11 @@ def recommendation(verdict: Verdict) -> str:
         if verdict.repeats[0] == "folds"
         else ""
     )
+    longer = [s.name for s in verdict.results if s.still_improving]
+    more = f" {join_names(longer)} may do better with more epochs, and the choice may change." if longer else ""
     return (
         f"Chosen on the {chosen.images:,} validation images: {chosen.name}, because {_reason(chosen)}; on the test "
-        f"images it reaches {_score(result)}{end}.{folds}"
+        f"images it reaches {_score(result)}{end}.{folds}{more}"
     )
 
 

@@ -19,6 +19,7 @@ from topwork.core.seeds import derive_seed
 from topwork.data import images
 from topwork.data.split_units import dependent_images
 from topwork.evaluation import evaluate, ood
+from topwork.evaluation.cut_short import Limit, find_cut_short
 from topwork.evaluation.decision import fit_decision
 from topwork.features import engines
 from topwork.features.extract import BATCH
@@ -39,13 +40,14 @@ def evaluate_as_worker(trained: TrainedStrategy, splits: Splits, seed: int) -> N
     trained.features("train", _neighbour_rows(splits, seed))
 
 
-def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext) -> None:
+def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext, planned: int | None) -> None:
     """Write ``model/``, predictions, thumbnails and ``metrics.json``, in this order: the last marks a run done.
 
     Args:
         strategy: The strategy.
         trained: What its training returned.
         context: Of the run.
+        planned: Epochs in its settings, if it has them.
     """
     start, folder, splits = time.monotonic(), context.folder, context.splits
     memory = devices.peak_memory(context.compute)
@@ -91,6 +93,7 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         "decision": decision,
         "costs": {**costs, "evaluation_seconds": time.monotonic() - start},
         "selection": trained.selection,
+        "cut_short": _cut_short(strategy, trained, context, planned),
         "notes": notes,
     }
     storage.write_json(folder / "metrics.json", value)
@@ -99,6 +102,18 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         f"  {strategy.name}: done in {duration(trained.seconds)}; test accuracy {accuracy['value']:.1%} "
         f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]"
     )
+
+
+def _cut_short(
+    strategy: Strategy, trained: TrainedStrategy, context: RunContext, planned: int | None
+) -> dict[str, Any] | None:
+    """That the training ended early, as JSON; None if it did not."""
+    requested = context.config.settings[strategy.name]
+    explicit = getattr(requested, "epochs", "auto") != "auto" and "epochs" in requested.model_fields_set
+    limit: Limit = "minutes" if getattr(requested, "minutes", None) else "epochs" if explicit else "cpu"
+    ordinary = strategy.ordinary_epochs(len(context.splits.ids["train"]))
+    found = find_cut_short(trained.history, ordinary, planned or 0, limit)
+    return found.to_json() if found else None
 
 
 def _features(trained: TrainedStrategy, context: RunContext, split: str, rows: np.ndarray | None = None) -> np.ndarray:

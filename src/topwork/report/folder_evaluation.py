@@ -12,6 +12,7 @@ from topwork.core import artifacts, storage
 from topwork.core.artifacts import PREDICTIONS, ImageRow, Predictions
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import dependent_images
+from topwork.evaluation.cut_short import CutShort
 from topwork.evaluation.learning_curve import Curve, fit_learning_curve
 from topwork.evaluation.recommend import Recommendation
 from topwork.evaluation.verdict import Outcome, Verdict, compare_strategies
@@ -53,17 +54,17 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
         for name, paths in runs.items()
     }
     seed = derive_seed(int(requested.get("seed", 0)), "verdict")
-    seconds = {name: run_seconds(paths[0]) for name, paths in runs.items()}
+    costs = {name: (run_seconds(paths[0]), _cut_short(paths[0])) for name, paths in runs.items()}
     chosen = recommend_in_folder(folder) if info.kind == "comparison" else None
     manifest = folder / "manifest.csv"
     rows = artifacts.read_manifest_rows(manifest) if manifest.is_file() else ()
     if requested.get("folds"):
-        return _of_folds(complete, seconds, seed, rows, chosen)
+        return _of_folds(complete, costs, seed, rows, chosen)
     first = {name: predictions[0] for name, predictions in complete.items()}
     if len({p.ids for p in first.values()}) > 1:  # runs with different splits cannot be compared
         return FolderEvaluation(first, None)
     outcomes = [
-        Outcome(name, np.stack([p.predicted == p.labels for p in predictions]), seconds[name])
+        Outcome(name, np.stack([p.predicted == p.labels for p in predictions]), *costs[name])
         for name, predictions in complete.items()
     ]
     one = next(iter(first.values()))
@@ -98,7 +99,7 @@ def _read_curves(
 
 def _of_folds(
     complete: dict[str, tuple[Predictions, ...]],
-    seconds: dict[str, float],
+    costs: dict[str, tuple[float, CutShort | None]],
     seed: int,
     rows: Sequence[ImageRow],
     chosen: Recommendation | None,
@@ -106,7 +107,7 @@ def _of_folds(
     pooled = {name: _concatenate(predictions) for name, predictions in complete.items()}
     sizes = [len(p.ids) for p in next(iter(complete.values()))]
     folds = np.repeat(np.arange(len(sizes)), sizes)
-    outcomes = [Outcome(name, (p.predicted == p.labels)[None], seconds[name]) for name, p in pooled.items()]
+    outcomes = [Outcome(name, (p.predicted == p.labels)[None], *costs[name]) for name, p in pooled.items()]
     one = next(iter(pooled.values()))
     groups = dependent_images(rows, one.ids)
     verdict = compare_strategies(outcomes, one.labels, seed, folds, groups=groups, recommendation=chosen)
@@ -121,3 +122,8 @@ def _concatenate(folds: Sequence[Predictions]) -> Predictions:
         scores=np.concatenate([fold.scores for fold in folds]),
         probabilities=np.concatenate([fold.probabilities for fold in folds]),
     )
+
+
+def _cut_short(run: Path) -> CutShort | None:
+    found = storage.read_json(run / "metrics.json").get("cut_short")
+    return CutShort(**found) if found else None

@@ -17,6 +17,7 @@ import numpy as np
 from topwork.core import artifacts, storage
 from topwork.core.artifacts import EpochRecord, Predictions, RunInfo
 from topwork.core.errors import CorruptFile
+from topwork.evaluation.cut_short import CutShort
 from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
 from topwork.report.folder_evaluation import evaluate_folder
@@ -93,6 +94,7 @@ class StrategyData:
     notes: tuple[str, ...] = ()
     history: tuple[EpochRecord, ...] = ()
     errors: tuple[ConfidentError, ...] = ()
+    cut_short: CutShort | None = None
 
     @property
     def folds(self) -> int:
@@ -253,6 +255,7 @@ def _strategy(folder: Path, name: str) -> StrategyData:
         notes=tuple(metrics.get("notes") or ()),
         history=tuple(artifacts.read_history(folder / "history.jsonl")),
         errors=tuple(most_confident_errors(artifacts.read_predictions(predictions))) if finished else (),
+        cut_short=CutShort(**metrics["cut_short"]) if metrics.get("cut_short") else None,
     )
 
 

@@ -89,6 +89,10 @@ class Strategy(ABC):
         """The settings with a number for every ``auto``; may time a few steps."""
         return config
 
+    def ordinary_epochs(self, images: int) -> int | None:
+        """Epochs for a number of training images without a limit of time or a request; None without epochs."""
+        return None
+
     @abstractmethod
     def fit(self, config: Any, context: RunContext) -> TrainedStrategy:
         """Train, select on images that were held out, never on the test set; resume what was interrupted."""

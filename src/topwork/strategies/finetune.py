@@ -25,9 +25,10 @@ from topwork.strategies.linear_head import fit_linear_head
 from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
 from topwork.training.loop import TrainingTask, fit
-from topwork.training.plan import resolve
+from topwork.training.plan import auto_epochs, resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
+EPOCHS = (5, 40)  # at least and at most, by the number of images
 STAGES = "stages"  # folder in the run, for it can be large
 
 
@@ -49,7 +50,11 @@ class Finetune(Strategy):
         if config.freeze_stages:
             StageSplit(context.new_backbone(False).module, config.freeze_stages, context.spec.size)  # refuses
             config = config.model_copy(update={"compile": False})
-        return resolve(config, context, lambda c: self._task(c, context, False), limits=(5, 40), cpu_minutes=4.75)
+        return resolve(config, context, lambda c: self._task(c, context, False), limits=EPOCHS, cpu_minutes=4.75)
+
+    def ordinary_epochs(self, images: int) -> int:
+        """By the number of images."""
+        return auto_epochs(images, *EPOCHS)
 
     def _task(self, config: FinetuneConfig, context: RunContext, fit_head: bool) -> TrainingTask:
         backbone, stages = context.new_backbone(True), config.freeze_stages

@@ -41,6 +41,10 @@ class MLP(Strategy):
         label_smoothing=Categorical((0.0, 0.05, 0.1, 0.2)),
     )
 
+    def ordinary_epochs(self, images: int) -> int:
+        """The default of its settings."""
+        return MLPConfig().epochs
+
     def _head(self, config: MLPConfig, context: RunContext) -> nn.Sequential:
         normalizer = fit_normalizer(context.features.load("train"))
         torch.manual_seed(seeds.derive_seed(context.seed, "head"))

@@ -13,8 +13,10 @@ from topwork.strategies.base import Strategy, TrainedStrategy, param_groups, tra
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, image_task
 from topwork.training.loop import TrainingTask, fit
-from topwork.training.plan import resolve
+from topwork.training.plan import auto_epochs, resolve
 from topwork.training.search_space import Categorical, LogUniform, space
+
+EPOCHS = (10, 100)  # at least and at most, by the number of images
 
 
 class Scratch(Strategy):
@@ -31,7 +33,11 @@ class Scratch(Strategy):
 
     def resolve(self, config: ScratchConfig, context: RunContext) -> ScratchConfig:
         """Epochs: 10 to 100 by the number of images, on a CPU what two minutes allow."""
-        return resolve(config, context, lambda c: self._task(c, context), limits=(10, 100), cpu_minutes=2.0)
+        return resolve(config, context, lambda c: self._task(c, context), limits=EPOCHS, cpu_minutes=2.0)
+
+    def ordinary_epochs(self, images: int) -> int:
+        """By the number of images."""
+        return auto_epochs(images, *EPOCHS)
 
     def _task(self, config: ScratchConfig, context: RunContext) -> TrainingTask:
         backbone = context.new_backbone(False)
