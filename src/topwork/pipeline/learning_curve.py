@@ -2,11 +2,14 @@
 
 Each training is written to ``learning_curves/STRATEGY-DRAW.json`` when it is done, and not repeated: that is how an
 interrupted curve resumes. C, k and epochs are selected on the validation set, or by out-of-fold predictions of the
-subset, which is then one of the training and validation images; the test set only evaluates.
+subset, which is then one of the training and validation images; the test set only evaluates. What trains by gradient
+descent takes as many optimizer steps on a subset as on all images: the curve shows what labels are worth, not what a
+longer training is worth.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 from typing import Any
@@ -14,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from topwork.core import config, storage
+from topwork.core.base_config import BaseConfig
 from topwork.core.progress import make_progress
 from topwork.core.seeds import derive_seed
+from topwork.core.strategy_config import TrainingConfig
 from topwork.evaluation import learning_curve
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.out_of_fold import join_validation
@@ -42,13 +47,38 @@ def run_learning_curve(name: str, context: RunContext) -> None:
                 if str(size) not in done:
                     folder = comparison / FOLDER / f"{name}-{draw}-{size}"
                     subset = replace(_subset(context, np.sort(order[:size])), folder=folder)
-                    trained = strategy.fit(strategy.resolve(settings, subset), subset)
+                    own = scale_epochs(settings, len(labels), size)
+                    trained = strategy.fit(strategy.resolve(own, subset), subset)
                     wrong = trained.scores("test").argmax(axis=1) != splits.labels["test"]
                     done[str(size)] = np.flatnonzero(wrong).tolist()
                     storage.write_json(path, {"strategy": name, "draw": draw, "wrong": done})
                     shutil.rmtree(folder, ignore_errors=True)
                 bar.advance()
                 context.signals.raise_if_stopped()
+
+
+def scale_epochs(settings: BaseConfig, images: int, subset: int) -> BaseConfig:
+    """The settings of a run, with so many epochs that a subset gets its number of optimizer steps, and never more.
+
+    Patience grows with the epochs, and a time budget has already determined those of the run.
+
+    Args:
+        settings: Resolved; without epochs they stay as they are.
+        images, subset: Numbers of training images of the run and of the subset.
+    """
+    if not isinstance(settings, TrainingConfig):
+        return settings
+    assert isinstance(settings.epochs, int)
+    steps = settings.epochs * _steps_per_epoch(images, settings.batch_size)
+    epochs = max(settings.epochs, steps // _steps_per_epoch(subset, settings.batch_size))
+    patience = math.ceil(settings.patience * epochs / settings.epochs)
+    untimed = {"minutes": None} if "minutes" in type(settings).model_fields else {}
+    return settings.model_copy(update={"epochs": epochs, "patience": patience, **untimed})
+
+
+def _steps_per_epoch(images: int, batch_size: int) -> int:
+    """An incomplete last batch is dropped."""
+    return images // min(batch_size, images)
 
 
 class _TrainingSubset:
