@@ -138,6 +138,17 @@ def test_variation_between_seeds_is_not_that_between_images() -> None:
     assert "a 93.6 % [91.5, 95.2] is significantly better than b" in text
 
 
+def test_a_strategy_that_does_not_depend_on_the_seed_is_compared_with_every_seed() -> None:
+    a, svm = outcome("a", [[0, 40], [0, 42], [0, 44]], 9), outcome("svm", [[0, 41]], 1)
+    verdict, text = verdict_of(a, svm)
+    repeated = verdict_of(a, outcome("svm", [[0, 41]] * 3, 1))[0]
+    assert verdict.pairs == repeated.pairs
+    assert verdict.rankings == repeated.rankings == (("a", "svm"), ("svm", "a"), ("svm", "a"))
+    assert [s.std for s in verdict.results if s.name == "svm"] == [None]
+    assert "in points: a 0.3 (the intervals" in text
+    assert "svm does not depend on the seed and was fitted once." in text
+
+
 def test_a_difference_that_a_seed_contradicts_is_not_conclusive() -> None:
     correct = np.ones((2, 656), dtype=bool)
     worse = correct.copy()

@@ -123,6 +123,20 @@ def test_validation_images_of_seeds_and_folds_are_pooled(folder: Path, repeat: s
     assert chosen.accuracies == {"finetune": 1 - 40 / 400, "svm": 1 - 82 / 400}
 
 
+def test_a_deterministic_strategy_has_one_run_for_all_seeds(folder: Path) -> None:
+    write_run(folder / "repeats" / "seed-1" / "finetune", "finetune", 20, 12, {"train_seconds": 1})
+    path = folder / "svm" / "metrics.json"
+    assert {name: len(runs) for name, runs in finished_runs(folder).items()} == {"finetune": 1, "svm": 1}
+    storage.write_json(path, storage.read_json(path) | {"deterministic": True})
+    assert {name: len(runs) for name, runs in finished_runs(folder).items()} == {"finetune": 2, "svm": 1}
+    chosen = recommend_in_folder(folder)
+    assert chosen is not None
+    assert chosen.accuracies == {"finetune": 0.9, "svm": 0.89}
+    html = write_report(folder).read_text("utf-8")
+    assert "deterministic: the same with every seed" in html
+    assert "0.0 points" not in html
+
+
 def test_a_run_of_an_older_format_is_refused_in_one_sentence(folder: Path) -> None:
     value = storage.read_json(folder / "run.json")
     storage.write_json(folder / "run.json", value | {"format": 2})

@@ -183,7 +183,8 @@ def pairwise(
     """All pairs of strategies, in the order of the dict.
 
     Args:
-        correct: By strategy, whether each image is correct with each seed, bool (R, N); R may differ.
+        correct: By strategy, whether each image is correct with each seed, bool (R, N); R is that of all, or 1 for
+            strategies that do not depend on the seed.
         labels: True classes, int (N,).
         groups: Group of each image, int (N,); None if they are independent.
 
@@ -200,11 +201,11 @@ def pairwise(
     pairs = []
     for i, ((first, second), d) in enumerate(zip(combinations, differences, strict=True)):
         a, b = correct[first], correct[second]
-        difference, common = float(d.mean()), min(len(a), len(b))
+        difference = float(d.mean())
         interval = difference_interval(d, labels, np.random.default_rng([seed, i]), resamples, groups)
-        only_first, only_second = (int((x[:common] & ~y[:common]).sum()) for x, y in ((a, b), (b, a)))
+        only_first, only_second = (int((x & ~y).sum()) for x, y in ((a, b), (b, a)))
         numbers = p[i], corrected[i], minimum_detectable_difference(d, level, groups)
-        by_seed = (a.mean(axis=1) - b.mean(axis=1)) * np.sign(difference) if len(a) == len(b) else np.zeros(1)
+        by_seed = (a.mean(axis=1) - b.mean(axis=1)) * np.sign(difference)
         consistent = bool((by_seed >= 0).all())
         pairs.append(Pair(first, second, difference, *interval, only_first, only_second, *numbers, consistent))
     return pairs

@@ -17,7 +17,7 @@ class Candidate:
     """What one strategy did on the validation images.
 
     Attributes:
-        correct: Whether each image was classified correctly with each seed, bool (R, N).
+        correct: Whether each image was classified correctly with each seed, bool (R, N); see ``paired.pairwise``.
         seconds: Training time, with features and search.
     """
 

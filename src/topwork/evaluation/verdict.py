@@ -22,7 +22,8 @@ class Outcome:
     """What one strategy did on the test images.
 
     Attributes:
-        correct: Whether each image was classified correctly with each seed, bool (R, N).
+        correct: Whether each image was classified correctly with each seed, bool (R, N); one row if it does not depend
+            on the seed.
         seconds: Training time of the first seed, with features and search; 0 if unknown.
         cut_short: If its training ended early.
     """
@@ -40,7 +41,7 @@ class StrategyResult:
     Attributes:
         accuracy: In [0, 1]; with several seeds the mean.
         low, high: 95 % interval (``intervals.share_interval``).
-        by_repeat: Accuracy with each seed, or in each fold, (R,).
+        by_repeat: Accuracy with each seed, or in each fold, (R,); one if it does not depend on the seed.
         seconds: Training time, with features and search.
         cut_short: If its training ended early.
     """
@@ -60,7 +61,7 @@ class StrategyResult:
 
     @property
     def std(self) -> float | None:
-        """Standard deviation between seeds or folds; None with one."""
+        """Standard deviation between seeds or folds; None with one, or if it does not depend on the seed."""
         return float(np.std(self.by_repeat, ddof=1)) if len(self.by_repeat) > 1 else None
 
 
@@ -119,8 +120,9 @@ class Verdict:
     @property
     def rankings(self) -> tuple[tuple[str, ...], ...]:
         """Names by accuracy, the best first, for each seed or fold; of equals in the order of ``results``."""
-        rounds = range(min(len(s.by_repeat) for s in self.results))
-        return tuple(tuple(s.name for s in sorted(self.results, key=lambda s: -s.by_repeat[r])) for r in rounds)
+        rounds = range(self.repeats[1])
+        by_name = {s.name: s.by_repeat if len(s.by_repeat) > 1 else s.by_repeat * len(rounds) for s in self.results}
+        return tuple(tuple(sorted(by_name, key=lambda name: -by_name[name][r])) for r in rounds)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""

@@ -170,9 +170,12 @@ def _repeats(verdict: Verdict) -> list[str]:
         ]
     if over != "seeds":
         return []
+    once = [s.name for s in verdict.results if s.std is None]
+    verbs = ("does", "was") if len(once) == 1 else ("do", "were")
+    fitted = f" {join_names(once)} {verbs[0]} not depend on the seed and {verbs[1]} fitted once." if once else ""
     line = (
         f"Means over {count} seeds; standard deviation between seeds, in points: {stds} (the intervals show the "
-        "variation with other test images)."
+        f"variation with other test images).{fitted}"
     )
     if len(verdict.results) == 1:
         return [line]

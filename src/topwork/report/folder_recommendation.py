@@ -35,9 +35,9 @@ def recommend_in_folder(folder: Path, names: Collection[str] | None = None) -> R
     outcomes = {
         name: [artifacts.read_outcomes(path / PREDICTIONS["val"]) for path in paths] for name, paths in runs.items()
     }
-    if len({tuple(one.ids for one in of_one) for of_one in outcomes.values()}) != 1:
-        return None
     requested = info.details.get("config") or {}
+    if len({tuple(dict.fromkeys(one.ids for one in of_one)) for of_one in outcomes.values()}) != 1:
+        return None
     first = next(iter(outcomes.values()))
     rounds = first if requested.get("folds") else first[:1]  # the images of seeds are the same
     ids = tuple(image for one in rounds for image in one.ids)
@@ -57,6 +57,8 @@ def recommend_in_folder(folder: Path, names: Collection[str] | None = None) -> R
 def finished_runs(folder: Path) -> dict[str, list[Path]]:
     """The finished runs of each strategy: the first, and those of seeds or folds that all strategies have finished.
 
+    A strategy that does not depend on the seed has one run, whatever the number of seeds.
+
     Args:
         folder: Of a run or a comparison.
     """
@@ -66,8 +68,11 @@ def finished_runs(folder: Path) -> dict[str, list[Path]]:
     else:
         runs = {name: [path / name for path in (folder, *_repeat_folders(folder))] for name in info.strategies}
     found = {name: paths for name, paths in runs.items() if paths and _is_finished(paths[0])}
-    rounds = [paths for paths in zip(*found.values(), strict=True) if all(map(_is_finished, paths))]
-    return dict(zip(found, map(list, zip(*rounds, strict=True)), strict=True))
+    once = {name: paths[:1] for name, paths in found.items() if len(paths) > 1 and _is_fitted_once(*paths[:2])}
+    several = {name: paths for name, paths in found.items() if name not in once}
+    rounds = [paths for paths in zip(*several.values(), strict=True) if all(map(_is_finished, paths))]
+    complete = dict(zip(several, map(list, zip(*rounds, strict=True)), strict=True)) | once
+    return {name: complete[name] for name in found}
 
 
 def run_seconds(run: Path) -> float:
@@ -88,6 +93,12 @@ def _repeat_folders(folder: Path) -> list[Path]:
 
 def _is_finished(run: Path) -> bool:
     return all((run / name).is_file() for name in ("metrics.json", *PREDICTIONS.values()))
+
+
+def _is_fitted_once(first: Path, second: Path) -> bool:
+    """Whether a strategy does not depend on the seed; ``second`` is its folder of the second seed or fold."""
+    deterministic = bool(storage.read_json(first / "metrics.json").get("deterministic"))
+    return deterministic and second.parent.name.startswith("seed-")
 
 
 def _groups(rows: Sequence[ImageRow], ids: Sequence[str]) -> np.ndarray | None:

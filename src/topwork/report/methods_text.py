@@ -74,8 +74,12 @@ def _training(data: ReportData) -> list[str]:
     tried = f" {tune} settings of each strategy were tried." if tune else ""
     lines.append(f"{choices(data)}{tried}")
     seed, seeds = data.requested.get("seed", 0), int(data.requested.get("n_seeds") or 1)
+    once = [s.name for s in data.verdict.results if s.std is None] if data.verdict and seeds > 1 else []
+    fitted = f"; {join_names(once)}, which {'does' if len(once) == 1 else 'do'} not depend on it, once" if once else ""
     many = (
-        f"Each strategy was trained with {seeds} seeds, starting with {seed}." if seeds > 1 else f"The seed is {seed}."
+        f"Each strategy was trained with {seeds} seeds, starting with {seed}{fitted}."
+        if seeds > 1
+        else f"The seed is {seed}."
     )
     return [*lines, many]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from topwork.strategies.base import Strategy
@@ -24,6 +24,7 @@ class StrategyInfo(NamedTuple):
         default: Whether a comparison that names no strategies trains it.
         quick: Whether it trains in seconds, so that its learning curve over labels is always computed.
         features: Whether it starts from features of the frozen backbone.
+        deterministic: Whether its result does not depend on the seed; see ``depends_on_seed``.
     """
 
     class_name: str
@@ -31,14 +32,15 @@ class StrategyInfo(NamedTuple):
     default: bool = True
     quick: bool = False
     features: bool = True
+    deterministic: bool = False
 
 
 STRATEGIES = {
     "scratch": StrategyInfo("Scratch", trains_network=True, features=False),
     "mlp": StrategyInfo("MLP", trains_network=False),
-    "linear": StrategyInfo("Linear", trains_network=False, default=False, quick=True),
-    "knn": StrategyInfo("KNN", trains_network=False, default=False, quick=True),
-    "svm": StrategyInfo("SVM", trains_network=False, quick=True),
+    "linear": StrategyInfo("Linear", trains_network=False, default=False, quick=True, deterministic=True),
+    "knn": StrategyInfo("KNN", trains_network=False, default=False, quick=True, deterministic=True),
+    "svm": StrategyInfo("SVM", trains_network=False, quick=True, deterministic=True),
     "finetune": StrategyInfo("Finetune", trains_network=True),
 }
 DEFAULT_STRATEGIES = tuple(name for name, info in STRATEGIES.items() if info.default)
@@ -47,6 +49,11 @@ DEFAULT_STRATEGIES = tuple(name for name, info in STRATEGIES.items() if info.def
 def need_pretrained(names: Iterable[str]) -> bool:
     """Whether any of the strategies starts from pretrained weights."""
     return any(STRATEGIES[name].features for name in names)
+
+
+def depends_on_seed(name: str, settings: Any) -> bool:
+    """Whether a strategy gives another result with another seed on the same split: folds that choose C are random."""
+    return not STRATEGIES[name].deterministic or bool(getattr(settings, "folds", 0))
 
 
 def load(name: str) -> Strategy:
