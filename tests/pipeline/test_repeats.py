@@ -58,8 +58,8 @@ def test_folds_test_every_image_once_and_are_pooled(photos: Path, tmp_path: Path
     assert judged.verdict is not None
     assert judged.verdict.repeats == ("folds", 3)
     assert judged.verdict.images == 42
-    assert format_verdict(comparison).startswith("The table shows the first of 3 folds.")
-    assert "<small>first of 3 folds" in (comparison.path / "report.html").read_text("utf-8")
+    assert format_verdict(comparison).startswith("The table is over 3 folds; training times are those of the first.")
+    assert "<small>over 3 folds" in (comparison.path / "report.html").read_text("utf-8")
     one, other = (read_split(comparison.path / p / "split.csv").ids["test"] for p in ("svm", "repeats/fold-2/svm"))
     assert not set(one) & set(other)
 

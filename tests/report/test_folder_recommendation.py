@@ -123,6 +123,22 @@ def test_validation_images_of_seeds_and_folds_are_pooled(folder: Path, repeat: s
     assert chosen.accuracies == {"finetune": 1 - 40 / 400, "svm": 1 - 82 / 400}
 
 
+def test_the_table_of_folds_is_over_all_of_them(folder: Path) -> None:
+    RunInfo("comparison", "cells", "", "done", ("finetune", "svm"), {"config": {"folds": 2}}).write(folder)
+    for name, incorrect in (("finetune", 30), ("svm", 0)):
+        write_run(folder / "repeats" / "fold-2" / name, name, 5, incorrect, {"train_seconds": 1}, "second")
+    comparison = Comparison(folder)
+    text = summary(comparison, False)
+    assert [line.split()[:2] for line in text.splitlines()[2:4]] == [["finetune", "90.0%"], ["svm", "85.0%"]]
+    assert "The table is over 2 folds; training times are those of the first." in text
+    assert comparison.metrics["svm"]["test"]["images"] == 400
+    html = write_report(folder).read_text("utf-8")
+    assert "<small>over 2 folds" in html
+    assert "<b>85.0\N{NO-BREAK SPACE}%</b>" in html
+    assert "<b>70.0\N{NO-BREAK SPACE}%</b>" not in html  # of the first fold
+    assert "this may be slightly too high" in html
+
+
 def test_a_deterministic_strategy_has_one_run_for_all_seeds(folder: Path) -> None:
     write_run(folder / "repeats" / "seed-1" / "finetune", "finetune", 20, 12, {"train_seconds": 1})
     path = folder / "svm" / "metrics.json"

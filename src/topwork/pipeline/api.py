@@ -142,7 +142,8 @@ def summary(result: Run | Comparison, next_command: bool = True) -> str:
     """What a command prints: a table of finished runs, the verdict, the report and the command to try next."""
     runs = [result] if isinstance(result, Run) else list(result)
     verdict = format_verdict(result) if isinstance(result, Comparison) else ""
-    lines = [table([run for run in runs if (run.path / "metrics.json").is_file()]), ""]
+    over_folds = result.test_over_folds if isinstance(result, Comparison) else {}
+    lines = [table([run for run in runs if (run.path / "metrics.json").is_file()], over_folds), ""]
     lines += [verdict, ""] if verdict else []
     lines.append(f"Report: {result.report}")
     return "\n".join([*lines, f"Next: {_suggest_next_command(result)}"] if next_command else lines)

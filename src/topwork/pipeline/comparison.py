@@ -22,7 +22,7 @@ from topwork.pipeline.strategy_run import run_strategy, write_inputs
 from topwork.report.folder_recommendation import REPEATS
 from topwork.report.render import write_report
 from topwork.report.thumbnails import write_thumbnails
-from topwork.strategies import STRATEGIES, depends_on_seed
+from topwork.strategies import STRATEGIES
 from topwork.training.context import RunContext
 
 
@@ -69,7 +69,7 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     folder, requested = context.folder, context.config
     write_inputs(context, info)
     contexts = repeat_contexts(context, folds)
-    once = [name for name in requested.strategies if not depends_on_seed(name, requested.settings[name])]
+    once = [name for name in requested.strategies if STRATEGIES[name].deterministic]
     if requested.n_seeds > 1 and once:
         context.progress.log(f"Fitted once, since other seeds give the same result: {', '.join(once)}")
     for repeats in [""], [repeat for repeat in contexts if repeat]:  # repeats take the settings of the first
@@ -77,7 +77,7 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
             TrainingJob(repeat, name)
             for repeat in repeats
             for name in requested.strategies
-            if not repeat or requested.folds or depends_on_seed(name, requested.settings[name])
+            if not repeat or requested.folds or not STRATEGIES[name].deterministic
         ]
         if parallel > 1 and len(jobs) > 1:
             _run_in_parallel(jobs, context, info, parallel)

@@ -25,7 +25,7 @@ from topwork.features import engines
 from topwork.features.extract import BATCH
 from topwork.pipeline.search import search_costs
 from topwork.report.thumbnails import write_thumbnails
-from topwork.strategies import depends_on_seed
+from topwork.strategies import STRATEGIES
 from topwork.strategies.base import Strategy, TrainedStrategy
 from topwork.strategies.out_of_fold import joined_context
 from topwork.training.context import RunContext
@@ -41,14 +41,14 @@ def evaluate_as_worker(trained: TrainedStrategy, splits: Splits, seed: int) -> N
     trained.features("train", _neighbour_rows(splits, seed))
 
 
-def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext, settings: Any) -> None:
+def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext, planned: int | None) -> None:
     """Write ``model/``, predictions, thumbnails and ``metrics.json``, in this order: the last marks a run done.
 
     Args:
         strategy: The strategy.
         trained: What its training returned.
         context: Of the run.
-        settings: Of the strategy, resolved.
+        planned: Epochs in its settings, if it has them.
     """
     start, folder, splits = time.monotonic(), context.folder, context.splits
     memory = devices.peak_memory(context.compute)
@@ -94,8 +94,8 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         "decision": decision,
         "costs": {**costs, "evaluation_seconds": time.monotonic() - start},
         "selection": trained.selection,
-        "cut_short": _cut_short(strategy, trained, context, getattr(settings, "epochs", None)),
-        "deterministic": not depends_on_seed(strategy.name, settings),
+        "cut_short": _cut_short(strategy, trained, context, planned),
+        "deterministic": STRATEGIES[strategy.name].deterministic,
         "notes": notes,
     }
     storage.write_json(folder / "metrics.json", value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from topwork.core import artifacts, storage
 from topwork.core.artifacts import PREDICTIONS, ImageRow, Predictions
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import dependent_images
+from topwork.evaluation import evaluate
 from topwork.evaluation.cut_short import CutShort
 from topwork.evaluation.learning_curve import Curve, fit_learning_curve
 from topwork.evaluation.recommend import Recommendation
@@ -73,6 +75,20 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     gains = [c.gain for c in curves]
     verdict = compare_strategies(outcomes, one.labels, seed, gains=gains, groups=groups, recommendation=chosen)
     return FolderEvaluation(first, verdict, curves)
+
+
+def evaluate_folds(folder: Path, evaluation: FolderEvaluation) -> dict[str, dict[str, Any]]:
+    """Test metrics over all folds by strategy, as ``evaluate`` gives them; empty without cross-validation.
+
+    Args:
+        folder: Of a comparison.
+        evaluation: Of the same folder.
+    """
+    if evaluation.verdict is None or evaluation.verdict.repeats[0] != "folds":
+        return {}
+    seed = int((artifacts.read_run_info(folder).details.get("config") or {}).get("seed", 0))
+    rows = artifacts.read_manifest_rows(folder / "manifest.csv") if (folder / "manifest.csv").is_file() else ()
+    return {name: evaluate(p, seed, dependent_images(rows, p.ids)) for name, p in evaluation.predictions.items()}
 
 
 def _read_curves(

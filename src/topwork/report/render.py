@@ -71,7 +71,7 @@ def render(data: ReportData) -> str:
         summary=formatting.summary(data),
         metric_names=table_views.metric_names(data),
         bars=table_views.bars(data.finished),
-        accuracy_chart=Markup(charts.accuracy_chart(data.strategies, data.data.majority_share)),
+        accuracy_chart=Markup(charts.accuracy_chart(data.strategies, data.majority_share)),
         curves=[
             (
                 s,

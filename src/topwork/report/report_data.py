@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from topwork.core.errors import CorruptFile
 from topwork.evaluation.cut_short import CutShort
 from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
-from topwork.report.folder_evaluation import evaluate_folder
-from topwork.report.folder_recommendation import training_seconds
+from topwork.report.folder_evaluation import evaluate_folder, evaluate_folds
+from topwork.report.folder_recommendation import finished_runs, training_seconds
 from topwork.report.strategy_differences import disagreements
 
 MAX_ERRORS = 12
@@ -170,6 +170,12 @@ class ReportData:
     thumbnails: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def majority_share(self) -> float | None:
+        """Test accuracy of always predicting the most frequent class; None if it is unknown."""
+        over_folds = self.verdict is not None and self.verdict.repeats[0] == "folds"
+        return self.verdict.majority_share if self.verdict and over_folds else self.data.majority_share
+
+    @property
     def finished(self) -> tuple[StrategyData, ...]:
         """The strategies that have test metrics."""
         return tuple(strategy for strategy in self.strategies if strategy.test)
@@ -197,6 +203,14 @@ def read_report_data(folder: Path) -> ReportData:
     strategies = tuple(_strategy(path, name) for name, path in runs.items())
     config, environment = folder / "config.toml", folder / "environment.json"
     evaluation = evaluate_folder(folder)
+    folds = evaluate_folds(folder, evaluation)
+    strategies = tuple(
+        replace(s, test=_scores(folds[s.name]), errors=tuple(most_confident_errors(evaluation.predictions[s.name])))
+        if s.name in folds
+        else s
+        for s in strategies
+    )
+    repeats = [path for paths in finished_runs(folder).values() for path in paths[1:]] if folds else []
     shown = {e.id for s in strategies for e in s.errors} | {d.id for d in disagreements(evaluation.predictions)}
     return ReportData(
         kind=info.kind,
@@ -216,7 +230,7 @@ def read_report_data(folder: Path) -> ReportData:
         curves=evaluation.curves,
         requested=details.get("config") or {},
         split_hash=storage.sha256_file(folder / "split.csv") if (folder / "split.csv").is_file() else "",
-        thumbnails=_thumbnails([folder, *runs.values()], shown),
+        thumbnails=_thumbnails([folder, *runs.values(), *repeats], shown),
     )
 
 

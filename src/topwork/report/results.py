@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -17,6 +17,7 @@ from topwork.core.progress import duration
 if TYPE_CHECKING:
     from topwork.evaluation.recommend import Recommendation
     from topwork.evaluation.verdict import Verdict
+    from topwork.report.folder_evaluation import FolderEvaluation
 
 COLUMNS = ("strategy", "accuracy", "95 % interval", "macro-F1", "training time", "trained parameters")
 
@@ -57,9 +58,9 @@ class Run:
         """Path of ``report.html``."""
         return self.path / "report.html"
 
-    def row(self) -> tuple[str, ...]:
-        """The cells of a table with ``COLUMNS``."""
-        test, costs = self.metrics["test"], self.metrics["costs"]
+    def row(self, test: dict[str, Any] | None = None) -> tuple[str, ...]:
+        """The cells of a table with ``COLUMNS``; test metrics other than its own are those over all folds."""
+        test, costs = test or self.metrics["test"], self.metrics["costs"]
         accuracy = test["accuracy"]
         return (
             self.strategy,
@@ -96,8 +97,19 @@ class Comparison:
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """Strategy to the content of its ``metrics.json``."""
-        return {name: run.metrics for name, run in self.runs.items()}
+        """Strategy to the content of its ``metrics.json``; with folds the test metrics are over all of them."""
+        over_folds = self.test_over_folds
+        return {
+            name: run.metrics | ({"test": over_folds[name]} if name in over_folds else {})
+            for name, run in self.runs.items()
+        }
+
+    @cached_property
+    def test_over_folds(self) -> dict[str, dict[str, Any]]:
+        """Strategy to its test metrics over all folds; empty without cross-validation."""
+        from topwork.report.folder_evaluation import evaluate_folds
+
+        return evaluate_folds(self.path, self._evaluation)
 
     @property
     def history(self) -> dict[str, list[EpochRecord]]:
@@ -110,11 +122,15 @@ class Comparison:
         return self.path / "report.html"
 
     @cached_property
-    def verdict(self) -> Verdict | None:
-        """Which strategy is better, by how much, and at what cost; None if none has finished."""
+    def _evaluation(self) -> FolderEvaluation:
         from topwork.report.folder_evaluation import evaluate_folder
 
-        return evaluate_folder(self.path).verdict
+        return evaluate_folder(self.path)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Which strategy is better, by how much, and at what cost; None if none has finished."""
+        return self._evaluation.verdict
 
     @cached_property
     def recommendation(self) -> Recommendation | None:
@@ -137,7 +153,7 @@ class Comparison:
         return f"Comparison({', '.join(self.runs)}, {self.status}, {self.path})"
 
     def _repr_html_(self) -> str:
-        return _html(list(self.runs.values()), self.path)
+        return _html(list(self.runs.values()), self.path, self.test_over_folds)
 
 
 def _training_time(costs: dict[str, Any]) -> str:
@@ -148,9 +164,9 @@ def _training_time(costs: dict[str, Any]) -> str:
     )
 
 
-def table(runs: list[Run]) -> str:
-    """The runs as aligned text."""
-    rows = [COLUMNS, *(run.row() for run in runs)]
+def table(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None = None) -> str:
+    """The runs as aligned text; ``over_folds``: see ``Comparison.test_over_folds``."""
+    rows = [COLUMNS, *(run.row((over_folds or {}).get(run.strategy)) for run in runs)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = []
     for name, *cells in rows:
@@ -168,11 +184,18 @@ def format_verdict(comparison: Comparison, width: int = 100) -> str:
     if not verdict:
         return ""
     repeats, number = verdict.repeats
-    above = f"The table shows the first of {number} {repeats}.\n\n" if repeats else ""
+    notes = {
+        "seeds": f"The table shows the first of {number} seeds.\n\n",
+        "folds": f"The table is over {number} folds; training times are those of the first.\n\n",
+    }
+    above = notes.get(repeats, "")
     return above + textwrap.fill(" ".join(verdict_sentences(verdict)), width, break_on_hyphens=False)
 
 
-def _html(runs: list[Run], path: Path) -> str:
+def _html(runs: list[Run], path: Path, over_folds: Mapping[str, dict[str, Any]] | None = None) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in run.row()) + "</tr>" for run in runs)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in run.row((over_folds or {}).get(run.strategy))) + "</tr>"
+        for run in runs
+    )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{escape(str(path))}</p>"

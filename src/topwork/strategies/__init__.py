@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from topwork.strategies.base import Strategy
@@ -24,7 +24,8 @@ class StrategyInfo(NamedTuple):
         default: Whether a comparison that names no strategies trains it.
         quick: Whether it trains in seconds, so that its learning curve over labels is always computed.
         features: Whether it starts from features of the frozen backbone.
-        deterministic: Whether its result does not depend on the seed; see ``depends_on_seed``.
+        deterministic: Whether its result does not depend on the seed, given the split and the folds that choose C or k:
+            these belong to the data, which further seeds keep.
     """
 
     class_name: str
@@ -49,11 +50,6 @@ DEFAULT_STRATEGIES = tuple(name for name, info in STRATEGIES.items() if info.def
 def need_pretrained(names: Iterable[str]) -> bool:
     """Whether any of the strategies starts from pretrained weights."""
     return any(STRATEGIES[name].features for name in names)
-
-
-def depends_on_seed(name: str, settings: Any) -> bool:
-    """Whether a strategy gives another result with another seed on the same split: folds that choose C are random."""
-    return not STRATEGIES[name].deterministic or bool(getattr(settings, "folds", 0))
 
 
 def load(name: str) -> Strategy:
