@@ -61,6 +61,9 @@ def test_every_reader_means_the_strategy_that_validation_chooses(folder: Path) -
     assert "finetune<small>recommended</small>" not in html
     assert "where finetune is significantly better" in html
     assert storage.read_json(folder / "verdict.json")["recommendation"]["name"] == "svm"
+    assert "svm was chosen on the 200 validation images, without the test images" in html
+    assert "points between any two of them would be detected with a probability of 80 %" in html
+    assert "Connor, R. J. (1987)" in html
 
 
 def test_no_test_file_chooses(folder: Path) -> None:
@@ -96,9 +99,10 @@ def test_the_report_says_that_a_training_was_cut_short(folder: Path) -> None:
     found = CutShort(2, 31, "minutes", True)
     storage.write_json(path, storage.read_json(path) | {"cut_short": found.to_json()})
     html = write_report(folder).read_text("utf-8")
-    assert "finetune<small>cut short: 2 of 31 epochs, still improving</small>" in html
+    assert "finetune<small>cut short: 2 of 31 epochs</small><small>still improving</small>" in html
     assert "finetune was cut short after 2 of 31 epochs by --minutes and was still improving" in html
-    assert "where finetune (cut short) is significantly better" in html
+    assert "where finetune is significantly better" in html
+    assert "finetune may do better with more epochs, and the choice may change" in html
 
 
 def test_a_choice_among_some_and_of_what_has_finished(folder: Path) -> None:

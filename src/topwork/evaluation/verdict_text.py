@@ -206,7 +206,7 @@ def recommendation(verdict: Verdict) -> str:
     if chosen is None:
         return ""
     result = verdict.result(chosen.name)
-    better = [_named(s) for s in verdict.results if s is not result and _is_better(verdict.pair(s.name, result.name))]
+    better = [s.name for s in verdict.results if s is not result and _is_better(verdict.pair(s.name, result.name))]
     verb = "is" if len(better) == 1 else "are"
     end = f", where {join_names(better)} {verb} significantly better" if better else ""
     folds = (

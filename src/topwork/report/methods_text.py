@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from topwork.evaluation.calibration import BINS
 from topwork.evaluation.paired import RESAMPLES
-from topwork.evaluation.verdict_text import join_names
+from topwork.evaluation.verdict_text import join_names, percentage_points
 from topwork.report.formatting import format_value
 from topwork.report.report_data import ReportData
 
@@ -13,6 +13,8 @@ REFERENCES = {
     "expected number of positive counts estimated from survey data. Survey Methodology, 24, 193-201.",
     "Wilson 1927": "Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. "
     "Journal of the American Statistical Association 22, 209-212.",
+    "Connor 1987": "Connor, R. J. (1987). Sample size for testing differences in proportions for the paired-sample "
+    "design. Biometrics 43, 207-211.",
     "McNemar 1947": "McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions "
     "or percentages. Psychometrika 12, 153-157.",
     "Holm 1979": "Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of "
@@ -122,6 +124,18 @@ def _statistics(data: ReportData) -> list[str]:
             f"Strategies were compared on the same {verdict.images:,} test images by {test}, corrected for "
             f"{len(verdict.pairs)} {'pair' if len(verdict.pairs) == 1 else 'pairs'} (Holm 1979); differences have "
             f"paired bootstrap intervals of {RESAMPLES:,} resamples, stratified by class (Rao & Wu 1988)."
+        )
+        hardest = max(verdict.pairs, key=lambda pair: pair.minimum_detectable_difference)
+        lines.append(
+            f"A true difference of {percentage_points(hardest.minimum_detectable_difference)} points between any two "
+            "of them would be detected with a probability of 80 % after this correction (Connor 1987)."
+        )
+    if verdict and verdict.recommendation and verdict.pairs:
+        chosen = verdict.recommendation
+        lines.append(
+            f"{chosen.name} was chosen on the {chosen.images:,} validation images, without the test images: the "
+            "strategy with the shortest training, features and search included, that no other was significantly better "
+            "than (the same test); of those within 1.5 times that time the most accurate."
         )
     if any(s.decision for s in data.finished):
         lines.append(
