@@ -41,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "weighted": {"balance": True, "micro_batches": 2, "ema_decay": 0.9, "epochs": 2},
     "mixed": {"mixup": 0.4, "cutmix": 1.0, "epochs": 2},
 }
-ADAMW: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "ema_decay": 0.9, "epochs": 4}
+ADAMW: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "ema_decay": 0.9, "epochs": 3}
 SHARDED: dict[str, dict[str, Any]] = {  # trainings whose weights are sharded over the processes
     "sharded-plain": {},
     "sharded-weighted": SETTINGS["weighted"],
@@ -52,7 +52,7 @@ SHARDED: dict[str, dict[str, Any]] = {  # trainings whose weights are sharded ov
 }
 BATCH = 8
 LOGGED = {"batch_size": 2, "epochs": 3}  # no image is left out: their number is even
-STOP = 7  # a step in the middle of an epoch
+STOP = 5  # a step in the middle of an epoch
 
 
 class Small:
