@@ -6,10 +6,10 @@ import difflib
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from functools import cached_property
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from topwork.data.file_tree import suffix_of
@@ -42,12 +42,33 @@ HOW = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The images that a text may mean: one, none, or several."""
 
     paths: tuple[str, ...] = ()
     match: Match = Match.EXACT
+
+
+class PathGroups:
+    """Paths by key; a key that has one, as most have, costs no list."""
+
+    def __init__(self, keys: Iterable[str], paths: Iterable[str]) -> None:
+        self._first = first = dict[str, str]()
+        self._more = more = dict[str, list[str]]()
+        for key, path in zip(keys, paths, strict=True):
+            if first.setdefault(key, path) is not path:
+                more.setdefault(key, []).append(path)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._first
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._first)
+
+    def get(self, key: str) -> Sequence[str]:
+        """All paths of a key, in order; none if it has none."""
+        path = self._first.get(key)
+        return () if path is None else (path, *self._more.get(key, ()))
 
 
 class FileIndex:
@@ -67,20 +88,20 @@ class FileIndex:
         return len(self.paths)
 
     @cached_property
-    def by_name(self) -> dict[str, list[str]]:
+    def by_name(self) -> PathGroups:
         """Normalized name to paths."""
-        return _grouped((normal(path.rpartition("/")[2]), path) for path in self.paths)
+        return PathGroups((normal(path.rpartition("/")[2]) for path in self.paths), self.paths)
 
     @cached_property
-    def by_stem(self) -> dict[str, list[str]]:
+    def by_stem(self) -> PathGroups:
         """Normalized name without extension to paths."""
-        return _grouped((_stem(name), path) for name, paths in self.by_name.items() for path in paths)
+        return PathGroups((_stem(normal(path.rpartition("/")[2])) for path in self.paths), self.paths)
 
     @cached_property
-    def by_number(self) -> dict[str, list[str]]:
+    def by_number(self) -> PathGroups:
         """Number that is the whole stem, without zeros before it, to paths."""
-        numbered = ((stem, paths) for stem, paths in self.by_stem.items() if stem.isdecimal())
-        return _grouped((stem.lstrip("0") or "0", path) for stem, paths in numbered for path in paths)
+        numbered = [(stem, path) for stem in self.by_stem if stem.isdecimal() for path in self.by_stem.get(stem)]
+        return PathGroups((stem.lstrip("0") or "0" for stem, _ in numbered), (path for _, path in numbered))
 
     def find(self, text: str, base: str = "") -> Found:
         """The images that a text may mean; exact paths may be relative to ``base``, the folder of the table."""
@@ -94,18 +115,17 @@ class FileIndex:
             return Found()
         parts = normal(unquote(name) if "%" in name else name).strip("/").split("/")
         last = parts[-1]
-        ways = [(self.by_name, last, Match.TAIL), (self.by_stem, last, Match.STEM)]
-        if (stem := _stem(last)) != last:
-            ways.append((self.by_stem, stem, Match.STEM))
+        if paths := self.by_name.get(last):
+            return _nearest(paths, parts, Match.TAIL)
+        if paths := self.by_stem.get(last) or self.by_stem.get(_stem(last)):
+            return _nearest(paths, parts, Match.STEM)
         if _PREFIX.match(last):
             short = _PREFIX.sub("", last)
-            ways += [(self.by_name, short, Match.UPLOAD), (self.by_stem, _stem(short), Match.UPLOAD)]
-        for index, key, match in ways:
-            if key in index:
-                return _nearest(index[key], parts, match)
+            if paths := self.by_name.get(short) or self.by_stem.get(_stem(short)):
+                return _nearest(paths, parts, Match.UPLOAD)
         number = _stem(last) if suffix_of(last) in SUFFIXES else last
-        if number.isdecimal() and len(parts) == 1 and (found := self.by_number.get(number.lstrip("0") or "0")):
-            return _nearest(found, parts, Match.NUMBER)
+        if number.isdecimal() and len(parts) == 1 and (paths := self.by_number.get(number.lstrip("0") or "0")):
+            return _nearest(paths, parts, Match.NUMBER)
         return Found()
 
     def similar_name(self, text: str) -> str:
@@ -113,7 +133,7 @@ class FileIndex:
         name = normal(clean(text)).rpartition("/")[2]
         pool = self.by_name if len(self) <= _MANY else [key for key in self.by_name if key[:1] == name[:1]][:_MANY]
         near = difflib.get_close_matches(name, pool, n=1, cutoff=0.0)
-        return min(self.by_name[near[0]]) if near else min(self.paths, default="")
+        return min(self.by_name.get(near[0])) if near else min(self.paths, default="")
 
 
 def clean(text: str) -> str:
@@ -131,10 +151,10 @@ def normal(text: str) -> str:
     return (text if text.isascii() else unicodedata.normalize("NFC", text)).casefold()
 
 
-def _nearest(paths: list[str], parts: list[str], match: Match) -> Found:
+def _nearest(paths: Sequence[str], parts: list[str], match: Match) -> Found:
     """Those of some images whose folders agree best with those of a text."""
     if len(paths) == 1 and match != Match.TAIL:
-        return Found((paths[0],), match)
+        return Found(tuple(paths), match)
     agree = {path: _common(normal(path).split("/")[:-1], parts[:-1]) for path in paths}
     best = [path for path in paths if agree[path] == max(agree.values())]
     if match == Match.TAIL and max(agree.values()) == len(parts) - 1 and len(normal(best[0]).split("/")) == len(parts):
@@ -154,10 +174,3 @@ def _common(folders: list[str], others: list[str]) -> int:
             break
         count += 1
     return count
-
-
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for key, path in pairs:
-        found.setdefault(key, []).append(path)
-    return found

@@ -175,7 +175,10 @@ def stem_of(name: str) -> str:
 
 def suffix_of(name: str) -> str:
     """Extension in lower case, with its dot."""
-    return os.path.splitext(name)[1].lower()
+    stem, _, end = name.rpartition(".")
+    if not stem or stem[-1] in "./\\" or "/" in end or "\\" in end:  # no extension, or one of a folder
+        return os.path.splitext(name)[1].lower()
+    return f".{end.lower()}"
 
 
 def _count(order: list[TreeFolder]) -> None:

@@ -7,10 +7,10 @@ import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import DataConfig
@@ -121,13 +121,22 @@ def _listed(counts: dict[str, int]) -> str:
     return " and ".join(f"{label!r} ({count:,})" for label, count in counts.items())
 
 
-def joined_labels(rows: Iterable[ImageRow]) -> dict[str, list[str]]:
+class Labeled(Protocol):
+    """An image and its label."""
+
+    @property
+    def id(self) -> str:
+        """Of the image."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Its class."""
+        ...
+
+
+def joined_labels(rows: Collection[Labeled]) -> dict[str, list[str]]:
     """Labels that consist of others, such as ``cat,dog`` beside ``cat`` and ``dog``, each with its images."""
-    images: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        images[row.label].append(row.id)
-    return {
-        label: ids
-        for label, ids in sorted(images.items())
-        if len(parts := _SEPARATORS.split(label)) > 1 and all(part in images for part in parts)
-    }
+    labels = {row.label for row in rows}
+    joined = {label for label in labels if labels.issuperset(parts := _SEPARATORS.split(label)) and len(parts) > 1}
+    return {label: [row.id for row in rows if row.label == label] for label in sorted(joined)}

@@ -6,11 +6,13 @@ import codecs
 import csv
 import io
 import json
+import math
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from topwork.core.errors import DataError
@@ -61,7 +63,26 @@ class Table:
     def values(self, column: str, limit: int | None = None) -> list[Any]:
         """The cells of a column, None where they are missing."""
         place = self.columns.index(column)
-        return [cells[place] if place < len(cells) else None for _, cells in self.rows[:limit]]
+        rows = self.rows if limit is None else self.rows[:limit]
+        return [cells[place] if place < len(cells) else None for _, cells in rows]
+
+    def texts(self, column: str) -> Sequence[str]:
+        """The cells of a column as text, empty where they are missing."""
+        if column not in self._texts:
+            cells = self.values(column)
+            self._texts[column] = [cell.strip() if type(cell) is str else cell_text(cell) for cell in cells]
+        return self._texts[column]
+
+    @cached_property
+    def _texts(self) -> dict[str, list[str]]:
+        return {}
+
+
+def cell_text(cell: Any) -> str:
+    """A cell as text; whole numbers of JSON as people write them."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return ""
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
 
 
 def has_image_suffix(text: str) -> bool:
@@ -188,7 +209,7 @@ def _from_text(text: str, name: str, encoding: str, is_image: IsImage) -> Table:
     separator = separator or _separator(text, os.path.splitext(name)[1].lower())
     if separator:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        rows: list[Row] = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+        rows: list[Row] = [(reader.line_num, cells) for cells in reader if "".join(cells).strip()]
     else:
         lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
         rows = _split_at_blanks(

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from topwork.core.commands import data_command
 from topwork.core.config import DataConfig
@@ -47,18 +46,13 @@ class LabelColumn:
     """A column that may hold labels."""
 
     name: str
-    cells: Sequence[Any]
+    texts: Sequence[str]
     rank: int = 0
 
     @cached_property
-    def texts(self) -> list[str]:
-        """The cells as text."""
-        return [cell_text(cell) for cell in self.cells]
-
-    @cached_property
     def filled(self) -> list[str]:
-        """Those that are not empty."""
-        return [text for text in self.texts if text]
+        """The cells that are not empty."""
+        return list(filter(None, self.texts))
 
     @cached_property
     def distinct(self) -> set[str]:
@@ -96,13 +90,6 @@ def short_name(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())
 
 
-def cell_text(cell: Any) -> str:
-    """A cell as text; whole numbers of JSON as people write them."""
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
-
-
 def command_with(config: DataConfig, flag: str, column: str) -> str:
     """The command that names a column."""
     return data_command(config, config.path, [flag, column])
@@ -136,11 +123,11 @@ def find_label(
         DataError: The labels are numbers that measure something, or several per image.
     """
     if config.label_column:
-        column = LabelColumn(explicit_column(table, config.label_column, "--label-column"), ())
-        column.cells = table.values(column.name)
+        name = explicit_column(table, config.label_column, "--label-column")
+        column = LabelColumn(name, table.texts(name))
         _refuse_measure(table, column)
         return column.name, (), "", 2
-    columns = [LabelColumn(name, table.values(name)) for name in table.columns if name not in taken]
+    columns = [LabelColumn(name, table.texts(name)) for name in table.columns if name not in taken]
     for column in columns:
         column.rank = _rank(column, table, path)
     one_hot = [column for column in columns if _is_binary(column)]
@@ -178,9 +165,7 @@ def _one_of(
         same = next((group for group in groups if _same_partition(group[0], column)), None)
         groups.append([column]) if same is None else same.append(column)
     if len(groups) > 1:
-        folders = [
-            folder_of(found.paths[0]) if (found := find(cell_text(cell))).paths else "" for cell in table.values(path)
-        ]
+        folders = [folder_of(found.paths[0]) if (found := find(text)).paths else "" for text in table.texts(path)]
         named = LabelColumn("", folders)
         by_folder = [group for group in groups if any(column.texts == named.texts for column in group)]
         groups = by_folder or groups
@@ -241,12 +226,18 @@ def _is_binary(column: LabelColumn) -> bool:
     )
 
 
-def _ones(columns: Iterable[LabelColumn]) -> list[int]:
+def _ones(columns: Sequence[LabelColumn]) -> list[int]:
     """How many of the columns are 1 in each row."""
-    return [
-        sum(float(_TRUTH.get(text.lower(), text)) == 1 for text in row)
-        for row in zip(*(c.texts for c in columns), strict=True)
-    ]
+    counts = [0] * len(columns[0].texts)
+    for column in columns:
+        ones = texts_of_one(column.distinct)
+        counts = [count + (text in ones) for count, text in zip(counts, column.texts, strict=True)]
+    return counts
+
+
+def texts_of_one(texts: Iterable[str]) -> set[str]:
+    """Those of the texts of a column of 0 and 1 that mean 1."""
+    return {text for text in texts if float(_TRUTH.get(text.lower(), text or "0")) == 1}
 
 
 def _numbers(texts: Iterable[str]) -> list[float]:

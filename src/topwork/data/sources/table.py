@@ -17,13 +17,13 @@ from topwork.data.file_index import FileIndex
 from topwork.data.file_tree import FileTree, read_folder
 from topwork.data.locations import NotReadable, read_bytes
 from topwork.data.sources.base import DataArgument
-from topwork.data.sources.label_column import cell_text
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.sources.table_columns import box_columns, find_path_column
+from topwork.data.sources.table_places import Places
 from topwork.data.sources.table_readings import readings_of_tree
-from topwork.data.sources.table_rows import Listing, Places, RowReader, list_rows
+from topwork.data.sources.table_rows import Listing, RowReader, list_rows
 from topwork.data.split_words import split_in
-from topwork.data.tables import TABLES, WORKBOOKS, Table, has_image_suffix
+from topwork.data.tables import TABLES, WORKBOOKS, Table, cell_text, has_image_suffix
 
 __all__ = ["TABLES", "TableSource", "images_in_table"]
 
@@ -74,13 +74,11 @@ def images_in_table(path: str, crop_to_box: bool = False) -> Iterator[ImageRef]:
     places = _places(table, path, None, config)
     column = find_path_column(table, places.find, config)
     reader = RowReader(table, box_columns(table, {"path": column}), places, config)
-    for line, cells in table.rows:
-        place = table.columns.index(column)
-        name = cell_text(cells[place]) if place < len(cells) else ""
+    for number, name in enumerate(table.texts(column)):
         if is_url(name) and not places.find(name).paths:
             yield ImageRef.parse(name)
         elif name:
-            yield reader.read(line, cells).ref
+            yield places.row(reader.read(number)).ref
 
 
 def _inside(table: str, tree: FileTree | None) -> bool:
@@ -153,4 +151,5 @@ def _places(table: Table, path: str, tree: FileTree | None, config: DataConfig) 
 def _manifest(listing: Listing, path: str, places: Places) -> Manifest:
     name, ignored = os.path.basename(path), listing.ignored
     ignored = {name + key.removeprefix(listing.table.name): reason for key, reason in ignored.items()}
-    return Manifest(places.root, tuple(listing.rows.values()), Path(path).stem, ignored, remarks=tuple(listing.remarks))
+    rows = tuple(map(places.row, listing.rows.values()))
+    return Manifest(places.root, rows, Path(path).stem, ignored, remarks=tuple(listing.remarks))

@@ -15,7 +15,6 @@ from topwork.data.sources.label_column import (
     LABEL_COLUMNS,
     Find,
     LabelColumn,
-    cell_text,
     command_with,
     explicit_column,
     find_label,
@@ -23,7 +22,7 @@ from topwork.data.sources.label_column import (
     words_of,
 )
 from topwork.data.split_words import split_of
-from topwork.data.tables import Table, has_image_suffix
+from topwork.data.tables import Table, cell_text, has_image_suffix
 
 PATH_COLUMNS = (
     "path", "image", "file", "filename", "file_name", "filepath", "file_path", "image_path", "img", "image_id",
@@ -194,7 +193,7 @@ def _split_column(table: Table, taken: set[str]) -> str:
         short = short_name(column)
         if column in taken or short in LABEL_COLUMNS:
             continue
-        texts = {text.lower() for text in map(cell_text, table.values(column))} - {""}
+        texts = {text.lower() for text in set(table.texts(column))} - {""}
         if short == "split" or (
             texts
             and len(texts) <= _MAX_SPLITS
@@ -211,7 +210,7 @@ def _split_column(table: Table, taken: set[str]) -> str:
 
 def split_of_cells(table: Table, column: str) -> dict[str, str]:
     """Each text of the split column that names a split, in lower case, and the split."""
-    texts = {text.lower() for text in map(cell_text, table.values(column))} - {""}
+    texts = {text.lower() for text in set(table.texts(column))} - {""}
     flag = _FLAGS.get(short_name(column))
     if flag and texts <= {*_YES, *_NO}:
         return dict.fromkeys(_YES, flag) | dict.fromkeys(_NO, "test" if flag == "train" else "train")
@@ -222,7 +221,7 @@ def split_of_cells(table: Table, column: str) -> dict[str, str]:
 
 def _group_remark(table: Table, taken: set[str]) -> str:
     for name in table.columns:
-        column = LabelColumn(name, table.values(name))
+        column = LabelColumn(name, table.texts(name))
         if name not in taken and column.words & GROUP_WORDS and 1 < len(column.distinct) < len(column.filled):
             return f"Column {name} groups images; keep each group in one split with --group-by {shlex.quote(name)}."
     return ""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from topwork.core.artifacts import ImageRow
 from topwork.core.config import DataConfig
 from topwork.core.errors import TopworkError
 from topwork.data.annotations import read_labels
@@ -18,11 +17,12 @@ from topwork.data.file_index import FileIndex, normal
 from topwork.data.file_tree import FileTree, join, suffix_of
 from topwork.data.known_lists import known_lists
 from topwork.data.locations import NotReadable, read_bytes
-from topwork.data.sources.label_column import cell_text, command_with
+from topwork.data.sources.label_column import command_with
 from topwork.data.sources.table_columns import HEAD, find_path_column
-from topwork.data.sources.table_rows import AmbiguousFiles, Listing, Places, SeveralBoxes, list_rows
+from topwork.data.sources.table_places import Entry, Places
+from topwork.data.sources.table_rows import AmbiguousFiles, Listing, SeveralBoxes, list_rows
 from topwork.data.split_words import split_in, without_split
-from topwork.data.tables import TABLES, Table, has_image_suffix
+from topwork.data.tables import TABLES, Table, cell_text, has_image_suffix
 
 _MAX_BYTES = 200 * 2**20  # of a table that is looked at
 _MAX_FILES = 40  # of one suffix in a folder; more are annotations of one image each
@@ -54,7 +54,7 @@ class TableGroup:
     """Tables of one data set, one for each split or one for all."""
 
     tables: list[_Candidate]
-    rows: dict[str, ImageRow] = field(default_factory=dict)
+    rows: dict[str, Entry] = field(default_factory=dict)
     how: str = ""
     unlisted: tuple[str, ...] = ()
     names_from: str = ""
@@ -67,7 +67,7 @@ class TableGroup:
     @property
     def labels(self) -> dict[str, str]:
         """File to label."""
-        return {row.ref.name: row.label for row in self.rows.values()}
+        return {row.name: row.label for row in self.rows.values()}
 
 
 @dataclass
@@ -187,7 +187,7 @@ class TableFinder:
             for row in table.listing.rows.values():
                 group.rows.setdefault(row.id, row)
         if len(splits) == 1 and not any("split" in t.listing.columns.roles for t in group.tables):
-            group.rows = {name: replace(row, split="") if row.split else row for name, row in group.rows.items()}
+            group.rows = {name: row._replace(split="") if row.split else row for name, row in group.rows.items()}
         labeled = group.names_from = self._with_names(group)
         if problem := _other_labels(group.tables if not labeled else []):
             self.problems.setdefault(group.tables[0].path, problem)
@@ -210,13 +210,13 @@ class TableFinder:
         if labels != {""} and not all(map(NUMBER.fullmatch, labels)):
             return ""
         for kind, name_of in (("class folders", self.places.folder_label), ("file names", _prefix)):
-            names = {name: name_of(row.ref.name) for name, row in group.rows.items()}
+            names = {name: name_of(row.name) for name, row in group.rows.items()}
             distinct = set(names.values())
             if len(distinct) < 2 or "" in distinct:
                 continue
             pairs = {(row.label, names[name]) for name, row in group.rows.items()}
             if (labels == {""} and kind == "class folders") or len(pairs) == len(labels) == len(distinct):
-                group.rows = {name: replace(row, label=names[name]) for name, row in group.rows.items()}
+                group.rows = {name: row._replace(label=names[name]) for name, row in group.rows.items()}
                 return kind
         return ""
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.artifacts import Manifest
 from topwork.data.file_index import FileIndex
 from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.sources.table_groups import NUMBER, TableFinder, TableGroup
-from topwork.data.sources.table_rows import Places
+from topwork.data.sources.table_places import Entry, Places
 from topwork.data.split_words import split_in, split_name
 
 _PART = re.compile(r"(part|batch|fold|chunk|volume|shard|folder)[ _-]?\d+$", re.IGNORECASE)
@@ -37,7 +36,8 @@ def readings_of_tree(data: DataArgument, tree: FileTree) -> Iterator[Reading | R
             )
             return
     groups = _essential(groups)
-    flat = len({label for label in map(finder.places.folder_label, index.paths) if label}) < 2
+    folders = (f"{folder.path}/" for folder in tree.top.walk() if folder.images)
+    flat = len({label for label in map(finder.places.folder_label, folders) if label}) < 2
     for group in groups:
         yield _reading(data, tree, index, finder.places, group, len(groups), flat)
     if not groups and (flat or finder.certain or data.is_explicit("table")) and finder.problems:
@@ -87,9 +87,9 @@ def _says_no_more(group: TableGroup, other: TableGroup) -> bool:
 def _reading(
     data: DataArgument, tree: FileTree, index: FileIndex, places: Places, group: TableGroup, count: int, flat: bool
 ) -> Reading:
-    added = _from_class_folders(tree, index, places, group)
+    added = _from_class_folders(index, places, group)
     rows = group.rows | {row.id: row for row in added}
-    named = {row.ref.name for row in rows.values()}
+    named = {row.name for row in rows.values()}
     folders = {name.rpartition("/")[0] for name in named}
     beside = sum(len(tree.folders[folder].images) for folder in folders if folder in tree.folders)
     labels = {row.label for row in rows.values()}
@@ -101,7 +101,7 @@ def _reading(
     )
     evidence = Evidence.CERTAIN if strong else Evidence.POSSIBLE
     if not flat and _contradicts(rows.values(), places):
-        split = any(split_in(part) or split_name(part) for name in named for part in name.split("/")[:-1])
+        split = any(split_in(part) or split_name(part) for folder in folders for part in folder.split("/"))
         evidence = Evidence.LIKELY if split else Evidence.POSSIBLE
     path = group.tables[0].path
     words = (
@@ -110,15 +110,15 @@ def _reading(
         else [data.path, "--source", "table"]
     )
     how = group.how + (f"; class folders under {_tops(added)}" if added else "")
-    return Reading(how, evidence, words, lambda: _manifest(tree, index, group, rows))
+    return Reading(how, evidence, words, lambda: _manifest(tree, places, group, rows))
 
 
-def _contradicts(rows: Iterable[ImageRow], places: Places) -> bool:
+def _contradicts(rows: Iterable[Entry], places: Places) -> bool:
     """Whether class folders with names divide the images in another way."""
     pairs = {
-        (row.label, folder)
-        for row in rows
-        if (folder := places.folder_label(row.ref.name)) and not _PART.search(folder)
+        (label, folder)
+        for label, path in {(row.label, row.name.rpartition("/")[0]) for row in rows}
+        if (folder := places.folder_label(f"{path}/")) and not _PART.search(folder)
     }
     folders = {folder for _, folder in pairs}
     if {label for label, _ in pairs} == folders and any(label != folder for label, folder in pairs):  # exchanged
@@ -129,16 +129,17 @@ def _contradicts(rows: Iterable[ImageRow], places: Places) -> bool:
     return len(folders) > 1 and not len(pairs) == len({label for label, _ in pairs}) == len(folders)
 
 
-def _tops(rows: Sequence[ImageRow]) -> str:
-    found = {row.ref.name.rpartition("/")[0].rpartition("/")[0]: row.split for row in rows}
+def _tops(rows: Sequence[Entry]) -> str:
+    found = {row.name.rpartition("/")[0].rpartition("/")[0]: row.split for row in rows}
     return " and ".join(f"{top}/ ({split})" if split else f"{top}/" for top, split in list(found.items())[:3])
 
 
-def _from_class_folders(tree: FileTree, index: FileIndex, places: Places, group: TableGroup) -> list[ImageRow]:
+def _from_class_folders(index: FileIndex, places: Places, group: TableGroup) -> list[Entry]:
     """The images of other splits that lie in class folders with the labels of the tables, as ImageNet has them."""
-    named = {row.ref.name for row in group.rows.values()}
-    splits = set(map(split_in, {name.rpartition("/")[0] for name in named}))
-    if any(places.folder_label(name) for name in named) or splits == {""}:
+    named = {row.name for row in group.rows.values()}
+    folders = {name.rpartition("/")[0] for name in named}
+    splits = set(map(split_in, folders))
+    if any(places.folder_label(f"{folder}/") for folder in folders) or splits == {""}:
         return []
     rest = [path for path in index.paths if path not in named and places.folder_label(path)]
     rest = [path for path in rest if (split := _split_of_path(path)) and split not in splits]
@@ -148,23 +149,23 @@ def _from_class_folders(tree: FileTree, index: FileIndex, places: Places, group:
         numbers = {str(int(name)): name for name in classes if name.isdecimal()}
         if not labels <= numbers.keys():
             return []
-        group.rows = {name: replace(row, label=numbers[row.label]) for name, row in group.rows.items()}
+        group.rows = {name: row._replace(label=numbers[row.label]) for name, row in group.rows.items()}
     given = next(iter(splits - {""}))
-    group.rows = {name: replace(row, split=row.split or given) for name, row in group.rows.items()}
-    return [ImageRow(path, places.folder_label(path), split=_split_of_path(path), ref=tree.ref(path)) for path in rest]
+    group.rows = {name: row._replace(split=row.split or given) for name, row in group.rows.items()}
+    return [Entry(path, path, places.folder_label(path), _split_of_path(path)) for path in rest]
 
 
 def _split_of_path(path: str) -> str:
     return next(filter(None, map(split_in, path.split("/")[:-1])), "")
 
 
-def _manifest(tree: FileTree, index: FileIndex, group: TableGroup, rows: dict[str, ImageRow]) -> Manifest:
-    named = {row.ref.name for row in rows.values()}
+def _manifest(tree: FileTree, places: Places, group: TableGroup, entries: dict[str, Entry]) -> Manifest:
+    named = {entry.name for entry in entries.values()}
     tables = ", ".join(table.path for table in group.tables)
     ignored = dict(tree.ignored)
     for table in group.tables:
         ignored |= table.listing.ignored
-    ignored |= {path: f"not in {tables}" for path in index.paths if path not in named}
+    ignored |= {path: f"not in {tables}" for path in places.index.paths if path not in named}
     read = {table.path for table in group.tables}
     for folder in tree.top.walk():
         for name in folder.files:
@@ -177,4 +178,6 @@ def _manifest(tree: FileTree, index: FileIndex, group: TableGroup, rows: dict[st
             "the same images (--table selects one).",
         )
     root = Path(tree.store)
-    return Manifest(root, tuple(rows.values()), root.resolve().name or "data", ignored, remarks=remarks)
+    return Manifest(
+        root, tuple(map(places.row, entries.values())), root.resolve().name or "data", ignored, remarks=remarks
+    )

@@ -5,32 +5,21 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from topwork.core.artifacts import ImageRow
 from topwork.core.commands import data_command
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_member
-from topwork.data.file_index import HOW, FileIndex, Found, Match
-from topwork.data.file_tree import FileTree
+from topwork.data.file_index import HOW, Match
 from topwork.data.labels import UNLABELED, joined_labels, label_text
-from topwork.data.sources.label_column import cell_text, command_with
+from topwork.data.sources.label_column import command_with, texts_of_one
 from topwork.data.sources.table_columns import Columns, find_columns, split_of_cells
+from topwork.data.sources.table_places import Entry, Places, relative_id
 from topwork.data.split_units import list_first
 from topwork.data.tables import WINDOWS, Table
-
-_MASKS = frozenset({
-    "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "trimaps",
-    "groundtruth", "ground_truth", "thumbnails", "depth", "heatmaps",
-})  # fmt: skip
-_NO_CLASS = _MASKS | {
-    "", "images", "image", "img", "imgs", "jpegimages", "data", "pictures", "photos", "jpg", "jpeg", "png",
-}  # fmt: skip
 
 
 class AmbiguousFiles(UsageError):
@@ -39,63 +28,6 @@ class AmbiguousFiles(UsageError):
 
 class SeveralBoxes(DataError):
     """A table of a detection data set."""
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the images of a table may be.
-
-    Attributes:
-        root: Folder that ids are relative to.
-        base: Folder of the table in it, empty for itself.
-        tree: Its content; None if all paths of the table exist as they are written.
-        index: The images of the tree.
-        split: The split whose folders count where a name is in several ones; may be empty.
-        split_of: A folder's name to the split that it names, or empty.
-    """
-
-    root: Path
-    base: str = ""
-    tree: FileTree | None = None
-    index: FileIndex = field(default_factory=lambda: FileIndex(()))
-    split: str = ""
-    split_of: Callable[[str], str] = lambda name: ""
-
-    def find(self, text: str, split: str = "", label: str = "") -> Found:
-        """The images that a text may mean, fewer if the folders of a split, a class or of masks decide."""
-        found = self.index.find(text, self.base) if self.tree else Found()
-        if not found.paths and (place := self._on_disk(text)):
-            return Found((place,))
-        if len(found.paths) < 2:
-            return found
-        paths = [path for path in found.paths if not _MASKS & set(path.lower().split("/")[:-1])] or list(found.paths)
-        expected = split or self.split
-        if expected:
-            paths = [path for path in paths if expected in map(self.split_of, path.split("/")[:-1])] or paths
-        if self.base and len(paths) > 1:
-            paths = [path for path in paths if path.startswith(self.base + "/")] or paths
-        if label and len(paths) > 1:
-            paths = [path for path in paths if label in path.split("/")[:-1]] or paths
-        return Found(tuple(paths), found.match)
-
-    def _on_disk(self, text: str) -> str:
-        """The id of a file outside the tree, or of one that exists as it is written; empty if there is none."""
-        if "://" in text or "\0" in text or len(text) > 4096 or (self.tree and not os.path.isdir(self.tree.store)):
-            return ""
-        name = text.partition("#xywh=")[0]
-        if not name.strip() or not os.path.isfile(os.path.join(self.root, self.base, name)):
-            return ""
-        return relative_id(name, self.root, self.base)
-
-    def folder_label(self, path: str) -> str:
-        """The folder above an image that may be its class: the last one that is no split and not called images."""
-        return _class_of_folder(path.rpartition("/")[0], self.split_of)
-
-
-@lru_cache(maxsize=2**16)
-def _class_of_folder(folder: str, split_of: Callable[[str], str]) -> str:
-    name = next((name for name in reversed(folder.split("/")) if name.lower() not in _NO_CLASS), "")
-    return "" if split_of(name) else name
 
 
 @dataclass
@@ -113,7 +45,7 @@ class Listing:
 
     table: Table
     columns: Columns
-    rows: dict[str, ImageRow] = field(default_factory=dict)
+    rows: dict[str, Entry] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     missing: list[tuple[int, str]] = field(default_factory=list)
     ambiguous: list[tuple[int, str, tuple[str, ...]]] = field(default_factory=list)
@@ -156,22 +88,21 @@ def list_rows(table: Table, places: Places, config: DataConfig, labels_needed: b
             "Omit --crop-to-box."
         )
     reader = RowReader(table, columns, places, config)
-    listing = reader.listing
+    listing, rows = reader.listing, reader.listing.rows
+    is_labeled = "label" in columns.roles or bool(columns.one_hot)
     others: set[str] = set()
-    for line, cells in table.rows:
-        row = reader.read(line, cells)
-        if not row.label and "label" not in columns.roles and not columns.one_hot:
-            pass
-        elif not row.label:
+    for number, (line, _) in enumerate(table.rows):
+        entry = reader.read(number)
+        if is_labeled and not entry.label:
             listing.ignored[f"{table.name}:{line}"] = UNLABELED
             continue
-        before = listing.rows.setdefault(row.id, row)
-        if before.label != row.label:
-            others.add(row.id)
-            _refuse_repeats(table, line, before, row, columns, len(others) > 0.05 * len(table.rows) + 1, config)
-        if before is not row:
+        before = rows.setdefault(entry.id, entry)
+        if before is not entry:
+            if before.label != entry.label:
+                others.add(entry.id)
+                _refuse_repeats(table, line, before, entry, columns, len(others) > 0.05 * len(table.rows) + 1, config)
             listing.ignored[f"{table.name}:{line}"] = "the image is in an earlier row"
-    repeated = len(table.rows) - len(listing.rows) - len(listing.missing)
+    repeated = len(table.rows) - len(rows) - len(listing.missing)
     if not config.crop_to_box and columns.has_boxes and (table.is_detection or repeated > 0.02 * len(table.rows) + 1):
         raise SeveralBoxes(_detection(table, config))
     if not listing.rows:
@@ -202,87 +133,93 @@ class RowReader:
     config: DataConfig
 
     def __post_init__(self) -> None:
-        self.listing = Listing(self.table, self.columns, remarks=[*self.columns.remarks])
-        number = {name: place for place, name in enumerate(self.table.columns)}
-        self._at = {role: number[name] for role, name in self.columns.roles.items()}
-        self._one_hot = [(name, number[name]) for name in self.columns.one_hot]
-        split = self.columns.roles.get("split")
-        self._splits = {"": ""} | (split_of_cells(self.table, split) if split else {})
-        self._root = str(self.places.root)
-        self._corners = [number[name] for name in self.columns.corners]
+        table, roles = self.table, self.columns.roles
+        self.listing = Listing(table, self.columns, remarks=[*self.columns.remarks])
+        nothing = [""] * len(table.rows)
+        self._paths, self._splits, self._groups, self._weights = (
+            table.texts(roles[role]) if role in roles else nothing for role in ("path", "split", "group", "weight")
+        )
+        self._split_of = {"": ""} | (split_of_cells(table, roles["split"]) if "split" in roles else {})
+        self._labels = table.values(roles["label"]) if "label" in roles else nothing
+        if self.columns.one_hot:
+            self._labels = _marked(table, self.columns.one_hot)
+        self._texts: dict[str, str] = {"": ""}
+        self._boxes = table.values(roles["box"]) if "box" in roles else None
+        self._corners = [table.texts(name) for name in self.columns.corners]
 
-    def read(self, line: int, cells: Sequence[Any]) -> ImageRow:
-        """The image of a line, whose label may be empty; notes how its file was found."""
-        where = f"{self.table.name}:{line}"
-        values = {role: cells[place] if place < len(cells) else None for role, place in self._at.items()}
-        path, group = cell_text(values.get("path")), cell_text(values.get("group"))
+    def read(self, number: int) -> Entry:
+        """The image of a row, whose label may be empty; notes how its file was found."""
+        path, cell = self._paths[number], self._labels[number]
         if not path:
-            raise DataError(f"{where} has no path. Complete the row or remove it.")
-        label = label_text(values.get("label"), where)
-        if self._one_hot:
-            label = next((name for name, place in self._one_hot if float(_binary(cells[place])) == 1), "")
+            raise DataError(f"{self._where(number)} has no path. Complete the row or remove it.")
+        label = self._texts.get(cell) if type(cell) is str else None
+        if label is None:
+            label = label_text(cell, self._where(number))
+            if type(cell) is str:
+                self._texts[cell] = label
         try:
-            split = self._split(cell_text(values.get("split")))
-            weight = float(cell_text(values.get("weight")) or 1)
-            box = self._box(values, cells) if self.config.crop_to_box else None
-            ref, name = self._ref(path, split, label, line)
+            split = self._split(self._splits[number])
+            weight = float(text) if (text := self._weights[number]) else 1.0
+            box = self._box(number) if self.config.crop_to_box else None
+            name, ref = self._find(path, split, label, number)
             if box:
-                ref = replace(ref, box=box)
-            image_id = name + box_suffix(ref.box)
+                ref = replace(ref or self.places.ref(name), box=box)
+            image_id = name + box_suffix(ref.box) if ref else name
         except ValueError as error:
-            raise DataError(f"{where} is not valid: {error}. Correct the row.") from error
+            raise DataError(f"{self._where(number)} is not valid: {error}. Correct the row.") from error
         if not (math.isfinite(weight) and weight > 0):
+            where = self._where(number)
             raise DataError(f"{where}: weight is {weight:g}; it must be above 0. To exclude the image, remove the row.")
-        return ImageRow(image_id, label, split=split or self.places.split, group=group, weight=weight, ref=ref)
+        return Entry(image_id, name, label, split or self.places.split, self._groups[number], weight, ref)
+
+    def _where(self, number: int) -> str:
+        return f"{self.table.name}:{self.table.rows[number][0]}"
 
     def _split(self, text: str) -> str:
-        if text.lower() not in self._splits:
+        if text.lower() not in self._split_of:
             raise ValueError(f"split is {text!r}; allowed are train, val and test")
-        return self._splits[text.lower()]
+        return self._split_of[text.lower()]
 
-    def _box(self, values: dict[str, Any], cells: Sequence[Any]) -> Box | None:
+    def _box(self, number: int) -> Box | None:
         if self._corners:
-            left, top, right, bottom = (float(cells[place]) for place in self._corners)
+            left, top, right, bottom = (float(texts[number]) for texts in self._corners)
             return round(left), round(top), max(1, round(right - left)), max(1, round(bottom - top))
-        return _box(values.get("box"))
+        return _box(self._boxes[number]) if self._boxes else None
 
-    def _ref(self, path: str, split: str, label: str, line: int) -> tuple[ImageRef, str]:
-        """Where an image is, and its id without a box."""
+    def _find(self, path: str, split: str, label: str, number: int) -> tuple[str, ImageRef | None]:
+        """The name of a file, and where it is if that is not simply the file of this name."""
         places = self.places
         if names_member(path):
-            found = ImageRef.parse(places.root / places.base / path)
             self.listing.matches[Match.EXACT] += 1
-            return found, relative_id(path.partition("#xywh=")[0], places.root, places.base)
+            member = relative_id(path.partition("#xywh=")[0], places.root, places.base)
+            return member, ImageRef.parse(places.root / places.base / path)
         hit = places.find(path, split, label)
         if not hit.paths and self.table.encoding == WINDOWS:  # the name of a file in the bytes of the table
             hit = places.find(os.fsdecode(path.encode("cp1252", "ignore")), split, label)
         box = ImageRef.parse(path).box if "#xywh=" in path else None
         if len(hit.paths) == 1:
             self.listing.matches[hit.match] += 1
-            name = hit.paths[0]
-            ref = places.tree.ref(name) if places.tree and name in places.index else ImageRef(self._root, name)
-            return (replace(ref, box=box) if box else ref), name
+            (name,) = hit.paths
+            return name, replace(places.ref(name), box=box) if box else None
+        line = self.table.rows[number][0]
         if is_url(path):
-            raise DataError(f"{self.table.name}:{line}: {path[:80]!r} is a URL; only local files are read.")
+            raise DataError(f"{self._where(number)}: {path[:80]!r} is a URL; only local files are read.")
         if hit.paths:
             self.listing.ambiguous.append((line, path, hit.paths))
         else:
             self.listing.missing.append((line, path))
         name = relative_id(path.partition("#xywh=")[0], places.root, places.base)
-        return ImageRef(self._root, name, box), name
+        return name, ImageRef(str(places.root), name, box)
 
 
-def _binary(cell: Any) -> str:
-    text = cell_text(cell).lower()
-    return {"true": "1", "false": "0", "": "0"}.get(text, text)
-
-
-def relative_id(path: str, root: Path, base: str = "") -> str:
-    """The path relative to the root if it is in it, with forward slashes; else the absolute path."""
-    absolute = os.path.normpath(os.path.join(root, base, path))
-    relative = os.path.relpath(absolute, root) if os.path.splitdrive(absolute)[0] == os.path.splitdrive(root)[0] else ""
-    inside = relative and not relative.startswith("..")
-    return Path(relative if inside else absolute).as_posix()
+def _marked(table: Table, columns: Sequence[str]) -> list[str]:
+    """The first of some columns that is 1 in each row; empty where none is."""
+    labels = [""] * len(table.rows)
+    for name in reversed(columns):
+        texts = table.texts(name)
+        ones = texts_of_one(set(texts))
+        labels = [name if text in ones else label for text, label in zip(texts, labels, strict=True)]
+    return labels
 
 
 def _box(value: Any) -> Box | None:
@@ -314,7 +251,7 @@ def _detection(table: Table, config: DataConfig) -> str:
 
 
 def _refuse_repeats(
-    table: Table, line: int, before: ImageRow, row: ImageRow, columns: Columns, several: bool, config: DataConfig
+    table: Table, line: int, before: Entry, row: Entry, columns: Columns, several: bool, config: DataConfig
 ) -> None:
     """Raise if two rows give one image two labels."""
     if columns.has_boxes and not config.crop_to_box:
@@ -346,11 +283,11 @@ def _check_found(listing: Listing, places: Places, config: DataConfig) -> None:
         return
     line, name = listing.missing[0]
     some = f"{len(listing.missing):,} of {len(table.rows):,} rows of {table.name} name no file"
-    found = {row.ref.name for row in listing.rows.values()} & places.index.paths.keys()
+    found = {row.name for row in listing.rows.values()} & places.index.paths.keys()
     if len(found) >= 0.9 * len(places.index):  # a sample of the data set
         listing.remarks.append(f"{some}, the first {name!r} in line {line}; they are ignored.")
         listing.ignored |= {f"{table.name}:{number}": "no such file" for number, _ in listing.missing}
-        listing.rows = {row.id: row for row in listing.rows.values() if row.ref.name in found}
+        listing.rows = {row.id: row for row in listing.rows.values() if row.name in found}
         return
     raise DataError(
         f"{some} in {places.root}; the first, in column {column!r} of line {line}, is {name!r}, and the most similar "
