@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.commands import error, topwork
@@ -16,7 +18,7 @@ from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.data.file_index import FileIndex
+from topwork.data.file_index import FileIndex, Match
 from topwork.data.sources import list_images
 
 NAMES = [f"img{n:03}.jpg" for n in range(12)]
@@ -314,6 +316,27 @@ def test_names_are_found_in_constant_time_per_file() -> None:
     assert (
         index.find("000007").paths == index.find("7").paths == index.find("b/000007.PNG").paths == ("a/0/000007.jpg",)
     )
+
+
+def test_whole_columns_are_found_as_single_texts_are() -> None:
+    """All images of the tests' trees, by all spellings of their names, and names of none."""
+    folders, stems = ("", "a/", "b/c/"), ("x1", "X2", "007", "7", "ab.c", ".x", "0123abcd-x1", "é", "two words")
+    paths = [f"{folder}{stem}{suffix}" for folder in folders for stem in stems for suffix in (".jpg", ".PNG")]
+    random, counts = Random(0), Counter[Match]()
+    twice = ["a/x1.jpg", "b/c/x1.jpg", "x1.jpg.PNG"]
+    for images in (twice, *(random.sample(paths, number) for number in (3, 10, len(paths)))):
+        index = FileIndex(images)
+        tails = [path.rpartition("/")[2] for path in paths]
+        texts = [*paths, *tails, *(tail.partition(".")[0] for tail in tails), *(path.swapcase() for path in paths)]
+        texts += [*(f" {tail}" for tail in tails), *(f"z\\{tail}" for tail in tails), "", ".", "..", "a", "a/", "z.jpg"]
+        for base in ("", "a", "b/c"):
+            names, matches = index.find_plain(texts, base)
+            single = [index.find(text, base) for text in texts]
+            plain = [found for name, found in zip(names, single, strict=True) if name]
+            assert [(name,) for name in names if name] == [found.paths for found in plain]
+            assert matches == Counter(found.match for found in plain)
+            counts += matches
+    assert {Match.EXACT, Match.SPELLING, Match.TAIL, Match.STEM} <= counts.keys()
 
 
 @pytest.mark.parametrize(

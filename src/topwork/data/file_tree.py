@@ -170,7 +170,7 @@ def join(folder: str, name: str) -> str:
 
 def stem_of(name: str) -> str:
     """The name in lower case without its extension."""
-    return os.path.splitext(name)[0].lower()
+    return name[: len(name) - len(suffix_of(name))].lower()
 
 
 def suffix_of(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from functools import partial
 
 from topwork.core import commands
 from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of
@@ -14,6 +15,7 @@ from topwork.data.sources.folder_layouts import unwrap
 from topwork.data.sources.reading import Evidence, Refused
 from topwork.data.split_words import is_annotation, is_mask, split_of
 
+_MASK_WORDS = ("mask", "seg", "gt")
 _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt)[ ._-]?\d*")
 _YOLO = re.compile(rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+")
 MIN_SHARE = 0.8  # of the masks, or of the files beside images, belong to an image by their names
@@ -27,7 +29,11 @@ def _write_a_table(data: DataArgument) -> str:
 
 def masks_beside(names: Iterable[str]) -> dict[str, str]:
     """Those of the images of a folder that are masks of others, such as ``1_mask.png`` of ``1.png``: mask to image."""
-    found = [(name, match[1]) for name in names if (match := _MASK.fullmatch(stem_of(name)))]
+    found = [
+        (name, match[1])
+        for name in names
+        if any(word in name.lower() for word in _MASK_WORDS) and (match := _MASK.fullmatch(stem_of(name)))
+    ]
     if not found:
         return {}
     images = {stem_of(name): name for name in names}
@@ -55,19 +61,24 @@ def _named_like(folder: TreeFolder, images: set[str]) -> bool:
 
 def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
     """What a folder of images without class folders is, and what to do with it."""
-    return _detection(data, tree) or _segmentation(data, tree) or _no_label(data, tree)
+    return (
+        _detection(data, tree)
+        or _segmentation(data, tree)
+        or Refused(partial(_no_label, data, tree), Evidence.POSSIBLE)
+    )
 
 
 def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
-    masks, images = dict[str, str](), set[str]()
-    beside = 0
+    masks, plain = dict[str, str](), list[TreeFolder]()
     for folder in tree.top.walk():
         if any(map(is_mask, folder.path.split("/"))):
             masks |= {_mask_stem(name): folder.path for name in folder.images}
         else:
-            found = masks_beside(folder.images)
-            beside += len(found)
-            images |= {stem_of(name) for name in folder.images}
+            plain.append(folder)
+    beside = sum(len(masks_beside(folder.images)) for folder in plain)
+    if not masks and not beside:
+        return None
+    images = {stem_of(name) for folder in plain for name in folder.images}
     matching = sorted({masks[stem] for stem in masks if stem in images})
     if beside and beside >= 0.4 * len(images):
         where = "beside each image there is its mask"
@@ -87,11 +98,14 @@ def _mask_stem(name: str) -> str:
 
 def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
     """Boxes in a file for each image, as YOLO and Pascal VOC write them."""
-    stems = {stem_of(name) for folder in tree.top.walk() for name in folder.images}
+    folders = list(tree.top.walk())
+    if not any(name.lower().endswith((".txt", ".xml")) for folder in folders for name in folder.files):
+        return None
+    stems = {stem_of(name) for folder in folders for name in folder.images}
     for suffix, kind in ((".txt", "YOLO"), (".xml", "Pascal VOC")):
         files = [
             (folder, name)
-            for folder in tree.top.walk()
+            for folder in folders
             for name in folder.files
             if name.lower().endswith(suffix) and stem_of(name) in stems
         ]
@@ -119,7 +133,7 @@ def _head(tree: FileTree, folder: TreeFolder, name: str) -> bytes:
         return b""
 
 
-def _no_label(data: DataArgument, tree: FileTree) -> Refused:
+def _no_label(data: DataArgument, tree: FileTree) -> str:
     base = unwrap(tree.top)
     names = [folder.name for folder in base.filled]
     splits = split_of(names)
@@ -142,10 +156,9 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
         f"{start}If {what}, run:{gap}{commands.data_command(data.config, data.path, way, 'compare')}"
         for what, way in ways
     )
-    return Refused(
+    return (
         f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "
-        f"folder of its own, or {_write_a_table(data)}.{shown}",
-        Evidence.POSSIBLE,
+        f"folder of its own, or {_write_a_table(data)}.{shown}"
     )
 
 

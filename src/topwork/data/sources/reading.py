@@ -59,12 +59,17 @@ class Refused:
     """Data that are recognised, but are no data set for classification as they are.
 
     Attributes:
-        problem: What it is and what to do, one or more sentences.
+        problem: What it is and what to do, one or more sentences; or what writes them, if that takes time.
         evidence: How sure this is; a reading with more evidence is taken nevertheless.
     """
 
-    problem: str
+    problem: str | Callable[[], str]
     evidence: Evidence
+
+    @property
+    def message(self) -> str:
+        """The problem."""
+        return self.problem if isinstance(self.problem, str) else self.problem()
 
 
 def choose(config: DataConfig, found: Iterable[Reading | Refused]) -> Reading:
@@ -78,7 +83,7 @@ def choose(config: DataConfig, found: Iterable[Reading | Refused]) -> Reading:
     best = [reading for reading in found if reading.evidence == found[0].evidence]
     for refused in best:
         if isinstance(refused, Refused):
-            raise UsageError(refused.problem)
+            raise UsageError(refused.message)
     readings = [reading for reading in best if isinstance(reading, Reading)]
     if not readings:
         raise UsageError(f"{data} cannot be read: no image in it has a label.")

@@ -136,9 +136,13 @@ class RowReader:
         table, roles = self.table, self.columns.roles
         self.listing = Listing(table, self.columns, remarks=[*self.columns.remarks])
         nothing = [""] * len(table.rows)
+        places = self.places
         self._paths, self._splits, self._groups, self._weights = (
             table.texts(roles[role]) if role in roles else nothing for role in ("path", "split", "group", "weight")
         )
+        self._names = nothing
+        if places.tree:
+            self._names, self.listing.matches = places.index.find_plain(self._paths, places.base)
         self._split_of = {"": ""} | (split_of_cells(table, roles["split"]) if "split" in roles else {})
         self._labels = table.values(roles["label"]) if "label" in roles else nothing
         if self.columns.one_hot:
@@ -158,10 +162,12 @@ class RowReader:
             if type(cell) is str:
                 self._texts[cell] = label
         try:
-            split = self._split(self._splits[number])
+            split = self._split(text) if (text := self._splits[number]) else ""
             weight = float(text) if (text := self._weights[number]) else 1.0
             box = self._box(number) if self.config.crop_to_box else None
-            name, ref = self._find(path, split, label, number)
+            name, ref = self._names[number], None
+            if not name:
+                name, ref = self._find(path, split, label, number)
             if box:
                 ref = replace(ref or self.places.ref(name), box=box)
             image_id = name + box_suffix(ref.box) if ref else name
@@ -189,7 +195,7 @@ class RowReader:
     def _find(self, path: str, split: str, label: str, number: int) -> tuple[str, ImageRef | None]:
         """The name of a file, and where it is if that is not simply the file of this name."""
         places = self.places
-        if names_member(path):
+        if "/" in path and names_member(path):
             self.listing.matches[Match.EXACT] += 1
             member = relative_id(path.partition("#xywh=")[0], places.root, places.base)
             return member, ImageRef.parse(places.root / places.base / path)
