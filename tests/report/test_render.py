@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
@@ -106,6 +107,30 @@ def test_the_sections_are_there_in_order(comparison: Comparison) -> None:
     ):
         assert words in parsed.words, words
     assert "Top-5" not in parsed.words
+
+
+def test_paragraph_and_figure_for_a_paper_stand_beside_the_report(comparison: Comparison) -> None:
+    folder = comparison()
+    parsed, _ = page(folder)
+    text = (folder / "paper.md").read_text("utf-8")
+    for words in (
+        "The data set elpv has 303 images of 2 classes",
+        "was chosen on the 30 validation images, without the test images",
+        "95 % score intervals (Wilson 1927)",
+        "the exact test of McNemar 1947",
+        "would be detected with a probability of 80 %",
+        "Chosen on the 30 validation images",
+        "![Accuracy by strategy](paper.svg)",
+        "- Holm, S. (1979).",
+    ):
+        assert words in text, words
+    paragraph = text.split("\n\n")[1]
+    assert " ".join(paragraph.split()) in parsed.words
+    root = ElementTree.fromstring((folder / "paper.svg").read_text("utf-8"))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    drawn = {" ".join((node.text or "").split()) for node in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"scratch", "mlp", "svm", "finetune"} <= drawn
+    assert "var(" not in (folder / "paper.svg").read_text("utf-8")
 
 
 def test_class_names_are_text_whatever_they_are(comparison: Comparison) -> None:

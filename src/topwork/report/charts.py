@@ -29,6 +29,11 @@ SERIES = tuple(f"#0500{i:02x}" for i in range(6))
 MARKERS = "os^Dvp"  # nothing depends on color alone; the page's swatches have the same shapes
 _CSS = {INK: "currentColor", MUTED: "var(--muted)", RULE: "var(--rule)", SECONDARY: "var(--second)"}
 _CSS |= {color: f"var(--series-{i})" for i, color in enumerate(SERIES)}
+_PRINT = {"currentColor": "#000000", "var(--muted)": "#444444", "var(--rule)": "#bbbbbb", "var(--second)": "#444444"}
+_PRINT |= {  # Okabe & Ito 2008: distinct for readers with any color vision
+    f"var(--series-{i})": color
+    for i, color in enumerate(("#000000", "#d55e00", "#009e73", "#0072b2", "#cc79a7", "#e69f00"))
+}
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -94,6 +99,14 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
     return _svg(
         "accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on the test set. {'; '.join(description)}."
     )
+
+
+def standalone(svg: str) -> str:
+    """A chart of a page as a file of its own, for print: black on white, without the page's style sheet."""
+    for css, color in _PRINT.items():
+        svg = svg.replace(css, color)
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return svg.replace("<svg ", f'<svg {spaces} style="background: #ffffff" ', 1) + "\n"
 
 
 def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from topwork.evaluation.calibration import BINS
 from topwork.evaluation.paired import RESAMPLES
-from topwork.evaluation.verdict_text import join_names, percentage_points
+from topwork.evaluation.verdict_text import join_names, percentage_points, verdict_sentences
 from topwork.report.formatting import format_value
 from topwork.report.report_data import ReportData
 
@@ -33,6 +33,21 @@ VERSIONS = ("python", "torch", "timm", "numpy", "scipy", "scikit-learn", "pillow
 def methods(data: ReportData) -> list[str]:
     """The paragraph, one sentence per entry; it states only what is in the files."""
     return [*_data(data), *_training(data), *_statistics(data), *_software(data)]
+
+
+def paper(data: ReportData) -> str:
+    """``paper.md``: the paragraph, the results, the caption of the figure, the references."""
+    results = [] if data.verdict is None else verdict_sentences(data.verdict)
+    images = f"{data.verdict.images:,} test images" if data.verdict else "the test images"
+    line = "" if data.majority_share is None else " Dotted: always predicting the most frequent class."
+    sections = [
+        "## Methods", " ".join(methods(data)),
+        "## Results", " ".join(results),
+        "![Accuracy by strategy](paper.svg)",
+        f"Accuracy on {images} of {data.data.name}, with 95 % intervals.{line}",
+        "## References", "\n".join(f"- {entry}" for entry in references(data)),
+    ]  # fmt: skip
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def references(data: ReportData) -> list[str]:

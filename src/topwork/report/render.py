@@ -37,7 +37,8 @@ def write_report(folder: Path, status: str = "") -> Path:
         status: That it will have when the report is there; empty: that of ``run.json``.
 
     Returns:
-        ``folder / "report.html"``; next to it ``tables/*.csv`` and, for a comparison, ``verdict.json``.
+        ``folder / "report.html"``; next to it ``tables/*.csv``, ``paper.md`` and ``paper.svg`` and, for a comparison,
+        ``verdict.json``.
 
     Raises:
         DataError: The folder has no ``run.json``, or one of a newer format.
@@ -52,6 +53,10 @@ def write_report(folder: Path, status: str = "") -> Path:
         sentences = verdict_text.verdict_sentences(data.verdict)
         verdict = {"format": FORMAT, **data.verdict.to_json(), "sentences": sentences}
         storage.write_json(folder / "verdict.json", verdict)
+    if data.finished:
+        figure = charts.accuracy_chart(data.strategies, data.majority_share)
+        storage.write_text(folder / "paper.svg", replace_surrogates(charts.standalone(figure)))
+        storage.write_text(folder / "paper.md", replace_surrogates(methods_text.paper(data)))
     storage.write_text(path, render(data))
     return path
 
