@@ -25,6 +25,7 @@ class Groups(DrawnFeatures):
     """Groups of four nearly equal images, two of them for training and two for validation, with labels at random."""
 
     def __init__(self, classes: int, groups: int, seed: int = 0) -> None:
+        self.views: set[bool] = set()
         rng = np.random.default_rng(seed)
         centers, labels = rng.normal(size=(groups, SIZE)), rng.permutation(np.arange(groups) % classes)
         group = np.repeat(np.arange(groups), GROUP // 2)
