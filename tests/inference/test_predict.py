@@ -24,8 +24,10 @@ from tests.commands import topwork as call
 from tests.shards import samples_of, write_shard, write_zip
 
 import topwork
+from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, Interrupted, SettingsChanged, StorageError, UsageError
 from topwork.data.images import load_image
+from topwork.data.sources import list_images as list_training_images
 from topwork.inference import predict as predict_module
 from topwork.inference.inputs import list_images
 from topwork.inference.pixels import decode_batches
@@ -178,6 +180,20 @@ def test_inputs_are_files_folders_patterns_and_tables(photos: Path, tmp_path: Pa
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="No images found"):
         list(list_images([tmp_path / "none"]))
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"], "CIFAR-10 as Python pickles"), (["x.h5"], "HDF5")],
+)
+def test_data_that_are_not_opened_are_called_what_they_are(tmp_path: Path, names: list[str], says: str) -> None:
+    for name in names:
+        (tmp_path / name).write_bytes(b"\x80\4")
+    with pytest.raises(UsageError, match=says) as refused:
+        next(list_images([tmp_path]))
+    with pytest.raises(UsageError) as in_training:
+        list_training_images(DataConfig(path=str(tmp_path)))
+    assert str(refused.value) == str(in_training.value)
 
 
 def test_rows_read_back_as_what_was_said(

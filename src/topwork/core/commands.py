@@ -57,6 +57,15 @@ def unpack(archive: str | os.PathLike[str]) -> str:
     return f"{pattern.format(path=shlex.quote(path), folder=shlex.quote(folder))} && {command('check', folder)}"
 
 
+def write_arrays(code: str, path: str | os.PathLike[str]) -> str:
+    """Runs Python code that writes arrays, and checks the images in them.
+
+    >>> write_arrays('import numpy; numpy.savez("a.npz", x=..., y=...)', "a.npz")
+    'python -c \'import numpy; numpy.savez("a.npz", x=..., y=...)\' && topwork check a.npz'
+    """
+    return f"{shlex.join(['python', '-c', code])} && {command('check', as_argument(path))}"
+
+
 def resumable_folder(folder: str | os.PathLike[str]) -> Path:
     """The folder itself, or that of the comparison that has trained the run in it."""
     path = Path(folder)

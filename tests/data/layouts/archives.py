@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.io import savemat
 from tests.data.layouts import Content, Layout, Read, Refused, Rows, asks, blank, classes, encode, layout, table
 
 
@@ -203,6 +204,15 @@ def keras_mnist() -> Layout:
     return Layout({"mnist.npz": _npz(arrays)}, Read(counts=counts), "mnist.npz")
 
 
+def _mat(**variables: np.ndarray) -> Callable[[], bytes]:
+    def write() -> bytes:
+        buffer = io.BytesIO()
+        savemat(buffer, variables)
+        return buffer.getvalue()
+
+    return write
+
+
 def _idx(array: np.ndarray) -> bytes:
     return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
 
@@ -298,3 +308,34 @@ def sign_mnist() -> Layout:
     files |= {"sign_mnist_test.csv": test, "sign_mnist_test/sign_mnist_test.csv": test}
     files |= {"amer_sign2.png": None, "american_sign_language.PNG": None}
     return Layout(files, asks(MNIST, "sign_mnist_train.csv"))
+
+
+@layout
+def svhn() -> Layout:
+    """ufldl.stanford.edu/housenumbers, format 2: X of 32 x 32 x 3 x N and y in files of MATLAB; 10 is the digit 0."""
+    files: dict[str, Content] = {}
+    for split, number in (("train", 12), ("test", 6)):
+        digits = np.array([10, 1, 2])[np.arange(number) % 3][:, None].astype(np.uint8)
+        files[f"{split}_32x32.mat"] = _mat(X=_pixels(number, (32, 32, 3)).transpose(1, 2, 3, 0), y=digits)
+    return Layout(files, Refused(("SVHN", "MATLAB"), (MNIST,)))
+
+
+@layout
+def stl_10() -> Layout:
+    """cs.stanford.edu/~acoates/stl10: bytes without a shape, column by column, and unlabeled images."""
+    files: dict[str, Content] = {"class_names.txt": "airplane\nbird\ncar\n", "fold_indices.txt": "0 1 2\n"}
+    for split, number in (("train", 12), ("test", 6)):
+        files[f"{split}_X.bin"] = _pixels(number, (3, 96, 96)).tobytes()
+        files[f"{split}_y.bin"] = (np.arange(number, dtype=np.uint8) % 3).tobytes()
+    files["unlabeled_X.bin"] = _pixels(2, (3, 96, 96)).tobytes()
+    return Layout({f"stl10_binary/{name}": data for name, data in files.items()}, Refused(("STL-10",), (MNIST,)))
+
+
+@layout
+def data_sets_in_one_npz() -> Layout:
+    """As authors deposit at Zenodo: the arrays of several data sets in one file."""
+    arrays: dict[str, np.ndarray] = {}
+    for split, number in (("train", 12), ("test", 6)):
+        for name in ("leaf", "fruit"):
+            arrays |= {f"{name}_{split}_images": _pixels(number), f"{name}_{split}_labels": np.arange(number) % 3}
+    return Layout({"all.npz": _npz(arrays)}, Refused(("fruit, leaf",), (MNIST,)), "all.npz")

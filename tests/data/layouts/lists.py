@@ -292,3 +292,31 @@ def one_list_with_class_names() -> Layout:
         "names.txt": lines(("cat", "dog", "fox")),
     }
     return Layout({**blank(rows), **files}, Read(rows), "train.txt", {"class_names": "names.txt"})
+
+
+@layout
+def places_365() -> Layout:
+    """places2.csail.mit.edu, small images: classes by letter for training, val_256/ loose, numbers in the lists."""
+    names = ("/a/airfield", "/a/bar", "/b/bakery")
+    train = {f"data_256{name}/{n:08}.jpg": (name.split("/")[2], "") for name in names for n in range(1, 5)}
+    val = {f"val_256/Places365_val_{n:08}.jpg": (str(n % 3), "") for n in range(6)}
+    files = {
+        "categories_places365.txt": lines((name, n) for n, name in enumerate(names)),
+        "places365_train_standard.txt": lines(
+            (path.removeprefix("data_256"), names.index("/".join(path.removeprefix("data_256").split("/")[:3])))
+            for path in train
+        ),
+        "places365_val.txt": lines((path.split("/")[1], label) for path, (label, _) in val.items()),
+    }
+    right = Read(train), Read(val)
+    return Layout({**blank(train), **blank(val), **files}, Refused(("places365_train_standard.txt",), right))
+
+
+@layout
+def raf_db() -> Layout:
+    """whdeng.cn/RAF: one list for both splits, which the names of the images say; aligned copies of all images."""
+    cells = [(f"{s}_{n:05}.jpg", 1 + n % 3) for s, number in (("train", 12), ("test", 6)) for n in range(number)]
+    rows = {f"basic/Image/original/{name}": (str(label), name.split("_")[0]) for name, label in cells}
+    aligned = [f"{name[:-4]}_aligned.jpg" for name, _ in cells]
+    files = {"basic/EmoLabel/list_patition_label.txt": lines(cells)}
+    return Layout({**blank(rows), **loose("basic/Image/aligned", aligned), **files}, Read(rows))

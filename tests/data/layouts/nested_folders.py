@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.data.layouts import Layout, Read, Refused, asks, blank, classes, layout, loose, table
+from tests.data.layouts import Layout, Read, Refused, asks, blank, classes, layout, lines, loose, table
 
 
 def _copied(rows: dict[str, tuple[str, str]], outer: str, inner: str) -> dict[str, None]:
@@ -174,3 +174,45 @@ def eurosat_on_kaggle() -> Layout:
         rows |= {f"EuroSAT/{path}": (label, split) for path, label in chosen.items()}
     files["EuroSAT/label_map.json"] = '{"AnnualCrop": 0, "Forest": 1, "HerbaceousVegetation": 2}'
     return Layout({**blank(rows), **files}, asks(Read(rows), "train.csv"))
+
+
+@layout
+def omniglot() -> Layout:
+    """github.com/brendenlake/omniglot, python/: alphabets and characters below background and evaluation."""
+    sets = {"images_background": ("Bengali", "Greek"), "images_evaluation": ("Angelic", "Tengwar")}
+    paths = [
+        f"{top}/{alphabet}/character{c:02}/{c:04}_{n:02}.png"
+        for top, alphabets in sets.items()
+        for alphabet in alphabets
+        for c in range(1, 4)
+        for n in range(1, 4)
+    ]
+    alphabets = Read({path: (path.split("/")[1], "") for path in paths})
+    characters = Read({path: ("/".join(path.split("/")[1:3]), "") for path in paths})
+    return Layout(blank(paths), Refused(("images_background", "character01"), (alphabets, characters)))
+
+
+@layout
+def comp_cars() -> Layout:
+    """mmlab.ie.cuhk.edu.hk/datasets/comp_cars: make, model and year as numbered folders, lists and boxes beside."""
+    kinds = [(make, 10 * make + model, year) for make in (1, 78) for model in (1, 4) for year in (2011, 2013)]
+    paths = [f"data/image/{make}/{model}/{year}/{model}a{n}{year}.jpg" for make, model, year in kinds for n in range(3)]
+    inner = [path.removeprefix("data/image/") for path in paths]
+    files = {f"data/label/{path[:-3]}txt": "1\n1\n71 237 806 592\n" for path in inner}
+    files["data/train_test_split/classification/train.txt"] = lines(inner[::2])
+    files["data/train_test_split/classification/test.txt"] = lines(inner[1::2])
+    files["data/misc/attributes.txt"] = "model_id maximum_speed displacement door_number\n11 235 1.8 5\n14 230 2.0 4\n"
+    levels = tuple(Read({path: (path.split("/")[k], "") for path in paths}) for k in (2, 3))
+    return Layout({**blank(paths), **files}, Refused(("data/image/1/", "data/image/1/11/"), levels))
+
+
+@layout
+def mvtec_ad() -> Layout:
+    """mvtec.com/company/research/datasets/mvtec-ad: objects, of which good ones alone are for training, and masks."""
+    rows = classes("bottle/train", ("good",), "", "{n:03}.png", 6)
+    rows |= classes("bottle/test", ("broken_large", "contamination", "good"), "", "t{n:03}.png")
+    masks = [f"bottle/ground_truth/broken_large/t{n:03}_mask.png" for n in range(1, 4)]
+    right = Read(rows, ignored=("ground_truth",))
+    return Layout(
+        {**blank(rows), **loose("", masks), "bottle/license.txt": "CC"}, Refused(("anomalies",), (right,)), "bottle"
+    )

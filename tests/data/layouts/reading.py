@@ -25,7 +25,8 @@ from topwork.data.sources import list_images
 from topwork.pipeline.configure import build
 
 _COMMAND = re.compile(
-    r"(?:topwork (?:check|compare|train)|mkdir|tar -?x|gunzip|unzip) [^`\n]*?(?=`|\n|$|[;,.)]? (?:or |and )?topwork )"
+    r"(?:topwork (?:check|compare|train)|python -c|mkdir|tar -?x|gunzip|unzip) [^`\n]*?"
+    r"(?=`|\n|$|[;,.)]? (?:or |and )?topwork )"
 )
 
 
@@ -94,7 +95,7 @@ def parse(words: list[str]) -> Config:
     except Exception as error:  # the classes of what typer raises are private to it
         raise AssertionError(f"the command line does not take {shlex.join(words)}: {error}") from error
     options = {name: value for name, value in params.items() if name in option_names("data")}
-    return build(params["data"], ["svm"], None, params.get("set") or (), explicit(options))
+    return build(params["data"], ["svm"], None, params.get("sets") or (), explicit(options))
 
 
 def wrong_reading(data: Path, options: dict[str, str], allowed: tuple[Read | Refused, ...], root: Path) -> str:

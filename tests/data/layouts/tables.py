@@ -254,3 +254,33 @@ def tables_with_other_labels_per_split() -> Layout:
     files["train.csv"] = table(("image", "label"), [(f"{n}.jpg", ("cat", "dog")[n % 2]) for n in range(14)])
     files["val.csv"] = table(("image", "label"), [(f"{n}.jpg", n % 2) for n in range(14, 20)])
     return Layout(files, Refused(("train.csv", "val.csv", "cat")))
+
+
+@layout
+def aptos_in_parts() -> Layout:
+    """Kaggle mariaherrerot/aptos2019: each split nested in itself, and the table for training is train_1.csv."""
+    files: dict[str, Content] = {}
+    rows: Rows = {}
+    for split, name in (("train", "train_1.csv"), ("val", "valid.csv"), ("test", "test.csv")):
+        stems = [f"{split[0]}{n:x}0a2c1434d8d" for n in range(8)]
+        found = {f"{split}_images/{split}_images/{stem}.png": (str(n % 4), split) for n, stem in enumerate(stems)}
+        files |= blank(found) | {name: table(("id_code", "diagnosis"), [(s, n % 4) for n, s in enumerate(stems)])}
+        rows |= found
+    return Layout(files, Read(rows))
+
+
+@layout
+def fashion_product_images() -> Layout:
+    """Kaggle paramaggarwal/fashion-product-images-small: styles.csv with a class of three sizes and other columns."""
+    kinds = [("Apparel", "Topwear", "Shirts"), ("Apparel", "Bottomwear", "Jeans"), ("Apparel", "Topwear", "Tshirts"),
+             ("Accessories", "Watches", "Watches"), ("Footwear", "Shoes", "Casual Shoes")]  # fmt: skip
+    cells = [
+        (15970 + n, ("Men", "Women")[n % 2], *kinds[n % 5], ("Navy Blue", "Black", "White")[n % 3],
+         ("Fall", "Summer")[n // 2 % 2], 2010 + n % 8, ("Casual", "Formal")[n // 3 % 2], f"Turtle Check {n} Shirt")
+        for n in range(30)
+    ]  # fmt: skip
+    head = ("id", "gender", "masterCategory", "subCategory", "articleType", "baseColour", "season", "year", "usage")
+    files: dict[str, Content] = {"styles.csv": table((*head, "productDisplayName"), cells)}
+    files["images.csv"] = table(("filename", "link"), [(f"{c[0]}.jpg", f"http://a.b/{c[0]}.jpg") for c in cells])
+    readings = tuple(Read({f"images/{c[0]}.jpg": (str(c[k]), "") for c in cells}) for k in (2, 3, 4))
+    return Layout(blank(readings[0].rows) | files, Refused(("masterCategory", "articleType"), readings))

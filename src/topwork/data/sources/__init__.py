@@ -70,12 +70,18 @@ def list_images(config: DataConfig, progress: Progress = SILENT) -> Manifest:
 
 
 def images_without_files(path: str) -> tuple[ImageRef, ...]:
-    """The images in Parquet, arrays and tables of pixels, labeled or not; none if the path is nothing of that kind."""
+    """The images in Parquet, arrays and tables of pixels, labeled or not; none if the path is nothing of that kind.
+
+    Raises:
+        UsageError: The images are in a form that topwork does not open; the message is that of ``list_images``.
+    """
     data = DataArgument(DataConfig(path=path), labeled=False)
-    for source in (ParquetSource(), *ARRAYS):
-        for reading in source.readings(data):
-            if isinstance(reading, Reading):
-                return tuple(row.ref for row in reading.manifest.rows)
+    found = [reading for source in (ParquetSource(), *ARRAYS, UnreadableSource()) for reading in source.readings(data)]
+    if reading := next((reading for reading in found if isinstance(reading, Reading)), None):
+        return tuple(row.ref for row in reading.manifest.rows)
+    for refused in found:
+        if isinstance(refused, Refused):
+            raise UsageError(refused.message)
     return ()
 
 

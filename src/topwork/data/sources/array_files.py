@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,10 +13,10 @@ from itertools import chain
 import numpy as np
 
 from topwork.core.artifacts import Manifest
-from topwork.core.commands import data_command
+from topwork.core.commands import data_command, write_arrays
 from topwork.core.errors import DataError
 from topwork.data import arrays, pixel_tables
-from topwork.data.arrays import NamedArray
+from topwork.data.arrays import NamedArray, npz_arrays
 from topwork.data.file_tree import join
 from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import DataArgument
@@ -36,6 +37,7 @@ class ArrayPart:
         count: Number of images.
         read: Reads images and labels, and splits if the file has them for each.
         files: The files that they are in.
+        arrays: Their names in an ``.npz`` file.
     """
 
     where: str
@@ -44,6 +46,7 @@ class ArrayPart:
     count: int
     read: Callable[[], tuple[np.ndarray, np.ndarray, Sequence[str]]]
     files: tuple[str, ...]
+    arrays: tuple[str, ...] = ()
 
 
 @dataclass
@@ -80,17 +83,32 @@ class ArraySource:
         if not found.parts:
             return
         evidence = evidence_of(data, sum(part.count for part in found.parts))
-        file_of = {part.name: part.files[0] for part in reversed(found.parts)}
-        if data.labeled and len(file_of) > 1:
-            ways = "".join(f"\n  {data_command(data.config, file, [])}" for file in sorted({*file_of.values()}))
+        names = sorted({part.name for part in found.parts})
+        if data.labeled and len(names) > 1:
+            ways = dict.fromkeys(_way(data, [part for part in found.parts if part.name == name]) for name in names)
             yield Refused(
-                f"{data.path} has images and labels of {len(file_of)} data sets, by the names: "
-                f"{list_first(sorted(name or 'no name' for name in file_of))}. Choose one by its command:{ways}",
+                f"{data.path} has images and labels of {len(names)} data sets, by the names: "
+                f"{list_first([name or 'no name' for name in names])}. Choose one by its command:"
+                + "".join(f"\n  {way}" for way in sorted(ways)),
                 evidence,
             )
         else:
             arguments = [data.path, *(["--source", self.name] if os.path.isdir(data.path) else [])]
             yield Reading(found.how, evidence, arguments, partial(_list, data, found))
+
+
+def _way(data: DataArgument, parts: Sequence[ArrayPart]) -> str:
+    """The command that reads one of several data sets: it passes its file, or writes a file of its own."""
+    (first, *_), arrays = parts, [name for part in parts for name in part.arrays]
+    file = first.files[0]
+    if not arrays or len(arrays) == len(npz_arrays(file)):
+        return data_command(data.config, file, [])
+    target = os.path.join(os.path.dirname(file), f"{first.name.replace(' ', '_') or 'images'}.npz")
+    if os.path.exists(target):
+        target = f"{os.path.splitext(target)[0]}_arrays.npz"
+    source, written, names = (json.dumps(value, ensure_ascii=False) for value in (file, target, arrays))
+    chosen = f"**{{n: a[n] for n in {names}}}"
+    return write_arrays(f"import numpy; a = numpy.load({source}); numpy.savez({written}, {chosen})", target)
 
 
 def find_arrays(data: DataArgument, files: list[str]) -> ArrayParts:
@@ -175,7 +193,8 @@ def _pair(data: DataArgument, found: Iterable[NamedArray], file: str = "") -> li
         if file and split_in(text):  # a file with splits is a data set, and one of another number another
             name = file
         files = tuple(array.file for array in of_pair)
-        parts.append(ArrayPart(where, split, name, pair.images.shape[0], partial(_read_pair, pair), files))
+        members = tuple(array.name for array in of_pair if array.file.lower().endswith(".npz"))
+        parts.append(ArrayPart(where, split, name, pair.images.shape[0], partial(_read_pair, pair), files, members))
     return parts
 
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from topwork.data.file_tree import TreeFolder
 from topwork.data.sources.folder_doubts import doubt
@@ -192,6 +193,8 @@ def _split_among_classes(kids: list[TreeFolder], splits: dict[str, str], reasons
             Layout("all folders are classes", plain, reasons=reasons, options=options),
             *(Layout(f"class folders in {first}/", way.classes, data=by_name[first].path) for way in alone),
         ]
+    if len(kids) > 1 and (ways := _levels(kids, reasons)):
+        return ways
     beside = f"is beside {others[0]}/, which is none" if others else "has no folder for training beside it"
     return [
         Layout(
@@ -215,10 +218,12 @@ def _classes(bases: Bases, kids: list[TreeFolder], by_path: bool, reasons: dict[
     described = _describe(bases, kids)
     flat = not any(kid.images for kid in kids)
     whole = Layout(described, plain, evidence, reasons, _options(plain, where if has_splits else []), by_path=by_path)
-    if flat and not has_splits and all(inner) and len(kids) > 1:
-        found = _splits_inside(kids, inner, reasons)
+    if flat and not has_splits and len(kids) > 1:
+        found = _splits_inside(kids, inner, reasons) if all(inner) else []
+        if not found and not by_path and all(map(looks_like_id, names)):
+            found = _levels(kids, reasons)
         if found:
-            return [*found, *(_deeper(inner, bases, reasons) if len(found) > 1 else ())]
+            return found
     if flat and _repeat(inner) and len(names) > 1:
         ways = [*_deeper(inner, bases, reasons), *([] if has_splits else _each_alone(kids))]
         return ways if are_parts(names) else [*ways, whole]
@@ -236,6 +241,14 @@ def _classes(bases: Bases, kids: list[TreeFolder], by_path: bool, reasons: dict[
         and (len(bases[0][0].filled) > 1 or len(bases[0][0].folders) == 1)
     ):
         return []  # one folder tells no classes apart
+    trained = {row.label for row in plain if row.split == "train"}
+    if has_splits and len(trained) == 1 < len(names) and not by_path and whole.options:
+        first = next(row for row in plain if row.split == "train").folder.path
+        problem = (
+            f"{first}/ alone is for training, as for detecting anomalies, and a classifier needs images of each class. "
+            "To make new splits of all images, run"
+        )
+        return [replace(whole, problem=problem, options=(*whole.options, "--set", "data.splits=new"))]
     if by_path or has_splits:
         return [whole]
     deep = [kid for kid in kids if kid.filled]
@@ -263,6 +276,29 @@ def _splits_inside(kids: list[TreeFolder], inner: list[list[TreeFolder]], reason
     if any("train" in found.values() and len(set(found.values())) > 1 for found in splits):
         return [*_each_alone(kids)]
     return []
+
+
+def _levels(kids: list[TreeFolder], reasons: dict[str, str]) -> list[Layout]:
+    """Each level of folders as the classes, if there are two levels with several folders each below these."""
+    levels = [kids]
+    while any(folder.filled for folder in levels[-1]):
+        if any(folder.images or not folder.filled for folder in levels[-1]):
+            return []
+        levels.append([inner for folder in levels[-1] for inner in folder.filled])
+    if len(levels) < 3 or any(len(lower) < 1.5 * len(upper) for upper, lower in pairwise(levels)):
+        return []
+    found = []
+    for number, folders in enumerate(levels):
+        rows = [ClassFolder(folder, folder.name) for folder in folders]
+        names = {folder.name for folder in folders}
+        how = f"folders such as {folders[0].path}/ are the classes"
+        if number == 0 or len(names) == len(folders):
+            found.append(Layout(how, rows, reasons=reasons, options=_options(rows, [])))
+        else:
+            upper = [ClassFolder(folder, folder.name) for folder in levels[number - 1]]
+            options = (*_options(upper, []), "--labels-from-path")
+            found.append(Layout(how, upper, reasons=reasons, options=options, by_path=True))
+    return found
 
 
 def _may_be_class(name: str, names: Iterable[str]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from functools import partial
 
 from topwork.core import commands
 from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of
@@ -64,7 +63,7 @@ def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
     return (
         _detection(data, tree)
         or _segmentation(data, tree)
-        or Refused(partial(_no_label, data, tree), Evidence.POSSIBLE)
+        or Refused(lambda: _no_label(data, tree).message, Evidence.POSSIBLE)
     )
 
 
@@ -133,7 +132,7 @@ def _head(tree: FileTree, folder: TreeFolder, name: str) -> bytes:
         return b""
 
 
-def _no_label(data: DataArgument, tree: FileTree) -> str:
+def _no_label(data: DataArgument, tree: FileTree) -> Refused:
     base = unwrap(tree.top)
     names = [folder.name for folder in base.filled]
     splits = split_of(names)
@@ -156,9 +155,10 @@ def _no_label(data: DataArgument, tree: FileTree) -> str:
         f"{start}If {what}, run:{gap}{commands.data_command(data.config, data.path, way, 'compare')}"
         for what, way in ways
     )
-    return (
+    return Refused(
         f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "
-        f"folder of its own, or {_write_a_table(data)}.{shown}"
+        f"folder of its own, or {_write_a_table(data)}.{shown}",
+        Evidence.POSSIBLE,
     )
 
 

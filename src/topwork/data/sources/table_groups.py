@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from topwork.data.sources.label_column import command_with
 from topwork.data.sources.table_columns import HEAD, find_path_column
 from topwork.data.sources.table_places import Entry, Places
 from topwork.data.sources.table_rows import AmbiguousFiles, Listing, SeveralBoxes, list_rows
-from topwork.data.split_words import split_in, without_split
+from topwork.data.split_words import split_in, split_of, without_split
 from topwork.data.tables import TABLES, Table, cell_text, has_image_suffix
 
 _MAX_BYTES = 200 * 2**20  # of a table that is looked at
@@ -31,7 +31,12 @@ _MAX_DEPTH = 2
 _SUFFIXES = frozenset({*TABLES, ".xml"})
 _NO_TABLE = re.compile(r"readme|licen[cs]e|requirements|submission|attribution|changelog|citation", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(\.0*)?")
+_FINAL_NUMBER = re.compile(r"[ _.-]*\d+(?=\.[a-z]+$)")
 _NUMBERED = re.compile(r"(.*[^\W\d_])[ _.-]*\(?\d+\)?\.[a-z]+", re.IGNORECASE)
+
+
+_Key = tuple[str, tuple[str, ...], bool]
+"""What tables of one data set share: the path without its split, the columns, and whether one of them has labels."""
 
 
 @dataclass
@@ -92,7 +97,7 @@ class TableFinder:
 
     def groups(self) -> list[TableGroup]:
         """All groups of tables that name images and have labels, or whose images are in class folders."""
-        found: dict[tuple[str, tuple[str, ...], bool], list[_Candidate]] = defaultdict(list)
+        found: dict[_Key, list[_Candidate]] = defaultdict(list)
         others: dict[str, str] = {}
         for path, make in self._makers():
             try:
@@ -109,7 +114,7 @@ class TableFinder:
                 found[candidate.key, shape, "label" in columns.roles or bool(columns.one_hot)].append(candidate)
         self.naming = bool(self.problems)
         self.problems |= others
-        return [group for tables in found.values() if (group := self._group(tables))]
+        return [group for tables in _with_numbered(found) if (group := self._group(tables))]
 
     def _makers(self) -> Iterator[tuple[str, Callable[[], _Candidate | str]]]:
         """What may be a table, and what reads it."""
@@ -189,11 +194,13 @@ class TableFinder:
         if len(splits) == 1 and not any("split" in t.listing.columns.roles for t in group.tables):
             group.rows = {name: row._replace(split="") if row.split else row for name, row in group.rows.items()}
         labeled = group.names_from = self._with_names(group)
+        named = _with_splits_of_names(group)
         if problem := _other_labels(group.tables if not labeled else []):
             self.problems.setdefault(group.tables[0].path, problem)
             return None
         group.how = "tables " if len(group.tables) > 1 else ""
         group.how += "; ".join(_how(table, len(splits) > 1, labeled) for table in group.tables)
+        group.how += ", splits from the names of the images" if named else ""
         if not all(row.label for row in group.rows.values()):
             table = group.tables[0].listing.table
             self.problems.setdefault(
@@ -219,6 +226,31 @@ class TableFinder:
                 group.rows = {name: row._replace(label=names[name]) for name, row in group.rows.items()}
                 return kind
         return ""
+
+
+def _with_splits_of_names(group: TableGroup) -> bool:
+    """Take the splits that the names of all images begin with (``train_00001.jpg``), if tables and folders say none."""
+    if any(row.split or split_in(row.name.rpartition("/")[0]) for row in group.rows.values()):
+        return False
+    words = {row.id: row.name.rpartition("/")[2].partition("_")[0] for row in group.rows.values()}
+    splits = split_of(set(words.values())) if len(set(words.values())) < 4 else {}
+    if len(splits) < len(set(words.values())) or "train" not in splits.values() or len(splits) < 2:
+        return False
+    group.rows = {name: row._replace(split=splits[words[name]]) for name, row in group.rows.items()}
+    return True
+
+
+def _with_numbered(found: Mapping[_Key, list[_Candidate]]) -> list[list[_Candidate]]:
+    """Tables of one data set together, also those that a number alone keeps apart: train_1.csv and test.csv."""
+    kept, merged = list[list[_Candidate]](), dict[_Key, list[list[_Candidate]]]()
+    for (key, columns, is_labeled), tables in found.items():
+        merged.setdefault((_FINAL_NUMBER.sub("", key), columns, is_labeled), []).append(tables)
+    for groups in merged.values():
+        splits = [table.split for tables in groups for table in tables]
+        if all(splits) and "train" in splits and len(set(splits)) == len(splits):
+            groups = [[table for tables in groups for table in tables]]
+        kept += groups
+    return kept
 
 
 def _other_labels(tables: Sequence[_Candidate]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,6 +17,21 @@ _PICKLES = (
     ("CIFAR-10", {*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"}, "hf:uoft-cs/cifar10"),
     ("CIFAR-100", {"train", "test", "meta"}, "hf:uoft-cs/cifar100"),
 )
+_NUMBERS = (
+    (
+        "SVHN as files of MATLAB", {"train_32x32.mat", "test_32x32.mat"}, "svhn.npz",
+        """import numpy, scipy.io; a = {s: scipy.io.loadmat(FOLDER + s + "_32x32.mat") for s in ("train", "test")}; """
+        """numpy.savez(FOLDER + "svhn.npz", **{s + "_images": a[s]["X"].transpose(3, 0, 1, 2) for s in a}, """
+        """**{s + "_labels": a[s]["y"].ravel() % 10 for s in a})""",
+    ),
+    (
+        "STL-10 as numbers in binary form", {"train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin"}, "stl10.npz",
+        """import numpy; a = lambda name: numpy.fromfile(FOLDER + name + ".bin", "u1"); parts = ("train", "test"); """
+        """numpy.savez(FOLDER + "stl10.npz", **{s + "_labels": a(s + "_y") for s in parts}, """
+        """**{s + "_images": a(s + "_X").reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1) for s in parts})""",
+    ),
+)  # fmt: skip
+"""Name of a data set, its files, and the code that writes their images as arrays."""
 _CONTAINERS = {
     (".h5", ".hdf5", ".hdf"): "HDF5",
     (".tfrecord", ".tfrecords"): "TFRecord",
@@ -35,6 +51,7 @@ class UnreadableSource:
         """None but refusals."""
         files = files_of(data)
         yield from _cifar(files)
+        yield from _numbers(files)
         if data.tree is not None and data.tree.top.total:
             return
         for path in files:
@@ -58,11 +75,27 @@ class UnreadableSource:
                 return
 
 
-def _cifar(files: list[str]) -> Iterator[Refused]:
-    by_folder: dict[str, set[str]] = defaultdict(set)
+def _by_folder(files: list[str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
     for path in files:
-        by_folder[os.path.dirname(path)].add(os.path.basename(path))
-    for folder, names in by_folder.items():
+        found[os.path.dirname(path)].add(os.path.basename(path))
+    return found
+
+
+def _numbers(files: list[str]) -> Iterator[Refused]:
+    for folder, names in _by_folder(files).items():
+        for title, expected, target, code in _NUMBERS:
+            if expected <= names and target not in names:
+                written = code.replace("FOLDER", json.dumps(os.path.join(folder, ""), ensure_ascii=False))
+                yield Refused(
+                    f"{folder} has {title}, which topwork does not open. Write the images and labels as arrays: "
+                    f"{commands.write_arrays(written, os.path.join(folder, target))}",
+                    Evidence.CERTAIN,
+                )
+
+
+def _cifar(files: list[str]) -> Iterator[Refused]:
+    for folder, names in _by_folder(files).items():
         for title, expected, other in _PICKLES:
             if expected <= names and all(_is_pickle(os.path.join(folder, name)) for name in expected):
                 yield Refused(
