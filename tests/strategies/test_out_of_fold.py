@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.drawn_features import SIZE, DrawnFeatures
 
 from topwork.core.artifacts import ImageRow
+from topwork.core.errors import Interrupted
+from topwork.core.signals import Signals
 from topwork.linear.selection import stratified_folds
-from topwork.strategies import load, out_of_fold
+from topwork.strategies import STRATEGIES, load, out_of_fold
 from topwork.strategies.base import TrainedStrategy
 from topwork.strategies.out_of_fold import join_validation
 
-HEADS = ["svm", "linear", "knn"]
-SETTINGS: dict[str, dict[str, Any]] = {"svm": {"Cs": (1e-3, 1e-2, 1.0)}, "knn": {"neighbours": (1, 5)}}
+HEADS = [name for name, info in STRATEGIES.items() if not info.trains_network]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "svm": {"Cs": (1e-3, 1e-2, 1.0)},
+    "knn": {"neighbours": (1, 5)},
+    "mlp": {"epochs": 20, "hidden": 128, "batch_size": 32, "lr": 5e-3},
+}
 GROUP = 4
 
 
@@ -128,3 +136,46 @@ def test_zero_folds_keep_the_validation_images_apart(name: str, tmp_path: Path) 
     scores, labels = trained.held_out(drawn.context(tmp_path, False).splits)
     np.testing.assert_array_equal(labels, drawn.labels["val"])
     np.testing.assert_array_equal(scores, trained.scores("val"))
+
+
+class _StopAt(Signals):
+    """A request to stop that comes at one of the steps."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.left = step
+
+    def stop_requested(self) -> bool:
+        self.left -= 1
+        if not self.left:
+            self.received = signal.SIGTERM
+        return super().stop_requested()
+
+
+@pytest.mark.parametrize("step", [1, 8, 9, 20])
+def test_mlp_resumes_bit_for_bit_with_all_its_heads(step: int, tmp_path: Path) -> None:
+    drawn = Groups(classes=3, groups=60)
+    unbroken = _fit("mlp", drawn, tmp_path / "a")
+    strategy, context = load("mlp"), drawn.context(tmp_path / "b", balance=False)
+    config = strategy.Config(**SETTINGS["mlp"])
+    with pytest.raises(Interrupted):
+        strategy.fit(config, replace(context, signals=_StopAt(step)))
+    resumed = strategy.fit(config, context)
+    assert unbroken.tensors.keys() == resumed.tensors.keys()
+    assert all(torch.equal(value, resumed.tensors[name]) for name, value in unbroken.tensors.items())
+    np.testing.assert_array_equal(unbroken.out_of_fold, resumed.out_of_fold)
+    assert [vars(record) for record in unbroken.history] == [vars(record) for record in resumed.history]
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("adamw", 5e-3), ("sgd", 0.05)])
+def test_heads_of_mlp_side_by_side_learn_as_one_alone(optimizer: str, lr: float, tmp_path: Path) -> None:
+    """Without dropout the head that is kept is that of a training without folds on the same images."""
+    drawn = DrawnFeatures(3, 40, 1, distance=3)
+    settings = {**SETTINGS["mlp"], "dropout": 0.0, "epochs": 1, "clip_norm": 1e9, "optimizer": optimizer, "lr": lr}
+    together = _fit("mlp", drawn, tmp_path / "a", **settings)
+    whole = DrawnFeatures(3, 40, 1, distance=3)
+    whole.labels["train"] = np.concatenate([drawn.labels["train"], drawn.labels["val"]])
+    whole._features["train"] = np.concatenate([drawn.load("train"), drawn.load("val")])
+    alone = _fit("mlp", whole, tmp_path / "b", **settings, folds=0)
+    for name, value in alone.tensors.items():
+        np.testing.assert_allclose(together.tensors[name], value, atol=1e-4)

@@ -110,7 +110,7 @@ class ImageTrainingConfig(TrainingConfig):
     """torch.compile for the training step. auto: on a CPU, for long trainings."""
 
 
-class MLPConfig(TrainingConfig):
+class MLPConfig(TrainingConfig, HeldOutConfig):
     """Settings of ``mlp``."""
 
     epochs: Count = 40

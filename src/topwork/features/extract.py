@@ -98,12 +98,12 @@ class FeatureStore:
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """Features of a split in the order of its images, float32 (N, D); not to be changed, they are kept in memory.
 
-        The first call computes what is missing of all splits, for the mirrored view of the training set only.
+        The first call computes what is missing of all splits, one for the mirrored view what is missing of that split.
         """
         self.views.add(mirrored)
         if (split, mirrored) in self._loaded:
             return self._loaded[split, mirrored]
-        splits = ("train",) if mirrored else ("train", "val", "test")
+        splits = (split,) if mirrored else ("train", "val", "test")
         ids = [i for p in splits for i in self._splits.ids[p]]
         if not self.engine:
             self.engine = self._best_engine(ids, mirrored)
@@ -117,7 +117,12 @@ class FeatureStore:
         ids = self._splits.ids
         return sum(
             self._cache(self.engine, mirrored).seconds(
-                [self._content[i] for split in (("train",) if mirrored else ("train", "val")) for i in ids[split]]
+                [
+                    self._content[i]
+                    for split in ("train", "val")
+                    if not mirrored or (split, mirrored) in self._loaded
+                    for i in ids[split]
+                ]
             )
             for mirrored in self.views
         )

@@ -1,21 +1,31 @@
-"""``mlp``: features of the frozen backbone, computed once, and a two-layer head trained on them in seconds."""
+"""``mlp``: features of the frozen backbone, computed once, and a two-layer head trained on them.
+
+Beside the head that is kept, one for each fold is trained on the same batches: an image has no weight in the loss of
+the head that is to predict it. These out-of-fold predictions choose the epoch and calibrate the probabilities.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from topwork.core import seeds
 from topwork.core.strategy_config import MLPConfig
+from topwork.data.batches import Targets
 from topwork.linear.normalize import NormalizerModule, fit_normalizer
-from topwork.strategies.base import CachedBatches, Strategy, TrainedStrategy, count_parameters, split_scores
+from topwork.linear.selection import join_folds
+from topwork.strategies.base import CachedBatches, Strategy, TrainedStrategy, head_scores, split_scores
+from topwork.strategies.out_of_fold import join_validation
 from topwork.training.context import RunContext
 from topwork.training.image_task import val_metrics
 from topwork.training.loop import TrainingTask, fit
 from topwork.training.search_space import Categorical, LogUniform, space
+
+NAMES = ("1.weight", "1.bias", "4.weight", "4.bias")  # of the parameters of ``_layers``
 
 
 def _layers(mean: torch.Tensor, scale: torch.Tensor, hidden: int, classes: int, dropout: float) -> nn.Sequential:
@@ -26,6 +36,54 @@ def _layers(mean: torch.Tensor, scale: torch.Tensor, hidden: int, classes: int, 
         nn.Dropout(dropout),
         nn.Linear(hidden, classes),
     )
+
+
+class _Heads(nn.Module):
+    """H heads side by side: features (B, D) to logits (B, K, H).
+
+    Args:
+        head: From ``_layers``; all heads start with its weights.
+        count: H.
+    """
+
+    def __init__(self, head: nn.Sequential, count: int) -> None:
+        super().__init__()
+        self.normalize, self.dropout = head[0], head[3]
+        parameters = dict(head.named_parameters())
+        self.parts = nn.ParameterList(torch.stack([parameters[name].detach()] * count) for name in NAMES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight, bias, last_weight, last_bias = self.parts
+        hidden = functional.linear(self.normalize(x), weight.flatten(0, 1), bias.flatten())  # one product for all heads
+        hidden = self.dropout(hidden.relu()).unflatten(1, bias.shape).transpose(0, 1)
+        return torch.baddbmm(last_bias[:, None], hidden, last_weight.mT).permute(1, 2, 0)
+
+    def logits(self, number: int, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, K) of features (N, D) by one head, as in evaluation."""
+        weight, bias, last_weight, last_bias = (part[number] for part in self.parts)
+        return functional.linear(functional.linear(self.normalize(x), weight, bias).relu(), last_weight, last_bias)
+
+    def tensors(self, number: int) -> dict[str, torch.Tensor]:
+        """The tensors of one head, as ``_layers`` names them, on the CPU."""
+        fixed = {f"0.{name}": buffer for name, buffer in self.normalize.named_buffers()}
+        parts = fixed | {name: part[number] for name, part in zip(NAMES, self.parts, strict=True)}
+        return {name: part.detach().cpu().clone() for name, part in parts.items()}
+
+
+class _TargetsByHead(Targets):
+    """Targets float32 (B, K, H) of some images.
+
+    Args:
+        targets: Labels, classes and weights of N images, as for ``Targets``.
+        shares: Weight of each image in the loss of each head, float32 (N, H).
+    """
+
+    def __init__(self, labels: np.ndarray, classes: int, weights: np.ndarray | None, shares: np.ndarray) -> None:
+        super().__init__(labels, classes, np.ones(len(labels)) if weights is None else weights)
+        self._shares = torch.from_numpy(shares)
+
+    def __getitem__(self, index: np.ndarray) -> torch.Tensor:
+        return super().__getitem__(index)[:, :, None] * self._shares[index][:, None]
 
 
 class MLP(Strategy):
@@ -45,12 +103,6 @@ class MLP(Strategy):
         """The default of its settings."""
         return MLPConfig().epochs
 
-    def _head(self, config: MLPConfig, context: RunContext) -> nn.Sequential:
-        normalizer = fit_normalizer(context.features.load("train"))
-        torch.manual_seed(seeds.derive_seed(context.seed, "head"))
-        mean, scale = torch.from_numpy(normalizer.mean), torch.tensor(normalizer.scale)
-        return _layers(mean, scale, config.hidden, context.num_classes, config.dropout).to(context.compute.device)
-
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """Normalization and the two layers."""
         hidden, classes = len(tensors["1.bias"]), len(tensors["4.bias"])
@@ -59,43 +111,69 @@ class MLP(Strategy):
         return head
 
     def fit(self, config: MLPConfig, context: RunContext) -> TrainedStrategy:
-        """Train the head, keep the best validation epoch."""
-        device, labels = context.compute.device, context.splits.labels
-        model = self._head(config, context)
-        arrays = [context.features.load("train", mirrored=mirrored) for mirrored in (False, True)]
-        views = torch.from_numpy(np.stack(arrays)).to(device)  # (2, N, D)
-        val = torch.from_numpy(context.features.load("val")).to(device)
-
-        def load(epoch: int) -> Callable[[np.ndarray], torch.Tensor]:
-            rng = np.random.default_rng(seeds.derive_seed(context.seed, "mirror", epoch))
-            mirrored = rng.integers(0, 2, len(labels["train"]))
-            return lambda rows: views[mirrored[rows], rows]
-
-        def evaluate() -> tuple[float, float]:
-            with torch.inference_mode():
-                return val_metrics(model(val).cpu(), labels["val"])
-
-        weights = [p for p in model.parameters() if p.ndim > 1]
-        biases = [p for p in model.parameters() if p.ndim == 1]
-        task = TrainingTask(
-            model,
-            [
-                {"params": weights, "weight_decay": config.weight_decay, "lr_scale": 1.0},
-                {"params": biases, "weight_decay": 0.0, "lr_scale": 1.0},
-            ],
-            CachedBatches(load, context.targets, config.batch_size, context.seed),
-            lambda batch, _: (batch[0], batch[1].to(device)),
-            evaluate,
-            quick=True,
-        )
+        """Train the heads, keep the epoch of the best out-of-fold predictions."""
+        fitted, folds = join_validation(config.folds, context)
+        labels = fitted.splits.labels
+        task = self._task(config, fitted, folds)
         state = fit(task, config, context, self.name)
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        heads, out_of_fold = task.model, None
+        assert isinstance(heads, _Heads)
+        if folds:
+            features = fitted.features.load("train")
+            by_fold = [self.head(heads.tensors(number)) for number in range(len(folds))]
+            scores = [head_scores(head, features[fold]) for head, fold in zip(by_fold, folds, strict=True)]
+            out_of_fold = join_folds(folds, scores)
+        tensors = heads.tensors(len(folds))
         return TrainedStrategy(
-            scores=split_scores(self.head(tensors), context),
+            scores=split_scores(self.head(tensors), context, out_of_fold),
             tensors=tensors,
-            trained=count_parameters(list(model.parameters())),
+            trained=(len(NAMES), sum(tensors[name].numel() for name in NAMES)),
             selection={"epoch": state.best_epoch, "epochs trained": len(state.history)},
             seconds=state.seconds,
             history=state.history,
             passes=2 * len(labels["train"]) + len(labels["val"]),  # plain and mirrored
+            out_of_fold=out_of_fold,
+            folds=len(folds),
+        )
+
+    def _task(self, config: MLPConfig, context: RunContext, folds: Sequence[np.ndarray]) -> TrainingTask:
+        """Of a head for each fold and one for all training images of the context."""
+        device, labels, count = context.compute.device, context.splits.labels, len(folds) + 1
+        views = np.stack([context.features.load("train", mirrored=mirrored) for mirrored in (False, True)])  # (2, N, D)
+        normalizer = fit_normalizer(views[0])
+        torch.manual_seed(seeds.derive_seed(context.seed, "head"))
+        mean, scale = torch.from_numpy(normalizer.mean), torch.tensor(normalizer.scale)
+        heads = _Heads(_layers(mean, scale, config.hidden, context.num_classes, config.dropout), count).to(device)
+        inputs = torch.from_numpy(views).to(device)
+        val = torch.from_numpy(context.features.load("val")).to(device)
+        shares = np.ones((len(labels["train"]), count), dtype=np.float32)
+        for number, fold in enumerate(folds):
+            shares[:, number] = len(shares) / (len(shares) - len(fold))  # the mean over its own images is 1
+            shares[fold, number] = 0
+
+        def load(epoch: int) -> Callable[[np.ndarray], torch.Tensor]:
+            rng = np.random.default_rng(seeds.derive_seed(context.seed, "mirror", epoch))
+            mirrored = rng.integers(0, 2, len(labels["train"]))
+            return lambda rows: inputs[mirrored[rows], rows]
+
+        @torch.inference_mode()
+        def evaluate() -> tuple[float, float]:
+            if not folds:
+                return val_metrics(heads.logits(0, val).cpu(), labels["val"])
+            logits = [heads.logits(number, inputs[0, fold]).cpu().numpy() for number, fold in enumerate(folds)]
+            return val_metrics(torch.from_numpy(join_folds(folds, logits)), labels["train"])
+
+        weight, bias, last_weight, last_bias = heads.parts
+        targets = _TargetsByHead(labels["train"], context.num_classes, context.image_weights, shares)
+        return TrainingTask(
+            heads,
+            [
+                {"params": [weight, last_weight], "weight_decay": config.weight_decay, "lr_scale": 1.0},
+                {"params": [bias, last_bias], "weight_decay": 0.0, "lr_scale": 1.0},
+            ],
+            CachedBatches(load, targets, config.batch_size, context.seed),
+            lambda batch, _: (batch[0], batch[1].to(device)),
+            evaluate,
+            quick=True,
+            models=count,
         )

@@ -1,7 +1,7 @@
 """What a head is fitted on: the training and validation images together, while out-of-fold predictions choose.
 
 Each image is predicted by a fit without its fold, which holds whole units: duplicates and images of one group. These
-predictions choose C or k and calibrate the probabilities, so that no image has to be kept from the final fit.
+predictions choose C, k or the epoch and calibrate the probabilities, and no image is kept from the final fit.
 """
 
 from __future__ import annotations

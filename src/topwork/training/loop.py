@@ -62,6 +62,7 @@ class TrainingTask:
         forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or without frozen stages.
         shared: Whether ``batches`` gives each process its shard of a batch.
         quick: Whether rank 0 alone trains it, in seconds: no epoch is logged, and few are saved.
+        models: Number of models in ``model`` that train side by side; logits and targets are then (B, K, models).
     """
 
     model: nn.Module
@@ -73,6 +74,7 @@ class TrainingTask:
     forward: Callable[[torch.Tensor], torch.Tensor] | None = None
     shared: bool = False
     quick: bool = False
+    models: int = 1
 
 
 def fit(task: TrainingTask, config: TrainingConfig, context: RunContext, name: str) -> TrainState:
@@ -154,7 +156,7 @@ class _Training:
         if loss.device.type == "cpu" or len(self._pending_losses) == LOSS_SYNC_STEPS:
             self._read_losses()
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.task.model.parameters(), config.clip_norm)
+        nn.utils.clip_grad_norm_(self.task.model.parameters(), config.clip_norm * math.sqrt(self.task.models))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.parallel.after_step()
@@ -192,7 +194,7 @@ class _Training:
                 with self.context.compute.autocast():
                     logits = self.parallel(inputs)
                 loss = self._loss(logits.float(), targets) * (len(targets) / images)
-                self.scaler.scale(loss).backward()
+                self.scaler.scale(loss * self.task.models).backward()  # the loss is the mean over the models
             total += loss.detach()
         return total
 
