@@ -45,7 +45,7 @@ class TrainingConfig(BaseConfig):
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     """Decay of a running average of the weights that is evaluated and kept; 0 switches it off."""
     patience: Annotated[int, Flag()] = Field(default=0, ge=0)
-    """Stop after N epochs without a better one on the validation set; 0 never stops early."""
+    """Stop after N epochs without a better one on images held out; 0 never stops early."""
 
     @model_validator(mode="before")
     @classmethod
