@@ -27,7 +27,7 @@ def check(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Inspect images before training: unreadable files, duplicates, leaks, labels that look wrong.
+    """Inspect images before training: unreadable files, duplicates, leaks, groups, labels that look wrong.
 
     Exit status 0: no problems found; 4: problems found. Your files are not changed.
 

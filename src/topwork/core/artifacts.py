@@ -104,6 +104,7 @@ class ImageRow:
         duplicates: The group of duplicates that it belongs to, named by the smallest SHA-256 in it; empty: in none.
         weight: How much it counts in training, above 0.
         pixels: A hash of its size and RGB pixels.
+        fingerprint, taken, camera: See ``data/inspection.py``; not in ``manifest.csv``.
         ref: Where its bytes are; not in ``manifest.csv``.
     """
 
@@ -120,6 +121,9 @@ class ImageRow:
     duplicates: str = ""
     weight: float = 1.0
     pixels: str = ""
+    fingerprint: str = field(default="", compare=False)
+    taken: str = field(default="", compare=False)
+    camera: str = field(default="", compare=False)
     ref: ImageRef = field(default=ImageRef("", ""), compare=False)
 
 
@@ -180,7 +184,7 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Write ``manifest.csv``."""
-        names = [f.name for f in fields(ImageRow) if f.name != "ref"]
+        names = [f.name for f in fields(ImageRow) if f.name not in ("fingerprint", "taken", "camera", "ref")]
         storage.write_csv(path, names, [[getattr(row, name) for name in names] for row in self.rows])
 
 

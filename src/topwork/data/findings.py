@@ -29,6 +29,8 @@ class Finding:
         groups: The images concerned: single ones, or images that belong together; ids, in order.
         problem: Whether it needs action.
         notes: A description per group, or none.
+        details: Further sentences.
+        command: What to do about it, as it can be pasted; may be empty.
     """
 
     kind: str
@@ -36,6 +38,8 @@ class Finding:
     groups: tuple[tuple[str, ...], ...] = ()
     problem: bool = True
     notes: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    command: str = ""
 
 
 def _count(number: int, singular: str, plural: str) -> str:

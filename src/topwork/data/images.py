@@ -20,7 +20,7 @@ from PIL import Image, JpegImagePlugin, UnidentifiedImageError, features
 from topwork.core.artifacts import DEFAULT_RULES, PixelRules
 from topwork.core.errors import DataError
 from topwork.core.image_ref import Box, ImageRef
-from topwork.data import convert, jpeg, locations, optional_formats
+from topwork.data import convert, exif, jpeg, locations, optional_formats
 from topwork.data.convert import TRANSPOSE, NoFiniteValues, orientation, to_rgb
 
 PREPROCESSING_VERSION = 4
@@ -73,7 +73,7 @@ class ImageFacts:
         conversions: What had to be done besides plain decoding; empty for a plain image.
         format: E.g. ``"JPEG"``.
         mode: Pillow's name of the stored pixels, e.g. ``"L"``.
-        peak, visible_on: See ``Inspection``; only if requested.
+        peak, visible_on, taken, camera: See ``Inspection``; only if requested.
     """
 
     width: int
@@ -83,6 +83,8 @@ class ImageFacts:
     mode: str = ""
     peak: int = 0
     visible_on: str = ""
+    taken: str = ""
+    camera: str = ""
 
 
 def load_image(
@@ -148,7 +150,7 @@ def decode(
         box: The part that is the image (left, top, width, height), in pixels of the upright image.
         max_pixels: An image with more is refused before any pixel is decoded.
         rules: How to decode.
-        survey: Whether to find out what ``rules`` are decided by.
+        survey: Whether to find out what ``rules`` are decided by, and when the image was taken.
     """
     if not data:
         raise UnreadableImage("empty file", name)
@@ -184,6 +186,7 @@ def _decode(
         image.load()
         rest = orientation(image)
         peak, visible_on = (convert.peak(image, wide), convert.visible_on(image)) if survey else (0, "")
+        taken, camera = exif.exposure(image) if survey else ("", "")
         if wide and rules.bit_depth < 16 and mode in ("RGB", "RGBA"):
             with Image.open(io.BytesIO(data), formats=_OPENED) as low:
                 convert.load_low_bytes(low)
@@ -198,7 +201,8 @@ def _decode(
         upright = (height, width) if max(turn, rest) >= 5 else (width, height)
         rgb, (width, height) = _crop(rgb, box, upright)
         check_size(width, height)
-    return rgb, ImageFacts(width, height, (*notes, *conversions), file_format, mode, peak, visible_on)
+    facts = ImageFacts(width, height, (*notes, *conversions), file_format, mode, peak, visible_on, taken, camera)
+    return rgb, facts
 
 
 def _draft(image: Image.Image, min_side: int, box: Box | None) -> None:

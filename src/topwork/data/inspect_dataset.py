@@ -26,7 +26,7 @@ from topwork.data.inspection import Inspection
 from topwork.data.locations import Stamp, is_settled, stamp_of
 from topwork.data.near_duplicates import NearDuplicates
 
-_FORMAT = 4
+_FORMAT = 5
 
 
 def _key() -> list[Any]:
@@ -173,5 +173,8 @@ def _store(
         width=found.width,
         height=found.height,
         pixels=found.pixels,
+        fingerprint=found.fingerprint,
+        taken=found.taken,
+        camera=found.camera,
         stratum=image.stratum or image.label,
     )

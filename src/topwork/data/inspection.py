@@ -30,6 +30,7 @@ class Inspection:
         peak: Largest value stored in 16 bits; 0 for other images.
         visible_on: Names of the backgrounds on which an image with transparent pixels is of more than one color;
             ``"none"``; empty for other images.
+        taken, camera: Time of exposure and a hash of the camera, see ``exif``; empty if they are not known.
     """
 
     width: int = 0
@@ -42,6 +43,8 @@ class Inspection:
     fingerprint: str = ""
     peak: int = 0
     visible_on: str = ""
+    taken: str = ""
+    camera: str = ""
 
 
 def rejected(reason: str) -> Inspection:
@@ -58,7 +61,7 @@ def inspect_bytes(data: bytes, suffix: str, box: Box | None = None, rules: Pixel
     notes = "; ".join(facts.conversions)
     return Inspection(
         facts.width, facts.height, notes, True, facts.format, facts.mode, pixel_hash(rgb), fingerprint(rgb),
-        facts.peak, facts.visible_on,
+        facts.peak, facts.visible_on, facts.taken, facts.camera,
     )  # fmt: skip
 
 

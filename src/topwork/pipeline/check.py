@@ -20,7 +20,9 @@ from topwork.data.findings import Finding, find_issues, images_to_exclude
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import given_split
 from topwork.pipeline import configure
+from topwork.pipeline.held_out import load_features
 from topwork.pipeline.label_issues import find_label_issues
+from topwork.pipeline.unnamed_groups import find_unnamed_groups
 from topwork.report.check_page import write_page
 
 EXIT_PROBLEMS = 4
@@ -107,6 +109,7 @@ def check(
     3
     """
     config = configure.build(str(data), ["linear"], options=options)
+    folder = Path(out) if out else run_folders.RUNS / f"{storage.slug(Path(config.data.path).name)}-check"
     progress = make_progress(quiet)
     with Signals() as signals:
 
@@ -121,16 +124,20 @@ def check(
         if config.data.similar_labels == "keep":
             findings = [finding for finding in findings if finding.kind != "similar-labels"]
         notes: list[str] = []
+        features = None
+        issues: list[Finding] = []
         if quick:
             notes.append("Labels were not checked (--quick).")
         elif len(manifest.classes) < 2:
             notes.append("Labels were not checked: there are fewer than two classes.")
         else:
-            issues = find_label_issues(config, manifest, notes, progress, signals)
-            first = [f for f in findings if f.kind.startswith("leak") or f.kind == "two-labels"]
-            findings = [*first, *issues, *(f for f in findings if f not in first)]
+            features = load_features(config, manifest, progress, signals)
+            issues = find_label_issues(features, config.seed, notes)
         signals.raise_if_stopped()
-    folder = Path(out) if out else run_folders.RUNS / f"{storage.slug(Path(config.data.path).name)}-check"
+        issues = [*find_unnamed_groups(config, manifest, splits, features, folder), *issues]
+        first = [f for f in findings if f.kind.startswith("leak") or f.kind == "two-labels"]
+        findings = [*first, *issues, *(f for f in findings if f not in first)]
+        signals.raise_if_stopped()
     result = Check(folder, manifest, splits, tuple(findings), tuple(images_to_exclude(manifest, splits)), tuple(notes))
     storage.write_json(folder / "check.json", result.as_dict())
     write_page(result.page, result.as_dict(), manifest)
@@ -159,9 +166,11 @@ def format_check(result: Check) -> list[str]:
             continue
         groups = list(zip(finding.groups, finding.notes or [""] * len(finding.groups), strict=True))
         for images, note in groups[:MAX_PRINTED_GROUPS]:
-            names = " = ".join(images[:MAX_PRINTED_IMAGES]) + (" = ..." if len(images) > MAX_PRINTED_IMAGES else "")
+            mark = ", " if finding.kind == "unnamed-groups" else " = "
+            names = mark.join(images[:MAX_PRINTED_IMAGES]) + (f"{mark}..." if len(images) > MAX_PRINTED_IMAGES else "")
             lines.append(f"    {names}: {note}" if note else f"    {names}")
         if len(groups) > MAX_PRINTED_GROUPS:
             lines.append(f"    ... and {len(groups) - MAX_PRINTED_GROUPS:,} more")
+        lines += [f"  {line}" for line in (*finding.details, finding.command) if line]
     lines += [f"- {note}" for note in result.notes]
     return lines if result.problems else [*lines, "No problems found."]

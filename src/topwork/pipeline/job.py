@@ -11,7 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
 from topwork.pipeline.configure import describe_settings, more_epochs, refuse_changes
 from topwork.pipeline.process_group import broadcast_manifest, process_group
+from topwork.pipeline.unnamed_groups import warn_of_unnamed_groups
 from topwork.strategies import DEFAULT_STRATEGIES, need_pretrained
 from topwork.training.callbacks import Notifier, make_callbacks
 
@@ -147,6 +148,9 @@ class Job:
         for line in describe_settings(self.config):
             self.progress.log(line)
         manifest, folds = self._read_images()
+        warning = warn_of_unnamed_groups(self.config, manifest) if self.kind == "comparison" else ""
+        if warning:
+            manifest = replace(manifest, remarks=(*manifest.remarks, warning))
         for line in describe_split(manifest, folds[0], commands.check(self.config)):
             self.progress.log(line)
         self._refuse_changed_images(manifest, folds[0])
