@@ -21,6 +21,7 @@ _FEW = 0.998  # share of shuffled images whose similarities to those before them
 _SHUFFLED_IMAGES = 20_000  # in all shuffled orders, at least
 _MIN_SHUFFLES, _MAX_SHUFFLES = 4, 40
 _MIN_SHARE, _MIN_IMAGES, _MIN_OVER_CHANCE = 0.01, 6, 4.0  # of images in runs
+_FEW_IF_WEAK, _MUCH_MORE = 0.9, 0.2  # the same for long runs of weak similarity, if so many more images are in runs
 _NEVER = -1e9  # what makes a run end
 
 
@@ -50,11 +51,21 @@ def find_chains(similarity: Similarity, order: np.ndarray, blocks: np.ndarray) -
         order: All images in order, int64 (N,).
         blocks: By image, int (N,): a run is within one block, such as a folder.
     """
-    found = _find(similarity, order, blocks, np.full(len(order), -1))
-    return found and (_find(similarity, order, blocks, found.groups) or found)
+    strict, weak = (_refined(similarity, order, blocks, few) for few in (_FEW, _FEW_IF_WEAK))
+    if weak and weak.share >= (strict.share if strict else 0.0) + _MUCH_MORE:
+        return weak
+    return strict
 
 
-def _find(similarity: Similarity, order: np.ndarray, blocks: np.ndarray, known: np.ndarray) -> Chains | None:
+def _refined(similarity: Similarity, order: np.ndarray, blocks: np.ndarray, few: float) -> Chains | None:
+    """The runs of a second search, which knows what chance is from the images that are not in runs of the first."""
+    found = _find(similarity, order, blocks, np.full(len(order), -1), few)
+    return found and (_find(similarity, order, blocks, found.groups, few) or found)
+
+
+def _find(
+    similarity: Similarity, order: np.ndarray, blocks: np.ndarray, known: np.ndarray, few: float
+) -> Chains | None:
     rng, count = np.random.default_rng([similarity.seed, 2]), len(order)
     shuffles = int(np.clip(_SHUFFLED_IMAGES // count, _MIN_SHUFFLES, _MAX_SHUFFLES))
     divided = blocks[order]
@@ -66,11 +77,11 @@ def _find(similarity: Similarity, order: np.ndarray, blocks: np.ndarray, known: 
         return None
     level = np.float32(np.quantile(values, _LEVEL))
     gains = np.cumsum(np.maximum(np.where(np.isnan(bands), 0.0, bands - level), _NEVER), axis=2)
-    required = np.array([_required(gains[1:, :, lag]) for lag in range(REACH)])
+    required = np.array([_required(gains[1:, :, lag], few) for lag in range(REACH)])
     if (known >= 0).any():
         strange = np.stack([_strangers(similarity, order, shuffled, known) for shuffled in orders])
         sums = np.cumsum(np.maximum(strange - level, _NEVER), axis=2)
-        required = np.maximum(required, [_required(sums[:, :, lag]) for lag in range(REACH)])
+        required = np.maximum(required, [_required(sums[:, :, lag], few) for lag in range(REACH)])
     gains -= np.maximum.accumulate(required).astype(np.float32)
     found, *by_chance = _runs(gains)
     kept, share = _exceptional(found, np.concatenate(by_chance), shuffles, count)
@@ -97,10 +108,10 @@ def _strangers(similarity: Similarity, order: np.ndarray, shuffled: np.ndarray, 
     return band
 
 
-def _required(sums: np.ndarray) -> float:
+def _required(sums: np.ndarray, few: float) -> float:
     """What similarities of an image to those before it sum up to by chance in few shuffled orders."""
     possible = sums[sums > _NEVER / 2]
-    return max(0.0, float(np.quantile(possible, _FEW))) if len(possible) else 0.0
+    return max(0.0, float(np.quantile(possible, few))) if len(possible) else 0.0
 
 
 def _band(similarity: Similarity, order: np.ndarray, blocks: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
