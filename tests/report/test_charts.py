@@ -33,7 +33,7 @@ def test_charts_are_well_formed_and_say_in_words_what_they_show() -> None:
     assert labels[0]
     assert "mlp 80.0\u00a0%, 95\u00a0% interval 70.0\u201390.0\u00a0%" in labels[0][1]
     assert labels[2]
-    assert "epoch 3 chosen with 65.0\u00a0%" in labels[2][1]
+    assert "epoch 3 kept with 65.0\u00a0%" in labels[2][1]
 
 
 def test_charts_have_no_color_date_or_address_of_their_own() -> None:

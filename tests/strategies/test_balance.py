@@ -23,6 +23,8 @@ from topwork.linear.normalize import fit_normalizer
 from topwork.strategies import load
 from topwork.strategies.base import CachedBatches, TrainedStrategy
 from topwork.strategies.linear_head import fit_linear_head
+from topwork.training.epoch_choice import ValMetrics
+from topwork.training.image_task import val_metrics
 from topwork.training.loop import TrainingTask, fit
 
 HEADS = ["mlp", "svm", "linear", "knn"]
@@ -123,9 +125,11 @@ def test_networks_tell_separable_classes_apart_also_when_mixed(
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(SIZE, 128), nn.ReLU(), nn.Linear(128, classes))
 
-    def evaluate() -> tuple[float, float]:
+    def evaluate() -> ValMetrics:
         with torch.inference_mode():
-            return 0.0, float(drawn.recalls(model(val).numpy()).min())
+            logits = model(val)
+        worst = float(drawn.recalls(logits.numpy()).min())
+        return replace(val_metrics(logits, drawn.labels["val"]), accuracy=worst)
 
     task = TrainingTask(
         model,

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from topwork.compute.devices import resolve
-from topwork.core import seeds
+from topwork.core import seeds, storage
 from topwork.core.config import ComputeConfig
-from topwork.core.errors import StorageError, TopworkError
+from topwork.core.errors import DataError, Interrupted, StorageError, TopworkError
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.core.strategy_config import TrainingConfig
 from topwork.training import loop
 from topwork.training.checkpoint import CheckpointStore
+from topwork.training.epoch_choice import ValMetrics
+from topwork.training.image_task import val_metrics
 from topwork.training.loop import TrainingTask, fit
 from topwork.training.state import TrainState
 
@@ -44,17 +49,14 @@ def _train(
     log: list[str] | None = None,
     store: Any = None,
     weights: torch.Tensor | None = None,
+    val: Callable[[nn.Module], ValMetrics] = lambda model: val_metrics(model(X).detach(), Y.numpy()),
+    signals: Signals | None = None,
     **settings: Any,
 ) -> tuple[nn.Module, TrainState]:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
     config = TrainingConfig(**{"epochs": 6, "lr": 0.05, "label_smoothing": 0.0, **settings})
     compute, _ = resolve(ComputeConfig(device="cpu", precision="float32", threads=1))
-
-    def evaluate() -> tuple[float, float]:
-        with torch.inference_mode():
-            logits = model(X)
-        return float(functional.cross_entropy(logits, Y)), float((logits.argmax(1) == Y).float().mean())
 
     progress = Progress(quiet=True)
     if log is not None:
@@ -64,10 +66,10 @@ def _train(
         [{"params": list(model.parameters()), "weight_decay": 0.01, "lr_scale": 1.0}],
         _Batches(),
         lambda batch, _: batch if weights is None else (batch[0], functional.one_hot(batch[1], 2) * weights),
-        evaluate,
+        lambda: val(model),
     )
     context: Any = SimpleNamespace(
-        compute=compute, folder=folder, progress=progress, signals=Signals(), seed=0,
+        compute=compute, folder=folder, progress=progress, signals=signals or Signals(), seed=0,
         backbone=SimpleNamespace(model="tiny", weights_hash=""), splits=SimpleNamespace(ids={"train": range(24)}),
         on_epoch=lambda _: None,
     )  # fmt: skip
@@ -81,12 +83,75 @@ def _weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_it_learns_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+def test_it_learns_and_knows_the_best_epoch(tmp_path: Path) -> None:
     _, state = _train(tmp_path)
     assert state.best_score[0] > 0.8
     best = max(state.history, key=lambda record: (record.val_accuracy, -record.val_loss))
     assert best.epoch == state.best_epoch
-    assert [record.best for record in state.history].count(True) >= 1
+
+
+class _Drawn:
+    """Validation metrics of 300 images, of which the first few are wrong; remembers the weights of each epoch."""
+
+    def __init__(self, *wrong: int, stop_after: int = 0) -> None:
+        self.wrong, self.weights, self.signals, self._stop_after = wrong, [], Signals(), stop_after
+
+    def __call__(self, model: nn.Module) -> ValMetrics:
+        wrong = self.wrong[len(self.weights)]
+        self.weights.append(_weights(model))
+        if len(self.weights) == self._stop_after:
+            self.signals.received = 15
+        return ValMetrics(wrong / 300, 1 - wrong / 300, np.arange(300) >= wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kept"),
+    [
+        ((60, 30, 31), (1, 2, 3)),  # one image worse
+        ((60, 30, 60), (1, 2)),  # 30 images worse
+        ((60, 30, 60, 32), (1, 2, 4)),
+        ((30, 32, 34), (1, 2)),  # worse than the best epoch, although not than the one before
+        ((30, 60, 90), (1,)),
+    ],
+)
+def test_the_latest_epoch_that_is_not_worse_than_the_best_is_kept(
+    wrong: tuple[int, ...], kept: tuple[int, ...], tmp_path: Path
+) -> None:
+    drawn = _Drawn(*wrong)
+    model, state = _train(tmp_path, epochs=len(wrong), val=drawn)
+    assert tuple(record.epoch for record in state.history if record.best) == kept
+    assert (state.kept_epoch, state.best_epoch) == (kept[-1], 1 + wrong.index(min(wrong)))
+    assert torch.equal(_weights(model), drawn.weights[kept[-1] - 1])
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 5])
+def test_a_resumed_training_keeps_the_same_epoch_with_the_same_bits(stop_after: int, tmp_path: Path) -> None:
+    wrong = (60, 30, 60, 32, 60, 41)
+    unbroken, expected = _train(tmp_path / "unbroken", val=_Drawn(*wrong))
+    first = _Drawn(*wrong, stop_after=stop_after)
+    with pytest.raises(Interrupted):
+        _train(tmp_path / "stopped", val=first, signals=first.signals)
+    resumed, state = _train(tmp_path / "stopped", val=_Drawn(*wrong[stop_after:]))
+    assert state.kept_epoch == 4
+    assert replace(state, seconds=0.0) == replace(expected, seconds=0.0)
+    assert torch.equal(_weights(resumed), _weights(unbroken))
+
+
+def test_patience_counts_from_the_best_epoch(tmp_path: Path) -> None:
+    _, state = _train(tmp_path, epochs=6, patience=2, val=_Drawn(60, 30, 31, 31, 30, 30))
+    assert (len(state.history), state.kept_epoch) == (4, 4)
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, {}, print)
+    store.save({"model.x": torch.zeros(1)}, TrainState(step=1), {}, 0)
+    (path,) = tmp_path.glob("last-*")
+    files = {name: storage.read_folder(path, [name])[name] for name in ("state.json", "state.safetensors", "best.json")}
+    state = json.loads(files["state.json"])
+    storage.remove_folder(path)
+    storage.write_folder(path, files | {"state.json": json.dumps(state | {"format": 1}).encode()})
+    with pytest.raises(DataError, match=r"saved by an older topwork \(format 1, not 2\)"):
+        store.load(torch.zeros)
 
 
 @pytest.mark.parametrize("weights", [None, torch.tensor([0.2, 3.0])])

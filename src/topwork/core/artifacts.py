@@ -327,7 +327,7 @@ class EpochRecord:
         val_loss: Plain cross-entropy on the validation set.
         val_accuracy: In [0, 1].
         lr: Largest learning rate at the end of the epoch.
-        best: Whether this is the best epoch so far on the validation set.
+        best: Whether it replaced the epoch kept so far; the last of these is the one that the model has.
     """
 
     epoch: int

@@ -127,19 +127,19 @@ def loss_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> st
 
 
 def val_accuracy_chart(name: str, history: Sequence[EpochRecord], series: int = 0) -> str:
-    """Validation accuracy by epoch with the best epoch marked; arguments as ``loss_chart``."""
-    best = [record for record in history if record.best][-1:]
+    """Validation accuracy by epoch with the kept epoch marked; arguments as ``loss_chart``."""
+    kept = [record for record in history if record.best][-1:]
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         color = SERIES[series % len(SERIES)]
         _line(axes, history, [100 * r.val_accuracy for r in history], color)
-        for record in best:
+        for record in kept:
             axes.plot([record.epoch], [100 * record.val_accuracy], "o", color=color, markersize=7)
         axes.set_ylabel("validation accuracy, %")
 
     words = f"{percent(history[-1].val_accuracy)} after epoch {history[-1].epoch}"
-    chosen = "".join(f"; epoch {r.epoch} chosen with {percent(r.val_accuracy)}" for r in best)
+    chosen = "".join(f"; epoch {r.epoch} kept with {percent(r.val_accuracy)}" for r in kept)
     return _svg(f"val-{name}", (4.1, 2.35), draw, f"Validation accuracy of {name} by epoch: {words}{chosen}.")
 
 

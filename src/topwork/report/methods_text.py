@@ -90,6 +90,12 @@ def _training(data: ReportData) -> list[str]:
     tune = data.requested.get("trials")
     tried = f" {tune} settings of each strategy were tried." if tune else ""
     lines.append(f"{choices(data)}{tried}")
+    by_epoch = [s.name for s in data.finished if s.history]
+    if by_epoch:
+        lines.append(
+            f"Of the epochs of {join_names(by_epoch)} the latest was kept that was not worse on "
+            "held-out images than the best before it by more than chance (exact paired test, p < 0.32)."
+        )
     seed, seeds = data.requested.get("seed", 0), int(data.requested.get("n_seeds") or 1)
     once = [s.name for s in data.verdict.results if s.std is None] if data.verdict and seeds > 1 else []
     fitted = f"; {join_names(once)}, which {'does' if len(once) == 1 else 'do'} not depend on it, once" if once else ""

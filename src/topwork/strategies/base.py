@@ -171,14 +171,14 @@ def split_scores(
 
 
 def trained_network(model: nn.Module, state: TrainState, context: RunContext, notes: list[str]) -> TrainedStrategy:
-    """The result of training a ``Classifier`` on images, with the weights of the best validation epoch."""
+    """The result of training a ``Classifier`` on images, with the weights of the kept epoch."""
     outputs, epochs = NetworkOutputs(model, context), len(state.history)
     return TrainedStrategy(
         scores=outputs.scores,
         tensors=model.state_dict(),
         trained=count_parameters([p for p in model.parameters() if p.requires_grad]),
         parameters=count_parameters(list(model.parameters())),
-        selection={"epoch": state.best_epoch, "epochs trained": epochs},
+        selection={"epoch": state.kept_epoch, "epochs trained": epochs},
         seconds=state.seconds,
         history=state.history,
         notes=notes,

@@ -22,6 +22,7 @@ from topwork.data.transforms import TrainTransform, normalize
 from topwork.features import FeatureCache
 from topwork.strategies.base import CachedBatches
 from topwork.training.context import RunContext
+from topwork.training.epoch_choice import ValMetrics
 from topwork.training.image_task import EVAL_BATCH, Classifier, make_train_mode, val_metrics
 from topwork.training.loop import Batch, TrainingTask
 
@@ -119,7 +120,7 @@ def stage_task(
     """
     context, stage_split, device = cache.context, cache.stage_split, cache.context.compute.device
     splits = context.splits
-    train = splits.ids["train"]
+    train, related = splits.ids["train"], context.groups("val")
 
     def load(epoch: int) -> Callable[[np.ndarray], torch.Tensor]:
         cache.ensure_cached(range(1, views + 1) if views else [0], train)
@@ -132,13 +133,13 @@ def stage_task(
     def prepare(batch: Batch, _: int) -> Batch:
         return batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)
 
-    def evaluate() -> tuple[float, float]:
+    def evaluate() -> ValMetrics:
         images, logits = splits.ids["val"], []
         cache.ensure_cached([0], images)
         with torch.inference_mode(), context.compute.autocast():
             for start in range(0, len(images), EVAL_BATCH):
                 logits.append(forward(cache.read(0, images[start : start + EVAL_BATCH]).to(device)).float().cpu())
-        return val_metrics(torch.cat(logits), splits.labels["val"])
+        return val_metrics(torch.cat(logits), splits.labels["val"], related)
 
     batches = CachedBatches(load, context.targets, config.batch_size, context.seed)
     train_mode = make_train_mode(model, config, stage_split.frozen)

@@ -90,7 +90,7 @@ class Finetune(Strategy):
         return StageCache(stage_split, frozen, context, transform, cache)
 
     def fit(self, config: FinetuneConfig, context: RunContext) -> TrainedStrategy:
-        """Fit the head, train all layers, keep the best validation epoch."""
+        """Fit the head, then train all layers."""
         start, seconds = time.monotonic(), context.features.seconds
         task = self._task(config, context, fit_head=True)
         head_seconds = time.monotonic() - start - (context.features.seconds - seconds)

@@ -21,6 +21,7 @@ from topwork.linear.selection import join_folds
 from topwork.strategies.base import CachedBatches, Strategy, TrainedStrategy, head_scores, split_scores
 from topwork.strategies.out_of_fold import join_validation
 from topwork.training.context import RunContext
+from topwork.training.epoch_choice import ValMetrics
 from topwork.training.image_task import val_metrics
 from topwork.training.loop import TrainingTask, fit
 from topwork.training.search_space import Categorical, LogUniform, space
@@ -111,7 +112,7 @@ class MLP(Strategy):
         return head
 
     def fit(self, config: MLPConfig, context: RunContext) -> TrainedStrategy:
-        """Train the heads, keep the epoch of the best out-of-fold predictions."""
+        """Train the heads; out-of-fold predictions choose the epoch."""
         fitted, folds = join_validation(config.folds, context)
         labels = fitted.splits.labels
         task = self._task(config, fitted, folds)
@@ -128,7 +129,7 @@ class MLP(Strategy):
             scores=split_scores(self.head(tensors), context, out_of_fold),
             tensors=tensors,
             trained=(len(NAMES), sum(tensors[name].numel() for name in NAMES)),
-            selection={"epoch": state.best_epoch, "epochs trained": len(state.history)},
+            selection={"epoch": state.kept_epoch, "epochs trained": len(state.history)},
             seconds=state.seconds,
             history=state.history,
             passes=2 * len(labels["train"]) + len(labels["val"]),  # plain and mirrored
@@ -145,7 +146,10 @@ class MLP(Strategy):
         mean, scale = torch.from_numpy(normalizer.mean), torch.tensor(normalizer.scale)
         heads = _Heads(_layers(mean, scale, config.hidden, context.num_classes, config.dropout), count).to(device)
         inputs = torch.from_numpy(views).to(device)
-        val = torch.from_numpy(context.features.load("val")).to(device)
+        val, related = (
+            torch.from_numpy(context.features.load("val")).to(device),
+            context.groups("train" if folds else "val"),
+        )
         shares = np.ones((len(labels["train"]), count), dtype=np.float32)
         for number, fold in enumerate(folds):
             shares[:, number] = len(shares) / (len(shares) - len(fold))  # the mean over its own images is 1
@@ -157,11 +161,11 @@ class MLP(Strategy):
             return lambda rows: inputs[mirrored[rows], rows]
 
         @torch.inference_mode()
-        def evaluate() -> tuple[float, float]:
+        def evaluate() -> ValMetrics:
             if not folds:
-                return val_metrics(heads.logits(0, val).cpu(), labels["val"])
+                return val_metrics(heads.logits(0, val).cpu(), labels["val"], related)
             logits = [heads.logits(number, inputs[0, fold]).cpu().numpy() for number, fold in enumerate(folds)]
-            return val_metrics(torch.from_numpy(join_folds(folds, logits)), labels["train"])
+            return val_metrics(torch.from_numpy(join_folds(folds, logits)), labels["train"], related)
 
         weight, bias, last_weight, last_bias = heads.parts
         targets = _TargetsByHead(labels["train"], context.num_classes, context.image_weights, shares)

@@ -47,7 +47,7 @@ class Scratch(Strategy):
         return image_task(model, param_groups(model, config.weight_decay, 1.0), config, context)
 
     def fit(self, config: ScratchConfig, context: RunContext) -> TrainedStrategy:
-        """Train all layers, keep the best validation epoch."""
+        """Train all layers."""
         context = replace(context, backbone=replace(context.backbone, weights_hash=""))  # no matter to a resume
         task = self._task(config, context)
         state = fit(task, config, context, self.name)

@@ -19,14 +19,15 @@ from topwork.compute.collectives import all_reduce_max, broadcast, broadcast_fro
 from topwork.compute.ranks import world
 from topwork.core import storage
 from topwork.core.checkpoint_files import CheckpointFiles, Files
-from topwork.core.errors import SettingsChanged, StorageError
+from topwork.core.errors import DataError, SettingsChanged, StorageError
 from topwork.core.strategy_config import TrainingConfig
 from topwork.training.context import RunContext
 from topwork.training.state import Allocate, Tensors, TrainState
 
-STATE, TENSORS, BEST = "state.json", "state.safetensors", "weights.safetensors"
+STATE, TENSORS, KEPT = "state.json", "state.safetensors", "weights.safetensors"
+FORMAT = 2  # of state.json; 1 had no number
 FOLDER = "folder"  # sent to the other processes in place of its large files
-Checkpoint = tuple[Tensors, TrainState, Tensors]  # the last are the weights of the best epoch so far
+Checkpoint = tuple[Tensors, TrainState, Tensors]  # the last are the weights of the kept epoch
 
 
 class CheckpointStore:
@@ -43,18 +44,18 @@ class CheckpointStore:
         self._folder, self._shared, self._plan = folder, shared, json.loads(json.dumps(plan))
         self._files = CheckpointFiles(folder, log) if world().is_main else None
 
-    def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
+    def save(self, tensors: Tensors, train_state: TrainState, kept: Tensors, kept_step: int) -> None:
         """Write a checkpoint durably in rank 0, then remove those it supersedes; all are kept if it fails."""
         if self._files:
-            self._write({TENSORS: _bytes(tensors)}, train_state, best, best_step)
+            self._write({TENSORS: _bytes(tensors)}, train_state, kept, kept_step)
 
     def _write(
-        self, files: Files, train_state: TrainState, best: Tensors, best_step: int, staged: Path | None = None
+        self, files: Files, train_state: TrainState, kept: Tensors, kept_step: int, staged: Path | None = None
     ) -> None:
         assert self._files
-        state = {"plan": self._plan, "position": asdict(train_state)}
+        state = {"format": FORMAT, "plan": self._plan, "position": asdict(train_state)}
         files |= {STATE: json.dumps(state, indent=1).encode()}
-        self._files.save(train_state.step, files, best_step, {BEST: _bytes(best)} if best else {}, staged)
+        self._files.save(train_state.step, files, kept_step, {KEPT: _bytes(kept)} if kept else {}, staged)
 
     def load(self, empty_tensor: Allocate) -> Checkpoint | None:
         """The newest intact checkpoint, or None.
@@ -64,12 +65,13 @@ class CheckpointStore:
 
         Raises:
             SettingsChanged: It belongs to a training with different settings; the message names each difference.
+            DataError: It was saved by another version of topwork.
         """
         files = broadcast_from_main(self._newest) if self._shared else self._newest()
         if not files:
             return None
-        best = safetensors.torch.load(files[BEST]) if BEST in files else {}
-        return safetensors.torch.load(files[TENSORS]), self._train_state(files), best
+        kept = safetensors.torch.load(files[KEPT]) if KEPT in files else {}
+        return safetensors.torch.load(files[TENSORS]), self._train_state(files), kept
 
     def _newest(self) -> Files:
         assert self._files
@@ -85,6 +87,12 @@ class CheckpointStore:
 
     def _train_state(self, files: Files) -> TrainState:
         state = json.loads(files[STATE])
+        found = state.get("format", 1)
+        if found != FORMAT:
+            raise DataError(
+                f"The training in {self._folder} was saved by {'a newer' if found > FORMAT else 'an older'} topwork "
+                f"(format {found}, not {FORMAT}). Continue with that version, or use --overwrite to start again."
+            )
         old = state["plan"]
         changed = [
             f"{k}: {old.get(k)!r} -> {value!r}"
@@ -105,10 +113,10 @@ class CheckpointStore:
 class ShardedCheckpointStore(CheckpointStore):
     """Checkpoints of a sharded training: all processes call ``save`` and ``load``, for their own shards.
 
-    Rank 0 alone has the weights of the best epoch.
+    Rank 0 alone has the weights of the kept epoch.
     """
 
-    def save(self, tensors: Tensors, train_state: TrainState, best: Tensors, best_step: int) -> None:
+    def save(self, tensors: Tensors, train_state: TrainState, kept: Tensors, kept_step: int) -> None:
         """Write a checkpoint as ``CheckpointStore.save`` does; rank 0 completes it when all have written."""
         from topwork.training import sharded_checkpoint
 
@@ -117,7 +125,7 @@ class ShardedCheckpointStore(CheckpointStore):
             with storage.wrap_os_errors(self._folder):
                 sharded_checkpoint.write(staged, tensors)
             if self._files:
-                self._write({}, train_state, best, best_step, staged)
+                self._write({}, train_state, kept, kept_step, staged)
         except StorageError:
             if world().is_main:
                 shutil.rmtree(staged, ignore_errors=True)
@@ -157,8 +165,8 @@ class ShardedCheckpointStore(CheckpointStore):
             tensors = sharded_checkpoint.read(Path(os.fsdecode(files[FOLDER])), empty_tensor)
         except OSError as error:
             raise StorageError(f"A process cannot read the checkpoint in {self._folder}: {error}.") from error
-        best = safetensors.torch.load(state.best[BEST]) if state and state.best else {}
-        return tensors, train_state, best
+        kept = safetensors.torch.load(state.best[KEPT]) if state and state.best else {}
+        return tensors, train_state, kept
 
 
 def open_store(context: RunContext, name: str, config: TrainingConfig, shared: bool) -> CheckpointStore:

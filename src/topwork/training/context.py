@@ -20,6 +20,7 @@ from topwork.core.progress import Progress
 from topwork.core.seeds import derive_seed
 from topwork.core.signals import Signals
 from topwork.data.batches import Targets, train_weights
+from topwork.data.split_units import dependent_images
 from topwork.training.callbacks import Notifier
 
 
@@ -94,6 +95,10 @@ class RunContext:
     def image_weights(self) -> np.ndarray | None:
         """Weights of the training images in the loss; see ``train_weights``."""
         return train_weights(self.manifest, self.splits, self.config.balance)
+
+    def groups(self, split: str) -> np.ndarray | None:
+        """Which images of a split belong together; see ``dependent_images``."""
+        return dependent_images(self.manifest.rows, self.splits.ids[split])
 
     @property
     def targets(self) -> Targets:

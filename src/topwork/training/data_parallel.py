@@ -87,9 +87,9 @@ class DataParallel:
         """Tensors of this model on the CPU."""
         return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
 
-    def finish(self, best: Tensors) -> None:
+    def finish(self, kept: Tensors) -> None:
         """Load the final weights."""
-        self._model.load_state_dict(best)
+        self._model.load_state_dict(kept)
 
     def after_step(self) -> None:
         """Running statistics become the mean of what each process saw, where BatchNorm itself is not synchronized."""

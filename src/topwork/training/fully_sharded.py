@@ -61,11 +61,11 @@ class FullySharded(DataParallel):
                 found[name] = value
         return found
 
-    def finish(self, best: Tensors) -> None:
+    def finish(self, kept: Tensors) -> None:
         """Restore the original children with the weights of rank 0."""
         for name, part in self._originals.items():
             setattr(self._model, name, part)
         if self.world.is_main:
-            self._model.load_state_dict(best)
+            self._model.load_state_dict(kept)
         collectives.broadcast_tensors(self._model.state_dict().values())
         self._model.to(self._device)

@@ -18,6 +18,7 @@ from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, normalize
 from topwork.training.context import RunContext
+from topwork.training.epoch_choice import ValMetrics
 from topwork.training.loop import Batch, TrainingTask
 
 EVAL_BATCH = 32
@@ -80,11 +81,12 @@ class NetworkOutputs:
         return outputs(self._model, [ids[i] for i in indices], self._context)[1]
 
 
-def val_metrics(logits: torch.Tensor, labels: np.ndarray) -> tuple[float, float]:
-    """Cross-entropy and accuracy of logits float (N, K) of the validation set."""
+def val_metrics(logits: torch.Tensor, labels: np.ndarray, groups: np.ndarray | None = None) -> ValMetrics:
+    """Metrics of logits float (N, K) of the validation set; ``groups`` as in ``ValMetrics``."""
     target = torch.from_numpy(labels)
-    accuracy = (logits.argmax(1) == target).double().mean()
-    return float(functional.cross_entropy(logits.double(), target)), float(accuracy)
+    correct = logits.argmax(1) == target
+    loss = functional.cross_entropy(logits.double(), target)
+    return ValMetrics(float(loss), float(correct.double().mean()), correct.numpy(), groups)
 
 
 def make_train_mode(
@@ -117,7 +119,7 @@ def image_task(
         model.backbone = convert_sync_batchnorm(model.backbone)
     keep_depthwise_in_float32(model, context.compute)
     splits, spec, device = context.splits, context.spec, context.compute.device
-    train, val = splits.ids["train"], splits.ids["val"]
+    train, val, related = splits.ids["train"], splits.ids["val"], context.groups("val")
     transform = TrainTransform(config, spec, config.train_size, context.seed)
     mixer, ranks = Mixer(config, len(splits.classes), context.seed), world()
     extra = int(ranks.size > 1 and bool(config.mixup or config.cutmix))  # the neighbour of the first image of a shard
@@ -144,7 +146,7 @@ def image_task(
         groups,
         batches,
         prepare,
-        evaluate=lambda: val_metrics(torch.from_numpy(outputs(model, val, context)[0]), splits.labels["val"]),
+        evaluate=lambda: val_metrics(torch.from_numpy(outputs(model, val, context)[0]), splits.labels["val"], related),
         train_mode=make_train_mode(model, config),
         forward=compile_quietly(model) if config.compile is True else None,
         shared=True,

@@ -27,6 +27,7 @@ from topwork.core.strategy_config import TrainingConfig
 from topwork.training.checkpoint import open_store
 from topwork.training.context import RunContext
 from topwork.training.data_parallel import DataParallel
+from topwork.training.epoch_choice import ValMetrics
 from topwork.training.state import EMA, Tensors, TrainState, empty_tensor, load_state_tensors, state_tensors
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -57,7 +58,7 @@ class TrainingTask:
         groups: Parameter groups with ``params``, ``weight_decay`` and ``lr_scale``.
         batches: Training data.
         prepare: Moves a batch to the device and augments it there; gets the step for its randomness.
-        evaluate: Loss and accuracy of ``model`` on the validation set.
+        evaluate: Metrics of ``model`` on the validation set, in every process that trains.
         train_mode: Puts the model into training mode; a strategy excludes frozen layers here.
         forward: What a step runs in place of ``model``, whose parameters it uses: compiled, or without frozen stages.
         shared: Whether ``batches`` gives each process its shard of a batch.
@@ -69,7 +70,7 @@ class TrainingTask:
     groups: list[dict[str, Any]]
     batches: Batches
     prepare: Callable[[Batch, int], Batch]
-    evaluate: Callable[[], tuple[float, float]]
+    evaluate: Callable[[], ValMetrics]
     train_mode: Callable[[], None] | None = None
     forward: Callable[[torch.Tensor], torch.Tensor] | None = None
     shared: bool = False
@@ -78,7 +79,8 @@ class TrainingTask:
 
 
 def fit(task: TrainingTask, config: TrainingConfig, context: RunContext, name: str) -> TrainState:
-    """Train until the last epoch or until patience runs out; the model gets the weights of the best epoch.
+    """Train until the last epoch or until patience runs out; the model gets the weights of the kept epoch
+    (``epoch_choice``).
 
     ``config`` is resolved, ``name`` that of the strategy. Checkpoints go to the run folder of ``context``.
 
@@ -99,7 +101,7 @@ class _Training:
         self.optimizer = make_optimizer(task.groups, config)
         self.ema = EMA(task.model, config.ema_decay)
         self.state = TrainState(micro_batches=config.micro_batches)
-        self.best: Tensors = {}
+        self.kept: Tensors = {}
         self.scaler = torch.amp.GradScaler(context.compute.device.type, enabled=context.compute.precision == "float16")
         self._pending_losses: list[torch.Tensor] = []  # of steps that a GPU may not have finished
         self._saved = self._start = time.monotonic()
@@ -113,13 +115,13 @@ class _Training:
                 epoch = len(self.state.history) + 1
                 self._train_epoch(epoch, self.state.step - (epoch - 1) * steps, bar)
                 self._finish_epoch(epoch)
-        self.parallel.finish(self.best)
+        self.parallel.finish(self.kept)
         return self.state
 
     def _restore(self) -> None:
         checkpoint = self.store.load(partial(empty_tensor, self.task.model, self.optimizer))
         if checkpoint:
-            tensors, self.state, self.best = checkpoint
+            tensors, self.state, self.kept = checkpoint
             load_state_tensors(tensors, self.task.model, self.optimizer, self.ema)
             if self.state.scaler:
                 self.scaler.load_state_dict(self.state.scaler)
@@ -210,18 +212,17 @@ class _Training:
         self._read_losses()
         state, steps = self.state, len(self.task.batches)
         own = {k: v.detach().clone() for k, v in self.task.model.state_dict().items()}
-        kept = {k: v.detach().clone() for k, v in self.ema.evaluated().items()}
-        self.task.model.load_state_dict(kept)
+        evaluated = {k: v.detach().clone() for k, v in self.ema.evaluated().items()}
+        self.task.model.load_state_dict(evaluated)
         self.task.model.eval()
-        loss, accuracy = self.task.evaluate()
+        val = self.task.evaluate()
         self.task.model.load_state_dict(own)
-        best = (accuracy, -loss) > state.best_score
-        if best:
-            state.best_epoch, state.best_score = epoch, (accuracy, -loss)
-            self.best = self.parallel.to_cpu(kept)
+        kept = state.keeps(epoch, val)
+        if kept:
+            self.kept = self.parallel.to_cpu(evaluated)
         self._set_lr(state.step - 1)  # a training that was stopped after its last step has not set them
         rate = max(group["lr"] for group in self.optimizer.param_groups)
-        record = EpochRecord(epoch, state.step, state.loss_sum / steps, loss, accuracy, rate, best)
+        record = EpochRecord(epoch, state.step, state.loss_sum / steps, val.loss, val.accuracy, rate, kept)
         state.history.append(record)
         state.loss_sum = 0.0
         state.stopped_early = 0 < self.config.patience <= epoch - max(state.best_epoch, state.patient_from)
@@ -239,11 +240,12 @@ class _Training:
         self.context.on_epoch(record)
         if self.task.quick:
             return
+        worse = "" if record.best else f" (worse than epoch {self.state.best_epoch}: not kept)"
         done = time.monotonic() - self._start
         left = done / record.step * (self.total - record.step)
         self.context.progress.log(
             f"  {self.name}  epoch {record.epoch}/{self.config.epochs}  train loss {record.train_loss:.3f}  "
-            f"val loss {record.val_loss:.3f}  val accuracy {record.val_accuracy:.1%}{' *' if record.best else '  '}  "
+            f"val loss {record.val_loss:.3f}  val accuracy {record.val_accuracy:.1%}{worse}  "
             f"{duration(done)}{f', about {duration(left)} left' if record.step < self.total else ''}"
         )
 
@@ -267,8 +269,8 @@ class _Training:
         self.state.seconds = self._saved - self._start
         self.state.scaler = self.scaler.state_dict()
         tensors = state_tensors(self.task.model, self.optimizer, self.ema)
-        best_step = self.state.best_epoch * len(self.task.batches)
-        self.store.save(tensors, self.state, self.best, best_step)
+        kept_step = self.state.kept_epoch * len(self.task.batches)
+        self.store.save(tensors, self.state, self.kept, kept_step)
 
 
 def _parallelize(task: TrainingTask, compute: DeviceContext) -> DataParallel:

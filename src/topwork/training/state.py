@@ -17,6 +17,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from topwork.compute.collectives import to_local
 from topwork.core.artifacts import EpochRecord
 from topwork.core.errors import CorruptFile
+from topwork.training.epoch_choice import ValMetrics, is_worse, pack, unpack
 
 Tensors = dict[str, torch.Tensor]
 Allocate = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
@@ -30,8 +31,10 @@ class TrainState:
         step: Optimizer steps done since the start.
         loss_sum: Sum of the losses of this epoch's steps so far.
         micro_batches: Micro-batches per batch; doubled when a GPU runs out of memory.
-        best_epoch: 0 before the first.
-        best_score: (accuracy, -loss) of the best epoch on the validation set.
+        kept_epoch: The epoch whose weights are kept (see ``epoch_choice``); 0 before the first.
+        best_epoch: The epoch with the best score; 0 before the first.
+        best_score: Its (accuracy, -loss) on the validation set.
+        best_correct: Which validation images it classifies correctly, packed.
         history: Finished epochs.
         seconds: Time spent in training; the only field that differs between equal trainings.
         stopped_early: Whether patience has run out.
@@ -42,13 +45,25 @@ class TrainState:
     step: int = 0
     loss_sum: float = 0.0
     micro_batches: int = 1
+    kept_epoch: int = 0
     best_epoch: int = 0
     best_score: tuple[float, float] = (-1.0, 0.0)
+    best_correct: str = ""
     history: list[EpochRecord] = field(default_factory=list)
     seconds: float = 0.0
     stopped_early: bool = False
     patient_from: int = 0
     scaler: dict[str, Any] = field(default_factory=dict)
+
+    def keeps(self, epoch: int, val: ValMetrics) -> bool:
+        """Whether an epoch that has just ended replaces the one that was kept; update the best score."""
+        score = (val.accuracy, -val.loss)
+        if score > self.best_score:
+            self.best_epoch, self.best_score, self.best_correct = epoch, score, pack(val.correct)
+        elif is_worse(val.correct, unpack(self.best_correct, len(val.correct)), val.groups):
+            return False
+        self.kept_epoch = epoch
+        return True
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> TrainState:

@@ -46,7 +46,7 @@ class TensorBoard(Callback):
         writer.flush()
 
     def on_end(self, run: TrainingRun, metrics: dict[str, Any]) -> None:
-        """Write the test metrics at the best epoch, or at 0 for a strategy without epochs."""
+        """Write the test metrics at the kept epoch, or at 0 for a strategy without epochs."""
         writer = self._writers.pop(run.path)
         best = int(metrics.get("selection", {}).get("epoch", 0))
         for name in ("accuracy", "macro_f1"):
