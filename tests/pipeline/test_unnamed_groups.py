@@ -69,8 +69,8 @@ def test_patients_are_proposed_with_a_command_that_keeps_them_together(
     name: str, tmp_path: Path, tiny_network: dict[str, Any]
 ) -> None:
     data = write_patients(tmp_path / "my images", name)
-    options: dict[str, Any] = {"img_size": 64, "workers": 0, "quiet": True, **tiny_network}
-    result = topwork.check(data, out=tmp_path / "out", quick="all" in name, **options)
+    network = tiny_network if "patient" in name else {}  # an order shows only what features show
+    result = topwork.check(data, out=tmp_path / "out", img_size=64, workers=0, quiet=True, **network)
     found = found_groups(result.findings)
     members = {frozenset(Path(image).name for image in group) for group in found.groups}
     assert listed_groups(found.command) == members
@@ -78,9 +78,10 @@ def test_patients_are_proposed_with_a_command_that_keeps_them_together(
     planted = [
         frozenset(name.format(patient=p, number=n, all=p * EACH + n) for n in range(EACH)) for p in range(PATIENTS)
     ]
-    assert sum(group in members for group in planted) >= 0.9 * PATIENTS
+    hits = sum(any(len(group & own) >= 0.75 * max(len(group), len(own)) for own in members) for group in planted)
+    assert hits == PATIENTS if "patient" in name else hits >= 0.8 * PATIENTS
     assert any(found.command in line for line in format_check(result))
-    assert any("with a random split" in line for line in found.details) == ("patient" in name)
+    assert any("with a random split" in line for line in found.details)
     page = result.page.read_text("utf-8")
     assert "<pre" in page
     assert page.count("data:image/jpeg") >= PATIENTS
