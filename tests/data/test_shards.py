@@ -30,7 +30,7 @@ from topwork.data.images import UnreadableImage, load_image
 from topwork.data.manifest import build_manifest
 from topwork.data.shard_patterns import expand, is_pattern
 from topwork.data.sources import list_images
-from topwork.inference.locate import TrainingData, locate_bundle, locate_training_data
+from topwork.inference.locate import locate_bundle, locate_training_data
 from topwork.serving.training_thumbnails import TrainingThumbnails
 
 PIXEL = b"P6 1 1 255 abc"
@@ -433,8 +433,3 @@ def test_check_looks_into_shards(photos: Path, tmp_path: Path) -> None:
     assert found.page.read_text().count("data:image/jpeg") >= 2
 
 
-def test_images_of_a_run_on_shards_are_still_found(tmp_path: Path) -> None:
-    write_shard(tmp_path / "x.tar", GOOD)
-    refs = {f"x.tar/{name}": ImageRef(str(tmp_path / "x.tar"), name) for name in ("1.ppm", "gone.ppm")}
-    origin = TrainingData(tmp_path, {"test": dict.fromkeys(refs, "0")}, refs)
-    assert origin.sample("test", 5) == [refs["x.tar/1.ppm"]]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 
 from topwork.core import storage
 from topwork.core.errors import DataError
-from topwork.core.image_ref import ImageRef
+from topwork.core.image_ref import ImageRef, is_url, without_box
 
 FORMAT = 3
 BUNDLE_FORMAT = 2
@@ -105,7 +106,7 @@ class ImageRow:
         weight: How much it counts in training, above 0.
         pixels: A hash of its size and RGB pixels.
         fingerprint, taken, camera: See ``data/inspection.py``; not in ``manifest.csv``.
-        ref: Where its bytes are; not in ``manifest.csv``.
+        ref: Where its bytes are; in ``manifest.csv`` as ``file``, empty for the file that the id names.
     """
 
     id: str
@@ -185,15 +186,26 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Write ``manifest.csv``."""
         names = [f.name for f in fields(ImageRow) if f.name not in ("fingerprint", "taken", "camera", "ref")]
-        storage.write_csv(path, names, [[getattr(row, name) for name in names] for row in self.rows])
+        rows = [[*(getattr(row, name) for name in names), self._file(row)] for row in self.rows]
+        storage.write_csv(path, [*names, "file"], rows)
+
+    def _file(self, row: ImageRow) -> str:
+        """Where the bytes of an image are, relative to the root if they are in it; empty if its id says so."""
+        path, root = row.ref.path, os.path.join(self.root, "")
+        path = path.removeprefix(root)
+        return "" if path == without_box(row.id) else path
 
 
-def read_manifest_rows(path: Path) -> tuple[ImageRow, ...]:
-    """The rows of ``manifest.csv``."""
+def read_manifest_rows(path: Path, root: str | os.PathLike[str] = "") -> tuple[ImageRow, ...]:
+    """The rows of ``manifest.csv``; ``root`` is the folder that their ids are relative to."""
 
     def row(cells: dict[str, Any]) -> ImageRow:
+        image = cells["id"]
+        name = without_box(image)
+        file = cells.pop("file", "") or name
+        ref = ImageRef.parse((file if is_url(file) else os.path.join(root, file)) + image[len(name) :])
         cells |= {"width": int(cells["width"]), "height": int(cells["height"]), "weight": float(cells.get("weight", 1))}
-        return ImageRow(**cells)
+        return ImageRow(**cells, ref=ref)
 
     return tuple(map(row, storage.read_csv(path)))
 

@@ -73,6 +73,12 @@ def pixel_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
+def content_hash(data: bytes, box: Box | None) -> str:
+    """SHA-256 of the bytes of a file; of an image that is a box in it, of both."""
+    content = hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(f"{content} {box}".encode()).hexdigest() if box else content
+
+
 def inspect_file(ref: ImageRef, known: str = "", rules: PixelRules = DEFAULT_RULES) -> tuple[str, Inspection | None]:
     """Inspect an image file.
 
@@ -88,7 +94,5 @@ def inspect_file(ref: ImageRef, known: str = "", rules: PixelRules = DEFAULT_RUL
         data = read_image_bytes(ref)
     except UnreadableImage as error:
         return "", rejected(error.reason)
-    content = hashlib.sha256(data).hexdigest()
-    if ref.box:
-        content = hashlib.sha256(f"{content} {ref.box}".encode()).hexdigest()
+    content = content_hash(data, ref.box)
     return content, None if content == known else inspect_bytes(data, ref.suffix, ref.box, rules)

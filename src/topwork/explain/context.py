@@ -21,7 +21,7 @@ from topwork.core.errors import DataError, TopworkError, UnknownName
 from topwork.core.image_ref import ImageRef
 from topwork.core.progress import Progress
 from topwork.data.images import UnreadableImage, load_image
-from topwork.data.sources import list_images
+from topwork.data.run_images import RunImages, read_run_images
 from topwork.explain.example_images import ExampleImage
 from topwork.explain.inspected_model import PRETRAINED, InspectedModel, load_run
 from topwork.explain.layers import Layer, list_layers, select_stages
@@ -35,15 +35,14 @@ class RunDataset:
     """The images of a run.
 
     Attributes:
-        root: Folder that image ids are relative to; None if it no longer exists.
+        images: Where they are; None if their folder no longer exists.
         predictions: Of each strategy on the test images.
         backbone: The pretrained network that all strategies started from.
         name: Of the run or comparison.
         rules: How its images are decoded.
     """
 
-    root: Path | None
-    refs: dict[str, ImageRef]
+    images: RunImages | None
     splits: Splits
     predictions: dict[str, Predictions]
     backbone: configuration.BackboneConfig
@@ -51,17 +50,28 @@ class RunDataset:
     weights_description: str
     rules: PixelRules
 
+    @property
+    def root(self) -> Path | None:
+        """Folder that image ids are relative to; None if it no longer exists."""
+        return self.images.root if self.images else None
+
+    @property
+    def refs(self) -> dict[str, ImageRef]:
+        """Image id to where it was."""
+        return self.images.refs if self.images else {}
+
     def load(self, image_id: str, min_side: int) -> Image.Image:
         """An image, decoded with both sides of at least ``min_side`` pixels.
 
         Raises:
             DataError: The images no longer exist, or the image can no longer be read.
         """
-        if self.root is None:
+        if self.images is None:
             raise DataError("The images of this run were not found; pass an image with --image FILE.")
-        if image_id not in self.refs:
-            raise UnreadableImage("no longer in the data set", image_id)
-        return load_image(self.refs[image_id], min_side, self.rules)
+        ref = self.images.find(image_id)
+        if ref is None:
+            raise UnreadableImage("gone, or changed since the training", image_id)
+        return load_image(ref, min_side, self.rules)
 
 
 @dataclass(frozen=True)
@@ -139,13 +149,8 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel],
     }
     weights = str(info.details.get("backbone", {}).get("weights", ""))
     config = configuration.read(finished[0] / "config.toml")
-    try:
-        listing = list_images(config.data)
-        root, refs = listing.root, listing.refs
-    except TopworkError:  # moved, or a package is not installed here: other images can still be shown
-        root, refs = None, {}
-    splits, rules = read_split(folder / "split.csv"), models[0].spec.pixel_rules
-    return models, RunDataset(root, refs, splits, predictions, config.backbone, info.name, weights, rules)
+    images, splits, rules = read_run_images(folder), read_split(folder / "split.csv"), models[0].spec.pixel_rules
+    return models, RunDataset(images, splits, predictions, config.backbone, info.name, weights, rules)
 
 
 def make_context(

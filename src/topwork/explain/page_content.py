@@ -72,7 +72,7 @@ def compute_page(
     )
     if quick:
         return data
-    if context.dataset and context.dataset.root:
+    if context.dataset and context.dataset.images:
         sample = draw_sample(context.dataset, sample_size)
         try:
             return _with_dataset(context, context.dataset, data, sample, embedding)

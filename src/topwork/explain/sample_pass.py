@@ -64,7 +64,8 @@ def draw_sample(dataset: RunDataset, size: int) -> Sample:
         ids[split] = tuple(dataset.splits.ids[split][i] for i in chosen)
         labels[split] = dataset.splits.labels[split][chosen]
     sample = Sample(ids["train"], ids["test"], labels["train"], labels["test"])
-    lost = [image for image in sample.ids if image not in dataset.refs]
+    found = dataset.images.find_all(sample.ids) if dataset.images else {}
+    lost = [image for image in sample.ids if image not in found]
     return sample.without(lost) if lost else sample
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
-from topwork.core import commands, config
+from topwork.core import commands
 from topwork.core.artifacts import SPLITS, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef
-from topwork.data.locations import exists
-from topwork.data.sources import list_images
+from topwork.data.run_images import RunImages, read_run_images
 from topwork.report.folder_recommendation import recommend_in_folder
 
 BUNDLE = "model"
@@ -70,39 +69,31 @@ class TrainingData:
     """The data set of a run.
 
     Attributes:
-        root: Folder that image ids are relative to.
+        images: Where they are.
         labels: Split name to image id to class name.
-        refs: Image id to where its bytes are.
     """
 
-    root: Path
+    images: RunImages
     labels: dict[str, dict[str, str]]
-    refs: Mapping[str, ImageRef] = field(default_factory=dict)
 
-    def sample(self, split: str, limit: int) -> list[ImageRef]:
-        """At most ``limit`` existing images of a split, spread evenly over it."""
-        ids = list(self.labels[split])
-        chosen = ids if len(ids) <= limit else [ids[i * len(ids) // limit] for i in range(limit)]
-        return [self.refs[i] for i in chosen if i in self.refs and exists(self.refs[i])]
+    def sample(self, split: str, limit: int) -> dict[str, ImageRef]:
+        """At most ``limit`` images of a split, spread evenly over it; those that are gone or changed are missing."""
+        return self.images.sample(self.labels[split], limit)
 
 
-def locate_training_data(location: ModelLocation, remote: bool = True) -> TrainingData | None:
-    """The data set that the bundle's run was trained on; None for a standalone bundle, or if the images are gone.
-
-    ``remote=False`` also excludes a data set whose access could use the network.
-    """
+def locate_training_data(location: ModelLocation) -> TrainingData | None:
+    """The images that the bundle's run was trained on; None for a standalone bundle, or if they are gone."""
     if location.run is None:
         return None
     try:
-        data = config.read(location.run / "config.toml").data
-        if data.path.startswith("hf:") and not remote:
-            return None
-        listing = list_images(data)
         splits = read_split(location.run / "split.csv")
     except (OSError, TopworkError, KeyError, ValueError):
+        return None
+    images = read_run_images(location.run)
+    if images is None:
         return None
     labels = {
         split: {i: splits.classes[k] for i, k in zip(splits.ids[split], splits.labels[split], strict=True)}
         for split in SPLITS
     }
-    return TrainingData(listing.root, labels, listing.refs)
+    return TrainingData(images, labels)

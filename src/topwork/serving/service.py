@@ -48,7 +48,7 @@ class Service:
         decoder_limits = DecoderLimits(limits.max_pixels, limits.max_decode_seconds)
         self.decoders = DecoderPool(number, decoder_limits, self.metrics.decoded, self.metrics.decoder_crashed)
         self.network = InferenceThread(model, self.metrics.on_batch)
-        origin = locate_training_data(model.location, remote=False)
+        origin = locate_training_data(model.location)
         self.thumbnails = TrainingThumbnails(model, origin, self.decoders)
 
     async def predict(self, uploads: Sequence[Upload], top: int, neighbours: int) -> list[dict[str, Any]]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from http import HTTPStatus
 
-from topwork.core.image_ref import ImageRef
 from topwork.data.decoder import THUMBNAIL, Request
 from topwork.data.decoder_pool import DecoderPool
 from topwork.data.images import UnreadableImage
@@ -29,20 +27,17 @@ class TrainingThumbnails:
 
     def __init__(self, model: Predictor, origin: TrainingData | None, decoders: DecoderPool) -> None:
         self._decoders, self._rules = decoders, model.input_spec.pixel_rules
-        refs: dict[str, ImageRef] = {}
+        self._origin, self._images = origin, list[str]()
         if model.bundle.neighbours is not None and origin is not None:
-            root, train = os.path.join(os.path.normpath(origin.root), ""), origin.labels["train"]
-            for image in model.bundle.neighbours.ids:
-                path = os.path.normpath(origin.refs[image].path) if image in origin.refs else ""
-                if image in train and path.startswith(root) and exists(origin.refs[image]):
-                    refs[image] = origin.refs[image]
-        self._files = list(refs.values())
-        self._numbers = {image: number for number, image in enumerate(refs)}
+            refs, train = origin.images.refs, origin.labels["train"]
+            ids = dict.fromkeys(model.bundle.neighbours.ids)
+            self._images = [image for image in ids if image in train and image in refs and exists(refs[image])]
+        self._numbers = {image: number for number, image in enumerate(self._images)}
 
     @property
     def available(self) -> bool:
         """Whether any training image is available."""
-        return bool(self._files)
+        return bool(self._images)
 
     def url_path(self, image: str) -> str | None:
         """URL path of a training image's thumbnail; None if it is not available."""
@@ -55,9 +50,13 @@ class TrainingThumbnails:
         Raises:
             RequestRejected: The number is unknown, or the image can no longer be read.
         """
-        if not 0 <= number < len(self._files):
+        if self._origin is None or not 0 <= number < len(self._images):
             raise RequestRejected("Unknown training image.", HTTPStatus.NOT_FOUND)
-        request = Request(THUMBNAIL, self._files[number], rules=self._rules)
+        ref = await asyncio.to_thread(self._origin.images.find, self._images[number])
+        if ref is None:
+            message = "The training image is gone, or has changed since the training."
+            raise RequestRejected(message, HTTPStatus.NOT_FOUND)
+        request = Request(THUMBNAIL, ref, rules=self._rules)
         try:
             _, jpeg = await asyncio.wrap_future(self._decoders.submit(request))
         except UnreadableImage as error:

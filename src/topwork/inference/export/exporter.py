@@ -138,8 +138,8 @@ def _images(
         refs = list(list_images(requested, model.bundle.crop_to_box))[: MAX_CHECK_IMAGES + MAX_CALIBRATION_IMAGES]
         check, calibration = (refs[0::2], refs[1::2]) if quantize else (refs, [])
     elif origin:
-        check = origin.sample("test", MAX_CHECK_IMAGES)
-        calibration = origin.sample("train", MAX_CALIBRATION_IMAGES) if quantize else []
+        check = [*origin.sample("test", MAX_CHECK_IMAGES).values()]
+        calibration = [*origin.sample("train", MAX_CALIBRATION_IMAGES).values()] if quantize else []
     checked, calibrated = (validation.read_images(refs, model.input_spec) for refs in (check, calibration))
     if not checked or (quantize and not calibrated):
         raise UsageError(
@@ -152,7 +152,8 @@ def _class_indices(origin: TrainingData | None, paths: Iterable[str], classes: S
     """Class indices of the images that are from the test set, by their number in ``paths``."""
     if origin is None:
         return {}
-    labels = {str(origin.refs[image]): k for image, k in origin.labels["test"].items() if image in origin.refs}
+    refs = origin.images.refs
+    labels = {str(refs[image]): k for image, k in origin.labels["test"].items() if image in refs}
     return {i: classes.index(labels[path]) for i, path in enumerate(paths) if labels.get(path) in classes}
 
 
