@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-
 from tests.shards import write_shard
+
 from topwork.core.artifacts import Manifest, RunInfo
 from topwork.core.config import DataConfig
 from topwork.core.image_ref import ImageRef
@@ -87,7 +87,14 @@ def test_a_run_of_a_stranger_opens_nothing_of_ours(
     Image.new("RGB", (40, 30), (7, 7, 7)).save(private)
     os.mkfifo(tmp_path / "pipe.png")
     known = manifest.rows[0].sha256
-    targets = [str(private), "http://127.0.0.1:9/x.png", str(tmp_path / "pipe.png"), "/dev/zero", "../private.png", "\0"]
+    targets = [
+        str(private),
+        "http://127.0.0.1:9/x.png",
+        str(tmp_path / "pipe.png"),
+        "/dev/zero",
+        "../private.png",
+        "\0",
+    ]
     rows = [replace(manifest.rows[0], id=f"{n}.png", ref=ImageRef("", name)) for n, name in enumerate(targets)]
     images = images_of(replace(manifest, rows=(*rows, *manifest.rows)), tmp_path / "run")
     assert found(images, images.rows) == {image: str(ref) for image, ref in manifest.refs.items()}

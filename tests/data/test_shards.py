@@ -431,5 +431,3 @@ def test_check_looks_into_shards(photos: Path, tmp_path: Path) -> None:
     assert [finding.kind for finding in found.problems] == ["excluded", "duplicates", "empty-class"]
     assert {image for image, _ in found.excluded} == {"a.tar/cut.png", "a.tar/twin.png"}
     assert found.page.read_text().count("data:image/jpeg") >= 2
-
-

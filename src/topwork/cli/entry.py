@@ -10,6 +10,7 @@ from typing import NoReturn
 from topwork.cli.app import app
 from topwork.compute.ranks import under_torchrun, world
 from topwork.core.errors import DataError, Interrupted, PeerLost, TopworkError, UsageError
+from topwork.core.progress import printable
 
 _HINTS = {
     "--batch": "--batch-size", "--bs": "--batch-size", "--imgsz": "--img-size", "--output-dir": "--out",
@@ -54,7 +55,7 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
     if not world().is_main and isinstance(error, UsageError | Interrupted | PeerLost):
         sys.exit(error.exit_status)  # rank 0 prints the same, or the cause
     break_ = r"\s*\n(?!  )\s*" if isinstance(error, UsageError) else r"\s*\n\s*"  # indented: commands to choose from
-    line = re.sub(break_, " ", str(error).strip()).encode("utf-8", "replace").decode()
+    line = printable(re.sub(break_, " ", str(error).strip()))
     if line:
         process_name = f" in process {world().rank} of {world().size}" if not world().is_main else ""
         print(f"Error{process_name}: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)

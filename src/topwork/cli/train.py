@@ -11,6 +11,7 @@ import typer
 from topwork.cli.app import AsJson, Data, Out, Overwrite, Quiet, explicit, setting_options
 from topwork.compute.ranks import world
 from topwork.core.options import OptionValue
+from topwork.core.progress import print_text
 
 if TYPE_CHECKING:
     from topwork.report.results import Comparison, Run
@@ -123,7 +124,8 @@ def _print_result(result: Run | Comparison, as_json: bool) -> None:
 
     from topwork.pipeline.api import summary
 
-    print(json.dumps({"path": str(result.path), "metrics": result.metrics}, indent=1) if as_json else summary(result))
+    found = {"path": str(result.path), "metrics": result.metrics}
+    print_text(json.dumps(found, indent=1) if as_json else summary(result))
 
 
 @setting_options("seed")

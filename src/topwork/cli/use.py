@@ -9,6 +9,7 @@ import typer
 
 from topwork.cli.app import Quiet, explicit, setting_options
 from topwork.core.options import OptionValue
+from topwork.core.progress import print_text
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run, a comparison (its recommended strategy) or a bundle.")]
 RUNTIME = ("device", "precision", "engine", "workers")
@@ -62,7 +63,7 @@ def export(
     from topwork.inference.export.exporter import export as write
 
     result = write(run, format, out=out, quantize=quantize, images=images or (), overwrite=overwrite, quiet=quiet)
-    print(f"Exported: {result.path}")
+    print_text(f"Exported: {result.path}")
 
 
 @setting_options(*RUNTIME)

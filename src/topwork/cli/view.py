@@ -10,6 +10,7 @@ import typer
 from topwork.cli.app import DATA_HELP, AsJson, Quiet, explicit, setting_options
 from topwork.core.errors import UsageError
 from topwork.core.options import OptionValue
+from topwork.core.progress import print_text
 
 
 @setting_options("data", "model", "weights", "seed", "device", "workers")
@@ -46,11 +47,11 @@ def check(
         print(format.dumps(result.as_dict(), indent=1))
     else:
         text = "\n".join([*format_check(result), "", f"Page: {result.page}"])
-        print(text.encode("utf-8", "replace").decode())
+        print_text(text)
         if write_exclude:
-            print(f"Images to exclude ({len(result.excluded):,}): {write_exclude}")
+            print_text(f"Images to exclude ({len(result.excluded):,}): {write_exclude}")
         if write_table:
-            print(f"Table of all images ({len(result.manifest.rows):,}): {write_table}")
+            print_text(f"Table of all images ({len(result.manifest.rows):,}): {write_table}")
     if result.problems:
         raise typer.Exit(EXIT_PROBLEMS)
 
@@ -64,7 +65,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a compar
 
     result = Comparison(run) if read_run_info(run).kind == "comparison" else Run(run)
     write_report(run)
-    print(summary(result, next_command=False))
+    print_text(summary(result, next_command=False))
 
 
 @setting_options("img_size", "device")
@@ -102,7 +103,7 @@ def show(
         layers=layer or (), classes=label or (), methods=method or (), photos=photos, sample=sample,
         embedding=embedding, quick=quick, **explicit(options),
     )  # fmt: skip
-    print(f"Page: {shown.path}")
+    print_text(f"Page: {shown.path}")
 
 
 def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs")) -> None:
@@ -111,10 +112,10 @@ def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path(
 
     found = list_runs(folder)
     if not found:
-        print(f"There are no runs in {folder}. The command compare makes them.")
+        print_text(f"There are no runs in {folder}. The command compare makes them.")
     for path, info in found:
         when, names = info.created[:16].replace("T", " "), ", ".join(info.strategies)
-        print(f"{when}  {info.status:8} {info.kind:10}  {path}  ({names})")
+        print_text(f"{when}  {info.status:8} {info.kind:10}  {path}  ({names})")
 
 
 def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*") -> None:
@@ -129,7 +130,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pat
         raise UsageError(f"No model matches {pattern!r}. `topwork models` lists all.")
     width = max(len(name) for name, _ in found)
     for name, license in found:
-        print(f"{name:{width}}  {license}")
+        print_text(f"{name:{width}}  {license}")
 
 
 def doctor() -> None:
@@ -137,6 +138,6 @@ def doctor() -> None:
     from topwork.pipeline.doctor import check_installation
 
     lines, works = check_installation()
-    print("\n".join(lines))
+    print_text("\n".join(lines))
     if not works:
         raise typer.Exit(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 SECONDS_TO_FIRST_LINE = 15.0  # of a task, in plain text
 SECONDS_BETWEEN_LINES = 300.0
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def duration(seconds: float) -> str:
@@ -30,6 +32,27 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60:02d} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: names of files and classes may have control characters, which could change what is shown.
+
+    Control characters but line breaks and tabs, and those that turn the direction of text, become escapes; what is not
+    UTF-8 becomes a question mark.
+
+    >>> printable("cat\\x1b[2J")
+    'cat\\\\x1b[2J'
+    """
+    return _CONTROL.sub(_escape, text.encode("utf-8", "replace").decode())
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+def print_text(text: str) -> None:
+    """Print text for people to stdout."""
+    print(printable(text))
 
 
 @dataclass(frozen=True)
@@ -55,6 +78,7 @@ class Progress:
 
     def log(self, line: str) -> None:
         """Print a line to stderr."""
+        line = _CONTROL.sub(_escape, line)
         dated = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n"
         if self.log_file:
             with open(self.log_file, "a", encoding="utf-8", errors="surrogateescape") as file:
@@ -63,7 +87,7 @@ class Progress:
         elif self.unlogged is not None:
             self.unlogged.append(dated)
         if not self.quiet:
-            self._print(line.encode("utf-8", "replace").decode())
+            self._print(printable(line))
 
     def _print(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
