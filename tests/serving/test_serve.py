@@ -320,6 +320,30 @@ def test_slow_clients_do_not_hurt_a_fast_one(server: Server, photos: Path) -> No
     wait_until(lambda: b"\ntopwork_request_bytes_in_progress 0.0\n" in server.ask("GET", "/metrics").body)
 
 
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "nothing-" * 999, "utf-8"])
+def test_a_charset_is_no_codec_of_python(server: Server, photos: Path, charset: str) -> None:
+    body, kind = multipart(sent(photos)[:1], [("class", "class0")])
+    answer = server.ask("POST", "/predict", body, {"Content-Type": f"{kind}; charset={charset}"})
+    assert answer.status == 200
+    assert [row["error"] for row in answer.json["predictions"]] == [""]
+
+
+def test_two_lengths_are_refused(server: Server) -> None:
+    with server.connect() as line:
+        line.sendall(head("multipart/form-data; boundary=x", "Content-Length: 5\r\nTransfer-Encoding: chunked"))
+        line.sendall(b"0\r\n\r\nGET /model HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = received(line, b"HTTP/1.1 200")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1, "a second request was read from the body"
+
+
+def test_decoders_get_no_secrets(server: Server) -> None:
+    for child in server.children():
+        environment = Path(f"/proc/{child}/environ").read_text()
+        assert "PATH=" in environment
+        assert "OTEL" not in environment
+
+
 def test_a_log_without_a_fault(server: Server) -> None:
     body = b"--x\r\nContent-Disposition\r: form-data\r\n\r\n1\r\n--x--\r\n"
     assert server.ask("POST", "/predict", body, {"Content-Type": "multipart/form-data; boundary=x"}).status == 400
@@ -418,6 +442,17 @@ def test_who_does_not_send_is_sent_away(small: Server) -> None:
         assert mute.recv(1) == b""
 
 
+def test_who_does_not_read_is_sent_away(small: Server) -> None:
+    with small.connect() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        request = (
+            f"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {small.token}\r\n\r\n".encode()
+        )
+        with pytest.raises(OSError, match=r"reset|Broken"):
+            deaf.sendall(request * 10_000)
+    assert small.ask("GET", "/healthz").status == 200
+
+
 def test_more_connections_than_there_may_be(small: Server) -> None:
     lines = [small.connect() for _ in range(45)]
     try:
@@ -475,8 +510,10 @@ def test_who_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     assert behind.token
     assert behind.accepts_host("my.example")
     assert not behind.accepts_host("my.example.evil")
+    assert access_for("0.0.0.0").is_new
     monkeypatch.setenv("TOPWORK_TOKEN", "a-token-of-my-own")
     assert access_for("127.0.0.1").token == "a-token-of-my-own"
+    assert not access_for("127.0.0.1").is_new  # and is not printed
     monkeypatch.setenv("TOPWORK_TOKEN", "short")
     with pytest.raises(UsageError, match="16"):
         access_for("127.0.0.1")

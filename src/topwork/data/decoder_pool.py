@@ -29,6 +29,8 @@ from topwork.data.inspection import Inspection, rejected
 from topwork.data.near_duplicates import SIDE, Thumbnail
 
 COMMAND = [sys.executable, "-P", "-m", "topwork.data.decoder"]
+# Of the environment: what decoders need. They parse files from anywhere, so they get no tokens and keys.
+INHERITED = {"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT"}
 IMAGES_PER_PROCESS = 24  # images that make another process worth its start
 IMAGES_AHEAD = 64  # images per process that are in progress, so that a slow one does not keep the others waiting
 
@@ -137,7 +139,8 @@ class _Decoder:
 
     def spawn(self) -> None:
         """Start the process, which takes a while to be ready."""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+        inherited = {name: value for name, value in os.environ.items() if name in INHERITED}
+        environment = {**inherited, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUTF8": "1"}
         environment["PYTHONPATH"] = os.pathsep.join([path for path in sys.path if path])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         with signals_blocked():

@@ -254,7 +254,6 @@ def dataset_summary(manifest: Manifest, splits: Splits) -> dict[str, Any]:
     }
     return {
         "name": manifest.name,
-        "root": str(manifest.root),
         "reading": manifest.reading,
         "images": len(manifest.rows),
         "excluded": [{"id": row.id, "reason": row.reason} for row in manifest.excluded],

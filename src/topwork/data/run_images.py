@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from topwork.core import config
 from topwork.core.artifacts import ImageRow, read_manifest_rows, read_run_info
 from topwork.core.errors import DataError, TopworkError
 from topwork.core.image_ref import ImageRef, is_url
@@ -56,11 +57,22 @@ class RunImages:
         return self.find_all(ids if len(ids) <= limit else [ids[i * len(ids) // limit] for i in range(limit)])
 
 
+def relative_root(root: Path, data_path: str) -> str:
+    """The folder that ids are relative to, for ``run.json``: relative to the path of the data, which may be moved."""
+    relative = os.path.relpath(root, data_path)
+    is_near = relative == os.pardir or not relative.startswith(
+        os.pardir
+    )  # beside a table, or in the folder of the data
+    return relative if is_near and not is_url(data_path) else str(root)
+
+
 def read_run_images(folder: Path) -> RunImages | None:
     """The images of the run or comparison in a folder; None if its folder of images is gone or not on this machine."""
     try:
-        root = read_run_info(folder).details["data"]["root"]
-        if is_url(root) or not os.path.isdir(root):
+        path = config.read(folder / "config.toml").data.path
+        relative = read_run_info(folder).details["data"]["root"]
+        root = os.path.normpath(os.path.join(path, relative))
+        if is_url(path) or is_url(relative) or not os.path.exists(root):
             return None
         rows = read_manifest_rows(folder / "manifest.csv", root)
     except (OSError, TopworkError, LookupError, TypeError, ValueError):

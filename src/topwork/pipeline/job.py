@@ -26,6 +26,7 @@ from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
+from topwork.data.run_images import relative_root
 from topwork.data.splits import splits_of
 from topwork.pipeline.configure import describe_settings, more_epochs, refuse_changes
 from topwork.pipeline.process_group import broadcast_manifest, process_group
@@ -168,7 +169,8 @@ class Job:
             check_settings(name, context)
         details = run_details(context)
         self._refuse_other_weights(details["backbone"])
-        info = self._info({**details, "data": dataset_summary(manifest, folds[0])})
+        root = relative_root(manifest.root, config.data.path)
+        info = self._info({**details, "data": {**dataset_summary(manifest, folds[0]), "root": root}})
         if self.overwrite:
             run_folders.replace_run(self.folder, info)
             self.progress.log_file = self.folder / "train.log"

@@ -69,7 +69,7 @@ def serve(
         service = Service(load(run, log=log, **options), bounds)
         service.network.start()
         try:
-            url = local_url(host, sock.getsockname()[1]) + (f"#token={access.token}" if access.token else "")
+            url = local_url(host, sock.getsockname()[1]) + (f"#token={access.token}" if access.is_new else "")
             server = make_server(service, access, bounds, lambda: print(f"Serving {url}", flush=True))
             log(describe(service, host))
             asyncio.run(server.serve([sock]))

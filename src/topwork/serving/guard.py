@@ -88,6 +88,8 @@ class AccessMiddleware:
             return 403, "Cross-origin requests are not allowed.", []
         if scope["path"] not in self._public and not self._access.accepts_token(headers.get("authorization", "")):
             return 401, "Send the token: Authorization: Bearer TOKEN.", [(b"www-authenticate", b"Bearer")]
+        if "content-length" in headers and "transfer-encoding" in headers:  # RFC 9112, 6.3: a proxy may take the other
+            return 400, "Send Content-Length or Transfer-Encoding, not both.", [(b"connection", b"close")]
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length[:20]) > self._limits.max_body_bytes:
             return 413, too_large_message(self._limits), []

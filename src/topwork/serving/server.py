@@ -95,9 +95,10 @@ def make_protocol(limits: Limits) -> type[asyncio.Protocol]:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class LimitedH11Protocol(H11Protocol):
-        """Closes a connection on which no complete head of a request arrives in time."""
+        """Closes a connection on which no complete head of a request arrives in time, or whose client reads nothing."""
 
         _deadline: asyncio.TimerHandle | None = None
+        _read_deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -116,8 +117,17 @@ def make_protocol(limits: Limits) -> type[asyncio.Protocol]:
             super().on_response_complete()
             self._arm_timeout()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._read_deadline = self.loop.call_later(limits.idle_timeout, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self._cancel_read_timeout()
+
         def connection_lost(self, exc: Exception | None) -> None:
             self._cancel_timeout()
+            self._cancel_read_timeout()
             super().connection_lost(exc)
 
         def _arm_timeout(self) -> None:
@@ -125,11 +135,20 @@ def make_protocol(limits: Limits) -> type[asyncio.Protocol]:
             if self.cycle is not None and not self.cycle.response_complete:
                 self._cancel_timeout()
             elif self._deadline is None:
-                self._deadline = self.loop.call_later(limits.idle_timeout, self.transport.close)
+                self._deadline = self.loop.call_later(limits.idle_timeout, self._close_idle)
+
+        def _close_idle(self) -> None:
+            """Close at once: ``close`` would wait until the client has read what was sent."""
+            self.transport.abort() if self.transport.get_write_buffer_size() else self.transport.close()
 
         def _cancel_timeout(self) -> None:
             if self._deadline is not None:
                 self._deadline.cancel()
                 self._deadline = None
+
+        def _cancel_read_timeout(self) -> None:
+            if self._read_deadline is not None:
+                self._read_deadline.cancel()
+                self._read_deadline = None
 
     return LimitedH11Protocol

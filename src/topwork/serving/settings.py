@@ -29,7 +29,8 @@ class Limits:
         max_images_in_progress: Of all requests; a request that exceeds it gets status 503.
         max_request_bytes: Of all requests in progress.
         max_connections: Open at the same time.
-        idle_timeout: Seconds within which a client must send something, and complete the head of a request.
+        idle_timeout: Seconds within which a client must send something, complete the head of a request, and read
+            what it is sent.
         min_upload_rate: Average bytes per second of a body, after ``idle_timeout``.
         shutdown_timeout: Seconds that a stop waits for requests in progress.
     """
@@ -53,10 +54,12 @@ class Access:
     Attributes:
         names: Allowed host names, in lower case. Numeric addresses are always allowed: DNS rebinding needs names.
         token: Required token; empty: none.
+        is_new: Whether the token was made here; only then it may be printed.
     """
 
     names: frozenset[str]
     token: str = ""
+    is_new: bool = False
 
     def accepts_host(self, host: str) -> bool:
         """Whether a ``Host`` header is allowed."""
@@ -99,12 +102,13 @@ def access_for(host: str, names: Sequence[str] = (), token: bool = False) -> Acc
     own = {"localhost", host.lower(), *(name.lower().rstrip(".") for name in names)}
     if not (token or os.environ.get(TOKEN_VARIABLE) or names) and is_loopback(host):
         return Access(frozenset(own))
-    chosen = os.environ.get(TOKEN_VARIABLE) or secrets.token_urlsafe(24)
+    own_token = os.environ.get(TOKEN_VARIABLE)
+    chosen = own_token or secrets.token_urlsafe(24)
     if len(chosen) < MIN_TOKEN_LENGTH or not chosen.isascii() or not chosen.isprintable() or " " in chosen:
         raise UsageError(
             f"{TOKEN_VARIABLE} must be at least {MIN_TOKEN_LENGTH} printable ASCII characters without spaces."
         )
-    return Access(frozenset(own), chosen)
+    return Access(frozenset(own), chosen, is_new=not own_token)
 
 
 def is_loopback(host: str) -> bool:

@@ -49,7 +49,11 @@ async def _parse(request: Any, limits: Limits, chunks: AsyncGenerator[bytes, Non
     from starlette.requests import ClientDisconnect
 
     parser = MultiPartParser(
-        request.headers, chunks, max_files=limits.max_files, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES
+        _boundary_only(request.headers),
+        chunks,
+        max_files=limits.max_files,
+        max_fields=MAX_FIELDS,
+        max_part_size=MAX_FIELD_BYTES,
     )
     parser.spool_max_size = limits.max_body_bytes + 1  # nothing goes to disk
     try:
@@ -68,6 +72,16 @@ async def _parse(request: Any, limits: Limits, chunks: AsyncGenerator[bytes, Non
     if not files:
         raise RequestRejected("The body contains no file: curl -F files=@photo.jpg URL/predict")
     return files, fields
+
+
+def _boundary_only(headers: Any) -> Any:
+    """The content type with no parameter but the boundary: Starlette looks a charset up as a codec of Python."""
+    from python_multipart.multipart import parse_options_header
+    from starlette.datastructures import Headers
+
+    kind, parameters = parse_options_header(headers["content-type"])
+    boundary = parameters.get(b"boundary")
+    return Headers(raw=[(b"content-type", kind if boundary is None else b'%s; boundary="%s"' % (kind, boundary))])
 
 
 async def _chunks(request: Any, limits: Limits, reserve: Callable[[int], None]) -> AsyncGenerator[bytes, None]:
