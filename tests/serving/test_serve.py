@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -325,7 +326,7 @@ def test_a_charset_is_no_codec_of_python(server: Server, photos: Path, charset: 
     body, kind = multipart(sent(photos)[:1], [("class", "class0")])
     answer = server.ask("POST", "/predict", body, {"Content-Type": f"{kind}; charset={charset}"})
     assert answer.status == 200
-    assert [row["error"] for row in answer.json["predictions"]] == [""]
+    assert [row["error"] for row in answer.json["predictions"]] == [None]
 
 
 def test_two_lengths_are_refused(server: Server) -> None:
@@ -448,8 +449,8 @@ def test_who_does_not_read_is_sent_away(small: Server) -> None:
         request = (
             f"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {small.token}\r\n\r\n".encode()
         )
-        with pytest.raises(OSError, match=r"reset|Broken"):
-            deaf.sendall(request * 10_000)
+        deaf.sendall(request * 5_000)
+        wait_until(lambda: deaf.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET)
     assert small.ask("GET", "/healthz").status == 200
 
 
