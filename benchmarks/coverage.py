@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from topwork.core.artifacts import Predictions
+from topwork.core.predictions import Predictions
 from topwork.evaluation import calibration, intervals, metrics
 from topwork.evaluation.paired import difference_interval, sign_flip_test
 from topwork.report.folder_evaluation import evaluate_folder

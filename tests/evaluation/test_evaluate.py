@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topwork.core.artifacts import Predictions
 from topwork.core.errors import DataError
+from topwork.core.predictions import Predictions
 from topwork.evaluation import evaluate
 
 

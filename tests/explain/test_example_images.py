@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from topwork.core.artifacts import Predictions, Splits
+from topwork.core.artifacts import Splits
+from topwork.core.predictions import Predictions
 from topwork.data.images import UnreadableImage
 from topwork.explain.encoding import color_sheet, encode_int8, map_sheet, shrink
 from topwork.explain.example_images import choose_images, load_images

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from topwork.core import storage
-from topwork.core.artifacts import FORMAT, EpochRecord, ImageRow, Manifest, Predictions, RunInfo, Splits, write_history
+from topwork.core.artifacts import FORMAT, EpochRecord, ImageRow, Manifest, RunInfo, Splits, write_history
+from topwork.core.predictions import Predictions
 from topwork.evaluation import evaluate
 
 STRATEGIES = ("scratch", "mlp", "svm", "finetune")

@@ -14,7 +14,8 @@ from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 
 from topwork.core import storage
-from topwork.core.artifacts import Predictions, RunInfo, read_predictions, read_run_info
+from topwork.core.artifacts import RunInfo, read_run_info
+from topwork.core.predictions import Predictions, read_predictions
 from topwork.evaluation.calibration import BINS
 from topwork.evaluation.learning_curve import subset_sizes
 from topwork.report.comparison_views import describe_class_differences, most_different

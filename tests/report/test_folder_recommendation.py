@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from topwork.core import storage
-from topwork.core.artifacts import PREDICTIONS, Predictions, RunInfo, read_outcomes
+from topwork.core.artifacts import RunInfo
 from topwork.core.errors import DataError
+from topwork.core.predictions import PREDICTIONS, Predictions, read_outcomes
 from topwork.evaluation.cut_short import CutShort
 from topwork.inference.locate import locate_bundle
 from topwork.pipeline.api import summary

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from topwork.core import storage
-from topwork.core.artifacts import Predictions, RunInfo
+from topwork.core.artifacts import RunInfo
 from topwork.core.errors import CorruptFile, DataError
+from topwork.core.predictions import Predictions
 from topwork.report.report_data import most_confident_errors, read_report_data
 
 Comparison = Callable[..., Path]

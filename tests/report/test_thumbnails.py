@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from topwork.core import artifacts, storage
+from topwork.core import storage
+from topwork.core.predictions import read_predictions
 from topwork.report.report_data import most_confident_errors, read_report_data
 from topwork.report.thumbnails import thumbnail_name, write_thumbnails
 
@@ -21,7 +22,7 @@ def test_each_of_the_worst_errors_has_a_small_jpeg(comparison: Callable[..., Pat
     folder = comparison(finished=("svm",)) / "svm"
     write_thumbnails(folder, picture)
     index = storage.read_json(folder / "thumbnails" / "index.json")
-    wanted = most_confident_errors(artifacts.read_predictions(folder / "predictions.csv"))
+    wanted = most_confident_errors(read_predictions(folder / "predictions.csv"))
     assert list(index) == [error.id for error in wanted]
     for name in index.values():
         with Image.open(folder / "thumbnails" / name) as image:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -23,7 +22,6 @@ from topwork.core.image_ref import ImageRef, is_url, without_box
 FORMAT = 3
 BUNDLE_FORMAT = 2
 SPLITS = ("train", "val", "test")
-PREDICTIONS = {"val": "val_predictions.csv", "test": "predictions.csv"}  # files of a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +238,11 @@ def collect_splits(rows: Sequence[tuple[str, str, str]], note: str = "") -> Spli
     """The splits of rows of image, label and split."""
     classes = tuple(sorted({label for _, label, _ in rows}))
     ids = {split: tuple(image for image, _, own in rows if own == split) for split in SPLITS}
-    labels = {split: _indices((label for _, label, own in rows if own == split), classes) for split in SPLITS}
+    labels = {split: class_indices((label for _, label, own in rows if own == split), classes) for split in SPLITS}
     return Splits(classes, ids, labels, note)
 
 
-def _indices(labels: Iterable[str], classes: tuple[str, ...]) -> np.ndarray:
+def class_indices(labels: Iterable[str], classes: tuple[str, ...]) -> np.ndarray:
     """Class indices int64 (N,) of labels."""
     index = {name: i for i, name in enumerate(classes)}
     return np.array([index[label] for label in labels], dtype=np.int64)
@@ -253,79 +251,6 @@ def _indices(labels: Iterable[str], classes: tuple[str, ...]) -> np.ndarray:
 def read_split(path: Path, note: str = "") -> Splits:
     """The split in ``split.csv``."""
     return collect_splits([(row["image"], row["label"], row["split"]) for row in storage.read_csv(path)], note)
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The outputs of a trained strategy for some images.
-
-    Attributes:
-        ids: Image ids, (N,).
-        classes: Class names, (K,).
-        labels: True class indices, int64 (N,).
-        scores: float64 (N, K); the predicted class is their argmax.
-        kind: ``"logit"`` or ``"margin"``: what the scores are.
-        probabilities: Calibrated or softmax probabilities, float64 (N, K), rows sum to 1.
-    """
-
-    ids: tuple[str, ...]
-    classes: tuple[str, ...]
-    labels: np.ndarray
-    scores: np.ndarray
-    kind: str
-    probabilities: np.ndarray
-
-    @property
-    def predicted(self) -> np.ndarray:
-        """Predicted class indices, int64 (N,)."""
-        return self.scores.argmax(axis=1)
-
-    def write(self, path: Path) -> None:
-        """Write a file of ``PREDICTIONS``: image, label, predicted, correct; a score and a probability per class."""
-        columns = ["image", "label", "predicted", "correct"]
-        columns += [f"{kind}:{name}" for kind in (self.kind, "probability") for name in self.classes]
-        rows = []
-        for image, label, predicted, *numbers in zip(
-            self.ids, self.labels, self.predicted, self.scores, self.probabilities, strict=True
-        ):
-            names = self.classes[label], self.classes[predicted], int(label == predicted)
-            rows.append([image, *names, *(repr(float(x)) for x in np.concatenate(numbers))])
-        storage.write_csv(path, columns, rows)
-
-
-def read_predictions(path: Path) -> Predictions:
-    """The predictions in a file of ``PREDICTIONS``."""
-    rows = storage.read_csv(path)
-    if not rows:
-        raise DataError(f"{path} has no rows. Run the strategy again.")
-    columns = [name.split(":", 1) for name in rows[0] if ":" in name]
-    kind = columns[0][0]
-    classes = tuple(name for prefix, name in columns if prefix == "probability")
-    scores, probabilities = (
-        np.array([[float(row[f"{prefix}:{name}"]) for name in classes] for row in rows])
-        for prefix in (kind, "probability")
-    )
-    ids = tuple(row["image"] for row in rows)
-    return Predictions(ids, classes, _indices((row["label"] for row in rows), classes), scores, kind, probabilities)
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """Which images a strategy classified correctly: their ids (N,), class names (N,), and bool (N,)."""
-
-    ids: tuple[str, ...]
-    labels: tuple[str, ...]
-    correct: np.ndarray
-
-
-def read_outcomes(path: Path) -> Outcomes:
-    """The outcomes in a file of ``PREDICTIONS``, without its scores: quick also with many classes."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = [(row[0], row[1], row[3] == "1") for row in csv.reader(file)][1:]
-    if not rows:
-        raise DataError(f"{path} has no rows. Run the strategy again.")
-    ids, labels, correct = zip(*rows, strict=True)
-    return Outcomes(ids, labels, np.array(correct))
 
 
 @dataclass(frozen=True)

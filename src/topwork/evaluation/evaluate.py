@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from topwork.core.artifacts import Predictions
 from topwork.core.errors import DataError
+from topwork.core.predictions import Predictions
 from topwork.evaluation import calibration, intervals, metrics
 from topwork.evaluation.intervals import Interval
 

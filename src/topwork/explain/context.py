@@ -16,9 +16,10 @@ from topwork.backbones.weights import find_weights
 from topwork.compute.devices import DeviceContext
 from topwork.core import commands
 from topwork.core import config as configuration
-from topwork.core.artifacts import PixelRules, Predictions, Splits, read_predictions, read_run_info, read_split
+from topwork.core.artifacts import PixelRules, Splits, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UnknownName
 from topwork.core.image_ref import ImageRef
+from topwork.core.predictions import Predictions, read_predictions
 from topwork.core.progress import Progress
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.run_images import RunImages, read_run_images

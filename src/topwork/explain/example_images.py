@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from topwork.core.artifacts import DEFAULT_RULES, PixelRules, Predictions, Splits
+from topwork.core.artifacts import DEFAULT_RULES, PixelRules, Splits
+from topwork.core.predictions import Predictions
 from topwork.data.images import load_image
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}

@@ -13,7 +13,8 @@ from topwork.bundle.model_card import CardData, write_card
 from topwork.bundle.network import forward_milliseconds_per_image
 from topwork.compute import devices
 from topwork.core import storage
-from topwork.core.artifacts import FORMAT, PREDICTIONS, Predictions, Splits
+from topwork.core.artifacts import FORMAT, Splits
+from topwork.core.predictions import PREDICTIONS, Predictions
 from topwork.core.progress import duration
 from topwork.core.seeds import derive_seed
 from topwork.data import images

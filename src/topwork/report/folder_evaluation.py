@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from topwork.core import artifacts, storage
-from topwork.core.artifacts import PREDICTIONS, ImageRow, Predictions
+from topwork.core.artifacts import ImageRow
+from topwork.core.predictions import PREDICTIONS, Predictions, read_predictions
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import dependent_images
 from topwork.evaluation import evaluate
@@ -52,8 +53,7 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     if not runs:
         return FolderEvaluation({}, None)
     complete = {
-        name: tuple(artifacts.read_predictions(path / PREDICTIONS["test"]) for path in paths)
-        for name, paths in runs.items()
+        name: tuple(read_predictions(path / PREDICTIONS["test"]) for path in paths) for name, paths in runs.items()
     }
     seed = derive_seed(int(requested.get("seed", 0)), "verdict")
     costs = {name: (run_seconds(paths[0]), _cut_short(paths[0])) for name, paths in runs.items()}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from topwork.core import artifacts, storage
-from topwork.core.artifacts import PREDICTIONS, ImageRow
+from topwork.core.artifacts import ImageRow
+from topwork.core.predictions import PREDICTIONS, read_outcomes
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import dependent_images
 from topwork.evaluation.recommend import Candidate, Recommendation, recommend
@@ -32,9 +33,7 @@ def recommend_in_folder(folder: Path, names: Collection[str] | None = None) -> R
     """
     info = artifacts.read_run_info(folder)
     runs = {name: paths for name, paths in finished_runs(folder).items() if name in (names or info.strategies)}
-    outcomes = {
-        name: [artifacts.read_outcomes(path / PREDICTIONS["val"]) for path in paths] for name, paths in runs.items()
-    }
+    outcomes = {name: [read_outcomes(path / PREDICTIONS["val"]) for path in paths] for name, paths in runs.items()}
     requested = info.details.get("config") or {}
     if len({tuple(dict.fromkeys(one.ids for one in of_one)) for of_one in outcomes.values()}) != 1:
         return None

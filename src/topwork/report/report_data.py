@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from topwork.core import artifacts, storage
-from topwork.core.artifacts import EpochRecord, Predictions, RunInfo
+from topwork.core.artifacts import EpochRecord, RunInfo
 from topwork.core.errors import CorruptFile
+from topwork.core.predictions import Predictions, read_predictions
 from topwork.evaluation.cut_short import CutShort
 from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
@@ -268,7 +269,7 @@ def _strategy(folder: Path, name: str) -> StrategyData:
         decision=metrics.get("decision") or {},
         notes=tuple(metrics.get("notes") or ()),
         history=tuple(artifacts.read_history(folder / "history.jsonl")),
-        errors=tuple(most_confident_errors(artifacts.read_predictions(predictions))) if finished else (),
+        errors=tuple(most_confident_errors(read_predictions(predictions))) if finished else (),
         cut_short=CutShort(**metrics["cut_short"]) if metrics.get("cut_short") else None,
     )
 

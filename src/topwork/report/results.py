@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from topwork.core import commands, storage
-from topwork.core.artifacts import EpochRecord, Predictions, read_history, read_predictions, read_run_info
+from topwork.core.artifacts import EpochRecord, read_history, read_run_info
 from topwork.core.errors import DataError
+from topwork.core.predictions import Predictions, read_predictions
 from topwork.core.progress import duration
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from topwork.core.artifacts import Predictions
+from topwork.core.predictions import Predictions
 from topwork.evaluation.paired import ALPHA, holm, mcnemar
 
 MAX_IMAGES = 12

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from topwork.core import artifacts, storage
+from topwork.core import storage
 from topwork.core.errors import TopworkError
+from topwork.core.predictions import read_predictions
 from topwork.report.folder_evaluation import evaluate_folder
 from topwork.report.report_data import THUMBNAILS, most_confident_errors
 from topwork.report.strategy_differences import disagreements
@@ -31,7 +32,7 @@ def write_thumbnails(folder: Path, load: Callable[[str], Image.Image]) -> None:
     """
     predictions = folder / "predictions.csv"
     if predictions.is_file():
-        images = most_confident_errors(artifacts.read_predictions(predictions))
+        images = most_confident_errors(read_predictions(predictions))
     else:
         images = disagreements(evaluate_folder(folder).predictions)
     index = {}
