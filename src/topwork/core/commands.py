@@ -58,7 +58,7 @@ def unpack(archive: str | os.PathLike[str]) -> str:
 
 
 def write_arrays(code: str, path: str | os.PathLike[str]) -> str:
-    """Runs Python code that writes arrays, and checks the images in them.
+    r"""Runs Python code that writes arrays, and checks the images in them.
 
     >>> write_arrays('import numpy; numpy.savez("a.npz", x=..., y=...)', "a.npz")
     'python -c \'import numpy; numpy.savez("a.npz", x=..., y=...)\' && topwork check a.npz'

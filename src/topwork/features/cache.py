@@ -1,13 +1,14 @@
 """Features on disk, found by the content of the image and everything else that decides them.
 
 A cache folder belongs to one key (weights, input, pixels, precision, versions). Its files are safetensors with
-``features`` (N, ...), ``images`` uint8 (N, 32), the SHA-256 of the images' bytes, and the seconds that they took, so
-that the cost of a training does not depend on what was cached. The name of a file is the SHA-256 of its content, so
-corruption is detected: the file is removed and its images are computed again.
+``features`` (N, ...) and ``images`` uint8 (N, 32), the SHA-256 of the images' bytes. The name of a file is the SHA-256
+of its content, so corruption is detected: the file is removed and its images are computed again. Beside it are the
+seconds that it took, so that the cost of a training does not depend on what was cached.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ import safetensors
 import safetensors.numpy
 
 from topwork.core import storage
+
+SECONDS = ".seconds"
 
 
 class FeatureCache:
@@ -48,8 +51,9 @@ class FeatureCache:
                 continue
             with safetensors.safe_open(path, "np") as file:
                 images = file.get_tensor("images")
-                self._seconds[path] = float((file.metadata() or {}).get("seconds", 0)) / len(images)
-                index.update((bytes(image), (path, row)) for row, image in enumerate(images))
+            with contextlib.suppress(OSError, ValueError):
+                self._seconds[path] = float(path.with_suffix(SECONDS).read_text()) / len(images)
+            index.update((bytes(image), (path, row)) for row, image in enumerate(images))
         return index
 
     def missing(self, images: Sequence[bytes]) -> list[int]:
@@ -64,15 +68,18 @@ class FeatureCache:
         """Write a file durably: features float32 (N, D) of images given by content hash, and the time they took."""
         table = np.frombuffer(b"".join(images), dtype=np.uint8).reshape(-1, 32)
         arrays = {"features": np.ascontiguousarray(features), "images": table}
-        data = safetensors.numpy.save(arrays, {"seconds": repr(seconds)})
+        data = safetensors.numpy.save(arrays)
         path = self.folder / f"{storage.sha256_bytes(data)}.safetensors"
         storage.write_bytes(path, data)
+        storage.write_text(
+            path.with_suffix(SECONDS), repr(seconds)
+        )  # beside it, so that equal features are equal files
         self.index.update((image, (path, row)) for row, image in enumerate(images))
         self._seconds[path] = seconds / len(images)
 
     def seconds(self, images: Sequence[bytes]) -> float:
         """The time in which features of cached images were computed, each counted once."""
-        return sum(self._seconds[self.index[image][0]] for image in set(images))
+        return sum(self._seconds.get(self.index[image][0], 0.0) for image in set(images))
 
     def get(self, images: Sequence[bytes]) -> np.ndarray:
         """Features of cached images, float32 (N, D); one file at a time is in memory beside them."""

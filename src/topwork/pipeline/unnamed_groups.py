@@ -18,7 +18,6 @@ from topwork.data.group_evidence.names import natural_key
 from topwork.data.group_evidence.proposal import Proposal, propose_groups
 from topwork.data.group_evidence.similarity import fingerprint_vectors
 from topwork.data.split_units import group_rows
-from topwork.evaluation.paired import difference_interval
 from topwork.pipeline.held_out import ImageFeatures, predict_held_out, without_small_classes
 
 TABLE = "groups.csv"
@@ -165,6 +164,8 @@ def measure_split_bias(features: ImageFeatures, grouped: Manifest, seed: int) ->
         grouped: The images with their groups.
         seed: Of the folds.
     """
+    from topwork.evaluation.paired import difference_interval  # loads SciPy
+
     manifest, _ = without_small_classes(grouped)
     if len(manifest.classes) < 2:
         return None

@@ -29,9 +29,8 @@ class TrainingThumbnails:
         self._decoders, self._rules = decoders, model.input_spec.pixel_rules
         self._origin, self._images = origin, list[str]()
         if model.bundle.neighbours is not None and origin is not None:
-            refs, train = origin.images.refs, origin.labels["train"]
-            ids = dict.fromkeys(model.bundle.neighbours.ids)
-            self._images = [image for image in ids if image in train and image in refs and exists(refs[image])]
+            refs, ids = origin.images.refs, dict.fromkeys(model.bundle.neighbours.ids)
+            self._images = [image for image in ids if image in refs and exists(refs[image])]
         self._numbers = {image: number for number, image in enumerate(self._images)}
 
     @property
