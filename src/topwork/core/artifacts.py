@@ -195,7 +195,7 @@ class Manifest:
 
 
 def read_manifest_rows(path: Path, root: str | os.PathLike[str] = "") -> tuple[ImageRow, ...]:
-    """The rows of ``manifest.csv``; ``root`` is the folder that their ids are relative to."""
+    """The rows of ``manifest.csv``, none without a file; ``root`` is the folder that their ids are relative to."""
 
     def row(cells: dict[str, Any]) -> ImageRow:
         image = cells["id"]
@@ -205,7 +205,7 @@ def read_manifest_rows(path: Path, root: str | os.PathLike[str] = "") -> tuple[I
         cells |= {"width": int(cells["width"]), "height": int(cells["height"]), "weight": float(cells.get("weight", 1))}
         return ImageRow(**cells, ref=ref)
 
-    return tuple(map(row, storage.read_csv(path)))
+    return tuple(map(row, storage.read_csv(path))) if path.is_file() else ()
 
 
 @dataclass(frozen=True)

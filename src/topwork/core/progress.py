@@ -87,7 +87,7 @@ class Progress:
         elif self.unlogged is not None:
             self.unlogged.append(dated)
         if not self.quiet:
-            self._print(printable(line))
+            self._print(line.encode("utf-8", "replace").decode())
 
     def _print(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)

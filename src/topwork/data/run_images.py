@@ -77,4 +77,5 @@ def read_run_images(folder: Path) -> RunImages | None:
         rows = read_manifest_rows(folder / "manifest.csv", root)
     except (OSError, TopworkError, LookupError, TypeError, ValueError):
         return None
-    return RunImages(Path(root), {row.id: row for row in rows if row.sha256 and not is_url(row.ref.path)})
+    found = {row.id: row for row in rows if row.sha256 and not is_url(row.ref.path)}
+    return RunImages(Path(root), found) if found else None

@@ -7,7 +7,7 @@ second: -1, 0 or 1 with one seed. Pure functions on numpy arrays, no torch.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -65,6 +65,14 @@ class Pair:
             self, first=self.second, second=self.first, difference=-self.difference, low=-self.high, high=-self.low,
             only_first_correct=self.only_second_correct, only_second_correct=self.only_first_correct,
         )  # fmt: skip
+
+
+def find_pair(pairs: Iterable[Pair], first: str, second: str) -> Pair:
+    """The comparison of two strategies, in this order."""
+    for pair in pairs:
+        if {pair.first, pair.second} == {first, second}:
+            return pair if pair.first == first else pair.swapped()
+    raise KeyError((first, second))
 
 
 def mcnemar(only_first_correct: int, only_second_correct: int) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from topwork.evaluation.paired import Pair, pairwise
+from topwork.evaluation.paired import Pair, find_pair, pairwise
 
 SIMILAR_COST_RATIO = 1.5  # costs within this ratio are called equal
 
@@ -54,10 +54,7 @@ class Recommendation:
 
     def pair(self, first: str, second: str) -> Pair:
         """The comparison of two strategies, in this order."""
-        for pair in self.pairs:
-            if {pair.first, pair.second} == {first, second}:
-                return pair if pair.first == first else pair.swapped()
-        raise KeyError((first, second))
+        return find_pair(self.pairs, first, second)
 
     @property
     def cheaper(self) -> tuple[str, ...]:

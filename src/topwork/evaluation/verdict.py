@@ -13,7 +13,7 @@ import numpy as np
 
 from topwork.evaluation import intervals
 from topwork.evaluation.cut_short import CutShort
-from topwork.evaluation.paired import Pair, pairwise
+from topwork.evaluation.paired import Pair, find_pair, pairwise
 from topwork.evaluation.recommend import Recommendation
 
 
@@ -102,10 +102,7 @@ class Verdict:
 
     def pair(self, first: str, second: str) -> Pair:
         """The comparison of two strategies, in this order."""
-        for pair in self.pairs:
-            if {pair.first, pair.second} == {first, second}:
-                return pair if pair.first == first else pair.swapped()
-        raise KeyError((first, second))
+        return find_pair(self.pairs, first, second)
 
     def result(self, name: str) -> StrategyResult:
         """That of a strategy."""

@@ -71,9 +71,8 @@ class FeatureCache:
         data = safetensors.numpy.save(arrays)
         path = self.folder / f"{storage.sha256_bytes(data)}.safetensors"
         storage.write_bytes(path, data)
-        storage.write_text(
-            path.with_suffix(SECONDS), repr(seconds)
-        )  # beside it, so that equal features are equal files
+        # beside it, so that equal features are equal files
+        storage.write_text(path.with_suffix(SECONDS), repr(seconds))
         self.index.update((image, (path, row)) for row, image in enumerate(images))
         self._seconds[path] = seconds / len(images)
 

@@ -12,7 +12,7 @@ from typing import Self
 
 import torch
 
-SampleWeight = float | torch.Tensor  # C, or C times the weight of each image: float64 (N, 1)
+SampleWeight = float | torch.Tensor  # C, or C times the weight of each image, float64 (N, 1), also by column: (N, K)
 
 
 def _as_float32(c: SampleWeight) -> SampleWeight:
@@ -33,7 +33,8 @@ class _Loss:
 
     def select(self, columns: torch.Tensor) -> Self:
         """The loss of some columns only, bool (K,)."""
-        return replace(self, positive=self.positive[:, columns])
+        c = self.c[:, columns] if isinstance(self.c, torch.Tensor) and self.c.shape[1] > 1 else self.c
+        return replace(self, positive=self.positive[:, columns], c=c)
 
 
 class SquaredHinge(_Loss):

@@ -26,6 +26,7 @@ Kind = Literal["hinge", "softmax"]
 LOSSES = {"hinge": SquaredHinge, "softmax": Softmax}
 CONSTANT_FEATURE = {"hinge": 1.0, "softmax": 10.0}  # 1 as LIBLINEAR; a softmax's bias should hardly be penalized
 TOLERANCE = 1e-4
+MAX_SCORES = 2**24  # of all folds together, which are solved side by side: 128 MiB an array
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,21 @@ class LinearProblem:
     def fold_path(self, Cs: Sequence[float], folds: Sequence[np.ndarray]) -> Iterator[list[torch.Tensor]]:
         """For each of rising C the weights fitted without each fold, a list of row numbers.
 
-        A fit starts from that of the same fold with a smaller C: it never sees the images that are held out.
+        A fit starts from that of the same fold with a smaller C: it never sees the images that are held out. Hinges of
+        all folds are solved side by side, with weight 0 for those images, if that fits into memory.
         """
-        rows = np.arange(len(self._positive))
-        rest, fitted = [np.setdiff1d(rows, fold) for fold in folds], [self.zeros() for _ in folds]
+        count, columns = len(self._positive), self._positive.shape[1]
+        if self._kind == "hinge" and count * columns * len(folds) <= MAX_SCORES:
+            kept = self._basis.rotation.new_ones(count, len(folds))
+            for number, fold in enumerate(folds):
+                kept[fold, number] = 0
+            kept = kept.repeat_interleave(columns, dim=1) * (1 if self._weights is None else self._weights)
+            positive, w = self._positive.repeat(1, len(folds)), torch.cat([self.zeros()] * len(folds), dim=1)
+            for c in Cs:
+                w = minimize(self._basis, SquaredHinge(positive, c * kept), w, self._tolerance)
+                yield list(w.split(columns, dim=1))
+            return
+        rest, fitted = [np.setdiff1d(np.arange(count), fold) for fold in folds], [self.zeros() for _ in folds]
         for c in Cs:
-            fitted = [self.fit(c, w, kept) for w, kept in zip(fitted, rest, strict=True)]
+            fitted = [self.fit(c, w, rows) for w, rows in zip(fitted, rest, strict=True)]
             yield fitted

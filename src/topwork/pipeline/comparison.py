@@ -88,7 +88,7 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
             context.signals.raise_if_stopped()
     if not requested.folds and "none" not in requested.learning_curve:
         for name in requested.strategies:
-            if STRATEGIES[name].quick or name in requested.learning_curve:
+            if STRATEGIES[name].deterministic or name in requested.learning_curve:
                 run_learning_curve(name, context)
     settings = {name: config.read(folder / name / "config.toml").settings[name] for name in info.strategies}
     resolved = requested.model_copy(update={"settings": StrategySettings.complete(settings)})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from topwork.core.artifacts import Manifest, Splits
+from topwork.core.artifacts import Manifest, Splits, class_indices
 from topwork.core.config import Config
 from topwork.core.errors import DataError
 from topwork.core.progress import Progress
@@ -65,7 +65,7 @@ def load_features(config: Config, manifest: Manifest, progress: Progress, signal
     from topwork.pipeline.setup import check, make_context
     from topwork.training.callbacks import Notifier
 
-    empty, labels = np.array([], dtype=np.int64), class_indices(manifest)
+    empty, labels = np.array([], dtype=np.int64), class_indices((row.label for row in manifest.used), manifest.classes)
     ids = {"train": tuple(row.id for row in manifest.used), "val": (), "test": ()}
     splits = Splits(manifest.classes, ids, {"train": labels, "val": empty, "test": empty})
     check(config, progress)
@@ -86,7 +86,7 @@ def predict_held_out(features: ImageFeatures, manifest: Manifest, seed: int, fol
     from topwork.linear.normalize import fit_normalizer
     from topwork.linear.selection import out_of_fold_probabilities
 
-    labels, values = class_indices(manifest), features.of(manifest)
+    labels, values = class_indices((row.label for row in manifest.used), manifest.classes), features.of(manifest)
     parts = _folds(manifest, seed, folds)
     key = seed, len(parts), tuple((row.id, row.group) for row in manifest.used)
     if key not in features.held_out:
@@ -101,12 +101,6 @@ def without_small_classes(manifest: Manifest) -> tuple[Manifest, list[str]]:
     counts = Counter(label for unit in make_units(manifest.used).values() for label in {row.label for row in unit})
     small = [label for label in manifest.classes if counts[label] < MIN_IMAGES_PER_CLASS]
     return replace(manifest, rows=tuple(row for row in manifest.used if row.label not in small)), small
-
-
-def class_indices(manifest: Manifest) -> np.ndarray:
-    """Class indices of the usable images, int64 (N,)."""
-    index = {name: number for number, name in enumerate(manifest.classes)}
-    return np.array([index[row.label] for row in manifest.used], dtype=np.int64)
 
 
 def _folds(manifest: Manifest, seed: int, most: int) -> list[np.ndarray]:

@@ -58,8 +58,7 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     seed = derive_seed(int(requested.get("seed", 0)), "verdict")
     costs = {name: (run_seconds(paths[0]), _cut_short(paths[0])) for name, paths in runs.items()}
     chosen = recommend_in_folder(folder) if info.kind == "comparison" else None
-    manifest = folder / "manifest.csv"
-    rows = artifacts.read_manifest_rows(manifest) if manifest.is_file() else ()
+    rows = artifacts.read_manifest_rows(folder / "manifest.csv")
     if requested.get("folds"):
         return _of_folds(complete, costs, seed, rows, chosen)
     first = {name: predictions[0] for name, predictions in complete.items()}
@@ -87,7 +86,7 @@ def evaluate_folds(folder: Path, evaluation: FolderEvaluation) -> dict[str, dict
     if evaluation.verdict is None or evaluation.verdict.repeats[0] != "folds":
         return {}
     seed = int((artifacts.read_run_info(folder).details.get("config") or {}).get("seed", 0))
-    rows = artifacts.read_manifest_rows(folder / "manifest.csv") if (folder / "manifest.csv").is_file() else ()
+    rows = artifacts.read_manifest_rows(folder / "manifest.csv")
     return {name: evaluate(p, seed, dependent_images(rows, p.ids)) for name, p in evaluation.predictions.items()}
 
 

@@ -47,8 +47,7 @@ def recommend_in_folder(folder: Path, names: Collection[str] | None = None) -> R
         )
         for name, of_one in outcomes.items()
     ]
-    manifest = folder / "manifest.csv"
-    rows = artifacts.read_manifest_rows(manifest) if manifest.is_file() else ()
+    rows = artifacts.read_manifest_rows(folder / "manifest.csv")
     seed = derive_seed(int(requested.get("seed", 0)), "recommendation")
     return recommend(candidates, labels, seed, _groups(rows, ids), len(set(ids)))
 

@@ -308,7 +308,7 @@ def _dataset_summary(folder: Path, info: RunInfo) -> DatasetSummary:
     data = info.details.get("data") or {}
     counts = data.get("counts") or {}
     excluded = data.get("excluded")
-    if excluded is None and (folder / "manifest.csv").is_file():
+    if excluded is None:
         rows = artifacts.read_manifest_rows(folder / "manifest.csv")
         excluded = [{"id": row.id, "reason": row.reason} for row in rows if row.status != "used"]
     return DatasetSummary(

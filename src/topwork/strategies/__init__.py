@@ -22,16 +22,15 @@ class StrategyInfo(NamedTuple):
         class_name: Of its class, in the file of its name.
         trains_network: Whether it trains on images, else on features.
         default: Whether a comparison that names no strategies trains it.
-        quick: Whether it trains in seconds, so that its learning curve over labels is always computed.
         features: Whether it starts from features of the frozen backbone.
         deterministic: Whether its result does not depend on the seed, given the split and the folds that choose C or k:
-            these belong to the data, which further seeds keep.
+            these belong to the data, which further seeds keep. Such a fit takes seconds, so that its learning curve
+            over labels is always computed.
     """
 
     class_name: str
     trains_network: bool
     default: bool = True
-    quick: bool = False
     features: bool = True
     deterministic: bool = False
 
@@ -39,9 +38,9 @@ class StrategyInfo(NamedTuple):
 STRATEGIES = {
     "scratch": StrategyInfo("Scratch", trains_network=True, features=False),
     "mlp": StrategyInfo("MLP", trains_network=False),
-    "linear": StrategyInfo("Linear", trains_network=False, default=False, quick=True, deterministic=True),
-    "knn": StrategyInfo("KNN", trains_network=False, default=False, quick=True, deterministic=True),
-    "svm": StrategyInfo("SVM", trains_network=False, quick=True, deterministic=True),
+    "linear": StrategyInfo("Linear", trains_network=False, default=False, deterministic=True),
+    "knn": StrategyInfo("KNN", trains_network=False, default=False, deterministic=True),
+    "svm": StrategyInfo("SVM", trains_network=False, deterministic=True),
     "finetune": StrategyInfo("Finetune", trains_network=True),
 }
 DEFAULT_STRATEGIES = tuple(name for name, info in STRATEGIES.items() if info.default)

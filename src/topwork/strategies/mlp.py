@@ -75,7 +75,7 @@ class _TargetsByHead(Targets):
     """Targets float32 (B, K, H) of some images.
 
     Args:
-        targets: Labels, classes and weights of N images, as for ``Targets``.
+        labels, classes, weights: Of N images, as for ``Targets``; no weights: 1.
         shares: Weight of each image in the loss of each head, float32 (N, H).
     """
 

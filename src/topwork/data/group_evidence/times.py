@@ -27,7 +27,7 @@ def parse_time(text: str) -> float:
 def order_by_time(taken: Sequence[str], cameras: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
     """All images in order of camera and time, and the camera of each; None if few have a time or many share it.
 
-    Images without a time come last, each by itself.
+    Images without a time come last, each in a block of its own.
     """
     seconds = np.array([parse_time(text) for text in taken])
     known = np.isfinite(seconds)
