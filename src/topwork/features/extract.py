@@ -34,7 +34,7 @@ RELEASE_MIN_IMAGES = 20_000  # their features take more memory than the engine: 
 def feature_key(backbone: Backbone, compute: DeviceContext, engine: str, batch: int) -> dict[str, Any]:
     """The key of a feature cache as JSON: everything but the image that decides the bits of its features."""
     return {
-        "format": 3,
+        "format": 2,
         "model": backbone.model,
         "weights": backbone.weights_hash,
         "input": str(backbone.spec),
@@ -98,12 +98,12 @@ class FeatureStore:
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """Features of a split in the order of its images, float32 (N, D); not to be changed, they are kept in memory.
 
-        The first call computes what is missing of all splits, one for the mirrored view what is missing of that split.
+        The first call computes what is missing of all splits, of the mirrored view but for the test set.
         """
         self.views.add(mirrored)
         if (split, mirrored) in self._loaded:
             return self._loaded[split, mirrored]
-        splits = (split,) if mirrored else ("train", "val", "test")
+        splits = ("train", "val") if mirrored else ("train", "val", "test")
         ids = [i for p in splits for i in self._splits.ids[p]]
         if not self.engine:
             self.engine = self._best_engine(ids, mirrored)
@@ -114,18 +114,8 @@ class FeatureStore:
 
     def training_seconds(self) -> float:
         """The time that the features in ``views`` of training and validation images took, now or earlier."""
-        ids = self._splits.ids
-        return sum(
-            self._cache(self.engine, mirrored).seconds(
-                [
-                    self._content[i]
-                    for split in ("train", "val")
-                    if not mirrored or (split, mirrored) in self._loaded
-                    for i in ids[split]
-                ]
-            )
-            for mirrored in self.views
-        )
+        images = [self._content[i] for split in ("train", "val") for i in self._splits.ids[split]]
+        return sum(self._cache(self.engine, mirrored).seconds(images) for mirrored in self.views)
 
     def _best_engine(self, ids: list[str], mirrored: bool) -> str:
         """The engine that has computed at least half of these images before, else the fastest."""

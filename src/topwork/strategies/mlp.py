@@ -132,7 +132,7 @@ class MLP(Strategy):
             selection={"epoch": state.kept_epoch, "epochs trained": len(state.history)},
             seconds=state.seconds,
             history=state.history,
-            passes=2 * len(labels["train"]) + len(labels["val"]),  # plain and mirrored
+            passes=2 * (len(labels["train"]) + len(labels["val"])),  # plain and mirrored
             out_of_fold=out_of_fold,
             folds=len(folds),
         )
