@@ -2,7 +2,7 @@
 # Override on the command line: make test VENV=/elsewhere PYTHON=python3.12 JOBS=4
 PYTHON ?= python3
 VENV ?= .venv
-JOBS ?= 2
+JOBS ?= 3
 
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready

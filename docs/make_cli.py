@@ -5,10 +5,12 @@ Run by ``make docs``; ``tests/test_docs.py`` fails if the page is not fresh.
 
 from __future__ import annotations
 
+import io
 import os
-import subprocess
-import sys
+from contextlib import redirect_stdout, suppress
+from functools import cache
 from pathlib import Path
+from unittest import mock
 
 from typer.main import get_command
 
@@ -27,14 +29,17 @@ def commands() -> list[str]:
     return [name for name, command in found.items() if not command.hidden]
 
 
+@cache
 def help_of(*words: str) -> str:
     """What ``topwork WORDS --help`` prints on a plain terminal of 100 columns."""
-    plain = {name: value for name, value in os.environ.items() if name not in {"FORCE_COLOR", "TERMINAL_WIDTH"}}
-    plain |= {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb", "PYTHONUTF8": "1"}
-    command = [sys.executable, "-m", "topwork", *words, "--help"]
-    text = subprocess.run(command, env=plain, capture_output=True, text=True, encoding="utf-8", check=True).stdout
-    text = text.replace("python -m topwork", "topwork")
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+    from topwork.cli import app
+
+    plain = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    text = io.StringIO()
+    with mock.patch.dict(os.environ, plain), redirect_stdout(text), suppress(SystemExit):
+        os.environ.pop("FORCE_COLOR", None)
+        app([*words, "--help"], prog_name="topwork")
+    return "\n".join(line.rstrip() for line in text.getvalue().strip().splitlines())
 
 
 def page() -> str:

@@ -74,9 +74,9 @@ def fastest_engine(engine_that_starts_at_once: None) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def drawn_charts(quick_trainings: None) -> Iterator[None]:
-    """Charts are drawn in this file after all."""
+    """Charts are drawn in this test after all."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", SAVEFIG)
         yield

@@ -19,11 +19,6 @@ STRATEGIES = ("scratch", "mlp", "svm", "finetune")
 SKILL = {"scratch": 0.8, "mlp": 2.2, "svm": 2.3, "finetune": 3.2}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def drawn(drawn_charts: None) -> None:
-    """Charts are drawn in these tests."""
-
-
 def fake_predictions(
     classes: Sequence[str], images: int, skill: float, seed: int = 0, kind: str = "logit"
 ) -> Predictions:

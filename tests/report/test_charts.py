@@ -13,6 +13,7 @@ from topwork.core.artifacts import EpochRecord
 from topwork.report.charts import accuracy_chart, loss_chart, val_accuracy_chart
 from topwork.report.report_data import Metric, Scores, StrategyData
 
+pytestmark = pytest.mark.usefixtures("drawn_charts")
 HISTORY = [EpochRecord(i, 10 * i, 1.0 / i, 1.2 / i, 0.5 + i / 20, 1e-3, i < 4) for i in range(1, 6)]
 
 

@@ -109,6 +109,7 @@ def test_the_sections_are_there_in_order(comparison: Comparison) -> None:
     assert "Top-5" not in parsed.words
 
 
+@pytest.mark.usefixtures("drawn_charts")
 def test_paragraph_and_figure_for_a_paper_stand_beside_the_report(comparison: Comparison) -> None:
     folder = comparison()
     parsed, _ = page(folder)
@@ -133,6 +134,7 @@ def test_paragraph_and_figure_for_a_paper_stand_beside_the_report(comparison: Co
     assert "var(" not in (folder / "paper.svg").read_text("utf-8")
 
 
+@pytest.mark.usefixtures("drawn_charts")
 def test_class_names_are_text_whatever_they_are(comparison: Comparison) -> None:
     classes = (EVIL, "&\"'{{ 7 * 7 }}", "javascript:alert(1)")
     folder = comparison(classes=classes)
@@ -181,6 +183,7 @@ def test_few_and_many_classes(comparison: Comparison, classes: Sequence[str]) ->
         assert "All 66 classes" in parsed.words
 
 
+@pytest.mark.usefixtures("drawn_charts")
 def test_equal_folders_give_equal_reports_and_names_need_not_be_unicode(comparison: Comparison) -> None:
     folder = comparison(classes=("a\udcff", "b"))
     first = write_report(folder).read_bytes()
