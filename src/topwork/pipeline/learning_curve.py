@@ -1,8 +1,9 @@
 """Learning curves over labels: strategies trained again on nested subsets of the training images.
 
-Each training is written to ``learning_curves/STRATEGY-DRAW.json`` when it is done, and not repeated: that is how an
-interrupted curve resumes. C, k and epochs are selected on the validation set, or by out-of-fold predictions of the
-subset, which is then one of the training and validation images; the test set only evaluates. What trains by gradient
+The last point of a curve, all images, is the run itself. Each other training is written to ``learning_curves/STRATEGY-
+DRAW.json`` when it is done, and not repeated: that is how an interrupted curve resumes. C, k and epochs are selected
+on the validation set, or by out-of-fold predictions of the subset, which is then one of the training and validation
+images; two folds are enough, since they calibrate nothing here. The test set only evaluates. What trains by gradient
 descent takes as many optimizer steps on a subset as on all images: the curve shows what labels are worth, not what a
 longer training is worth.
 """
@@ -18,15 +19,17 @@ import numpy as np
 
 from topwork.core import config, storage
 from topwork.core.base_config import BaseConfig
+from topwork.core.predictions import PREDICTIONS, read_predictions
 from topwork.core.progress import make_progress
 from topwork.core.seeds import derive_seed
-from topwork.core.strategy_config import TrainingConfig
-from topwork.evaluation import learning_curve
+from topwork.core.strategy_config import HeldOutConfig, TrainingConfig
+from topwork.evaluation.learning_curve import nested_order, subset_sizes
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.out_of_fold import join_validation
 from topwork.training.context import Features, RunContext
 
 FOLDER = "learning_curves"
+FOLDS = 2  # at most, of the images of a point
 DRAWS = 3  # of the subsets, for strategies that train in seconds; one for those that train on images
 
 
@@ -34,15 +37,19 @@ def run_learning_curve(name: str, context: RunContext) -> None:
     """Train a strategy of a comparison on every subset of every draw that is not done, with the settings of its run."""
     strategy, comparison = load(name), context.folder
     settings = config.read(comparison / name / "config.toml").settings[name]
-    context, _ = join_validation(getattr(settings, "folds", 0), context)
+    if isinstance(settings, HeldOutConfig):
+        settings = settings.model_copy(update={"folds": min(settings.folds, FOLDS)})
+        context, _ = join_validation(settings.folds, context)
     splits, labels = context.splits, context.splits.labels["train"]
-    sizes = learning_curve.subset_sizes(len(labels), context.num_classes)
+    sizes = subset_sizes(len(labels), context.num_classes)
     draws = 1 if STRATEGIES[name].trains_network else DRAWS
+    run = read_predictions(comparison / name / PREDICTIONS["test"])
+    last = {str(len(labels)): np.flatnonzero(run.predicted != run.labels).tolist()}
     with context.progress.track(f"{name}: learning curve", draws * len(sizes), "trainings") as bar:
         for draw in range(draws):
             path = comparison / FOLDER / f"{name}-{draw}.json"
-            done: dict[str, Any] = storage.read_json(path)["wrong"] if path.is_file() else {}
-            order = learning_curve.nested_order(labels, derive_seed(context.seed, "labels", draw))
+            done: dict[str, Any] = storage.read_json(path)["wrong"] if path.is_file() else dict(last)
+            order = nested_order(labels, derive_seed(context.seed, "labels", draw))
             for size in sizes:
                 if str(size) not in done:
                     folder = comparison / FOLDER / f"{name}-{draw}-{size}"
