@@ -12,7 +12,7 @@ from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.errors import UsageError
 from topwork.data.file_tree import FileTree, TreeFolder, join, reason_ignored
 from topwork.data.sources.base import DataArgument
-from topwork.data.sources.folder_layouts import unwrap
+from topwork.data.sources.class_folders import unwrap
 from topwork.data.sources.reading import Evidence, Reading
 from topwork.data.split_words import is_camera, split_of
 

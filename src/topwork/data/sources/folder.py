@@ -13,7 +13,8 @@ from topwork.core.image_ref import ImageRef
 from topwork.data.archive_tree import read_tree
 from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
-from topwork.data.sources.folder_layouts import NO_CLASSES, ClassFolder, Layout, find_layouts
+from topwork.data.sources.class_folders import NO_CLASSES, ClassFolder, Layout
+from topwork.data.sources.folder_layouts import find_layouts
 from topwork.data.sources.layout_option import layout_of
 from topwork.data.sources.other_tasks import annotations_inside, masks_beside, unlabeled
 from topwork.data.sources.reading import Evidence, Reading, Refused

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from topwork.data.file_tree import TreeFolder, join
-from topwork.data.sources.folder_layouts import ClassFolder, Layout
+from topwork.data.sources.class_folders import ClassFolder, Layout
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import split_of
 

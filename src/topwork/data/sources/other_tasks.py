@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from topwork.core import commands
 from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of
 from topwork.data.sources.base import DataArgument
+from topwork.data.sources.class_folders import unwrap
 from topwork.data.sources.file_names import propose
-from topwork.data.sources.folder_layouts import unwrap
 from topwork.data.sources.reading import Evidence, Refused
 from topwork.data.split_words import is_annotation, is_mask, split_of
 

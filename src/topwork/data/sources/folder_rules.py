@@ -1,0 +1,199 @@
+"""Rules that tell what folders mean that may be classes: these are, or the folders inside them, or it is a question."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+from topwork.data.file_tree import TreeFolder
+from topwork.data.sources.class_folders import Candidates, ClassFolder, Layout, layout_options
+from topwork.data.sources.folder_doubts import doubt
+from topwork.data.sources.reading import Evidence
+from topwork.data.split_words import are_parts, is_annotation, is_images, looks_like_id, split_of
+
+MAX_WAYS = 4  # folders that a question shows as DATA
+Rule = Callable[[Candidates], list[Layout] | None]
+
+
+def class_layouts(found: Candidates) -> list[Layout]:
+    """What the first rule that knows these folders says; each of them is a class if none does."""
+    for rule in _RULES:
+        layouts = rule(found)
+        if layouts is not None:
+            return layouts
+    return [found.layout]
+
+
+def _splits_inside(found: Candidates) -> list[Layout] | None:
+    """Folders of splits below each of several folders: below the classes, or several data sets."""
+    inner = found.inner
+    if not found.is_flat or found.has_splits or len(inner) < 2 or not all(inner):
+        return None
+    splits = [split_of(folder.name for folder in folders) for folders in inner]
+    leaves = not any(folder.filled for folders in inner for folder in folders)
+    complete = all("train" in named.values() and len(named) == len(inner[n]) for n, named in enumerate(splits))
+    if leaves and complete and max(map(len, splits)) > 1:
+        rows = [
+            ClassFolder(folder, kid.name, splits[n][folder.name])
+            for n, kid in enumerate(found.folders)
+            for folder in inner[n]
+        ]
+        return [Layout("splits in the class folders", rows, Evidence.LIKELY, found.reasons)]
+    if any("train" in named.values() and len(set(named.values())) > 1 for named in splits):
+        return [*_each_alone(found.folders, found)] or None
+    return None
+
+
+def _numbered_levels(found: Candidates) -> list[Layout] | None:
+    """Numbers and codes, and further folders below them: each level may be the classes."""
+    if not found.is_flat or found.has_splits or found.by_path or not all(map(looks_like_id, found.names)):
+        return None
+    return level_layouts(found.folders, found.reasons) or None if len(found.folders) > 1 else None
+
+
+def level_layouts(kids: list[TreeFolder], reasons: dict[str, str]) -> list[Layout]:
+    """Each level of folders as the classes, if there are two levels with several folders each below these."""
+    levels = [kids]
+    while any(folder.filled for folder in levels[-1]):
+        if any(folder.images or not folder.filled for folder in levels[-1]):
+            return []
+        levels.append([inner for folder in levels[-1] for inner in folder.filled])
+    if len(levels) < 3 or any(len(lower) < 1.5 * len(upper) for upper, lower in pairwise(levels)):
+        return []
+    found = []
+    for number, folders in enumerate(levels):
+        rows = [ClassFolder(folder, folder.name) for folder in folders]
+        names = {folder.name for folder in folders}
+        how = f"folders such as {folders[0].path}/ are the classes"
+        if number == 0 or len(names) == len(folders):
+            found.append(Layout(how, rows, reasons=reasons, options=layout_options(rows)))
+        else:
+            upper = [ClassFolder(folder, folder.name) for folder in levels[number - 1]]
+            options = (*layout_options(upper), "--labels-from-path")
+            found.append(Layout(how, upper, reasons=reasons, options=options, by_path=True))
+    return found
+
+
+def _repeated_inside(found: Candidates) -> list[Layout] | None:
+    """The same subfolders in most of the folders."""
+    if not found.is_flat or not _repeat(found.inner) or len(found.names) < 2:
+        return None
+    ways = [*_deeper(found), *([] if found.has_splits else _each_alone(found.folders, found))]
+    return ways if are_parts(found.names) else [*ways, found.layout]
+
+
+def _repeat(inner: list[list[TreeFolder]]) -> bool:
+    """Whether the same subfolders, at least two, are in most of the folders."""
+    counts = Counter(folder.name for folders in inner for folder in folders)
+    return len(counts) > 1 and counts.total() >= 1.5 * len(counts) and sum(map(bool, inner)) > len(inner) / 2
+
+
+def _deeper(found: Candidates) -> Iterator[Layout]:
+    """The folders inside are the classes."""
+    splits = {base.path: split for base, split in found.bases if split}
+    rows = [
+        ClassFolder(folder, folder.name, next((splits[path] for path in splits if _is_in(folder.path, path)), ""))
+        for folders in found.inner
+        for folder in folders
+    ]
+    options = layout_options(rows, list(splits))
+    if options:
+        evidence = Evidence.LIKELY if splits else Evidence.POSSIBLE
+        yield Layout("the folders inside are the classes, all images together", rows, evidence, found.reasons, options)
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return not folder or path.startswith(f"{folder}/")
+
+
+def _each_alone(kids: list[TreeFolder], found: Candidates) -> Iterator[Layout]:
+    """Each of the folders as DATA; of many, the first."""
+    for kid in kids if len(kids) <= MAX_WAYS else kids[:1]:
+        more = "" if len(kids) <= MAX_WAYS else f", or another of the {len(kids):,} folders"
+        for way in found.find(kid):
+            yield Layout(f"the images in {kid.path}/ alone{more}", way.classes, data=kid.path)
+
+
+def _no_classes(found: Candidates) -> list[Layout] | None:
+    """Parts, or folders that only say that there are images."""
+    named = any(_may_be_class(name, found.names) for name in found.names)
+    return [] if are_parts(found.names) or not named else None
+
+
+def _may_be_class(name: str, names: Iterable[str]) -> bool:
+    """Whether it is no word for images and what belongs to them, or one of several that differ in a number: label_0."""
+    numbered = sum(other.rstrip("0123456789") == name.rstrip("0123456789") for other in names) > 1
+    return numbered or not (is_images(name) or is_annotation(name))
+
+
+def _taxonomy(found: Candidates) -> list[Layout] | None:
+    """Further folders with names of things: either level may be the classes."""
+    if found.by_path or not found.is_flat or not _is_taxonomy(found.folders):
+        return None
+    whole, names = found.layout, sorted(found.names)
+    topmost = f"the topmost folders are classes: {', '.join(names[:MAX_WAYS])}"
+    paths = "the paths of the folders are the classes"
+    options = (*whole.options, "--labels-from-path")
+    return [
+        replace(whole, how=topmost, by_path=False),
+        replace(whole, how=paths, by_path=True, options=options),
+    ]
+
+
+def _is_taxonomy(kids: list[TreeFolder]) -> bool:
+    """Whether the folders hold further ones with several images each and names of things, not of patients."""
+    leaves = {kid.name: [folder for folder in kid.walk() if folder.images] for kid in kids}
+    names = Counter(leaf.name for found in leaves.values() for leaf in found)
+    several = all(len(leaf.images) > 1 for found in leaves.values() for leaf in found)
+    real = not any(looks_like_id(name) or is_images(name) or is_annotation(name) for name in names)
+    return several and real and len(names) == names.total() > len(leaves) > 1
+
+
+def _one_folder(found: Candidates) -> list[Layout] | None:
+    """One folder tells no classes apart."""
+    if len(found.folders) != 1 or found.folders[0].filled or found.has_splits:
+        return None
+    base = found.bases[0][0]
+    return [] if len(base.filled) > 1 or len(base.folders) == 1 else None
+
+
+def _one_trained(found: Candidates) -> list[Layout] | None:
+    """One class alone is for training."""
+    trained = {row.label for row in found.plain if row.split == "train"}
+    if not found.has_splits or len(trained) != 1 or len(found.names) < 2 or found.by_path or not found.layout.options:
+        return None
+    first = next(row for row in found.plain if row.split == "train").folder.path
+    problem = (
+        f"{first}/ alone is for training, as for detecting anomalies, and a classifier needs images of each class. "
+        "To make new splits of all images, run"
+    )
+    options = (*found.layout.options, "--set", "data.splits=new")
+    return [replace(found.layout, problem=problem, options=options)]
+
+
+def _images_beside_results(found: Candidates) -> list[Layout] | None:
+    """One folder with class folders, called images, beside others; another name may be a class that is divided."""
+    deep = [folder for folder in found.folders if folder.filled]
+    if found.by_path or found.has_splits or not len(deep) == 1 < len(found.folders) or not is_images(deep[0].name):
+        return None
+    alone = [*_each_alone(deep, found)]
+    return [found.layout, *alone] if alone else None
+
+
+def _doubtful(found: Candidates) -> list[Layout] | None:
+    """Copies, previews, and what programs write."""
+    if found.by_path or found.has_splits:
+        return None
+    problem = doubt([folder for base, _ in found.bases for folder in base.filled], found.folders)
+    if not problem:
+        return None
+    return [replace(found.layout, problem=f"{problem}. Move it away, or, if each of the folders is a class, run")]
+
+
+_RULES: tuple[Rule, ...] = (
+    _splits_inside, _numbered_levels, _repeated_inside, _no_classes, _taxonomy, _one_folder, _one_trained,
+    _images_beside_results, _doubtful,
+)  # fmt: skip
+"""In order; the first that knows the folders decides."""
