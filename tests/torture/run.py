@@ -13,7 +13,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.drawings import write_folder
-from tests.torture import calls, commands, devices, disk, exports, flips, folders, hostile, mutants, requests, trainings
+from tests.torture import (
+    calls,
+    commands,
+    devices,
+    disk,
+    exports,
+    flips,
+    folders,
+    hostile,
+    layouts,
+    mutants,
+    requests,
+    trainings,
+)
 from tests.torture.calls import Tally
 
 Part = tuple[str, Callable[[], Tally], bool]
@@ -36,6 +49,8 @@ def parts(folder: Path) -> Iterator[Part]:
     yield "20,000 mutated images", lambda: mutants.inspect(range(50), 400), False
     yield "exports of 12 families in all formats", exports.every_family, False
     yield "exports of every resize", exports.every_resize, False
+    yield "1,000 random layouts of data sets", lambda: layouts.change(1000), False
+    yield "planted: the topmost folders are the classes", lambda: layouts.change_with_a_fault(100), True
     yield "hostile model files", lambda: hostile.try_all(1000), False
     if disk.is_possible():
         sizes = range(4096, 4096 * 260, 4096)
