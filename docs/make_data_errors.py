@@ -15,13 +15,14 @@ TEXT = Path(__file__).with_name("data-not-read.template.md")
 SOURCE = Path(__file__).parents[1] / "src" / "topwork" / "data"
 ERRORS = {
     "DataError", "UsageError", "SettingNeeded", "Refused", "MissingDependency", "NotReadable", "UnreadableImage",
-    "AmbiguousFiles", "SeveralBoxes",
+    "AmbiguousFiles", "SeveralBoxes", "SeveralColumns", "MissingColumn", "Measured",
 }  # fmt: skip
 # What decodes images or divides them, after they are listed: docs/pixels.md is about the first.
 OTHERS = (
     "splits.py", "split_units.py", "batches.py", "decoder", "images.py", "remote.py", "transforms.py", "convert.py",
     "optional_formats.py", "decoder.py", "jpeg.py",
 )  # fmt: skip
+MIN_LENGTH = 60  # of a text that is made elsewhere than in an exception; a shorter one is a part of a message
 GROUPS = (
     ("In general", r"(sources/(__init__|base|reading)|manifest|labels|class_names|file_tree)\.py"),
     ("Class folders, and data sets for other tasks", r"sources/(folder|other|file_names|stanford|elpv|known).*\.py"),
@@ -49,6 +50,9 @@ def messages() -> dict[str, list[str]]:
 
 def _templates(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
+        text = " ".join(_text(problem).split()) if (problem := _problem(node)) else ""
+        if len(text) > MIN_LENGTH and not text[0].islower():
+            yield text
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in ERRORS:
             continue
         arguments = [*node.args, *(word.value for word in node.keywords)]
@@ -60,6 +64,19 @@ def _templates(tree: ast.AST) -> Iterator[str]:
             text += f" needs an optional package. Install it with: pip install 'topwork[{extra}]'."
         if text not in ("", "..."):
             yield text
+
+
+def _problem(node: ast.AST) -> ast.expr | None:
+    """What a variable or an argument called problem is set to, or a function returns, if that is a text."""
+    value = node.value if isinstance(node, ast.Return | ast.keyword | ast.Assign) else None
+    named = isinstance(node, ast.Return)
+    if isinstance(node, ast.keyword):
+        named = node.arg == "problem"
+    elif isinstance(node, ast.Assign):
+        named = any(isinstance(target, ast.Name) and target.id == "problem" for target in node.targets)
+    if isinstance(value, ast.IfExp):
+        value = value.body
+    return value if named and isinstance(value, ast.JoinedStr) else None
 
 
 def _text(node: ast.expr) -> str:

@@ -94,7 +94,7 @@ def test_one_thing_in_two_forms_is_never_trained_as_two_classes_silently(
     assert kinds[0]
 
 
-@pytest.mark.parametrize("label", ['["cat", "dog"]', '{"cat": 1}', "[]", "['cat']"])
+@pytest.mark.parametrize("label", ['["cat", "dog"]', '{"cat": 1}', "[]", "['cat', 'dog']"])
 def test_a_list_is_no_label_and_is_refused_by_line(tmp_path: Path, label: str) -> None:
     texts = {"t.csv": f'path;label\na.png;cat\nb.png;"{label.replace(chr(34), chr(34) * 2)}"\n'}
     if "'" not in label:
@@ -103,6 +103,7 @@ def test_a_list_is_no_label_and_is_refused_by_line(tmp_path: Path, label: str) -
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError, match=rf"{name}:{3 if name == 't.csv' else 2}: the label is .*Several labels"):
             list_images(DataConfig(path=str(tmp_path / name)))
+    assert classes(table(tmp_path / "one.csv", ["['cat']", "dog", "cat"])) == {"cat": 2, "dog": 1}
     assert classes(table(tmp_path / "fine.csv", ["[cat]", "(1)", "{x", "a"])) == {"(1)": 1, "[cat]": 1, "a": 1, "{x": 1}
 
 

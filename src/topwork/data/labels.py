@@ -31,12 +31,16 @@ def label_text(value: Any, where: str) -> str:
         where: The place, for the error.
 
     Raises:
-        DataError: It is a list or an object, or the text of one.
+        DataError: It is an object or a list, or the text of one, and has more or less than one label.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
-    if isinstance(value, list | dict) or (text[:1] in "[{(" and text[-1:] in "]})" and _is_collection(text)):
+    if not isinstance(value, list | dict) and text[:1] in "[{(" and text[-1:] in "]})":
+        value = _collection(text)
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return label_text(value[0], where)
+    if isinstance(value, list | dict | set | tuple):
         raise DataError(
             f"{where}: the label is {text[:80]}. Several labels per image are not supported; write one text or number."
         )
@@ -58,11 +62,12 @@ def readable(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _is_collection(text: str) -> bool:
+def _collection(text: str) -> Any:
+    """The list or object that a text writes; the text itself if it is none."""
     try:
-        return isinstance(ast.literal_eval(text), list | dict | set | tuple)
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return False
+        return text
 
 
 def unify_labels(manifest: Manifest, config: DataConfig) -> Manifest:

@@ -35,6 +35,7 @@ _WORDS_OF = {
 _SPLIT_OF = {_plain(word): split for split, words in _WORDS_OF.items() for word in words.split()}
 _LETTER = r"[a-z\u0430-\u044f]"
 _SPLIT = re.compile(f"(?<!{_LETTER})(?:{'|'.join(sorted(_SPLIT_OF, key=len, reverse=True))})(?!{_LETTER})")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SHORT = {"tr": "train", "te": "test", "va": "val", "vl": "val", "ts": "test"}  # only if all names are so
 _EVALUATION = frozenset({"eval", "evaluation", "evalset"})  # the test set beside a validation set, else that
 _IMAGES = _set("image images img imgs pic pics picture pictures photo photos jpg jpeg jpegs png files")
@@ -58,7 +59,7 @@ def words(name: str) -> list[str]:
     """The words of a name in lower case, without numbers: ``x_trainData2`` has x, train and data."""
     if _plain(name) in _SPLIT_OF:
         return [_plain(name)]
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", re.sub(r"(?i)hold[-_ ]out", "holdout", name))
+    parted = _CAMEL.sub(" ", re.sub(r"(?i)hold[-_ ]out", "holdout", name))
     return [_plain(word) for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", parted))]
 
 
@@ -138,10 +139,10 @@ def split_name(text: str) -> str:
 def split_in(name: str) -> str:
     """The split that the first such word of a longer name means, or an empty text.
 
-    >>> split_in("faces-train-00003.tar"), split_in("labels_of_TestSet.csv"), split_in("contest.csv")
+    >>> split_in("faces-train-00003.tar"), split_in("TestImages.txt"), split_in("contest.csv")
     ('train', 'test', '')
     """
-    found = _SPLIT.search(_plain(name))
+    found = _SPLIT.search(_plain(_CAMEL.sub(" ", name)))
     return _SPLIT_OF[found.group()] if found else ""
 
 
@@ -157,7 +158,7 @@ def common_splits(found: Iterable[str]) -> list[str]:
 
 def without_split(name: str) -> str:
     """The name in lower case with ``{}`` for the word of a split, the same for the files of all splits."""
-    return _SPLIT.sub("{}", _plain(name))
+    return _SPLIT.sub("{}", _plain(_CAMEL.sub(" ", name)))
 
 
 def is_unlabeled(name: str) -> bool:
@@ -175,6 +176,13 @@ def is_annotation(name: str) -> bool:
     """Whether a name means what belongs to images, such as boxes and masks."""
     own = set(words(name)) - _FILLERS - _SPLIT_OF.keys()
     return bool(own) and own <= _ANNOTATIONS | ({"class", "object"} if own & _MASKS else set())
+
+
+def is_annotation_of(name: str, others: Iterable[str]) -> bool:
+    """Whether a name is one of others with words for annotations after it, or has no other words: ``Trout GT``."""
+    own = words(name)
+    plain = [word for word in own if word not in _ANNOTATIONS]
+    return is_annotation(name) or (0 < len(plain) < len(own) and any(words(other) == plain for other in others))
 
 
 def is_output(name: str) -> bool:

@@ -240,12 +240,13 @@ def _split_at_blanks(lines: list[tuple[int, str]], is_image: IsImage) -> list[Ro
     def share(images: Iterable[str]) -> float:
         return sum(map(is_image, images)) / max(len(head), 1)
 
-    if share(head) > 0.5:
-        return [(number, [line]) for number, line in lines]
     words = [line.split() for line in head]
     widths = Counter(map(len, words))
     columns = max(widths, default=1)
     same = widths and widths.most_common(1)[0][1] >= len(head) - 1
+    numbered = same and columns > 1 and len(words) > 1 and all(row[0].isdecimal() for row in words[1:])
+    if share(head) > 0.5 and not (numbered and share(row[-1] for row in words) > 0.5):
+        return [(number, [line]) for number, line in lines]
     if same and any(share(row[place] for row in words if place < len(row)) > 0.5 for place in range(columns)):
         return [(number, line.split()) for number, line in lines]
     cuts = (lambda line: line.split(None, 1), lambda line: line.rsplit(None, 1))

@@ -24,7 +24,7 @@ Content = bytes | str | Callable[[], bytes] | None
 
 THEMES = (
     "folders", "nested_folders", "strange_folders", "tables", "tables_as_written", "lists", "annotations", "file_names",
-    "archives", "refusals",
+    "archives", "refusals", "medical", "more_medical", "nature", "people_and_signs", "scenes_and_things",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from topwork.core.artifacts import Manifest
-from topwork.core.commands import data_command, write_arrays
+from topwork.core.commands import command, data_command, write_arrays
 from topwork.core.errors import DataError
 from topwork.data import arrays, pixel_tables
 from topwork.data.arrays import NamedArray, npz_arrays
@@ -21,7 +21,7 @@ from topwork.data.file_tree import join
 from topwork.data.labels import UNLABELED, label_text
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.image_copies import ImageCopy, copy_images, evidence_of, png_of, stamps
-from topwork.data.sources.reading import Reading, Refused
+from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.split_units import list_first
 from topwork.data.split_words import are_parts, common_splits, split_in, split_of, words
 
@@ -57,11 +57,13 @@ class ArrayParts:
         how: What it is, for ``Reading``.
         parts: One for each split.
         ignored: As for ``Manifest``.
+        others: Arrays that are no images with labels, by their names.
     """
 
     how: str = ""
     parts: list[ArrayPart] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
+    others: list[NamedArray] = field(default_factory=list)
 
 
 class ArraySource:
@@ -81,6 +83,8 @@ class ArraySource:
         """A reading if there are images with labels in files of the format."""
         found = self._find(data, files_of(data))
         if not found.parts:
+            if found.others and not (data.tree and data.tree.top.total):
+                yield _unpaired(data, found.others)
             return
         evidence = evidence_of(data, sum(part.count for part in found.parts))
         names = sorted({part.name for part in found.parts})
@@ -101,6 +105,8 @@ def _way(data: DataArgument, parts: Sequence[ArrayPart]) -> str:
     """The command that reads one of several data sets: it passes its file, or writes a file of its own."""
     (first, *_), arrays = parts, [name for part in parts for name in part.arrays]
     file = first.files[0]
+    if len(set(first.files)) > 1 and file.lower().endswith((".npy", ".npz")):
+        return _join(parts)
     if not arrays or len(arrays) == len(npz_arrays(file)):
         return data_command(data.config, file, [])
     target = os.path.join(os.path.dirname(file), f"{first.name.replace(' ', '_') or 'images'}.npz")
@@ -109,6 +115,34 @@ def _way(data: DataArgument, parts: Sequence[ArrayPart]) -> str:
     source, written, names = (json.dumps(value, ensure_ascii=False) for value in (file, target, arrays))
     chosen = f"**{{n: a[n] for n in {names}}}"
     return write_arrays(f"import numpy; a = numpy.load({source}); numpy.savez({written}, {chosen})", target)
+
+
+def _join(parts: Sequence[ArrayPart]) -> str:
+    """The command that writes images and labels, which are in files of their own, into one file, and reads it."""
+    name = parts[0].name.replace(" ", "_") or "images"
+    target = os.path.join(os.path.dirname(parts[0].files[0]), f"{name}_arrays.npz")
+    loaded = ", ".join(
+        f"{kind}_{part.split or 'all'}={_load_code(file)}"
+        for part in parts
+        for kind, file in zip("xy", part.files, strict=True)
+    )
+    written = json.dumps(target, ensure_ascii=False)
+    return write_arrays(f"import numpy; numpy.savez({written}, {loaded})", target)
+
+
+def _load_code(file: str) -> str:
+    inside = f'["{npz_arrays(file)[0].name}"]' if file.lower().endswith(".npz") else ""
+    return f"numpy.load({json.dumps(file, ensure_ascii=False)}){inside}"
+
+
+def _unpaired(data: DataArgument, others: Sequence[NamedArray]) -> Refused:
+    shown = list_first([f"{array.name} ({' x '.join(map(str, array.shape))}) in {array.file}" for array in others])
+    return Refused(
+        f"{data.path} has arrays, but none is called images or x beside another of the same length called labels or y: "
+        f"{shown}. Images are N x height x width, and labels N numbers or names. Save them in one file: "
+        f"numpy.savez('data.npz', x_train=..., y_train=...), then {command('check', 'data.npz')}",
+        Evidence.LIKELY,
+    )
 
 
 def find_arrays(data: DataArgument, files: list[str]) -> ArrayParts:
@@ -121,9 +155,11 @@ def find_arrays(data: DataArgument, files: list[str]) -> ArrayParts:
         stem = os.path.splitext(os.path.basename(path))[0] if len(archives) > 1 else ""
         of_file = _pair(data, inside, stem)
         parts += of_file
+        if len(inside) == 1 and inside[0].name == "arr_0":  # as numpy calls it; the name of the file says more
+            inside = [replace(inside[0], name=os.path.splitext(os.path.basename(path))[0])]
         others += [] if of_file else inside
     others += [arrays.npy_array(path) for path in files if path.lower().endswith(".npy")]
-    return _found("arrays", [*parts, *_pair(data, others)])
+    return replace(_found("arrays", [*parts, *_pair(data, others)]), others=others)
 
 
 def find_idx(data: DataArgument, files: list[str]) -> ArrayParts:

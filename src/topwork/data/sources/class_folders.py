@@ -8,7 +8,7 @@ from functools import cached_property
 
 from topwork.data.file_tree import TreeFolder
 from topwork.data.sources.reading import Evidence
-from topwork.data.split_words import is_annotation, split_name
+from topwork.data.split_words import is_annotation_of, split_name
 
 NO_CLASSES = "has no class folders"
 _MAX_LOOSE = 0.05  # of the images of a folder lie directly in it, if it is only one more folder above
@@ -61,10 +61,17 @@ def unwrap(folder: TreeFolder) -> TreeFolder:
     return folder
 
 
-def layout_options(classes: Sequence[ClassFolder], splits: Sequence[str] = ()) -> tuple[str, ...]:
-    """``--layout`` for class folders, and folders of splits above them; none if it can't say it."""
+def without_annotations(folders: Sequence[TreeFolder]) -> list[TreeFolder]:
+    """The folders without those that are called like masks, previews and the like."""
+    names = [folder.name for folder in folders]
+    return [folder for folder in folders if not is_annotation_of(folder.name, names)]
+
+
+def layout_options(classes: Sequence[ClassFolder], splits: Sequence[str] = (), data: str = "") -> tuple[str, ...]:
+    """``--layout`` for class folders below a folder, and folders of splits above them; none if it can't say it."""
     depths = {path.count("/") for path in splits if path}
-    found = {len(row.folder.path.split("/")) for row in classes}
+    above = data.count("/") + 1 if data else 0
+    found = {len(row.folder.path.split("/")) - above for row in classes}
     if len(found) != 1 or len(depths) > 1:
         return ()
     levels = ["*"] * (found.pop() - 1)
@@ -99,7 +106,7 @@ class Candidates:
     @cached_property
     def inner(self) -> list[list[TreeFolder]]:
         """The folders inside each of them, one level further if a folder is alone, without those of annotations."""
-        return [[inner for inner in unwrap(kid).filled if not is_annotation(inner.name)] for kid in self.folders]
+        return [without_annotations(unwrap(kid).filled) for kid in self.folders]
 
     @property
     def is_flat(self) -> bool:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.errors import UsageError
-from topwork.data.file_tree import FileTree, TreeFolder, join, reason_ignored
+from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import unwrap
 from topwork.data.sources.reading import Evidence, Reading
-from topwork.data.split_words import is_camera, split_of
-
-_TEXT_THEN_NUMBER = r"(?:^|/)([^/]*?[^/\d ._()-])[\d ._()-]*\d\)?\.[^./]+$"
-_NUMBER_THEN_TEXT = r"(?:^|/)\d[\d ._()-]*([^/\d ._()-][^/\d]*?)\.[^./]+$"
-_FIELD = r"(?:^|/)(?:[^/_]*_){{{}}}([^/_]+)_[^/]*$"
-MIN_SHARE = 0.95  # of the images of a folder, whose names a proposed expression matches
-MAX_LABELS_SHARE = 0.5  # labels per image
-_MAX_FIELDS = 6
+from topwork.data.split_words import split_of
 
 
 class FileNamesSource:
@@ -79,30 +71,3 @@ def _list(tree: FileTree, pattern: re.Pattern[str]) -> Manifest:
 def _label(pattern: re.Pattern[str], path: str) -> str:
     match = pattern.search(path)
     return (match[1] or "").strip() if match else ""
-
-
-def propose(tree: FileTree) -> list[tuple[str, str, str]]:
-    """Regular expressions that may read labels from the file names, each with an image and its label."""
-    folders = [folder for folder in tree.top.walk() if folder.images]
-    for pattern in (_TEXT_THEN_NUMBER, _NUMBER_THEN_TEXT):
-        found = _try(pattern, folders)
-        if found:
-            return [found]
-    fields = (_try(_FIELD.format(number), folders, numbers=True) for number in range(_MAX_FIELDS))
-    return [found for found in fields if found][:3]
-
-
-def _try(pattern: str, folders: list[TreeFolder], numbers: bool = False) -> tuple[str, str, str] | None:
-    compiled, labels, first, total = re.compile(pattern), Counter[str](), None, 0
-    for folder in folders:
-        found = [(name, label) for name in folder.images if (label := _label(compiled, name))]
-        total += len(folder.images)
-        if len(found) >= MIN_SHARE * len(folder.images):
-            labels.update(label for _, label in found)
-            first = first or (join(folder.path, found[0][0]), found[0][1])
-    matched, real = labels.total(), [label for label in labels if numbers or not is_camera(label)]
-    several = all(labels[label] > 1 for label in real) and len(real) <= MAX_LABELS_SHARE * matched
-    splits = split_of(real)
-    if first is None or len(real) < 2 or not several or 2 * matched < total or len(splits) == len(real):
-        return None
-    return pattern, *first

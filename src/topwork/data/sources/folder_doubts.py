@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from topwork.data.file_tree import TreeFolder, stem_of, suffix_of
-from topwork.data.split_words import is_annotation, is_images, is_output
+from topwork.data.split_words import is_annotation, is_images, is_output, split_of
 
 _COPY = re.compile(
     r"(?:(.+?)(?: - | |_|-)(?:copy|kopie|copie|copia)(?: ?\(?\d+\)?)?|(.+) \(\d+\)|copy of (.+))", re.IGNORECASE
@@ -35,6 +35,10 @@ def doubt(beside: Iterable[TreeFolder], kids: Sequence[TreeFolder]) -> str:
     for kid in outputs if len(classes) > 1 else ():
         if _looks_written(kid, classes):
             return f"{kid.path}/ has the name of what programs write, and other files than the folders beside it"
+    for kid in kids:
+        inside = [folder.name for folder in kid.filled]
+        if len(inside) > 1 and len(split_of(inside)) == len(inside) and not any(o.filled for o in kids if o is not kid):
+            return f"{kid.path}/ is divided into {' and '.join(inside)}, which none of the folders beside it is"
     copy = copy_of_all(kids)
     return f"{copy.path}/ holds files of the same names as all folders beside it together" if copy else ""
 

@@ -14,7 +14,7 @@ from topwork.data.sources.class_folders import (
     layout_options,
     unwrap,
 )
-from topwork.data.sources.folder_rules import class_layouts, level_layouts
+from topwork.data.sources.folder_rules import class_layouts, level_layouts, repeated_inside
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import are_parts, is_annotation, is_images, is_unlabeled, split_and_class, split_of
 
@@ -141,6 +141,8 @@ def _split_among_classes(kids: list[TreeFolder], splits: dict[str, str], reasons
         ]
     if len(kids) > 1 and (ways := level_layouts(kids, reasons)):
         return ways
+    if repeated := repeated_inside(Candidates([(TreeFolder(""), "")], kids, False, reasons, find_layouts)):
+        return repeated
     beside = f"is beside {others[0]}/, which is none" if others else "has no folder for training beside it"
     return [
         Layout(

@@ -8,7 +8,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 from topwork.data.file_tree import TreeFolder
-from topwork.data.sources.class_folders import Candidates, ClassFolder, Layout, layout_options
+from topwork.data.sources.class_folders import (
+    Candidates,
+    ClassFolder,
+    Layout,
+    layout_options,
+    unwrap,
+    without_annotations,
+)
+from topwork.data.sources.counters import without_counters
 from topwork.data.sources.folder_doubts import doubt
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import are_parts, is_annotation, is_images, looks_like_id, split_of
@@ -19,11 +27,8 @@ Rule = Callable[[Candidates], list[Layout] | None]
 
 def class_layouts(found: Candidates) -> list[Layout]:
     """What the first rule that knows these folders says; each of them is a class if none does."""
-    for rule in _RULES:
-        layouts = rule(found)
-        if layouts is not None:
-            return layouts
-    return [found.layout]
+    layouts = next((layouts for rule in _RULES if (layouts := rule(found)) is not None), [found.layout])
+    return [way for layout in layouts for way in without_counters(layout)]
 
 
 def _splits_inside(found: Candidates) -> list[Layout] | None:
@@ -76,12 +81,12 @@ def level_layouts(kids: list[TreeFolder], reasons: dict[str, str]) -> list[Layou
     return found
 
 
-def _repeated_inside(found: Candidates) -> list[Layout] | None:
+def repeated_inside(found: Candidates) -> list[Layout] | None:
     """The same subfolders in most of the folders."""
     if not found.is_flat or not _repeat(found.inner) or len(found.names) < 2:
         return None
     ways = [*_deeper(found), *([] if found.has_splits else _each_alone(found.folders, found))]
-    return ways if are_parts(found.names) else [*ways, found.layout]
+    return ways if are_parts(found.names) and ways else [*ways, found.layout]
 
 
 def _repeat(inner: list[list[TreeFolder]]) -> bool:
@@ -91,17 +96,23 @@ def _repeat(inner: list[list[TreeFolder]]) -> bool:
 
 
 def _deeper(found: Candidates) -> Iterator[Layout]:
-    """The folders inside are the classes."""
+    """The folders inside are the classes, or those inside of them, as long as the same ones repeat."""
     splits = {base.path: split for base, split in found.bases if split}
-    rows = [
-        ClassFolder(folder, folder.name, next((splits[path] for path in splits if _is_in(folder.path, path)), ""))
-        for folders in found.inner
-        for folder in folders
-    ]
-    options = layout_options(rows, list(splits))
-    if options:
-        evidence = Evidence.LIKELY if splits else Evidence.POSSIBLE
-        yield Layout("the folders inside are the classes, all images together", rows, evidence, found.reasons, options)
+    inner = found.inner
+    while _repeat(inner):
+        folders = [folder for below in inner for folder in below]
+        inner = [unwrap(folder).filled for folder in folders]
+        if _repeat(inner) and are_parts(folder.name for folder in folders):
+            continue
+        rows = [
+            ClassFolder(folder, folder.name, next((splits[path] for path in splits if _is_in(folder.path, path)), ""))
+            for folder in folders
+        ]
+        options = layout_options(rows, list(splits))
+        if options:
+            evidence = Evidence.LIKELY if splits else Evidence.POSSIBLE
+            how = f"folders such as {folders[0].path}/ are the classes, all images together"
+            yield Layout(how, rows, evidence, found.reasons, options)
 
 
 def _is_in(path: str, folder: str) -> bool:
@@ -112,8 +123,13 @@ def _each_alone(kids: list[TreeFolder], found: Candidates) -> Iterator[Layout]:
     """Each of the folders as DATA; of many, the first."""
     for kid in kids if len(kids) <= MAX_WAYS else kids[:1]:
         more = "" if len(kids) <= MAX_WAYS else f", or another of the {len(kids):,} folders"
-        for way in found.find(kid):
-            yield Layout(f"the images in {kid.path}/ alone{more}", way.classes, data=kid.path)
+        ways = found.find(kid)
+        if ways:
+            first = ways[0]
+            options = first.options if "--label-from" in first.options else layout_options(first.classes, (), kid.path)
+            options = (*options, *(["--labels-from-path"] if first.by_path else [])) if len(ways) > 1 else ()
+            how = f"the images in {kid.path}/ alone{more}"
+            yield Layout(how, first.classes, options=options, data=kid.path, by_path=first.by_path)
 
 
 def _no_classes(found: Candidates) -> list[Layout] | None:
@@ -144,7 +160,7 @@ def _taxonomy(found: Candidates) -> list[Layout] | None:
 
 def _is_taxonomy(kids: list[TreeFolder]) -> bool:
     """Whether the folders hold further ones with several images each and names of things, not of patients."""
-    leaves = {kid.name: [folder for folder in kid.walk() if folder.images] for kid in kids}
+    leaves = {kid.name: [leaf for leaf in without_annotations([*kid.walk()]) if leaf.images] for kid in kids}
     names = Counter(leaf.name for found in leaves.values() for leaf in found)
     several = all(len(leaf.images) > 1 for found in leaves.values() for leaf in found)
     real = not any(looks_like_id(name) or is_images(name) or is_annotation(name) for name in names)
@@ -157,6 +173,35 @@ def _one_folder(found: Candidates) -> list[Layout] | None:
         return None
     base = found.bases[0][0]
     return [] if len(base.filled) > 1 or len(base.folders) == 1 else None
+
+
+def _other_names(found: Candidates) -> list[Layout] | None:
+    """Classes that are called otherwise for training than for testing."""
+    if not found.has_splits or found.by_path:
+        return None
+    paths: dict[str, dict[str, str]] = {}
+    for row in found.plain:
+        paths.setdefault(row.split, {})[row.label] = row.folder.path
+    train = paths.pop("train", {})
+    for other in paths.values():
+        for label in sorted(other.keys() - train.keys()) if train else ():
+            similar = (
+                name for name in train.keys() - other.keys() if _is_longer(name, label) or _is_longer(label, name)
+            )
+            name = min(similar, default="") or ("" if train.keys() & other.keys() else min(train))
+            if name:
+                problem = (
+                    f"The classes have other names for training: {train[name]}/, but {other[label]}/. Rename the "
+                    "folders so that each class has one name. If these are different classes, run"
+                )
+                return [replace(found.layout, problem=problem)]
+    return None
+
+
+def _is_longer(name: str, other: str) -> bool:
+    """Whether one name is the other with more words, or its plural."""
+    rest = name.removeprefix(other)
+    return rest != name and (not rest[0].isalnum() or rest.lower() in ("s", "es"))
 
 
 def _one_trained(found: Candidates) -> list[Layout] | None:
@@ -173,13 +218,24 @@ def _one_trained(found: Candidates) -> list[Layout] | None:
     return [replace(found.layout, problem=problem, options=options)]
 
 
-def _images_beside_results(found: Candidates) -> list[Layout] | None:
-    """One folder with class folders, called images, beside others; another name may be a class that is divided."""
-    deep = [folder for folder in found.folders if folder.filled]
-    if found.by_path or found.has_splits or not len(deep) == 1 < len(found.folders) or not is_images(deep[0].name):
+def _one_divided(found: Candidates) -> list[Layout] | None:
+    """One folder that holds class folders, beside copies of its images, results or others that have no class."""
+    deep = [folder for folder in found.folders if len(unwrap(folder).filled) > 1 and not folder.images]
+    if found.by_path or found.has_splits or not len(deep) == 1 < len(found.folders):
         return None
+    if not (is_images(deep[0].name) or unwrap(deep[0]) is not deep[0] or _same_files(deep[0], found.folders)):
+        return None  # a class that is divided further
     alone = [*_each_alone(deep, found)]
-    return [found.layout, *alone] if alone else None
+    whole = [found.layout, replace(found.layout, how="the paths of the folders are the classes", by_path=True,
+                                   options=(*found.layout.options, "--labels-from-path"))]  # fmt: skip
+    return [*alone, *(whole[:1] if is_images(deep[0].name) else whole)] if alone else None
+
+
+def _same_files(deep: TreeFolder, folders: Iterable[TreeFolder]) -> bool:
+    """Whether the other folders hold images of the same names as one with class folders."""
+    names = {path.rpartition("/")[2] for path in deep.image_paths()}
+    others = [path.rpartition("/")[2] for folder in folders if folder is not deep for path in folder.image_paths()]
+    return len(names) == deep.total and 2 * sum(name in names for name in others) > len(others)
 
 
 def _doubtful(found: Candidates) -> list[Layout] | None:
@@ -193,7 +249,7 @@ def _doubtful(found: Candidates) -> list[Layout] | None:
 
 
 _RULES: tuple[Rule, ...] = (
-    _splits_inside, _numbered_levels, _repeated_inside, _no_classes, _taxonomy, _one_folder, _one_trained,
-    _images_beside_results, _doubtful,
+    _splits_inside, _numbered_levels, repeated_inside, _no_classes, _one_divided, _taxonomy, _one_folder, _one_trained,
+    _other_names, _doubtful,
 )  # fmt: skip
 """In order; the first that knows the folders decides."""

@@ -12,7 +12,7 @@ from topwork.core.commands import data_command
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.data.file_index import Found
-from topwork.data.tables import Table, has_image_suffix
+from topwork.data.tables import Table, cell_text, has_image_suffix
 
 LABEL_COLUMNS = (
     "label", "class", "category", "target", "classname", "labels", "classid", "dx", "diagnosis", "breed", "species",
@@ -24,21 +24,37 @@ _LABEL_WORDS = {
 _NAME_WORDS = _LABEL_WORDS | {"name", "names", "text", "title", "description", "scientific", "common", "word", "words"}
 GROUP_WORDS = {
     "patient", "patients", "lesion", "subject", "case", "person", "individual", "study", "series", "session",
-    "sequence", "slide", "site", "location", "burst", "video",
+    "sequence", "slide", "site", "location", "burst", "video", "user", "writer", "volunteer", "photographer",
+    "hospital",
 }  # fmt: skip
-# What measures or describes an image, and is no class of it.
-_MEASURES = {
-    "width", "height", "depth", "size", "area", "angle", "age", "lat", "lon", "latitude", "longitude", "time",
-    "timestamp", "date", "year", "created", "updated", "annotator", "weight", "x", "y", "w", "h", "index", "no",
-    "xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "confidence", "score", "url", "comment", "notes", "license",
+# What describes an image, and is no class of it; what measures it is none if it is a number.
+_DESCRIPTIONS = {
+    "time", "timestamp", "date", "created", "updated", "annotator", "index", "no", "url", "comment", "notes", "license",
     "source", "author", "group", "roi",
+}  # fmt: skip
+_MEASURES = {
+    "width", "height", "depth", "size", "area", "angle", "age", "lat", "lon", "latitude", "longitude", "year", "weight",
+    "x", "y", "w", "h", "xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "confidence", "score",
 }  # fmt: skip
 _NO_LABELS = ("split", "partition", "fold", "subset", "usage", "phase")
 _TRUTH = {"true": "1", "false": "0"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+HEAD = 300  # rows from which the column of paths is found
 _MAX_LABEL = 60  # characters; longer cells are descriptions
 
 Find = Callable[[str], Found]
+
+
+class SeveralColumns(UsageError):
+    """Several columns of a table may hold the path or the label."""
+
+
+class MissingColumn(UsageError):
+    """A table has no column of the name that a setting gives."""
+
+
+class Measured(DataError):
+    """The numbers of a column measure something."""
 
 
 @dataclass
@@ -102,7 +118,7 @@ def explicit_column(table: Table, column: str, flag: str) -> str:
         return found.get(column.strip()) or found[column.strip().lower()]
     names = ", ".join(table.columns[:20]) + (", ..." if len(table.columns) > 20 else "")
     header = "" if table.has_header else ", numbered because it has no header"
-    raise UsageError(f"{flag} {column!r} is no column of {table.name}; it has {names}{header}.")
+    raise MissingColumn(f"{flag} {column!r} is no column of {table.name}; it has {names}{header}.")
 
 
 def find_label(
@@ -134,19 +150,17 @@ def find_label(
     able = [column for column in columns if _may_be_label(column, find)]
     first = [column for column in able if column.rank == 2]
     first = [column for column in first if column.filled] or first
+    if any(len(column.distinct) > 1 for column in able if column.rank > 0):
+        first = [column for column in first if len(column.distinct) > 1]
     if len(one_hot) > 1 and not first:
         counts = _ones(one_hot)
         if max(counts) == 1 and counts.count(1) >= 0.9 * len(counts):
             return "", tuple(column.name for column in one_hot), "", 2
-        if max(counts) > 1 and len(one_hot) > 2:
-            line = table.rows[next(i for i, count in enumerate(counts) if count > 1)][0]
-            names = ", ".join(column.name for column in one_hot[:8]) + (", ..." if len(one_hot) > 8 else "")
-            raise DataError(
-                f"{table.name}: the columns {names} mark several labels per image, first in line {line}. topwork "
-                f"trains one label per image. Keep one column as a question of yes and no: "
-                f"{command_with(config, '--label-column', one_hot[0].name)}"
-            )
     chosen = first or [column for column in able if column.rank == 1] or able
+    if not first:
+        _refuse_marks(table, one_hot, config)
+    if not any(column.rank > 0 for column in chosen):
+        _refuse_marks(table, [column for column in columns if _is_mark(column)], config)
     for column in sorted(columns, key=lambda column: -column.rank):
         if not first and column.name and (column.rank >= 1 or not chosen):
             _refuse_measure(table, column)
@@ -175,7 +189,9 @@ def _one_of(
             f"\n  {group[0].name} ({_examples(group[0])}):\n     {line}"
             for group, line in zip(groups, commands, strict=True)
         )
-        raise UsageError(f"{len(groups)} columns of {table.name} may be the label. Choose one by its command:{ways}")
+        raise SeveralColumns(
+            f"{len(groups)} columns of {table.name} may be the label. Choose one by its command:{ways}"
+        )
     label = max(groups[0], key=lambda column: column.rank)
     if label.numbers:  # a name for each number
         names = [c for c in able if not c.numbers and c.words & _NAME_WORDS and _same_partition(c, label)]
@@ -189,16 +205,30 @@ def _rank(column: LabelColumn, table: Table, path: str) -> int:
     """2: it is called like a label; 1: one of its words is; 0: it is not; -1: it is called like a measure."""
     names = {short_name(name) for name in LABEL_COLUMNS}
     if not table.has_header:
-        place, here = table.columns.index(path), table.columns.index(column.name)
-        after = place + 1 if place + 1 < len(table.columns) else place - 1
-        return 2 if here == after else 0
-    if short_name(column.name) in names:
+        return 2 if column.name == _unnamed_label(table, path) else 0
+    if short_name(column.name) in names and not (short_name(column.name) == "y" and _has_x(table)):
         return 2
     if column.words & _LABEL_WORDS:
         return 1
     if short_name(column.name) in _NO_LABELS:
         return -1
-    return -1 if column.words & (_MEASURES | GROUP_WORDS) or not column.name else 0
+    if not column.name or column.words & (_DESCRIPTIONS | GROUP_WORDS):
+        return -1
+    return -1 if column.words & _MEASURES and column.numbers else 0
+
+
+def _has_x(table: Table) -> bool:
+    return any("x" in words_of(name) for name in table.columns)
+
+
+def _unnamed_label(table: Table, path: str) -> str:
+    """The column beside the path in a table without a header; the last one if there is a box or the like between."""
+    place = table.columns.index(path)
+    after = [name for name in table.columns[place + 1 :] if any(table.values(name, HEAD))]
+    numbers = [bool(_numbers({text for text in map(cell_text, table.values(name, HEAD)) if text})) for name in after]
+    if len(after) > 4 and all(numbers[:4]):
+        return after[-1]
+    return after[0] if after else table.columns[place - 1]
 
 
 def _may_be_label(column: LabelColumn, find: Find) -> bool:
@@ -223,6 +253,24 @@ def _is_binary(column: LabelColumn) -> bool:
         bool(column.numbers)
         and (set(column.numbers) <= {0.0, 1.0} or set(column.numbers) <= {-1.0, 1.0})
         and len(column.filled) == len(column.texts)
+    )
+
+
+def _is_mark(column: LabelColumn) -> bool:
+    """Whether it says yes, no, maybe or nothing of each image."""
+    return 1.0 in column.numbers and set(column.numbers) <= {-1.0, 0.0, 1.0}
+
+
+def _refuse_marks(table: Table, columns: Sequence[LabelColumn], config: DataConfig) -> None:
+    """Raise if several of at least three columns are 1 in one row."""
+    if len(columns) < 3 or max(counts := _ones(columns)) < 2:
+        return
+    line = table.rows[next(i for i, count in enumerate(counts) if count > 1)][0]
+    names = ", ".join(column.name for column in columns[:8]) + (", ..." if len(columns) > 8 else "")
+    raise DataError(
+        f"{table.name}: the columns {names} mark several labels per image, first in line {line}. topwork trains one "
+        f"label per image. Keep one column as a question of yes and no: "
+        f"{command_with(config, '--label-column', columns[0].name)}"
     )
 
 
@@ -260,7 +308,7 @@ def _examples(column: LabelColumn) -> str:
 
 def _refuse_measure(table: Table, column: LabelColumn) -> None:
     if column.is_measure:
-        raise DataError(
+        raise Measured(
             f"Column {column.name!r} of {table.name} has {len(column.distinct)} different numbers for "
             f"{len(column.filled)} images: that is a regression target, and topwork classifies. Write a class for each "
             "range of numbers into a column, and name it with --label-column."

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from topwork.core import commands
 from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import unwrap
-from topwork.data.sources.file_names import propose
+from topwork.data.sources.label_expressions import propose
 from topwork.data.sources.reading import Evidence, Refused
-from topwork.data.split_words import is_annotation, is_mask, split_of
+from topwork.data.split_words import is_annotation_of, is_mask, split_of
 
 _MASK_WORDS = ("mask", "seg", "gt")
 _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt)[ ._-]?\d*")
@@ -41,7 +41,9 @@ def masks_beside(names: Iterable[str]) -> dict[str, str]:
 
 def annotations_inside(of_class: TreeFolder) -> set[str]:
     """Paths of the folders in a class folder that hold masks or previews of its images, by all their names."""
-    marked = [folder for folder in of_class.walk() if folder is not of_class and is_annotation(folder.name)]
+    inside = [folder for folder in of_class.walk() if folder is not of_class]
+    names = [folder.name for folder in inside]
+    marked = [folder for folder in inside if is_annotation_of(folder.name, names)]
     if not marked:
         return set()
     paths = {folder.path for folder in marked}
@@ -118,7 +120,8 @@ def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
                 f"{data.path} is a data set for object detection: {first} and {len(files) - 1:,} other files hold "
                 f"boxes ({kind}). topwork learns one label per image. To classify what is in the boxes, write a table "
                 "with the columns path, label and box (left, top, width, height in pixels) and a row per box, and run "
-                f"`{commands.data_command(data.config, 'boxes.csv', ['--crop-to-box'], 'compare')}`.",
+                f"`{commands.data_command(data.config, 'boxes.csv', ['--crop-to-box'], 'compare')}`."
+                f"{_show(data, _in_file_names(tree))}",
                 Evidence.LIKELY,
             )
     return None
@@ -142,23 +145,29 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
     elif names:
         listed = ", ".join(f"{join(base.path, name)}/" for name in names[:5]) + (", ..." if len(names) > 5 else "")
         where = f"of its folders {listed} none is a class" + (", the names are those of splits" if splits else "")
-    ways = [
-        (f"the label is in the file names, as in {example} -> {label}", ["--label-from", pattern])
-        for pattern, example, label in propose(tree)
-    ]
+    ways = _in_file_names(tree)
     if names:
         layout = "/".join([*["*"] * (base.path.count("/") + bool(base.path)), "class"])
         what = "each of the folders is a class" if len(names) > 1 else f"all are of one class, {names[0]}"
         ways.append((what, ["--layout", layout]))
-    start, gap = ("\n  ", "\n     ") if len(ways) > 1 else (" ", " ")
-    shown = "".join(
-        f"{start}If {what}, run:{gap}{commands.data_command(data.config, data.path, way, 'compare')}"
-        for what, way in ways
-    )
     return Refused(
         f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "
-        f"folder of its own, or {_write_a_table(data)}.{shown}",
+        f"folder of its own, or {_write_a_table(data)}.{_show(data, ways)}",
         Evidence.POSSIBLE,
+    )
+
+
+def _in_file_names(tree: FileTree) -> list[tuple[str, list[str]]]:
+    """Ways to read labels from file names: what is so, and the option."""
+    return [(str(found), ["--label-from", found.pattern]) for found in propose(tree)]
+
+
+def _show(data: DataArgument, ways: Sequence[tuple[str, list[str]]]) -> str:
+    """The command for each way."""
+    start, gap = ("\n  ", "\n     ") if len(ways) > 1 else (" ", " ")
+    return "".join(
+        f"{start}If {what}, run:{gap}{commands.data_command(data.config, data.path, way, 'compare')}"
+        for what, way in ways
     )
 
 

@@ -12,9 +12,11 @@ from topwork.core.errors import UsageError
 from topwork.data.file_index import Found, Match
 from topwork.data.sources.label_column import (
     GROUP_WORDS,
+    HEAD,
     LABEL_COLUMNS,
     Find,
     LabelColumn,
+    SeveralColumns,
     command_with,
     explicit_column,
     find_label,
@@ -32,7 +34,6 @@ SPLIT_COLUMNS = ("split", "part", "subset", "set", "partition", "dataset", "fold
 BOX_COLUMNS = ("box", "bbox")
 _CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("roix1", "roiy1", "roix2", "roiy2"))
 _MAX_SPLITS = 12  # spellings of splits in one column
-HEAD = 300  # rows from which the column of paths is found
 _MASKS = re.compile(r"mask|seg|annot|ground.?truth|depth|thumb", re.IGNORECASE)
 
 
@@ -158,7 +159,7 @@ def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
         rivals = [other for other in able if other.key[:4] == able[0].key[:4] and other.found != able[0].found]
         if rivals and able[0].hits and able[0].rank == len(names):
             ways = (command_with(config, "--path-column", column.name) for column in (able[0], *rivals))
-            raise UsageError(
+            raise SeveralColumns(
                 f"{table.name} names images in {len(rivals) + 1} columns. Choose one:\n  " + "\n  ".join(ways)
             )
         return able[0].name
@@ -194,18 +195,23 @@ def _split_column(table: Table, taken: set[str]) -> str:
         if column in taken or short in LABEL_COLUMNS:
             continue
         texts = {text.lower() for text in set(table.texts(column))} - {""}
-        if short == "split" or (
+        if (short == "split" and not _are_numbers(short, texts)) or (
             texts
             and len(texts) <= _MAX_SPLITS
             and texts == split_of(texts).keys()
             and (len(texts) > 1 or short in map(short_name, SPLIT_COLUMNS))
         ):
             return column
-        if short == "partition" and texts <= {"0", "1", "2"}:  # CelebA
+        if _are_numbers(short, texts):
             return column
         if short in _FLAGS and texts <= {*_YES, *_NO}:
             return column
     return ""
+
+
+def _are_numbers(short: str, texts: set[str]) -> bool:
+    """Whether a column numbers the splits, as CelebA and WILDS do."""
+    return bool(texts) and (texts <= set("012") if short == "partition" else short == "split" and texts == set("012"))
 
 
 def split_of_cells(table: Table, column: str) -> dict[str, str]:
@@ -214,7 +220,7 @@ def split_of_cells(table: Table, column: str) -> dict[str, str]:
     flag = _FLAGS.get(short_name(column))
     if flag and texts <= {*_YES, *_NO}:
         return dict.fromkeys(_YES, flag) | dict.fromkeys(_NO, "test" if flag == "train" else "train")
-    if short_name(column) == "partition" and texts <= {"0", "1", "2"}:  # CelebA
+    if _are_numbers(short_name(column), texts):
         return {"0": "train", "1": "val", "2": "test"}
     return split_of(texts)
 

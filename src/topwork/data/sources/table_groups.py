@@ -17,11 +17,12 @@ from topwork.data.file_index import FileIndex, normal
 from topwork.data.file_tree import FileTree, join, suffix_of
 from topwork.data.known_lists import known_lists
 from topwork.data.locations import NotReadable, read_bytes
-from topwork.data.sources.label_column import command_with
-from topwork.data.sources.table_columns import HEAD, find_path_column
+from topwork.data.sources.counters import texts_of
+from topwork.data.sources.label_column import HEAD, Measured, MissingColumn, SeveralColumns, command_with
+from topwork.data.sources.table_columns import find_path_column
 from topwork.data.sources.table_places import Entry, Places
 from topwork.data.sources.table_rows import AmbiguousFiles, Listing, SeveralBoxes, list_rows
-from topwork.data.split_words import split_in, split_of, without_split
+from topwork.data.split_words import are_parts, split_in, split_of, without_split
 from topwork.data.tables import TABLES, Table, cell_text, has_image_suffix
 
 _MAX_BYTES = 200 * 2**20  # of a table that is looked at
@@ -31,7 +32,7 @@ _MAX_DEPTH = 2
 _SUFFIXES = frozenset({*TABLES, ".xml"})
 _NO_TABLE = re.compile(r"readme|licen[cs]e|requirements|submission|attribution|changelog|citation", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(\.0*)?")
-_FINAL_NUMBER = re.compile(r"[ _.-]*\d+(?=\.[a-z]+$)")
+_COUNTER = re.compile(r"[ _.-]*\d+|(?:^|(?<=/))[a-z][.)_ -]+")  # train_1.csv, a. Training labels.csv
 _NUMBERED = re.compile(r"(.*[^\W\d_])[ _.-]*\(?\d+\)?\.[a-z]+", re.IGNORECASE)
 
 
@@ -81,6 +82,7 @@ class TableFinder:
 
     Attributes:
         problems: Table to why it cannot be read; those that name images first.
+        questions: Table to what is to be decided or corrected in it, for those that name and label half of the images.
         naming: Whether the first of them names images.
         certain: Whether one of them tells that the images are labeled by it, whatever the folders are called.
     """
@@ -89,22 +91,32 @@ class TableFinder:
     tree: FileTree
     index: FileIndex
     problems: dict[str, str] = field(default_factory=dict)
+    questions: dict[str, str] = field(default_factory=dict)
     naming: bool = False
     certain: bool = False
 
     def __post_init__(self) -> None:
+        self._sizes = dict[str, int]()
         self.places = Places(Path(self.tree.store), "", self.tree, self.index, split_of=split_in)
 
     def groups(self) -> list[TableGroup]:
         """All groups of tables that name images and have labels, or whose images are in class folders."""
         found: dict[_Key, list[_Candidate]] = defaultdict(list)
         others: dict[str, str] = {}
+        incomplete = set[str]()
         for path, make in self._makers():
             try:
                 candidate = make()
+            except MissingColumn as error:
+                others[path] = str(error)
+                continue
             except TopworkError as error:
                 self.problems[path] = str(error)
                 self.certain |= isinstance(error, AmbiguousFiles | SeveralBoxes)
+                if not isinstance(error, Measured):
+                    incomplete.add(self._split_and_key(path)[1])
+                    if 2 * self._sizes.get(path, 0) >= len(self.index):
+                        self.questions[path] = str(error)
                 continue
             if isinstance(candidate, str):
                 others |= {path: candidate} if candidate else {}
@@ -114,6 +126,7 @@ class TableFinder:
                 found[candidate.key, shape, "label" in columns.roles or bool(columns.one_hot)].append(candidate)
         self.naming = bool(self.problems)
         self.problems |= others
+        found = {key: tables for key, tables in found.items() if key[0] not in incomplete}
         return [group for tables in _with_numbered(found) if (group := self._group(tables))]
 
     def _makers(self) -> Iterator[tuple[str, Callable[[], _Candidate | str]]]:
@@ -143,11 +156,8 @@ class TableFinder:
 
     def _candidate(self, path: str) -> _Candidate | str:
         """A table that names images; else why it is none, or an empty text for what is no table."""
-        folder, _, name = path.rpartition("/")
-        split = split_in(os.path.splitext(name)[0])
-        key = without_split(path) if split else path
-        if not split and (split := split_in(folder.rpartition("/")[2])):
-            key = without_split(folder) + "/" + name
+        folder = path.rpartition("/")[0]
+        split, key = self._split_and_key(path)
         places = replace(self.places, base=folder, split=split)
 
         def is_image(text: str) -> bool:
@@ -157,16 +167,34 @@ class TableFinder:
             data = read_bytes(self.tree.ref(path), _MAX_BYTES)
             head = data if suffix_of(path) in (".json", ".xml") else _head(data)
             table = read_labels(head, path, is_image)
-            column = find_path_column(table, places.find, self.config)
         except (OSError, NotReadable, TopworkError, ValueError):
+            return ""
+        try:
+            column = find_path_column(table, places.find, self.config)
+        except SeveralColumns:
+            self._sizes[path] = len(read_labels(data, path, is_image).rows)
+            raise
+        except MissingColumn:
+            raise
+        except TopworkError:
             return ""
         texts = [text for text in map(cell_text, table.values(column, HEAD)) if text]
         if sum(map(is_image, texts)) < 0.1 * len(texts) or not texts:
             return self._unresolved(path, column, texts)
         if head is not data:
             table = read_labels(data, path, is_image)
+        self._sizes[path] = len(table.rows)
         listing = list_rows(table, places, self.config, labels_needed=False)
         return _Candidate(path, listing, split, key)
+
+    def _split_and_key(self, path: str) -> tuple[str, str]:
+        """The split that the name of a table or its folder says, and what the tables of all splits share."""
+        folder, _, name = path.rpartition("/")
+        if split := split_in(os.path.splitext(name)[0]):
+            return split, without_split(path)
+        if split := split_in(folder.rpartition("/")[2]):
+            return split, without_split(folder) + "/" + name
+        return "", path
 
     def _unresolved(self, path: str, column: str, texts: Sequence[str]) -> str:
         if not texts or not has_image_suffix(texts[0]):
@@ -197,9 +225,9 @@ class TableFinder:
         named = _with_splits_of_names(group)
         if problem := _other_labels(group.tables if not labeled else []):
             self.problems.setdefault(group.tables[0].path, problem)
+            self.questions.setdefault(group.tables[0].path, problem)
             return None
-        group.how = "tables " if len(group.tables) > 1 else ""
-        group.how += "; ".join(_how(table, len(splits) > 1, labeled) for table in group.tables)
+        group.how = "; ".join(_how(table, len(splits) > 1, labeled) for table in group.tables)
         group.how += ", splits from the names of the images" if named else ""
         if not all(row.label for row in group.rows.values()):
             table = group.tables[0].listing.table
@@ -218,8 +246,10 @@ class TableFinder:
             return ""
         for kind, name_of in (("class folders", self.places.folder_label), ("file names", _prefix)):
             names = {name: name_of(row.name) for name, row in group.rows.items()}
+            if labels == {""} and kind == "class folders":
+                names = self._paths_of_classes(group) or names
             distinct = set(names.values())
-            if len(distinct) < 2 or "" in distinct:
+            if len(distinct) < 2 or "" in distinct or texts_of(distinct) or are_parts(distinct):
                 continue
             pairs = {(row.label, names[name]) for name, row in group.rows.items()}
             if (labels == {""} and kind == "class folders") or len(pairs) == len(labels) == len(distinct):
@@ -227,10 +257,23 @@ class TableFinder:
                 return kind
         return ""
 
+    def _paths_of_classes(self, group: TableGroup) -> dict[str, str]:
+        """The paths of the class folders if they are not all of one level, as church/indoor beside abbey; else none."""
+        folders = {row.name.rpartition("/")[0] for row in group.rows.values()}
+        if len({folder.count("/") for folder in folders}) < 2:
+            return {}
+        common = len(os.path.commonpath([f"/{folder}" for folder in folders]).split("/")) - 1
+        inner = {folder: [part for part in folder.split("/")[common:] if not split_in(part)] for folder in folders}
+        lengths = set(map(len, inner.values()))
+        if len(lengths) < 2 or 0 in lengths:
+            return {}
+        return {name: "/".join(inner[row.name.rpartition("/")[0]]) for name, row in group.rows.items()}
+
 
 def _with_splits_of_names(group: TableGroup) -> bool:
     """Take the splits that the names of all images begin with (``train_00001.jpg``), if tables and folders say none."""
-    if any(row.split or split_in(row.name.rpartition("/")[0]) for row in group.rows.values()):
+    folders = {row.name.rpartition("/")[0] for row in group.rows.values()}
+    if any(row.split for row in group.rows.values()) or any(map(split_in, folders)):
         return False
     words = {row.id: row.name.rpartition("/")[2].partition("_")[0] for row in group.rows.values()}
     splits = split_of(set(words.values())) if len(set(words.values())) < 4 else {}
@@ -241,10 +284,10 @@ def _with_splits_of_names(group: TableGroup) -> bool:
 
 
 def _with_numbered(found: Mapping[_Key, list[_Candidate]]) -> list[list[_Candidate]]:
-    """Tables of one data set together, also those that a number alone keeps apart: train_1.csv and test.csv."""
+    """Tables of one data set together, also those that counters alone keep apart: train_1.csv and test.csv."""
     kept, merged = list[list[_Candidate]](), dict[_Key, list[list[_Candidate]]]()
     for (key, columns, is_labeled), tables in found.items():
-        merged.setdefault((_FINAL_NUMBER.sub("", key), columns, is_labeled), []).append(tables)
+        merged.setdefault((_COUNTER.sub("", key), columns, is_labeled), []).append(tables)
     for groups in merged.values():
         splits = [table.split for tables in groups for table in tables]
         if all(splits) and "train" in splits and len(set(splits)) == len(splits):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from topwork.core import commands
 from topwork.core.artifacts import Manifest
 from topwork.data.file_index import FileIndex
 from topwork.data.file_tree import FileTree, join, reason_ignored
@@ -14,7 +16,7 @@ from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.sources.table_groups import NUMBER, TableFinder, TableGroup
 from topwork.data.sources.table_places import Entry, Places
-from topwork.data.split_words import split_in, split_name
+from topwork.data.split_words import are_parts, split_in, split_name
 
 _PART = re.compile(r"(part|batch|fold|chunk|volume|shard|folder)[ _-]?\d+$", re.IGNORECASE)
 _FEW = 0.2  # of the images that the largest group names; a smaller group is something else
@@ -37,10 +39,19 @@ def readings_of_tree(data: DataArgument, tree: FileTree) -> Iterator[Reading | R
             return
     groups = _essential(groups)
     folders = (f"{folder.path}/" for folder in tree.top.walk() if folder.images)
-    flat = len({label for label in map(finder.places.folder_label, folders) if label}) < 2
+    labels = {label for label in map(finder.places.folder_label, folders) if label}
+    flat = len(labels) < 2 or are_parts(labels)
+    listed = {row.name for group in groups for row in group.rows.values()}
+    rest = () if flat else (finder.places.folder_label(path) for path in index.paths if path not in listed)
+    counts = Counter(filter(None, rest))
+    unlisted = counts.total() if len(counts) > 1 else 0
     for group in groups:
-        yield _reading(data, tree, index, finder.places, group, len(groups), flat)
-    if not groups and (flat or finder.certain or data.is_explicit("table")) and finder.problems:
+        yield _reading(data, tree, index, finder.places, group, len(groups), flat, unlisted)
+    if not groups and not flat and finder.questions:
+        found = next(iter(finder.questions.values()))
+        command = commands.data_command(data.config, data.path, ["--source", "folder"])
+        yield Refused(f"{found}\nTo take the labels from the folders instead, run: {command}", Evidence.CERTAIN)
+    elif not groups and (flat or finder.certain or data.is_explicit("table")) and finder.problems:
         found = next(iter(finder.problems.values()))
         yield Refused(found, Evidence.CERTAIN if finder.naming else Evidence.POSSIBLE)
 
@@ -85,8 +96,16 @@ def _says_no_more(group: TableGroup, other: TableGroup) -> bool:
 
 
 def _reading(
-    data: DataArgument, tree: FileTree, index: FileIndex, places: Places, group: TableGroup, count: int, flat: bool
+    data: DataArgument,
+    tree: FileTree,
+    index: FileIndex,
+    places: Places,
+    group: TableGroup,
+    count: int,
+    flat: bool,
+    unlisted: int,
 ) -> Reading:
+    """The reading by one of ``count`` groups of tables; ``unlisted`` images in class folders are in none of them."""
     added = _from_class_folders(index, places, group)
     rows = group.rows | {row.id: row for row in added}
     named = {row.name for row in rows.values()}
@@ -99,6 +118,7 @@ def _reading(
     strong = (
         (resolved >= 0.9 or len(named) >= 0.9 * len(index)) and (len(named) >= 0.9 * beside or flat) and len(labels) > 1
     )
+    strong &= unlisted <= len(named)
     evidence = Evidence.CERTAIN if strong else Evidence.POSSIBLE
     if not flat and _contradicts(rows.values(), places):
         split = any(split_in(part) or split_name(part) for folder in folders for part in folder.split("/"))

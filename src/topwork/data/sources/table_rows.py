@@ -66,6 +66,8 @@ class Listing:
             f"column {roles['label']}" if "label" in roles else "class folders"
         )  # fmt: skip
         split = f", splits: column {roles['split']}" if "split" in roles else ""
+        if split and (named := split_of_cells(self.table, roles["split"])).keys() == set("012"):
+            split += f" ({', '.join(f'{number}: {name}' for number, name in named.items())})"
         encoding = f" ({self.table.encoding})" if self.table.encoding else ""
         return (
             f"table {self.table.name}{encoding}: images from column {roles['path']}{how}, labels from {labels}{split}"
