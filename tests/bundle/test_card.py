@@ -69,6 +69,15 @@ def test_the_card_says_what_a_comparison_recommends_once(comparison: topwork.Com
     )
 
 
+def test_the_card_names_the_metric_that_decided_and_its_value() -> None:
+    assert "for validation (model selection by accuracy and calibration)" in write_card(CARD).decode()
+    test = {**CARD.test, "balanced_accuracy": {**METRIC, "value": 0.625}}
+    text = write_card(replace(CARD, test=test, metric="balanced-accuracy")).decode()
+    assert "(model selection by balanced accuracy and calibration)" in text
+    results = {r.metric_type: r.metric_value for r in ModelCard(text).data.eval_results or []}
+    assert results["balanced_accuracy"] == 0.625
+
+
 @settings(max_examples=30, deadline=None)
 @given(name=st.text(st.characters(exclude_categories=()), max_size=30), license=st.text(max_size=12))
 def test_any_name_gives_a_header_that_reads_back(name: str, license: str) -> None:

@@ -78,7 +78,7 @@ def test_groups_are_the_units_and_seeds_are_pooled() -> None:
         Candidate("b", correct((0, 40), (0, 32), (0, 34)), 10),
     ]
     assert recommend(lucky, LABELS).pairs[0].p == pytest.approx(recommend(lucky[::-1], LABELS).pairs[0].p)
-    assert recommend(lucky, LABELS).accuracies["a"] == pytest.approx(1 - 80 / 1200)
+    assert recommend(lucky, LABELS).values["a"] == pytest.approx(1 - 80 / 1200)
 
 
 def test_validation_chooses_where_the_test_images_disagree() -> None:

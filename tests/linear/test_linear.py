@@ -156,7 +156,7 @@ def test_out_of_fold_scores_are_those_of_a_loop_over_scikit_learn(kind: Kind, cl
             found = found - found.mean(axis=1, keepdims=True)
             expected = expected / 2 if classes == 2 else expected - expected.mean(axis=1, keepdims=True)
         np.testing.assert_allclose(found, expected, atol=2e-4)
-        assert trial.accuracy == (expected.argmax(axis=1) == labels).mean()
+        assert trial.value == (expected.argmax(axis=1) == labels).mean()
 
 
 @pytest.mark.parametrize(

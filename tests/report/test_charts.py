@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from topwork.core.artifacts import EpochRecord
-from topwork.report.charts import accuracy_chart, loss_chart, val_accuracy_chart
+from topwork.report.charts import loss_chart, metric_chart, val_accuracy_chart
 from topwork.report.report_data import Metric, Scores, StrategyData
 
 pytestmark = pytest.mark.usefixtures("drawn_charts")
@@ -23,7 +23,7 @@ def strategy(name: str, *accuracy: float | None) -> StrategyData:
 
 def all_charts() -> list[str]:
     rows = [strategy("mlp", 0.8, 0.7, 0.9), strategy("svm", 0.85, 0.75, 0.95)]
-    return [accuracy_chart(rows, 0.6), loss_chart("mlp", HISTORY, 1), val_accuracy_chart("mlp", HISTORY, 1)]
+    return [metric_chart(rows, 0.6), loss_chart("mlp", HISTORY, 1), val_accuracy_chart("mlp", HISTORY, 1)]
 
 
 def test_charts_are_well_formed_and_say_in_words_what_they_show() -> None:
@@ -55,8 +55,8 @@ def test_equal_data_give_equal_bytes_and_ids_are_unique_in_a_page() -> None:
 
 
 def test_a_strategy_without_accuracy_is_left_out() -> None:
-    assert accuracy_chart([StrategyData("svm", "running"), strategy("mlp", None)]) == ""
-    assert ">svm<" not in accuracy_chart([StrategyData("svm", "running"), strategy("mlp", 1.0)])
+    assert metric_chart([StrategyData("svm", "running"), strategy("mlp", None)]) == ""
+    assert ">svm<" not in metric_chart([StrategyData("svm", "running"), strategy("mlp", 1.0)])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -67,4 +67,4 @@ def test_one_epoch_and_a_diverged_training_can_be_drawn(bad: float) -> None:
 
 
 def test_a_dollar_sign_is_not_mathematics() -> None:
-    assert "a $x^ b$" in accuracy_chart([strategy("a $x^ b$", 0.5, 0.4, 0.6)])
+    assert "a $x^ b$" in metric_chart([strategy("a $x^ b$", 0.5, 0.4, 0.6)])

@@ -11,6 +11,7 @@ from topwork.core import storage
 from topwork.core.artifacts import RunInfo
 from topwork.core.errors import DataError
 from topwork.core.predictions import PREDICTIONS, Predictions, read_outcomes
+from topwork.evaluation import target_metric
 from topwork.evaluation.cut_short import CutShort
 from topwork.inference.locate import locate_bundle
 from topwork.pipeline.api import summary
@@ -65,6 +66,30 @@ def test_every_reader_means_the_strategy_that_validation_chooses(folder: Path) -
     assert "svm was chosen on the 200 validation images, without the test images" in html
     assert "points between any two of them would be detected with a probability of 80 %" in html
     assert "Connor, R. J. (1987)" in html
+
+
+@pytest.mark.parametrize("repeat", ["", "seed-1", "fold-2"])
+@pytest.mark.parametrize("metric", ["balanced-accuracy", "macro-f1", "roc-auc", "log-loss"])
+def test_another_metric_decides_and_is_named_everywhere(folder: Path, metric: str, repeat: str) -> None:
+    repeats = {"": {}, "seed-1": {"n_seeds": 2}, "fold-2": {"folds": 2}}[repeat]
+    details = {"config": {"metric": metric, **repeats}}
+    RunInfo("comparison", "cells", "", "done", ("finetune", "svm"), details).write(folder)
+    if repeat:
+        names = "second" if repeats.get("folds") else ""
+        for name in ("finetune", "svm"):
+            write_run(folder / "repeats" / repeat / name, name, 20, 30, {"train_seconds": 1}, names)
+    called = target_metric.NAMES[metric]
+    assert f"({called} there " in locate_bundle(folder).note
+    html, paper = write_report(folder).read_text("utf-8"), (folder / "paper.md").read_text("utf-8")
+    verdict = storage.read_json(folder / "verdict.json")
+    assert (verdict["metric"], verdict["recommendation"]["metric"]) == (metric, metric)
+    for text in (html, paper):
+        assert f"All choices were made by {called}." in text
+        assert "a sign-flip test of what each image adds to the difference in " + called in text
+    assert f"est {called} there (" in paper  # highest, or lowest
+    assert html.count(f"Difference in {called} (") == 1
+    best = verdict["results"][0]
+    assert best["low"] <= best["value"] <= best["high"]
 
 
 def test_no_test_file_chooses(folder: Path) -> None:
@@ -125,7 +150,7 @@ def test_validation_images_of_seeds_and_folds_are_pooled(folder: Path, repeat: s
     chosen = recommend_in_folder(folder)
     assert chosen is not None
     assert (chosen.name, chosen.images) == ("finetune", images)
-    assert chosen.accuracies == {"finetune": 1 - 40 / 400, "svm": 1 - 82 / 400}
+    assert chosen.values == {"finetune": 1 - 40 / 400, "svm": 1 - 82 / 400}
 
 
 def test_the_table_of_folds_is_over_all_of_them(folder: Path) -> None:
@@ -152,7 +177,7 @@ def test_a_deterministic_strategy_has_one_run_for_all_seeds(folder: Path) -> Non
     assert {name: len(runs) for name, runs in finished_runs(folder).items()} == {"finetune": 2, "svm": 1}
     chosen = recommend_in_folder(folder)
     assert chosen is not None
-    assert chosen.accuracies == {"finetune": 0.9, "svm": 0.89}
+    assert chosen.values == {"finetune": 0.9, "svm": 0.89}
     html = write_report(folder).read_text("utf-8")
     assert "deterministic: the same with every seed" in html
     assert "0.0 points" not in html

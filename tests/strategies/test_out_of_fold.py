@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score
 from tests.drawn_features import SIZE, DrawnFeatures
 
 from topwork.core.artifacts import ImageRow
 from topwork.core.errors import Interrupted
 from topwork.core.signals import Signals
+from topwork.evaluation import target_metric
+from topwork.evaluation.calibration import fit_temperature
 from topwork.linear.selection import stratified_folds
 from topwork.strategies import STRATEGIES, load, out_of_fold
 from topwork.strategies.base import TrainedStrategy
 from topwork.strategies.out_of_fold import join_validation
+from topwork.training.context import RunContext
 
 HEADS = [name for name, info in STRATEGIES.items() if not info.trains_network]
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -97,6 +101,40 @@ def test_the_final_fit_has_the_labels_of_the_validation_images(name: str, tmp_pa
     assert drawn.recalls(trained.scores("val"))[0] > 0.9  # of other folds
     apart = _fit(name, drawn, tmp_path / "apart", folds=0)
     assert drawn.recalls(apart.scores("val"))[0] == 0
+
+
+@pytest.mark.parametrize("metric", ["balanced-accuracy", "macro-f1", "roc-auc", "log-loss"])
+@pytest.mark.parametrize("name", ["linear", "svm", "knn"])
+def test_the_setting_is_the_best_by_the_metric_that_decides(name: str, metric: str, tmp_path: Path) -> None:
+    """Of fits with one value each, by scikit-learn's metric."""
+    drawn, strategy = DrawnFeatures(2, 15, 8, distance=2.5), load(name)
+    context = drawn.context(tmp_path, balance=False)
+    context = replace(context, config=context.config.model_copy(update={"metric": metric}))
+    key, values = ("neighbours", (1, 5, 40)) if name == "knn" else ("Cs", (1e-5, 1e-2, 1.0))
+    shown = target_metric.NAMES[metric]
+
+    def fit(*some: float) -> TrainedStrategy:
+        config = strategy.Config(**{key: some})
+        return strategy.fit(strategy.resolve(config, context), context)
+
+    found, alone = fit(*values), {value: _metric(metric, fit(value), context) for value in values}
+    best = (min if metric == "log-loss" else max)(alone, key=alone.__getitem__)
+    assert found.selection["k" if name == "knn" else "C"] == best
+    assert found.selection[f"5-fold {shown}"] == pytest.approx(alone[best], abs=2e-3)
+
+
+def _metric(metric: str, trained: TrainedStrategy, context: RunContext) -> float:
+    scores, labels = trained.held_out(context.splits)
+    predicted = scores.argmax(axis=1)
+    if metric == "balanced-accuracy":
+        return balanced_accuracy_score(labels, predicted)
+    if metric == "macro-f1":
+        return f1_score(labels, predicted, average="macro")
+    if metric == "roc-auc":
+        return roc_auc_score(labels, scores[:, 1] - scores[:, 0])
+    strategy = load("svm" if trained.kind == "margin" else "linear")
+    temperature = 1.0 if trained.kind == "margin" else fit_temperature(scores, labels)
+    return log_loss(labels, strategy.probabilities(scores, trained.tensors, temperature))
 
 
 @pytest.mark.parametrize("folds", [2, 5])

@@ -16,6 +16,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from topwork.bundle.format import CARD_FILE, Bundle
 from topwork.core import storage
+from topwork.evaluation import target_metric
 from topwork.evaluation.metrics import METRIC_NAMES
 
 # Licenses that the hub has a name for, as far as weights of image networks come under them.
@@ -39,6 +40,7 @@ class CardData:
         split_sha256: Of ``split.csv``.
         weights: Where the initial weights are from.
         hub: Repository of those weights on the hub, ``owner/name``; empty if they are not from there.
+        metric: That decided, a key of ``target_metric.NAMES``.
     """
 
     bundle: Bundle
@@ -47,6 +49,7 @@ class CardData:
     split_sha256: str
     weights: str
     hub: str = ""
+    metric: str = "accuracy"
 
 
 def write_card(card: CardData) -> bytes:
@@ -73,13 +76,15 @@ def write_comparison(folder: Path, recommendation: str) -> None:
 def _header(card: CardData) -> ModelCardData:
     bundle, test = card.bundle, card.test
     data = _one_line(bundle.metadata["data"]["name"]) or "images"
+    own = target_metric.key(card.metric)
     results = [
         EvalResult(
             task_type="image-classification", dataset_type=storage.slug(data), dataset_name=data, dataset_split="test",
             metric_type=kind, metric_value=test[name]["value"],
             metric_name=f"{METRIC_NAMES[name]} on the test set ({test['images']} images)",
         )
-        for name, kind in (("accuracy", "accuracy"), ("macro_f1", "f1"))
+        for name, kind in {"accuracy": "accuracy", "macro_f1": "f1", own: own}.items()
+        if name in test and test[name]["value"] is not None
     ]  # fmt: skip
     license, license_name = _license(bundle.metadata["weights_license"])
     return ModelCardData(
@@ -123,7 +128,7 @@ def _training_data(card: CardData) -> str:
     metadata = card.bundle.metadata
     data, counts, folds = metadata["data"], metadata["data"]["images"], card.bundle.decision.get("folds")
     train, val = counts["train"], counts["val"]
-    chosen = "model selection and calibration"
+    chosen = f"model selection by {target_metric.NAMES[card.metric]} and calibration"
     learned = f"{train:,} for training, {val:,} for validation ({chosen})"
     if folds:
         learned = f"{train + val:,} for training (out-of-fold predictions of them, {folds} folds, for {chosen})"

@@ -265,6 +265,7 @@ class EpochRecord:
         val_accuracy: In [0, 1].
         lr: Largest learning rate at the end of the epoch.
         best: Whether it replaced the epoch kept so far; the last of these is the one that the model has.
+        val_metric: The metric that decides on the validation set; None for accuracy.
     """
 
     epoch: int
@@ -274,11 +275,13 @@ class EpochRecord:
     val_accuracy: float
     lr: float
     best: bool
+    val_metric: float | None = None
 
 
 def write_history(path: Path, history: list[EpochRecord]) -> None:
     """Write ``history.jsonl``, one line per epoch."""
-    storage.write_text(path, "".join(json.dumps(asdict(record)) + "\n" for record in history))
+    lines = [{name: value for name, value in asdict(record).items() if value is not None} for record in history]
+    storage.write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def read_history(path: Path) -> list[EpochRecord]:

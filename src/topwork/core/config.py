@@ -118,6 +118,11 @@ class Config(BaseConfig):
     """What is trained, in this order of the table."""
     seed: Annotated[int, Flag()] = Field(default=0, ge=0)
     """Decides the split, random weights, orders and augmentations."""
+    metric: Annotated[Literal["auto", "accuracy", "balanced-accuracy", "macro-f1", "roc-auc", "log-loss"], Flag()] = (
+        "auto"
+    )
+    """Decides which epoch, C, k, trial and strategy is chosen, and what the verdict compares: accuracy,
+    balanced-accuracy, macro-f1, roc-auc or log-loss. auto: accuracy, with a warning where that is a bad choice."""
     balance: Annotated[bool, Flag()] = False
     """Each class counts as much as every other in training, however few images it has: for rare classes."""
     n_seeds: Annotated[Count, Flag(only="compare")] = 1

@@ -12,7 +12,9 @@ from topwork.evaluation import calibration, intervals, metrics
 from topwork.evaluation.intervals import Interval
 
 
-def evaluate(predictions: Predictions, seed: int = 0, groups: np.ndarray | None = None) -> dict[str, Any]:
+def evaluate(
+    predictions: Predictions, seed: int = 0, groups: np.ndarray | None = None, metric: str = "accuracy"
+) -> dict[str, Any]:
     """All metrics of one strategy on one split.
 
     Args:
@@ -20,6 +22,8 @@ def evaluate(predictions: Predictions, seed: int = 0, groups: np.ndarray | None 
             the difference of the two scores; log-loss takes the probabilities; all other metrics take the scores.
         seed: Seed of the bootstrap; equal seeds give equal intervals.
         groups: Images with equal numbers belong together, int (N,); None if all are independent.
+        metric: The one that decides; for ``roc-auc`` more than two classes have that metric, too: the mean over the
+            classes of the area of each against the rest, by its probability.
 
     Returns:
         ``images`` (N), ``classes`` (K); ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss``, ``ece``
@@ -52,6 +56,11 @@ def evaluate(predictions: Predictions, seed: int = 0, groups: np.ndarray | None 
         score = predictions.scores[:, 1] - predictions.scores[:, 0]
         interval = intervals.roc_auc_interval(labels == 1, score, rng, groups)
         values["roc_auc"] = _metric(metrics.roc_auc(labels == 1, score), interval)
+    elif metric == "roc-auc":
+        area = metrics.macro_roc_auc(labels, predictions.probabilities)
+        known = area is not None
+        found = intervals.macro_roc_auc_interval(labels, predictions.probabilities, groups) if known else None
+        values["roc_auc"] = _metric(area, found)
     losses = metrics.log_losses(predictions.probabilities, labels)
     values |= {"log_loss": _metric(None), "ece": _metric(None)}
     if np.isfinite(losses).all():

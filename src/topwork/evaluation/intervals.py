@@ -154,7 +154,9 @@ def confusion_intervals(
         balanced = min(balanced[0], few[0]), max(balanced[1], few[1])
     value, middle = float(metrics.macro_f1(correct, support, predictions)), float(metrics.macro_f1(*smooth))
     center = float(np.clip(value - _macro_f1_bias(rows, support, middle, rng, resamples), 0, 1))
-    low, high = _linear_interval(center, middle, _macro_f1_slopes(*smooth), confusion, rows, labels, predicted, groups)
+    low, high = _linear_interval(
+        center, middle, metrics.macro_f1_slopes(*smooth), confusion, rows, labels, predicted, groups
+    )
     return balanced, (min(low, value), max(high, value))
 
 
@@ -171,16 +173,6 @@ def _smoothed_rows(confusion: np.ndarray) -> np.ndarray:
     pooled *= (1 - right) / np.maximum(pooled.sum(axis=1, keepdims=True), 1e-12)
     np.fill_diagonal(pooled, right if classes > 1 else 1.0)
     return (confusion + pooled) / (support + 1)[:, None]
-
-
-def _macro_f1_slopes(true_positives: np.ndarray, support: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """How much an image of the class of each row moves macro-F1 if it is predicted as that of each column, (K, K)."""
-    present = support > 0
-    size = np.maximum(support + predictions, 1e-12)
-    by_prediction = np.where(present, 2 * true_positives / np.square(size), 0.0)
-    slopes = np.tile(-by_prediction, (len(support), 1))
-    slopes[np.diag_indices(len(support))] += np.where(present, 2 / size, 0.0)
-    return slopes / np.count_nonzero(present)
 
 
 def _macro_f1_bias(
@@ -322,21 +314,35 @@ def roc_auc_interval(
         metrics.mann_whitney(*(resample_counts(counts, rng, rows) for counts in sides))
         for rows in _blocks(resamples, len(sides[0]))
     ]
-    found = clustering(_placements(positive, score, area), groups)
+    found = clustering(metrics.placements(positive, score), groups)
     smaller = int(min(positive.sum(), (~positive).sum()))
     return logit_interval(area, np.concatenate(areas), found.widening) or _wilson(
         area, smaller / found.design_effect, found.z
     )
 
 
-def _placements(positive: np.ndarray, score: np.ndarray, area: float) -> np.ndarray:
-    """How much each image moves the area under the ROC curve (DeLong et al. 1988), float64 (N,)."""
-    values, index = np.unique(score, return_inverse=True)
-    above, below = metrics.counts_by_score(positive, score)
-    wins = (np.cumsum(below) - below + 0.5 * below) / below.sum()
-    losses = (above.sum() - np.cumsum(above) + 0.5 * above) / above.sum()
-    assert len(values) == len(wins)
-    return np.where(positive, (wins[index] - area) / positive.sum(), (losses[index] - area) / (~positive).sum())
+def macro_roc_auc_interval(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray | None = None) -> Interval:
+    """Interval of ``metrics.macro_roc_auc``, which is defined, symmetric on the logit scale.
+
+    Its variance is that of the placements of each image, averaged over the classes (DeLong et al. 1988).
+
+    Args:
+        labels: Class indices, int (N,).
+        probabilities: float (N, K).
+        groups: Group of each image, int (N,); None if they are independent.
+    """
+    present = np.unique(labels)
+    moved = np.mean([metrics.placements(labels == c, probabilities[:, c]) for c in present], axis=0)
+    area = metrics.macro_roc_auc(labels, probabilities)
+    assert area is not None
+    found = clustering(moved, groups)
+    variance = sum(float(np.square(moved[rows]).sum()) * len(rows) / max(1, len(rows) - 1) for rows in strata(labels))
+    if not (variance > 0 and 0 < area < 1):
+        return _wilson(area, int(np.bincount(labels)[present].min()) / found.design_effect, found.z)
+    reach = found.z * float(np.sqrt(variance * found.design_effect)) / (area * (1 - area))
+    middle = np.log(area / (1 - area))
+    low, high = (1 / (1 + np.exp(-(middle + sign * reach))) for sign in (-1, 1))
+    return float(low), float(high)
 
 
 def loss_interval(losses: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> Interval:

@@ -75,6 +75,16 @@ def macro_f1(true_positives: np.ndarray, support: np.ndarray, predictions: np.nd
     return (2 * true_positives[..., present] / (support + predictions)[..., present]).mean(axis=-1)
 
 
+def macro_f1_slopes(true_positives: np.ndarray, support: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """How much an image of the class of each row moves macro-F1 if it is predicted as that of each column, (K, K)."""
+    present = support > 0
+    size = np.maximum(support + predictions, 1e-12)
+    by_prediction = np.where(present, 2 * true_positives / np.square(size), 0.0)
+    slopes = np.tile(-by_prediction, (len(support), 1))
+    slopes[np.diag_indices(len(support))] += np.where(present, 2 / size, 0.0)
+    return slopes / np.count_nonzero(present)
+
+
 def top_k_correct(scores: np.ndarray, labels: np.ndarray, k: int = TOP_K) -> np.ndarray:
     """Whether the true class is among the ``k`` highest scores, bool (N,); of equal scores the lower class index wins.
 
@@ -118,6 +128,46 @@ def mann_whitney(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     lower = np.cumsum(below, axis=-1) - below
     wins = (above * (lower + 0.5 * below)).sum(axis=-1)
     return wins / (above.sum(axis=-1) * below.sum(axis=-1))
+
+
+def placements(positive: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """How much each image moves the area under the ROC curve (DeLong et al. 1988), float64 (N,), with a sum of 0.
+
+    Args:
+        positive, score: As for ``roc_auc``, which is not None for them.
+    """
+    index = np.unique(score, return_inverse=True)[1]
+    above, below = counts_by_score(positive, score)
+    area = float(mann_whitney(above, below))
+    wins = (np.cumsum(below) - below + 0.5 * below) / below.sum()
+    losses = (above.sum() - np.cumsum(above) + 0.5 * above) / above.sum()
+    return np.where(positive, (wins[index] - area) / positive.sum(), (losses[index] - area) / (~positive).sum())
+
+
+def roc_auc_by_image(positive: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Contributions float64 (N,) whose mean is the area under the ROC curve; all 0.5 where it is undefined.
+
+    Half of the area is that of the positive images, half that of the negative ones; the rest is ``placements``.
+    """
+    area = roc_auc(positive, score)
+    if area is None:
+        return np.full(len(positive), 0.5)
+    share = np.where(positive, 0.5 / positive.sum(), 0.5 / (~positive).sum())
+    return len(positive) * (placements(positive, score) + share * area)
+
+
+def macro_roc_auc(labels: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Mean over the classes that have images of the area of each against the rest; None without two such classes."""
+    present = np.unique(labels)
+    if len(present) < 2 or not np.isfinite(probabilities).all():
+        return None
+    return float(np.mean([roc_auc(labels == c, probabilities[:, c]) or 0.0 for c in present]))
+
+
+def macro_roc_auc_by_image(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Contributions float64 (N,) whose mean is ``macro_roc_auc``; all 0.5 where it is undefined."""
+    present = np.unique(labels)
+    return np.mean([roc_auc_by_image(labels == c, probabilities[:, c]) for c in present], axis=0)
 
 
 def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

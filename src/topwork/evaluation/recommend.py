@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from topwork.evaluation import target_metric
 from topwork.evaluation.paired import Pair, find_pair, pairwise
 
 SIMILAR_COST_RATIO = 1.5  # costs within this ratio are called equal
@@ -19,16 +20,18 @@ class Candidate:
     Attributes:
         correct: Whether each image was classified correctly with each seed, bool (R, N); see ``paired.pairwise``.
         seconds: Training time, with features and search.
+        by_image: What ``target_metric.by_image`` gives for the metric that decides, (R, N); None: ``correct``.
     """
 
     name: str
     correct: np.ndarray
     seconds: float
+    by_image: np.ndarray | None = None
 
     @property
-    def accuracy(self) -> float:
-        """In [0, 1]; with several seeds the mean."""
-        return float(self.correct.mean())
+    def known(self) -> np.ndarray:
+        """What the metric that decides needs of each image, (R, N)."""
+        return self.correct if self.by_image is None else self.by_image
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,22 @@ class Recommendation:
 
     Attributes:
         name: The strategy.
-        best: The one with the highest validation accuracy.
-        accuracies, seconds: On the validation images, and training time; by strategy.
-        pairs: All pairs of strategies on the validation images, the more accurate first.
+        best: The one that is best on the validation images by the metric.
+        values, seconds: The metric on the validation images, and training time; by strategy.
+        pairs: All pairs of strategies on the validation images, the better first.
         images: Validation images, each counted once.
         groups: Groups of them, which the tests count as units; None: all are independent.
+        metric: That decides, a key of ``target_metric.NAMES``.
     """
 
     name: str
     best: str
-    accuracies: dict[str, float]
+    values: dict[str, float]
     seconds: dict[str, float]
     pairs: tuple[Pair, ...]
     images: int
     groups: int | None = None
+    metric: str = "accuracy"
 
     def pair(self, first: str, second: str) -> Pair:
         """The comparison of two strategies, in this order."""
@@ -70,11 +75,12 @@ def recommend(
     seed: int = 0,
     groups: np.ndarray | None = None,
     images: int | None = None,
+    metric: str = "accuracy",
 ) -> Recommendation:
     """Choose the cheapest strategy that no other is significantly better than.
 
-    Of those that cost at most 1.5 times as much as the cheapest it is the most accurate, so that a few seconds, which
-    differ between two trainings, do not decide.
+    Of those that cost at most 1.5 times as much as the cheapest it is the best by the metric, so that a few seconds,
+    which differ between two trainings, do not decide.
 
     Args:
         candidates: At least one, with equal N >= 1.
@@ -82,19 +88,24 @@ def recommend(
         groups: Images with equal numbers belong together, or are one image in several folds, int (N,); None if all are
             independent.
         images: Number of different images; None: N.
+        metric: That decides, a key of ``target_metric.NAMES``.
     """
-    ranked = sorted(candidates, key=lambda c: (-c.accuracy, c.seconds))
-    pairs = pairwise({c.name: c.correct for c in ranked}, labels, seed, groups=groups)
-    worse = {pair.second for pair in pairs if pair.significant}  # the first is the more accurate
+    values = {c.name: target_metric.mean_value(metric, labels, c.known) for c in candidates}
+    sign = 1 if target_metric.lower_is_better(metric) else -1
+    ranked = sorted(candidates, key=lambda c: (sign * values[c.name], c.seconds))
+    correct, known = {c.name: c.correct for c in ranked}, {c.name: c.known for c in ranked}
+    pairs = pairwise(correct, labels, seed, groups=groups, metric=metric, by_image=known)
+    worse = {pair.second for pair in pairs if pair.significant}  # the first is the better
     equal = [c for c in ranked if c.name not in worse]
     cheapest = min(c.seconds for c in equal)
     chosen = next(c for c in equal if c.seconds <= SIMILAR_COST_RATIO * cheapest)
     return Recommendation(
         chosen.name,
         ranked[0].name,
-        {c.name: c.accuracy for c in ranked},
+        {c.name: values[c.name] for c in ranked},
         {c.name: c.seconds for c in ranked},
         tuple(pairs),
         images or len(labels),
         None if groups is None else len(np.unique(groups)),
+        metric,
     )

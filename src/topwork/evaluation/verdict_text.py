@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from topwork.evaluation import target_metric
 from topwork.evaluation.paired import Pair
 from topwork.evaluation.recommend import SIMILAR_COST_RATIO, Recommendation
 from topwork.evaluation.verdict import PredictedGain, StrategyResult, Verdict
@@ -13,15 +14,12 @@ MINUS = "\N{MINUS SIGN}"
 
 def verdict_sentences(verdict: Verdict) -> list[str]:
     """The verdict, one or two sentences per entry: what is better, by how much, at what cost, what remains open."""
-    if len(verdict.results) == 1:
-        only = verdict.results[0]
-        lines = [f"{only.name} classifies {_score(only)} of {verdict.images:,} test images correctly."]
-    else:
-        lines = [*_top(verdict), *_below(verdict)]
+    lines = [_single(verdict)] if len(verdict.results) == 1 else [*_top(verdict), *_below(verdict)]
     lines += [*_cut_short(verdict), *_no_better_than_guessing(verdict), *_groups(verdict), *_repeats(verdict)]
     if verdict.gains:
         gains = [f"{percentage_points(g.value)} points {_interval(g)} for {g.name}" for g in verdict.gains]
-        lines.append(f"Doubling the labels would add about {join_names(gains)}.")
+        what = "" if verdict.metric == "accuracy" else " of accuracy"
+        lines.append(f"Doubling the labels would add about {join_names(gains)}{what}.")
     return lines + ([recommendation(verdict)] if verdict.recommendation and len(verdict.results) > 1 else [])
 
 
@@ -48,45 +46,70 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def _interval(item: Pair | StrategyResult | PredictedGain) -> str:
-    return f"[{percentage_points(item.low)}, {percentage_points(item.high)}]"
+def metric_value(value: float, metric: str = "accuracy", unit: str = " %") -> str:
+    """A value of a metric that decides, or a difference of two: in percent, or as a number.
+
+    >>> metric_value(0.861), metric_value(0.021, "macro-f1", " points"), metric_value(0.4567, "log-loss")
+    ('86.1 %', '2.1 points', '0.457')
+    """
+    if target_metric.in_percent(metric):
+        return f"{percentage_points(value)}{unit}"
+    return f"{value:.3f}".replace("-0.000", "0.000").replace("-", MINUS)
+
+
+def _interval(item: Pair | StrategyResult | PredictedGain, metric: str = "accuracy") -> str:
+    return f"[{metric_value(item.low, metric, '')}, {metric_value(item.high, metric, '')}]"
 
 
 def _named(s: StrategyResult) -> str:
     return f"{s.name} (cut short)" if s.still_improving else s.name
 
 
-def _score(s: StrategyResult) -> str:
-    return f"{100 * s.accuracy:.1f} % {_interval(s)}"
+def _score(s: StrategyResult, metric: str) -> str:
+    return f"{metric_value(s.value, metric)} {_interval(s, metric)}"
+
+
+def _single(verdict: Verdict) -> str:
+    only, metric = verdict.results[0], verdict.metric
+    if metric == "accuracy":
+        return f"{only.name} classifies {_score(only, metric)} of {verdict.images:,} test images correctly."
+    what = f"{_article(metric)} {target_metric.NAMES[metric]}"
+    return f"{only.name} has {what} of {_score(only, metric)} on {verdict.images:,} test images."
+
+
+def _article(metric: str) -> str:
+    return "an" if metric in ("accuracy", "roc-auc") else "a"
 
 
 def _difference(verdict: Verdict, pair: Pair) -> str:
-    sums = verdict.repeats[0] == "seeds" or verdict.groups is not None
+    metric = verdict.metric
+    sums = verdict.repeats[0] == "seeds" or verdict.groups is not None or metric != "accuracy"
     test, pairs = "sign-flip" if sums else "McNemar", len(verdict.pairs)
     corrected = f", corrected for {pairs} pairs" if pairs > 1 else ""
     return (
-        f"paired difference {percentage_points(pair.difference)} points {_interval(pair)}, "
+        f"paired difference {metric_value(pair.difference, metric, ' points')} {_interval(pair, metric)}, "
         f"{test} {p_value(pair.p_holm)}{corrected}"
     )
 
 
 def _top(verdict: Verdict) -> list[str]:
-    best, *others = verdict.top
+    (best, *others), metric = verdict.top, verdict.metric
+    by = "" if metric == "accuracy" else f"By {target_metric.NAMES[metric]}: "
     if not others:
         second = verdict.results[1]
         difference = _difference(verdict, verdict.pair(best.name, second.name))
         return [
-            f"{best.name} {_score(best)} is significantly better than {_named(second)} {_score(second)} "
-            f"({difference}) and {_cost(best, second)}."
+            f"{by}{best.name} {_score(best, metric)} is significantly better than {_named(second)} "
+            f"{_score(second, metric)} ({difference}) and {_cost(best, second)}."
         ]
     pairs = [verdict.pair(best.name, s.name) for s in others]
-    named = join_names([f"{_named(s)} {_score(s)}" for s in verdict.top])
+    named = join_names([f"{_named(s)} {_score(s, metric)}" for s in verdict.top])
     details = [f"{best.name} vs. {pair.second}: {_difference(verdict, pair)}" for pair in pairs]
     needed = max(pair.minimum_detectable_difference for pair in pairs)
     lines = [
-        f"There is no significant difference between {named} on {verdict.images:,} images ({'; '.join(details)}). "
-        f"With this test set, a true difference of {percentage_points(needed)} points would be detected 80 % of the "
-        "time; smaller differences may exist."
+        f"{by}There is no significant difference between {named} on {verdict.images:,} images ({'; '.join(details)}). "
+        f"With this test set, a true difference of {metric_value(needed, metric, ' points')} would be detected 80 % "
+        "of the time; smaller differences may exist."
     ]
     for pair in verdict.pairs:
         if pair.significant and {pair.first, pair.second} <= {s.name for s in others}:
@@ -108,7 +131,8 @@ def _below(verdict: Verdict) -> list[str]:
     lines = []
     if remaining:
         far = [
-            f"{_named(s)} by {percentage_points(verdict.pair(best.name, s.name).difference)} points" for s in remaining
+            f"{_named(s)} by {metric_value(verdict.pair(best.name, s.name).difference, verdict.metric, ' points')}"
+            for s in remaining
         ]
         lines.append(f"{best.name} is {'also ' if len(top) == 1 else ''}significantly better than {join_names(far)}.")
     groups: list[list[StrategyResult]] = []
@@ -142,13 +166,16 @@ def _cut_short(verdict: Verdict) -> list[str]:
 
 
 def _no_better_than_guessing(verdict: Verdict) -> list[str]:
-    poor = [s.name for s in verdict.results if s.low <= verdict.majority_share]
-    are = "is" if len(poor) == 1 else "are"
-    line = (
-        f"{join_names(poor)} {are} not shown to be better than always predicting the most frequent class, which has an "
-        f"accuracy of {100 * verdict.majority_share:.1f} %."
-    )
-    return [line] if poor else []
+    metric, baseline = verdict.metric, verdict.baseline
+    lower = target_metric.lower_is_better(metric)
+    poor = [s.name for s in verdict.results if (s.high >= baseline if lower else s.low <= baseline)]
+    if not poor:
+        return []
+    name = f"{_article(metric)} {target_metric.NAMES[metric]}"
+    return [
+        f"{join_names(poor)} {'is' if len(poor) == 1 else 'are'} not shown to be better than "
+        f"{target_metric.describe_baseline(metric)}, which has {name} of {metric_value(baseline, metric)}."
+    ]
 
 
 def _groups(verdict: Verdict) -> list[str]:
@@ -162,10 +189,12 @@ def _groups(verdict: Verdict) -> list[str]:
 
 def _repeats(verdict: Verdict) -> list[str]:
     over, count = verdict.repeats
-    stds = join_names([f"{s.name} {percentage_points(s.std)}" for s in verdict.results if s.std is not None])
+    metric = verdict.metric
+    stds = join_names([f"{s.name} {metric_value(s.std, metric, '')}" for s in verdict.results if s.std is not None])
+    points = ", in points" if target_metric.in_percent(metric) else ""
     if over == "folds":
         return [
-            f"Every image was tested once, in one of {count} folds; standard deviation between folds, in points: "
+            f"Every image was tested once, in one of {count} folds; standard deviation between folds{points}: "
             f"{stds}. Folds share training images, so the intervals are somewhat too narrow."
         ]
     if over != "seeds":
@@ -174,7 +203,7 @@ def _repeats(verdict: Verdict) -> list[str]:
     verbs = ("does", "was") if len(once) == 1 else ("do", "were")
     fitted = f" {join_names(once)} {verbs[0]} not depend on the seed and {verbs[1]} fitted once." if once else ""
     line = (
-        f"Means over {count} seeds; standard deviation between seeds, in points: {stds} (the intervals show the "
+        f"Means over {count} seeds; standard deviation between seeds{points}: {stds} (the intervals show the "
         f"variation with other test images).{fitted}"
     )
     if len(verdict.results) == 1:
@@ -218,7 +247,7 @@ def recommendation(verdict: Verdict) -> str:
     more = f" {join_names(longer)} may do better with more epochs, and the choice may change." if longer else ""
     return (
         f"Chosen on the {chosen.images:,} validation images: {chosen.name}, because {_reason(chosen)}; on the test "
-        f"images it reaches {_score(result)}{end}.{folds}{more}"
+        f"images it reaches {_score(result, verdict.metric)}{end}.{folds}{more}"
     )
 
 
@@ -227,15 +256,16 @@ def _is_better(pair: Pair) -> bool:
 
 
 def _reason(chosen: Recommendation) -> str:
-    name, best = chosen.name, chosen.best
+    name, best, metric = chosen.name, chosen.best, chosen.metric
+    highest = f"{'lowest' if target_metric.lower_is_better(metric) else 'highest'} {target_metric.NAMES[metric]} there"
     if name != best:
         pair = chosen.pair(best, name)
         return (
             f"no strategy is significantly better there and it trains "
             f"{_times(chosen.seconds[best] / max(chosen.seconds[name], 1e-3))} as fast as {best}, which has the "
-            f"highest accuracy there ({percentage_points(pair.difference)} points more, {p_value(pair.p_holm)})"
+            f"{highest} ({metric_value(pair.difference, metric, ' points')} {_more(metric)}, {p_value(pair.p_holm)})"
         )
-    highest = f"it has the highest accuracy there ({100 * chosen.accuracies[name]:.1f} %)"
+    highest = f"it has the {highest} ({metric_value(chosen.values[name], metric)})"
     if not chosen.cheaper:
         return f"{highest} and none trains much faster"
     beaten = all(chosen.pair(name, other).significant for other in chosen.cheaper)
@@ -243,3 +273,7 @@ def _reason(chosen: Recommendation) -> str:
     than = "" if beaten else " than another strategy"
     faster = f"{join_names(chosen.cheaper)}, which {verbs[0]} less to train, {verbs[1]}"
     return f"{highest} and {faster} significantly worse{than}"
+
+
+def _more(metric: str) -> str:
+    return "less" if target_metric.lower_is_better(metric) else "more"

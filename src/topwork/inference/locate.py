@@ -12,6 +12,7 @@ from topwork.core.artifacts import SPLITS, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.data.run_images import RunImages, read_run_images
+from topwork.evaluation import target_metric
 from topwork.report.folder_recommendation import recommend_in_folder
 
 BUNDLE = "model"
@@ -59,8 +60,9 @@ def locate_bundle(path: str | os.PathLike[str], strategies: Collection[str] | No
         raise DataError(f"No strategy in {folder} has finished. Resume with: {commands.resume(folder)}")
     missing = [name for name in info.strategies if not (folder / name / "metrics.json").is_file()]
     rest = f"; not finished: {', '.join(missing)}" if missing else ""
-    accuracy = f"accuracy there {chosen.accuracies[chosen.name]:.1%}"
-    note = f"{chosen.name}, chosen on the validation images of {folder.name} ({accuracy}{rest})"
+    value = target_metric.describe(chosen.metric, chosen.values[chosen.name])
+    reason = f"{target_metric.NAMES[chosen.metric]} there {value}"
+    note = f"{chosen.name}, chosen on the validation images of {folder.name} ({reason}{rest})"
     return ModelLocation(folder / chosen.name / BUNDLE, folder / chosen.name, note)
 
 

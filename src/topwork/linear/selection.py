@@ -16,29 +16,33 @@ DEFAULT_CS = (1e-3, 1e-2, 1e-1)  # where the strategy has no setting for it
 MAX_WORSE = 2  # larger C in a row that do worse end the search: the largest take longest
 
 
+Score = Callable[[np.ndarray, np.ndarray], float]
+"""From scores (N, K) and class indices (N,) of images held out to a number that is higher if they are better."""
+
+
+def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Share of images float (N, K) whose highest score is that of their class."""
+    return float((scores.argmax(axis=1) == labels).mean())
+
+
 @dataclass(frozen=True)
 class Selected(Generic[Model]):
-    """A model with its C, and its accuracy and scores (N, K) on images that were held out."""
+    """A model with its C, and its value (``Score``) and scores (N, K) on images that were held out."""
 
-    accuracy: float
+    value: float
     c: float
     model: Model
     scores: np.ndarray
 
 
-def selected(c: float, model: Model, scores: np.ndarray, labels: np.ndarray) -> Selected[Model]:
-    """A model with its scores (N, K) of images that were held out, and their class indices (N,)."""
-    return Selected(float((scores.argmax(axis=1) == labels).mean()), c, model, scores)
-
-
 def select_first_best(trials: Iterable[Selected[Model]]) -> Selected[Model]:
-    """The smallest C of the highest accuracy; ``trials``, of rising C, ends after two in a row that are worse."""
+    """The smallest C of the highest value; ``trials``, of rising C, ends after two in a row that are worse."""
     best: Selected[Model] | None = None
     worse = 0
     for trial in trials:
-        if best is None or trial.accuracy > best.accuracy:
+        if best is None or trial.value > best.value:
             best = trial
-        worse = worse + 1 if trial.accuracy < best.accuracy else 0
+        worse = worse + 1 if trial.value < best.value else 0
         if worse == MAX_WORSE:
             break
     assert best is not None, "no C to try"
@@ -54,6 +58,7 @@ def select_c(
     folds: Sequence[np.ndarray] = (),
     on_step: Callable[[], Any] = lambda: None,
     weights: np.ndarray | None = None,
+    score: Score = accuracy,
 ) -> Selected[LinearModel]:
     """Fit a linear classifier on the training set, with the C that is best on images held out from fits.
 
@@ -63,6 +68,7 @@ def select_c(
         folds: Row numbers of ``train`` that are held out in turn; none: the validation set is held out.
         on_step: Called after each value of C.
         weights: Weight of each training image in the loss, float64 (N,); None: 1.
+        score: Of which the best C has the highest.
 
     Returns:
         With the scores of the images that were held out.
@@ -70,14 +76,15 @@ def select_c(
     x, labels = data["train"]
     problem, Cs = LinearProblem(x, labels, classes, kind, device, weights=weights), sorted(Cs)
     if len(folds):
-        best = select_first_best(cross_validate(problem, labels, Cs, folds, on_step))
-        return Selected(best.accuracy, best.c, problem.model(problem.fit(best.c, best.model)), best.scores)
+        best = select_first_best(cross_validate(problem, labels, Cs, folds, on_step, score))
+        return Selected(best.value, best.c, problem.model(problem.fit(best.c, best.model)), best.scores)
 
     def trials() -> Iterable[Selected[LinearModel]]:
         x_val, labels_val = data["val"]
         for c, model in zip(Cs, problem.path(Cs), strict=True):
             on_step()
-            yield selected(c, model, model.scores(x_val), labels_val)
+            scores = model.scores(x_val)
+            yield Selected(score(scores, labels_val), c, model, scores)
 
     return select_first_best(trials())
 
@@ -88,6 +95,7 @@ def cross_validate(
     Cs: Sequence[float],
     folds: Sequence[np.ndarray],
     on_step: Callable[[], Any] = lambda: None,
+    score: Score = accuracy,
 ) -> Iterable[Selected[torch.Tensor]]:
     """Out-of-fold scores for each of rising C, with the mean of the folds' weights.
 
@@ -96,11 +104,12 @@ def cross_validate(
         Cs: Rising values of C.
         folds: Row numbers that are held out in turn; together every row once.
         on_step: Called after each value of C.
+        score: See ``select_c``.
     """
     for c, fitted in zip(Cs, problem.fold_path(Cs, folds), strict=True):
         on_step()
         scores = join_folds(folds, [problem.scores(w, fold) for w, fold in zip(fitted, folds, strict=True)])
-        yield selected(c, sum(fitted[1:], fitted[0]) / len(folds), scores, labels)
+        yield Selected(score(scores, labels), c, sum(fitted[1:], fitted[0]) / len(folds), scores)
 
 
 def join_folds(folds: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> np.ndarray:

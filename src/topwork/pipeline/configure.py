@@ -6,13 +6,14 @@ Precedence: defaults < file < flags < ``--set``.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from topwork.core import commands
 from topwork.core import config as configuration
-from topwork.core.artifacts import read_run_info
+from topwork.core.artifacts import Manifest, read_run_info
 from topwork.core.config import Config, parse_assignment, put, read_toml, validate
 from topwork.core.errors import ConfigError, SettingsChanged, UnknownName, UsageError
 from topwork.core.image_ref import is_url
@@ -176,6 +177,16 @@ def describe_settings(config: Config) -> list[str]:
             rest = "".join(f"; {name} has its own, --set {name}.{option.name}" for name in known if name not in users)
             lines.append(f"Settings  {option.flag_name} is used by {', '.join(users)}{rest}")
     return lines
+
+
+def describe_metric(config: Config, manifest: Manifest) -> str:
+    """The line about the metric that decides; empty for accuracy where nothing speaks against it."""
+    from topwork.evaluation import target_metric  # scipy takes a while to load
+
+    if config.metric != "auto":
+        return f"Metric    {target_metric.NAMES[config.metric]} decides what is chosen and compared"
+    advice = target_metric.advice(Counter(row.label for row in manifest.used))
+    return f"Metric    accuracy decides what is chosen and compared; {advice}" if advice else ""
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:

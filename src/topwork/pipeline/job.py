@@ -28,7 +28,7 @@ from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
 from topwork.data.run_images import relative_root
 from topwork.data.splits import splits_of
-from topwork.pipeline.configure import describe_settings, more_epochs, refuse_changes
+from topwork.pipeline.configure import describe_metric, describe_settings, more_epochs, refuse_changes
 from topwork.pipeline.process_group import broadcast_manifest, process_group
 from topwork.pipeline.unnamed_groups import warn_of_unnamed_groups
 from topwork.strategies import DEFAULT_STRATEGIES, need_pretrained
@@ -153,6 +153,8 @@ class Job:
         if warning:
             manifest = replace(manifest, remarks=(*manifest.remarks, warning))
         for line in describe_split(manifest, folds[0], commands.check(self.config)):
+            self.progress.log(line)
+        if line := describe_metric(self.config, manifest):
             self.progress.log(line)
         self._refuse_changed_images(manifest, folds[0])
         signals.raise_if_stopped()

@@ -19,7 +19,7 @@ from topwork.core.progress import duration
 from topwork.core.seeds import derive_seed
 from topwork.data import images
 from topwork.data.split_units import dependent_images
-from topwork.evaluation import evaluate, ood
+from topwork.evaluation import evaluate, ood, target_metric
 from topwork.evaluation.cut_short import Limit, find_cut_short
 from topwork.evaluation.decision import fit_decision
 from topwork.features import engines
@@ -73,7 +73,7 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         )
         for split in SPLITS
     }  # fmt: skip
-    metrics = {split: evaluate(predictions[split], context.seed, groups[split]) for split in SPLITS}
+    metrics = {split: evaluate(predictions[split], context.seed, groups[split], context.metric) for split in SPLITS}
     _write_bundle(strategy.name, trained, context, decision, neighbours, metrics["test"])
     for split in SPLITS:
         predictions[split].write(folder / PREDICTIONS[split])
@@ -100,11 +100,19 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         "notes": notes,
     }
     storage.write_json(folder / "metrics.json", value)
-    accuracy = value["test"]["accuracy"]
     context.progress.log(
-        f"  {strategy.name}: done in {duration(trained.seconds)}; test accuracy {accuracy['value']:.1%} "
-        f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]"
+        f"  {strategy.name}: done in {duration(trained.seconds)}; test {_describe_test(value, context)}"
     )
+
+
+def _describe_test(value: dict[str, Any], context: RunContext) -> str:
+    """The test accuracy with its interval, and before it the metric that decides if that is another."""
+    metric, accuracy = context.metric, value["test"]["accuracy"]
+    text = f"accuracy {accuracy['value']:.1%} [{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]"
+    found = value["test"].get(target_metric.key(metric)) or {"value": None}
+    if metric == "accuracy" or found["value"] is None:
+        return text
+    return f"{target_metric.NAMES[metric]} {target_metric.describe(metric, found['value'])}, {text}"
 
 
 def _cut_short(
@@ -195,7 +203,7 @@ def _write_bundle(
     )  # fmt: skip
     split_sha256 = storage.sha256_file(context.folder / "split.csv")
     hub = context.weights_source.hub if pretrained and context.weights_source else ""
-    card = CardData(bundle, test, splits.note, split_sha256, backbone.summary, hub)
+    card = CardData(bundle, test, splits.note, split_sha256, backbone.summary, hub, context.metric)
     write_bundle(context.folder / "model", bundle, write_card(card))
 
 

@@ -21,8 +21,9 @@ from topwork.core.base_config import BaseConfig
 from topwork.core.errors import TrainingFailed
 from topwork.core.progress import make_progress
 from topwork.core.strategy_config import TrainingConfig
-from topwork.evaluation import metrics
-from topwork.strategies.base import Strategy
+from topwork.evaluation import metrics, target_metric
+from topwork.evaluation.calibration import fit_temperature
+from topwork.strategies.base import Strategy, TrainedStrategy
 from topwork.training.context import RunContext
 from topwork.training.search_space import sample
 
@@ -30,7 +31,7 @@ from topwork.training.search_space import sample
 def random_search(
     strategy: Strategy, defaults: BaseConfig, explicit: set[str], context: RunContext, trials: int
 ) -> Any:
-    """The best settings on the images held out: highest accuracy, then lowest log-loss, then earliest.
+    """The best settings on the images held out: by the metric that decides, then lowest log-loss, then earliest.
 
     Args:
         strategy: The strategy.
@@ -57,14 +58,17 @@ def random_search(
     ended = [i for i, result in enumerate(results) if "failed" not in result]
     if not ended:
         raise TrainingFailed(f"All trials have failed; the first: {results[0]['failed']}")
-    best = max(ended, key=lambda i: (results[i]["accuracy"], -results[i]["log_loss"], -i))
+    sign = -1 if target_metric.lower_is_better(context.metric) else 1
+    values = {i: results[i].get(target_metric.key(context.metric), results[i]["accuracy"]) for i in ended}
+    best = max(ended, key=lambda i: (sign * values[i], -results[i]["log_loss"], -i))
     summary = {"trials": len(results), "best": best, "seconds": sum(r["seconds"] for r in results)}
     storage.write_json(folder / "tune.json", summary)
     failed = f", {len(results) - len(ended)} failed" if len(ended) < len(results) else ""
-    first = f"{results[0]['accuracy']:.1%} without a search, " if ended[0] == 0 else ""
+    shown = {i: target_metric.describe(context.metric, value) for i, value in values.items()}
+    first = f"{shown[0]} without a search, " if ended[0] == 0 else ""
     context.progress.log(
-        f"  {strategy.name}: {len(results)} trials{failed}; accuracy on images held out {first}"
-        f"{results[best]['accuracy']:.1%} with trial {best}"
+        f"  {strategy.name}: {len(results)} trials{failed}; {target_metric.NAMES[context.metric]} on images "
+        f"held out {first}{shown[best]} with trial {best}"
     )
     return config.validate(type(defaults), results[best]["settings"], strategy.name)
 
@@ -85,6 +89,8 @@ def _run_trial(strategy: Strategy, settings: BaseConfig, context: RunContext, fo
             raise TrainingFailed(f"{strategy.name}: the scores of images held out are not finite.")
         losses = metrics.log_losses(strategy.probabilities(scores, trained.tensors), labels)
         result |= {"accuracy": float((scores.argmax(axis=1) == labels).mean()), "log_loss": float(losses.mean())}
+        if context.metric != "accuracy":
+            result[target_metric.key(context.metric)] = _value(strategy, trained, context, scores, labels)
     except (TrainingFailed, torch.OutOfMemoryError, MemoryError) as error:
         result["failed"] = str(error) or "out of memory"
         context.progress.log(f"  {strategy.name}: trial {folder.name} failed: {result['failed']}")
@@ -92,6 +98,16 @@ def _run_trial(strategy: Strategy, settings: BaseConfig, context: RunContext, fo
     storage.write_json(path, result)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return result
+
+
+def _value(
+    strategy: Strategy, trained: TrainedStrategy, context: RunContext, scores: np.ndarray, labels: np.ndarray
+) -> float:
+    """The metric that decides on images held out, with the temperature that the trial would get."""
+    metric, logits = context.metric, trained.kind == "logit"
+    temperature = fit_temperature(scores, labels) if logits and target_metric.needs_probabilities(metric) else 1.0
+    probabilities = strategy.probabilities(scores, trained.tensors, temperature)
+    return target_metric.value(metric, labels, target_metric.by_image(metric, labels, scores, probabilities))
 
 
 def search_costs(run: Path) -> dict[str, Any]:

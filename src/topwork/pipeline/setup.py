@@ -17,6 +17,7 @@ from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import ComputeConfig, Config
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
+from topwork.evaluation import target_metric
 from topwork.features import FeatureStore
 from topwork.strategies import need_pretrained
 from topwork.training.callbacks import Notifier
@@ -62,6 +63,7 @@ def make_context(
         data["test_fraction"] = manifest.test_fraction
     resolved = config.model_copy(
         update={
+            "metric": target_metric.resolve(config.metric),
             "compute": device[1].model_copy(update={"fsdp": compute.fsdp}),
             "backbone": requested.model_copy(update={"img_size": spec.size, "crop_pct": crop_pct or spec.crop_pct}),
             "data": config.data.model_copy(update=data),

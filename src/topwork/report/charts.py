@@ -18,11 +18,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from topwork.core.artifacts import EpochRecord
+from topwork.evaluation import target_metric
 from topwork.evaluation.intervals import wilson
 from topwork.evaluation.learning_curve import Curve
+from topwork.evaluation.metrics import METRIC_NAMES
 from topwork.report.comparison_views import CalibrationView
-from topwork.report.formatting import NBSP, number, percent, percent_interval
-from topwork.report.report_data import StrategyData
+from topwork.report.formatting import NBSP, metric_cell, metric_interval, number, percent, percent_interval
+from topwork.report.report_data import Metric, StrategyData
 
 INK, MUTED, RULE, SECONDARY = "#010101", "#020202", "#030303", "#040404"
 SERIES = tuple(f"#0500{i:02x}" for i in range(6))
@@ -58,32 +60,34 @@ _STYLE = {
 }
 
 
-def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = None) -> str:
-    """Accuracy on the test set with its 95 % interval, one row per strategy.
+def metric_chart(strategies: Sequence[StrategyData], baseline: float | None = None, metric: str = "accuracy") -> str:
+    """The metric that decides on the test set with its 95 % interval, one row per strategy.
 
     Args:
-        strategies: Strategies without an accuracy are omitted; without any, the result is empty.
-        majority: Accuracy of always predicting the most frequent class, drawn as a line.
+        strategies: Strategies without the metric are omitted; without any, the result is empty.
+        baseline: Of ``target_metric.baseline``, drawn as a line.
+        metric: A key of ``target_metric.NAMES``.
     """
-    scored = [(i, s.name, s.test.accuracy) for i, s in enumerate(strategies) if s.test]
+    key = target_metric.key(metric)
+    scored = [(i, s.name, s.test.metrics.get(key, Metric(None))) for i, s in enumerate(strategies) if s.test]
     rows = [row for row in scored if row[2].value is not None]
     if not rows:
         return ""
+    name, in_percent = METRIC_NAMES[key], target_metric.in_percent(metric)
+    scale = 100 if in_percent else 1
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for y, (i, _, accuracy) in enumerate(rows):
-            value, low, high = (
-                100 * (x if x is not None else 0.0) for x in (accuracy.value, accuracy.low, accuracy.high)
-            )
+        for y, (i, _, found) in enumerate(rows):
+            value, low, high = (scale * (x if x is not None else 0.0) for x in (found.value, found.low, found.high))
             color = SERIES[i % len(SERIES)]
-            if accuracy.low is not None and accuracy.high is not None:
+            if found.low is not None and found.high is not None:
                 axes.plot([low, high], [y, y], color=color, linewidth=2.4)
             axes.plot([value], [y], "o", color=color, markersize=7.5)
-            label = percent(accuracy.value)
+            label = metric_cell(found.value, metric)
             axes.annotate(label, (value, y), (0, 7), textcoords="offset points", ha="center", va="bottom")
-        if majority is not None:
-            axes.axvline(100 * majority, color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
+        if baseline is not None:
+            axes.axvline(scale * baseline, color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
         axes.set_yticks(range(len(rows)), [name for _, name, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.75)
         axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -91,14 +95,16 @@ def accuracy_chart(strategies: Sequence[StrategyData], majority: float | None = 
         axes.grid(axis="x", visible=True)
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.08)
-        axes.set_xlabel("accuracy on the test set, %")
+        axes.set_xlabel(f"{target_metric.NAMES[metric]} on the test set{', %' if in_percent else ''}")
 
-    description = [f"{name} {percent(a.value)}, 95{NBSP}% interval {percent_interval(a)}" for _, name, a in rows]
-    if majority is not None:
-        description.append(f"always the most frequent class {percent(majority)}")
-    return _svg(
-        "accuracy", (4.4, 0.75 + 0.48 * len(rows)), draw, f"Accuracy on the test set. {'; '.join(description)}."
-    )
+    description = [
+        f"{strategy} {metric_cell(found.value, metric)}, 95{NBSP}% interval {metric_interval(found, metric)}"
+        for _, strategy, found in rows
+    ]
+    if baseline is not None:
+        description.append(f"{target_metric.describe_baseline(metric)} {metric_cell(baseline, metric)}")
+    size = (4.4, 0.75 + 0.48 * len(rows))
+    return _svg("accuracy", size, draw, f"{name} on the test set. {'; '.join(description)}.")
 
 
 def standalone(svg: str) -> str:

@@ -100,7 +100,7 @@ def _disagreements(data: ReportData) -> Rows:
 _TABLES: dict[str, tuple[tuple[str, ...], Callable[[ReportData], Rows]]] = {
     "results": (("strategy", "metric", "value", "low", "high", "images"), _results),
     "costs": (("strategy", "cost", "value"), _costs),
-    "repeats": (("strategy", "repeat", "accuracy"), _repeats),
+    "repeats": (("strategy", "repeat", "value"), _repeats),
     "pairs": (
         ("first", "second", "difference", "low", "high", "only_first_correct", "only_second_correct", "p",
          "p_holm", "minimum_detectable_difference", "significant"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,22 @@ from topwork.core.artifacts import ImageRow
 from topwork.core.predictions import PREDICTIONS, Predictions, read_predictions
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import dependent_images
-from topwork.evaluation import evaluate
+from topwork.evaluation import evaluate, target_metric
 from topwork.evaluation.cut_short import CutShort
+from topwork.evaluation.intervals import Interval
 from topwork.evaluation.learning_curve import Curve, fit_learning_curve
 from topwork.evaluation.recommend import Recommendation
 from topwork.evaluation.verdict import Outcome, Verdict, compare_strategies
-from topwork.report.folder_recommendation import finished_runs, recommend_in_folder, run_seconds
+from topwork.report.folder_recommendation import (
+    concatenate_predictions,
+    finished_runs,
+    predictions_by_image,
+    recommend_in_folder,
+    requested_metric,
+    run_seconds,
+)
+
+_UNDEFINED: dict[str, Any] = {"low": None, "high": None}
 
 
 @dataclass(frozen=True)
@@ -60,20 +70,44 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     chosen = recommend_in_folder(folder) if info.kind == "comparison" else None
     rows = artifacts.read_manifest_rows(folder / "manifest.csv")
     if requested.get("folds"):
-        return _of_folds(complete, costs, seed, rows, chosen)
+        return _of_folds(complete, costs, requested, rows, chosen)
     first = {name: predictions[0] for name, predictions in complete.items()}
     if len({p.ids for p in first.values()}) > 1:  # runs with different splits cannot be compared
         return FolderEvaluation(first, None)
-    outcomes = [
-        Outcome(name, np.stack([p.predicted == p.labels for p in predictions]), *costs[name])
-        for name, predictions in complete.items()
-    ]
-    one = next(iter(first.values()))
+    one, metric = next(iter(first.values())), requested_metric(requested)
     groups = dependent_images(rows, one.ids)
+    outcomes = [
+        Outcome(
+            name, np.stack([p.predicted == p.labels for p in predictions]), *costs[name],
+            *_of_metric(metric, predictions, int(requested.get("seed", 0)), groups),
+        )
+        for name, predictions in complete.items()
+    ]  # fmt: skip
     curves = _read_curves(folder, list(first), one.labels, seed, groups)
     gains = [c.gain for c in curves]
-    verdict = compare_strategies(outcomes, one.labels, seed, gains=gains, groups=groups, recommendation=chosen)
+    verdict = compare_strategies(
+        outcomes, one.labels, seed, gains=gains, groups=groups, recommendation=chosen, metric=metric
+    )
     return FolderEvaluation(first, verdict, curves)
+
+
+def _of_metric(
+    metric: str, predictions: Sequence[Predictions], seed: int, groups: np.ndarray | None
+) -> tuple[np.ndarray | None, Interval | None]:
+    """What ``Outcome`` needs of a metric other than accuracy: by image, (R, N), and the interval, as in the table.
+
+    Of several seeds the mean of their intervals: never narrower than that of the mean over seeds.
+    """
+    if metric == "accuracy":
+        return None, None
+    key = target_metric.key(metric)
+    found: list[dict[str, Any]] = [
+        evaluate(p, seed + number, groups, metric).get(key) or _UNDEFINED for number, p in enumerate(predictions)
+    ]
+    limits = {"low": 0.0, "high": target_metric.MAX_LOG_LOSS if target_metric.lower_is_better(metric) else 1.0}
+    ends = {end: [limit if one[end] is None else one[end] for one in found] for end, limit in limits.items()}
+    low, high = (sum(values) / len(values) for values in ends.values())
+    return np.stack([predictions_by_image(metric, p) for p in predictions]), (low, high)
 
 
 def evaluate_folds(folder: Path, evaluation: FolderEvaluation) -> dict[str, dict[str, Any]]:
@@ -87,7 +121,10 @@ def evaluate_folds(folder: Path, evaluation: FolderEvaluation) -> dict[str, dict
         return {}
     seed = int((artifacts.read_run_info(folder).details.get("config") or {}).get("seed", 0))
     rows = artifacts.read_manifest_rows(folder / "manifest.csv")
-    return {name: evaluate(p, seed, dependent_images(rows, p.ids)) for name, p in evaluation.predictions.items()}
+    metric = evaluation.verdict.metric
+    return {
+        name: evaluate(p, seed, dependent_images(rows, p.ids), metric) for name, p in evaluation.predictions.items()
+    }
 
 
 def _read_curves(
@@ -115,28 +152,21 @@ def _read_curves(
 def _of_folds(
     complete: dict[str, tuple[Predictions, ...]],
     costs: dict[str, tuple[float, CutShort | None]],
-    seed: int,
+    requested: Mapping[str, Any],
     rows: Sequence[ImageRow],
     chosen: Recommendation | None,
 ) -> FolderEvaluation:
-    pooled = {name: _concatenate(predictions) for name, predictions in complete.items()}
+    pooled = {name: concatenate_predictions(predictions) for name, predictions in complete.items()}
     sizes = [len(p.ids) for p in next(iter(complete.values()))]
     folds = np.repeat(np.arange(len(sizes)), sizes)
-    outcomes = [Outcome(name, (p.predicted == p.labels)[None], *costs[name]) for name, p in pooled.items()]
-    one = next(iter(pooled.values()))
-    groups = dependent_images(rows, one.ids)
-    verdict = compare_strategies(outcomes, one.labels, seed, folds, groups=groups, recommendation=chosen)
+    one, metric, own = next(iter(pooled.values())), requested_metric(requested), int(requested.get("seed", 0))
+    groups, seed = dependent_images(rows, one.ids), derive_seed(own, "verdict")
+    outcomes = [
+        Outcome(name, (p.predicted == p.labels)[None], *costs[name], *_of_metric(metric, [p], own, groups))
+        for name, p in pooled.items()
+    ]
+    verdict = compare_strategies(outcomes, one.labels, seed, folds, groups=groups, recommendation=chosen, metric=metric)
     return FolderEvaluation(pooled, verdict)
-
-
-def _concatenate(folds: Sequence[Predictions]) -> Predictions:
-    return replace(
-        folds[0],
-        ids=tuple(image for fold in folds for image in fold.ids),
-        labels=np.concatenate([fold.labels for fold in folds]),
-        scores=np.concatenate([fold.scores for fold in folds]),
-        probabilities=np.concatenate([fold.probabilities for fold in folds]),
-    )
 
 
 def _cut_short(run: Path) -> CutShort | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from topwork.core import artifacts, storage
 from topwork.core.artifacts import ImageRow
-from topwork.core.predictions import PREDICTIONS, read_outcomes
+from topwork.core.predictions import PREDICTIONS, Predictions, read_outcomes, read_predictions
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import dependent_images
+from topwork.evaluation import target_metric
 from topwork.evaluation.recommend import Candidate, Recommendation, recommend
 
 REPEATS = "repeats"
@@ -35,21 +37,52 @@ def recommend_in_folder(folder: Path, names: Collection[str] | None = None) -> R
     runs = {name: paths for name, paths in finished_runs(folder).items() if name in (names or info.strategies)}
     outcomes = {name: [read_outcomes(path / PREDICTIONS["val"]) for path in paths] for name, paths in runs.items()}
     requested = info.details.get("config") or {}
+    metric = requested_metric(requested)
     if len({tuple(dict.fromkeys(one.ids for one in of_one)) for of_one in outcomes.values()}) != 1:
         return None
     first = next(iter(outcomes.values()))
     rounds = first if requested.get("folds") else first[:1]  # the images of seeds are the same
     ids = tuple(image for one in rounds for image in one.ids)
     labels = np.unique([label for one in rounds for label in one.labels], return_inverse=True)[1]
-    candidates = [
-        Candidate(
-            name, np.concatenate([one.correct for one in of_one]).reshape(-1, len(ids)), run_seconds(runs[name][0])
-        )
-        for name, of_one in outcomes.items()
-    ]
+    candidates = []
+    for name, of_one in outcomes.items():
+        correct = np.concatenate([one.correct for one in of_one]).reshape(-1, len(ids))
+        known = None
+        if metric != "accuracy":
+            labels, known = _by_image(metric, runs[name], bool(requested.get("folds")))
+        candidates.append(Candidate(name, correct, run_seconds(runs[name][0]), known))
     rows = artifacts.read_manifest_rows(folder / "manifest.csv")
     seed = derive_seed(int(requested.get("seed", 0)), "recommendation")
-    return recommend(candidates, labels, seed, _groups(rows, ids), len(set(ids)))
+    return recommend(candidates, labels, seed, _groups(rows, ids), len(set(ids)), metric)
+
+
+def requested_metric(requested: Mapping[str, Any]) -> str:
+    """The metric that decides, of the configuration in ``run.json``."""
+    return target_metric.resolve(str(requested.get("metric") or "auto"))
+
+
+def predictions_by_image(metric: str, predictions: Predictions) -> np.ndarray:
+    """``target_metric.by_image`` of a file of predictions, (N,)."""
+    return target_metric.by_image(metric, predictions.labels, predictions.scores, predictions.probabilities)
+
+
+def _by_image(metric: str, runs: Sequence[Path], folds: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N,) of validation images and the same, (R, N), of seeds, or (1, N) of folds one after the other."""
+    read = [read_predictions(run / PREDICTIONS["val"]) for run in runs]
+    if folds:
+        read = [concatenate_predictions(read)]
+    return read[0].labels, np.stack([predictions_by_image(metric, one) for one in read])
+
+
+def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions of several folds as those of one set of images."""
+    return replace(
+        parts[0],
+        ids=tuple(image for part in parts for image in part.ids),
+        labels=np.concatenate([part.labels for part in parts]),
+        scores=np.concatenate([part.scores for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+    )
 
 
 def finished_runs(folder: Path) -> dict[str, list[Path]]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from topwork.core.progress import duration
-from topwork.evaluation.verdict_text import join_names, verdict_sentences
+from topwork.evaluation import target_metric
+from topwork.evaluation.verdict_text import join_names, metric_value, verdict_sentences
 from topwork.report.report_data import Metric, ReportData
 
 NBSP = "\u00a0"  # keeps a number and its unit on one line
@@ -37,6 +38,21 @@ def number_interval(metric: Metric, digits: int = 3) -> str:
     if metric.low is None or metric.high is None:
         return MISSING
     return f"{metric.low:.{digits}f}{EN_DASH}{metric.high:.{digits}f}"
+
+
+def metric_cell(value: float | None, metric: str) -> str:
+    """A value of a metric that decides."""
+    return percent(value) if target_metric.in_percent(metric) else number(value)
+
+
+def metric_interval(item: Metric, metric: str) -> str:
+    """The interval of a metric that decides."""
+    return percent_interval(item) if target_metric.in_percent(metric) else number_interval(item)
+
+
+def metric_difference(value: float, metric: str) -> str:
+    """A difference of a metric that decides: in percentage points, or as a number."""
+    return metric_value(value, metric, "")
 
 
 def count(value: float | None) -> str:

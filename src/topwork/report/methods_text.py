@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from topwork.evaluation import target_metric
 from topwork.evaluation.calibration import BINS
+from topwork.evaluation.metrics import METRIC_NAMES
 from topwork.evaluation.paired import RESAMPLES
-from topwork.evaluation.verdict_text import join_names, percentage_points, verdict_sentences
+from topwork.evaluation.target_metric import NAMES
+from topwork.evaluation.verdict_text import join_names, metric_value, verdict_sentences
 from topwork.report.formatting import format_value
 from topwork.report.report_data import ReportData
 
@@ -15,6 +18,8 @@ REFERENCES = {
     "Journal of the American Statistical Association 22, 209-212.",
     "Connor 1987": "Connor, R. J. (1987). Sample size for testing differences in proportions for the paired-sample "
     "design. Biometrics 43, 207-211.",
+    "DeLong et al. 1988": "DeLong, E. R., DeLong, D. M. & Clarke-Pearson, D. L. (1988). Comparing the areas under two "
+    "or more correlated receiver operating characteristic curves. Biometrics 44, 837-845.",
     "McNemar 1947": "McNemar, Q. (1947). Note on the sampling error of the difference between correlated proportions "
     "or percentages. Psychometrika 12, 153-157.",
     "Holm 1979": "Holm, S. (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of "
@@ -26,6 +31,17 @@ REFERENCES = {
     "Hestness et al. 2017": "Hestness, J. et al. (2017). Deep learning scaling is predictable, empirically. arXiv "
     "1712.00409.",
     "Wightman 2019": "Wightman, R. (2019). PyTorch Image Models. doi 10.5281/zenodo.4414861.",
+}
+_INTERVALS = {
+    "balanced-accuracy": "Balanced accuracy has score intervals with the number of images that has its variance.",
+    "macro-f1": "Macro-F1 has score intervals with the number of images that has its variance (delta method).",
+    "roc-auc": "The area under the ROC curve (of more than two classes the mean over each against the rest) has "
+    "intervals that are symmetric on the logit scale.",
+    "log-loss": "Log-loss has intervals that are symmetric on the log scale.",
+}
+_LINEARIZED = {
+    "macro-f1": ", linearized halfway between the two confusion matrices",
+    "roc-auc": ", by the placements of DeLong et al. 1988",
 }
 VERSIONS = ("python", "torch", "timm", "numpy", "scipy", "scikit-learn", "pillow")
 
@@ -39,12 +55,13 @@ def paper(data: ReportData) -> str:
     """``paper.md``: the paragraph, the results, the caption of the figure, the references."""
     results = [] if data.verdict is None else verdict_sentences(data.verdict)
     images = f"{data.verdict.images:,} test images" if data.verdict else "the test images"
-    line = "" if data.majority_share is None else " Dotted: always predicting the most frequent class."
+    line = "" if data.baseline is None else f" Dotted: {target_metric.describe_baseline(data.metric)}."
+    metric = METRIC_NAMES[target_metric.key(data.metric)]
     sections = [
         "## Methods", " ".join(methods(data)),
         "## Results", " ".join(results),
-        "![Accuracy by strategy](paper.svg)",
-        f"Accuracy on {images} of {data.data.name}, with 95 % intervals.{line}",
+        f"![{metric} by strategy](paper.svg)",
+        f"{metric} on {images} of {data.data.name}, with 95 % intervals.{line}",
         "## References", "\n".join(f"- {entry}" for entry in references(data)),
     ]  # fmt: skip
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -91,10 +108,11 @@ def _training(data: ReportData) -> list[str]:
     tried = f" {tune} settings of each strategy were tried." if tune else ""
     lines.append(f"{choices(data)}{tried}")
     by_epoch = [s.name for s in data.finished if s.history]
+    paired, by = ("exact paired", "") if data.metric == "accuracy" else ("sign-flip", f" of the {NAMES[data.metric]}")
     if by_epoch:
         lines.append(
             f"Of the epochs of {join_names(by_epoch)} the latest was kept that was not worse on "
-            "held-out images than the best before it by more than chance (exact paired test, p < 0.32)."
+            f"held-out images than the best before it by more than chance ({paired} test{by}, p < 0.32)."
         )
     seed, seeds = data.requested.get("seed", 0), int(data.requested.get("n_seeds") or 1)
     once = [s.name for s in data.verdict.results if s.std is None] if data.verdict and seeds > 1 else []
@@ -124,7 +142,9 @@ def choices(data: ReportData) -> str:
             f"{join_names(apart)} learned from the training images; the validation set chose epochs and settings and "
             "calibrated the probabilities. "
         )
-    return f"{text}The test set was used once, at the end."
+    advice = f" ({data.metric_advice})" if data.metric_advice else ""
+    by = f"All choices were made by {NAMES[data.metric]}{advice}. "
+    return f"{text}{by}The test set was used once, at the end."
 
 
 def _statistics(data: ReportData) -> list[str]:
@@ -132,6 +152,8 @@ def _statistics(data: ReportData) -> list[str]:
     over, groups = (verdict.repeats[0], verdict.groups) if verdict else ("", None)
     number = " with the effective number of images" if over == "seeds" or groups else ""
     lines = [f"Accuracy has 95 % score intervals (Wilson 1927){number}."]
+    if data.metric in _INTERVALS:
+        lines.append(_INTERVALS[data.metric])
     if groups:
         lines.append(
             f"Images of one group (or duplicates) are not independent: intervals are widened by the design effect, "
@@ -141,6 +163,9 @@ def _statistics(data: ReportData) -> list[str]:
         sums = "seeds and groups" if over == "seeds" and groups else "groups" if groups else over
         test = f"an exact sign-flip test of the sums over {sums} (of single images: McNemar 1947)" if (
             over == "seeds" or groups) else "the exact test of McNemar 1947"  # fmt: skip
+        if verdict.metric != "accuracy":
+            what = f"what {'each group of images' if groups else 'each image'} adds to the difference in"
+            test = f"a sign-flip test of {what} {NAMES[verdict.metric]}{_LINEARIZED.get(verdict.metric, '')}"
         lines.append(
             f"Strategies were compared on the same {verdict.images:,} test images by {test}, corrected for "
             f"{len(verdict.pairs)} {'pair' if len(verdict.pairs) == 1 else 'pairs'} (Holm 1979); differences have "
@@ -148,15 +173,15 @@ def _statistics(data: ReportData) -> list[str]:
         )
         hardest = max(verdict.pairs, key=lambda pair: pair.minimum_detectable_difference)
         lines.append(
-            f"A true difference of {percentage_points(hardest.minimum_detectable_difference)} points between any two "
-            "of them would be detected with a probability of 80 % after this correction (Connor 1987)."
+            f"A true difference of {metric_value(hardest.minimum_detectable_difference, verdict.metric, ' points')} "
+            "between any two of them would be detected with a probability of 80 % after this correction (Connor 1987)."
         )
     if verdict and verdict.recommendation and verdict.pairs:
-        chosen = verdict.recommendation
+        chosen, best = verdict.recommendation, "most accurate" if verdict.metric == "accuracy" else "best"
         lines.append(
             f"{chosen.name} was chosen on the {chosen.images:,} validation images, without the test images: the "
             "strategy with the shortest training, features and search included, that no other was significantly better "
-            "than (the same test); of those within 1.5 times that time the most accurate."
+            f"than (the same test); of those within 1.5 times that time the {best}."
         )
     if any(s.decision for s in data.finished):
         lines.append(

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from topwork.core import storage
 from topwork.core.artifacts import FORMAT
-from topwork.evaluation import verdict_text
+from topwork.evaluation import target_metric, verdict_text
 from topwork.report import (
     charts,
     comparison_views,
@@ -54,7 +54,7 @@ def write_report(folder: Path, status: str = "") -> Path:
         verdict = {"format": FORMAT, **data.verdict.to_json(), "sentences": sentences}
         storage.write_json(folder / "verdict.json", verdict)
     if data.finished:
-        figure = charts.accuracy_chart(data.strategies, data.majority_share)
+        figure = charts.metric_chart(data.strategies, data.baseline, data.metric)
         storage.write_text(folder / "paper.svg", replace_surrogates(charts.standalone(figure)))
         storage.write_text(folder / "paper.md", replace_surrogates(methods_text.paper(data)))
     storage.write_text(path, render(data))
@@ -76,7 +76,10 @@ def render(data: ReportData) -> str:
         summary=formatting.summary(data),
         metric_names=table_views.metric_names(data),
         bars=table_views.bars(data.finished),
-        accuracy_chart=Markup(charts.accuracy_chart(data.strategies, data.majority_share)),
+        metric_key=target_metric.key(data.metric),
+        metric_name=target_metric.NAMES[data.metric],
+        baseline=target_metric.describe_baseline(data.metric),
+        metric_chart=Markup(charts.metric_chart(data.strategies, data.baseline, data.metric)),
         curves=[
             (
                 s,
@@ -134,6 +137,7 @@ def _environment() -> Environment:
         formatting.percent, formatting.percent_interval, formatting.number, formatting.number_interval,
         formatting.count, formatting.format_duration, formatting.format_value, formatting.format_bytes,
         formatting.format_signed, table_views.most_confused, verdict_text.percentage_points, verdict_text.p_value,
+        formatting.metric_cell, formatting.metric_interval, formatting.metric_difference,
     )  # fmt: skip
     environment.filters.update({function.__name__: function for function in filters})
     return environment

@@ -7,6 +7,7 @@ report, too.
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,11 +19,12 @@ from topwork.core import artifacts, storage
 from topwork.core.artifacts import EpochRecord, RunInfo
 from topwork.core.errors import CorruptFile
 from topwork.core.predictions import Predictions, read_predictions
+from topwork.evaluation import target_metric
 from topwork.evaluation.cut_short import CutShort
 from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
 from topwork.report.folder_evaluation import evaluate_folder, evaluate_folds
-from topwork.report.folder_recommendation import finished_runs, training_seconds
+from topwork.report.folder_recommendation import finished_runs, requested_metric, training_seconds
 from topwork.report.strategy_differences import disagreements
 
 MAX_ERRORS = 12
@@ -175,6 +177,26 @@ class ReportData:
         """Test accuracy of always predicting the most frequent class; None if it is unknown."""
         over_folds = self.verdict is not None and self.verdict.repeats[0] == "folds"
         return self.verdict.majority_share if self.verdict and over_folds else self.data.majority_share
+
+    @property
+    def baseline(self) -> float | None:
+        """The metric that decides of ``target_metric.baseline``; None if it is unknown."""
+        if self.metric == "accuracy":
+            return self.majority_share
+        return self.verdict.baseline if self.verdict else None
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides, a key of ``target_metric.NAMES``."""
+        return requested_metric(self.requested)
+
+    @property
+    def metric_advice(self) -> str:
+        """Why accuracy, which nobody asked for, is a bad choice for these classes; empty if it is not."""
+        counts = Counter[str]()
+        for split in self.data.counts.values():
+            counts.update(split)
+        return target_metric.advice(counts) if self.requested.get("metric", "auto") == "auto" else ""
 
     @property
     def finished(self) -> tuple[StrategyData, ...]:

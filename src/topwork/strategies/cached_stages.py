@@ -139,7 +139,7 @@ def stage_task(
         with torch.inference_mode(), context.compute.autocast():
             for start in range(0, len(images), EVAL_BATCH):
                 logits.append(forward(cache.read(0, images[start : start + EVAL_BATCH]).to(device)).float().cpu())
-        return val_metrics(torch.cat(logits), splits.labels["val"], related)
+        return val_metrics(torch.cat(logits), splits.labels["val"], related, context.metric)
 
     batches = CachedBatches(load, context.targets, config.batch_size, context.seed)
     train_mode = make_train_mode(model, config, stage_split.frozen)

@@ -22,6 +22,7 @@ from topwork.features import FeatureCache, feature_key
 from topwork.strategies.base import Strategy, TrainedStrategy, param_groups, trained_network
 from topwork.strategies.cached_stages import StageCache, stage_task
 from topwork.strategies.linear_head import fit_linear_head
+from topwork.strategies.out_of_fold import make_score
 from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
 from topwork.training.loop import TrainingTask, fit
@@ -62,7 +63,9 @@ class Finetune(Strategy):
         head = nn.Linear(backbone.feature_dim, context.num_classes)
         if fit_head:
             device = str(context.compute.device)
-            weight, bias = fit_linear_head(context.features, context.splits, device, context.image_weights)
+            weight, bias = fit_linear_head(
+                context.features, context.splits, device, context.image_weights, make_score(context.metric)
+            )
             head.weight.data, head.bias.data = torch.from_numpy(weight), torch.from_numpy(bias)
         else:
             nn.init.zeros_(head.weight)

@@ -16,11 +16,12 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.core.strategy_config import KNNConfig
+from topwork.evaluation import target_metric
 from topwork.linear.normalize import NormalizerModule, fit_normalizer
 from topwork.linear.selection import join_folds
 from topwork.strategies.base import Strategy, TrainedStrategy, head_scores, split_scores
 from topwork.strategies.linear_head import head_tensors
-from topwork.strategies.out_of_fold import join_validation, selection_metric
+from topwork.strategies.out_of_fold import join_validation, make_score, selection_entry
 from topwork.training.context import RunContext
 from topwork.training.search_space import Categorical, space
 
@@ -109,17 +110,25 @@ class KNN(Strategy):
             truth, held_out = labels, [(fold, features[fold]) for fold in folds]
         else:
             truth, held_out = fitted.splits.labels["val"], [(np.array([], dtype=np.int64), fitted.features.load("val"))]
-        rows, ks = folds or [np.arange(len(truth))], config.neighbours
-        predicted = join_folds(rows, [head_scores(_PredictedByK(head_without(f, 1), ks), x) for f, x in held_out])
-        accuracies = (predicted == truth[:, None]).mean(axis=0)
-        k = ks[int(accuracies.argmax())]  # of equals the smallest
-        out_of_fold = join_folds(rows, [head_scores(head_without(f, k), x) for f, x in held_out]) if folds else None
+        rows, ks, metric = folds or [np.arange(len(truth))], config.neighbours, context.metric
+
+        def scores_by(k: int) -> np.ndarray:
+            return join_folds(rows, [head_scores(head_without(fold, k), x) for fold, x in held_out])
+
+        if target_metric.needs_probabilities(metric):
+            values = [make_score(metric)(scores_by(k), truth) for k in ks]
+        else:
+            predicted = join_folds(rows, [head_scores(_PredictedByK(head_without(f, 1), ks), x) for f, x in held_out])
+            known = predicted.astype(np.int64) if metric == "macro-f1" else predicted == truth[:, None]
+            values = [target_metric.gain(metric, truth, known[:, number]) for number in range(len(ks))]
+        k = ks[int(np.argmax(values))]  # of equals the smallest
+        out_of_fold = scores_by(k) if folds else None
         tensors["k"] = torch.tensor(k)
         return TrainedStrategy(
             scores=split_scores(self.head(tensors), context, out_of_fold),
             tensors=tensors,
             trained=(0, 0),
-            selection={"k": k, selection_metric(folds): float(accuracies.max())},
+            selection={"k": k, **selection_entry(folds, metric, max(values))},
             seconds=time.monotonic() - start,
             out_of_fold=out_of_fold,
             folds=len(folds),

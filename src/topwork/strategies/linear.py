@@ -15,7 +15,7 @@ from topwork.linear.heads import LinearHead
 from topwork.linear.selection import select_c
 from topwork.strategies.base import Strategy, TrainedStrategy, split_scores
 from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
-from topwork.strategies.out_of_fold import join_validation, selection_metric
+from topwork.strategies.out_of_fold import join_validation, make_score, selection_entry
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
 
@@ -34,7 +34,8 @@ class Linear(Strategy):
         start = time.monotonic()
         with track_values_of_c(self.name, config, context) as on_step:
             device, weights = str(context.compute.device), fitted.image_weights
-            found = select_c("softmax", config.Cs, data, context.num_classes, device, folds, on_step, weights)
+            score, classes = make_score(context.metric), context.num_classes
+            found = select_c("softmax", config.Cs, data, classes, device, folds, on_step, weights, score)
         seconds = time.monotonic() - start
         weight, bias = found.model.weight, found.model.bias
         tensors = head_tensors(normalizer, {"weight": weight, "bias": bias})
@@ -43,7 +44,7 @@ class Linear(Strategy):
             scores=split_scores(self.head(tensors), context, out_of_fold),
             tensors=tensors,
             trained=(2, weight.size + bias.size),
-            selection={"C": found.c, selection_metric(folds): found.accuracy},
+            selection={"C": found.c, **selection_entry(folds, context.metric, found.value)},
             seconds=seconds,
             out_of_fold=out_of_fold,
             folds=len(folds),

@@ -15,7 +15,7 @@ from topwork.core.artifacts import Splits
 from topwork.core.strategy_config import LinearClassifierConfig
 from topwork.features import FeatureStore
 from topwork.linear.normalize import Normalizer, fit_normalizer
-from topwork.linear.selection import DEFAULT_CS, select_c
+from topwork.linear.selection import DEFAULT_CS, Score, accuracy, select_c
 from topwork.training.context import Features, RunContext
 
 Data = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -58,11 +58,15 @@ def on_main_process(features: Features, compute: Callable[[], Files]) -> Files:
 
 
 def fit_linear_head(
-    features: Features, splits: Splits, device: str, weights: np.ndarray | None = None
+    features: Features,
+    splits: Splits,
+    device: str,
+    weights: np.ndarray | None = None,
+    score: Score = accuracy,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax regression on the features, with the best C on the validation set, as a layer on the raw features.
+    """Softmax regression on the features, as a layer on the raw features.
 
-    Of several processes rank 0 fits it, and all get the same bits.
+    Its C has the highest ``score`` on the validation set. Of several processes rank 0 fits it; all get the same bits.
 
     Returns:
         Weight float32 (K, D) and bias float32 (K,): logits = features @ weight.T + bias.
@@ -71,7 +75,8 @@ def fit_linear_head(
     def fit() -> dict[str, bytes]:
         # without the power: a linear layer can absorb only a shift and a scale
         normalizer, data = normalized_splits(features, splits, power=False)
-        model = select_c("softmax", DEFAULT_CS, data, len(splits.classes), device, weights=weights).model
+        classes = len(splits.classes)
+        model = select_c("softmax", DEFAULT_CS, data, classes, device, weights=weights, score=score).model
         weight = model.weight / normalizer.scale
         bias = model.bias - weight @ normalizer.mean
         layer = {"weight": np.ascontiguousarray(weight, np.float32), "bias": bias.astype(np.float32)}

@@ -163,9 +163,10 @@ class MLP(Strategy):
         @torch.inference_mode()
         def evaluate() -> ValMetrics:
             if not folds:
-                return val_metrics(heads.logits(0, val).cpu(), labels["val"], related)
+                return val_metrics(heads.logits(0, val).cpu(), labels["val"], related, context.metric)
             logits = [heads.logits(number, inputs[0, fold]).cpu().numpy() for number, fold in enumerate(folds)]
-            return val_metrics(torch.from_numpy(join_folds(folds, logits)), labels["train"], related)
+            joined = torch.from_numpy(join_folds(folds, logits))
+            return val_metrics(joined, labels["train"], related, context.metric)
 
         weight, bias, last_weight, last_bias = heads.parts
         targets = _TargetsByHead(labels["train"], context.num_classes, context.image_weights, shares)

@@ -6,15 +6,17 @@ predictions choose C, k or the epoch and calibrate the probabilities, and no ima
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import unit_folds
-from topwork.linear.selection import stratified_folds
+from topwork.evaluation import target_metric
+from topwork.linear.selection import Score, stratified_folds
 from topwork.training.context import Features, RunContext
+from topwork.training.image_task import calibrated
 
 
 class _JoinedFeatures:
@@ -64,6 +66,23 @@ def joined_context(context: RunContext) -> RunContext:
     return replace(context, splits=replace(splits, ids=ids, labels=labels), features=_JoinedFeatures(context.features))
 
 
-def selection_metric(folds: Sequence[np.ndarray]) -> str:
-    """The name of the accuracy that C, k or the epoch is chosen by."""
-    return f"{len(folds)}-fold accuracy" if folds else "val accuracy"
+def selection_entry(folds: Sequence[np.ndarray], metric: str, score: float) -> dict[str, float]:
+    """The metric that C, k or the epoch is chosen by, with its name; ``score`` is that of ``make_score``."""
+    name = target_metric.NAMES[metric]
+    images = f"{len(folds)}-fold" if folds else "val"
+    return {f"{images} {name}": -score if target_metric.lower_is_better(metric) else score}
+
+
+def make_score(metric: str, calibrate: Callable[[np.ndarray, np.ndarray], np.ndarray] = calibrated) -> Score:
+    """The metric of scores (N, K) and labels (N,), higher where it is better.
+
+    Args:
+        metric: A key of ``target_metric.NAMES``.
+        calibrate: From scores and labels to probabilities (N, K), for metrics that need them.
+    """
+
+    def score(scores: np.ndarray, labels: np.ndarray) -> float:
+        probabilities = calibrate(scores, labels) if target_metric.needs_probabilities(metric) else None
+        return target_metric.gain(metric, labels, target_metric.by_image(metric, labels, scores, probabilities))
+
+    return score

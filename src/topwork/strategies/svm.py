@@ -21,10 +21,10 @@ from torch import nn
 from topwork.core.errors import ConfigError
 from topwork.core.strategy_config import SVMConfig
 from topwork.linear.heads import LinearHead, RBFHead
-from topwork.linear.selection import Selected, join_folds, select_c, select_first_best, selected
+from topwork.linear.selection import Score, Selected, join_folds, select_c, select_first_best
 from topwork.strategies.base import Strategy, TrainedStrategy, scaled_softmax, split_scores
 from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
-from topwork.strategies.out_of_fold import join_validation, selection_metric
+from topwork.strategies.out_of_fold import join_validation, make_score, selection_entry
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
 
@@ -60,12 +60,17 @@ class SVM(Strategy):
         normalizer, data = normalized_splits(fitted.features, fitted.splits)
         start, device, weights = time.monotonic(), str(context.compute.device), fitted.image_weights
         classes = context.num_classes
+
+        def calibrate(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+            return scaled_softmax(scores, *_calibrate(scores, labels))
+
+        score = make_score(context.metric, calibrate)
         with track_values_of_c(self.name, config, context) as on_step:
             if config.kernel == "linear":
-                found = select_c("hinge", config.Cs, data, classes, device, folds, on_step, weights)
+                found = select_c("hinge", config.Cs, data, classes, device, folds, on_step, weights, score)
                 arrays = {"weight": found.model.weight, "bias": found.model.bias}
             else:
-                found = _select_rbf(sorted(config.Cs), data, classes, folds, on_step, weights)
+                found = _select_rbf(sorted(config.Cs), data, classes, folds, on_step, weights, score)
                 arrays = found.model
         seconds = time.monotonic() - start
         trained = [arrays[name] for name in ("weight", "dual", "bias") if name in arrays]
@@ -78,7 +83,7 @@ class SVM(Strategy):
             scores=scores,
             tensors=tensors,
             trained=(len(trained), sum(array.size for array in trained)),
-            selection={"C": found.c, "kernel": config.kernel, selection_metric(folds): found.accuracy},
+            selection={"C": found.c, "kernel": config.kernel, **selection_entry(folds, context.metric, found.value)},
             seconds=seconds,
             kind="margin",
             notes=["svm scores are margins; its probabilities come from a calibration fitted on images held out."],
@@ -103,6 +108,7 @@ def _select_rbf(
     folds: Sequence[np.ndarray],
     on_step: Callable[[], None],
     weights: np.ndarray | None,
+    score: Score,
 ) -> Selected[dict[str, np.ndarray]]:
     """As ``select_c``; the model is the arrays of ``RBFHead``."""
     from sklearn.svm import SVC
@@ -129,12 +135,12 @@ def _select_rbf(
             else:
                 scores, truth = join_folds(folds, [margins_without(c, fold) for fold in folds]), labels
             on_step()
-            yield selected(c, svc, scores, truth)
+            yield Selected(score(scores, truth), c, svc, scores)
 
     best = select_first_best(trials())
     svc = best.model or fit(best.c, rows)
     arrays = {"support": svc.support_vectors_, "dual": svc.dual_coef_, "bias": svc.intercept_, "counts": svc.n_support_}
-    return Selected(best.accuracy, best.c, {**arrays, "gamma": np.array([gamma])}, best.scores)
+    return Selected(best.value, best.c, {**arrays, "gamma": np.array([gamma])}, best.scores)
 
 
 def _margins(svc: Any, x: np.ndarray, classes: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from topwork.core.seeds import derive_seed
 from topwork.core.signals import Signals
 from topwork.data.batches import Targets, train_weights
 from topwork.data.split_units import dependent_images
+from topwork.evaluation import target_metric
 from topwork.training.callbacks import Notifier
 
 
@@ -80,6 +81,11 @@ class RunContext:
     def seed(self) -> int:
         """Seed of the run."""
         return self.config.seed
+
+    @property
+    def metric(self) -> str:
+        """The metric that decides, a key of ``target_metric.NAMES``."""
+        return target_metric.resolve(self.config.metric)
 
     @property
     def spec(self) -> InputSpec:

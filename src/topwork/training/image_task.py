@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import nn
 from torch.nn import functional
 
@@ -17,8 +18,10 @@ from topwork.compute.ranks import world
 from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, normalize
+from topwork.evaluation import target_metric
+from topwork.evaluation.calibration import fit_temperature
 from topwork.training.context import RunContext
-from topwork.training.epoch_choice import ValMetrics
+from topwork.training.epoch_choice import Target, ValMetrics
 from topwork.training.loop import Batch, TrainingTask
 
 EVAL_BATCH = 32
@@ -81,12 +84,30 @@ class NetworkOutputs:
         return outputs(self._model, [ids[i] for i in indices], self._context)[1]
 
 
-def val_metrics(logits: torch.Tensor, labels: np.ndarray, groups: np.ndarray | None = None) -> ValMetrics:
-    """Metrics of logits float (N, K) of the validation set; ``groups`` as in ``ValMetrics``."""
+def val_metrics(
+    logits: torch.Tensor, labels: np.ndarray, groups: np.ndarray | None = None, metric: str = "accuracy"
+) -> ValMetrics:
+    """Metrics of logits float (N, K) of the validation set.
+
+    Args:
+        labels: Class indices int (N,).
+        groups: See ``ValMetrics``.
+        metric: That decides.
+    """
     target = torch.from_numpy(labels)
     correct = logits.argmax(1) == target
     loss = functional.cross_entropy(logits.double(), target)
-    return ValMetrics(float(loss), float(correct.double().mean()), correct.numpy(), groups)
+    own = None
+    if metric != "accuracy" and len(labels):
+        scores = logits.double().numpy()
+        probabilities = calibrated(scores, labels) if target_metric.needs_probabilities(metric) else None
+        own = Target(metric, labels, target_metric.by_image(metric, labels, scores, probabilities))
+    return ValMetrics(float(loss), float(correct.double().mean()), correct.numpy(), groups, own)
+
+
+def calibrated(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Probabilities float64 (N, K) with the temperature that suits these images best, as at the end of a training."""
+    return softmax(logits.astype(np.float64) / fit_temperature(logits, labels), axis=1)
 
 
 def make_train_mode(
@@ -146,7 +167,9 @@ def image_task(
         groups,
         batches,
         prepare,
-        evaluate=lambda: val_metrics(torch.from_numpy(outputs(model, val, context)[0]), splits.labels["val"], related),
+        evaluate=lambda: val_metrics(
+            torch.from_numpy(outputs(model, val, context)[0]), splits.labels["val"], related, context.metric
+        ),
         train_mode=make_train_mode(model, config),
         forward=compile_quietly(model) if config.compile is True else None,
         shared=True,

@@ -24,6 +24,7 @@ from topwork.core.artifacts import EpochRecord
 from topwork.core.errors import StorageError, TrainingFailed
 from topwork.core.progress import Tracker, duration
 from topwork.core.strategy_config import TrainingConfig
+from topwork.evaluation import target_metric
 from topwork.training.checkpoint import open_store
 from topwork.training.context import RunContext
 from topwork.training.data_parallel import DataParallel
@@ -222,7 +223,8 @@ class _Training:
             self.kept = self.parallel.to_cpu(evaluated)
         self._set_lr(state.step - 1)  # a training that was stopped after its last step has not set them
         rate = max(group["lr"] for group in self.optimizer.param_groups)
-        record = EpochRecord(epoch, state.step, state.loss_sum / steps, val.loss, val.accuracy, rate, kept)
+        target = val.target.value if val.target else None
+        record = EpochRecord(epoch, state.step, state.loss_sum / steps, val.loss, val.accuracy, rate, kept, target)
         state.history.append(record)
         state.loss_sum = 0.0
         state.stopped_early = 0 < self.config.patience <= epoch - max(state.best_epoch, state.patient_from)
@@ -241,6 +243,9 @@ class _Training:
         if self.task.quick:
             return
         worse = "" if record.best else f" (worse than epoch {self.state.best_epoch}: not kept)"
+        if record.val_metric is not None:
+            metric = self.context.metric
+            worse = f"  {target_metric.NAMES[metric]} {target_metric.describe(metric, record.val_metric)}{worse}"
         done = time.monotonic() - self._start
         left = done / record.step * (self.total - record.step)
         self.context.progress.log(

@@ -6,6 +6,7 @@ function of the step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from topwork.compute.collectives import to_local
 from topwork.core.artifacts import EpochRecord
 from topwork.core.errors import CorruptFile
-from topwork.training.epoch_choice import ValMetrics, is_worse, pack, unpack
+from topwork.training.epoch_choice import ValMetrics, pack, unpack
 
 Tensors = dict[str, torch.Tensor]
 Allocate = Callable[[str, torch.Size, torch.dtype], torch.Tensor]
@@ -33,8 +34,9 @@ class TrainState:
         micro_batches: Micro-batches per batch; doubled when a GPU runs out of memory.
         kept_epoch: The epoch whose weights are kept (see ``epoch_choice``); 0 before the first.
         best_epoch: The epoch with the best score; 0 before the first.
-        best_score: Its (accuracy, -loss) on the validation set.
-        best_correct: Which validation images it classifies correctly, packed.
+        best_score: Its (accuracy, -loss) on the validation set; with another metric that decides, that one first.
+        best_correct: Which validation images it classifies correctly, packed; with another metric that decides
+            ``ValMetrics.by_image``.
         history: Finished epochs.
         seconds: Time spent in training; the only field that differs between equal trainings.
         stopped_early: Whether patience has run out.
@@ -57,10 +59,10 @@ class TrainState:
 
     def keeps(self, epoch: int, val: ValMetrics) -> bool:
         """Whether an epoch that has just ended replaces the one that was kept; update the best score."""
-        score = (val.accuracy, -val.loss)
-        if score > self.best_score:
-            self.best_epoch, self.best_score, self.best_correct = epoch, score, pack(val.correct)
-        elif is_worse(val.correct, unpack(self.best_correct, len(val.correct)), val.groups):
+        first = self.best_epoch == 0 and math.isfinite(val.score[0])
+        if first or val.score > self.best_score:
+            self.best_epoch, self.best_score, self.best_correct = epoch, val.score, pack(val.by_image)
+        elif val.is_worse(unpack(self.best_correct, val.by_image)):
             return False
         self.kept_epoch = epoch
         return True
