@@ -48,6 +48,23 @@ def rows_of(labels: list[object]) -> list[dict[str, object]]:
     return [{"image": {"bytes": png(0, n), "path": f"{n}.png"}, "label": label} for n, label in enumerate(labels)]
 
 
+@pytest.mark.parametrize("path", ["{above}/secret.png", "../secret.png", "link.png"])
+def test_a_row_of_parquet_names_no_file_outside_its_folder(tmp_path: Path, path: str) -> None:
+    image = png(0, 5)
+    (tmp_path / "secret.png").write_bytes(image)
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/link.png").symlink_to("../secret.png")
+    (tmp_path / "d/1.png").write_bytes(image)
+    rows = rows_of(["ant", "bee", "ant"])
+    rows[0]["image"] = {"bytes": None, "path": "1.png"}
+    write_parquet(tmp_path / "d/x.parquet", rows)
+    assert len(listing(tmp_path / "d/x.parquet").rows) == 3
+    rows[1]["image"] = {"bytes": None, "path": path.format(above=tmp_path)}
+    write_parquet(tmp_path / "d/x.parquet", rows)
+    with pytest.raises(TopworkError, match=r"row 1 names the file .*\.png, which is not in .*d\. "):
+        listing(tmp_path / "d/x.parquet")
+
+
 def test_parquet_of_the_hub_gives_the_bytes_the_names_and_the_splits(tmp_path: Path) -> None:
     for name, labels in (("train-00000-of-00002", [0, 1, -1]), ("train-00001-of-00002", [1]), ("test-00000", [0])):
         write_parquet(tmp_path / "hub" / "data" / f"{name}.parquet", rows_of(labels), ["ant", "bee"])

@@ -362,3 +362,16 @@ def test_a_table_that_contradicts_class_folders_is_asked_about(
     assert "2 classes: cat, dog" in str(asked.value)
     table(tmp_path / "t.csv", ["image", "label"], names, [x.split("/")[-2] for x in names])
     assert {row.label for row in read(tmp_path).rows} == {"cat", "dog"}
+
+
+def test_a_table_in_the_data_names_no_file_outside(images: Path) -> None:
+    data = images / "d"
+    data.mkdir()
+    (images / "images").rename(data / "images")
+    (images / "secret.jpg").touch()
+    for path in (str(images / "secret.jpg"), "../secret.jpg"):
+        rows = [*zip(NAMES, LABELS, strict=True), (path, "cat")]
+        (data / "t.csv").write_text("image,label\n" + "".join(f"{name},{label}\n" for name, label in rows))
+        with pytest.raises(TopworkError, match=r"t.csv:14 names the file .*secret.jpg, which is not in .*/d\. "):
+            read(data)
+        assert len(read(data / "t.csv").rows) == 13, "a table that the user passes may"

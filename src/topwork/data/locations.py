@@ -88,6 +88,12 @@ def is_settled(stamp: Stamp) -> bool:
     return bool(stamp) and time.time_ns() - max(stamp[1:3]) > _SETTLED_NS
 
 
+def is_inside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
+    """Whether a path, with all links followed, is in a folder."""
+    real, top = os.path.realpath(path), os.path.realpath(folder)
+    return real.startswith(os.path.join(top, ""))
+
+
 def exists(ref: ImageRef) -> bool:
     """Whether the file exists, or the archive and the member in it."""
     if not ref.in_archive:

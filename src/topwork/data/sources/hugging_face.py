@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -47,7 +48,8 @@ class HuggingFaceSource:
         named = split_of(tables) if len(tables) > 1 else dict.fromkeys(tables, "")
         beside = dict.fromkeys(tables.keys() - named.keys(), "split beside train, validation and test")
         state = [(name, getattr(table, "_fingerprint", "")) for name, table in sorted(tables.items())]
-        images = chain.from_iterable(_images(tables[name], name, split) for name, split in named.items())
+        folders = _folders(data.path)
+        images = chain.from_iterable(_images(tables[name], name, split, folders) for name, split in named.items())
         found = copy_images(data, sum(len(tables[name]) for name in named), state, images)
         name = storage.slug(data.path.removeprefix(_HUB))
         return replace(found, name=name, ignored=beside | found.ignored, license=license)
@@ -88,7 +90,7 @@ def _columns(table: Any) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _images(table: Any, name: str, split: str) -> Iterator[ImageCopy]:
+def _images(table: Any, name: str, split: str, folders: list[str]) -> Iterator[ImageCopy]:
     """The images of a split."""
     import datasets
 
@@ -97,4 +99,15 @@ def _images(table: Any, name: str, split: str) -> Iterator[ImageCopy]:
     rows = table.select_columns([image, label]).cast_column(image, datasets.Image(decode=False))
     for number, row in enumerate(rows):
         text = stored_label(row[label], classes, f"row {number} of split {name}")
-        yield ImageCopy(name, storage.slug(name), text, split, stored_image(row[image], ""))
+        content = stored_image(row[image], folders, f"row {number} of split {name}")
+        yield ImageCopy(name, storage.slug(name), text, split, content)
+
+
+def _folders(data: str) -> list[str]:
+    """Where the files of a data set may be: in its folder, or in the caches of the library."""
+    if not data.startswith(_HUB):
+        return [os.path.abspath(data)]
+    from datasets import config
+    from huggingface_hub import constants
+
+    return [str(config.HF_DATASETS_CACHE), str(constants.HF_HUB_CACHE)]

@@ -21,7 +21,7 @@ from topwork.core.errors import CorruptFile, DataError, StorageError
 from topwork.core.image_ref import ImageRef
 from topwork.data import optional_formats
 from topwork.data.labels import label_text
-from topwork.data.locations import file_stamp
+from topwork.data.locations import file_stamp, is_inside
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence
 
@@ -94,14 +94,31 @@ def copy_images(data: DataArgument, total: int, state: object, images: Iterable[
     return _manifest(data, root, known)
 
 
-def stored_image(value: Any, folder: str | os.PathLike[str]) -> bytes:
-    """The bytes of an image of a row: bytes, or a struct of bytes and a path relative to a folder."""
-    if isinstance(value, dict):
-        if value.get("bytes") is not None:
-            return value["bytes"]
-        path = Path(folder, value.get("path") or "")
-        return path.read_bytes() if path.is_file() else b""
-    return value or b""
+def stored_image(value: Any, folders: Sequence[str], where: str) -> bytes:
+    """The bytes of an image of a row: bytes, or a struct of bytes and a path.
+
+    Args:
+        value: Of the row.
+        folders: Of the data set. A path is relative to the first; a file outside of all is not read, since data that
+            somebody shares must not be able to show what else is on this machine.
+        where: The row, for the error.
+
+    Raises:
+        DataError: A path leads out of the folders.
+    """
+    if not isinstance(value, dict):
+        return value or b""
+    if value.get("bytes") is not None:
+        return value["bytes"]
+    path = Path(folders[0], value.get("path") or "")
+    if not path.is_file():
+        return b""
+    if not any(is_inside(path, folder) for folder in folders):
+        raise DataError(
+            f"{where} names the file {path}, which is not in {folders[0]}. topwork reads no other file for a data set. "
+            "If the images are yours, copy them there, or write a table with the columns path and label."
+        )
+    return path.read_bytes()
 
 
 def stored_label(value: Any, names: Sequence[str], where: str) -> str:

@@ -157,7 +157,7 @@ def _images(found: _Files, column: _Column) -> Iterator[ImageCopy]:
     for file, split in zip(found.files, found.splits, strict=True):
         for row, (image, *label) in enumerate(_rows(file, columns)):
             text = stored_label(label[0], column.names, f"{file}, row {row}") if label else ""
-            content = stored_image(image, os.path.dirname(file))
+            content = stored_image(image, [os.path.dirname(os.path.abspath(file))], f"{file}, row {row}")
             yield ImageCopy(os.path.basename(file), split or "images", text, split, content)
 
 

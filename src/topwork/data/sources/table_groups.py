@@ -97,7 +97,7 @@ class TableFinder:
 
     def __post_init__(self) -> None:
         self._sizes = dict[str, int]()
-        self.places = Places(Path(self.tree.store), "", self.tree, self.index, split_of=split_in)
+        self.places = Places(Path(self.tree.store), "", self.tree, self.index, split_of=split_in, outside=False)
 
     def groups(self) -> list[TableGroup]:
         """All groups of tables that name images and have labels, or whose images are in class folders."""

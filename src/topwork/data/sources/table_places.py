@@ -13,6 +13,7 @@ from topwork.core.artifacts import ImageRow
 from topwork.core.image_ref import ImageRef
 from topwork.data.file_index import FileIndex, Found
 from topwork.data.file_tree import FileTree
+from topwork.data.locations import is_inside
 
 _MASKS = frozenset({
     "mask", "masks", "label", "labels", "annotation", "annotations", "segmentation", "segmentations", "trimaps",
@@ -56,6 +57,8 @@ class Places:
         index: The images of the tree.
         split: The split whose folders count where a name is in several ones; may be empty.
         split_of: A folder's name to the split that it names, or empty.
+        outside: Whether the table may name files that are not in the root: one that the user passes, but none that
+            lies in the data, which others may have made.
     """
 
     root: Path
@@ -64,6 +67,17 @@ class Places:
     index: FileIndex = field(default_factory=lambda: FileIndex(()))
     split: str = ""
     split_of: Callable[[str], str] = lambda name: ""
+    outside: bool = True
+
+    def allows(self, name: str) -> bool:
+        """Whether the table may name this file."""
+        return self.outside or is_inside(os.path.join(self.root, self.base, name), self.root)
+
+    def names_other_file(self, text: str) -> bool:
+        """Whether a text is the path of a file that exists and that the table may not name."""
+        if self.outside or "://" in text or "\0" in text or len(text) > 4096 or not text.strip():
+            return False
+        return os.path.isfile(os.path.join(self.root, self.base, text)) and not self.allows(text)
 
     def find(self, text: str, split: str = "", label: str = "") -> Found:
         """The images that a text may mean, fewer if the folders of a split, a class or of masks decide."""
@@ -87,7 +101,7 @@ class Places:
         if "://" in text or "\0" in text or len(text) > 4096 or (self.tree and not os.path.isdir(self.tree.store)):
             return ""
         name = text.partition("#xywh=")[0]
-        if not name.strip() or not os.path.isfile(os.path.join(self.root, self.base, name)):
+        if not name.strip() or not os.path.isfile(os.path.join(self.root, self.base, name)) or not self.allows(name):
             return ""
         return relative_id(name, self.root, self.base)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from topwork.core.commands import data_command
+from topwork.core.commands import as_argument, command, data_command
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_member
@@ -197,7 +197,7 @@ class RowReader:
     def _find(self, path: str, split: str, label: str, number: int) -> tuple[str, ImageRef | None]:
         """The name of a file, and where it is if that is not simply the file of this name."""
         places = self.places
-        if "/" in path and names_member(path):
+        if "/" in path and names_member(path) and places.allows(path.partition("#xywh=")[0]):
             self.listing.matches[Match.EXACT] += 1
             member = relative_id(path.partition("#xywh=")[0], places.root, places.base)
             return member, ImageRef.parse(places.root / places.base / path)
@@ -212,6 +212,12 @@ class RowReader:
         line = self.table.rows[number][0]
         if is_url(path):
             raise DataError(f"{self._where(number)}: {path[:80]!r} is a URL; only local files are read.")
+        if not hit.paths and places.names_other_file(path):
+            raise DataError(
+                f"{self._where(number)} names the file {path}, which is not in {places.root}. A table that lies in the "
+                "data may name no other file. If the table is yours, pass it: "
+                + command("check", as_argument(os.path.join(places.root, self.table.name)))
+            )
         if hit.paths:
             self.listing.ambiguous.append((line, path, hit.paths))
         else:
