@@ -16,8 +16,10 @@ from scipy.io import savemat
 from topwork.core.artifacts import Manifest
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, MissingDependency, UnknownName, UsageError
+from topwork.data.file_tree import TreeFolder
 from topwork.data.sources import list_images
-from topwork.data.split_words import split_of
+from topwork.data.sources.folder_layouts import find_layouts
+from topwork.data.split_words import is_annotation, split_of
 
 Draw = Callable[..., Path]
 
@@ -386,3 +388,18 @@ def test_one_sentence_says_how_the_data_were_read(tmp_path: Path, draw: Draw) ->
         "e.g. d/Testing/ant/1.png -> ant; ignored: 2 other entries, "
         "among them d/more/ (folder beside train, val and test)"
     )
+
+
+def test_many_class_folders_are_looked_at_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    def counted(name: str) -> bool:
+        nonlocal calls
+        calls += 1
+        return is_annotation(name)
+
+    monkeypatch.setattr("topwork.data.sources.folder_layouts.is_annotation", counted)
+    folders = [TreeFolder(f"species {n:04}", images=["a.jpg", "b.jpg"], total=2) for n in range(2000)]
+    (found,) = find_layouts(TreeFolder("", folders, total=4000))
+    assert len(found.classes) == 2000
+    assert calls <= 3 * len(folders)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 
 def _plain(text: str) -> str:
     """In lower case and without accents."""
+    if text.isascii():
+        return text.lower()
     return "".join(sign for sign in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(sign))
 
 
@@ -35,6 +38,8 @@ _WORDS_OF = {
 _SPLIT_OF = {_plain(word): split for split, words in _WORDS_OF.items() for word in words.split()}
 _LETTER = r"[a-z\u0430-\u044f]"
 _SPLIT = re.compile(f"(?<!{_LETTER})(?:{'|'.join(sorted(_SPLIT_OF, key=len, reverse=True))})(?!{_LETTER})")
+_HOLD_OUT = re.compile(r"hold[-_ ]out", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _SHORT = {"tr": "train", "te": "test", "va": "val", "vl": "val", "ts": "test"}  # only if all names are so
 _EVALUATION = frozenset({"eval", "evaluation", "evalset"})  # the test set beside a validation set, else that
@@ -57,10 +62,15 @@ _CAMERAS = _set(
 
 def words(name: str) -> list[str]:
     """The words of a name in lower case, without numbers: ``x_trainData2`` has x, train and data."""
+    return list(_words(name))
+
+
+@lru_cache(maxsize=2**16)
+def _words(name: str) -> tuple[str, ...]:
     if _plain(name) in _SPLIT_OF:
-        return [_plain(name)]
-    parted = _CAMEL.sub(" ", re.sub(r"(?i)hold[-_ ]out", "holdout", name))
-    return [_plain(word) for word in re.findall(r"[^\W\d_]+", unicodedata.normalize("NFC", parted))]
+        return (_plain(name),)
+    parted = _CAMEL.sub(" ", _HOLD_OUT.sub("holdout", name))
+    return tuple(_plain(word) for word in _WORD.findall(unicodedata.normalize("NFC", parted)))
 
 
 def split_of(names: Iterable[str]) -> dict[str, str]:

@@ -60,9 +60,11 @@ def find_layouts(top: TreeFolder, by_path: bool = False, reasons: dict[str, str]
 def _without_copy(kids: list[TreeFolder], reasons: dict[str, str]) -> tuple[list[TreeFolder], TreeFolder | None]:
     """The folders without one that holds folders of the same names as all others; it, if it holds other images."""
     for kid in kids:
-        others = {other.name: other.total for other in kids if other is not kid}
         inner = {folder.name: folder.total for folder in unwrap(kid).filled}
-        if len(others) > 1 and inner.keys() == others.keys():
+        if len(inner) < 2 or len(inner) != len(kids) - 1:
+            continue
+        others = {other.name: other.total for other in kids if other is not kid}
+        if inner.keys() == others.keys():
             reasons[kid.path] = "a copy of the folders beside it"
             return [other for other in kids if other is not kid], None if inner == others else kid
     return kids, None
@@ -71,16 +73,15 @@ def _without_copy(kids: list[TreeFolder], reasons: dict[str, str]) -> tuple[list
 def _without_others(kids: list[TreeFolder], splits: dict[str, str], reasons: dict[str, str]) -> list[TreeFolder]:
     """The folders without those that hold masks, images without labels and the like, by their names."""
     deep = [kid for kid in kids if len(unwrap(kid).filled) > 1 and not is_annotation(kid.name)]
+    marked = {kid.path for kid in kids if is_annotation(kid.name)}
+    images = any(is_images(kid.name) for kid in kids if kid.path not in marked)
     kept = []
     for kid in kids:
-        beside = [other for other in kids if other is not kid and not is_annotation(other.name)]
-        if is_unlabeled(kid.name) and beside:
+        if is_unlabeled(kid.name) and len(kids) - len(marked) > (kid.path not in marked):
             reasons[kid.path] = "images without a label, by its name"
-        elif is_annotation(kid.name) and (
-            any(is_images(other.name) for other in beside) or (len(unwrap(kid).filled) < 2 and deep)
-        ):
+        elif kid.path in marked and (images or (len(unwrap(kid).filled) < 2 and deep)):
             reasons[kid.path] = "belongs to the images, by its name"
-        elif kid.name in splits and kid not in deep and deep:
+        elif kid.name in splits and deep and kid not in deep:
             reasons[kid.path] = NO_CLASSES
         else:
             kept.append(kid)

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from topwork.core.config import DataConfig
@@ -245,6 +246,9 @@ class TableFinder:
         if labels != {""} and not all(map(NUMBER.fullmatch, labels)):
             return ""
         for kind, name_of in (("class folders", self.places.folder_label), ("file names", _prefix)):
+            head = islice(group.rows.values(), HEAD)
+            if labels != {""} and not all(name_of(row.name) for row in head):
+                continue
             names = {name: name_of(row.name) for name, row in group.rows.items()}
             if labels == {""} and kind == "class folders":
                 names = self._paths_of_classes(group) or names
