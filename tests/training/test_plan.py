@@ -35,7 +35,7 @@ def _resolve(data: RunContext, **settings: Any) -> ImageTrainingConfig:
     def never(_: ImageTrainingConfig) -> Any:
         raise AssertionError("nothing is timed when the epochs are given")
 
-    return plan.resolve(ImageTrainingConfig(epochs=10, **settings), data, never, (1, 9), 1.0)
+    return plan.resolve(ImageTrainingConfig(epochs=10, **settings), data, never, (1, 9), (1.0, 1.0))
 
 
 def test_crops_on_a_cpu_are_smaller_where_the_network_allows_it() -> None:
@@ -61,6 +61,28 @@ def test_compiling_is_for_long_trainings_on_a_cpu_with_a_compiler(monkeypatch: p
     assert _resolve(_data(10_000), compile=False).compile is False
     monkeypatch.setattr(plan, "has_compiler", lambda: False)
     assert _resolve(_data(10_000)).compile is False
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "epochs"),
+    [
+        (1, {}, 7),  # all that the number of images asks for
+        (20, {}, 5),  # 2 minutes allow 5
+        (60, {}, 3),  # 2 minutes allow 1, and a quarter of an hour the minimum
+        (600, {}, 1),  # a quarter of an hour allows 1
+        (60, {"minutes": 2}, 1),  # a limit that was set is kept
+        (20, {"minutes": 10}, 29),
+        (20, {"minutes": 10, "epochs": 7}, 7),
+    ],
+)
+def test_epochs_on_a_cpu_are_what_the_time_allows_but_no_fewer_than_can_be_judged(
+    seconds: float, settings: dict[str, Any], epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "seconds_per_epoch", lambda *_: seconds)
+    found = plan.resolve(
+        ImageTrainingConfig(**settings), _data(9_000), cast("Any", lambda _: None), (3, 9), (2.0, 15.0)
+    )
+    assert found.epochs == epochs
 
 
 def test_a_transformer_of_one_size_is_fine_tuned_as_it_is(photos: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Scratch(Strategy):
 
     def resolve(self, config: ScratchConfig, context: RunContext) -> ScratchConfig:
         """Epochs: 10 to 100 by the number of images, on a CPU what two minutes allow."""
-        return resolve(config, context, lambda c: self._task(c, context), limits=EPOCHS, cpu_minutes=2.0)
+        return resolve(config, context, lambda c: self._task(c, context), EPOCHS, cpu_minutes=(2.0, 2.0))
 
     def ordinary_epochs(self, images: int) -> int:
         """By the number of images."""

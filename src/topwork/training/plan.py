@@ -25,7 +25,11 @@ C = TypeVar("C", bound=ImageTrainingConfig)
 
 
 def resolve(
-    config: C, context: RunContext, new_task: Callable[[C], TrainingTask], limits: tuple[int, int], cpu_minutes: float
+    config: C,
+    context: RunContext,
+    new_task: Callable[[C], TrainingTask],
+    limits: tuple[int, int],
+    cpu_minutes: tuple[float, float],
 ) -> C:
     """Turn ``auto`` into numbers.
 
@@ -33,7 +37,8 @@ def resolve(
         config: Settings that may contain ``auto``.
         new_task: Builds a task that is used for timing and thrown away.
         limits: Minimum and maximum epochs that ``auto`` gives.
-        cpu_minutes: The time budget on a CPU if neither epochs nor minutes are set.
+        cpu_minutes: The time budget on a CPU if neither epochs nor minutes are set, and a longer one for the minimum of
+            epochs.
 
     Raises:
         UsageError: The network does not accept crops of the requested size.
@@ -69,17 +74,20 @@ def _epochs(
     context: RunContext,
     new_task: Callable[[C], TrainingTask],
     limits: tuple[int, int],
-    cpu_minutes: float | None,
+    cpu_minutes: tuple[float, float] | None,
 ) -> int:
     requested = None if config.epochs == "auto" else config.epochs
-    minutes = config.minutes or (cpu_minutes if requested is None else None)
+    minutes, longest = (cpu_minutes if cpu_minutes and requested is None else None) or (None, 0.0)
+    minutes = config.minutes or minutes
     default = auto_epochs(len(context.splits.ids["train"]), *limits)
     if minutes is None:
         return requested or default
     start = time.monotonic()
     seconds = seconds_per_epoch(new_task(config), config, context)
     affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))
-    return min(requested or (affordable if config.minutes else default), affordable)
+    if config.minutes:
+        return min(requested or affordable, affordable)
+    return min(default, max(affordable, min(limits[0], int(longest * 60 / seconds))))
 
 
 def auto_epochs(images: int, min_epochs: int, max_epochs: int) -> int:
