@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,11 +15,13 @@ from typing import Any
 import pytest
 from tests.changes import MODEL, content
 from tests.drawings import write_folder
+from tests.pipeline.killed_replacement import hashes
 
 import topwork
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import read_run_info
 
+ROOT = Path(__file__).parents[2]
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 
 
@@ -93,42 +96,13 @@ def test_overwriting_replaces_the_run_and_all_that_belongs_to_it(photos: Path, r
 
 
 def test_a_kill_while_a_run_is_replaced_leaves_the_old_one_or_the_new_one(run: Path, tmp_path: Path) -> None:
-    new = replace(read_run_info(run), strategies=("linear",), status="running")
-    old, calls, seen = content(run), 0, set()
-    while True:
-        calls += 1
-        folder = Path(shutil.copytree(run, tmp_path / f"killed-{calls}"))
-        if not _killed_in_call(calls, lambda folder=folder: run_folders.replace_run(folder, new)):
-            break
-        is_old = read_run_info(folder).strategies == ("scratch",)
-        seen.add(is_old)
-        run_folders.finish_replacement(folder)
-        storage.sweep_temporary(folder)
-        assert content(folder) == old if is_old else set(content(folder)) == {"run.json"}
-    assert seen == {True, False}
-
-
-def _killed_in_call(number: int, act: Callable[[], object]) -> bool:
-    """Act in a process that dies at its call ``number`` of those that change a folder; whether it came so far."""
-    child = os.fork()
-    if child == 0:
-        left = number
-
-        def dying(real: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **named: Any) -> Any:
-                nonlocal left
-                left -= 1
-                if not left:
-                    os._exit(9)
-                return real(*args, **named)
-
-            return call
-
-        for name in ("rename", "replace", "unlink", "rmdir", "remove", "fsync"):
-            setattr(os, name, dying(getattr(os, name)))
-        act()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    command = [sys.executable, "-m", "tests.pipeline.killed_replacement", str(run), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    deaths = [json.loads(line) for line in done.stdout.splitlines()]
+    old = hashes(run)
+    assert {is_old for is_old, _ in deaths} == {True, False}
+    for is_old, files in deaths:
+        assert files == old if is_old else set(files) == {"run.json"}
 
 
 HOLD = """
