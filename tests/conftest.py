@@ -30,7 +30,10 @@ SLOWEST = (
 AVAILABLE = engines.available
 settings.register_profile("topwork", deadline=None)  # no test depends on how busy the machine is
 settings.load_profile("topwork")
-SETS = ("scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8")
+SETS = (
+    "scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8",
+    "svm.tta=true", "knn.tta=true",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

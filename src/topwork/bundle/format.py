@@ -54,6 +54,11 @@ class Bundle:
         return bool((self.metadata.get("data") or {}).get("crop_to_box", False))
 
     @property
+    def mirrored(self) -> bool:
+        """Whether features are means over an image and its mirror image."""
+        return bool((self.metadata.get("inference") or {}).get("mirrored", False))
+
+    @property
     def temperature(self) -> float:
         """What scores are divided by before they become probabilities; 1 in a bundle without a decision."""
         return float(self.decision.get("temperature", 1.0))

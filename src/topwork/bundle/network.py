@@ -13,6 +13,7 @@ from torch import nn
 from topwork.backbones import build
 from topwork.bundle.format import Bundle, read_bundle
 from topwork.compute.devices import DeviceContext
+from topwork.features.mirrored import MirroredBackbone
 from topwork.strategies import load
 from topwork.training.image_task import Classifier
 
@@ -54,6 +55,8 @@ def forward_milliseconds_per_image(folder: Path, compute: DeviceContext) -> floa
         The median over up to five batches, within about one second, after one batch of warm-up.
     """
     network, bundle = load_network(folder)
+    if bundle.mirrored:
+        network.backbone = MirroredBackbone(network.backbone)
     network = compute.to_channels_last(network).eval()
     images = torch.zeros(TIMED_BATCH, 3, bundle.input_spec.size, bundle.input_spec.size, device=compute.device)
     images = images.contiguous(memory_format=torch.channels_last)

@@ -69,6 +69,9 @@ class HeldOutConfig(BaseConfig):
     folds: int = Field(default=5, ge=0)
     """Folds of the training and validation images: out-of-fold predictions choose and calibrate, the final fit is on
     all. 0: the fit is on the training images, and the validation images choose and calibrate."""
+    tta: bool | Auto = "auto"
+    """Test-time augmentation: features are the mean of those of an image and of its mirror image, in training and in
+    prediction, which takes up to twice as long. auto: if a quick classifier is then better on images held out."""
 
     @field_validator("folds")
     @classmethod
@@ -118,8 +121,16 @@ class MLPConfig(TrainingConfig, HeldOutConfig):
     lr: Rate = _by_optimizer(adamw=5e-4, sgd=0.05)
     hidden: Count = 1024
     """Width of the hidden layer."""
+    flip: Literal["none", "horizontal"] = "horizontal"
+    """Mirror half of the training images left to right."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Share of hidden units that are switched off in a training step."""
+
+    @model_validator(mode="after")
+    def _check_tta(self) -> MLPConfig:
+        if self.tta is True and self.flip == "none":
+            raise ValueError("tta mirrors images, which flip = 'none' does not allow; remove one of them")
+        return self
 
 
 class LinearConfig(LinearClassifierConfig):

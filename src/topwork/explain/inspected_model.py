@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from topwork.bundle.network import load_network
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
 from topwork.data.transforms import eval_transform, normalize
+from topwork.features.mirrored import MirroredBackbone
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import softmax
 
@@ -35,6 +36,7 @@ class InspectedModel:
         model: timm name.
         score_type: Output of the head, ``"logit"`` or ``"margin"``.
         probabilities: Scores float64 (B, K) to probabilities.
+        mirrored: Whether predictions are by features that are means over an image and its mirror image.
     """
 
     name: str
@@ -46,6 +48,7 @@ class InspectedModel:
     model: str
     score_type: str
     probabilities: Callable[[np.ndarray], np.ndarray]
+    mirrored: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -67,6 +70,12 @@ class InspectedModel:
             raise UsageError(f"{self.model} has no classifier, only features. The command train trains one.")
         return self.head(self.backbone(x))
 
+    def predicted_scores(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores (B, K) as ``predict`` has them; ``score`` is of the images as they are, as explanations need it."""
+        if not self.mirrored:
+            return self.score(x)
+        return replace(self, backbone=MirroredBackbone(self.backbone)).score(x)
+
 
 def load_run(run: str | Path, device: torch.device | str = "cpu") -> InspectedModel:
     """The trained network of one run.
@@ -87,6 +96,7 @@ def load_run(run: str | Path, device: torch.device | str = "cpu") -> InspectedMo
         bundle.model,
         str(bundle.metadata["score_type"]),
         lambda scores: strategy.probabilities(scores, bundle.head, bundle.temperature),
+        bundle.mirrored,
     )
 
 

@@ -98,13 +98,12 @@ class FeatureStore:
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """Features of a split in the order of its images, float32 (N, D); not to be changed, they are kept in memory.
 
-        The first call computes what is missing of all splits, of the mirrored view but for the test set.
+        The first call computes what is missing of all splits.
         """
         self.views.add(mirrored)
         if (split, mirrored) in self._loaded:
             return self._loaded[split, mirrored]
-        splits = ("train", "val") if mirrored else ("train", "val", "test")
-        ids = [i for p in splits for i in self._splits.ids[p]]
+        ids = [i for p in ("train", "val", "test") for i in self._splits.ids[p]]
         if not self.engine:
             self.engine = self._best_engine(ids, mirrored)
         cache = self._cache(self.engine, mirrored)

@@ -19,6 +19,7 @@ from topwork.core import config
 from topwork.data.transforms import normalize
 from topwork.features import engines
 from topwork.features.extract import BATCH
+from topwork.features.mirrored import mean_of_views
 from topwork.inference import InferenceOptions
 from topwork.inference.locate import ModelLocation, locate_bundle
 from topwork.strategies import STRATEGIES
@@ -135,6 +136,9 @@ class Predictor:
         with self.lock, torch.inference_mode(), self.compute.autocast():
             y = forward(normalize(pixels, self.input_spec, self.compute.device))
             features = y[:count].float().cpu().numpy()
+            if self.bundle.mirrored:
+                y = forward(normalize(pixels.flip(3), self.input_spec, self.compute.device))
+                features = mean_of_views(features, y[:count].float().cpu().numpy())
             if self._network is not None:
                 return self._network.head(y)[:count].float().cpu().numpy().astype(np.float64), features
         return head_scores(self.head, features), features

@@ -28,6 +28,7 @@ from topwork.pipeline.search import search_costs
 from topwork.report.thumbnails import write_thumbnails
 from topwork.strategies import STRATEGIES
 from topwork.strategies.base import Strategy, TrainedStrategy
+from topwork.strategies.mirroring import mirrored_context
 from topwork.strategies.out_of_fold import joined_context
 from topwork.training.context import RunContext
 
@@ -52,6 +53,7 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         planned: Epochs in its settings, if it has them.
     """
     start, folder, splits = time.monotonic(), context.folder, context.splits
+    context = mirrored_context(trained.mirrored, context)
     memory = devices.peak_memory(context.compute)
     scores = {split: np.asarray(trained.scores(split), dtype=np.float64) for split in SPLITS}
     neighbours, distances = _neighbours(trained, context)
@@ -176,6 +178,7 @@ def _write_bundle(
         "device": compute.device.type,
         "threads": compute.threads,
         "batch": BATCH,
+        "mirrored": trained.mirrored,
         "torch": versions["torch"],
         "pillow": versions["pillow"],
     }
@@ -212,7 +215,7 @@ def _costs(trained: TrainedStrategy, context: RunContext) -> dict[str, Any]:
     n_tensors, in_classifier = build.parameter_tensors(context.backbone.model)
     network = (n_tensors - in_classifier + trained_tensors, context.backbone.parameters + trained_parameters)
     all_tensors, parameters = trained.parameters or network
-    once = sum(len(context.splits.ids[split]) for split in ("train", "val"))
+    once = sum(len(context.splits.ids[split]) for split in ("train", "val")) * (1 + trained.mirrored)
     return {
         "train_seconds": trained.seconds,
         "feature_seconds": context.features.training_seconds(),

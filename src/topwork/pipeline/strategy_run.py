@@ -26,7 +26,9 @@ from topwork.training.context import RunContext
 def check_settings(name: str, context: RunContext) -> None:
     """Refuse settings of a strategy that this network, these images or these devices do not allow; times nothing."""
     explicit = context.config.settings[name]
-    fields = {"epochs": 1, "minutes": None}
+    fields: dict[str, Any] = {"epochs": 1, "minutes": None}
+    if not STRATEGIES[name].trains_network:
+        fields["tta"] = False
     untimed = {field: value for field, value in fields.items() if field in type(explicit).model_fields}
     load(name).resolve(explicit.model_copy(update=untimed), context)
     if STRATEGIES[name].trains_network and world().size > 1:

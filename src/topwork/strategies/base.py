@@ -44,6 +44,7 @@ class TrainedStrategy:
         out_of_fold: Scores float (N, K) of the training images and then of the validation images, each by a fit without
             it and its unit; None: it was fitted on the training images alone.
         folds: Number of these fits.
+        mirrored: Whether it takes features that are means over an image and its mirror image.
     """
 
     scores: Callable[[str], np.ndarray]
@@ -59,6 +60,7 @@ class TrainedStrategy:
     parameters: tuple[int, int] | None = None
     out_of_fold: np.ndarray | None = None
     folds: int = 0
+    mirrored: bool = False
 
     def held_out(self, splits: Splits) -> tuple[np.ndarray, np.ndarray]:
         """Scores float (N, K) and labels of the images that choose and calibrate, by fits that have not seen them."""

@@ -21,6 +21,7 @@ from topwork.linear.normalize import NormalizerModule, fit_normalizer
 from topwork.linear.selection import join_folds
 from topwork.strategies.base import Strategy, TrainedStrategy, head_scores, split_scores
 from topwork.strategies.linear_head import head_tensors
+from topwork.strategies.mirroring import mirrored_context, resolve_tta
 from topwork.strategies.out_of_fold import join_validation, make_score, selection_entry
 from topwork.training.context import RunContext
 from topwork.training.search_space import Categorical, space
@@ -85,13 +86,14 @@ class KNN(Strategy):
     search = space(neighbours=Categorical(tuple((k,) for k in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100))))
 
     def resolve(self, config: KNNConfig, context: RunContext) -> KNNConfig:
-        """At most as many neighbours as training images."""
+        """At most as many neighbours as training images, and whether features are means over mirrored images."""
         images = len(context.splits.ids["train"])
         allowed = tuple(sorted({min(k, images) for k in config.neighbours}))
-        return config.model_copy(update={"neighbours": allowed})
+        return config.model_copy(update={"neighbours": allowed, "tta": resolve_tta(config, context)})
 
     def fit(self, config: KNNConfig, context: RunContext) -> TrainedStrategy:
         """Store the features, and choose k on images that are not among those stored."""
+        context = mirrored_context(config.tta is True, context)
         fitted, folds = join_validation(config.folds, context)
         features, labels = fitted.features.load("train"), fitted.splits.labels["train"]
         start = time.monotonic()
@@ -132,6 +134,7 @@ class KNN(Strategy):
             seconds=time.monotonic() - start,
             out_of_fold=out_of_fold,
             folds=len(folds),
+            mirrored=config.tta is True,
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:

@@ -15,6 +15,7 @@ from topwork.linear.heads import LinearHead
 from topwork.linear.selection import select_c
 from topwork.strategies.base import Strategy, TrainedStrategy, split_scores
 from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
+from topwork.strategies.mirroring import mirrored_context, resolve_tta
 from topwork.strategies.out_of_fold import join_validation, make_score, selection_entry
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
@@ -27,8 +28,13 @@ class Linear(Strategy):
     Config = LinearConfig
     search = space(Cs=LogUniform(1e-4, 10.0, as_tuple=True))
 
+    def resolve(self, config: LinearConfig, context: RunContext) -> LinearConfig:
+        """Whether features are means over mirrored images."""
+        return config.model_copy(update={"tta": resolve_tta(config, context)})
+
     def fit(self, config: LinearConfig, context: RunContext) -> TrainedStrategy:
         """Fit one classifier per C and fold, and the one with the C of the best out-of-fold predictions on all."""
+        context = mirrored_context(config.tta is True, context)
         fitted, folds = join_validation(config.folds, context)
         normalizer, data = normalized_splits(fitted.features, fitted.splits)
         start = time.monotonic()
@@ -48,6 +54,7 @@ class Linear(Strategy):
             seconds=seconds,
             out_of_fold=out_of_fold,
             folds=len(folds),
+            mirrored=config.tta is True,
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:

@@ -19,8 +19,9 @@ from topwork.data.batches import Targets
 from topwork.linear.normalize import NormalizerModule, fit_normalizer
 from topwork.linear.selection import join_folds
 from topwork.strategies.base import CachedBatches, Strategy, TrainedStrategy, head_scores, split_scores
+from topwork.strategies.mirroring import mirrored_context, resolve_tta
 from topwork.strategies.out_of_fold import join_validation
-from topwork.training.context import RunContext
+from topwork.training.context import Features, RunContext
 from topwork.training.epoch_choice import ValMetrics
 from topwork.training.image_task import val_metrics
 from topwork.training.loop import TrainingTask, fit
@@ -111,45 +112,53 @@ class MLP(Strategy):
         head.load_state_dict(tensors)
         return head
 
+    def resolve(self, config: MLPConfig, context: RunContext) -> MLPConfig:
+        """Whether predictions are by means over mirrored images; not if these are not to be seen."""
+        tta = config.flip != "none" and resolve_tta(config, context)
+        return config.model_copy(update={"tta": tta})
+
     def fit(self, config: MLPConfig, context: RunContext) -> TrainedStrategy:
         """Train the heads; out-of-fold predictions choose the epoch."""
         fitted, folds = join_validation(config.folds, context)
+        predicted = mirrored_context(config.tta is True, fitted).features
         labels = fitted.splits.labels
-        task = self._task(config, fitted, folds)
+        task = self._task(config, fitted, folds, predicted)
         state = fit(task, config, context, self.name)
         heads, out_of_fold = task.model, None
         assert isinstance(heads, _Heads)
         if folds:
-            features = fitted.features.load("train")
+            features = predicted.load("train")
             by_fold = [self.head(heads.tensors(number)) for number in range(len(folds))]
             scores = [head_scores(head, features[fold]) for head, fold in zip(by_fold, folds, strict=True)]
             out_of_fold = join_folds(folds, scores)
         tensors = heads.tensors(len(folds))
         return TrainedStrategy(
-            scores=split_scores(self.head(tensors), context, out_of_fold),
+            scores=split_scores(self.head(tensors), mirrored_context(config.tta is True, context), out_of_fold),
             tensors=tensors,
             trained=(len(NAMES), sum(tensors[name].numel() for name in NAMES)),
             selection={"epoch": state.kept_epoch, "epochs trained": len(state.history)},
             seconds=state.seconds,
             history=state.history,
-            passes=2 * (len(labels["train"]) + len(labels["val"])),  # plain and mirrored
+            passes=(1 if config.flip == "none" else 2) * (len(labels["train"]) + len(labels["val"])),
             out_of_fold=out_of_fold,
             folds=len(folds),
+            mirrored=config.tta is True,
         )
 
-    def _task(self, config: MLPConfig, context: RunContext, folds: Sequence[np.ndarray]) -> TrainingTask:
-        """Of a head for each fold and one for all training images of the context."""
+    def _task(
+        self, config: MLPConfig, context: RunContext, folds: Sequence[np.ndarray], predicted: Features
+    ) -> TrainingTask:
+        """Of a head for each fold and one for all training images of the context; ``predicted`` is for evaluation."""
         device, labels, count = context.compute.device, context.splits.labels, len(folds) + 1
-        views = np.stack([context.features.load("train", mirrored=mirrored) for mirrored in (False, True)])  # (2, N, D)
+        flips = (False,) if config.flip == "none" else (False, True)
+        views = np.stack([context.features.load("train", mirrored) for mirrored in flips])  # (V, N, D)
         normalizer = fit_normalizer(views[0])
         torch.manual_seed(seeds.derive_seed(context.seed, "head"))
         mean, scale = torch.from_numpy(normalizer.mean), torch.tensor(normalizer.scale)
         heads = _Heads(_layers(mean, scale, config.hidden, context.num_classes, config.dropout), count).to(device)
         inputs = torch.from_numpy(views).to(device)
-        val, related = (
-            torch.from_numpy(context.features.load("val")).to(device),
-            context.groups("train" if folds else "val"),
-        )
+        split = "train" if folds else "val"
+        held_out, related = torch.from_numpy(predicted.load(split)).to(device), context.groups(split)
         shares = np.ones((len(labels["train"]), count), dtype=np.float32)
         for number, fold in enumerate(folds):
             shares[:, number] = len(shares) / (len(shares) - len(fold))  # the mean over its own images is 1
@@ -157,14 +166,14 @@ class MLP(Strategy):
 
         def load(epoch: int) -> Callable[[np.ndarray], torch.Tensor]:
             rng = np.random.default_rng(seeds.derive_seed(context.seed, "mirror", epoch))
-            mirrored = rng.integers(0, 2, len(labels["train"]))
-            return lambda rows: inputs[mirrored[rows], rows]
+            view = rng.integers(0, len(flips), len(labels["train"]))
+            return lambda rows: inputs[view[rows], rows]
 
         @torch.inference_mode()
         def evaluate() -> ValMetrics:
             if not folds:
-                return val_metrics(heads.logits(0, val).cpu(), labels["val"], related, context.metric)
-            logits = [heads.logits(number, inputs[0, fold]).cpu().numpy() for number, fold in enumerate(folds)]
+                return val_metrics(heads.logits(0, held_out).cpu(), labels["val"], related, context.metric)
+            logits = [heads.logits(number, held_out[fold]).cpu().numpy() for number, fold in enumerate(folds)]
             joined = torch.from_numpy(join_folds(folds, logits))
             return val_metrics(joined, labels["train"], related, context.metric)
 

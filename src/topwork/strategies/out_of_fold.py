@@ -32,7 +32,8 @@ class _JoinedFeatures:
 
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         if split != "train":
-            return self._store.load(split)[:0] if split == "val" else self._store.load(split)
+            found = self._store.load(split, mirrored)
+            return found[:0] if split == "val" else found
         return np.concatenate([self._store.load("train", mirrored), self._store.load("val", mirrored)])
 
 

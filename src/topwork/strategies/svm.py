@@ -24,6 +24,7 @@ from topwork.linear.heads import LinearHead, RBFHead
 from topwork.linear.selection import Score, Selected, join_folds, select_c, select_first_best
 from topwork.strategies.base import Strategy, TrainedStrategy, scaled_softmax, split_scores
 from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
+from topwork.strategies.mirroring import mirrored_context, resolve_tta
 from topwork.strategies.out_of_fold import join_validation, make_score, selection_entry
 from topwork.training.context import RunContext
 from topwork.training.search_space import LogUniform, space
@@ -41,7 +42,7 @@ class SVM(Strategy):
     search = space(Cs=LogUniform(1e-5, 1.0, as_tuple=True))
 
     def resolve(self, config: SVMConfig, context: RunContext) -> SVMConfig:
-        """The values of C that suit the kernel.
+        """The values of C that suit the kernel, and whether features are means over mirrored images.
 
         Raises:
             ConfigError: The RBF kernel with too many classes.
@@ -52,10 +53,12 @@ class SVM(Strategy):
                 f"svm.kernel = 'rbf' supports at most {MAX_RBF_CLASSES} classes, and there are "
                 f"{context.num_classes:,}. Use svm.kernel = 'linear'."
             )
-        return config.model_copy(update={"Cs": config.Cs or (RBF_CS if rbf else LINEAR_CS)})
+        Cs = config.Cs or (RBF_CS if rbf else LINEAR_CS)
+        return config.model_copy(update={"Cs": Cs, "tta": resolve_tta(config, context)})
 
     def fit(self, config: SVMConfig, context: RunContext) -> TrainedStrategy:
         """Fit one SVM per C and fold, and the one with the C of the best out-of-fold predictions on all."""
+        context = mirrored_context(config.tta is True, context)
         fitted, folds = join_validation(config.folds, context)
         normalizer, data = normalized_splits(fitted.features, fitted.splits)
         start, device, weights = time.monotonic(), str(context.compute.device), fitted.image_weights
@@ -89,6 +92,7 @@ class SVM(Strategy):
             notes=["svm scores are margins; its probabilities come from a calibration fitted on images held out."],
             out_of_fold=out_of_fold,
             folds=len(folds),
+            mirrored=config.tta is True,
         )
 
     def head(self, tensors: dict[str, torch.Tensor]) -> nn.Module:

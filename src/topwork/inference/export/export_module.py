@@ -7,6 +7,7 @@ from torch import nn
 
 from topwork.bundle.format import Bundle
 from topwork.bundle.network import build_network
+from topwork.features.mirrored import MirroredBackbone
 from topwork.inference.export.pillow_resize import Resize
 from topwork.strategies import load
 
@@ -35,7 +36,8 @@ class InferenceModule(nn.Module):
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
         backbone, head = build_network(bundle)
-        self.backbone, self.head = backbone.module, head
+        self.backbone = MirroredBackbone(backbone.module) if bundle.mirrored else backbone.module
+        self.head = head
         self.probabilities = load(bundle.strategy).probability_layer(bundle.head)
         self.temperature = bundle.temperature
         self.register_buffer("mean", torch.tensor(bundle.input_spec.mean).mul(255).view(1, 3, 1, 1))

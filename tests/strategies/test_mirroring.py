@@ -1,0 +1,106 @@
+"""Heads that see the mirror image too: features are the mean of both views, where images held out say that it helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from tests.drawn_features import DrawnFeatures
+from torch import nn
+
+from topwork.features import MirroredFeatures
+from topwork.features.mirrored import MirroredBackbone
+from topwork.strategies import STRATEGIES, load, mirroring
+from topwork.strategies.base import head_scores
+from topwork.training.context import RunContext
+
+HEADS = [name for name, info in STRATEGIES.items() if not info.trains_network]
+QUICK: dict[str, dict[str, Any]] = {"mlp": {"epochs": 2, "hidden": 16, "batch_size": 32}}
+
+
+class TwoViews(DrawnFeatures):
+    """Views with noise of their own; or, if ``left_right``, a mirrored image looks as one of the other class."""
+
+    def __init__(self, left_right: bool = False) -> None:
+        super().__init__(2, 150, 1, 1.5)
+        rng = np.random.default_rng(1)
+        self._mirrored = {}
+        for split, plain in self._features.items():
+            own = np.stack([plain[self.labels[split] == k].mean(axis=0) for k in range(2)])
+            noise = plain - own[self.labels[split]]
+            other = 1 - self.labels[split] if left_right else self.labels[split]
+            self._mirrored[split] = (own[other] + (noise if left_right else rng.permuted(noise, axis=1))).astype("f4")
+
+    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
+        self.views.add(mirrored)
+        return (self._mirrored if mirrored else self._features)["val" if split == "test" else split]
+
+
+def _context(drawn: DrawnFeatures, folder: Path) -> RunContext:
+    return drawn.context(folder, balance=False)
+
+
+@pytest.mark.parametrize("folds", [0, 5])
+def test_images_held_out_decide_whether_both_views_are_used(folds: int, tmp_path: Path) -> None:
+    for left_right, expected in ((False, True), (True, False)):
+        settings = load("svm").Config(folds=folds)
+        assert mirroring.resolve_tta(settings, _context(TwoViews(left_right), tmp_path)) is expected
+
+
+def test_few_images_cannot_decide_and_an_explicit_setting_stays(tmp_path: Path) -> None:
+    drawn = DrawnFeatures(2, 30, 1, 3.0)
+    context = _context(drawn, tmp_path)
+    drawn.load = cast("Any", lambda *_: pytest.fail("no features are needed"))
+    for name in HEADS:
+        strategy = load(name)
+        assert strategy.resolve(strategy.Config(), context).tta is False
+        assert strategy.resolve(strategy.Config(tta=True), context).tta is True
+
+
+def test_a_sample_of_many_images_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(mirroring, "MAX_IMAGES", 120)
+    real = mirroring.select_c
+    monkeypatch.setattr(
+        mirroring,
+        "select_c",
+        lambda kind, Cs, data, *rest, score: seen.append(data["train"]) or real(kind, Cs, data, *rest, score=score),
+    )
+    assert mirroring.resolve_tta(load("svm").Config(), _context(TwoViews(), tmp_path)) is True
+    assert [len(labels) for _, labels in seen] == [120, 120]
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_learns_from_and_predicts_the_mean_of_both_views(name: str, tmp_path: Path) -> None:
+    """The same as a head on features of one view that happen to be these means."""
+    strategy, both, one = load(name), TwoViews(), TwoViews()
+    one._features = {split: (plain + one._mirrored[split]) / 2 for split, plain in one._features.items()}
+    one._mirrored = one._features
+    found = []
+    for drawn, tta in ((both, True), (one, False)):
+        context = _context(drawn, tmp_path / str(tta))
+        config = strategy.resolve(strategy.Config(tta=tta, **QUICK.get(name, {})), context)
+        found.append(strategy.fit(config, context))
+    ours, expected = found
+    assert (ours.mirrored, expected.mirrored) == (True, False)
+    assert both.views == {False, True}
+    if name != "mlp":  # which is trained on single views as well
+        np.testing.assert_array_equal(ours.out_of_fold, expected.out_of_fold)
+        np.testing.assert_array_equal(ours.scores("test"), expected.scores("test"))
+    head = strategy.head(ours.tensors)
+    np.testing.assert_array_equal(ours.scores("test"), head_scores(head, one.load("val")))
+
+
+def test_the_backbone_of_both_views_has_the_features_of_the_store() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(27, 5)).eval()
+    x = torch.randn(4, 3, 3, 3)
+    with torch.inference_mode():
+        views = {False: net(x).numpy(), True: net(x.flip(3)).numpy()}
+        store = SimpleNamespace(load=lambda split, mirrored=False: views[mirrored], views=set(), engine="", seconds=0.0)
+        found = MirroredFeatures(cast("Any", store)).load("train")
+        np.testing.assert_allclose(MirroredBackbone(net)(x).numpy(), found, atol=1e-6)
+        np.testing.assert_allclose(MirroredBackbone(net)(x.flip(3)).numpy(), found, atol=1e-6)
