@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 import safetensors.torch
 import timm
@@ -86,23 +89,34 @@ def drawn_charts(quick_trainings: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of 14 images; tests must not change it."""
-    return write_folder(tmp_path_factory.mktemp("photos") / "stripes")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all processes that run tests: what takes long is made there by the first that needs it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def comparison(
-    photos: Path, tmp_path_factory: pytest.TempPathFactory, engine_that_starts_at_once: None
-) -> topwork.Comparison:
-    """Of all strategies."""
-    out = tmp_path_factory.mktemp("use") / "stripes"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
-        return topwork.compare(
-            photos, out=out, strategies=list(STRATEGIES), sets=SETS, img_size=32, learning_curve=["none"], workers=0,
-            threads=1, quiet=True,
-        )  # fmt: skip
+def photos(shared: Path) -> Path:
+    """Three classes of 14 images; tests must not change it."""
+    with filelock.FileLock(shared / "photos.lock"):
+        return shared / "stripes" if (shared / "stripes").exists() else write_folder(shared / "stripes")
+
+
+@pytest.fixture(scope="session")
+def comparison(photos: Path, shared: Path, engine_that_starts_at_once: None) -> topwork.Comparison:
+    """Of all strategies, a copy for this process."""
+    done, own = shared / "comparison.done", shared / os.environ.get("PYTEST_XDIST_WORKER", "alone") / "stripes"
+    with filelock.FileLock(shared / "comparison.lock"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOPWORK_CACHE", str(shared / "cache"))
+        if not done.exists():
+            topwork.compare(
+                photos, out=shared / "use" / "stripes", strategies=list(STRATEGIES), sets=SETS, img_size=32,
+                learning_curve=["none"], workers=0, threads=1, quiet=True,
+            )  # fmt: skip
+            done.touch()
+    return topwork.Comparison(Path(shutil.copytree(shared / "use" / "stripes", own)))
 
 
 @pytest.fixture(scope="session")

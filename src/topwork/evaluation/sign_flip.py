@@ -17,7 +17,7 @@ def sign_flip_p(differences: np.ndarray) -> float:
     Args:
         differences: Of independent units, float (N,).
 
-    >>> sign_flip_p(np.array([3.0, 2.0, 2.0, 0.0]))
+    >>> round(sign_flip_p(np.array([3.0, 2.0, 2.0, 0.0])), 3)
     0.25
     """
     sizes = np.abs(differences)
