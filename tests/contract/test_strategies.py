@@ -23,8 +23,8 @@ from topwork.core.artifacts import read_split
 from topwork.data.images import load_image
 from topwork.evaluation import evaluate
 from topwork.explain.inspected_model import load_run
-from topwork.features.mirrored import MirroredBackbone
 from topwork.strategies import STRATEGIES, load
+from topwork.strategies.mirrored import MirroredBackbone
 
 FAST: dict[str, Any] = {"img_size": 32, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
 SETS = (

@@ -12,10 +12,9 @@ import torch
 from tests.drawn_features import DrawnFeatures
 from torch import nn
 
-from topwork.features import MirroredFeatures
-from topwork.features.mirrored import MirroredBackbone
 from topwork.strategies import STRATEGIES, load, mirroring
 from topwork.strategies.base import head_scores
+from topwork.strategies.mirrored import MirroredBackbone, MirroredFeatures
 from topwork.training.context import RunContext
 
 HEADS = [name for name, info in STRATEGIES.items() if not info.trains_network]

@@ -13,8 +13,8 @@ from torch import nn
 from topwork.backbones import build
 from topwork.bundle.format import Bundle, read_bundle
 from topwork.compute.devices import DeviceContext
-from topwork.features.mirrored import MirroredBackbone
 from topwork.strategies import load
+from topwork.strategies.mirrored import MirroredBackbone
 from topwork.training.image_task import Classifier
 
 TIMED_BATCH, REPEATS, TIME_BUDGET = 32, 5, 1.0  # images, batches, seconds

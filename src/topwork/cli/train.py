@@ -139,7 +139,7 @@ def demo(
 ) -> None:
     """Compare the strategies on images of solar cells.
 
-    2,624 images from the package elpv-dataset (extra 'demo'); about ten minutes on two CPU cores.
+    2,624 images from the package elpv-dataset (extra 'demo'); 10 to 20 minutes on two CPU cores.
     """
     from topwork.pipeline import api
 

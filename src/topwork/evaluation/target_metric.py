@@ -8,14 +8,11 @@ two confusion matrices; the area under the ROC curve has the placements of DeLon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from topwork.evaluation import metrics
-
-Score = Callable[[np.ndarray, np.ndarray], float]
-"""From scores float (N, K) and class indices int (N,) to a number that is higher for better scores."""
 
 NAMES = {
     "accuracy": "accuracy",

@@ -17,9 +17,9 @@ from topwork.bundle.network import load_network
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
 from topwork.data.transforms import eval_transform, normalize
-from topwork.features.mirrored import MirroredBackbone
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.base import softmax
+from topwork.strategies.mirrored import MirroredBackbone
 
 PRETRAINED = "pretrained"
 

@@ -6,6 +6,5 @@ there are.
 
 from topwork.features.cache import FeatureCache
 from topwork.features.extract import FeatureStore, feature_key
-from topwork.features.mirrored import MirroredFeatures
 
-__all__ = ["FeatureCache", "FeatureStore", "MirroredFeatures", "feature_key"]
+__all__ = ["FeatureCache", "FeatureStore", "feature_key"]

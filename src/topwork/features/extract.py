@@ -98,12 +98,13 @@ class FeatureStore:
     def load(self, split: str, mirrored: bool = False) -> np.ndarray:
         """Features of a split in the order of its images, float32 (N, D); not to be changed, they are kept in memory.
 
-        The first call computes what is missing of all splits.
+        The first call computes what is missing of all splits; of the mirrored view the test set only on request.
         """
         self.views.add(mirrored)
         if (split, mirrored) in self._loaded:
             return self._loaded[split, mirrored]
-        ids = [i for p in ("train", "val", "test") for i in self._splits.ids[p]]
+        splits = ("train", "val") if mirrored and split != "test" else ("train", "val", "test")
+        ids = [i for name in splits for i in self._splits.ids[name]]
         if not self.engine:
             self.engine = self._best_engine(ids, mirrored)
         cache = self._cache(self.engine, mirrored)

@@ -19,11 +19,11 @@ from topwork.core import config
 from topwork.data.transforms import normalize
 from topwork.features import engines
 from topwork.features.extract import BATCH
-from topwork.features.mirrored import mean_of_views
 from topwork.inference import InferenceOptions
 from topwork.inference.locate import ModelLocation, locate_bundle
 from topwork.strategies import STRATEGIES
 from topwork.strategies.base import head_scores
+from topwork.strategies.mirrored import mean_of_views
 from topwork.training.image_task import Classifier
 
 AUTO = "auto"

@@ -1,11 +1,11 @@
 """Learning curves over labels: strategies trained again on nested subsets of the training images.
 
-The last point of a curve, all images, is the run itself. Each other training is written to ``learning_curves/STRATEGY-
-DRAW.json`` when it is done, and not repeated: that is how an interrupted curve resumes. C, k and epochs are selected
-on the validation set, or by out-of-fold predictions of the subset, which is then one of the training and validation
-images; two folds are enough, since they calibrate nothing here. The test set only evaluates. What trains by gradient
-descent takes as many optimizer steps on a subset as on all images: the curve shows what labels are worth, not what a
-longer training is worth.
+The last point of a curve, all images, is the run itself. Each other training is written to
+``learning_curves/STRATEGY-DRAW.json`` when it is done, and not repeated: that is how an interrupted curve resumes. C, k
+and epochs are selected on the validation set, or by out-of-fold predictions of the subset, which is then one of the
+training and validation images; two folds are enough, since they calibrate nothing here. The test set only evaluates.
+What trains by gradient descent takes as many optimizer steps on a subset as on all images: the curve shows what labels
+are worth, not what a longer training is worth.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ import numpy as np
 from topwork.core.seeds import derive_seed
 from topwork.core.strategy_config import HeldOutConfig
 from topwork.evaluation import target_metric
-from topwork.features import MirroredFeatures
 from topwork.linear.selection import select_c
 from topwork.strategies.linear_head import normalized_splits
+from topwork.strategies.mirrored import MirroredFeatures
 from topwork.strategies.out_of_fold import join_validation, make_score
 from topwork.training.context import RunContext
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from torch import nn
 from torch.nn import functional
 
@@ -107,7 +106,8 @@ def val_metrics(
 
 def calibrated(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Probabilities float64 (N, K) with the temperature that suits these images best, as at the end of a training."""
-    return softmax(logits.astype(np.float64) / fit_temperature(logits, labels), axis=1)
+    scaled = torch.from_numpy(logits.astype(np.float64) / fit_temperature(logits, labels))
+    return scaled.softmax(dim=1).numpy()
 
 
 def make_train_mode(

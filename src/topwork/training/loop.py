@@ -213,10 +213,10 @@ class _Training:
         self._read_losses()
         state, steps = self.state, len(self.task.batches)
         own = {k: v.detach().clone() for k, v in self.task.model.state_dict().items()}
-        self.task.model.load_state_dict(self.ema.evaluated())
+        evaluated = {k: v.detach().clone() for k, v in self.ema.evaluated().items()}
+        self.task.model.load_state_dict(evaluated)
         self.task.model.eval()
         val = self.task.evaluate()
-        evaluated = {k: v.detach().clone() for k, v in self.task.model.state_dict().items()}
         self.task.model.load_state_dict(own)
         kept = state.keeps(epoch, val)
         if kept:

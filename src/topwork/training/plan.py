@@ -77,17 +77,21 @@ def _epochs(
     cpu_minutes: tuple[float, float] | None,
 ) -> int:
     requested = None if config.epochs == "auto" else config.epochs
-    minutes, longest = (cpu_minutes if cpu_minutes and requested is None else None) or (None, 0.0)
-    minutes = config.minutes or minutes
     default = auto_epochs(len(context.splits.ids["train"]), *limits)
-    if minutes is None:
+    if config.minutes is None and (requested or cpu_minutes is None):
         return requested or default
     start = time.monotonic()
     seconds = seconds_per_epoch(new_task(config), config, context)
-    affordable = max(1, int((minutes * 60 - (time.monotonic() - start)) / seconds))
+    spent = time.monotonic() - start
+
+    def affordable(minutes: float) -> int:
+        return max(1, int((minutes * 60 - spent) / seconds))
+
     if config.minutes:
-        return min(requested or affordable, affordable)
-    return min(default, max(affordable, min(limits[0], int(longest * 60 / seconds))))
+        return min(requested or affordable(config.minutes), affordable(config.minutes))
+    assert cpu_minutes
+    usual, longest = map(affordable, cpu_minutes)
+    return min(default, max(usual, min(limits[0], longest)))
 
 
 def auto_epochs(images: int, min_epochs: int, max_epochs: int) -> int:

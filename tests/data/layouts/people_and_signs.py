@@ -86,8 +86,8 @@ def best_artworks() -> Layout:
 
 
 @layout
-def state_farm() -> Layout:
-    """Kaggle state-farm-distracted-driver-detection: imgs/train/c0, loose test images, and the driver of each image."""
+def distracted_drivers() -> Layout:
+    """Kaggle, State Farm Distracted Driver Detection: imgs/train/c0, loose test images, the driver of each image."""
     rows = classes("imgs/train", ("c0", "c1", "c9"), "train", "img_{label}{n}.jpg", 6)
     files = {
         **blank(rows),

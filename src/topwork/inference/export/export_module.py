@@ -7,9 +7,9 @@ from torch import nn
 
 from topwork.bundle.format import Bundle
 from topwork.bundle.network import build_network
-from topwork.features.mirrored import MirroredBackbone
 from topwork.inference.export.pillow_resize import Resize
 from topwork.strategies import load
+from topwork.strategies.mirrored import MirroredBackbone
 
 INPUT_NAME, OUTPUT_NAMES = "images", ("probabilities", "scores")
 

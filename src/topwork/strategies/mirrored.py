@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import nn
 
-
-class FeatureSource(Protocol):
-    """What ``MirroredFeatures`` needs of a store; see ``FeatureStore``."""
-
-    engine: str
-    seconds: float
-    views: set[bool]
-
-    def load(self, split: str, mirrored: bool = False) -> np.ndarray:
-        """Features of a split, or those of its mirrored images, float32 (N, D)."""
-        ...
-
-    def training_seconds(self) -> float:
-        """The time that the features in ``views`` took."""
-        ...
+from topwork.training.context import Features
 
 
 def mean_of_views(plain: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
@@ -37,7 +21,7 @@ class MirroredFeatures:
         store: Where the features of each view are from.
     """
 
-    def __init__(self, store: FeatureSource) -> None:
+    def __init__(self, store: Features) -> None:
         self._store, self.views = store, store.views
         self.engine, self.seconds = store.engine, store.seconds
         self._loaded: dict[str, np.ndarray] = {}
