@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from topwork.core.errors import DataError
 from topwork.core.predictions import PREDICTIONS, Predictions, read_outcomes
 from topwork.evaluation import target_metric
 from topwork.evaluation.cut_short import CutShort
+from topwork.evaluation.metrics import METRIC_NAMES
 from topwork.inference.locate import locate_bundle
 from topwork.pipeline.api import summary
 from topwork.report.folder_recommendation import finished_runs, recommend_in_folder
@@ -88,8 +90,36 @@ def test_another_metric_decides_and_is_named_everywhere(folder: Path, metric: st
         assert "a sign-flip test of what each image adds to the difference in " + called in text
     assert f"est {called} there (" in paper  # highest, or lowest
     assert html.count(f"Difference in {called} (") == 1
+    known = metric == "macro-f1" or repeat == "fold-2"  # without folds these runs have no other
+    first = METRIC_NAMES[target_metric.key(metric) if known else "accuracy"]
+    assert re.findall(r'<th scope="col"[^>]*>([^<]*)', html.split('<table class="results">')[1])[1].strip() == first
     best = verdict["results"][0]
     assert best["low"] <= best["value"] <= best["high"]
+
+
+def test_the_table_shows_the_metric_that_decides_first(folder: Path) -> None:
+    def shown() -> list[list[str]]:
+        return [re.split(r"\s{2,}", line) for line in table(list(Comparison(folder))).splitlines()]
+
+    assert shown()[0][:4] == ["strategy", "accuracy", "95 % interval", "macro-F1"]
+    assert shown()[2][:4] == ["finetune", "95.0%", "[0.0, 100.0]", "95.0%"]
+    for metric, key, cells in (
+        ("balanced-accuracy", "balanced_accuracy", ["finetune", "71.0%", "[68.0, 74.0]", "95.0%"]),
+        ("macro-f1", "macro_f1", ["finetune", "71.0%", "[68.0, 74.0]", "95.0%"]),
+        ("log-loss", "log_loss", ["finetune", "0.710", "[0.680, 0.740]", "95.0%"]),
+        ("roc-auc", "roc_auc", ["finetune", "0.710", "[0.680, 0.740]", "95.0%"]),
+    ):
+        for name in ("finetune", "svm"):
+            info = RunInfo("run", name, "", "done", (name,), {"config": {"metric": metric}})
+            info.write(folder / name)
+            values = storage.read_json(folder / name / "metrics.json")
+            values["test"][key] = {"value": 0.71, "low": 0.68, "high": 0.74} if name == "finetune" else {"value": None}
+            storage.write_json(folder / name / "metrics.json", values)
+        rows = shown()
+        assert rows[0][:4] == ["strategy", target_metric.NAMES[metric], "95 % interval", "accuracy"]
+        assert rows[2][:4] == cells
+        assert rows[3][:4] == ["svm", "-", "-", "70.0%"]  # not defined, as the AUC of a single class
+        assert f"<th>{target_metric.NAMES[metric]}</th><th>95 % interval</th>" in Comparison(folder)._repr_html_()
 
 
 def test_no_test_file_chooses(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -71,6 +72,31 @@ def test_a_sample_of_many_images_decides(tmp_path: Path, monkeypatch: pytest.Mon
     )
     assert mirroring.resolve_tta(load("svm").Config(), _context(TwoViews(), tmp_path)) is True
     assert [len(labels) for _, labels in seen] == [120, 120]
+
+
+def test_heads_of_a_comparison_ask_once_and_each_pays_for_the_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(mirroring, "_value", lambda folds, context: float(len(asked.append(folds) or asked)))
+    drawn = TwoViews()
+    context = _context(drawn, tmp_path)
+    for name in ("svm", "linear"):
+        drawn.views.clear()
+        assert mirroring.resolve_tta(load(name).Config(), replace(context, folder=tmp_path / name)) is True
+        assert drawn.views == {False, True}
+    assert asked == [5, 5]
+    fewer = {**context.splits.ids, "train": context.splits.ids["train"][1:]}
+    for changed in (
+        {"config": context.config.model_copy(update={"seed": 1})},
+        {"config": context.config.model_copy(update={"metric": "log-loss"})},
+        {"splits": replace(context.splits, ids=fewer)},
+        {"tta_values": {}},  # of a resume
+    ):
+        mirroring.resolve_tta(load("svm").Config(), replace(context, **changed))
+    assert asked == [5] * 10
+    mirroring.resolve_tta(load("svm").Config(folds=0), context)
+    assert asked[10:] == [0, 0]
 
 
 @pytest.mark.parametrize("name", HEADS)

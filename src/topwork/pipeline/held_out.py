@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
@@ -12,14 +11,12 @@ import numpy as np
 
 from topwork.core.artifacts import Manifest, Splits, class_indices
 from topwork.core.config import Config
-from topwork.core.errors import DataError
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
-from topwork.data.split_units import make_units
-from topwork.data.splits import make_folds
+from topwork.data.split_units import make_units, unit_folds
 
-N_FOLDS = (5, 3, 2)  # the first for which every class is large enough
-MIN_IMAGES_PER_CLASS = 4  # different images, or groups of images, as two folds need
+N_FOLDS = 5
+MIN_IMAGES_PER_CLASS = 4  # different images, or groups of images: of three or more of them the others are predicted
 
 
 @dataclass(frozen=True)
@@ -81,13 +78,13 @@ def predict_held_out(features: ImageFeatures, manifest: Manifest, seed: int, fol
         features: Of these images, or more.
         manifest: Every class has ``MIN_IMAGES_PER_CLASS`` different images or groups.
         seed: Of the folds.
-        folds: At most; 0: as many as the smallest class allows.
+        folds: Their number; 0: 5, or fewer if no class has so many images or groups.
     """
     from topwork.linear.normalize import fit_normalizer
     from topwork.linear.selection import out_of_fold_probabilities
 
     labels, values = class_indices((row.label for row in manifest.used), manifest.classes), features.of(manifest)
-    parts = _folds(manifest, seed, folds)
+    parts = unit_folds(manifest.used, [row.id for row in manifest.used], folds or N_FOLDS, seed)
     key = seed, len(parts), tuple((row.id, row.group) for row in manifest.used)
     if key not in features.held_out:
         values = fit_normalizer(values)(values)
@@ -101,13 +98,3 @@ def without_small_classes(manifest: Manifest) -> tuple[Manifest, list[str]]:
     counts = Counter(label for unit in make_units(manifest.used).values() for label in {row.label for row in unit})
     small = [label for label in manifest.classes if counts[label] < MIN_IMAGES_PER_CLASS]
     return replace(manifest, rows=tuple(row for row in manifest.used if row.label not in small)), small
-
-
-def _folds(manifest: Manifest, seed: int, most: int) -> list[np.ndarray]:
-    """Row numbers of each fold, duplicates together, of as many folds as the smallest class allows."""
-    row_of = {row.id: number for number, row in enumerate(manifest.used)}
-    for number in (number for number in N_FOLDS if not most or number <= most):
-        with contextlib.suppress(DataError):
-            folds = make_folds(manifest, seed, number)
-            return [np.array([row_of[image] for image in splits.ids["test"]], dtype=np.int64) for splits in folds]
-    raise AssertionError("a class is too small for two folds")

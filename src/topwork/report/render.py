@@ -75,7 +75,7 @@ def render(data: ReportData) -> str:
         title=_title(data),
         summary=formatting.summary(data),
         metric_names=table_views.metric_names(data),
-        bars=table_views.bars(data.finished),
+        bars=table_views.bars(data.finished, data.metric),
         metric_key=target_metric.key(data.metric),
         metric_name=target_metric.NAMES[data.metric],
         baseline=target_metric.describe_baseline(data.metric),

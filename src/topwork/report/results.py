@@ -14,13 +14,12 @@ from topwork.core.artifacts import EpochRecord, read_history, read_run_info
 from topwork.core.errors import DataError
 from topwork.core.predictions import Predictions, read_predictions
 from topwork.core.progress import duration
+from topwork.evaluation import target_metric
 
 if TYPE_CHECKING:
     from topwork.evaluation.recommend import Recommendation
     from topwork.evaluation.verdict import Verdict
     from topwork.report.folder_evaluation import FolderEvaluation
-
-COLUMNS = ("strategy", "accuracy", "95 % interval", "macro-F1", "training time", "trained parameters")
 
 
 class Run:
@@ -36,6 +35,7 @@ class Run:
         if info.kind != "run":
             raise DataError(f"{path} is a {info.kind}, not a run; its runs are the folders in it.")
         self.strategy, self.status = info.strategies[0], info.status
+        self._requested: dict[str, Any] = info.details.get("config") or {}
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
@@ -54,20 +54,25 @@ class Run:
         """Scores and probabilities of every test image."""
         return read_predictions(self.path / "predictions.csv")
 
+    @cached_property
+    def metric(self) -> str:
+        """The metric that decides, a key of ``target_metric.NAMES``."""
+        from topwork.report.folder_recommendation import requested_metric
+
+        return requested_metric(self._requested)
+
     @property
     def report(self) -> Path:
         """Path of ``report.html``."""
         return self.path / "report.html"
 
-    def row(self, test: dict[str, Any] | None = None) -> tuple[str, ...]:
-        """The cells of a table with ``COLUMNS``; test metrics other than its own are those over all folds."""
+    def row(self, metric: str, test: dict[str, Any] | None = None) -> tuple[str, ...]:
+        """A row of a table of results; test metrics other than its own are those over all folds."""
         test, costs = test or self.metrics["test"], self.metrics["costs"]
-        accuracy = test["accuracy"]
         return (
             self.strategy,
-            f"{accuracy['value']:.1%}",
-            f"[{100 * accuracy['low']:.1f}, {100 * accuracy['high']:.1f}]",
-            f"{test['macro_f1']['value']:.3f}",
+            *_value_and_interval(metric, test),
+            _value_and_interval(_beside(metric), test)[0],
             _training_time(costs),
             f"{costs['trained_parameters']:,}",
         )
@@ -167,8 +172,8 @@ def _training_time(costs: dict[str, Any]) -> str:
 
 def table(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None = None) -> str:
     """The runs as aligned text; ``over_folds``: see ``Comparison.test_over_folds``."""
-    rows = [COLUMNS, *(run.row((over_folds or {}).get(run.strategy)) for run in runs)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    rows = _rows(runs, over_folds)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *cells in rows:
         padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
@@ -193,10 +198,34 @@ def format_verdict(comparison: Comparison, width: int = 100) -> str:
     return above + textwrap.fill(" ".join(verdict_sentences(verdict)), width, break_on_hyphens=False)
 
 
+def _rows(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None) -> list[tuple[str, ...]]:
+    """The heading and a row for each run, with the metric that decided first."""
+    metric = runs[0].metric if runs else "accuracy"
+    names = metric, _beside(metric)
+    heading = ("strategy", names[0], "95 % interval", names[1], "training time", "trained parameters")
+    return [
+        tuple(target_metric.NAMES.get(cell, cell) for cell in heading),
+        *(run.row(metric, (over_folds or {}).get(run.strategy)) for run in runs),
+    ]
+
+
+def _beside(metric: str) -> str:
+    """The metric that is shown beside the one that decided."""
+    return "macro-f1" if metric == "accuracy" else "accuracy"
+
+
+def _value_and_interval(metric: str, test: dict[str, Any]) -> tuple[str, str]:
+    """``85.0%``, ``[80.1, 89.9]``; ``0.457``, ``[0.401, 0.520]``; ``-`` where it is not defined."""
+    found = test.get(target_metric.key(metric)) or {"value": None}
+    if found["value"] is None:
+        return "-", "-"
+    scale, digits = (100, 1) if target_metric.in_percent(metric) else (1, 3)
+    low, high = (f"{scale * found[end]:.{digits}f}" for end in ("low", "high"))
+    return target_metric.describe(metric, found["value"]), f"[{low}, {high}]"
+
+
 def _html(runs: list[Run], path: Path, over_folds: Mapping[str, dict[str, Any]] | None = None) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in COLUMNS)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in run.row((over_folds or {}).get(run.strategy))) + "</tr>"
-        for run in runs
-    )
+    heading, *rows = _rows(runs, over_folds)
+    head = "".join(f"<th>{escape(name)}</th>" for name in heading)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{escape(str(path))}</p>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from topwork.evaluation import target_metric
 from topwork.evaluation.metrics import METRIC_NAMES
 from topwork.report.report_data import ReportData, Scores, StrategyData
 
@@ -31,17 +32,19 @@ class ClassRow:
 
 
 def metric_names(data: ReportData) -> dict[str, str]:
-    """The metrics that at least one strategy has: key to column heading, in the order of the table."""
+    """The metrics that at least one strategy has: key to column heading; the one that decides is first."""
     found = {name for s in data.finished if s.test for name in s.test.metrics} - {"ece"}  # which has charts
-    return {name: heading for name, heading in METRIC_NAMES.items() if name in found}
+    first = target_metric.key(data.metric)
+    return {name: METRIC_NAMES[name] for name in (first, *(n for n in METRIC_NAMES if n != first)) if name in found}
 
 
-def bars(strategies: Sequence[StrategyData]) -> dict[str, IntervalBar]:
-    """Accuracy intervals of all strategies on one scale, by strategy name."""
+def bars(strategies: Sequence[StrategyData], metric: str = "accuracy") -> dict[str, IntervalBar]:
+    """Intervals of the metric that decides, of all strategies on one scale, by strategy name."""
     spans = {}
     for s in strategies:
-        if s.test and s.test.accuracy.value is not None:
-            value, low, high = s.test.accuracy.value, s.test.accuracy.low, s.test.accuracy.high
+        found = s.test.metrics.get(target_metric.key(metric)) if s.test else None
+        if found and found.value is not None:
+            value, low, high = found.value, found.low, found.high
             spans[s.name] = (value if low is None else low, value, value if high is None else high)
     if not spans:
         return {}

@@ -41,15 +41,30 @@ def resolve_tta(config: HeldOutConfig, context: RunContext) -> bool:
         return config.tta
     if len(context.splits.ids["train"]) + len(context.splits.ids["val"]) < MIN_IMAGES:
         return False
-    start = time.monotonic()
-    plain, mirrored = (_value(config.folds, mirrored_context(both, context)) for both in (False, True))
+    plain, mirrored, seconds = _values(config.folds, context)
     sign = -1 if target_metric.lower_is_better(context.metric) else 1
     before, after = (target_metric.describe(context.metric, sign * value) for value in (plain, mirrored))
     context.progress.log(
         f"  tta {'on' if mirrored > plain else 'off'}: {target_metric.NAMES[context.metric]} of a quick classifier on "
-        f"images held out: {before}, with mirror images {after} ({time.monotonic() - start:.1f} s)"
+        f"images held out: {before}, with mirror images {after}{f' ({seconds:.1f} s)' if seconds else ''}"
     )
     return mirrored > plain
+
+
+def _values(folds: int, context: RunContext) -> tuple[float, float, float]:
+    """What the quick classifier reaches without and with mirror images, and the time of its fits.
+
+    The time is 0 if another head of the comparison has asked already.
+    """
+    ids = context.splits.ids
+    key = folds, context.seed, context.metric, ids["train"], ids["val"]
+    context.features.views.update((False, True))  # the costs of a head are those of the head alone
+    start = time.monotonic()
+    if key in context.tta_values:
+        return (*context.tta_values[key], 0.0)
+    plain, mirrored = (_value(folds, mirrored_context(both, context)) for both in (False, True))
+    context.tta_values[key] = plain, mirrored
+    return plain, mirrored, time.monotonic() - start
 
 
 def _value(folds: int, context: RunContext) -> float:

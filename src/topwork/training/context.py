@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +62,7 @@ class RunContext:
         progress, signals: Messages to the user, and requests to stop.
         notifier: Calls the callbacks.
         on_epoch: Called with each finished epoch.
+        tta_values: What ``strategies.mirroring`` found out for one head and the others need too, by what decides it.
     """
 
     config: Config
@@ -76,6 +77,7 @@ class RunContext:
     signals: Signals
     notifier: Notifier = field(default_factory=Notifier)
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
+    tta_values: dict[Hashable, tuple[float, float]] = field(default_factory=dict, compare=False)
 
     @property
     def seed(self) -> int:
