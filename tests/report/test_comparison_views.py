@@ -22,8 +22,8 @@ from topwork.report.comparison_views import describe_class_differences, most_dif
 from topwork.report.methods_text import methods, references
 from topwork.report.render import write_report
 from topwork.report.report_data import read_report_data
+from topwork.report.shown_images import write_folder_thumbnails
 from topwork.report.strategy_differences import class_differences, disagreements
-from topwork.report.thumbnails import write_thumbnails
 
 Comparison = Callable[..., Path]
 
@@ -105,11 +105,12 @@ def test_images_on_which_strategies_disagree_are_those_that_not_all_get_right() 
 
 def test_disagreements_have_pictures(comparison: Comparison) -> None:
     folder = comparison()
-    write_thumbnails(folder, lambda _: Image.new("RGB", (300, 200), "teal"))
+    for path in (*(folder / name for name in ("scratch", "mlp", "svm", "finetune")), folder):
+        write_folder_thumbnails(path, lambda _: Image.new("RGB", (300, 200), "teal"))
     data = read_report_data(folder)
     wanted = [d.id for d in disagreements(data.predictions)]
     assert wanted
-    assert all(data.thumbnails[image].startswith("data:image/jpeg") for image in wanted)
+    assert all(data.images.thumbnails[image].startswith("data:image/jpeg") for image in wanted)
 
 
 def test_the_curve_over_labels_is_drawn_from_its_files(comparison: Comparison) -> None:

@@ -59,8 +59,15 @@ def test_every_reader_means_the_strategy_that_validation_chooses(folder: Path) -
     location = locate_bundle(folder)
     assert location.bundle == folder / "svm" / "model"
     assert location.note == f"svm, chosen on the validation images of {folder.name} (accuracy there 89.0%)"
-    assert "Chosen on the 200 validation images: svm, because" in " ".join(summary(comparison, False).split())
+    printed = summary(comparison, False)
+    assert "Use svm: it is right on 70 of 100 new images (63 to 76)." in printed
+    assert "takes 12 times as long" in " ".join(printed.split())
+    row = next(line for line in printed.splitlines() if line.startswith("finetune ") and "points" in line)
+    assert row.split()[1:3] == ["+25.0", "points"]
     html = write_report(folder).read_text("utf-8")
+    assert "Use svm: it is right on 70 of 100 new images (63 to 76)." in html
+    assert "Chosen on the 200 validation images: svm, because" in html
+    assert f"topwork predict {folder.name} new-images/" in html
     assert "svm<small>recommended</small>" in html
     assert "finetune<small>recommended</small>" not in html
     assert "where finetune is significantly better" in html

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from topwork.evaluation.answer import answer
 from topwork.evaluation.verdict import Outcome, Verdict, compare_strategies
-from topwork.evaluation.verdict_text import verdict_sentences
+from topwork.evaluation.verdict_text import join_names
 from topwork.report import formatting
+from topwork.report.overview import overview
 from topwork.report.report_data import DatasetSummary, Metric, ReportData, Scores, StrategyData
 
 
@@ -16,21 +18,25 @@ def data(verdict: Verdict | None, **finished: bool) -> ReportData:
         StrategyData(name, "waiting", Scores(4, {}, (), ()) if f else None) for name, f in finished.items()
     )
     account = DatasetSummary("set", 300, {})
-    return ReportData("comparison", "n", "", "done", "", "", account, {}, {}, strategies, "", {}, verdict)
+    return ReportData(
+        "comparison", "n", "", "done", "", "", account, {}, {}, strategies, "", {}, verdict, folder="runs/n"
+    )
 
 
-def test_the_summary_is_the_verdict_and_what_is_missing() -> None:
+def test_the_first_screen_has_the_answer_and_what_is_missing() -> None:
     labels = np.arange(200) % 4
     verdict = compare_strategies([Outcome("svm", (labels > 0)[None]), Outcome("linear", (labels < 9)[None])], labels)
-    assert formatting.summary(data(verdict, svm=True, linear=True)) == verdict_sentences(verdict)
-    more = formatting.summary(data(verdict, svm=True, linear=True, mlp=False))
-    assert more[:-1] == verdict_sentences(verdict)
-    assert more[-1] == "mlp has not finished, so this report is incomplete."
+    done = overview(data(verdict, svm=True, linear=True))
+    assert (list(done.answer), done.waiting) == (answer(verdict), "")
+    more = overview(data(verdict, svm=True, linear=True, mlp=False))
+    assert list(more.answer) == answer(verdict)
+    assert more.waiting == "mlp has not finished, so this report is incomplete."
+    assert more.steps[0].command == "topwork compare --resume runs/n"
 
 
 def test_what_has_not_finished_is_named() -> None:
-    assert "mlp and svm have not finished" in formatting.summary(data(None, mlp=False, svm=False))[0]
-    assert formatting.summary(data(None)) == []
+    assert "mlp and svm have not finished" in overview(data(None, mlp=False, svm=False)).waiting
+    assert overview(data(None)).answer == ()
 
 
 @pytest.mark.parametrize(
@@ -65,4 +71,4 @@ def test_plain_values_show_no_python() -> None:
     assert formatting.format_value({"C": 0.031622776, "scaled": True, "tried": [1, 2.0], "kernel": None}) == (
         f"C 0.03162, scaled yes, tried 1, 2, kernel {formatting.MISSING}"
     )
-    assert formatting.join_names(["a", "b", "c"]) == "a, b and c"
+    assert join_names(["a", "b", "c"]) == "a, b and c"

@@ -15,12 +15,17 @@ MINUS = "\N{MINUS SIGN}"
 def verdict_sentences(verdict: Verdict) -> list[str]:
     """The verdict, one or two sentences per entry: what is better, by how much, at what cost, what remains open."""
     lines = [_single(verdict)] if len(verdict.results) == 1 else [*_top(verdict), *_below(verdict)]
-    lines += [*_cut_short(verdict), *_no_better_than_guessing(verdict), *_groups(verdict), *_repeats(verdict)]
+    lines += cautions(verdict)
     if verdict.gains:
         gains = [f"{percentage_points(g.value)} points {_interval(g)} for {g.name}" for g in verdict.gains]
         what = "" if verdict.metric == "accuracy" else " of accuracy"
         lines.append(f"Doubling the labels would add about {join_names(gains)}{what}.")
     return lines + ([recommendation(verdict)] if verdict.recommendation and len(verdict.results) > 1 else [])
+
+
+def cautions(verdict: Verdict) -> list[str]:
+    """What limits the results, one or two sentences per entry."""
+    return [*_cut_short(verdict), *_no_better_than_guessing(verdict), *_groups(verdict), *_repeats(verdict)]
 
 
 def join_names(names: Sequence[str]) -> str:

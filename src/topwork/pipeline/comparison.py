@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from topwork.compute import process_pool
 from topwork.core import config, storage
 from topwork.core.artifacts import RunInfo, Splits
 from topwork.core.strategy_config import StrategySettings
-from topwork.data import images
 from topwork.pipeline.learning_curve import run_learning_curve
+from topwork.pipeline.report_images import load_small
 from topwork.pipeline.setup import repeat_contexts
 from topwork.pipeline.strategy_run import run_strategy, write_inputs
 from topwork.report.folder_recommendation import REPEATS
 from topwork.report.render import write_report
-from topwork.report.thumbnails import write_thumbnails
+from topwork.report.shown_images import write_folder_thumbnails
 from topwork.strategies import STRATEGIES
 from topwork.training.context import RunContext
 
@@ -93,8 +94,7 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     settings = {name: config.read(folder / name / "config.toml").settings[name] for name in info.strategies}
     resolved = requested.model_copy(update={"settings": StrategySettings.complete(settings)})
     config.write(resolved, folder / "config.toml")
-    manifest = context.manifest
-    write_thumbnails(folder, lambda image: images.load_image(manifest.refs[image], rules=manifest.pixel_rules))
+    write_folder_thumbnails(folder, partial(load_small, context.manifest))
     write_report(folder, "done")
     if len(requested.strategies) > 1:
         recommendation = storage.read_json(folder / "verdict.json")["sentences"][-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,16 @@ from topwork.core.artifacts import FORMAT, Splits
 from topwork.core.predictions import PREDICTIONS, Predictions
 from topwork.core.progress import duration
 from topwork.core.seeds import derive_seed
-from topwork.data import images
+from topwork.data.images import PREPROCESSING_VERSION
 from topwork.data.split_units import dependent_images
 from topwork.evaluation import evaluate, ood, target_metric
 from topwork.evaluation.cut_short import Limit, find_cut_short
 from topwork.evaluation.decision import fit_decision
 from topwork.features import engines
 from topwork.features.extract import BATCH
+from topwork.pipeline import report_images
 from topwork.pipeline.search import search_costs
-from topwork.report.thumbnails import write_thumbnails
+from topwork.report.shown_images import write_folder_thumbnails, write_nearest
 from topwork.strategies import STRATEGIES
 from topwork.strategies.base import Strategy, TrainedStrategy
 from topwork.strategies.mirroring import mirrored_context
@@ -43,14 +45,14 @@ def evaluate_as_worker(trained: TrainedStrategy, splits: Splits, seed: int) -> N
     trained.features("train", _neighbour_rows(splits, seed))
 
 
-def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext, planned: int | None) -> None:
-    """Write ``model/``, predictions, thumbnails and ``metrics.json``, in this order: the last marks a run done.
+def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunContext, settings: Any) -> None:
+    """Write ``model/``, predictions, ``metrics.json``, which marks a run finished, and thumbnails, in this order.
 
     Args:
         strategy: The strategy.
         trained: What its training returned.
         context: Of the run.
-        planned: Epochs in its settings, if it has them.
+        settings: Of the strategy, resolved.
     """
     start, folder, splits = time.monotonic(), context.folder, context.splits
     context = mirrored_context(trained.mirrored, context)
@@ -79,8 +81,14 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
     _write_bundle(strategy.name, trained, context, decision, neighbours, metrics["test"])
     for split in SPLITS:
         predictions[split].write(folder / PREDICTIONS[split])
-    manifest = context.manifest
-    write_thumbnails(folder, lambda image: images.load_image(manifest.refs[image], rules=manifest.pixel_rules))
+    incorrect = report_images.misclassified(predictions["test"])
+    write_nearest(
+        folder,
+        report_images.similar_training_images(
+            neighbours, _features(trained, context, "test", incorrect),
+            [splits.ids["test"][i] for i in incorrect], splits.classes,
+        ),
+    )  # fmt: skip
     costs = _costs(trained, context) | {f"peak_{name}": size for name, size in memory.items()}
     notes = list(trained.notes)
     if not trained.trains_network:
@@ -97,11 +105,13 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         "decision": decision,
         "costs": {**costs, "evaluation_seconds": time.monotonic() - start},
         "selection": trained.selection,
-        "cut_short": _cut_short(strategy, trained, context, planned),
+        "cut_short": _cut_short(strategy, trained, context, getattr(settings, "epochs", None)),
         "deterministic": STRATEGIES[strategy.name].deterministic,
         "notes": notes,
     }
     storage.write_json(folder / "metrics.json", value)
+    inputs = report_images.network_inputs(context, settings, trained.trains_network, trained.mirrored)
+    write_folder_thumbnails(folder, partial(report_images.load_small, context.manifest), inputs)
     context.progress.log(
         f"  {strategy.name}: done in {duration(trained.seconds)}; test {_describe_test(value, context)}"
     )
@@ -189,7 +199,7 @@ def _write_bundle(
         "crop_to_box": context.config.data.crop_to_box,
     }
     metadata = {
-        "preprocessing_version": images.PREPROCESSING_VERSION,
+        "preprocessing_version": PREPROCESSING_VERSION,
         "score_type": trained.kind,
         "decision": decision,
         "weights_license": backbone.license if pretrained else "none",

@@ -83,7 +83,7 @@ def run_strategy(
     (folder / "metrics.json").unlink(missing_ok=True)  # of fewer epochs
     if trained.history:
         write_history(folder / "history.jsonl", trained.history)
-    write_outputs(strategy, trained, context, getattr(settings, "epochs", None))
+    write_outputs(strategy, trained, context, settings)
     if not trains_network:
         broadcast(None)  # the other processes have extracted features until now
     from topwork.report.render import write_report  # matplotlib is not needed before the end

@@ -11,7 +11,7 @@ import numpy as np
 from topwork.evaluation import calibration
 from topwork.evaluation.paired import Pair
 from topwork.evaluation.verdict_text import join_names
-from topwork.report.formatting import format_signed
+from topwork.report.formatting import format_signed, isolate
 from topwork.report.report_data import Metric, ReportData
 from topwork.report.strategy_differences import (
     MAX_NAMED_CLASSES,
@@ -122,7 +122,7 @@ def describe_class_differences(differences: Differences) -> str:
             parts.append(f"{word} images of {join_names(named)}")
     if not parts:
         return f"{differences.first} and {differences.second} are correct on equally many images of every class."
-    significant = [c.name for c in differences.classes if c.significant]
+    significant = [isolate(c.name) for c in differences.classes if c.significant]
     end = (
         f"Significant: {join_names(significant)}." if significant else "No single class shows a significant difference."
     )
@@ -130,4 +130,4 @@ def describe_class_differences(differences: Differences) -> str:
 
 
 def _class(c: ClassDifference) -> str:
-    return f"{c.name} ({format_signed(c.net)} of {c.images})"
+    return f"{isolate(c.name)} ({format_signed(c.net)} of {c.images})"

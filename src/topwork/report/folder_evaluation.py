@@ -91,6 +91,16 @@ def evaluate_folder(folder: Path) -> FolderEvaluation:
     return FolderEvaluation(first, verdict, curves)
 
 
+def read_test_predictions(folder: Path) -> dict[str, Predictions]:
+    """Predictions on the test images by strategy that has finished: of the first seed, or of all folds together."""
+    folds = (artifacts.read_run_info(folder).details.get("config") or {}).get("folds")
+    found = {}
+    for name, paths in finished_runs(folder).items():
+        read = [read_predictions(path / PREDICTIONS["test"]) for path in (paths if folds else paths[:1])]
+        found[name] = concatenate_predictions(read) if folds else read[0]
+    return found
+
+
 def _of_metric(
     metric: str, predictions: Sequence[Predictions], seed: int, groups: np.ndarray | None
 ) -> tuple[np.ndarray | None, Interval | None]:

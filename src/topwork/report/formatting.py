@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from topwork.core.progress import duration
 from topwork.evaluation import target_metric
-from topwork.evaluation.verdict_text import join_names, metric_value, verdict_sentences
-from topwork.report.report_data import Metric, ReportData
+from topwork.evaluation.verdict_text import metric_value
+from topwork.report.report_data import Metric
 
 NBSP = "\u00a0"  # keeps a number and its unit on one line
 EN_DASH = "\u2013"
@@ -65,6 +66,16 @@ def format_signed(value: int) -> str:
     return f"+{value}" if value > 0 else str(value).replace("-", "\N{MINUS SIGN}")
 
 
+def isolate(name: str) -> str:
+    """A name in a sentence: one that is written from right to left must not turn what stands around it.
+
+    >>> isolate("cat"), isolate("\u06af\u0631\u0628\u0647") == "\u2068\u06af\u0631\u0628\u0647\u2069"
+    ('cat', True)
+    """
+    turns = any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in name)
+    return f"\u2068{name}\u2069" if turns else name
+
+
 def format_bytes(value: float | None) -> str:
     """A size on disk or in memory, in decimal units: ``23.3 MB``; or a dash."""
     if value is None:
@@ -91,13 +102,3 @@ def format_value(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(format_value(entry) for entry in value)
     return MISSING if value is None or value == "" else str(value)
-
-
-def summary(data: ReportData) -> list[str]:
-    """The verdict and which strategies are missing, one or two sentences per entry."""
-    waiting = [s.name for s in data.strategies if not s.test]
-    sentences = verdict_sentences(data.verdict) if data.verdict else []
-    if waiting:
-        verb = "has" if len(waiting) == 1 else "have"
-        sentences.append(f"{join_names(waiting)} {verb} not finished, so this report is incomplete.")
-    return sentences

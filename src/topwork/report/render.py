@@ -15,12 +15,15 @@ from markupsafe import Markup
 from topwork.core import storage
 from topwork.core.artifacts import FORMAT
 from topwork.evaluation import target_metric, verdict_text
+from topwork.evaluation.answer import answer
 from topwork.report import (
     charts,
     comparison_views,
     csv_tables,
     formatting,
     methods_text,
+    overview,
+    pictures,
     table_views,
 )
 from topwork.report.report_data import ReportData, read_report_data
@@ -51,7 +54,9 @@ def write_report(folder: Path, status: str = "") -> Path:
         storage.write_csv(folder / "tables" / f"{name}.csv", columns, rows)
     if data.kind == "comparison" and data.verdict:
         sentences = verdict_text.verdict_sentences(data.verdict)
-        verdict = {"format": FORMAT, **data.verdict.to_json(), "sentences": sentences}
+        verdict = {
+            "format": FORMAT, **data.verdict.to_json(), "answer": answer(data.verdict), "sentences": sentences
+        }  # fmt: skip
         storage.write_json(folder / "verdict.json", verdict)
     if data.finished:
         figure = charts.metric_chart(data.strategies, data.baseline, data.metric)
@@ -73,13 +78,20 @@ def render(data: ReportData) -> str:
         "report.html.j2",
         r=data,
         title=_title(data),
-        summary=formatting.summary(data),
+        o=overview.overview(data),
+        overview_chart=Markup(charts.overview_chart(data.strategies, data.baseline, data.metric)),
+        numbers={image: number for number, image in enumerate(data.images.thumbnails)},
+        confusion=overview.shown_cells(data),
+        errors=overview.shown_errors(data),
+        max_with_neighbours=pictures.MAX_ERRORS_WITH_NEIGHBOURS,
+        largest_class=_largest_class(data),
+        chosen=[s for s in data.finished if s.selection or s.notes],
+        summary=verdict_text.verdict_sentences(data.verdict) if data.verdict else [],
         metric_names=table_views.metric_names(data),
         bars=table_views.bars(data.finished, data.metric),
         metric_key=target_metric.key(data.metric),
         metric_name=target_metric.NAMES[data.metric],
         baseline=target_metric.describe_baseline(data.metric),
-        metric_chart=Markup(charts.metric_chart(data.strategies, data.baseline, data.metric)),
         curves=[
             (
                 s,
@@ -105,6 +117,12 @@ def render(data: ReportData) -> str:
         methods=" ".join(methods_text.methods(data)) if data.finished else "",
         references=methods_text.references(data),
     )
+
+
+def _largest_class(data: ReportData) -> int:
+    """Images of the largest class in all splits; at least 1."""
+    counts = [sum(split.get(name, 0) for split in data.data.counts.values()) for name in data.data.classes]
+    return max([1, *counts])
 
 
 def _title(data: ReportData) -> str:

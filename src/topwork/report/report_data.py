@@ -6,29 +6,24 @@ report, too.
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from topwork.core import artifacts, storage
+from topwork.core import artifacts, commands, storage
 from topwork.core.artifacts import EpochRecord, RunInfo
 from topwork.core.errors import CorruptFile
-from topwork.core.predictions import Predictions, read_predictions
+from topwork.core.predictions import Predictions
+from topwork.core.run_folders import RUNS
 from topwork.evaluation import target_metric
 from topwork.evaluation.cut_short import CutShort
 from topwork.evaluation.learning_curve import Curve
 from topwork.evaluation.verdict import Verdict
 from topwork.report.folder_evaluation import evaluate_folder, evaluate_folds
-from topwork.report.folder_recommendation import finished_runs, requested_metric, training_seconds
-from topwork.report.strategy_differences import disagreements
-
-MAX_ERRORS = 12
-THUMBNAILS = "thumbnails"
+from topwork.report.folder_recommendation import requested_metric, training_seconds
+from topwork.report.shown_images import ShownImages, read_shown_images
 
 
 @dataclass(frozen=True)
@@ -74,16 +69,6 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class ConfidentError:
-    """A misclassified image: its id, class, predicted class and the probability of that class, in [0, 1]."""
-
-    id: str
-    label: str
-    predicted: str
-    probability: float
-
-
-@dataclass(frozen=True)
 class StrategyData:
     """One strategy of the folder; ``test`` is None until it has finished."""
 
@@ -96,7 +81,6 @@ class StrategyData:
     decision: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     history: tuple[EpochRecord, ...] = ()
-    errors: tuple[ConfidentError, ...] = ()
     cut_short: CutShort | None = None
 
     @property
@@ -150,7 +134,8 @@ class ReportData:
         split_hash: SHA-256 of ``split.csv``, or empty.
         predictions: On the test set by strategy: of the first seed, or of all folds together.
         curves: Learning curves.
-        thumbnails: ``data:`` URLs of JPEGs by image id, of mistakes and of images on which the strategies disagree.
+        images: What is shown of images.
+        folder: Its name in commands, such as ``runs/NAME``.
     """
 
     kind: str
@@ -170,7 +155,8 @@ class ReportData:
     curves: tuple[Curve, ...] = ()
     requested: Mapping[str, Any] = field(default_factory=dict)
     split_hash: str = ""
-    thumbnails: Mapping[str, str] = field(default_factory=dict)
+    images: ShownImages = field(default_factory=ShownImages)
+    folder: str = ""
 
     @property
     def majority_share(self) -> float | None:
@@ -227,14 +213,7 @@ def read_report_data(folder: Path) -> ReportData:
     config, environment = folder / "config.toml", folder / "environment.json"
     evaluation = evaluate_folder(folder)
     folds = evaluate_folds(folder, evaluation)
-    strategies = tuple(
-        replace(s, test=_scores(folds[s.name]), errors=tuple(most_confident_errors(evaluation.predictions[s.name])))
-        if s.name in folds
-        else s
-        for s in strategies
-    )
-    repeats = [path for paths in finished_runs(folder).values() for path in paths[1:]] if folds else []
-    shown = {e.id for s in strategies for e in s.errors} | {d.id for d in disagreements(evaluation.predictions)}
+    strategies = tuple(replace(s, test=_scores(folds[s.name])) if s.name in folds else s for s in strategies)
     return ReportData(
         kind=info.kind,
         name=info.name,
@@ -253,21 +232,16 @@ def read_report_data(folder: Path) -> ReportData:
         curves=evaluation.curves,
         requested=details.get("config") or {},
         split_hash=storage.sha256_file(folder / "split.csv") if (folder / "split.csv").is_file() else "",
-        thumbnails=_thumbnails([folder, *runs.values(), *repeats], shown),
+        images=read_shown_images(folder, evaluation.predictions),
+        folder=_displayed(folder),
     )
 
 
-def most_confident_errors(predictions: Predictions, limit: int = MAX_ERRORS) -> list[ConfidentError]:
-    """The misclassified images with the highest probability of the wrong class, highest first; ties by id."""
-    predicted = predictions.predicted
-    incorrect = np.flatnonzero(predicted != predictions.labels)
-    confidence = np.nan_to_num(predictions.probabilities[np.arange(len(predicted)), predicted])
-    order = sorted(incorrect.tolist(), key=lambda i: (-confidence[i], predictions.ids[i]))[:limit]
-    names = predictions.classes
-    return [
-        ConfidentError(predictions.ids[i], names[predictions.labels[i]], names[predicted[i]], float(confidence[i]))
-        for i in order
-    ]
+def _displayed(folder: Path) -> str:
+    """The name of a folder in commands, from the last parts of its path: a folder can be moved."""
+    path, above = folder.absolute(), commands.resumable_folder(folder).absolute()
+    top = above.parent.parent if above.parent.name == RUNS.name else above.parent
+    return path.relative_to(top).as_posix()
 
 
 def _checked_subfolder(folder: Path, name: str) -> Path:
@@ -279,8 +253,6 @@ def _checked_subfolder(folder: Path, name: str) -> Path:
 def _strategy(folder: Path, name: str) -> StrategyData:
     status = artifacts.read_run_info(folder).status if (folder / "run.json").is_file() else "waiting"
     metrics = storage.read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
-    predictions = folder / "predictions.csv"
-    finished = bool(metrics) and predictions.is_file()
     return StrategyData(
         name=name,
         status=status,
@@ -291,7 +263,6 @@ def _strategy(folder: Path, name: str) -> StrategyData:
         decision=metrics.get("decision") or {},
         notes=tuple(metrics.get("notes") or ()),
         history=tuple(artifacts.read_history(folder / "history.jsonl")),
-        errors=tuple(most_confident_errors(read_predictions(predictions))) if finished else (),
         cut_short=CutShort(**metrics["cut_short"]) if metrics.get("cut_short") else None,
     )
 
@@ -309,21 +280,6 @@ def _scores(value: Mapping[str, Any] | None) -> Scores | None:
         for row in value.get("per_class") or ()
     )
     return Scores(value.get("images", 0), metrics, rows, tuple(tuple(row) for row in value.get("confusion") or ()))
-
-
-def _thumbnails(folders: Sequence[Path], ids: Collection[str]) -> dict[str, str]:
-    """Thumbnails of images as ``data:`` URLs, by id, each from the first folder that has it."""
-    found: dict[str, str] = {}
-    for folder in folders:
-        index = folder / THUMBNAILS / "index.json"
-        for image, name in storage.read_json(index).items() if index.is_file() else ():
-            # A run folder may come from someone else: its index must not name files outside the folder.
-            if image in ids and image not in found and Path(name).name == name:
-                path = folder / THUMBNAILS / name
-                data = path.read_bytes() if path.is_file() else b""
-                if data.startswith(b"\xff\xd8\xff"):
-                    found[image] = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
-    return found
 
 
 def _dataset_summary(folder: Path, info: RunInfo) -> DatasetSummary:

@@ -183,19 +183,41 @@ def table(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None = Non
 
 
 def format_verdict(comparison: Comparison, width: int = 100) -> str:
-    """The verdict of a comparison as wrapped text; empty if no strategy has finished."""
-    from topwork.evaluation.verdict_text import verdict_sentences  # SciPy is not needed before the end
+    """The verdict of a comparison as wrapped text, with a table of differences; empty if no strategy has finished."""
+    from topwork.evaluation.answer import answer  # SciPy is not needed before the end
+    from topwork.evaluation.verdict_text import cautions
 
     verdict = comparison.verdict
     if not verdict:
         return ""
     repeats, number = verdict.repeats
     notes = {
-        "seeds": f"The table shows the first of {number} seeds.\n\n",
-        "folds": f"The table is over {number} folds; training times are those of the first.\n\n",
+        "seeds": f"The table shows the first of {number} seeds.",
+        "folds": f"The table is over {number} folds; training times are those of the first.",
     }
-    above = notes.get(repeats, "")
-    return above + textwrap.fill(" ".join(verdict_sentences(verdict)), width, break_on_hyphens=False)
+    texts = [notes.get(repeats, ""), " ".join(answer(verdict)), " ".join(cautions(verdict))]
+    above, lead, below = (textwrap.fill(text, width, break_on_hyphens=False) for text in texts)
+    return "\n\n".join(filter(None, [above, lead, _format_differences(verdict), below]))
+
+
+def _format_differences(verdict: Verdict) -> str:
+    """The other strategies compared with the recommended one, as aligned text; empty without others."""
+    from topwork.evaluation.answer import differences, main_result
+
+    rows = [(d.name, d.difference, d.interval, d.p, d.conclusion, d.cost) for d in differences(verdict)]
+    if not rows:
+        return ""
+    head = (f"compared with {main_result(verdict).name}", "better by", "95 % interval", "p", "on the test images", "")
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = []
+    for row in (head, *rows):
+        cells = [
+            cell.rjust(width) if i in (1, 2, 3) else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(1, "-" * max(map(len, lines)))
+    return "\n".join(lines)
 
 
 def _rows(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None) -> list[tuple[str, ...]]:

@@ -1,61 +1,100 @@
-"""Thumbnails of the most confident mistakes and of disagreements, written into a folder for its report."""
+"""Thumbnails of the images that a report shows: in one file of a run folder, so that the report needs no other file."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from topwork.core import storage
 from topwork.core.errors import TopworkError
-from topwork.core.predictions import read_predictions
-from topwork.report.folder_evaluation import evaluate_folder
-from topwork.report.report_data import THUMBNAILS, most_confident_errors
-from topwork.report.strategy_differences import disagreements
 
-SIDE = 160
-QUALITY = 80
+FILE = "thumbnails.json"
+SIDE = 160  # pixels of the longer side
+QUALITY = 75
+MAX_BYTES = 4_000_000  # of all JPEGs in a page
+_JPEG = b"\xff\xd8\xff"
 
 
-def write_thumbnails(folder: Path, load: Callable[[str], Image.Image]) -> None:
-    """Write ``thumbnails/*.jpg`` and ``thumbnails/index.json`` (image id to file name).
+@dataclass(frozen=True)
+class Thumbnails:
+    """The content of ``thumbnails.json``.
+
+    Attributes:
+        images: JPEGs by image id.
+        inputs: What a network gets of one image: caption and JPEG.
+    """
+
+    images: dict[str, bytes] = field(default_factory=dict)
+    inputs: tuple[tuple[str, bytes], ...] = ()
+
+
+def write_thumbnails(
+    folder: Path,
+    ids: Iterable[str],
+    load: Callable[[str], Image.Image],
+    inputs: Sequence[tuple[str, Image.Image]] = (),
+) -> None:
+    """Write ``thumbnails.json``.
 
     Args:
-        folder: A run folder with ``predictions.csv``: thumbnails of its most confident mistakes; or a comparison folder
-            whose runs have finished: of its most confident disagreements.
-        load: Loads an image by its id. An image that cannot be loaded gets no thumbnail, which the report shows.
+        folder: Of a run or a comparison.
+        ids: Of images.
+        load: Loads an image by its id. An image that cannot be loaded gets no thumbnail.
+        inputs: Caption and image.
 
     Raises:
         StorageError: The folder cannot be written.
     """
-    predictions = folder / "predictions.csv"
-    if predictions.is_file():
-        images = most_confident_errors(read_predictions(predictions))
-    else:
-        images = disagreements(evaluate_folder(folder).predictions)
-    index = {}
-    for image in images:
+    images = {}
+    for image in ids:
         try:
-            data = encode_thumbnail(load(image.id))
+            images[image] = _text(encode_thumbnail(load(image)))
         except (OSError, ValueError, TopworkError):
             continue
-        index[image.id] = thumbnail_name(image.id)
-        storage.write_bytes(folder / THUMBNAILS / index[image.id], data)
-    storage.write_json(folder / THUMBNAILS / "index.json", index)
+    value = {"images": images, "inputs": [[caption, _text(encode_thumbnail(image))] for caption, image in inputs]}
+    storage.write_json(folder / FILE, value)
 
 
-def thumbnail_name(image_id: str) -> str:
-    """A file name that is safe on every system, stable, and different for different ids."""
-    digest = storage.sha256_bytes(image_id.encode("utf-8", "surrogateescape"))
-    return f"{storage.slug(image_id)[:60]}-{digest[:8]}.jpg"
+def read_thumbnails(folder: Path) -> Thumbnails:
+    """The thumbnails of a folder, none without a file. What is no JPEG is left out: the folder may be a stranger's."""
+    path = folder / FILE
+    value = storage.read_json(path) if path.is_file() else {}
+    stored = value.get("images") if isinstance(value, dict) else None
+    inputs = value.get("inputs") if isinstance(value, dict) else None
+    images = {
+        image: jpeg for image, text in (stored if isinstance(stored, dict) else {}).items() if (jpeg := _jpeg(text))
+    }
+    pairs = [pair for pair in (inputs if isinstance(inputs, list) else []) if isinstance(pair, list) and len(pair) == 2]
+    return Thumbnails(images, tuple((str(caption), jpeg) for caption, text in pairs if (jpeg := _jpeg(text))))
 
 
-def encode_thumbnail(image: Image.Image) -> bytes:
-    """A JPEG thumbnail whose longer side is ``SIDE``."""
+def data_url(jpeg: bytes) -> str:
+    """A JPEG as a ``data:`` URL."""
+    return f"data:image/jpeg;base64,{_text(jpeg)}"
+
+
+def encode_thumbnail(image: Image.Image, side: int = SIDE) -> bytes:
+    """A JPEG whose longer side has at most ``side`` pixels."""
     small = image.convert("RGB")
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return buffer.getvalue()
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _jpeg(text: object) -> bytes:
+    try:
+        data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+    except (binascii.Error, ValueError):
+        return b""
+    return data if data.startswith(_JPEG) else b""

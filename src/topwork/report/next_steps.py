@@ -1,0 +1,54 @@
+"""What to do after a training, with commands that name the real folder. Pure functions of ``ReportData``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from topwork.core import commands
+from topwork.core.config import Config, validate
+from topwork.core.errors import TopworkError
+from topwork.evaluation.answer import main_result
+from topwork.evaluation.verdict_text import percentage_points
+from topwork.report.report_data import ReportData
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do, a sentence, and its command, which may be empty."""
+
+    text: str
+    command: str = ""
+
+
+def next_steps(data: ReportData) -> list[Step]:
+    """What to do next; resuming first if not all strategies have finished."""
+    steps = []
+    if any(not s.test for s in data.strategies):
+        name = "compare" if data.kind == "comparison" else "train"
+        text = "If the training was stopped, continue it; what is finished stays as it is:"
+        steps.append(Step(text, commands.command(name, "--resume", data.folder)))
+    if not data.finished:
+        return steps
+    return [
+        *steps,
+        Step("Predict the class of new images:", commands.command("predict", data.folder, "new-images/")),
+        Step("Try it in a browser:", commands.command("serve", data.folder)),
+        Step("See what the network looks at:", commands.command("show", data.folder)),
+        *_labels(data),
+    ]
+
+
+def _labels(data: ReportData) -> list[Step]:
+    """Whether more labeled images would help, and the check of those there are."""
+    steps = []
+    name = main_result(data.verdict).name if data.verdict else ""
+    for gain in (curve.gain for curve in data.curves if curve.name == name):
+        interval = f"[{percentage_points(gain.low)}, {percentage_points(gain.high)}]"
+        points = f"{percentage_points(gain.value)} percentage points {interval}"
+        helps = "would help" if gain.low > 0 else "might not help much"
+        steps.append(Step(f"Label more images: twice as many {helps}, by about {points} of accuracy."))
+    try:
+        config = validate(Config, dict(data.requested))
+    except TopworkError:  # of another version
+        return steps
+    return [*steps, Step("Look for wrong labels and duplicates in your images:", commands.check(config))]
