@@ -81,14 +81,9 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
     _write_bundle(strategy.name, trained, context, decision, neighbours, metrics["test"])
     for split in SPLITS:
         predictions[split].write(folder / PREDICTIONS[split])
-    incorrect = report_images.misclassified(predictions["test"])
-    write_nearest(
-        folder,
-        report_images.similar_training_images(
-            neighbours, _features(trained, context, "test", incorrect),
-            [splits.ids["test"][i] for i in incorrect], splits.classes,
-        ),
-    )  # fmt: skip
+    incorrect = np.flatnonzero(predictions["test"].predicted != splits.labels["test"])
+    features, ids = _features(trained, context, "test", incorrect), [splits.ids["test"][i] for i in incorrect]
+    write_nearest(folder, report_images.similar_training_images(neighbours, features, ids, splits.classes))
     costs = _costs(trained, context) | {f"peak_{name}": size for name, size in memory.items()}
     notes = list(trained.notes)
     if not trained.trains_network:

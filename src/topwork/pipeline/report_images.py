@@ -9,7 +9,6 @@ from PIL import Image, ImageOps
 
 from topwork.core.artifacts import Manifest
 from topwork.core.errors import TopworkError
-from topwork.core.predictions import Predictions
 from topwork.data import images
 from topwork.data.resize import resize_for_network
 from topwork.data.transforms import TrainTransform
@@ -45,11 +44,6 @@ def similar_training_images(
         ]
         for image, found, near in zip(ids, rows, distances, strict=True)
     }
-
-
-def misclassified(predictions: Predictions) -> np.ndarray:
-    """Rows of the images that were classified incorrectly, int (M,)."""
-    return np.flatnonzero(predictions.predicted != predictions.labels)
 
 
 def network_inputs(
