@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from topwork.evaluation.answer import answer, main_result
@@ -71,7 +70,7 @@ def waiting(data: ReportData) -> str:
     )
 
 
-def shown_cells(data: ReportData) -> list[tuple[StrategyData, Mapping[tuple[int, int], Cell]]]:
+def shown_cells(data: ReportData) -> list[tuple[StrategyData, dict[tuple[int, int], Cell]]]:
     """Strategies with a confusion matrix, and the cells of it that have images with thumbnails."""
     found = []
     for s in data.finished:
