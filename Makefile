@@ -30,9 +30,10 @@ demo: $(READY) ## compare the four strategies on photographs of solar cells
 	@$(VENV)/bin/topwork demo
 
 # One thread a worker: the workers are the parallelism, and the bit-exact tests set their own thread counts. A file is the
-# unit of work: what its tests share is made once. The order of the files is that of tests/conftest.py.
+# unit of work: what its tests share is made once. The order of the files is that of tests/conftest.py. Bytecode is kept:
+# hundreds of processes start.
 test: $(READY) ## run the tests
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 3
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 3
 
 torture: $(READY) ## kill, fill, cut and damage everything that is saved (an hour; parts of it need strace and root)
 	@OMP_NUM_THREADS=1 PYTHONPATH=. $(PY) tests/torture/run.py

@@ -11,23 +11,23 @@ import sys
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
 from topwork import cli
-from topwork.bundle import network
 from topwork.data import decoder_pool
+from topwork.pipeline import outputs
+from topwork.report import charts
 
-SAVEFIG, IMAGES_PER_PROCESS = Figure.savefig, decoder_pool.IMAGES_PER_PROCESS
+SVG, TIMED, IMAGES_PER_PROCESS = charts._svg, outputs.forward_milliseconds_per_image, decoder_pool.IMAGES_PER_PROCESS
 
 
 def make_trainings_quick(patch: pytest.MonkeyPatch) -> None:
     """Leave out most of the time of a small training.
 
-    Charts are made but not drawn, networks are timed on one image, and one process decodes the images.
+    Charts are not drawn, networks are not timed, and one process decodes the images.
     """
-    patch.setattr(network, "TIMED_BATCH", 1)
+    patch.setattr(outputs, "forward_milliseconds_per_image", lambda *_: 1.0)
     patch.setattr(decoder_pool, "IMAGES_PER_PROCESS", 1000)
-    patch.setattr(Figure, "savefig", lambda _, file, **__: file.write('<svg viewBox="0 0 1 1"></svg>'))
+    patch.setattr(charts, "_svg", lambda *_: "<svg></svg>")
 
 
 def topwork(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -74,7 +74,7 @@ class Started:
     def __init__(self, words: list[str], output: Path, environment: dict[str, str] | None = None) -> None:
         variables = {**os.environ, **(environment or {})}
         self.output = output
-        self.process = self.context.Process(target=_run, args=(words, output, variables, Figure.savefig is not SAVEFIG))
+        self.process = self.context.Process(target=_run, args=(words, output, variables, charts._svg is not SVG))
         self.process.start()
 
     @property

@@ -1,27 +1,24 @@
-"""What all tests share: a cache of their own, no network, one small folder of images, one small comparison on it."""
+"""What all tests share: a cache of their own, no network, one small folder of images, one small comparison on it.
+
+torch is imported in the fixtures: the main process of several runs no test, and waits for its imports before it starts
+the others.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import filelock
 import pytest
-import safetensors.torch
-import timm
-import torch
 from hypothesis import settings
-from matplotlib.figure import Figure
 
 import topwork
-from tests.commands import SAVEFIG, make_trainings_quick
 from tests.drawings import write_folder
-from topwork.features import engines
-from topwork.strategies import STRATEGIES
 
 # The slowest files, longest first
 SLOWEST = (
@@ -30,7 +27,6 @@ SLOWEST = (
     "test_strategies", "test_intervals", "test_fully_sharded", "test_check", "test_zoo", "test_class_weights",
     "test_repeats", "test_predict", "test_bundle",
 )  # fmt: skip
-AVAILABLE = engines.available
 settings.register_profile("topwork", deadline=None)  # no test depends on how busy the machine is
 settings.load_profile("topwork")
 SETS = (
@@ -57,34 +53,44 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def quick_trainings() -> Iterator[None]:
     """What takes most of the time of a small training is left out."""
+    from tests.commands import make_trainings_quick
+
     with pytest.MonkeyPatch.context() as patch:
         make_trainings_quick(patch)
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
-def engine_that_starts_at_once() -> Iterator[None]:
+def engine_that_starts_at_once() -> Iterator[Callable[..., Any]]:
     """Where no engine is named, trainings in this process convert no network, which would be half of their time."""
+    from topwork.features import engines
+
+    available = engines.available
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            engines, "available", lambda c: AVAILABLE(replace(c, engine="torch") if c.engine == "auto" else c)
+            engines, "available", lambda c: available(replace(c, engine="torch") if c.engine == "auto" else c)
         )
-        yield
+        yield available
 
 
 @pytest.fixture(scope="module")
-def fastest_engine(engine_that_starts_at_once: None) -> Iterator[None]:
+def fastest_engine(engine_that_starts_at_once: Callable[..., Any]) -> Iterator[None]:
     """In this file the engine is what users get after all."""
+    from topwork.features import engines
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "available", AVAILABLE)
+        patch.setattr(engines, "available", engine_that_starts_at_once)
         yield
 
 
 @pytest.fixture
 def drawn_charts(quick_trainings: None) -> Iterator[None]:
     """Charts are drawn in this test after all."""
+    from tests.commands import SVG
+    from topwork.report import charts
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", SAVEFIG)
+        patch.setattr(charts, "_svg", SVG)
         yield
 
 
@@ -105,8 +111,10 @@ def photos(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def comparison(photos: Path, shared: Path, engine_that_starts_at_once: None) -> topwork.Comparison:
+def comparison(photos: Path, shared: Path, engine_that_starts_at_once: object) -> topwork.Comparison:
     """Of all strategies, a copy for this process."""
+    from topwork.strategies import STRATEGIES
+
     done, own = shared / "comparison.done", shared / os.environ.get("PYTEST_XDIST_WORKER", "alone") / "stripes"
     with filelock.FileLock(shared / "comparison.lock"), pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOPWORK_CACHE", str(shared / "cache"))
@@ -122,6 +130,10 @@ def comparison(photos: Path, shared: Path, engine_that_starts_at_once: None) -> 
 @pytest.fixture(scope="session")
 def tiny_network(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Arguments for a network of a few layers with random weights, which trains in a fraction of the time."""
+    import safetensors.torch
+    import timm
+    import torch
+
     torch.manual_seed(0)
     network = timm.create_model("test_efficientnet", num_classes=0)
     weights = tmp_path_factory.mktemp("tiny") / "random.safetensors"

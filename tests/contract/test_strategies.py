@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
-from tests.commands import SAVEFIG
+from tests.commands import SVG, TIMED
 
 import topwork
 from topwork.bundle.format import read_bundle
@@ -23,6 +22,8 @@ from topwork.core.artifacts import read_split
 from topwork.data.images import load_image
 from topwork.evaluation import evaluate
 from topwork.explain.inspected_model import load_run
+from topwork.pipeline import outputs
+from topwork.report import charts
 from topwork.strategies import STRATEGIES, load
 from topwork.strategies.mirrored import MirroredBackbone
 
@@ -44,7 +45,8 @@ SETS = (
 def comparison(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> topwork.Comparison:
     out = tmp_path_factory.mktemp("contract") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", SAVEFIG)  # the charts of these runs are drawn
+        patch.setattr(charts, "_svg", SVG)  # these runs leave nothing out
+        patch.setattr(outputs, "forward_milliseconds_per_image", TIMED)
         patch.setenv("TOPWORK_CACHE", str(out.parent / "cache"))
         return topwork.compare(photos, out=out, strategies=list(STRATEGIES), sets=SETS, **FAST)
 

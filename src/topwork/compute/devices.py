@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -239,15 +241,17 @@ def keep_depthwise_in_float32(model: nn.Module, compute: DeviceContext) -> None:
             module.__class__ = type(f"Float32{base.__name__}", (_Float32Forward, base), {})
 
 
+@functools.cache
+def _versions() -> dict[str, str]:
+    packages = ("topwork", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "safetensors")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), **versions, "platform": platform.platform()}
+
+
 def environment(compute: DeviceContext) -> dict[str, str | int]:
     """What a result depends on besides the configuration; written to ``environment.json``."""
-    from importlib.metadata import version
-
-    packages = ("topwork", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "safetensors")
     return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "platform": platform.platform(),
+        **_versions(),
         "cpu": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
         "device": compute.name,
         "threads": compute.threads,
