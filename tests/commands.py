@@ -101,13 +101,18 @@ class Started:
         return self.process.exitcode
 
 
+def redirect_output(path: Path) -> None:
+    """What this process prints goes to a file from now on."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(file, stream)
+
+
 def _run(words: list[str], output: Path, variables: dict[str, str], quick: bool) -> None:
     os.setsid()
     if quick:
         make_trainings_quick(pytest.MonkeyPatch())
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for stream in (1, 2):
-        os.dup2(file, stream)
+    redirect_output(output)
     multiprocessing.set_start_method("fork", force=True)  # else its own workers hang on a server that outlives a kill
     os.environ.clear()
     os.environ.update(variables)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +14,13 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from tests.commands import Started
 from tests.drawings import write_folder
 from tests.training import pair
 
 from topwork.backbones import build
 from topwork.features import cache
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 600  # until a test that hangs is ended
 
 
@@ -44,25 +40,21 @@ def _together(photos: Path, place: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.training.pair", str(photos), str(place)]
+    common = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     started = []
     try:
         for rank in ("0", "1"):
-            env = {**os.environ, **environment, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": "1"}
-            with open(place / f"output-{rank}", "wb") as file:
-                started.append(
-                    subprocess.Popen(command, env=env, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
-                )
+            environment = {**common, "RANK": rank, "LOCAL_RANK": rank}
+            started.append(Started.context.Process(target=pair.main, args=(photos, place, environment)))
+            started[-1].start()
         for process in started:
-            process.wait(SECONDS)
+            process.join(SECONDS)
     finally:
         for process in started:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.kill()
+            process.join()
     messages = [(place / f"output-{rank}").read_text() for rank in (0, 1)]
-    assert [process.returncode for process in started] == [0, 0], "\n".join(messages)
+    assert [process.exitcode for process in started] == [0, 0], "\n".join(messages)
 
 
 @pytest.fixture(scope="module")
