@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+import submitit
 
 HERE = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(HERE.glob("*.py"))
 
 
+@pytest.mark.filterwarnings("ignore:.*FileIO.*submitit:pytest.PytestUnraisableExceptionWarning")  # logs it leaves open
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_runs(
     script: Path,
@@ -25,6 +28,7 @@ def test_an_example_runs(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(submitit, "AutoExecutor", partial(submitit.AutoExecutor, cluster="debug"))  # in this process
     monkeypatch.setattr(sys, "argv", [str(script), str(photos), str(tmp_path / "out")])
     runpy.run_path(str(script), run_name="__main__")
     assert "Report: " in capsys.readouterr().out

@@ -7,6 +7,7 @@ the real source, where it must find nothing, and on a planted bad tree, where it
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -128,8 +129,23 @@ def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
+def tree(file: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return parsed(file.read_text("utf-8"))
+
+
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
 def imports(root: Path) -> list[Import]:
     """Every import in every file, at any depth."""
+    return [item for file in source_files(root) for item in imports_of(root, file, file.read_text("utf-8"))]
+
+
+@functools.cache
+def imports_of(root: Path, file: Path, text: str) -> list[Import]:
     found = []
 
     def visit(node: ast.AST, on_load: bool, for_types: bool) -> None:
@@ -141,8 +157,7 @@ def imports(root: Path) -> list[Import]:
         for child in ast.iter_child_nodes(node):
             visit(child, on_load and not later, for_types)
 
-    for file in source_files(root):
-        visit(ast.parse(file.read_text("utf-8")), True, False)
+    visit(parsed(text), True, False)
     return found
 
 
@@ -190,7 +205,7 @@ def packages_describe_themselves(root: Path) -> Iterator[str]:
     """The docstring of a package on a floor says in at most seven lines what it holds, what enters and what leaves."""
     for room in FLOOR_OF:
         file = root / room / "__init__.py"
-        text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or "" if file.is_file() else ""
+        text = ast.get_docstring(tree(file)) or "" if file.is_file() else ""
         if file.is_file() and not ("Enters:" in text and "Leaves:" in text and len(text.splitlines()) <= 8):
             yield f"{room}/__init__.py says not what it holds, what enters and what leaves"
 
@@ -262,7 +277,7 @@ def files_are_short(root: Path) -> Iterator[str]:
 def functions_are_short(root: Path) -> Iterator[str]:
     """Counts the lines of the body after the docstring; signature and docstring are free."""
     for file in source_files(root):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        for node in ast.walk(tree(file)):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             body = node.body[1:] if ast.get_docstring(node, clean=False) is not None else node.body
@@ -278,7 +293,7 @@ def opening_runs_no_code(root: Path) -> Iterator[str]:
         if item.package in UNPICKLERS:
             yield str(item)
     for file in source_files(root):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        for node in ast.walk(tree(file)):
             if isinstance(node, ast.ImportFrom) and node.module == "torch" and "load" in {a.name for a in node.names}:
                 yield f"{file.relative_to(root).as_posix()}:{node.lineno} imports load by itself; write torch.load"
             if not isinstance(node, ast.Call):

@@ -29,7 +29,6 @@ FAMILIES = [  # and whether Recipro-CAM is tried as well
     ("convnext_atto", False),
     ("regnetx_002", False),
     ("densenet121", False),
-    ("vgg11_bn", False),
     ("vit_tiny_patch16_224", True),
     ("deit_tiny_distilled_patch16_224", False),
     ("swin_tiny_patch4_window7_224", True),

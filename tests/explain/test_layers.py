@@ -29,7 +29,6 @@ FAMILIES = [
     ("convnext_atto", SIZE),
     ("regnetx_002", SIZE),
     ("densenet121", SIZE),
-    ("vgg11_bn", SIZE),
     ("vit_tiny_patch16_224", SIZE),
     ("deit_tiny_distilled_patch16_224", SIZE),
     ("swin_tiny_patch4_window7_224", SIZE),

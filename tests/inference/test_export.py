@@ -118,11 +118,9 @@ def test_int8_tells_what_it_costs(tiny: topwork.Comparison, name: str, files: li
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", *files]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("test_mambaout", "onnx"), ("test_convnext", "torch-export"), ("test_coatnet", "openvino")]
-)
+@pytest.mark.parametrize(("name", "kind"), [("test_convnext", "onnx"), ("test_coatnet", "openvino")])
 def test_networks_of_other_families_are_exported_and_agree(name: str, kind: str) -> None:
-    """One in each format, beside the network of the test before; ``make torture`` has twelve in every format."""
+    """Two, beside the network of the test before; ``make torture`` has twelve in every format."""
     tally = exports.check([(name, kind)], {name: 32}, quick=True)
     assert tally.wrong == []
     assert tally.hit == 1

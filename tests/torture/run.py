@@ -19,6 +19,7 @@ from tests.torture import (
     devices,
     disk,
     exports,
+    families,
     flips,
     folders,
     hostile,
@@ -49,6 +50,7 @@ def parts(folder: Path) -> Iterator[Part]:
     yield "20,000 mutated images", lambda: mutants.inspect(range(50), 400), False
     yield "exports of 12 families in all formats", exports.every_family, False
     yield "exports of every resize", exports.every_resize, False
+    yield "large networks in the tests of small ones", families.check, False
     yield "1,000 random layouts of data sets", lambda: layouts.change(1000), False
     yield "planted: the topmost folders are the classes", lambda: layouts.change_with_a_fault(100), True
     yield "hostile model files", lambda: hostile.try_all(1000), False
