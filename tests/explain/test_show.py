@@ -7,7 +7,7 @@ import csv
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.commands import topwork as command
 
 import topwork
 from topwork.core.errors import DataError
+from topwork.explain import page_content
 from topwork.explain.show import ShowResult
 
 FAST: dict[str, Any] = {"img_size": 64, "precision": "float32", "workers": 0, "threads": 1, "quiet": True}
@@ -36,8 +37,10 @@ def comparison(
 
 
 @pytest.fixture(scope="module")
-def shown(comparison: topwork.Comparison) -> Iterator[ShowResult]:
-    return topwork.show(comparison, quiet=True, photos=3, sample=36)
+def shown(comparison: topwork.Comparison) -> ShowResult:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page_content, "visualize_channels", partial(page_content.visualize_channels, steps=8))
+        return topwork.show(comparison, quiet=True, photos=3, sample=36)
 
 
 def test_the_page_is_one_small_file_in_the_run(comparison: topwork.Comparison, shown: ShowResult) -> None:
