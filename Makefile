@@ -46,7 +46,7 @@ check: $(READY) ## lint, formatting, types
 bench: $(READY) ## run the benchmarks (long)
 	@$(PY) benchmarks/run.py
 
-docs: $(READY) ## write docs/cli.md and docs/data-not-read.md anew from the program
+docs: $(READY) ## write docs/reference/cli.md and docs/how-to/data-not-read.md anew from the program
 	@$(PY) docs/make_cli.py
 	@$(PY) docs/make_data_errors.py
 

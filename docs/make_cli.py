@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the help of every command, so that the page cannot differ from the program.
+"""Write docs/reference/cli.md from the help of every command, so that the page cannot differ from the program.
 
 Run by ``make docs``; ``tests/test_docs.py`` fails if the page is not fresh.
 """
@@ -14,7 +14,7 @@ from unittest import mock
 
 from typer.main import get_command
 
-PAGE = Path(__file__).with_name("cli.md")
+PAGE = Path(__file__).parent / "reference" / "cli.md"
 HEAD = """# The command line
 
 This page is generated from the program itself (`make docs`). Do not edit it.

@@ -1,4 +1,4 @@
-"""Write docs/data-not-read.md: the messages in it are collected from the source, so that none can be missing.
+"""Write docs/how-to/data-not-read.md: the messages in it are collected from the source, so that none can be missing.
 
 Run by ``make docs``; ``tests/test_docs.py`` fails if the page is not fresh, or explains a message that is gone.
 """
@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = Path(__file__).with_name("data-not-read.md")
-TEXT = Path(__file__).with_name("data-not-read.template.md")
+PAGE = Path(__file__).parent / "how-to" / "data-not-read.md"
+TEXT = Path(__file__).parent / "how-to" / "data-not-read.template.md"
 SOURCE = Path(__file__).parents[1] / "src" / "topwork" / "data"
 ERRORS = {
     "DataError", "UsageError", "SettingNeeded", "Refused", "MissingDependency", "NotReadable", "UnreadableImage",
     "AmbiguousFiles", "SeveralBoxes", "SeveralColumns", "MissingColumn", "Measured",
 }  # fmt: skip
-# What decodes images or divides them, after they are listed: docs/pixels.md is about the first.
+# What decodes images or divides them, after they are listed: docs/explanation/pixels.md is about the first.
 OTHERS = (
     "splits.py", "split_units.py", "batches.py", "decoder", "images.py", "remote.py", "transforms.py", "convert.py",
     "optional_formats.py", "decoder.py", "jpeg.py",

@@ -54,13 +54,13 @@ def make_cli() -> ModuleType:
 
 
 def test_cli_page_is_fresh(make_cli: ModuleType) -> None:
-    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == make_cli.page(), "run `make docs`"
+    assert (ROOT / "docs" / "reference" / "cli.md").read_text("utf-8") == make_cli.page(), "run `make docs`"
 
 
 def test_page_of_data_errors_has_all_messages_and_explains_none_that_is_gone() -> None:
     make = script("make_data_errors")
     page = make.page()
-    assert (ROOT / "docs" / "data-not-read.md").read_text("utf-8") == page, "run `make docs`"
+    assert (ROOT / "docs" / "how-to" / "data-not-read.md").read_text("utf-8") == page, "run `make docs`"
     texts = [text for group in make.messages().values() for text in group]
     assert any("is compressed as a whole" in text for text in texts)
     table = page.partition("| Message | Why |")[2].partition("## All messages")[0]

@@ -1,4 +1,4 @@
-"""The map in docs/design.md, held by reading the source as a syntax tree: who imports whom, sizes, and no pickle.
+"""The map in docs/maintainers/design.md, held by reading the source as a syntax tree: imports, sizes, and no pickle.
 
 Each rule is a function of a package folder that returns what is wrong with it, so that the same rule can be run on
 the real source, where it must find nothing, and on a planted bad tree, where it must find the fault.

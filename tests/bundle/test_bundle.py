@@ -1,4 +1,4 @@
-"""docs/bundle.md is true: its lines load a bundle without topwork."""
+"""docs/reference/bundle.md is true: its lines load a bundle without topwork."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import topwork
 
-PAGE = Path(__file__).parents[2] / "docs" / "bundle.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "bundle.md"
 
 
 @pytest.mark.parametrize("name", ["finetune", "scratch"])

@@ -20,7 +20,7 @@ from topwork.core.options import option_names, options
 from topwork.pipeline.configure import build
 from topwork.strategies import STRATEGIES, load
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text("utf-8")
 VALUES: dict[Any, Any] = {int: 32, float: 0.25, str: "x", bool: True, list[str]: ["none"]}
 SPECIAL = {"precision": "float32", "engine": "torch", "n_seeds": 2, "weights": "pretrained", "similar_labels": "merge",
            "bit_depth": 12, "background": "black", "metric": "macro-f1"}  # fmt: skip

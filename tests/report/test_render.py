@@ -18,7 +18,7 @@ from topwork.report.shown_images import write_folder_thumbnails
 
 Comparison = Callable[..., Path]
 VOID = {"meta", "br", "img", "link", "input", "hr", "path", "use"}
-MAX_PAGE_BYTES = 8_000_000  # docs/design.md
+MAX_PAGE_BYTES = 8_000_000  # docs/maintainers/design.md
 EVIL = '<script>alert("x")</script>'
 
 

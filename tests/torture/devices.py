@@ -24,7 +24,7 @@ EPOCHS = 20
 DEVICES = ["--devices", "2", "--max-restarts", "1000"]
 
 
-OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see docs/distributed.md
+OWN_STORE = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # see docs/how-to/distributed.md
 SHARDED = ["--set", "compute.fsdp=true"]
 
 

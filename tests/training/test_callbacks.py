@@ -16,7 +16,7 @@ from topwork.core.artifacts import read_history
 from topwork.core.errors import MissingDependency, UnknownName, UsageError
 from topwork.training.callbacks import Notifier, make_callbacks, tensorboard
 
-PAGE = Path(__file__).parents[2] / "docs" / "tracking.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "tracking.md"
 QUICK = {"img_size": 32, "workers": 0, "threads": 1, "sets": ("compute.engine=torch", "mlp.epochs=4")}
 
 
@@ -49,7 +49,7 @@ class Recorder:
 
 
 def documented(name: str) -> type:
-    """A callback as docs/tracking.md shows it."""
+    """A callback as docs/how-to/tracking.md shows it."""
     (block,) = (text for text in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S) if f"class {name}" in text)
     space: dict[str, Any] = {"topwork": topwork}
     exec(block, space)

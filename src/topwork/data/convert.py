@@ -1,4 +1,4 @@
-"""A decoded image of any mode to upright RGB, in little memory: the rules of docs/pixels.md."""
+"""A decoded image of any mode to upright RGB, in little memory: the rules of docs/explanation/pixels.md."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """How the bytes of a file become RGB pixels, for training, prediction, export and serving alike.
 
-docs/pixels.md lists the rules: EXIF orientation applied, wide values scaled, alpha on a background, first frames, a
-JPEG much larger than needed decoded smaller; truncated files, formats outside ``FORMATS``, too many pixels and extreme
-shapes refused.
+docs/explanation/pixels.md lists the rules: EXIF orientation applied, wide values scaled, alpha on a background, first
+frames, a JPEG much larger than needed decoded smaller; truncated files, formats outside ``FORMATS``, too many pixels
+and extreme shapes refused.
 """
 
 from __future__ import annotations

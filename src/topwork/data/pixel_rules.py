@@ -1,4 +1,4 @@
-"""How the images of a data set are decoded: decided by what all of its images use (docs/pixels.md)."""
+"""How the images of a data set are decoded: decided by what all of its images use (docs/explanation/pixels.md)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ def resize_for_network(image: Image.Image, spec: InputSpec) -> Image.Image:
     """The square of ``spec.size`` pixels that evaluation, prediction and feature extraction use of an RGB image.
 
     The complete image is squeezed into a square of ``spec.resize_size`` pixels; the central ``spec.size`` are kept, so
-    that the ends of a wide image are not cut off. docs/lab-log.md compares this with a center crop.
+    that the ends of a wide image are not cut off. docs/maintainers/lab-log.md compares this with a center crop.
     """
     resample, margin = _PILLOW[spec.interpolation], (spec.resize_size - spec.size) // 2
     if _box_resize_is_exact(image, spec.resize_size):  # the same pixels, without those outside the center

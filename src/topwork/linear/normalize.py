@@ -1,8 +1,8 @@
 """Bring features to a scale on which a linear penalty is fair.
 
 Power normalization (the signed square root; Perronnin et al. 2010) compresses large features, then one common scale
-is divided out. A scale per feature would amplify the noise of features that hardly vary. docs/lab-log.md has the
-measurements.
+is divided out. A scale per feature would amplify the noise of features that hardly vary. docs/maintainers/lab-log.md
+has the measurements.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ def _write_table(table: Path, images: list[Any], labels: list[str], weights: np.
 
 
 def _write_image(path: Path, image: bytes | Image.Image | np.ndarray) -> None:
-    """A file of its RGB pixels, or of all it holds if the data set decides how that is decoded (docs/pixels.md)."""
+    """A file of its RGB pixels, or of all it holds if the data set decides decoding (docs/explanation/pixels.md)."""
     stored = to_rgb_image(image)
     if isinstance(image, bytes):
         facts = decode(image, survey=True)[1]

@@ -1,7 +1,7 @@
 """Whether a head sees the mirror image of each image too: its features are then the mean of those of both.
 
-The mean was better for most heads and tasks that were measured (docs/lab-log.md), and must be worse where the classes
-are left and right, so images held out decide.
+The mean was better for most heads and tasks that were measured (docs/maintainers/lab-log.md), and must be worse where
+the classes are left and right, so images held out decide.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 from topwork.evaluation import target_metric
 from topwork.evaluation.paired import sign_flip_test
 
-ALPHA = 0.32  # the level of one standard error; compared with 0.05 and other rules in docs/lab-log.md
+ALPHA = 0.32  # the level of one standard error; compared with 0.05 and other rules in docs/maintainers/lab-log.md
 
 
 @dataclass(frozen=True)

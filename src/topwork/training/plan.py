@@ -19,7 +19,9 @@ from topwork.training.context import RunContext
 from topwork.training.image_task import EVAL_BATCH
 from topwork.training.loop import TrainingTask, make_optimizer
 
-COMPILE_MIN_SAMPLES = 100_000  # compiling takes a minute or two and saves 1.5 to 5 ms per image: docs/speed.md
+COMPILE_MIN_SAMPLES = (
+    100_000  # compiling takes a minute or two and saves 1.5 to 5 ms per image: docs/explanation/speed.md
+)
 SAMPLES_SEEN = 60_000  # images in all epochs together
 C = TypeVar("C", bound=ImageTrainingConfig)
 

@@ -32,7 +32,7 @@ def make_callbacks(names: Sequence[str], callbacks: Sequence[Any]) -> list[Any]:
     """
     for name in names:
         if name not in TRACKERS:
-            raise UnknownName("tracker", name, TRACKERS, "Others are callbacks from Python: docs/tracking.md.")
+            raise UnknownName("tracker", name, TRACKERS, "Others are callbacks from Python: docs/how-to/tracking.md.")
     for callback in callbacks:
         if isinstance(callback, type) or not any(hasattr(callback, hook) for hook in _HOOKS):
             raise UsageError(
