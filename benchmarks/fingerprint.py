@@ -46,12 +46,13 @@ def fingerprint(run: Path) -> dict[str, str]:
     """The hashes of one run."""
     with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))[1:]
+    scores = (run / "predictions.safetensors").read_bytes()
     metrics = json.loads((run / "metrics.json").read_text("utf-8"))
     history = run / "history.jsonl"
     epochs = [json.loads(line) for line in history.read_text("utf-8").splitlines()] if history.is_file() else []
     return {
         "weights": sha(tensors(run / "model")),
-        "predictions": sha(rows),
+        "predictions": sha([rows, hashlib.sha256(scores).hexdigest()]),
         "metrics": sha(sorted(numbers({split: metrics[split] for split in ("val", "test")}))),
         "history": sha([list(epoch.values()) for epoch in epochs]),
     }

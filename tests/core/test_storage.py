@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topwork.core import storage
+from topwork.core import folder_lock, storage
 from topwork.core.errors import CorruptFile, StorageError
 
 
@@ -72,7 +72,7 @@ def test_any_flipped_bit_or_cut_of_a_folder_is_noticed(first: bytes, second: byt
 WRITER = """
 import sys
 from pathlib import Path
-from topwork.core import storage
+from topwork.core import folder_lock, storage
 root = Path(sys.argv[1])
 number = 0
 while True:
@@ -119,5 +119,5 @@ def test_a_folder_that_is_removed_while_another_waits_for_it_is_held_by_that_one
         real(*args)
 
     monkeypatch.setattr(fcntl, "lockf", late)
-    with storage.lock_folder(folder):
+    with folder_lock.lock_folder(folder):
         assert (folder / ".lock").is_file()

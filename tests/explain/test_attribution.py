@@ -14,12 +14,12 @@ from torch import nn
 from topwork.backbones import build
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import MissingDependency, UnknownName, UsageError
+from topwork.core.predictions import softmax
 from topwork.explain.attribution import METHODS, ClassActivationMaps, class_activation_maps
 from topwork.explain.inspected_model import InspectedModel
 from topwork.explain.layers import Layer, list_layers, select_stages
 from topwork.linear.heads import LinearHead, RBFHead
 from topwork.linear.normalize import NormalizerModule
-from topwork.strategies.base import softmax
 
 FAMILIES = [  # and whether Recipro-CAM is tried as well
     ("resnet10t", True),

@@ -10,11 +10,11 @@ from torch import nn
 
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
+from topwork.core.predictions import softmax
 from topwork.explain.attribution import ClassActivationMaps, class_activation_maps
 from topwork.explain.faithfulness import FRACTIONS, blur, deletion, margins
 from topwork.explain.inspected_model import InspectedModel
 from topwork.explain.layers import list_layers
-from topwork.strategies.base import softmax
 
 SIZE = 64
 CLASSES = 3

@@ -18,7 +18,7 @@ from tests.drawings import write_folder
 from tests.pipeline.killed_replacement import hashes
 
 import topwork
-from topwork.core import run_folders, storage
+from topwork.core import folder_lock, run_folders
 from topwork.core.artifacts import read_run_info
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def test_a_kill_while_a_run_is_replaced_leaves_the_old_one_or_the_new_one(run: P
 HOLD = """
 import sys, time
 from pathlib import Path
-from topwork.core.storage import lock_folder
+from topwork.core.folder_lock import lock_folder
 with lock_folder(Path(sys.argv[1])):
     Path(sys.argv[1], "train.log").touch()
     print("held", flush=True)
@@ -143,14 +143,14 @@ def test_a_second_process_changes_nothing_in_the_folder_of_the_first(
 def test_a_folder_that_was_filled_while_the_command_waited_is_kept(
     photos: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, real = content(run), storage.lock_folder
+    before, real = content(run), folder_lock.lock_folder
 
     def late(folder: Path) -> Any:  # another process has made a run between the decision and the lock
         if not folder.exists():
             shutil.copytree(run, folder)
         return real(folder)
 
-    monkeypatch.setattr(storage, "lock_folder", late)
+    monkeypatch.setattr(folder_lock, "lock_folder", late)
     with pytest.raises(topwork.TopworkError, match="is not empty"):
         topwork.train(photos, "linear", out=tmp_path / "late", **FAST)
     assert content(tmp_path / "late") == before
@@ -160,7 +160,7 @@ def test_a_folder_that_was_filled_while_the_command_waited_is_kept(
 def test_two_commands_at_once_take_two_folders(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    real, at_once = storage.lock_folder, []
+    real, at_once = folder_lock.lock_folder, []
 
     def train() -> Any:
         return getattr(topwork, command)(
@@ -168,12 +168,12 @@ def test_two_commands_at_once_take_two_folders(
         )
 
     def late(folder: Path) -> Any:  # the second begins when the first has chosen its folder and has not locked it yet
-        monkeypatch.setattr(storage, "lock_folder", real)
+        monkeypatch.setattr(folder_lock, "lock_folder", real)
         at_once.append(train())
         return real(folder)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(storage, "lock_folder", late)
+    monkeypatch.setattr(folder_lock, "lock_folder", late)
     at_once.append(train())
     assert sorted(at_once[n].path.name.removeprefix("photos-") for n in (0, 1))[1].endswith("-2")
     assert [read_run_info(one.path).status for one in at_once] == ["done", "done"]

@@ -19,7 +19,7 @@ from tests.commands import Started
 from tests.commands import topwork as command
 
 import topwork
-from topwork.core import storage
+from topwork.core import folder_lock, storage
 from topwork.report.results import Run
 
 COMMON = ["--img-size", "32", "--precision", "float32", "-b", "8", "--epochs", "3", "--set", "compute.threads=1"]
@@ -171,7 +171,7 @@ def test_a_folder_in_which_nothing_had_begun_can_be_used_again(
 HOLD = """
 import sys, time
 from pathlib import Path
-from topwork.core.storage import lock_folder
+from topwork.core.folder_lock import lock_folder
 with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -190,7 +190,7 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_no_lock(
         topwork.train(photos, "svm", **flags)
     holder.kill()
     holder.communicate()
-    with storage.lock_folder(tmp_path / "run"), pytest.raises(topwork.TopworkError, match="in use by another"):
+    with folder_lock.lock_folder(tmp_path / "run"), pytest.raises(topwork.TopworkError, match="in use by another"):
         topwork.train(photos, "svm", **flags)
     assert topwork.train(photos, "svm", **flags).status == "done"
 

@@ -10,7 +10,7 @@ from tests.changes import content
 from tests.pipeline.test_nothing_lost import FAST
 
 import topwork
-from topwork.core import storage
+from topwork.core import folder_lock
 
 
 def test_a_run_of_a_comparison_is_held_while_it_is_trained_and_resumed_by_the_comparison_alone(
@@ -20,7 +20,7 @@ def test_a_run_of_a_comparison_is_held_while_it_is_trained_and_resumed_by_the_co
 
     class Meanwhile:
         def on_start(self, run: Any) -> None:
-            with pytest.raises(topwork.TopworkError, match="in use by another"), storage.lock_folder(run.path):
+            with pytest.raises(topwork.TopworkError, match="in use by another"), folder_lock.lock_folder(run.path):
                 pass
             tried.append(run.path)
 

@@ -88,7 +88,7 @@ def test_a_folder_without_run_json_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../elsewhere", "a/b", ".."])
 def test_a_strategy_name_does_not_reach_out_of_the_folder(tmp_path: Path, name: str) -> None:
     RunInfo("comparison", "x", "", "done", (name,)).write(tmp_path)
-    with pytest.raises(CorruptFile, match="that has no folder here"):
+    with pytest.raises(CorruptFile, match="no strategy is called"):
         read_report_data(tmp_path)
 
 

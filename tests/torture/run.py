@@ -18,6 +18,7 @@ from tests.torture import (
     commands,
     devices,
     disk,
+    edits,
     exports,
     families,
     flips,
@@ -54,6 +55,14 @@ def parts(folder: Path) -> Iterator[Part]:
     yield "1,000 random layouts of data sets", lambda: layouts.change(1000), False
     yield "planted: the topmost folders are the classes", lambda: layouts.change_with_a_fault(100), True
     yield "hostile model files", lambda: hostile.try_all(1000), False
+    edited, image = folder / "edited", next(write_folder(folder / "photos of a stranger").rglob("*.png"))
+    edits.make_run(image.parents[1], edited)
+    yield "2,000 edits of a stranger's run", lambda: edits.edit_all(range(2000), edited, image), False
+    if calls.is_possible():
+        watched = "200 edits of a stranger's run, system calls watched"
+        yield watched, lambda: edits.edit_watched(200, edited, image), False
+    for fault in edits.FAULTS:
+        yield f"planted: edits without {fault}", lambda f=fault: edits.edit_all(range(200), edited, image, f), True
     if disk.is_possible():
         sizes = range(4096, 4096 * 260, 4096)
         delays = [rng.uniform(0, 0.03) for _ in range(2000)]

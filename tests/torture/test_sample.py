@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.torture import calls, commands, disk, flips, folders, hostile, mutants, requests, trainings
+from tests.torture import calls, commands, disk, edits, flips, folders, hostile, mutants, requests, trainings
 
 needs_strace = pytest.mark.skipif(not calls.is_possible(), reason="strace is not installed or may not trace")
 needs_disks = pytest.mark.skipif(not disk.is_possible(), reason="needs root, mount and mkfs.ext4")
@@ -80,6 +80,25 @@ def test_hostile_files() -> None:
     tally = hostile.try_all(8)
     assert tally.hit == 8
     assert tally.wrong == []
+
+
+@pytest.fixture(scope="module")
+def edited(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run to edit."""
+    return edits.make_run(photos, tmp_path_factory.mktemp("edited") / "run")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_edits_of_a_strangers_run(edited: Path, photos: Path) -> None:
+    tally = edits.edit_all(range(40), edited, next(photos.rglob("*.png")))
+    assert tally.hit == 40
+    assert tally.wrong == []
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("fault", "number"), [("schema", 5)])
+def test_a_reader_that_trusts_is_noticed(edited: Path, photos: Path, fault: str, number: int) -> None:
+    assert edits.edit_all(range(number, number + 1), edited, next(photos.rglob("*.png")), fault).wrong
 
 
 @needs_strace

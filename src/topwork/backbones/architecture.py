@@ -97,7 +97,7 @@ def _on_hub(repository: str) -> Architecture:
     raise WeightsError(f"{HUB}{repository} cannot be used: {reason}.")
 
 
-def fetch(hub: str, *names: str) -> Path:
+def fetch(hub: str, *names: str, download: bool = True) -> Path:
     """The first of some files of a repository on the hub, from its cache or downloaded.
 
     It fails within seconds where the hub's own retries would take minutes.
@@ -105,6 +105,7 @@ def fetch(hub: str, *names: str) -> Path:
     Args:
         hub: ``OWNER/NAME`` or ``OWNER/NAME@REVISION``.
         names: Files, the preferred one first.
+        download: Whether the hub is asked for what the cache does not have.
 
     Raises:
         Exception: Of many kinds: the hub cannot be reached, or has no such file.
@@ -115,6 +116,8 @@ def fetch(hub: str, *names: str) -> Path:
         cached = huggingface_hub.try_to_load_from_cache(repository, name, **where)
         if isinstance(cached, str):
             return Path(cached)
+    if not download:
+        raise FileNotFoundError(f"{hub} is not in the cache")
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # do not log its retries
     url = huggingface_hub.hf_hub_url(repository, "config.json", **where)
     huggingface_hub.get_hf_file_metadata(url, timeout=5, retry_on_errors=False)

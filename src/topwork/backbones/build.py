@@ -18,7 +18,7 @@ from topwork.backbones import weights as _weights
 from topwork.backbones.architecture import Architecture, find_architecture
 from topwork.backbones.packaged import PACKAGED
 from topwork.core.artifacts import InputSpec
-from topwork.core.errors import UsageError, WeightsError
+from topwork.core.errors import CorruptFile, UsageError, WeightsError
 
 RANDOM = "random"
 
@@ -114,6 +114,29 @@ def create(
         module, model, feature_dim, spec, parameters, weights_hash, summary, license, dynamic_size, note,
         architecture.on_hub,
     )  # fmt: skip
+
+
+def check_tensors(
+    tensors: Mapping[str, torch.Tensor], model: str, size: int, on_hub: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse tensors that are not those of a model before any memory is allocated for it.
+
+    Raises:
+        CorruptFile: A tensor is missing, has another shape, or is unknown.
+        UnknownName: timm has no such model.
+    """
+    architecture = find_architecture(model, on_hub)
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fixed = {"img_size": size} if architecture.config.fixed_input_size else {}
+            expected = architecture.create(num_classes=0, **fixed).state_dict()
+    except Exception as error:  # timm raises many kinds for settings that it does not know
+        raise CorruptFile(f"timm cannot build {model} as the model describes it ({error}).") from error
+    names = sorted(expected.keys() ^ tensors.keys())
+    names += [name for name in expected.keys() & tensors.keys() if expected[name].shape != tensors[name].shape]
+    if names:
+        raise CorruptFile(f"The weights are not those of {model}: {names[0]} differs. Restore them from their source.")
 
 
 def convert_sync_batchnorm(module: nn.Module) -> nn.Module:

@@ -17,7 +17,7 @@ from topwork.backbones.matching import match
 from topwork.backbones.packaged import find_packaged
 from topwork.backbones.torch_files import Tensors
 from topwork.core import storage
-from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec
+from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec, read_format
 from topwork.core.errors import UsageError, WeightsError
 
 
@@ -44,12 +44,13 @@ class WeightsSource:
     spec: InputSpec | None = None
 
 
-def find_weights(model: str, weights: str) -> WeightsSource:
+def find_weights(model: str, weights: str, download: bool = True) -> WeightsSource:
     """Decide where the weights of a model come from, without loading them.
 
     Args:
         model: A timm name, or ``hf-hub:OWNER/NAME``.
         weights: ``"pretrained"``, a local ``.safetensors``, ``.pth`` or ``.pt`` file, or a run or bundle of topwork.
+        download: Whether the pretrained weights of a timm name are fetched if they are not on this machine.
 
     Raises:
         UsageError: The file does not exist, or is of another model.
@@ -70,28 +71,29 @@ def find_weights(model: str, weights: str) -> WeightsSource:
     if packaged:
         path = packaged.path() or Path()
         return WeightsSource(packaged.summary, packaged.license, lambda: read(path, torch_files.load), packaged=True)
-    return _hub(model)
+    return _hub(model, download)
 
 
 def _bundle(folder: Path, model: str) -> WeightsSource:
     """The backbone of a run of topwork."""
-    stored = storage.read_json(folder / "model.json")
-    if stored["format"] != BUNDLE_FORMAT:
+    path = folder / "model.json"
+    stored = storage.read_json(path)
+    if read_format(stored, path) != BUNDLE_FORMAT:
         raise WeightsError(f"{folder} was written by another version of topwork. Train the model again.")
+    storage.check_schema(stored, "ModelJson", path)
     if stored["model"].partition(".")[0] != model.partition(".")[0]:
         raise UsageError(f"{folder} has a {stored['model']}, not a {model}. Use --model {stored['model']}.")
-    sizes = {name: tuple(stored["input"][name]) for name in ("mean", "std")}  # JSON has lists only
-    license = stored["weights_license"]
+    license, name = stored.get("weights_license", ""), (stored.get("data") or {}).get("name", "images")
 
     def load() -> Tensors:
         tensors = safetensors.torch.load(storage.read_folder(folder)["weights.safetensors"])
         return {name.removeprefix("backbone."): t for name, t in tensors.items() if name.startswith("backbone.")}
 
-    summary = f"trained by topwork ({stored['strategy']} on {stored['data']['name']}, {folder}), license {license}"
-    return WeightsSource(summary, license, load, spec=InputSpec(**stored["input"] | sizes))
+    summary = f"trained by topwork ({stored['strategy']} on {name}, {folder}), license {license}"
+    return WeightsSource(summary, license, load, spec=InputSpec.from_dict(stored["input"]))
 
 
-def _hub(model: str) -> WeightsSource:
+def _hub(model: str, download: bool) -> WeightsSource:
     architecture = find_architecture(model)
     cfg = architecture.config
     if not (cfg.hf_hub_id or cfg.url):
@@ -104,9 +106,11 @@ def _hub(model: str) -> WeightsSource:
 
     def load() -> Tensors:
         try:
+            if not cfg.hf_hub_id and not download:
+                raise FileNotFoundError
             if not cfg.hf_hub_id:
                 return torch.hub.load_state_dict_from_url(str(cfg.url), map_location="cpu", weights_only=True)
-            path = fetch(cfg.hf_hub_id, *names)
+            path = fetch(cfg.hf_hub_id, *names, download=download)
         except Exception as error:  # hub, network and file errors have no common base
             file = f"{names[0]} of {cfg.hf_hub_id} on the Hugging Face hub"
             raise WeightsError(

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import safetensors.numpy
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from topwork.core import commands, storage
-from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec
-from topwork.core.errors import DataError
+from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec, read_format
+from topwork.core.errors import CorruptFile, DataError
 from topwork.evaluation.ood import KNNIndex
 
 CARD_FILE = "README.md"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,29 +73,61 @@ def read_bundle(folder: Path) -> Bundle:
 
     Raises:
         DataError: The folder does not exist, or another version of topwork wrote it.
-        CorruptFile: A file has changed since it was written.
+        CorruptFile: A file has changed since it was written, or is not what topwork writes.
     """
     if not folder.is_dir():
         raise DataError(
             f"{folder} does not exist: the run has not finished. Resume with: {commands.resume(folder.parent)}"
         )
     files = storage.read_folder(folder)
-    model_json = _from_json(files["model.json"])
-    version = model_json.pop("format", 0)
+    path = folder / "model.json"
+    for name in ("model.json", "weights.safetensors"):
+        if name not in files:
+            raise CorruptFile(f"{folder} has no {name} in its manifest. Restore it from its source.")
+    model_json = _from_json(files["model.json"], path)
+    version = read_format(model_json, path)
     if version > BUNDLE_FORMAT:
         raise DataError(f"{folder} was written by a newer topwork. Update topwork.")
     if version < BUNDLE_FORMAT:
         raise DataError(f"{folder} was written by an older topwork and cannot be read. Train the model again.")
-    stored: dict[str, Any] = model_json.pop("input")
-    neighbours = None
-    if "neighbours.safetensors" in files:
-        arrays = safetensors.numpy.load(files["neighbours.safetensors"])
-        neighbours = KNNIndex(arrays["features"], arrays["labels"], tuple(_from_json(files["neighbours.json"])))
+    storage.check_schema(model_json, "ModelJson", path)
+    strategy, model, classes, stored = (model_json.pop(name) for name in ("strategy", "model", "classes", "input"))
+    del model_json["format"]
+    weights = _load(safetensors.torch.load, files["weights.safetensors"], folder / "weights.safetensors")
+    if unknown := [name for name in weights if name.partition(".")[0] not in ("backbone", "head")]:
+        raise CorruptFile(f"{folder / 'weights.safetensors'} has a tensor {unknown[0]!r}. Restore it from its source.")
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CorruptFile(f"{folder / 'weights.safetensors'}: {name} has values that are no finite numbers.")
     return Bundle(
-        strategy=model_json.pop("strategy"), model=model_json.pop("model"), classes=tuple(model_json.pop("classes")),
-        input_spec=InputSpec.from_dict(stored), metadata=model_json, neighbours=neighbours,
-        **split_tensors(safetensors.torch.load(files["weights.safetensors"])),
+        strategy, model, tuple(classes), InputSpec.from_dict(stored), model_json, **split_tensors(weights),
+        neighbours=_read_neighbours(files, folder, len(classes)),
     )  # fmt: skip
+
+
+def _read_neighbours(files: dict[str, bytes], folder: Path, classes: int) -> KNNIndex | None:
+    """The training images of a bundle, whose sizes and labels agree."""
+    if "neighbours.safetensors" not in files or "neighbours.json" not in files:
+        return None
+    path = folder / "neighbours.safetensors"
+    arrays = _load(safetensors.numpy.load, files["neighbours.safetensors"], path)
+    ids, (features, labels) = _from_json(files["neighbours.json"], path), map(arrays.get, ("features", "labels"))
+    if (
+        features is None or labels is None or not isinstance(ids, list) or not all(isinstance(i, str) for i in ids)
+        or features.ndim != 2 or not 0 < len(features) == len(labels) == len(ids)
+        or features.dtype != np.float16 or not np.isfinite(features).all()
+        or labels.ndim != 1 or labels.dtype != np.int64 or labels.min() < 0 or labels.max() >= classes
+    ):  # fmt: skip
+        raise CorruptFile(f"{path} is not as topwork writes it. Restore it from its source.")
+    return KNNIndex(features, labels, tuple(ids))
+
+
+def _load(load: Callable[[bytes], dict[str, T]], data: bytes, path: Path) -> dict[str, T]:
+    """The tensors of a safetensors file."""
+    try:
+        return load(data)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:  # of its header
+        raise CorruptFile(f"{path} is not a safetensors file ({error}). Restore it from its source.") from error
 
 
 def split_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
@@ -137,5 +173,5 @@ def _to_json(value: Any) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogateescape")
 
 
-def _from_json(content: bytes) -> Any:
-    return json.loads(content.decode("utf-8", "surrogateescape"))
+def _from_json(content: bytes, path: Path) -> Any:
+    return storage.parse_json(content.decode("utf-8", "surrogateescape"), path)

@@ -13,6 +13,7 @@ from torch import nn
 from topwork.backbones import build
 from topwork.bundle.format import Bundle, read_bundle
 from topwork.compute.devices import DeviceContext
+from topwork.core.errors import CorruptFile
 from topwork.strategies import load
 from topwork.strategies.mirrored import MirroredBackbone
 from topwork.training.image_task import Classifier
@@ -25,10 +26,37 @@ def build_network(bundle: Bundle) -> tuple[build.Backbone, nn.Module]:
 
     Returns:
         The backbone, normalized images (B, 3, S, S) to features (B, D), and the head, features to scores (B, K).
+
+    Raises:
+        CorruptFile: The tensors are not those of such a network.
     """
-    backbone = build.create(bundle.model, None, bundle.input_spec.size, on_hub=bundle.metadata.get("on_hub"))
+    on_hub = bundle.metadata.get("on_hub")
+    build.check_tensors(bundle.backbone, bundle.model, bundle.input_spec.size, on_hub)
+    backbone = build.create(bundle.model, None, bundle.input_spec.size, on_hub=on_hub)
     backbone.module.load_state_dict(bundle.backbone)
-    return replace(backbone, spec=bundle.input_spec), load(bundle.strategy).head(bundle.head).eval()
+    return replace(backbone, spec=bundle.input_spec), _head(bundle, backbone.feature_dim)
+
+
+def _head(bundle: Bundle, features: int) -> nn.Module:
+    """The head of a bundle, whose tensors need not be those of a head: it runs once."""
+    try:
+        strategy = load(bundle.strategy)
+        head = strategy.head(bundle.head).eval()
+        with torch.inference_mode():
+            scores = head(torch.zeros(1, features)).double()
+        probabilities = strategy.probabilities(scores.numpy(), bundle.head, bundle.temperature)
+        neighbours = bundle.neighbours
+        if (
+            scores.shape == probabilities.shape == (1, len(bundle.classes)) and scores.isfinite().all()
+            and (neighbours is None or neighbours.features.shape[1] == features)
+        ):  # fmt: skip
+            return head
+    except (LookupError, TypeError, ValueError, RuntimeError):  # whatever torch and numpy say of other shapes
+        pass
+    raise CorruptFile(
+        f"The tensors of the model are not those of {bundle.strategy} with {features} features and "
+        f"{len(bundle.classes)} classes. Restore the model from its source."
+    )
 
 
 def load_network(folder: Path) -> tuple[Classifier, Bundle]:

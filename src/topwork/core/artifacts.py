@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -16,10 +17,10 @@ from typing import Any, Self
 import numpy as np
 
 from topwork.core import storage
-from topwork.core.errors import DataError
+from topwork.core.errors import CorruptFile, DataError
 from topwork.core.image_ref import ImageRef, is_url, without_box
 
-FORMAT = 3
+FORMAT = 4
 BUNDLE_FORMAT = 2
 SPLITS = ("train", "val", "test")
 
@@ -195,17 +196,35 @@ class Manifest:
 
 
 def read_manifest_rows(path: Path, root: str | os.PathLike[str] = "") -> tuple[ImageRow, ...]:
-    """The rows of ``manifest.csv``, none without a file; ``root`` is the folder that their ids are relative to."""
+    """The rows of ``manifest.csv``, none without a file; ``root`` is the folder that their ids are relative to.
 
-    def row(cells: dict[str, Any]) -> ImageRow:
+    Raises:
+        CorruptFile: A column is missing, or a number is none.
+    """
+
+    def row(number: int, cells: dict[str, str]) -> ImageRow:
         image = cells["id"]
         name = without_box(image)
-        file = cells.pop("file", "") or name
+        file = cells.get("file", "") or name
         ref = ImageRef.parse((file if is_url(file) else os.path.join(root, file)) + image[len(name) :])
-        cells |= {"width": int(cells["width"]), "height": int(cells["height"]), "weight": float(cells.get("weight", 1))}
-        return ImageRow(**cells, ref=ref)
+        texts = {key: text for key, text in cells.items() if key in _TEXTS}
+        try:
+            width, height, weight = int(cells["width"]), int(cells["height"]), float(cells.get("weight", 1))
+        except ValueError as error:
+            raise CorruptFile(f"{path}, row {number}: {error}. Restore it or train again.") from error
+        if not (0 <= width < 2**31 and 0 <= height < 2**31 and 0 < weight < math.inf):
+            raise CorruptFile(f"{path}, row {number}: a size or a weight is out of range. Restore it or train again.")
+        return ImageRow(**texts, width=width, height=height, weight=weight, ref=ref)
 
-    return tuple(map(row, storage.read_csv(path))) if path.is_file() else ()
+    if not path.is_file():
+        return ()
+    rows = storage.read_csv(path, ("id", "label", "status", "width", "height"))
+    if len({cells["id"] for cells in rows}) < len(rows):
+        raise CorruptFile(f"{path} has an image twice. Restore it or train again.")
+    return tuple(row(number, cells) for number, cells in enumerate(rows, 2))
+
+
+_TEXTS = {one.name for one in fields(ImageRow) if one.type == "str"} - {"fingerprint", "taken", "camera"}
 
 
 @dataclass(frozen=True)
@@ -250,7 +269,11 @@ def class_indices(labels: Iterable[str], classes: tuple[str, ...]) -> np.ndarray
 
 def read_split(path: Path, note: str = "") -> Splits:
     """The split in ``split.csv``."""
-    return collect_splits([(row["image"], row["label"], row["split"]) for row in storage.read_csv(path)], note)
+    columns = ("image", "label", "split")
+    rows = [(row["image"], row["label"], row["split"]) for row in storage.read_csv(path, columns)]
+    if wrong := [split for _, _, split in rows if split not in SPLITS]:
+        raise CorruptFile(f"{path} has a split {wrong[0]!r}, expected {', '.join(SPLITS)}. Restore it or train again.")
+    return collect_splits(rows, note)
 
 
 @dataclass(frozen=True)
@@ -288,7 +311,10 @@ def read_history(path: Path) -> list[EpochRecord]:
     """The epochs in ``history.jsonl``; none if there is no such file (a strategy without epochs)."""
     if not path.is_file():
         return []
-    return [EpochRecord(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    lines = [storage.parse_json(line, path) for line in storage.read_text(path).splitlines()]
+    for line in lines:
+        storage.check_schema(line, "History", path)
+    return [EpochRecord(**line) for line in lines]
 
 
 @dataclass(frozen=True)
@@ -321,15 +347,34 @@ def read_run_info(folder: Path) -> RunInfo:
 
     Raises:
         DataError: The folder has none, or it is of another format.
+        CorruptFile: It does not have the form of ``schemas.RunJson``.
     """
     path = folder / "run.json"
     if not path.is_file():
         raise DataError(f"{folder} is not a run: it has no run.json. `topwork runs` lists the runs there are.")
-    value: dict[str, Any] = storage.read_json(path)
-    found = value.get("format", 0)
+    value = storage.read_json(path)
+    found = read_format(value, path)
     if found > FORMAT:
         raise DataError(f"{folder} was written by a newer topwork (format {found}). Update topwork.")
     if found < FORMAT:
         raise DataError(f"{folder} was written by an older topwork (format {found}, not {FORMAT}). Train again.")
-    value["strategies"] = tuple(value["strategies"])
-    return RunInfo(**value)
+    storage.check_schema(value, "RunJson", path)
+    return RunInfo(**value | {"strategies": tuple(value["strategies"])})
+
+
+def read_format(value: Any, path: Path) -> int:
+    """The format number in the JSON value of a file; 0 if it has none, a CorruptFile error if it is no number."""
+    found = value.get("format", 0) if isinstance(value, dict) else None
+    if not isinstance(found, int):
+        raise CorruptFile(f"{path} is not as topwork writes it: it has no format number. Restore it from its source.")
+    return found
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """The content of ``metrics.json`` of a run; empty if it has not finished.
+
+    Raises:
+        CorruptFile: It does not have the form of ``schemas.Metrics``.
+    """
+    path = run / "metrics.json"
+    return storage.read_json(path, "Metrics") if path.is_file() else {}

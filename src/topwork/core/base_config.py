@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+MAX_SIDE = 4096  # pixels of the input of a network
 Auto = Literal["auto"]
 Count = Annotated[int, Field(ge=1)]
-Pixels = Annotated[int, Field(ge=16)]
+Pixels = Annotated[int, Field(ge=16, le=MAX_SIDE)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 File = Annotated[str, BeforeValidator(lambda path: os.path.abspath(path) if path else "")]
 

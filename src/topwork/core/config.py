@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -198,11 +198,11 @@ def _setting_names(model: type[BaseConfig], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> dict[str, Any]:
     """The content of a TOML file; a ConfigError with line and column if it cannot be read."""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return tomllib.loads(read(path).decode("utf-8", "surrogateescape"))  # a path need not be Unicode
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not a readable TOML file: {error}.") from error
 
 
@@ -217,8 +217,8 @@ def write(config: Config, path: Path) -> None:
 
 
 def read(path: Path) -> Config:
-    """The configuration in a TOML file."""
-    return validate(Config, read_toml(path))
+    """The configuration in ``config.toml`` of a run, which somebody else may have made."""
+    return validate(Config, read_toml(path, storage.read_regular))
 
 
 def put(tree: dict[str, Any], dotted: str, value: Any) -> None:

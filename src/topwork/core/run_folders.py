@@ -15,6 +15,7 @@ from topwork.core.artifacts import RunInfo, read_run_info
 from topwork.core.errors import DataError, StorageError, UsageError
 
 RUNS = Path("runs")
+CHECKPOINTS = "checkpoints"
 REPLACING = "replacing"  # status of a new run as long as something of the old one may be in its folder
 
 
@@ -72,6 +73,28 @@ def check_output_folder(path: Path, overwrite: bool) -> Path:
                 f"{path} was not written by topwork: --overwrite does not remove it. Choose another --out."
             )
     return path
+
+
+def check_links(folder: Path) -> Path:
+    """Refuse a run that has a link which leads out of it: its files are read and written as if they were its own.
+
+    Checkpoints may be elsewhere; only a resume opens them.
+
+    Raises:
+        DataError: It has such a link.
+    """
+    top, waiting = os.path.realpath(folder), [os.fspath(folder)]
+    while waiting:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink() and not os.path.realpath(entry.path).startswith(os.path.join(top, "")):
+                    raise DataError(
+                        f"{entry.path} is a link that leads out of {folder}, and what topwork writes there would go "
+                        "elsewhere. Replace it by what it leads to, or remove it."
+                    )
+                if entry.is_dir(follow_symlinks=False) and entry.name != CHECKPOINTS:
+                    waiting.append(entry.path)
+    return folder
 
 
 def replace_run(path: Path, info: RunInfo) -> None:

@@ -1,4 +1,4 @@
-"""Durable files and folders, hashes, and the lock of a run folder. Imports no torch.
+"""Durable files and folders, and hashes. Imports no torch.
 
 The order of every write is: temporary name beside the target, write, flush, fsync, rename, fsync of the parent.
 A visible name is therefore always a complete file. A folder gets a ``manifest.json`` with the SHA-256 of
@@ -16,16 +16,19 @@ import json
 import os
 import re
 import shutil
+import stat
+import sys
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from topwork.core.errors import CorruptFile, StorageError
 
 MANIFEST = "manifest.json"
 FORMAT = 2  # of manifests
 _TEMPORARY = ".tmp-"
+MAX_TEXT = 1 << 30  # bytes of a JSON or CSV file that is read
 RESERVED_BYTES = 1 << 20  # bytes that a save leaves free, for the small files that follow it
 
 
@@ -148,12 +151,67 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The value of a JSON file; a CorruptFile error if it is not JSON."""
+def read_regular(path: Path, max_bytes: int = MAX_TEXT) -> bytes:
+    """The content of a file that somebody else may have made: a pipe would block, and a device may be endless.
+
+    Raises:
+        CorruptFile: It is not a regular file, or has more than ``max_bytes``.
+        OSError: It cannot be read.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise CorruptFile(f"{path} is not a regular file. Restore it or remove its folder.")
+    if status.st_size > max_bytes:
+        raise CorruptFile(f"{path} has {status.st_size:,} bytes, expected at most {max_bytes:,}. Restore it.")
+    return path.read_bytes()
+
+
+def read_text(path: Path) -> str:
+    """``read_regular`` as UTF-8 text; bytes that are not Unicode are kept as surrogates."""
+    return read_regular(path).decode("utf-8", "surrogateescape")
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """The value of a JSON text of a file; a CorruptFile error if it is not JSON, or no file could hold it again."""
     try:
-        return json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        if "\\u" in text:  # an escape can be half a character, which is in no encoding
+            json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        return value
     except (ValueError, RecursionError) as error:
         raise CorruptFile(f"{path} is not valid JSON ({error}). Restore it or remove its folder.") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if abs(value) < float("inf") else _refuse_constant(text)
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is no finite number")
+
+
+def read_json(path: Path, schema: str = "") -> Any:
+    """The value of a JSON file.
+
+    Args:
+        path: The file.
+        schema: Name of the class of ``core.schemas`` that it must have the form of; empty for any JSON.
+
+    Raises:
+        CorruptFile: It is not JSON of this form.
+    """
+    value = parse_json(read_text(path), path)
+    if schema:
+        check_schema(value, schema, path)
+    return value
+
+
+def check_schema(value: Any, schema: str, path: Path) -> None:
+    """Refuse a value of a file that does not have the form of a class of ``core.schemas``; a CorruptFile error."""
+    from topwork.core import schemas  # pydantic, which decoder processes do without
+
+    schemas.check(value, getattr(schemas, schema), path)
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -165,10 +223,28 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]])
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file as dicts by column name."""
-    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.DictReader(file))
+def read_csv(path: Path, columns: Iterable[str] = ()) -> list[dict[str, str]]:
+    """The rows of a CSV file as dicts by column name.
+
+    Raises:
+        CorruptFile: It is no CSV, a row has not as many cells as the first, or one of ``columns`` is missing.
+    """
+    header, *rows = read_rows(path) or [[]]
+    if missing := [name for name in columns if name not in header]:
+        raise CorruptFile(f"{path} has no column {missing[0]!r}. Restore it or train again.")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The header and the rows of a CSV file, all of one length; see ``read_csv``."""
+    try:
+        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
+    except csv.Error as error:
+        raise CorruptFile(f"{path} is not a CSV table ({error}). Restore it or train again.") from error
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise CorruptFile(f"{path}, row {number}: {len(row)} cells, expected {len(rows[0])}. Restore it.")
+    return rows
 
 
 def create_staging_folder(parent: Path, needed: int) -> Path:
@@ -251,11 +327,13 @@ def read_folder(target: Path, names: Iterable[str] | None = None, large: str = "
     manifest = _read_manifest(target)
     for name in manifest if names is None else names:
         path = target / name
+        if name not in manifest:
+            raise CorruptFile(f"{target / MANIFEST} does not list {name}. Restore the folder from its source.")
         try:
             if large and name.startswith(large):
                 found = sha256_file(path)
             else:
-                files[name] = path.read_bytes()
+                files[name] = read_regular(path, sys.maxsize)
                 found = sha256_bytes(files[name])
         except OSError as error:
             raise CorruptFile(f"{path} cannot be read: {error.strerror}.") from error
@@ -268,19 +346,20 @@ def _read_manifest(target: Path) -> dict[str, dict[str, Any]]:
     """The files that a folder must have; the manifest's own SHA-256 says whether it is what was written."""
     path = target / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = parse_json(read_text(path), path)
     except FileNotFoundError as error:
         raise CorruptFile(f"{target} has no {MANIFEST}: it was never finished.") from error
     except OSError as error:
         raise CorruptFile(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise CorruptFile(f"{path} is damaged: it is not valid JSON.") from error
     recorded = manifest.pop("sha256", "") if isinstance(manifest, dict) else ""
     if recorded != sha256_json(manifest):
         raise CorruptFile(f"{path} is damaged: its SHA-256 is not the recorded one.")
-    if any(Path(name).name != name or name in {".", ".."} for name in manifest["files"]):
+    files = manifest.get("files")
+    if not isinstance(files, dict) or any(not isinstance(one, dict) or "sha256" not in one for one in files.values()):
+        raise CorruptFile(f"{path} is damaged: it lists no files.")
+    if any(Path(name).name != name or name in {".", ".."} or "\0" in name for name in files):
         raise CorruptFile(f"{path} names a file outside of its folder.")
-    return manifest["files"]
+    return files
 
 
 def hide(path: Path) -> Path:
@@ -311,46 +390,3 @@ def sweep_temporary(folder: Path) -> None:
 def slug(text: str) -> str:
     """A name that is safe as a file name on every system."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "data"
-
-
-_HELD: set[Path] = set()
-
-
-@contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is created. The lock is the kernel's, so a dead process does not leave it behind.
-
-    Raises:
-        StorageError: Another process holds it, or the folder cannot be created.
-    """
-    in_use = f"{folder} is in use by another topwork process. Wait for it, or choose another --out."
-    key = folder.resolve()
-    if key in _HELD:  # the kernel's lock is one of processes, not of threads
-        raise StorageError(in_use)
-    with contextlib.ExitStack() as stack:
-        while True:
-            with wrap_os_errors(folder):
-                make_folder(folder)
-                file = stack.enter_context(open(folder / ".lock", "ab"))  # the file stays: only a lock on it counts
-            try:
-                _lock(file)
-            except OSError as error:
-                raise StorageError(in_use) from error
-            if os.fstat(file.fileno()).st_nlink:
-                break  # else the process that held it has removed the folder meanwhile
-        _HELD.add(key)
-        stack.callback(_HELD.discard, key)
-        yield
-
-
-if os.name == "nt":  # pragma: no cover - Windows only
-    import msvcrt
-
-    def _lock(file: IO[bytes]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # pyrefly: ignore[missing-attribute]
-else:
-    import fcntl
-
-    def _lock(file: IO[bytes]) -> None:
-        # lockf, not flock: a forked image worker that outlives a killed parent must not hold the folder
-        fcntl.lockf(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from topwork.backbones import build
+from topwork.backbones.architecture import HUB
 from topwork.backbones.build import RANDOM
 from topwork.backbones.weights import find_weights
 from topwork.compute.devices import DeviceContext
@@ -21,6 +22,7 @@ from topwork.core.errors import DataError, TopworkError, UnknownName
 from topwork.core.image_ref import ImageRef
 from topwork.core.predictions import Predictions, read_predictions
 from topwork.core.progress import Progress
+from topwork.core.run_folders import check_links
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.run_images import RunImages, read_run_images
 from topwork.explain.example_images import ExampleImage
@@ -119,14 +121,20 @@ class ShowContext:
         return found
 
     def pretrained(self) -> nn.Module | None:
-        """The backbone before training; None if its weights are not available."""
+        """The backbone before training; None if its weights are not on this machine.
+
+        The run's ``config.toml`` may be somebody else's: it names no other network than the model has, no file to open
+        and no repository to contact.
+        """
         if PRETRAINED in self.networks:
             return self.networks[PRETRAINED].backbone
         if self.dataset is None or self.dataset.weights_description == RANDOM:
             return None
         config = self.dataset.backbone
+        if config.weights != "pretrained" or config.model != self.models[0].model or config.model.startswith(HUB):
+            return None
         try:
-            source = find_weights(config.model, config.weights)
+            source = find_weights(config.model, config.weights, download=False)
             backbone = build.create(config.model, source, self.models[0].spec.size)
         except TopworkError:
             return None
@@ -139,7 +147,7 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel],
     Raises:
         DataError: The folder is neither, or no strategy has finished.
     """
-    info = read_run_info(folder)
+    info = read_run_info(check_links(folder))
     folders = [folder / name for name in info.strategies] if info.kind == "comparison" else [folder]
     finished = [run for run in folders if (run / "metrics.json").is_file()]
     if not finished:

@@ -16,9 +16,9 @@ from topwork.backbones.weights import find_weights
 from topwork.bundle.network import load_network
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
+from topwork.core.predictions import softmax
 from topwork.data.transforms import eval_transform, normalize
 from topwork.strategies import STRATEGIES, load
-from topwork.strategies.base import softmax
 from topwork.strategies.mirrored import MirroredBackbone
 
 PRETRAINED = "pretrained"

@@ -11,6 +11,7 @@ from topwork.core import commands
 from topwork.core.artifacts import SPLITS, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UsageError
 from topwork.core.image_ref import ImageRef
+from topwork.core.run_folders import check_links
 from topwork.data.run_images import RunImages, read_run_images
 from topwork.evaluation import target_metric
 from topwork.report.folder_recommendation import recommend_in_folder
@@ -42,15 +43,17 @@ def locate_bundle(path: str | os.PathLike[str], strategies: Collection[str] | No
 
     Raises:
         UsageError: There is no such folder.
-        DataError: It is none of these, or nothing in it has finished.
+        DataError: It is none of these, nothing in it has finished, or a link leads out of the run.
     """
     folder = Path(path)
     if not folder.is_dir():
         raise UsageError(f"{folder} does not exist. Pass a run, a comparison or a model bundle (`topwork runs`).")
     if (folder / "model.json").is_file():
         run = folder.resolve().parent
-        return ModelLocation(folder, run if (run / "run.json").is_file() and folder.resolve().name == BUNDLE else None)
-    info = read_run_info(folder)
+        if folder.resolve().name != BUNDLE or not (run / "run.json").is_file():
+            return ModelLocation(folder, None)
+        return ModelLocation(folder, check_links(run))
+    info = read_run_info(check_links(folder))
     if info.kind != "comparison":
         if not (folder / BUNDLE).is_dir():
             raise DataError(f"{folder} has no model: it has not finished. Resume with: {commands.resume(folder)}")

@@ -16,6 +16,7 @@ from topwork.bundle.network import build_network
 from topwork.bundle.postprocessing import BatchOutputs, DecisionRule
 from topwork.compute import devices
 from topwork.core import config
+from topwork.core.errors import DataError
 from topwork.data.transforms import normalize
 from topwork.features import engines
 from topwork.features.extract import BATCH
@@ -112,7 +113,11 @@ class Predictor:
             self._forwards |= engines.build_engines(self.engine, self.backbone, self.compute, missing)
 
     def forward_all(self, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Scores float64 (N, K) and features float32 (N, D) of images uint8 (N, 3, S, S)."""
+        """Scores float64 (N, K) and features float32 (N, D) of images uint8 (N, 3, S, S).
+
+        Raises:
+            DataError: They are not finite.
+        """
         scores = [np.zeros((0, len(self.classes)))]
         features = [np.zeros((0, self.backbone.feature_dim), np.float32)]
         start = 0
@@ -123,7 +128,13 @@ class Predictor:
             scores.append(batch_scores)
             features.append(batch_features)
             start += size
-        return np.concatenate(scores), np.concatenate(features)
+        found = np.concatenate(scores), np.concatenate(features)
+        if not all(np.isfinite(array).all() for array in found):
+            raise DataError(
+                f"The network of {self.location.bundle} gives values that are no finite numbers. Try --precision "
+                "float32; if that does not help, the model is damaged."
+            )
+        return found
 
     def forward(self, pixels: torch.Tensor, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
         """``forward_all`` of up to ``batch_size`` images in one pass; see ``prepare``."""

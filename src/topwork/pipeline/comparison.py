@@ -13,7 +13,7 @@ from typing import Any
 
 from topwork.bundle.model_card import write_comparison
 from topwork.compute import process_pool
-from topwork.core import config, storage
+from topwork.core import config, folder_lock, storage
 from topwork.core.artifacts import RunInfo, Splits
 from topwork.core.strategy_config import StrategySettings
 from topwork.pipeline.learning_curve import run_learning_curve
@@ -54,7 +54,7 @@ class TrainingJob:
         comparison, config = context.folder, context.config
         settings_from = comparison / self.strategy if self.repeat and not (config.folds and config.trials) else None
         context = replace(context, folder=self.folder(comparison))
-        with storage.lock_folder(context.folder):
+        with folder_lock.lock_folder(context.folder):
             run_strategy(self.strategy, context, replace(info, name=self.strategy), settings_from)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from topwork.backbones.packaged import find_packaged
 from topwork.compute.ranks import is_restart, launch_id, restarts, world
-from topwork.core import commands, run_folders, storage
+from topwork.core import commands, folder_lock, run_folders, storage
 from topwork.core.artifacts import ImageRow, Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
 from topwork.core.errors import DataError, SettingNeeded, SettingsChanged, UsageError
@@ -115,7 +115,7 @@ class Job:
     def run(self) -> None:
         """Run all stages."""
         try:
-            with storage.lock_folder(self.folder), Signals() as signals, process_group(signals):
+            with folder_lock.lock_folder(self.folder), Signals() as signals, process_group(signals):
                 try:
                     self._prepare_folder(signals)
                     self._stages(signals)

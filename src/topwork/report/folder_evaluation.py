@@ -11,6 +11,7 @@ import numpy as np
 
 from topwork.core import artifacts, storage
 from topwork.core.artifacts import ImageRow
+from topwork.core.errors import CorruptFile
 from topwork.core.predictions import PREDICTIONS, Predictions, read_predictions
 from topwork.core.seeds import derive_seed
 from topwork.data.split_units import dependent_images
@@ -144,7 +145,10 @@ def _read_curves(
     curves = []
     for name in names:
         paths = sorted((folder / "learning_curves").glob(f"{name}-*.json"))
-        draws = [storage.read_json(path)["wrong"] for path in paths]  # by number of training images: wrong test images
+        # by number of training images: wrong test images
+        draws = [storage.read_json(path, "Draw")["wrong"] for path in paths]
+        if any(max(wrong, default=0) >= len(labels) for draw in draws for wrong in draw.values()):
+            raise CorruptFile(f"{paths[0]}, or one beside it, names a test image that there is not. Train again.")
         n_sizes = max(map(len, draws), default=0)
         complete = [wrong for wrong in draws if len(wrong) == n_sizes]
         if n_sizes < 3:
@@ -180,5 +184,5 @@ def _of_folds(
 
 
 def _cut_short(run: Path) -> CutShort | None:
-    found = storage.read_json(run / "metrics.json").get("cut_short")
+    found = artifacts.read_metrics(run).get("cut_short")
     return CutShort(**found) if found else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from topwork.core import artifacts, storage
+from topwork.core import artifacts
 from topwork.core.artifacts import ImageRow
 from topwork.core.predictions import PREDICTIONS, Predictions, read_outcomes, read_predictions
 from topwork.core.seeds import derive_seed
@@ -82,6 +82,7 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
         labels=np.concatenate([part.labels for part in parts]),
         scores=np.concatenate([part.scores for part in parts]),
         probabilities=np.concatenate([part.probabilities for part in parts]),
+        calibration=None,  # each has its own
     )
 
 
@@ -108,7 +109,7 @@ def finished_runs(folder: Path) -> dict[str, list[Path]]:
 
 def run_seconds(run: Path) -> float:
     """``training_seconds`` of a finished run."""
-    return training_seconds(storage.read_json(run / "metrics.json").get("costs") or {})
+    return training_seconds(artifacts.read_metrics(run).get("costs") or {})
 
 
 def training_seconds(costs: Mapping[str, Any]) -> float:
@@ -128,7 +129,7 @@ def _is_finished(run: Path) -> bool:
 
 def _is_fitted_once(first: Path, second: Path) -> bool:
     """Whether a strategy does not depend on the seed; ``second`` is its folder of the second seed or fold."""
-    deterministic = bool(storage.read_json(first / "metrics.json").get("deterministic"))
+    deterministic = bool(artifacts.read_metrics(first).get("deterministic"))
     return deterministic and second.parent.name.startswith("seed-")
 
 

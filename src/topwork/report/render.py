@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from topwork.core import storage
+from topwork.core import run_folders, storage
 from topwork.core.artifacts import FORMAT
 from topwork.evaluation import target_metric, verdict_text
 from topwork.evaluation.answer import answer
@@ -48,7 +48,7 @@ def write_report(folder: Path, status: str = "") -> Path:
         CorruptFile: A file in it is not what its name says.
         StorageError: The folder cannot be written.
     """
-    path, data = folder / "report.html", read_report_data(folder)
+    path, data = folder / "report.html", read_report_data(run_folders.check_links(folder))
     data = replace(data, status=status or data.status)
     for name, (columns, rows) in csv_tables.tables(data).items():
         storage.write_csv(folder / "tables" / f"{name}.csv", columns, rows)

@@ -14,7 +14,6 @@ from typing import Any
 
 from topwork.core import artifacts, commands, storage
 from topwork.core.artifacts import EpochRecord, RunInfo
-from topwork.core.errors import CorruptFile
 from topwork.core.predictions import Predictions
 from topwork.core.run_folders import RUNS
 from topwork.evaluation import target_metric
@@ -206,7 +205,7 @@ def read_report_data(folder: Path) -> ReportData:
     info = artifacts.read_run_info(folder)
     details = info.details
     if info.kind == "comparison":
-        runs = {name: _checked_subfolder(folder, name) for name in info.strategies}
+        runs = {name: folder / name for name in info.strategies}
     else:
         runs = {info.strategies[0] if info.strategies else info.name: folder}
     strategies = tuple(_strategy(path, name) for name, path in runs.items())
@@ -225,8 +224,8 @@ def read_report_data(folder: Path) -> ReportData:
         backbone=details.get("backbone") or {},
         device=details.get("device") or {},
         strategies=strategies,
-        config=config.read_text("utf-8", "surrogateescape") if config.is_file() else "",
-        environment=storage.read_json(environment) if environment.is_file() else {},
+        config=storage.read_text(config) if config.is_file() else "",
+        environment=storage.read_json(environment, "Environment") if environment.is_file() else {},
         verdict=evaluation.verdict,
         predictions=evaluation.predictions,
         curves=evaluation.curves,
@@ -244,15 +243,9 @@ def _displayed(folder: Path) -> str:
     return path.relative_to(top).as_posix()
 
 
-def _checked_subfolder(folder: Path, name: str) -> Path:
-    if Path(name).name != name or name in {".", ".."}:
-        raise CorruptFile(f"{folder / 'run.json'} names a strategy {name!r} that has no folder here. Restore the file.")
-    return folder / name
-
-
 def _strategy(folder: Path, name: str) -> StrategyData:
     status = artifacts.read_run_info(folder).status if (folder / "run.json").is_file() else "waiting"
-    metrics = storage.read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
+    metrics = artifacts.read_metrics(folder)
     return StrategyData(
         name=name,
         status=status,

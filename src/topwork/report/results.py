@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from topwork.core import commands, storage
-from topwork.core.artifacts import EpochRecord, read_history, read_run_info
+from topwork.core import commands, run_folders
+from topwork.core.artifacts import EpochRecord, read_history, read_metrics, read_run_info
 from topwork.core.errors import DataError
 from topwork.core.predictions import Predictions, read_predictions
 from topwork.core.progress import duration
@@ -30,7 +30,7 @@ class Run:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        self.path = run_folders.check_links(Path(path))
         info = read_run_info(self.path)
         if info.kind != "run":
             raise DataError(f"{path} is a {info.kind}, not a run; its runs are the folders in it.")
@@ -42,7 +42,7 @@ class Run:
         """The content of ``metrics.json``: metrics on ``val`` and ``test`` with intervals, costs, selection."""
         if not (self.path / "metrics.json").is_file():
             raise DataError(f"{self.path} is not finished. Resume with: {commands.resume(self.path)}")
-        return storage.read_json(self.path / "metrics.json")
+        return read_metrics(self.path)
 
     @cached_property
     def history(self) -> list[EpochRecord]:
@@ -88,8 +88,10 @@ class Comparison:
     """The folder of several runs on one split."""
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        self.path = run_folders.check_links(Path(path))
         info = read_run_info(self.path)
+        if info.kind != "comparison":
+            raise DataError(f"{path} is a {info.kind}, not a comparison.")
         self.status = info.status
         self.runs = {
             name: Run(self.path / name) for name in info.strategies if (self.path / name / "run.json").is_file()

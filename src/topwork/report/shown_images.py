@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from topwork.core import artifacts, commands, storage
+from topwork.core.errors import CorruptFile
 from topwork.core.predictions import Predictions
 from topwork.report import pictures, thumbnails
 from topwork.report.folder_evaluation import read_test_predictions
@@ -18,6 +20,8 @@ from topwork.report.strategy_differences import disagreements
 
 MAX_ERRORS = 12
 NEAREST = "nearest.csv"  # of a run: training images that are similar to misclassified test images
+NEAREST_COLUMNS = ("image", "training image", "label", "distance")
+_DISTANCE = re.compile(r"[01]\.\d{6}|2\.000000")
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def read_shown_images(folder: Path, predictions: Mapping[str, Predictions]) -> S
 def write_nearest(run: Path, neighbours: Mapping[str, Sequence[Neighbour]]) -> None:
     """Write ``nearest.csv``: similar training images by test image."""
     rows = [(image, n.id, n.label, f"{n.distance:.6f}") for image, found in neighbours.items() for n in found]
-    storage.write_csv(run / NEAREST, ("image", "training image", "label", "distance"), rows)
+    storage.write_csv(run / NEAREST, NEAREST_COLUMNS, rows)
 
 
 def _runs(folder: Path) -> list[Path]:
@@ -125,9 +129,11 @@ def _neighbours(folder: Path) -> dict[str, dict[str, tuple[Neighbour, ...]]]:
     for name, runs in finished_runs(folder).items():
         by_image: dict[str, tuple[Neighbour, ...]] = {}
         for run in reversed(runs):  # of equal images that of the first counts
-            rows = storage.read_csv(run / NEAREST) if (run / NEAREST).is_file() else []
+            rows = storage.read_csv(run / NEAREST, NEAREST_COLUMNS) if (run / NEAREST).is_file() else []
             own: dict[str, tuple[Neighbour, ...]] = {}
             for row in rows:
+                if not _DISTANCE.fullmatch(row["distance"]):
+                    raise CorruptFile(f"{run / NEAREST} has a distance {row['distance'][:20]!r}. Train again.")
                 one = Neighbour(row["training image"], row["label"], float(row["distance"]))
                 own[row["image"]] = (*own.get(row["image"], ()), one)
             by_image |= own

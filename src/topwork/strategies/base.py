@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from topwork.backbones.param_groups import layer_groups
 from topwork.core.artifacts import EpochRecord, Splits
+from topwork.core.predictions import scaled_softmax
 from topwork.core.seeds import epoch_permutation
 from topwork.data.batches import Targets
 from topwork.training.context import RunContext
@@ -133,18 +134,6 @@ class _ScaledSoftmax(nn.Module):
         if self.offset and logits.shape[1] == 2:
             logits = torch.stack([logits[:, 0], logits[:, 1] + self.offset], dim=1)
         return logits.softmax(dim=1)
-
-
-def scaled_softmax(scores: np.ndarray, slope: float, offset: float) -> np.ndarray:
-    """Probabilities float64 (N, K): softmax of slope * scores, with the offset added to the second of two classes."""
-    logits = slope * scores
-    return softmax(logits + np.array([0.0, offset]) if logits.shape[1] == 2 else logits)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities float64 (N, K) of logits (N, K)."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
 
 
 def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:

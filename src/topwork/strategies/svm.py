@@ -19,10 +19,11 @@ from scipy.optimize import minimize, minimize_scalar
 from torch import nn
 
 from topwork.core.errors import ConfigError
+from topwork.core.predictions import scaled_softmax
 from topwork.core.strategy_config import SVMConfig
 from topwork.linear.heads import LinearHead, RBFHead
 from topwork.linear.selection import Score, Selected, join_folds, select_c, select_first_best
-from topwork.strategies.base import Strategy, TrainedStrategy, scaled_softmax, split_scores
+from topwork.strategies.base import Strategy, TrainedStrategy, split_scores
 from topwork.strategies.linear_head import head_tensors, normalized_splits, track_values_of_c
 from topwork.strategies.mirroring import mirrored_context, resolve_tta
 from topwork.strategies.out_of_fold import join_validation, make_score, selection_entry
