@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -48,6 +49,7 @@ def _head(bundle: Bundle, features: int) -> nn.Module:
         neighbours = bundle.neighbours
         if (
             scores.shape == probabilities.shape == (1, len(bundle.classes)) and scores.isfinite().all()
+            and np.isfinite(probabilities).all()
             and (neighbours is None or neighbours.features.shape[1] == features)
         ):  # fmt: skip
             return head

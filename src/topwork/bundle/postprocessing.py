@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from topwork.bundle.format import Bundle
+from topwork.core.errors import DataError
 from topwork.strategies import load
 
 
@@ -106,8 +107,11 @@ class DecisionRule:
         self.k = int(ood.get("neighbours", 1))
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities float64 (N, K) of scores float64 (N, K)."""
-        return self._strategy.probabilities(scores, self._tensors, self.temperature)
+        """Calibrated probabilities float64 (N, K) of scores float64 (N, K); a DataError if they are not finite."""
+        found = self._strategy.probabilities(scores, self._tensors, self.temperature)
+        if not np.isfinite(found).all():
+            raise DataError("The model gives probabilities that are no finite numbers: it is damaged.")
+        return found
 
     def postprocess(self, scores: np.ndarray, features: np.ndarray, neighbours: int = 0) -> BatchOutputs:
         """Probabilities and N or more nearest training images, of scores (N, K) and features float32 (N, D)."""

@@ -68,13 +68,13 @@ class Run:
 
     def row(self, metric: str, test: dict[str, Any] | None = None) -> tuple[str, ...]:
         """A row of a table of results; test metrics other than its own are those over all folds."""
-        test, costs = test or self.metrics["test"], self.metrics["costs"]
+        test, costs = test or self.metrics.get("test") or {}, self.metrics.get("costs") or {}
         return (
             self.strategy,
             *_value_and_interval(metric, test),
             _value_and_interval(_beside(metric), test)[0],
             _training_time(costs),
-            f"{costs['trained_parameters']:,}",
+            f"{costs.get('trained_parameters') or 0:,}",
         )
 
     def __repr__(self) -> str:
@@ -168,7 +168,10 @@ def _training_time(costs: dict[str, Any]) -> str:
     """``42 s + 1 min 03 s features + 8 min 10 s search``."""
     parts = (("feature_seconds", " features"), ("tune_seconds", " search"))
     return " + ".join(
-        [duration(costs["train_seconds"]), *(duration(costs[key]) + name for key, name in parts if costs.get(key))]
+        [
+            duration(costs.get("train_seconds") or 0.0),
+            *(duration(costs[key]) + name for key, name in parts if costs.get(key)),
+        ]
     )
 
 
@@ -241,11 +244,11 @@ def _beside(metric: str) -> str:
 def _value_and_interval(metric: str, test: dict[str, Any]) -> tuple[str, str]:
     """``85.0%``, ``[80.1, 89.9]``; ``0.457``, ``[0.401, 0.520]``; ``-`` where it is not defined."""
     found = test.get(target_metric.key(metric)) or {"value": None}
-    if found["value"] is None:
+    if found.get("value") is None:
         return "-", "-"
     scale, digits = (100, 1) if target_metric.in_percent(metric) else (1, 3)
-    low, high = (f"{scale * found[end]:.{digits}f}" for end in ("low", "high"))
-    return target_metric.describe(metric, found["value"]), f"[{low}, {high}]"
+    ends = [f"{scale * end:.{digits}f}" for end in (found.get("low"), found.get("high")) if end is not None]
+    return target_metric.describe(metric, found["value"]), f"[{', '.join(ends)}]" if len(ends) == 2 else "-"
 
 
 def _html(runs: list[Run], path: Path, over_folds: Mapping[str, dict[str, Any]] | None = None) -> str:

@@ -115,7 +115,8 @@ class Strategy(ABC):
         self, scores: np.ndarray, tensors: dict[str, torch.Tensor], temperature: float = 1.0
     ) -> np.ndarray:
         """Scores (N, K) to probabilities float64 (N, K); ``tensors`` as for ``head``."""
-        return scaled_softmax(scores / temperature, *self.calibration(tensors))
+        with np.errstate(over="ignore", invalid="ignore"):  # of a damaged model; readers check that they are finite
+            return scaled_softmax(scores / temperature, *self.calibration(tensors))
 
     def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """``probabilities`` as a layer, for graphs that are exported: scores (B, K) to probabilities (B, K)."""
