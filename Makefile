@@ -6,6 +6,7 @@ JOBS ?= 3
 
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+DEMO_READY := $(VENV)/.demo-ready
 CODE := src tests docs benchmarks examples
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -18,15 +19,25 @@ help: ## list the targets
 
 setup: $(READY) ## make the virtual environment with everything in it
 
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "topwork needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
+
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "topwork needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
+	@$(CHECK_PYTHON)
 	@echo "Setting up $(VENV): PyTorch with its CUDA libraries and the rest, about 3 GB to download, 6 GB on disk (Linux; less elsewhere)."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
 	@echo "Set up. For the command itself: $(VENV)/bin/topwork --help"
 
-demo: $(READY) ## compare the four strategies on photographs of solar cells
+# What a user installs, not what development needs; an environment that has everything will do.
+$(DEMO_READY): pyproject.toml constraints.txt
+	@$(CHECK_PYTHON)
+	@echo "Setting up $(VENV) for the demo: PyTorch and its libraries make most of the download (on Linux about 3 GB, with CUDA)."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[demo,openvino]'
+	@touch $@
+
+demo: $(if $(wildcard $(READY)),$(READY),$(DEMO_READY)) ## compare the four strategies on images of solar cells
 	@$(VENV)/bin/topwork demo
 
 # One thread a worker: the workers are the parallelism, and the bit-exact tests set their own thread counts. A file is the

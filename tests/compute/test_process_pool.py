@@ -24,7 +24,9 @@ def test_no_more_than_there_are_places_run_at_once(tmp_path: Path) -> None:
         places[title] = place
         return [sys.executable, "-c", BUSY, str(tmp_path / title)]
 
-    process_pool.run(list("abcde"), words, 2, Signals(), said.append)
+    done: list[str] = []
+    process_pool.run(list("abcde"), words, 2, Signals(), said.append, done.append)
+    assert sorted(done) == list("abcde")
     times = {title: [float(t) for t in (tmp_path / title).read_text().split()] for title in "abcde"}
     for title, (start, end) in times.items():
         beside = [t for t, (a, b) in times.items() if t != title and a < end and b > start]

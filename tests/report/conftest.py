@@ -132,9 +132,11 @@ def write_comparison(
     images: int = 60,
     finished: Sequence[str] = STRATEGIES,
     epochs: int = 5,
+    status: str = "",
 ) -> Path:
     details = fake_details(classes, images)
-    status = "done" if len(finished) == len(STRATEGIES) else "stopped"
+    details["order"] = ["svm", "mlp", "finetune", "scratch"]
+    status = status or ("done" if len(finished) == len(STRATEGIES) else "stopped")
     RunInfo("comparison", folder.name, "2026-03-01T10:00:00+00:00", status, STRATEGIES, details).write(folder)
     storage.write_text(folder / "config.toml", "seed = 0\n\n[training]\nepochs = 5\n")
     storage.write_json(folder / "environment.json", {"python": "3.11.9", "numpy": "2.4.6", "platform": "Linux"})

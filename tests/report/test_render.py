@@ -152,7 +152,7 @@ def test_an_unfinished_strategy_is_said_to_be_unfinished(comparison: Comparison)
     parsed, html = page(comparison(finished=("svm", "mlp")))
     assert_self_contained(parsed, html)
     assert parsed.words.count("not finished (waiting)") == 2
-    assert "scratch and finetune have not finished" in parsed.words
+    assert "finetune and scratch have not finished" in parsed.words
 
 
 def test_nothing_finished_yet(comparison: Comparison) -> None:

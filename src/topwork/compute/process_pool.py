@@ -17,6 +17,7 @@ def run(
     slots: int,
     signals: Signals,
     log: Callable[[str], None],
+    done: Callable[[str], None] = lambda title: None,
 ) -> None:
     """Run commands, each as soon as a slot is free; a request to stop, or a failure, stops all.
 
@@ -26,6 +27,7 @@ def run(
         slots: How many run at once.
         signals: Requests to stop.
         log: Called with a line when a command starts.
+        done: Called with the title of a command that has succeeded.
 
     Raises:
         ProcessFailed: One has failed; the others were stopped.
@@ -46,6 +48,8 @@ def run(
                 if status is not None:
                     del running[slot]
                     failed = failed or ((title, status) if status else None)
+                    if not status and not stopping and not failed:
+                        done(title)
             if not stopping and (failed or signals.stop_requested()):
                 stopping = True
                 for _, process in running.values():

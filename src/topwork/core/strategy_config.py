@@ -10,6 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from topwork.core.base_config import Auto, BaseConfig, Count, Flag, Pixels
 
 RATES = ("lr", "weight_decay")  # their defaults depend on the optimizer
+CPU_MINUTES = {"scratch": (2.0, 2.0), "finetune": (4.75, 15.0)}
+"""Time budget of a training on a CPU with neither epochs nor minutes set, and a longer one for the fewest epochs."""
 Rate = Annotated[float, Field(gt=0)]
 
 

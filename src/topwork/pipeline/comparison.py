@@ -16,6 +16,7 @@ from topwork.compute import process_pool
 from topwork.core import config, folder_lock, storage
 from topwork.core.artifacts import RunInfo, Splits
 from topwork.core.strategy_config import StrategySettings
+from topwork.pipeline.interim import InterimReports
 from topwork.pipeline.learning_curve import run_learning_curve
 from topwork.pipeline.report_images import load_small
 from topwork.pipeline.setup import repeat_contexts
@@ -23,7 +24,7 @@ from topwork.pipeline.strategy_run import run_strategy, write_inputs
 from topwork.report.folder_recommendation import REPEATS
 from topwork.report.render import write_report
 from topwork.report.shown_images import write_folder_thumbnails
-from topwork.strategies import STRATEGIES
+from topwork.strategies import STRATEGIES, work_order
 from topwork.training.context import RunContext
 
 
@@ -73,20 +74,23 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     once = [name for name in requested.strategies if STRATEGIES[name].deterministic]
     if requested.n_seeds > 1 and once:
         context.progress.log(f"Fitted once, since other seeds give the same result: {', '.join(once)}")
+    order = work_order(requested.strategies)
+    interim = InterimReports(context, order)
     for repeats in [""], [repeat for repeat in contexts if repeat]:  # repeats take the settings of the first
         jobs = [
             TrainingJob(repeat, name)
             for repeat in repeats
-            for name in requested.strategies
+            for name in order
             if not repeat or requested.folds or not STRATEGIES[name].deterministic
         ]
         if parallel > 1 and len(jobs) > 1:
-            _run_in_parallel(jobs, context, info, parallel)
+            _run_in_parallel(jobs, context, info, parallel, interim)
             continue
         for number, job in enumerate(jobs, 1):
             context.progress.log(job.title(number, len(jobs)))
             job.run(contexts[job.repeat], info)
             context.signals.raise_if_stopped()
+            interim.finished(job.strategy)
     if not requested.folds and "none" not in requested.learning_curve:
         for name in requested.strategies:
             if STRATEGIES[name].deterministic or name in requested.learning_curve:
@@ -103,7 +107,9 @@ def compare(context: RunContext, info: RunInfo, folds: Sequence[Splits], paralle
     replace(info, status="done").write(folder)
 
 
-def _run_in_parallel(jobs: Sequence[TrainingJob], context: RunContext, info: RunInfo, parallel: int) -> None:
+def _run_in_parallel(
+    jobs: Sequence[TrainingJob], context: RunContext, info: RunInfo, parallel: int, interim: InterimReports
+) -> None:
     """Compute the features in this process, then run each training in a process of its own."""
     first = next((job for job in jobs if STRATEGIES[job.strategy].features), None)
     if first and not (first.folder(context.folder) / "metrics.json").is_file():
@@ -128,7 +134,10 @@ def _run_in_parallel(jobs: Sequence[TrainingJob], context: RunContext, info: Run
             storage.write_json(file, payload)
             return [sys.executable, "-m", "topwork", "worker", str(file)]
 
-        process_pool.run(list(titles), command, parallel, context.signals, context.progress.log)
+        def done(title: str) -> None:
+            interim.finished(titles[title].strategy)
+
+        process_pool.run(list(titles), command, parallel, context.signals, context.progress.log, done)
 
 
 def _device_share(requested: dict[str, Any], device_type: str, slot: int, parallel: int) -> dict[str, Any]:

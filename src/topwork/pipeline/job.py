@@ -29,9 +29,10 @@ from topwork.data.manifest import build_manifest
 from topwork.data.run_images import relative_root
 from topwork.data.splits import splits_of
 from topwork.pipeline.configure import describe_metric, describe_settings, more_epochs, refuse_changes
+from topwork.pipeline.interim import describe_plan
 from topwork.pipeline.process_group import broadcast_manifest, process_group
 from topwork.pipeline.unnamed_groups import warn_of_unnamed_groups
-from topwork.strategies import DEFAULT_STRATEGIES, need_pretrained
+from topwork.strategies import DEFAULT_STRATEGIES, need_pretrained, work_order
 from topwork.training.callbacks import Notifier, make_callbacks
 
 
@@ -215,7 +216,11 @@ class Job:
             self.progress.log(f"          license of the images: {listing.license}")
         from topwork.compute import devices
 
-        self.progress.log(f"Device    {devices.resolve(self.config.compute)[0]}")
+        device = devices.resolve(self.config.compute)[0]
+        self.progress.log(f"Device    {device}")
+        if self.kind == "comparison":
+            for line in describe_plan(self.config, device.device.type, self.folder, self.parallel or 1):
+                self.progress.log(line)
         backbone = self.config.backbone
         packaged = find_packaged(backbone.model, backbone.weights)
         if packaged:
@@ -256,7 +261,11 @@ class Job:
             "command": commands.training(self.kind, self.config, DEFAULT_STRATEGIES, *self._several()),
             "topwork": version("topwork"),
             **({"log_to": list(self.log_to)} if self.log_to else {}),
-            **({"parallel": self.parallel} if self.kind == "comparison" else {}),
+            **(
+                {"parallel": self.parallel, "order": work_order(self.config.strategies)}
+                if self.kind == "comparison"
+                else {}
+            ),
             **({"launch": launch_id()} if launch_id() else {}),
             **details,
         }

@@ -45,7 +45,7 @@ def overview(data: ReportData) -> Overview:
         right, wrong = pictures.examples(predictions)
         correct, total = int((predictions.predicted == predictions.labels).sum()), len(predictions.ids)
     return Overview(
-        tuple(answer(data.verdict)) if data.verdict else (),
+        _so_far(answer(data.verdict) if data.verdict else [], data),
         waiting(data),
         name,
         tuple(image for image in right if image.id in data.images.thumbnails),
@@ -56,18 +56,22 @@ def overview(data: ReportData) -> Overview:
     )
 
 
+def _so_far(sentences: list[str], data: ReportData) -> tuple[str, ...]:
+    """The answer, marked as preliminary while strategies are missing."""
+    missing = sentences and any(not s.test for s in data.strategies)
+    return (f"So far: {sentences[0]}", *sentences[1:]) if missing else tuple(sentences)
+
+
 def waiting(data: ReportData) -> str:
     """Which strategies have not finished, in one or two sentences."""
     names = [s.name for s in data.strategies if not s.test]
+    names.sort(key=lambda name: data.order.index(name) if name in data.order else 0)
     if not names:
         return ""
     verb = "has" if len(names) == 1 else "have"
-    text = f"{join_names(names)} {verb} not finished, so this report is incomplete."
-    return (
-        f"{text} It is written again when a strategy has finished: reload it then."
-        if data.status == "running"
-        else text
-    )
+    if data.status != "running":
+        return f"{join_names(names)} {verb} not finished, so this report is incomplete."
+    return f"{join_names(names)} {verb} not finished yet. This page is written again after each: reload it then."
 
 
 def shown_cells(data: ReportData) -> list[tuple[StrategyData, dict[tuple[int, int], Cell]]]:

@@ -134,6 +134,7 @@ class ReportData:
         predictions: On the test set by strategy: of the first seed, or of all folds together.
         curves: Learning curves.
         images: What is shown of images.
+        order: Of the strategies in the work, if it is known.
         folder: Its name in commands, such as ``runs/NAME``.
     """
 
@@ -156,6 +157,7 @@ class ReportData:
     split_hash: str = ""
     images: ShownImages = field(default_factory=ShownImages)
     folder: str = ""
+    order: tuple[str, ...] = ()
 
     @property
     def majority_share(self) -> float | None:
@@ -233,6 +235,7 @@ def read_report_data(folder: Path) -> ReportData:
         split_hash=storage.sha256_file(folder / "split.csv") if (folder / "split.csv").is_file() else "",
         images=read_shown_images(folder, evaluation.predictions),
         folder=_displayed(folder),
+        order=tuple(details.get("order") or ()),
     )
 
 

@@ -58,9 +58,10 @@ def write_folder_thumbnails(
     predictions = read_test_predictions(folder)
     runs = _runs(folder)
     known = {image for run in runs if run != folder for image in thumbnails.read_thumbnails(run).images}
+    before = thumbnails.read_thumbnails(folder).images
     of_classes = _class_examples(folder) if commands.resumable_folder(folder) == folder else {}
     ids = [image for image in _ids(predictions, _neighbours(folder), of_classes) if image not in known]
-    thumbnails.write_thumbnails(folder, ids, load, inputs)
+    thumbnails.write_thumbnails(folder, ids, load, inputs, before)
 
 
 def read_shown_images(folder: Path, predictions: Mapping[str, Predictions]) -> ShownImages:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,7 @@ def write_thumbnails(
     ids: Iterable[str],
     load: Callable[[str], Image.Image],
     inputs: Sequence[tuple[str, Image.Image]] = (),
+    known: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write ``thumbnails.json``.
 
@@ -47,6 +48,7 @@ def write_thumbnails(
         ids: Of images.
         load: Loads an image by its id. An image that cannot be loaded gets no thumbnail.
         inputs: Caption and image.
+        known: JPEGs by image id that need not be made again.
 
     Raises:
         StorageError: The folder cannot be written.
@@ -54,7 +56,7 @@ def write_thumbnails(
     images = {}
     for image in ids:
         try:
-            images[image] = _text(encode_thumbnail(load(image)))
+            images[image] = _text((known or {}).get(image) or encode_thumbnail(load(image)))
         except (OSError, ValueError, TopworkError):
             continue
     value = {"images": images, "inputs": [[caption, _text(encode_thumbnail(image))] for caption, image in inputs]}

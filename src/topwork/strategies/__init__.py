@@ -46,6 +46,19 @@ STRATEGIES = {
 DEFAULT_STRATEGIES = tuple(name for name, info in STRATEGIES.items() if info.default)
 
 
+def work_order(names: Iterable[str]) -> list[str]:
+    """The order in which a comparison trains strategies: what says most soonest.
+
+    Heads on frozen features before networks; among heads those that take seconds first; among networks those that start
+    from pretrained weights first, of which more is to be expected.
+
+    >>> work_order(["scratch", "mlp", "svm", "finetune"])
+    ['svm', 'mlp', 'finetune', 'scratch']
+    """
+    known = {name: STRATEGIES[name] for name in names}
+    return sorted(known, key=lambda n: (known[n].trains_network, not known[n].deterministic, not known[n].features))
+
+
 def need_pretrained(names: Iterable[str]) -> bool:
     """Whether any of the strategies starts from pretrained weights."""
     return any(STRATEGIES[name].features for name in names)

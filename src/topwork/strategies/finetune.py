@@ -16,7 +16,7 @@ from topwork.backbones.batchnorm_fusion import cast_weights, fuse_batchnorm
 from topwork.backbones.build import Backbone
 from topwork.backbones.stage_split import StageSplit
 from topwork.core import storage
-from topwork.core.strategy_config import FinetuneConfig
+from topwork.core.strategy_config import CPU_MINUTES, FinetuneConfig
 from topwork.data.transforms import TrainTransform
 from topwork.features import FeatureCache, feature_key
 from topwork.strategies.base import Strategy, TrainedStrategy, param_groups, trained_network
@@ -30,7 +30,6 @@ from topwork.training.plan import auto_epochs, resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
 EPOCHS = (5, 40)  # at least and at most, by the number of images
-CPU_MINUTES = (4.75, 15.0)  # of a training that has no limit, and of one of the fewest epochs
 STAGES = "stages"  # folder in the run, for it can be large
 
 
@@ -52,7 +51,7 @@ class Finetune(Strategy):
         if config.freeze_stages:
             StageSplit(context.new_backbone(False).module, config.freeze_stages, context.spec.size)  # refuses
             config = config.model_copy(update={"compile": False})
-        return resolve(config, context, lambda c: self._task(c, context, False), EPOCHS, CPU_MINUTES)
+        return resolve(config, context, lambda c: self._task(c, context, False), EPOCHS, CPU_MINUTES[self.name])
 
     def ordinary_epochs(self, images: int) -> int:
         """By the number of images."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from topwork.core import seeds
-from topwork.core.strategy_config import ScratchConfig
+from topwork.core.strategy_config import CPU_MINUTES, ScratchConfig
 from topwork.strategies.base import Strategy, TrainedStrategy, param_groups, trained_network
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, image_task
@@ -33,7 +33,7 @@ class Scratch(Strategy):
 
     def resolve(self, config: ScratchConfig, context: RunContext) -> ScratchConfig:
         """Epochs: 10 to 100 by the number of images, on a CPU what two minutes allow."""
-        return resolve(config, context, lambda c: self._task(c, context), EPOCHS, cpu_minutes=(2.0, 2.0))
+        return resolve(config, context, lambda c: self._task(c, context), EPOCHS, CPU_MINUTES[self.name])
 
     def ordinary_epochs(self, images: int) -> int:
         """By the number of images."""
