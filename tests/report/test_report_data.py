@@ -13,7 +13,7 @@ from topwork.core import storage
 from topwork.core.artifacts import RunInfo
 from topwork.core.errors import CorruptFile, DataError
 from topwork.core.predictions import Predictions
-from topwork.report.pictures import most_confident_errors
+from topwork.report.image_choice import most_confident_errors
 from topwork.report.report_data import read_report_data
 
 Comparison = Callable[..., Path]

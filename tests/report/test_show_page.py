@@ -39,8 +39,8 @@ def bare(data: ShowData) -> ShowData:
     """A backbone without classes: one network, one photo, nothing about a data set."""
     network = NetworkInfo("pretrained", "pretrained", data.networks[0].layers)
     photo = replace(data.images[0], label=None, reason="chosen by you", predictions=())
-    pictures = tuple(one for one in data.layer_maps if one.image == 0 and one.network == 0)
-    return ShowData("what resnet18 sees", (), (), (network,), (), (photo,), pictures)
+    image_choice = tuple(one for one in data.layer_maps if one.image == 0 and one.network == 0)
+    return ShowData("what resnet18 sees", (), (), (network,), (), (photo,), image_choice)
 
 
 class Parsed(HTMLParser):

@@ -13,7 +13,7 @@ from PIL import Image
 from topwork.core import storage
 from topwork.core.artifacts import Splits
 from topwork.report import shown_images, thumbnails
-from topwork.report.pictures import Neighbour
+from topwork.report.image_choice import Neighbour
 from topwork.report.report_data import read_report_data
 from topwork.report.shown_images import write_folder_thumbnails, write_nearest
 from topwork.report.thumbnails import read_thumbnails

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from topwork.core import run_folders, storage
+from topwork.core import commands, run_folders, storage
 from topwork.core.artifacts import Manifest, Splits
+from topwork.core.config import Config
 from topwork.core.options import OptionValue
 from topwork.core.progress import make_progress
 from topwork.core.signals import Signals
@@ -23,9 +24,10 @@ from topwork.pipeline import configure
 from topwork.pipeline.held_out import load_features
 from topwork.pipeline.label_issues import find_label_issues
 from topwork.pipeline.unnamed_groups import find_unnamed_groups
-from topwork.report.check_page import write_page
+from topwork.report.check_page import ExcludeCommands, write_page
 
 EXIT_PROBLEMS = 4
+EXCLUDE_FILE = "exclude.csv"
 MAX_PRINTED_GROUPS, MAX_PRINTED_IMAGES = 3, 4
 
 
@@ -140,10 +142,16 @@ def check(
         signals.raise_if_stopped()
     result = Check(folder, manifest, splits, tuple(findings), tuple(images_to_exclude(manifest, splits)), tuple(notes))
     storage.write_json(folder / "check.json", result.as_dict())
-    write_page(result.page, result.as_dict(), manifest)
+    write_page(result.page, result.as_dict(), manifest, splits, _exclude_commands(config))
     if write_exclude:
         storage.write_csv(Path(write_exclude), ("image", "reason"), result.excluded)
     return result
+
+
+def _exclude_commands(config: Config) -> ExcludeCommands:
+    """What the page prints about the list of images to exclude, with all options that the data need."""
+    use = commands.data_command(config.data, config.data.path, ("--exclude", EXCLUDE_FILE), "compare")
+    return ExcludeCommands(f"{commands.check(config)} --write-exclude {EXCLUDE_FILE}", use)
 
 
 def format_check(result: Check) -> list[str]:

@@ -13,7 +13,7 @@ from topwork.data import images
 from topwork.data.resize import resize_for_network
 from topwork.data.transforms import TrainTransform
 from topwork.evaluation.ood import KNNIndex
-from topwork.report.pictures import NEIGHBOURS, Neighbour, random_order
+from topwork.report.image_choice import NEIGHBOURS, Neighbour, random_order
 from topwork.report.thumbnails import SIDE
 from topwork.training.context import RunContext
 

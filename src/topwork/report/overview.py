@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from topwork.evaluation.answer import answer, main_result
 from topwork.evaluation.verdict_text import join_names
-from topwork.report import pictures
+from topwork.report import image_choice
+from topwork.report.image_choice import Cell, ShownPrediction
 from topwork.report.next_steps import Step, next_steps
-from topwork.report.pictures import Cell, ShownPrediction
 from topwork.report.report_data import ReportData, StrategyData
 from topwork.report.shown_images import MAX_ERRORS
 
@@ -42,7 +42,7 @@ def overview(data: ReportData) -> Overview:
     predictions = data.predictions.get(name)
     right, wrong, correct, total = [], [], 0, 0
     if predictions is not None:
-        right, wrong = pictures.examples(predictions)
+        right, wrong = image_choice.examples(predictions)
         correct, total = int((predictions.predicted == predictions.labels).sum()), len(predictions.ids)
     return Overview(
         _so_far(answer(data.verdict) if data.verdict else [], data),
@@ -81,7 +81,7 @@ def shown_cells(data: ReportData) -> list[tuple[StrategyData, dict[tuple[int, in
         if s.test is None or len(s.test.confusion) < 2:
             continue
         predictions, cells = data.predictions.get(s.name), dict[tuple[int, int], Cell]()
-        for key, cell in pictures.cells(predictions).items() if predictions is not None else ():
+        for key, cell in image_choice.cells(predictions).items() if predictions is not None else ():
             images = tuple(image for image in cell.images if image.id in data.images.thumbnails)
             if images:
                 cells[key] = replace(cell, images=images)
@@ -92,7 +92,7 @@ def shown_cells(data: ReportData) -> list[tuple[StrategyData, dict[tuple[int, in
 def shown_errors(data: ReportData) -> list[tuple[StrategyData, list[ShownPrediction]]]:
     """The most confident mistakes of the strategies that make any."""
     found = [
-        (s, pictures.most_confident_errors(data.predictions[s.name], MAX_ERRORS))
+        (s, image_choice.most_confident_errors(data.predictions[s.name], MAX_ERRORS))
         for s in data.finished
         if s.name in data.predictions
     ]

@@ -21,9 +21,9 @@ from topwork.report import (
     comparison_views,
     csv_tables,
     formatting,
+    image_choice,
     methods_text,
     overview,
-    pictures,
     table_views,
 )
 from topwork.report.report_data import ReportData, read_report_data
@@ -83,7 +83,7 @@ def render(data: ReportData) -> str:
         numbers={image: number for number, image in enumerate(data.images.thumbnails)},
         confusion=overview.shown_cells(data),
         errors=overview.shown_errors(data),
-        max_with_neighbours=pictures.MAX_ERRORS_WITH_NEIGHBOURS,
+        max_with_neighbours=image_choice.MAX_ERRORS_WITH_NEIGHBOURS,
         largest_class=_largest_class(data),
         chosen=[s for s in data.finished if s.selection or s.notes],
         summary=verdict_text.verdict_sentences(data.verdict) if data.verdict else [],

@@ -12,10 +12,10 @@ from PIL import Image
 from topwork.core import artifacts, commands, storage
 from topwork.core.errors import CorruptFile
 from topwork.core.predictions import Predictions
-from topwork.report import pictures, thumbnails
+from topwork.report import image_choice, thumbnails
 from topwork.report.folder_evaluation import read_test_predictions
 from topwork.report.folder_recommendation import finished_runs
-from topwork.report.pictures import Neighbour
+from topwork.report.image_choice import Neighbour
 from topwork.report.strategy_differences import disagreements
 
 MAX_ERRORS = 12
@@ -105,10 +105,13 @@ def _ids(
     of_classes: Mapping[str, tuple[str, ...]],
 ) -> list[str]:
     """All images that a report shows, the most important first."""
-    lists = [pictures.shown_in_run(p, neighbours.get(name, {}), MAX_ERRORS) for name, p in predictions.items()]
-    first = [image for ids in lists for image in ids[: 2 * pictures.MAX_EXAMPLES + MAX_ERRORS]]
+    lists = [image_choice.shown_in_run(p, neighbours.get(name, {}), MAX_ERRORS) for name, p in predictions.items()]
+    first = [image for ids in lists for image in ids[: 2 * image_choice.MAX_EXAMPLES + MAX_ERRORS]]
     in_classes = [
-        image for turn in range(pictures.MAX_OF_CLASS) for ids in of_classes.values() for image in ids[turn : turn + 1]
+        image
+        for turn in range(image_choice.MAX_OF_CLASS)
+        for ids in of_classes.values()
+        for image in ids[turn : turn + 1]
     ]
     differing = [d.id for d in disagreements(predictions)]
     return list(dict.fromkeys([*first, *in_classes, *differing, *(image for ids in lists for image in ids)]))
@@ -121,7 +124,7 @@ def _class_examples(folder: Path) -> dict[str, tuple[str, ...]]:
     splits, images = artifacts.read_split(path), dict[str, list[str]]()
     for image, label in zip(splits.ids["train"], splits.labels["train"], strict=True):
         images.setdefault(splits.classes[label], []).append(image)
-    return pictures.class_examples(images)
+    return image_choice.class_examples(images)
 
 
 def _neighbours(folder: Path) -> dict[str, dict[str, tuple[Neighbour, ...]]]:

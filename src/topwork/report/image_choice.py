@@ -108,14 +108,17 @@ def cells(predictions: Predictions) -> dict[tuple[int, int], Cell]:
     return found
 
 
-def class_examples(images: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """Some training images of each class.
+def class_examples(
+    images: Mapping[str, Sequence[str]], of_class: int = MAX_OF_CLASS, of_all: int = MAX_OF_ALL_CLASSES
+) -> dict[str, tuple[str, ...]]:
+    """Some images of each class.
 
     Args:
         images: Ids by class.
+        of_class, of_all: Maximum of a class and of all; of more classes than that only the first have one.
     """
-    limit = min(MAX_OF_CLASS, max(1, MAX_OF_ALL_CLASSES // max(1, len(images))))
-    names = sorted(images)[:MAX_OF_ALL_CLASSES]
+    limit = min(of_class, max(1, of_all // max(1, len(images))))
+    names = sorted(images)[:of_all]
     return {name: tuple(random_order(images[name])[:limit]) for name in names if images[name]}
 
 
