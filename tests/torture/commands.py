@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable, Sequence
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.torture.calls import Tally
 from topwork.core import commands
 from topwork.core.progress import Progress
 from topwork.core.storage import read_json
+from topwork.serving import server
 
 NAMES = ("plain", 'it\'s "mine"', "-dash  and blanks", "$HOME; & `x`")
 SMALL = ("--img-size", "32", "-j", "0", "--seed", "3", "--val-fraction", "0.2", "--set", "data.near_duplicates=false",
@@ -32,7 +34,7 @@ QUICK = ("--strategy", "knn", "--strategy", "linear", "--learning-curve", "none"
 
 
 def run(words: Sequence[str], place: Path, stop: str = "") -> tuple[int, str]:
-    """Run a command in a folder; its exit status and all that it printed.
+    """Run a command in a folder; its exit status and all that it printed. A server is stopped when it listens.
 
     Args:
         words: After ``topwork``.
@@ -46,8 +48,13 @@ def run(words: Sequence[str], place: Path, stop: str = "") -> tuple[int, str]:
         if stop and stop in line:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    def make_server(service: Any, access: Any, limits: Any, on_ready: Callable[[], None]) -> Any:
+        return make(service, access, limits, lambda: (on_ready(), os.kill(os.getpid(), signal.SIGTERM))[0])
+
+    make = server.make_server
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Progress, "log", logging)
+        patch.setattr(server, "make_server", make_server)
         done = topwork(*words, cwd=place)
     return done.returncode, done.stdout + done.stderr
 
@@ -121,10 +128,11 @@ def walk(place: Path, name: str, kind: str, train: bool = True) -> Tally:
     walked.expect(None, ["predict", f"./{out}", data, "-o", f"{name}.csv"])
     page = (place / out / "report.html").read_text("utf-8")
     walked.collect(*map(unescape, re.findall(r"<code>(topwork .*?)</code>", page)))
+    shutil.copytree(place / name, place / "new-images", dirs_exist_ok=True)  # as the page calls them
     walked.expect(0, ["report", f"./{out}"])
     walked.run_all()
     bundle = place / out / "knn" / "model"
-    (bundle / "photos").symlink_to((place / name).resolve())
+    shutil.copytree(place / name, bundle / "photos")
     card = (bundle / "README.md").read_text("utf-8")
     walked.place = bundle
     walked.collect(*re.findall("(?m)^topwork .*$", card))
@@ -180,6 +188,7 @@ class _Walk:
                 words = shlex.split(line)[1:]
                 again = words[0] == "train" and "--resume" not in words
                 words += ["--dry-run"] if again and not self.train else []
+                words += ["--port", "0"] if words[0] == "serve" else []
                 waiting = list(self.waiting)
                 self.expect(None if words[0] == "check" else 0, words)  # 4: it found something
                 if again:  # a training suggests a longer one, without end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
@@ -80,8 +81,8 @@ class PredictionWriter:
         self.path, self._top, self._fingerprint = path, top, fingerprint
         self.rows, self.last = 0, ""
         self._file: IO[str] = self._open(path, resume, overwrite) if path else sys.stdout
-        if path is None:
-            sys.stdout.reconfigure(errors="surrogateescape", newline="")  # pyrefly: ignore[missing-attribute]
+        if path is None and isinstance(sys.stdout, io.TextIOWrapper):  # else it has been replaced, as in a notebook
+            sys.stdout.reconfigure(errors="surrogateescape", newline="")
         self._csv = csv.writer(self._file, lineterminator="\n") if format == "csv" else None
         if self._csv and not self.rows:
             self._csv.writerow(csv_header(top))
