@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 PAGE = Path(__file__).parent / "how-to" / "data-not-read.md"
@@ -22,7 +23,7 @@ OTHERS = (
     "splits.py", "split_units.py", "batches.py", "decoder", "images.py", "remote.py", "transforms.py", "convert.py",
     "optional_formats.py", "decoder.py", "jpeg.py",
 )  # fmt: skip
-MIN_LENGTH = 60  # of a text that is made elsewhere than in an exception; a shorter one is a part of a message
+MIN_LENGTH = 45  # of a text that is made elsewhere than in an exception; a shorter one is a part of a message
 GROUPS = (
     ("In general", r"(sources/(__init__|base|reading)|manifest|labels|class_names|file_tree)\.py"),
     ("Class folders, and data sets for other tasks", r"sources/(folder|other|file_names|stanford|elpv|known).*\.py"),
@@ -43,9 +44,38 @@ def messages() -> dict[str, list[str]]:
         if name.startswith(OTHERS):
             continue
         title = next(title for title, pattern in GROUPS if re.fullmatch(pattern, name))
-        for text in _templates(ast.parse(path.read_text("utf-8"))):
-            found[title][text] = None
+        for text in map(_shown, _templates(_Constants().applied_to(ast.parse(path.read_text("utf-8"))))):
+            if len(re.findall(r"\b[a-z]{2,}\b", text)) > 1:  # else it is all made elsewhere
+                found[title][text] = None
     return {title: list(texts) for title, texts in found.items()}
+
+
+def _shown(template: str) -> str:
+    """A template as a reader sees it: with blanks before what is filled in, and the command at its end."""
+    text = template + ": topwork compare DATA --layout LEVELS" if template.endswith(", run") else template
+    return re.sub(r":(WAYS|\.\.\.)$", r": \1", text)
+
+
+class _Constants(ast.NodeTransformer):
+    """Replaces the names of constants of a file by their values."""
+
+    def applied_to(self, tree: ast.Module) -> ast.AST:
+        """The tree with values for names."""
+        self._values: dict[str, ast.Constant] = {}
+        for node in tree.body:
+            if isinstance(node, ast.Assign):
+                (target, *_), value = node.targets, node.value
+                several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+                for name, one in zip(target.elts, value.elts, strict=True) if several else [(target, value)]:
+                    if isinstance(name, ast.Name) and isinstance(one, ast.Constant):
+                        self._values[name.id] = one
+        return self.visit(tree)
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        """What is filled in, or the constant."""
+        if isinstance(node.value, ast.Name) and node.value.id in self._values:
+            return ast.FormattedValue(self._values[node.value.id], -1)
+        return self.generic_visit(node)
 
 
 def _templates(tree: ast.AST) -> Iterator[str]:
@@ -59,6 +89,11 @@ def _templates(tree: ast.AST) -> Iterator[str]:
         if not arguments or not isinstance(arguments[0], ast.JoinedStr | ast.Constant | ast.BinOp):
             continue
         text = " ".join(_text(arguments[0]).split())
+        if node.func.id == "SettingNeeded":
+            option, value = map(_text, arguments[1:3])
+            text += f", with --{option.replace('_', '-')} {value if value != '...' else 'N'}."
+        if node.func.id in ("NotReadable", "UnreadableImage"):
+            text = f"FILE: {text}"
         if node.func.id == "MissingDependency":
             extra = ast.literal_eval(arguments[1]) if isinstance(arguments[1], ast.Constant) else "EXTRA"
             text += f" needs an optional package. Install it with: pip install 'topwork[{extra}]'."
@@ -84,7 +119,10 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
-        return "".join(map(_text, node.values))
+        texts = [_text(value) for value in node.values]
+        between = [isinstance(one, ast.FormattedValue) and isinstance(two, ast.FormattedValue)
+                   for one, two in pairwise([ast.Constant(""), *node.values])]  # fmt: skip
+        return "".join(" " * both + text for both, text in zip(between, texts, strict=True))
     if isinstance(node, ast.BinOp):
         return _text(node.left) + _text(node.right)
     if isinstance(node, ast.FormattedValue):
@@ -103,6 +141,8 @@ def _filled(node: ast.expr) -> str:
         if name.endswith("command"):
             words = [word.value if isinstance(word, ast.Constant) else _filled(word) for word in node.args]
             return " ".join(["topwork", *map(str, words)])
+        if name == "_write_a_table":
+            return "write a table with the columns path and label, and run `topwork compare labels.csv`"
         return "UNPACK && topwork check FOLDER" if name.endswith("unpack") else "..."
     if isinstance(node, ast.Attribute):
         return node.attr.strip("_").upper()

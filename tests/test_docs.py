@@ -63,7 +63,7 @@ def test_page_of_data_errors_has_all_messages_and_explains_none_that_is_gone() -
     assert (ROOT / "docs" / "how-to" / "data-not-read.md").read_text("utf-8") == page, "run `make docs`"
     texts = [text for group in make.messages().values() for text in group]
     assert any("is compressed as a whole" in text for text in texts)
-    table = page.partition("| Message | Why |")[2].partition("## All messages")[0]
+    table = page.partition("| Message | Cause |")[2].partition("## All messages")[0]
     explained = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
     assert len(explained) > 10
     assert [words for words in explained if not any(words in text for text in texts)] == []

@@ -37,7 +37,7 @@ def _small_class(root: Path) -> Path:
     ("make", "status", "says"),
     [
         (_empty, 1, "no image"),
-        (_one_class, 2, "one folder tells no classes apart"),
+        (_one_class, 2, "a classifier needs at least two class folders"),
         (_small_class, 1, "rare"),
         (lambda root: root, 2, "does not exist"),
     ],

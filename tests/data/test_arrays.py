@@ -218,21 +218,21 @@ def refused_files(folder: Path) -> dict[str, str]:
     (folder / "train_32x32.mat").write_bytes(b"MATLAB 5.0 MAT-file")  # SVHN
     (folder / "train_X.bin").write_bytes(bytes(96 * 96 * 3))  # STL-10
     return {
-        "pickled.npz": "Python objects in 'y', which only a pickle restores",
+        "pickled.npz": "Python objects in 'y'. They are stored as a pickle",
         "tags.npz": r"tags.npz has several labels per image \(2 columns",
         "range.npz": "range.npz has values from -7.5 to -7.5; expected 0 to 255, or 0 to 1",
-        "volumes.npz": "is 2 x 8 x 8 x 8; images are N x height x width",
+        "volumes.npz": "has the shape 2 x 8 x 8 x 8; expected N x height x width",
         "cut.npz": "is damaged",
-        "odd.csv": "odd.csv has 70 pixels per row, which make no square image",
-        "short.csv": "short.csv:3 has not the 64 numbers",
+        "odd.csv": "odd.csv has 70 pixels per row, which do not form a square image",
+        "short.csv": "short.csv:3 does not have the 64 pixel values",
         "cut.parquet": "cut.parquet is damaged",
         "unnamed.parquet": "topwork check .*unnamed.parquet --label-column",
         "tags.parquet": "Several labels per image",
         "images.tar.gz": "compressed as a whole.*tar -xf .* topwork check",
         "images.rar": "unrar x .* topwork check",
-        "images.h5": "is HDF5; topwork does not open it",
-        "train_32x32.mat": "train_32x32.mat is a file of MATLAB; topwork does not open it.*topwork check data.npz",
-        "train_X.bin": "train_X.bin is numbers in binary form.*topwork check data.npz",
+        "images.h5": "is an HDF5 file; topwork does not open it",
+        "train_32x32.mat": "train_32x32.mat is a MATLAB file; topwork does not open it.*topwork check data.npz",
+        "train_X.bin": "train_X.bin is a binary file without.*topwork check data.npz",
     }
 
 

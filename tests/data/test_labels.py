@@ -117,7 +117,8 @@ def test_labels_that_join_others_are_a_problem(tmp_path: Path, folder: Folder) -
     ]
     assert finding.groups == (("cat dog/0.png",), ("cat,dog/0.png",), ("dog|cat/0.png",))
     assert (
-        "3 labels join others (cat dog, cat,dog, dog|cat): several labels per image are not supported" in finding.text
+        "3 labels combine others (cat dog, cat,dog, dog|cat): several labels per image are not supported"
+        in finding.text
     )
 
 

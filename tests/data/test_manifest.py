@@ -220,9 +220,9 @@ def test_what_cannot_be_used_is_one_line(class_folders: Path, cache: Path, tmp_p
     (tmp_path / "empty").mkdir()
     assert "one folder per class" in refusal(tmp_path / "empty")
     draw(tmp_path / "flat" / "1.png")
-    assert "has 1 image without a label: they lie directly in it" in refusal(tmp_path / "flat", UsageError)
+    assert "has 1 image without a label: they are directly in this folder" in refusal(tmp_path / "flat", UsageError)
     draw(tmp_path / "one" / "ant" / "1.png")
-    assert "all are in ant/, and one folder tells no classes apart" in refusal(tmp_path / "one", UsageError)
+    assert "all are in ant/, and a classifier needs at least two class folders" in refusal(tmp_path / "one", UsageError)
     one = DataConfig(path=str(tmp_path / "one"), layout="class")
     with pytest.raises(DataError, match="one class only, 'ant'"):
         build_manifest(one, cache)

@@ -275,9 +275,9 @@ def test_the_layout_may_be_said(tmp_path: Path, draw: Draw) -> None:
     manifest = list_images(DataConfig(path=str(root), layout="class/split"))
     assert {(row.label, row.split) for row in manifest.rows} == {(a, b) for a in "pq" for b in ("train", "test")}
     for layout, problem in (
-        ("classes", "expected is a path of 'split', 'class' and '*' with one 'class'"),
-        ("split/class", "no folder of level 1 has the name of a split; there are p, q"),
-        ("*/*/*/class", "no folder with images is 4 levels below"),
+        ("classes", "expected are the words 'split', 'class' and '*', separated by /, with exactly one 'class'"),
+        ("split/class", "no folder at level 1 has the name of a split; the folders there are p, q"),
+        ("*/*/*/class", "no folder 4 levels below it holds images; the folders in it are p/, q/"),
     ):
         with pytest.raises(UsageError, match=re.escape(problem)):
             list_images(DataConfig(path=str(root), layout=layout))
@@ -319,13 +319,13 @@ def test_few_other_or_derived_images_in_a_folder_of_results_are_a_question(tmp_p
     (tmp_path / "results").mkdir()
     for name in written:
         (tmp_path / "results" / name).touch()
-    with pytest.raises(UsageError, match=r"results/ has the name of what programs write.*--layout class"):
+    with pytest.raises(UsageError, match=r"results/ seems to hold the output of a program.*--layout class"):
         listing(tmp_path)
 
 
 def test_one_folder_beside_images_without_labels_is_no_class(tmp_path: Path, draw: Draw) -> None:
     root = laid_out(tmp_path, draw, "labeled bottles", "unlabeled bottles")
-    with pytest.raises(UsageError, match=r"unlabeled bottles/ none is a class.*--layout class"):
+    with pytest.raises(UsageError, match=r"none of its folders .*unlabeled bottles/ is a class.*--layout class"):
         listing(root)
 
 
@@ -359,7 +359,7 @@ def test_masks_beside_images_are_no_images_of_the_class(tmp_path: Path, draw: Dr
     [
         ("(", "is not a regular expression"),
         (r"\d+", "has 0 groups, expected 1"),
-        (r"(fox)_\d", "matches none of the paths, of which the first is 'ant_1.png'"),
+        (r"(fox)_\d", "matches none of the paths; the first path is 'ant_1.png'. Pass an expression with one group"),
     ],
 )
 def test_a_label_expression_that_is_wrong_is_said(tmp_path: Path, draw: Draw, pattern: str, problem: str) -> None:
@@ -384,9 +384,9 @@ def test_one_sentence_says_how_the_data_were_read(tmp_path: Path, draw: Draw) ->
     root = laid_out(tmp_path, draw, "d/Training/ant", "d/Training/bee", "d/Testing/ant", "d/more")
     (root / "readme.md").write_text("")
     assert list_images(DataConfig(path=str(root))).reading == (
-        "class folders under d/Testing/ (test) and d/Training/ (train); 2 classes: ant, bee; "
-        "e.g. d/Testing/ant/1.png -> ant; ignored: 2 other entries, "
-        "among them d/more/ (folder beside train, val and test)"
+        "class folders in d/Testing/ (test) and d/Training/ (train); 2 classes: ant, bee; "
+        "e.g. d/Testing/ant/1.png -> ant; ignored: 2 other files or folders, "
+        "such as d/more/ (folder beside train, val and test)"
     )
 
 

@@ -84,7 +84,7 @@ def test_what_looks_like_a_missing_value_is_a_class(images: Path) -> None:
 
 def test_a_workbook_is_not_read_and_the_way_out_is_named(images: Path) -> None:
     (images / "labels.xlsx").write_bytes(b"PK\3\4")
-    assert "Save it as CSV" in error(topwork("check", images / "labels.xlsx"), 2)
+    assert "save it as CSV" in error(topwork("check", images / "labels.xlsx"), 2)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,9 @@ def test_a_name_in_two_folders_is_asked_and_each_command_reads_its_folder(images
 
 def test_a_table_of_other_images_is_refused_with_the_nearest_name(images: Path) -> None:
     data = table(images / "t.csv", ["file", "label"], [f"imq{n:03}.jpg" for n in range(12)], LABELS)
-    with pytest.raises(DataError, match=r"12 of 12 rows .* 'file' of line 2, is 'imq000.jpg', .* images/img000.jpg"):
+    with pytest.raises(
+        DataError, match=r"12 of 12 rows .* 'imq000.jpg' \(line 2, column 'file'\); .* images/img000.jpg"
+    ):
         read(data)
 
 
@@ -137,7 +139,9 @@ def test_columns_that_differ_are_asked_and_each_command_takes_one(images: Path) 
         [str(data), "--label-column", "class"],
     ]
     assert set(labels(read(data, label_column="CLASS")).values()) == {"a", "b", "c"}
-    with pytest.raises(UsageError, match=r"--label-column 'klass' is no column of .*t.csv; it has file, label, class"):
+    with pytest.raises(
+        UsageError, match=r"--label-column 'klass' is not a column of .*t.csv. Its columns are file, label, class"
+    ):
         read(data, label_column="klass")
 
 
@@ -155,7 +159,8 @@ def test_metadata_beside_a_label_is_no_label_and_a_group_is_suggested(images: Pa
     manifest = read(images)
     assert labels(manifest) == dict(zip(NAMES, LABELS, strict=True))
     assert (
-        "Column patient_id groups images; keep each group in one split with --group-by patient_id." in manifest.remarks
+        "Column patient_id may name groups of images. Keep each group in one split with --group-by patient_id."
+        in manifest.remarks
     )
     grouped = read(images, group_by="patient_id")
     assert [row.group for row in grouped.rows] == patients
@@ -239,7 +244,10 @@ def test_a_table_of_class_names_gives_one_of_its_columns_or_none(
     if right:
         assert set(labels(read(data, class_names=str(images / name))).values()) == right
     else:
-        with pytest.raises(UsageError, match=f"{name} cannot be read: of its . columns, not exactly one"):
+        with pytest.raises(
+            UsageError,
+            match=f"{name} cannot be read: expected one column of labels and one of names among its . columns",
+        ):
             read(data, class_names=str(images / name))
 
 

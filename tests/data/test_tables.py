@@ -73,11 +73,14 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
     ("text", "says"),
     [
         ("name,label\n", "no rows"),
-        ("photo,label\nthis one,x\n", "No column of .*t.csv names images: photo, label .*--path-column photo"),
-        ("path,thing\na.png,x\n", "No column of .*t.csv looks like the label.*--label-column thing"),
-        ("path,label\na.png,x\na.png,y\n", r"t.csv:3 names 'a.png' as 'y', an earlier row as 'x'"),
+        (
+            "photo,label\nthis one,x\n",
+            "No column of .*t.csv holds names of images. Its columns .*--path-column photo",
+        ),
+        ("path,thing\na.png,x\n", "No column of .*t.csv looks like labels. Its columns .*--label-column thing"),
+        ("path,label\na.png,x\na.png,y\n", r"t.csv:3 gives 'a.png' the label 'y', but an earlier row gives it 'x'"),
         ("path,label\n,x\n", "t.csv:2 has no path"),
-        ("path,label\na.png,\n", "No row of .*t.csv has a label, in column 'label'"),
+        ("path,label\na.png,\n", "No row of .*t.csv has a label in column 'label'"),
         ("path,label,split\na.png,x,future\n", "'future'; allowed are train, val and test"),
         ("path,label,weight\na.png,x,-1\n", "weight is -1"),
         ("path,label,weight\na.png,x,much\n", "could not convert"),
@@ -234,7 +237,7 @@ def test_groups_by_column_folder_and_pattern(tmp_path: Path, draw: Draw) -> None
     assert groups(r"(p\d)") == ["p1", "p2", "p1", ""]
     assert groups(r"p\d") == ["p1", "p2", "p1", ""]
     assert groups("folder") == ["ant/p1", "ant", "bee/p1", "bee"]
-    with pytest.raises(UsageError, match="matches none of the paths, of which the first is"):
+    with pytest.raises(UsageError, match="matches none of the paths; the first path is"):
         groups("patient")
     with pytest.raises(UsageError, match="not a regular expression"):
         groups("(")

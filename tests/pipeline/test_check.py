@@ -89,7 +89,7 @@ def test_a_class_that_is_too_small_keeps_no_other_from_being_examined(dirty: Pat
     found = topwork.check(root, out=tmp_path / "out", quiet=True, img_size=64, workers=0)
     assert found.notes == ("Labels of rare were not checked: fewer than 4 different images of a class.",)
     (small,) = (finding.text for finding in found.findings if finding.kind == "small-class")
-    assert "rare (3); --min-images-per-class 10" in small
+    assert "rare (3); train and compare leave such classes out with --min-images-per-class 10" in small
     suspects = {image for finding in found.findings if finding.kind == "label" for (image,) in finding.groups}
     assert suspects >= SWAPPED
     for label in (1, 2):
@@ -132,7 +132,7 @@ def test_a_leak_is_said_before_anything_is_trained(dirty: Path, tmp_path: Path) 
     words = ["--strategy", "linear", "--img-size", "32", "-j", "0", "--out", tmp_path / "run"]
     done = command("train", dirty, *words)
     assert done.returncode == 0, done.stderr
-    leak = done.stderr.index("LEAK: 2 images are in more than one split with equal pixels")
+    leak = done.stderr.index("LEAK: 2 images have an exact copy in another split")
     assert leak < done.stderr.index("linear: done")
     leaks = read_run_info(tmp_path / "run").details["data"]["leaks"]
     assert [entry["kind"] for entry in leaks] == ["leak-exact", "leak-near"]

@@ -117,7 +117,7 @@ def _task(task: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
 def _cvat(root: ElementTree.Element) -> list[tuple[str, Any, Any]]:
     """CVAT for images 1.1: tags and boxes."""
     if root.tag != "annotations" or root.find("image") is None:
-        raise ValueError("it is not of CVAT for images")
+        raise ValueError("it is not in the format CVAT for images")
     found: list[tuple[str, Any, Any]] = []
     for image in root.iter("image"):
         name, before = image.attrib["name"], len(found)

@@ -69,7 +69,9 @@ class Index:
             question = "SELECT offset, size, packed, method, crc FROM member WHERE name = ?"
             row = self._table.execute(question, (os.fsencode(name),)).fetchone()
         except sqlite3.Error as error:
-            raise DataError(f"The index of the shard of {name!r} is damaged: {error}. Run it again.") from error
+            raise DataError(
+                f"The cached index of the archive with {name!r} is damaged: {error}. Run the command again."
+            ) from error
         if row is None:
             raise FileNotFoundError(2, "the archive has no such file", name)
         return Member(name, *row)
@@ -126,11 +128,13 @@ def open_index(shard: str, stamp: Sequence[int], check: bool = False) -> Index:
             storage.write_bytes(path, _build(shard))
         except StorageError as error:
             raise DataError(
-                f"The index of a shard cannot be written: {error} Or set TOPWORK_CACHE to another folder."
+                f"The index of {shard} cannot be written: {error} Or set TOPWORK_CACHE to another folder."
             ) from error
         index = _cached(path, check)
     if index is None:
-        raise DataError(f"The index of {shard} at {path} cannot be read back. Set TOPWORK_CACHE to another folder.")
+        raise DataError(
+            f"The index of {shard} was written to {path}, but cannot be read. Set TOPWORK_CACHE to another folder."
+        )
     return index
 
 

@@ -54,7 +54,7 @@ def index_of(archive: str) -> Index:
     try:
         return open_index(path, file_stamp(path), check=True)
     except OSError as error:
-        raise DataError(f"{archive} cannot be read: {error.strerror or error}. Name existing archives.") from error
+        raise DataError(f"{archive} cannot be read: {error.strerror or error}. Check the path.") from error
 
 
 def _read_archive(path: str) -> FileTree:

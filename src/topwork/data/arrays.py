@@ -115,8 +115,8 @@ def _npy_array(file: IO[bytes], name: str, path: str) -> NamedArray:
     shape, _, kind = header(file)
     if kind.hasobject:
         raise DataError(
-            f"{path} has Python objects in {name!r}, which only a pickle restores; pickles run code and are never "
-            "opened. Save numbers: numpy.savez(path, x_train=..., y_train=...)."
+            f"{path} has Python objects in {name!r}. They are stored as a pickle, which can run any code, so topwork "
+            "does not open them. Save numbers or texts: numpy.savez('data.npz', x_train=..., y_train=...)."
         )
     return NamedArray(name, tuple(shape), partial(_load, path, "" if path.endswith(".npy") else name), path)
 
@@ -173,13 +173,19 @@ def image_pixels(images: np.ndarray, where: str) -> Iterator[np.ndarray]:
         images = images[..., 0]
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (3, 4)):
         size = " x ".join(map(str, images.shape))
-        raise DataError(f"{where} is {size}; images are N x height x width, with 1, 3 or 4 channels or none.")
+        raise DataError(
+            f"{where} has the shape {size}; expected N x height x width, or N x height x width x channels with 1, 3 or "
+            "4 channels. Save the images in such a shape."
+        )
     if not images.size:
         return
     low, high = images.min(), images.max()
     unit = images.dtype.kind in "fb" and high <= 1
     if not (low >= 0 and high <= (65535 if images.ndim == 3 else 255)):
-        raise DataError(f"{where} has values from {low:g} to {high:g}; expected 0 to 255, or 0 to 1.")
+        raise DataError(
+            f"{where} has values from {low:g} to {high:g}; expected 0 to 255, or 0 to 1. Scale the values to one of "
+            "these."
+        )
     kind = np.uint8 if unit or high <= 255 else np.uint16
     for image in images:
         yield np.rint(image * 255.0).astype(kind) if unit else np.rint(image).astype(kind)
@@ -197,7 +203,7 @@ def label_values(labels: np.ndarray, where: str) -> list[Any]:
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
             ones = int(labels.sum(axis=1).max()) if labels.dtype.kind in "uifb" else labels.shape[1]
             raise DataError(
-                f"{where} has several labels per image ({labels.shape[1]} columns, up to {ones} of them in a row), "
+                f"{where} has several labels per image ({labels.shape[1]} columns, with up to {ones} labels in a row), "
                 "which is not supported. Save one number or text per image."
             )
         labels = labels.argmax(axis=1)

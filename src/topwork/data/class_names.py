@@ -54,7 +54,7 @@ def name_classes(manifest: Manifest, config: DataConfig, search: bool) -> Manife
     names = next(iter(found.values()))
     file = next(key for key, value in names.items() if not value)
     rows = tuple(replace(row, label=names[row.label]) for row in manifest.rows)
-    remark = f"Names of the classes are those in {file}; --class-names selects another file."
+    remark = f"Class names are taken from {file}; --class-names selects another file."
     return replace(manifest, rows=rows, remarks=(*manifest.remarks, remark))
 
 
@@ -76,7 +76,10 @@ def _named(manifest: Manifest, names: Mapping[str, str], file: str) -> Manifest:
     for row in manifest.rows:
         name = names.get(row.label) or names.get(_number(row.label)) or (row.label if row.label in known else None)
         if name is None:
-            raise DataError(f"{row.id} has the label {row.label!r}, which is not in {file} ({_range(names)}).")
+            raise DataError(
+                f"{row.id} has the label {row.label!r}, which is not in {file} ({_range(names)}). Add a name for it "
+                "there."
+            )
         rows.append(replace(row, label=name))
     return replace(manifest, rows=tuple(rows))
 
@@ -159,7 +162,7 @@ def _keyed_by_column(rows: Sequence[Sequence[str]]) -> dict[str, str]:
     if header and len(texts) > 1:
         texts = [n for n in texts if _NAME_COLUMN.fullmatch(header[n])]
     if key is None or len(texts) != 1:
-        raise ValueError(f"of its {len(columns)} columns, not exactly one is a label and one its name")
+        raise ValueError(f"expected one column of labels and one of names among its {len(columns)} columns")
     return dict(zip(columns[key], columns[texts[0]], strict=True))
 
 

@@ -87,7 +87,7 @@ def leaks(manifest: Manifest, splits: Splits) -> Iterator[Finding]:
     groups = sorted(group_rows(manifest.used, lambda row: row.group), key=lambda same: same[0].group)
     divided = [same for same in groups if len({split_of[row.id] for row in same}) > 1]
     for kind, found, text in (
-        ("leak-exact", exact, "are in more than one split with equal pixels"),
+        ("leak-exact", exact, "have an exact copy in another split"),
         ("leak-near", near, "are near duplicates of an image in another split"),
         ("leak-group", divided, f"belong to {len(divided):,} groups that are in more than one split"),
     ):
@@ -128,7 +128,7 @@ def label_issues(manifest: Manifest) -> Iterator[Finding]:
         groups = tuple((row.id,) for row in manifest.used if row.label in counts)
         yield Finding("similar-labels", describe_similar(counts), groups)
     if joined := joined_labels(manifest.used):
-        names = f"{_count(len(joined), 'label joins others', 'labels join others')} ({', '.join([*joined][:5])})"
+        names = f"{_count(len(joined), 'label combines others', 'labels combine others')} ({', '.join([*joined][:5])})"
         groups = tuple((image,) for ids in joined.values() for image in ids)
         yield Finding("several-labels", f"{names}: several labels per image are not supported", groups)
 
@@ -163,12 +163,12 @@ def _classes(manifest: Manifest) -> Iterator[Finding]:
     small = [f"{name} ({count})" for name, count in sorted(counts.items()) if count < MIN_CLASS_SIZE]
     if small:
         found = f"{_count(len(small), 'class has', 'classes have')} fewer than {MIN_CLASS_SIZE} images"
-        option = f"--min-images-per-class {MIN_CLASS_SIZE} of train and compare leaves out such classes"
+        option = f"train and compare leave such classes out with --min-images-per-class {MIN_CLASS_SIZE}"
         yield Finding("small-class", f"{found}: {list_first(small)}; {option}")
     if counts and max(counts.values()) > MAX_IMBALANCE * min(counts.values()):
         largest, smallest = max(counts, key=lambda n: counts[n]), min(counts, key=lambda n: counts[n])
         sizes = f"{largest} has {counts[largest]:,} images, {smallest} {counts[smallest]:,}"
-        yield Finding("imbalance", f"the classes differ much in size: {sizes}", problem=False)
+        yield Finding("imbalance", f"the class sizes differ a lot: {sizes}", problem=False)
 
 
 def _conversions(manifest: Manifest) -> list[Finding]:

@@ -42,7 +42,8 @@ def label_text(value: Any, where: str) -> str:
         return label_text(value[0], where)
     if isinstance(value, list | dict | set | tuple):
         raise DataError(
-            f"{where}: the label is {text[:80]}. Several labels per image are not supported; write one text or number."
+            f"{where}: the label is {text[:80]}. Several labels per image are not supported; give each image one name "
+            "or number."
         )
     return text
 
@@ -77,7 +78,7 @@ def unify_labels(manifest: Manifest, config: DataConfig) -> Manifest:
     decoded = sorted({new for old, new in written.items() if old != readable(old)})
     remarks = [f"Labels that are not UTF-8 are read as Windows-1252: {list_first(decoded)}."] if decoded else []
     remarks += [
-        f"Class {label!r} is written in {count} ways that look the same (Unicode forms, blanks); it is one class."
+        f"Class {label!r} is written in {count} ways that look the same (Unicode forms, spaces); they are one class."
         for label, count in Counter(written.values()).items()
         if count > 1
     ]
@@ -110,8 +111,8 @@ def refuse_similar_labels(manifest: Manifest) -> None:
     """Raise a SettingNeeded if one class seems to be written in several ways."""
     for counts in similar_labels(manifest.rows):
         raise SettingNeeded(
-            f"{_listed(counts)} seem to be one class, written in {len(counts)} ways. Keep such labels apart with "
-            "--similar-labels keep, or make one class of them",
+            f"{_listed(counts)} seem to be one class, written in {len(counts)} ways. Keep them apart with "
+            "--similar-labels keep, or merge them into one class",
             "similar_labels",
             "merge",
         )
@@ -119,7 +120,10 @@ def refuse_similar_labels(manifest: Manifest) -> None:
 
 def describe_similar(counts: dict[str, int]) -> str:
     """A line about labels of one thing."""
-    return f"{_listed(counts)} seem to be one class; --similar-labels merge makes one of them, keep keeps them apart"
+    return (
+        f"{_listed(counts)} seem to be one class. Merge them with --similar-labels merge, or keep them apart with "
+        "--similar-labels keep"
+    )
 
 
 def _listed(counts: dict[str, int]) -> str:

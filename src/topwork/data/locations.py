@@ -62,7 +62,7 @@ def _check_size(size: int, max_bytes: int) -> None:
 
 def _check_length(data: bytes, length: int) -> bytes:
     if len(data) != length:
-        raise NotReadable(f"the shard ends {length - len(data):,} bytes before it")
+        raise NotReadable(f"the last {length - len(data):,} bytes are missing")
     return data
 
 

@@ -105,11 +105,11 @@ def _inspect(
 def _check_listing(listing: Manifest) -> None:
     if not listing.rows:
         reasons = Counter(listing.ignored.values()).most_common(1)
-        ignored = f" ({len(listing.ignored)} entries ignored, most of them: {reasons[0][0]})" if reasons else ""
-        suffixes = " ".join(sorted(SUFFIXES))
-        raise DataError(
-            f"No image in {listing.root}{ignored}. Put the images of each class ({suffixes}) into one folder per class."
+        ignored = (
+            f" ({len(listing.ignored)} files or folders ignored, most of them: {reasons[0][0]})" if reasons else ""
         )
+        suffixes = " ".join(sorted(SUFFIXES))
+        raise DataError(f"No image in {listing.root}{ignored}. Put the images ({suffixes}) into one folder per class.")
     repeated = [name for name, count in Counter(row.id for row in listing.rows).items() if count > 1]
     if repeated:
         raise DataError(f"{listing.root} lists {repeated[0]!r} more than once. Keep one row per image.")
@@ -118,16 +118,16 @@ def _check_listing(listing: Manifest) -> None:
 def _check_trainable(manifest: Manifest) -> None:
     if not manifest.rows:
         raise DataError(
-            f"No class of {manifest.root} has as many images as --min-images-per-class requires. Lower the number."
+            f"No class of {manifest.root} has as many images as --min-images-per-class requires. Pass a lower number."
         )
     if not manifest.used:
         first = manifest.excluded[0]
         raise DataError(
-            f"None of the {len(manifest.rows)} images in {manifest.root} can be used; the first, {first.id}: "
+            f"None of the {len(manifest.rows)} images in {manifest.root} can be used. The first is {first.id}: "
             f"{first.reason}. Replace the files."
         )
     if len(manifest.classes) == 1:
         raise DataError(
             f"{manifest.root} has usable images of one class only, {manifest.classes[0]!r}. "
-            "Add a folder with images of another class."
+            "Add images of another class, or pass the folder that holds all class folders."
         )

@@ -72,8 +72,8 @@ class PixelTable:
                     splits.append(row[self.split_at].strip().lower() if self.split_at >= 0 else "")
                 except (ValueError, IndexError) as error:
                     raise DataError(
-                        f"{self.path}:{reader.line_num} has not the {math.prod(self.shape)} numbers of an image: "
-                        f"{error}. Correct the row or remove it."
+                        f"{self.path}:{reader.line_num} does not have the {math.prod(self.shape)} pixel values of an "
+                        f"image: {error}. Correct the row, or remove it."
                     ) from error
         return np.stack(images), np.array(labels), splits
 
@@ -125,8 +125,8 @@ def probe(path: str, label_column: str = "") -> PixelTable | None:
         if not named:
             return None
         raise DataError(
-            f"{path} has {number} pixels per row, which make no square image: expected n x n for gray, or 3 x n x n "
-            "for colors. Save the images as files, one folder per class."
+            f"{path} has {number} pixels per row, which do not form a square image; expected n x n pixels for gray, or "
+            "3 x n x n for color. Save the images as files in one folder per class."
         )
     split_at = next((columns[name] for name in _SPLITS if header and name in columns), -1)
     label = "" if label_at < 0 else names[label_at] if header else str(label_at + 1)
@@ -140,7 +140,8 @@ def _label_position(path: str, columns: dict[str, int], requested: str, pixels: 
         if requested.lower() not in columns:
             names = ", ".join(name for name, n in columns.items() if n not in pixels)
             raise UsageError(
-                f"{path} has no column {requested!r} (--label-column). Beside pixels it has: {names or 'none'}."
+                f"{path} has no column {requested!r} (--label-column). Its columns other than pixels are: "
+                f"{names or 'none'}. Pass one of them, or omit --label-column."
             )
         return columns[requested.lower()]
     called = next((columns[name] for name in _LABELS if name in columns), -1)

@@ -47,7 +47,7 @@ def expand(pattern: str) -> Iterator[str]:
     for first, last in _RANGE.findall(pattern):
         number *= abs(int(last) - int(first)) + 1
     if number > MAX_SHARDS:
-        raise UsageError(f"{pattern} expands to {number:,} shards; the limit is {MAX_SHARDS:,}.")
+        raise UsageError(f"{pattern} expands to {number:,} shards; the limit is {MAX_SHARDS:,}. Pass a shorter range.")
     yield from _expand(pattern)
 
 
@@ -90,10 +90,12 @@ def shards_of(data: str) -> tuple[str, list[str]]:
         elif _MAGIC.search(split_pattern(name)[1]):
             shards += filter(os.path.isfile, find_matches(name))
         else:
-            raise UsageError(f"{name} does not exist. Name existing shards, e.g. shard-{{000000..000099}}.tar.")
+            raise UsageError(f"{name} does not exist. Pass existing shards, such as 'shard-{{000000..000099}}.tar'.")
     shards = list(dict.fromkeys(shards))
     if not shards:
-        raise UsageError(f"No shards (*.tar) found for {data}. Quote a pattern, so that the shell does not expand it.")
+        raise UsageError(
+            f"No shards (*.tar) found for {data}. Check the path, and put a pattern in quotes, such as 'DATA/*.tar'."
+        )
     return _folder_of(data, shards), shards
 
 

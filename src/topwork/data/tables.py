@@ -165,7 +165,7 @@ def _flat(cells: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 def _object(number: int, line: str) -> Mapping[str, Any]:
     value = json.loads(line)
     if not isinstance(value, dict):
-        raise ValueError(f"line {number} is not an object")
+        raise ValueError(f"line {number} is not a JSON object")
     return value
 
 

@@ -87,8 +87,8 @@ def scan(file: IO[bytes], shard: str, ignored: IgnoredMembers) -> Iterator[Membe
     for magic, compression in _COMPRESSED.items():
         if start.startswith(magic):
             raise DataError(
-                f"{shard} is compressed ({compression}), which does not allow random access. Decompress it to a plain "
-                ".tar (hardly larger, since images are compressed already)."
+                f"{shard} is compressed ({compression}), so that single images cannot be read from it. Decompress it "
+                "to a plain .tar, which is hardly larger, since images are compressed already."
             )
     size = file.seek(0, 2)
     file.seek(0)

@@ -154,6 +154,10 @@ def _exclude_commands(config: Config) -> ExcludeCommands:
     return ExcludeCommands(f"{commands.check(config)} --write-exclude {EXCLUDE_FILE}", use)
 
 
+def _range(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def format_check(result: Check) -> list[str]:
     """The lines that the command prints."""
     summary = result.as_dict()
@@ -161,10 +165,8 @@ def format_check(result: Check) -> list[str]:
     lines = [f"{summary['data']}: {summary['used']:,} of {summary['images']:,} images can be used"]
     if counts:
         classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
-        lines[0] += (
-            f"; {classes} of {min(counts):,} to {max(counts):,} images; shorter side {side['min']:,} to "
-            f"{side['max']:,} pixels"
-        )
+        sizes = f"{_range(min(counts), max(counts))} images{' each' if min(counts) == max(counts) else ''}"
+        lines[0] += f"; {classes} of {sizes}; shorter side {_range(side['min'], side['max'])} pixels"
     lines.insert(0, f"Read as: {summary['reading']}")
     if summary["splits"]:
         lines.append("splits: " + " / ".join(f"{split} {count:,}" for split, count in summary["splits"].items()))

@@ -87,7 +87,7 @@ def build(
     tree["strategies"] = list(strategies) if strategies is not None else tree.get("strategies", [*DEFAULT_STRATEGIES])
     _check_strategies(tree["strategies"])
     if "path" not in tree.get("data", {}):
-        raise UsageError("DATA is missing. Pass a folder of class folders.")
+        raise UsageError("DATA is missing. Pass a folder that holds one folder of images per class.")
     path = Path(tree["data"]["path"])
     if path.exists():  # so that --resume works from any working directory
         tree["data"]["path"] = str(path.resolve())

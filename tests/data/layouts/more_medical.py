@@ -146,7 +146,7 @@ def br_35_h_with_masks() -> Layout:
         **loose(f"{top}/TEST", ("y9.jpg",)),
         f"{top}/annotations_all.json": '{"y7.jpg42": {"filename": "y7.jpg"}}',
     }
-    return Layout(files, Refused(("Br35H-Mask-RCNN/", "TRAIN", "Move it away")))
+    return Layout(files, Refused(("Br35H-Mask-RCNN/", "TRAIN", "Move it out")))
 
 
 @layout

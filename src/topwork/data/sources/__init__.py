@@ -100,7 +100,9 @@ def _find_reading(data: DataArgument) -> tuple[Source, Reading]:
                 raise  # else it is about a file beside the images
     if not found:
         require_folder(Path(data.path))
-        raise UsageError(f"{data.path} is no data of the source {kind}. Omit --source.")
+        raise UsageError(
+            f"{data.path} cannot be read with --source {kind}. Omit --source, so that topwork detects the format."
+        )
     given = {
         option for source in SOURCES.values() for option in source.supported_options if getattr(data.config, option)
     }
@@ -110,7 +112,10 @@ def _find_reading(data: DataArgument) -> tuple[Source, Reading]:
         option = min(given - nearest.supported_options)
         able = ", ".join(source.name for source in SOURCES.values() if option in source.supported_options)
         flag = f"--{option.replace('_', '-')}"
-        raise UsageError(f"{flag} is not supported for {data.path} (source {nearest.name}), only for: {able}.")
+        raise UsageError(
+            f"{flag} is not supported for {data.path} (source {nearest.name}), only for: {able}. Omit {flag}, or "
+            "choose one of these with --source."
+        )
     chosen = choose(data.config, [reading for _, reading in fitting])
     return next(source for source, reading in fitting if reading is chosen), chosen
 
@@ -129,13 +134,17 @@ def _apply_options(manifest: Manifest, config: DataConfig) -> Manifest:
     return replace(manifest, rows=rows, ignored=ignored)
 
 
+_GROUP_HINT = (
+    r"Pass a regular expression such as '(patient\d+)', the word folder, or the name of a column of the table."
+)
+
+
 def _group(rows: tuple[ImageRow, ...], pattern: str) -> tuple[ImageRow, ...]:
     group_of = (lambda image: str(PurePosixPath(image).parent)) if pattern == "folder" else _search(pattern)
     grouped = tuple(replace(row, group=group_of(row.id)) for row in rows)
     if rows and not any(row.group for row in grouped):
         raise UsageError(
-            f"--group-by {pattern!r} matches none of the paths, of which the first is {rows[0].id!r}. Pass a regular "
-            f"expression such as '(patient\\d+)', 'folder', or a column of a table."
+            f"--group-by {pattern!r} matches none of the paths; the first path is {rows[0].id!r}. {_GROUP_HINT}"
         )
     return grouped
 
@@ -144,7 +153,7 @@ def _search(pattern: str) -> Callable[[str], str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"--group-by {pattern!r} is not a regular expression: {error}.") from error
+        raise UsageError(f"--group-by {pattern!r} is not a regular expression: {error}. {_GROUP_HINT}") from error
 
     def find(image: str) -> str:
         match = compiled.search(image)
@@ -160,6 +169,7 @@ def _read_ids(path: Path) -> set[str]:
             rows = [row for row in csv.reader(file) if row and row[0]]
     except (OSError, csv.Error) as error:
         raise UsageError(
-            f"{path} cannot be read: {error}. Pass a list that the option --write-exclude of check has written."
+            f"--exclude {path} cannot be read: {error}. Pass a file that topwork check has written with "
+            "--write-exclude."
         ) from error
     return {row[0] for row in rows} - {"image"}

@@ -91,8 +91,8 @@ class ArraySource:
         if data.labeled and len(names) > 1:
             ways = dict.fromkeys(_way(data, [part for part in found.parts if part.name == name]) for name in names)
             yield Refused(
-                f"{data.path} has images and labels of {len(names)} data sets, by the names: "
-                f"{list_first([name or 'no name' for name in names])}. Choose one by its command:"
+                f"{data.path} has images and labels of {len(names)} data sets, by their names: "
+                f"{list_first([name or 'no name' for name in names])}. Run the command for the right one:"
                 + "".join(f"\n  {way}" for way in sorted(ways)),
                 evidence,
             )
@@ -138,9 +138,9 @@ def _load_code(file: str) -> str:
 def _unpaired(data: DataArgument, others: Sequence[NamedArray]) -> Refused:
     shown = list_first([f"{array.name} ({' x '.join(map(str, array.shape))}) in {array.file}" for array in others])
     return Refused(
-        f"{data.path} has arrays, but none is called images or x beside another of the same length called labels or y: "
-        f"{shown}. Images are N x height x width, and labels N numbers or names. Save them in one file: "
-        f"numpy.savez('data.npz', x_train=..., y_train=...), then {command('check', 'data.npz')}",
+        f"{data.path} has arrays, but no two of the same length that are called images and labels, or x and y: "
+        f"{shown}. Save images (N x height x width) and labels (N numbers or names) in one file with "
+        f"numpy.savez('data.npz', x_train=..., y_train=...), and run: {command('check', 'data.npz')}",
         Evidence.LIKELY,
     )
 
@@ -180,7 +180,7 @@ def find_idx(data: DataArgument, files: list[str]) -> ArrayParts:
         same = first.setdefault(tuple(array.words), array)
         if same is not array:
             if _digest(same.file) != _digest(path):
-                raise DataError(f"{same.file} and {path} have one name and differ. Remove one of them.")
+                raise DataError(f"{same.file} and {path} have the same name, but differ. Remove one of them.")
             ignored[path] = f"the same as {same.file}"
     parts = _pair(data, first.values())
     if chosen:
@@ -208,7 +208,7 @@ def find_pixel_tables(data: DataArgument, files: list[str]) -> ArrayParts:
             digests.add(digest)
             split, name = _split_and_rest(os.path.basename(path).partition(".")[0])
             found.parts.append(ArrayPart(path, split, name, table.count, table.read, (path,)))
-            found.how = f"a table with the pixels of images, {table.size}, and labels in column {table.label!r}"
+            found.how = f"a table of pixels ({table.size}) with labels in column {table.label!r}"
     found.parts = _with_splits(found.parts)
     return found
 

@@ -75,5 +75,6 @@ def require_folder(path: Path) -> Path:
         is_folder, exists = False, False
     if is_folder:
         return path.absolute()
-    problem = "is a file, not a folder" if exists else "does not exist"
-    raise UsageError(f"{path} {problem}. Pass a folder that holds one folder of images per class.")
+    if exists:
+        raise UsageError(f"{path} is a file, not a folder. Pass a folder that holds one folder of images per class.")
+    raise UsageError(f"{path} does not exist. Pass a folder that holds one folder of images per class.")

@@ -138,7 +138,7 @@ class Candidates:
         """Where the class folders are."""
         above = {folder.path.rpartition("/")[0] for folder in self.folders}
         shown = [f"{base.path}/" + (f" ({split})" if split else "") for base, split in self.bases if base.path in above]
-        text = "class folders" + (f" under {' and '.join(shown)}" if shown != ["/"] else "")
+        text = "class folders" + (f" in {' and '.join(shown)}" if shown != ["/"] else "")
         if any(len(folder.filled) > 1 for folder in self.folders):
-            text += "; folders inside belong to their class (--labels-from-path makes classes of them)"
+            text += "; folders inside a class folder belong to its class (--labels-from-path makes them classes)"
         return text

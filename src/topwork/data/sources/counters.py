@@ -44,7 +44,7 @@ def without_counters(layout: Layout) -> list[Layout]:
         return [layout]
     rows = [replace(row, label=found[row.label]["text"]) for row in layout.classes]
     pattern = _pattern(rows, list(found.values()))
-    how = f"classes are what the names of folders say beside their number, as in {rows[0].folder.path}/"
+    how = f"the classes are the words in the folder names, without the numbers, as in {rows[0].folder.path}/"
     return [replace(layout, how=how, classes=rows, options=("--label-from", pattern)), layout] if pattern else [layout]
 
 

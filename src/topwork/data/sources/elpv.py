@@ -46,7 +46,9 @@ class ElpvSource:
             lines = [line.split() for line in table.read_text("utf-8").splitlines() if line.strip()]
             rows = tuple(_cell(root, *line) for line in lines)
         except (OSError, ValueError, TypeError) as error:
-            raise DataError(f"{table} cannot be read: {error}. Reinstall the package elpv-dataset.") from error
+            raise DataError(
+                f"{table} cannot be read: {error}. Install it again: pip install --force-reinstall elpv-dataset"
+            ) from error
         return Manifest(root, rows, self.name, license="CC BY-NC-SA 4.0", note=_NOTE, test_fraction=0.25)
 
 

@@ -15,6 +15,8 @@ from topwork.data.sources.class_folders import unwrap
 from topwork.data.sources.reading import Evidence, Reading
 from topwork.data.split_words import split_of
 
+_HINT = r"Pass an expression with one group in parentheses, such as '([^/]+)_\d+\.jpg$'."
+
 
 class FileNamesSource:
     """A folder of images with the label in each path; for ``--label-from``."""
@@ -26,18 +28,17 @@ class FileNamesSource:
         """All images whose path the regular expression of ``--label-from`` matches."""
         pattern = data.config.label_from
         if pattern and data.tree is not None:
-            how, words = f"labels in file names by {pattern}", [data.path, "--label-from", pattern]
+            how, words = f"labels from file names, by the expression {pattern}", [data.path, "--label-from", pattern]
             yield Reading(how, Evidence.CERTAIN, words, partial(_list, data.tree, _compile(pattern)))
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
-    hint = r"Pass one with one group in parentheses, e.g. '([^/]+)_\d+\.jpg$'."
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise UsageError(f"--label-from {pattern!r} is not a regular expression: {error}. {hint}") from error
+        raise UsageError(f"--label-from {pattern!r} is not a regular expression: {error}. {_HINT}") from error
     if compiled.groups != 1:
-        raise UsageError(f"--label-from {pattern!r} has {compiled.groups} groups, expected 1. {hint}")
+        raise UsageError(f"--label-from {pattern!r} has {compiled.groups} groups, expected 1. {_HINT}")
     return compiled
 
 
@@ -58,13 +59,18 @@ def _list(tree: FileTree, pattern: re.Pattern[str]) -> Manifest:
                 ignored[path] = "--label-from does not match"
         for name in folder.files:
             ignored[join(folder.path, name)] = reason_ignored(name)
+    root = Path(tree.store)
     if not rows:
         first = next(tree.top.image_paths(), None)
-        problem = f"none of the paths, of which the first is {first!r}" if first else "nothing: there is no image"
-        raise UsageError(f"--label-from {pattern.pattern!r} matches {problem}. Pass an expression that fits.")
+        if not first:
+            raise UsageError(
+                f"--label-from {pattern.pattern!r} matches nothing: {root} holds no image. Check the path."
+            )
+        raise UsageError(
+            f"--label-from {pattern.pattern!r} matches none of the paths; the first path is {first!r}. {_HINT}"
+        )
     if "train" not in {row.split for row in rows}:
         rows = [ImageRow(row.id, row.label, ref=row.ref) for row in rows]
-    root = Path(tree.store)
     return Manifest(root, tuple(rows), root.resolve().name or "data", ignored)
 
 

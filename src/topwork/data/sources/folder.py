@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from topwork.core.artifacts import ImageRow, Manifest
+from topwork.core.commands import unpack
 from topwork.core.errors import UsageError
 from topwork.core.image_ref import ImageRef
 from topwork.data.archive_tree import read_tree
@@ -40,7 +41,10 @@ class FolderSource:
             try:
                 layouts = [layout_of(tree.top, config.layout)]
             except ValueError as error:
-                raise UsageError(f"--layout {config.layout} does not fit {data.path}: {error}.") from error
+                raise UsageError(
+                    f"--layout {config.layout} does not fit {data.path}: {error}. Pass the levels of folders below "
+                    "DATA, such as class, split/class or '*/class'."
+                ) from error
         else:
             layouts = find_layouts(tree.top, config.labels_from_path)
         for layout in layouts:
@@ -49,7 +53,10 @@ class FolderSource:
             list_rows = partial(_list, tree, layout, by_path)
             reading = Reading(layout.how, layout.evidence, [path, *layout.options], list_rows)
             if layout.data and not os.path.isdir(data.path):
-                problem = f"{data.path} holds several data sets, one of them in {layout.data}/. Unpack it and pass one."
+                problem = (
+                    f"{data.path} holds several data sets, one of them in {layout.data}/. Unpack it, then choose one: "
+                    f"{unpack(data.path)}"
+                )
                 yield Refused(problem, layout.evidence)
             elif layout.problem:
                 yield Refused(f"{layout.problem}: {reading.command(config)}", layout.evidence)
@@ -108,7 +115,7 @@ def _rows(tree: FileTree, of_class: ClassFolder, by_path: bool, ignored: dict[st
         ignored[of_class.folder.path] = EMPTY_CLASS
     depth = len(of_class.folder.path)
     beside = set() if by_path else annotations_inside(of_class.folder)
-    ignored |= dict.fromkeys(beside, "belongs to the images, by its name")
+    ignored |= dict.fromkeys(beside, "masks or annotations, by its name")
     for folder in of_class.folder.walk():
         if folder.path in beside or _is_below(folder.path, beside):
             continue

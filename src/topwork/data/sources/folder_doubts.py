@@ -25,22 +25,27 @@ def doubt(beside: Iterable[TreeFolder], kids: Sequence[TreeFolder]) -> str:
     for kid in kids:
         found = _COPY.fullmatch(kid.name)
         if found and (original := found[1] or found[2] or found[3]) in names:
-            return f"{kid.path}/ has the name of a copy of {original}/ beside it"
+            return f"{kid.path}/ seems to be a copy of {original}/, by its name"
     left_out = [folder for folder in beside if folder not in kids and is_annotation(folder.name)]
     images = [kid for kid in kids if is_images(kid.name)]
     if left_out and images and len(images) < len(kids) and not any(kid.filled for kid in kids):
-        return f"{left_out[0].path}/ has the name of what belongs to {images[0].path}/, but there are other folders too"
+        return (
+            f"{left_out[0].path}/ seems to hold annotations of {images[0].path}/, by its name, but there are other "
+            "folders too"
+        )
     outputs = [kid for kid in kids if is_output(kid.name) and not kid.filled]
     classes = [kid for kid in kids if kid not in outputs]
     for kid in outputs if len(classes) > 1 else ():
         if _looks_written(kid, classes):
-            return f"{kid.path}/ has the name of what programs write, and other files than the folders beside it"
+            return f"{kid.path}/ seems to hold the output of a program, by its name and its files"
     for kid in kids:
         inside = [folder.name for folder in kid.filled]
         if len(inside) > 1 and len(split_of(inside)) == len(inside) and not any(o.filled for o in kids if o is not kid):
-            return f"{kid.path}/ is divided into {' and '.join(inside)}, which none of the folders beside it is"
+            return f"{kid.path}/ is divided into {' and '.join(inside)}, but none of the folders beside it is"
     copy = copy_of_all(kids)
-    return f"{copy.path}/ holds files of the same names as all folders beside it together" if copy else ""
+    return (
+        f"{copy.path}/ seems to be a copy: its files have the same names as those of all other folders" if copy else ""
+    )
 
 
 def _looks_written(folder: TreeFolder, classes: Sequence[TreeFolder]) -> bool:

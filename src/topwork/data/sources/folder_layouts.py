@@ -43,7 +43,7 @@ def find_layouts(top: TreeFolder, by_path: bool = False, reasons: dict[str, str]
         found = _below_splits(bases, by_path, reasons)
     elif (parted := split_and_class(kid.name for kid in kids)) and not any(kid.filled for kid in kids):
         rows = [ClassFolder(kid, parted[kid.name][1], parted[kid.name][0]) for kid in kids]
-        found = [Layout("split and class in the names of the folders", rows, Evidence.LIKELY, reasons)]
+        found = [Layout("folders with split and class in their names", rows, Evidence.LIKELY, reasons)]
     else:
         kids = _without_others(kids, splits, reasons)
         if len(kids) == 1 and kids[0].filled and len(base.filled) > 1:
@@ -52,7 +52,7 @@ def find_layouts(top: TreeFolder, by_path: bool = False, reasons: dict[str, str]
         found = _split_among_classes(kids, splits, reasons)
         found = found or class_layouts(Candidates([(base, "")], kids, by_path, reasons, find_layouts))
     if copy is not None:
-        found += [Layout(f"folders in {copy.path}/", inner.classes, inner.evidence, data=copy.path)
+        found += [Layout(f"class folders in {copy.path}/", inner.classes, inner.evidence, data=copy.path)
                   for inner in find_layouts(copy, by_path)]  # fmt: skip
     return found
 
@@ -78,9 +78,9 @@ def _without_others(kids: list[TreeFolder], splits: dict[str, str], reasons: dic
     kept = []
     for kid in kids:
         if is_unlabeled(kid.name) and len(kids) - len(marked) > (kid.path not in marked):
-            reasons[kid.path] = "images without a label, by its name"
+            reasons[kid.path] = "images without labels, by its name"
         elif kid.path in marked and (images or (len(unwrap(kid).filled) < 2 and deep)):
-            reasons[kid.path] = "belongs to the images, by its name"
+            reasons[kid.path] = "masks or annotations, by its name"
         elif kid.name in splits and deep and kid not in deep:
             reasons[kid.path] = NO_CLASSES
         else:
@@ -144,13 +144,13 @@ def _split_among_classes(kids: list[TreeFolder], splits: dict[str, str], reasons
         return ways
     if repeated := repeated_inside(Candidates([(TreeFolder(""), "")], kids, False, reasons, find_layouts)):
         return repeated
-    beside = f"is beside {others[0]}/, which is none" if others else "has no folder for training beside it"
+    beside = f"{others[0]}/ beside it does not" if others else "there is no folder for training beside it"
     return [
         Layout(
             "class folders",
             plain,
             evidence=Evidence.LIKELY if not others else Evidence.POSSIBLE,
             options=options,
-            problem=f"{first}/ has the name of a split, but {beside}. If each of the folders is a class, run",
+            problem=f"{first}/ has the name of a split, but {beside}. If each of these folders is a class, run",
         )
     ]

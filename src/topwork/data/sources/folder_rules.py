@@ -21,6 +21,7 @@ from topwork.data.sources.folder_doubts import doubt
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import are_parts, is_annotation, is_images, looks_like_id, split_of
 
+_BY_PATH = "the innermost folders are the classes, named by their paths"
 MAX_WAYS = 4  # folders that a question shows as DATA
 Rule = Callable[[Candidates], list[Layout] | None]
 
@@ -45,7 +46,7 @@ def _splits_inside(found: Candidates) -> list[Layout] | None:
             for n, kid in enumerate(found.folders)
             for folder in inner[n]
         ]
-        return [Layout("splits in the class folders", rows, Evidence.LIKELY, found.reasons)]
+        return [Layout("class folders that hold folders of splits", rows, Evidence.LIKELY, found.reasons)]
     if any("train" in named.values() and len(set(named.values())) > 1 for named in splits):
         return [*_each_alone(found.folders, found)] or None
     return None
@@ -111,7 +112,7 @@ def _deeper(found: Candidates) -> Iterator[Layout]:
         options = layout_options(rows, list(splits))
         if options:
             evidence = Evidence.LIKELY if splits else Evidence.POSSIBLE
-            how = f"folders such as {folders[0].path}/ are the classes, all images together"
+            how = f"folders such as {folders[0].path}/ are the classes, with all images together"
             yield Layout(how, rows, evidence, found.reasons, options)
 
 
@@ -128,7 +129,7 @@ def _each_alone(kids: list[TreeFolder], found: Candidates) -> Iterator[Layout]:
             first = ways[0]
             options = first.options if "--label-from" in first.options else layout_options(first.classes, (), kid.path)
             options = (*options, *(["--labels-from-path"] if first.by_path else [])) if len(ways) > 1 else ()
-            how = f"the images in {kid.path}/ alone{more}"
+            how = f"only the images in {kid.path}/{more}"
             yield Layout(how, first.classes, options=options, data=kid.path, by_path=first.by_path)
 
 
@@ -148,13 +149,12 @@ def _taxonomy(found: Candidates) -> list[Layout] | None:
     """Further folders with names of things: either level may be the classes."""
     if found.by_path or not found.is_flat or not _is_taxonomy(found.folders):
         return None
-    whole, names = found.layout, sorted(found.names)
-    topmost = f"the topmost folders are classes: {', '.join(names[:MAX_WAYS])}"
-    paths = "the paths of the folders are the classes"
+    whole = found.layout
+    topmost = "the top folders are the classes"
     options = (*whole.options, "--labels-from-path")
     return [
         replace(whole, how=topmost, by_path=False),
-        replace(whole, how=paths, by_path=True, options=options),
+        replace(whole, how=_BY_PATH, by_path=True, options=options),
     ]
 
 
@@ -191,8 +191,8 @@ def _other_names(found: Candidates) -> list[Layout] | None:
             name = min(similar, default="") or ("" if train.keys() & other.keys() else min(train))
             if name:
                 problem = (
-                    f"The classes have other names for training: {train[name]}/, but {other[label]}/. Rename the "
-                    "folders so that each class has one name. If these are different classes, run"
+                    f"Class folders have different names in the splits: {train[name]}/ and {other[label]}/. Rename "
+                    "them, so that each class has the same name in all splits. If these are different classes, run"
                 )
                 return [replace(found.layout, problem=problem)]
     return None
@@ -211,8 +211,8 @@ def _one_trained(found: Candidates) -> list[Layout] | None:
         return None
     first = next(row for row in found.plain if row.split == "train").folder.path
     problem = (
-        f"{first}/ alone is for training, as for detecting anomalies, and a classifier needs images of each class. "
-        "To make new splits of all images, run"
+        f"Only {first}/ has training images, as in data sets for detecting anomalies. A classifier needs training "
+        "images of each class. To make new splits from all images, run"
     )
     options = (*found.layout.options, "--set", "data.splits=new")
     return [replace(found.layout, problem=problem, options=options)]
@@ -226,7 +226,7 @@ def _one_divided(found: Candidates) -> list[Layout] | None:
     if not (is_images(deep[0].name) or unwrap(deep[0]) is not deep[0] or _same_files(deep[0], found.folders)):
         return None  # a class that is divided further
     alone = [*_each_alone(deep, found)]
-    whole = [found.layout, replace(found.layout, how="the paths of the folders are the classes", by_path=True,
+    whole = [found.layout, replace(found.layout, how=_BY_PATH, by_path=True,
                                    options=(*found.layout.options, "--labels-from-path"))]  # fmt: skip
     return [*alone, *(whole[:1] if is_images(deep[0].name) else whole)] if alone else None
 
@@ -245,7 +245,11 @@ def _doubtful(found: Candidates) -> list[Layout] | None:
     problem = doubt([folder for base, _ in found.bases for folder in base.filled], found.folders)
     if not problem:
         return None
-    return [replace(found.layout, problem=f"{problem}. Move it away, or, if each of the folders is a class, run")]
+    return [
+        replace(
+            found.layout, problem=f"{problem}. Move it out of the data folder. If each of the folders is a class, run"
+        )
+    ]
 
 
 _RULES: tuple[Rule, ...] = (

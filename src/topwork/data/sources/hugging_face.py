@@ -37,7 +37,7 @@ class HuggingFaceSource:
         of_one_split = all((folder / name).is_file() for name in ("dataset_info.json", "state.json"))
         hub = data.path.startswith(_HUB)
         if hub or of_one_split or (folder / "dataset_dict.json").is_file() or data.is_explicit(self.name):
-            how = "the rows of a data set of the library datasets"
+            how = "a data set of the library datasets"
             yield Reading(how, Evidence.CERTAIN, [data.path], partial(self._list, data))
 
     def _list(self, data: DataArgument) -> Manifest:
@@ -86,7 +86,9 @@ def _columns(table: Any) -> tuple[str, str]:
     labels += [name for name in ("label", "labels", "class") if name in features]
     if not images or not labels:
         what = "images" if not images else "labels (class names, or a column 'label')"
-        raise DataError(f"The data set has no column of {what}, but {', '.join(features)}. Choose another one.")
+        raise DataError(
+            f"The data set has no column of {what}; its columns are {', '.join(features)}. Pass another data set."
+        )
     return images[0], labels[0]
 
 

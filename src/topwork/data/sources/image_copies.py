@@ -115,8 +115,8 @@ def stored_image(value: Any, folders: Sequence[str], where: str) -> bytes:
         return b""
     if not any(is_inside(path, folder) for folder in folders):
         raise DataError(
-            f"{where} names the file {path}, which is not in {folders[0]}. topwork reads no other file for a data set. "
-            "If the images are yours, copy them there, or write a table with the columns path and label."
+            f"{where} names the file {path}, which is not in {folders[0]}. A data set may only name files in its own "
+            "folder. If the images are yours, copy them there, or write a table with the columns path and label."
         )
     return path.read_bytes()
 
@@ -132,7 +132,9 @@ def stored_label(value: Any, names: Sequence[str], where: str) -> str:
     if value == -1:
         return ""
     if not 0 <= value < len(names):
-        raise DataError(f"{where}: label {value} is none of the {len(names)} classes that the data set names.")
+        raise DataError(
+            f"{where}: the label is {value}, but the data set names {len(names)} classes, from 0. Correct the label."
+        )
     return names[value]
 
 

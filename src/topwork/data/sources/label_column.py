@@ -117,8 +117,10 @@ def explicit_column(table: Table, column: str, flag: str) -> str:
     if column.strip() in found or column.strip().lower() in found:
         return found.get(column.strip()) or found[column.strip().lower()]
     names = ", ".join(table.columns[:20]) + (", ..." if len(table.columns) > 20 else "")
-    header = "" if table.has_header else ", numbered because it has no header"
-    raise MissingColumn(f"{flag} {column!r} is no column of {table.name}; it has {names}{header}.")
+    header = "" if table.has_header else " (numbers, since it has no header)"
+    raise MissingColumn(
+        f"{flag} {column!r} is not a column of {table.name}. Its columns are {names}{header}. Pass one of them."
+    )
 
 
 def find_label(
@@ -190,14 +192,14 @@ def _one_of(
             for group, line in zip(groups, commands, strict=True)
         )
         raise SeveralColumns(
-            f"{len(groups)} columns of {table.name} may be the label. Choose one by its command:{ways}"
+            f"{len(groups)} columns of {table.name} may be the label. Run the command for the right one:{ways}"
         )
     label = max(groups[0], key=lambda column: column.rank)
     if label.numbers:  # a name for each number
         names = [c for c in able if not c.numbers and c.words & _NAME_WORDS and _same_partition(c, label)]
         label = names[0] if names else label
     others = [c.name for c in able if c.rank == label.rank == 0 and c is not label]
-    remark = f"Other columns that may be labels: {', '.join(others)} (--label-column)." if others else ""
+    remark = f"Other columns may be labels, too: {', '.join(others)}. Select one with --label-column." if others else ""
     return label.name, (), remark, chosen[0].rank
 
 
@@ -268,8 +270,8 @@ def _refuse_marks(table: Table, columns: Sequence[LabelColumn], config: DataConf
     line = table.rows[next(i for i, count in enumerate(counts) if count > 1)][0]
     names = ", ".join(column.name for column in columns[:8]) + (", ..." if len(columns) > 8 else "")
     raise DataError(
-        f"{table.name}: the columns {names} mark several labels per image, first in line {line}. topwork trains one "
-        f"label per image. Keep one column as a question of yes and no: "
+        f"{table.name}: the columns {names} mark several labels per image, first in line {line}. topwork learns one "
+        f"label per image. To train on one of the columns as yes or no, run: "
         f"{command_with(config, '--label-column', columns[0].name)}"
     )
 
@@ -310,6 +312,6 @@ def _refuse_measure(table: Table, column: LabelColumn) -> None:
     if column.is_measure:
         raise Measured(
             f"Column {column.name!r} of {table.name} has {len(column.distinct)} different numbers for "
-            f"{len(column.filled)} images: that is a regression target, and topwork classifies. Write a class for each "
-            "range of numbers into a column, and name it with --label-column."
+            f"{len(column.filled)} images: this looks like the target of a regression, but topwork classifies. Add a "
+            "column with a class for each range of numbers, and pass its name with --label-column."
         )

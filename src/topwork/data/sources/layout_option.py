@@ -16,7 +16,7 @@ def layout_of(top: TreeFolder, levels: str) -> Layout:
     """
     parts = levels.strip("/").split("/")
     if set(parts) - {"split", "class", "*"} or parts.count("class") != 1 or parts.count("split") > 1:
-        raise ValueError("expected is a path of 'split', 'class' and '*' with one 'class', e.g. class or split/class")
+        raise ValueError("expected are the words 'split', 'class' and '*', separated by /, with exactly one 'class'")
     reasons: dict[str, str] = {}
     rows = [ClassFolder(top, "")]
     for number, part in enumerate(parts):
@@ -24,7 +24,7 @@ def layout_of(top: TreeFolder, levels: str) -> Layout:
         splits = split_of(dict.fromkeys(folder.name for _, folder in below)) if part == "split" else {}
         if part == "split" and below and not splits:
             names = ", ".join(list(dict.fromkeys(folder.name for _, folder in below))[:5])
-            raise ValueError(f"no folder of level {number + 1} has the name of a split; there are {names}")
+            raise ValueError(f"no folder at level {number + 1} has the name of a split; the folders there are {names}")
         rows = []
         for row, folder in below:
             if part == "split" and folder.name not in splits:
@@ -33,6 +33,6 @@ def layout_of(top: TreeFolder, levels: str) -> Layout:
                 label = folder.name if part == "class" else row.label
                 rows.append(ClassFolder(folder, label, splits.get(folder.name, row.split)))
     if not any(row.folder.total for row in rows):
-        names = ", ".join(join(folder.path, "") for folder in top.folders[:5]) or "no folder"
-        raise ValueError(f"no folder with images is {len(parts)} levels below; there {names}")
-    return Layout(f"folders as --layout {levels} says", rows, Evidence.CERTAIN, reasons)
+        names = ", ".join(join(folder.path, "") for folder in top.folders[:5]) or "none"
+        raise ValueError(f"no folder {len(parts)} levels below it holds images; the folders in it are {names}")
+    return Layout(f"folders as given by --layout {levels}", rows, Evidence.CERTAIN, reasons)

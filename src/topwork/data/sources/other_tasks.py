@@ -23,7 +23,7 @@ _MAX_OPENED = 3
 
 def _write_a_table(data: DataArgument) -> str:
     run = commands.data_command(data.config, "labels.csv", [], "compare")
-    return f"write a table with the columns path and label and a row per image, and run `{run}`"
+    return f"write a table with the columns path and label and one row per image, and run `{run}`"
 
 
 def masks_beside(names: Iterable[str]) -> dict[str, str]:
@@ -82,13 +82,16 @@ def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
     images = {stem_of(name) for folder in plain for name in folder.images}
     matching = sorted({masks[stem] for stem in masks if stem in images})
     if beside and beside >= 0.4 * len(images):
-        where = "beside each image there is its mask"
+        where = "each image has a mask beside it"
     elif masks and sum(stem in images for stem in masks) >= MIN_SHARE * len(masks):
         where = f"{matching[0]}/ holds masks of the images"
     else:
         return None
-    text = f"{data.path} is a data set for segmentation: {where}. topwork learns one label per image; if you have one, "
-    return Refused(f"{text}{_write_a_table(data)}.", Evidence.LIKELY)
+    problem = (
+        f"{data.path} is a data set for segmentation: {where}. topwork learns one label per image. If you have such "
+        f"labels, {_write_a_table(data)}."
+    )
+    return Refused(problem, Evidence.LIKELY)
 
 
 def _mask_stem(name: str) -> str:
@@ -119,8 +122,8 @@ def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
             return Refused(
                 f"{data.path} is a data set for object detection: {first} and {len(files) - 1:,} other files hold "
                 f"boxes ({kind}). topwork learns one label per image. To classify what is in the boxes, write a table "
-                "with the columns path, label and box (left, top, width, height in pixels) and a row per box, and run "
-                f"`{commands.data_command(data.config, 'boxes.csv', ['--crop-to-box'], 'compare')}`."
+                "with the columns path, label and box (left, top, width, height in pixels) and one row per box, and "
+                f"run `{commands.data_command(data.config, 'boxes.csv', ['--crop-to-box'], 'compare')}`."
                 f"{_show(data, _in_file_names(tree))}",
                 Evidence.LIKELY,
             )
@@ -139,16 +142,16 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
     base = unwrap(tree.top)
     names = [folder.name for folder in base.filled]
     splits = split_of(names)
-    where = "they lie directly in it"
+    where = "they are directly in this folder"
     if len(names) == 1:
-        where = f"all are in {base.filled[0].path}/, and one folder tells no classes apart"
+        where = f"all are in {base.filled[0].path}/, and a classifier needs at least two class folders"
     elif names:
         listed = ", ".join(f"{join(base.path, name)}/" for name in names[:5]) + (", ..." if len(names) > 5 else "")
-        where = f"of its folders {listed} none is a class" + (", the names are those of splits" if splits else "")
+        where = f"none of its folders {listed} is a class" + (", by the names they are splits" if splits else "")
     ways = _in_file_names(tree)
     if names:
         layout = "/".join([*["*"] * (base.path.count("/") + bool(base.path)), "class"])
-        what = "each of the folders is a class" if len(names) > 1 else f"all are of one class, {names[0]}"
+        what = "each of the folders is a class" if len(names) > 1 else f"all images are of one class, {names[0]}"
         ways.append((what, ["--layout", layout]))
     return Refused(
         f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "

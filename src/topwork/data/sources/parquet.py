@@ -116,14 +116,14 @@ class ParquetSource:
             if not columns:
                 names = ", ".join(field.name for field in found.schema)
                 yield Refused(
-                    f"{found.files[0]} has images in column {found.image_column!r}, but which column has the labels is "
-                    f"not known; there are {names}. Name it: "
+                    f"{found.files[0]} has images in column {found.image_column!r}, but it is not clear which column "
+                    f"has the labels. Its columns are {names}. Pass one as NAME: "
                     f"{data_command(data.config, where, ['--label-column', 'NAME'])}",
                     evidence,
                 )
             for column in columns:
                 arguments = [where, *(["--label-column", column.name] if len(columns) > 1 else [])]
-                how = f"Parquet, images of column {found.image_column!r} with labels of column {column.name!r}"
+                how = f"Parquet: images from column {found.image_column!r}, labels from column {column.name!r}"
                 yield Reading(how, evidence, arguments, partial(_list, data, found, rows, column))
 
 

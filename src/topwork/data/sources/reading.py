@@ -86,14 +86,17 @@ def choose(config: DataConfig, found: Iterable[Reading | Refused]) -> Reading:
             raise UsageError(refused.message)
     readings = [reading for reading in best if isinstance(reading, Reading)]
     if not readings:
-        raise UsageError(f"{data} cannot be read: no image in it has a label.")
+        raise UsageError(
+            f"{data} cannot be read: no image in it has a label. Put the images of each class into a folder of its "
+            "own, or pass a table with the columns path and label."
+        )
     if len(readings) > 1 and len({_assigned(reading) for reading in readings}) > 1:
         ways = "".join(
             f"\n  {n}. {reading.how}{f' ({reading.why})' if reading.why else ''}; {_classes(reading.manifest)}:"
             f"\n     {reading.command(config)}"
             for n, reading in enumerate(readings, 1)
         )
-        raise UsageError(f"{data} can be read in {len(readings)} ways. Choose one by its command:{ways}")
+        raise UsageError(f"{data} can be read in {len(readings)} ways. Run the command for the right one:{ways}")
     return readings[0]
 
 
@@ -119,8 +122,8 @@ def describe(reading: Reading, manifest: Manifest, tree: FileTree | None) -> str
         folders = [path for path in manifest.ignored if path in inside and inside[path].total][:3]
         named = ", ".join(f"{name}/ ({manifest.ignored[name]})" for name in folders)
         number = len(manifest.ignored)
-        count = f"{number:,} other {'entry' if number == 1 else 'entries'}"
-        parts.append(f"ignored: {count}, among them {named}" if named else f"ignored: {count}")
+        count = f"{number:,} other {'file or folder' if number == 1 else 'files or folders'}"
+        parts.append(f"ignored: {count}, such as {named}" if named else f"ignored: {count}")
     return "; ".join(parts).encode("utf-8", "replace").decode()  # names of files may be no text
 
 

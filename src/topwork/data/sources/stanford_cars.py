@@ -40,7 +40,9 @@ class StanfordCarsSource:
         """All images that the tables name, whether the files exist or not."""
         tree = data.tree
         if tree is None:
-            raise DataError(f"No {_META} in {require_folder(Path(data.path))}. Download the Stanford Cars devkit.")
+            raise DataError(
+                f"{_META} is missing in {require_folder(Path(data.path))}. Download the Stanford Cars devkit into it."
+            )
         names = [str(name) for name in _read(tree, found[_META], "class_names")]
         with_test = {"cars_test", _TEST} <= found.keys()
         splits = (("train", _TRAIN), ("test", _TEST)) if with_test else (("", _TRAIN),)
@@ -91,7 +93,7 @@ def _rows(tree: FileTree, names: list[str], table: str, folder: str, split: str,
             name = path + box_suffix(ref.box)
         except (KeyError, IndexError, ValueError, TypeError) as error:
             path = join(tree.store, table)
-            raise DataError(f"{path} has a bad row: {error}. Download the Stanford Cars devkit again.") from error
+            raise DataError(f"{path} has an invalid row: {error}. Download the Stanford Cars devkit again.") from error
         yield ImageRow(name, names[number - 1], split=split, ref=ref)
 
 

@@ -56,7 +56,7 @@ class TableSource:
         elif os.path.isfile(path) and (path.lower().endswith((*TABLES, ".xml")) or data.is_explicit(self.name)):
             yield _reading(path, data.config, None)
         elif data.is_explicit(self.name):
-            raise UsageError(f"{path} does not exist or is not a file. Pass a table with columns path and label.")
+            raise UsageError(f"{path} does not exist or is not a file. Pass a table with the columns path and label.")
 
 
 def images_in_table(path: str, crop_to_box: bool = False) -> Iterator[ImageRef]:
@@ -88,7 +88,7 @@ def _inside(table: str, tree: FileTree | None) -> bool:
 def _workbook(path: str) -> str:
     name = os.path.splitext(path)[0] + ".csv"
     check = command("check", as_argument(name))
-    return f"{path} is a workbook of a spreadsheet program. Save it as CSV there, and pass that: {check}"
+    return f"{path} is a spreadsheet. Open it in the spreadsheet program, save it as CSV, and run: {check}"
 
 
 def _reading(path: str, config: DataConfig, tree: FileTree | None) -> Reading:
@@ -127,7 +127,7 @@ def _read(path: str) -> Table:
 
     table = read_labels(data, path, is_image)
     if not table.rows:
-        raise DataError(f"{path} has no rows. It needs a header and a row per image.")
+        raise DataError(f"{path} has no rows. It needs a header and one row per image.")
     return table
 
 

@@ -160,7 +160,8 @@ def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
         if rivals and able[0].hits and able[0].rank == len(names):
             ways = (command_with(config, "--path-column", column.name) for column in (able[0], *rivals))
             raise SeveralColumns(
-                f"{table.name} names images in {len(rivals) + 1} columns. Choose one:\n  " + "\n  ".join(ways)
+                f"{table.name} names images in {len(rivals) + 1} columns. Run the command for the right one:\n  "
+                + "\n  ".join(ways)
             )
         return able[0].name
     named = {short_name(column): column for column in reversed(table.columns)}
@@ -170,8 +171,8 @@ def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
     first = ", ".join(cell_text(cell) for cell in (table.rows[0][1] if table.rows else ())[:5])[:120]
     command = command_with(config, "--path-column", table.columns[0] if table.columns else "path")
     raise UsageError(
-        f"No column of {table.name} names images: {columns} (first row: {first}). Each row needs the path or name of a "
-        f"file. Name the column: {command}"
+        f"No column of {table.name} holds names of images. Its columns are {columns} (first row: {first}). Each row "
+        f"needs the path or the name of an image file. If there is such a column, name it: {command}"
     )
 
 
@@ -229,5 +230,6 @@ def _group_remark(table: Table, taken: set[str]) -> str:
     for name in table.columns:
         column = LabelColumn(name, table.texts(name))
         if name not in taken and column.words & GROUP_WORDS and 1 < len(column.distinct) < len(column.filled):
-            return f"Column {name} groups images; keep each group in one split with --group-by {shlex.quote(name)}."
+            option = f"--group-by {shlex.quote(name)}"
+            return f"Column {name} may name groups of images. Keep each group in one split with {option}."
     return ""

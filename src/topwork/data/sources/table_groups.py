@@ -201,9 +201,10 @@ class TableFinder:
         if not texts or not has_image_suffix(texts[0]):
             return ""
         return (
-            f"{path} names no image of {self.tree.store}: the first in column {column!r} is {texts[0]!r}, and the most "
-            f"similar file is {self.index.similar_name(texts[0])}. Write the names of the files into the table, or "
-            "give the folder that holds its images."
+            f"{path} names no image in {self.tree.store}. The first name in column {column!r} is {texts[0]!r}; the "
+            "most "
+            f"similar file is {self.index.similar_name(texts[0])}. Write the file names into the table, or pass the "
+            "folder that holds its images."
         )
 
     def _group(self, tables: list[_Candidate]) -> TableGroup | None:
@@ -234,8 +235,8 @@ class TableFinder:
             table = group.tables[0].listing.table
             self.problems.setdefault(
                 group.tables[0].path,
-                f"No column of {table.name} looks like the label of each image; it has "
-                f"{', '.join(table.columns[:12])}. Name one: {command_with(self.config, '--label-column', 'COLUMN')}",
+                f"No column of {table.name} looks like labels. Its columns are {', '.join(table.columns[:12])}. Pass "
+                f"one as COLUMN: {command_with(self.config, '--label-column', 'COLUMN')}",
             )
             return None
         return group
@@ -308,7 +309,7 @@ def _other_labels(tables: Sequence[_Candidate]) -> str:
         if train and own and labels[train] and not own & labels[train]:
             return (
                 f"{path} has the labels {', '.join(sorted(own)[:4])}, none of which is in {train} "
-                f"({', '.join(sorted(labels[train])[:4])}). Write the same labels into both."
+                f"({', '.join(sorted(labels[train])[:4])}). Write the same labels into both tables."
             )
     return ""
 

@@ -34,7 +34,9 @@ def readings_of_tree(data: DataArgument, tree: FileTree) -> Iterator[Reading | R
         groups = [group for group in groups if any(table.path == selected for table in group.tables)]
         if not groups:
             yield Refused(
-                finder.problems.get(selected) or f"{selected} names no image of {data.path}.", Evidence.CERTAIN
+                finder.problems.get(selected)
+                or f"{selected} names no image in {data.path}. Write the file names into it, or omit --table.",
+                Evidence.CERTAIN,
             )
             return
     groups = _essential(groups)
@@ -129,7 +131,7 @@ def _reading(
         if count > 1 or not flat
         else [data.path, "--source", "table"]
     )
-    how = group.how + (f"; class folders under {_tops(added)}" if added else "")
+    how = group.how + (f"; class folders in {_tops(added)}" if added else "")
     return Reading(how, evidence, words, lambda: _manifest(tree, places, group, rows))
 
 
@@ -194,8 +196,8 @@ def _manifest(tree: FileTree, places: Places, group: TableGroup, entries: dict[s
     remarks = tuple(dict.fromkeys(remark for table in group.tables for remark in table.listing.remarks))
     if group.unlisted:
         remarks += (
-            f"Not read: {', '.join(group.unlisted[:6])}{', ...' if len(group.unlisted) > 6 else ''}, other splits of "
-            "the same images (--table selects one).",
+            f"Not read: {', '.join(group.unlisted[:6])}{', ...' if len(group.unlisted) > 6 else ''}, which have other "
+            "splits of the same images. Select one with --table.",
         )
     root = Path(tree.store)
     return Manifest(

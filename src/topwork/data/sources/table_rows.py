@@ -86,8 +86,8 @@ def list_rows(table: Table, places: Places, config: DataConfig, labels_needed: b
         raise UsageError(_no_label(table, config))
     if config.crop_to_box and not columns.has_boxes:
         raise UsageError(
-            f"{table.name} has no column 'box' (left, top, width, height) nor xmin, ymin, xmax, ymax. "
-            "Omit --crop-to-box."
+            f"{table.name} has no column box (left, top, width, height) and no columns xmin, ymin, xmax, ymax. Add "
+            "them, or omit --crop-to-box."
         )
     reader = RowReader(table, columns, places, config)
     listing, rows = reader.listing, reader.listing.rows
@@ -109,7 +109,10 @@ def list_rows(table: Table, places: Places, config: DataConfig, labels_needed: b
         raise SeveralBoxes(_detection(table, config))
     if not listing.rows:
         column = repr(columns.roles["label"]) if "label" in columns.roles else ", ".join(map(repr, columns.one_hot[:3]))
-        raise DataError(f"No row of {table.name} has a label, in column {column}. Complete the rows.")
+        raise DataError(
+            f"No row of {table.name} has a label in column {column}. Fill it in, or select another column with "
+            "--label-column."
+        )
     _check_found(listing, places, config)
     strange = sorted({row.label for row in listing.rows.values() if not row.label.isascii()})
     if table.encoding == WINDOWS and strange:
@@ -118,9 +121,8 @@ def list_rows(table: Table, places: Places, config: DataConfig, labels_needed: b
     if len(joined) > 1:
         labels = ", ".join(map(repr, sorted(joined, key=lambda label: -len(joined[label]))[:4]))
         raise DataError(
-            f"{table.name} has several labels per image: {labels} beside each of them alone. topwork "
-            "trains one label per image. Keep the rows with one label, or make one class of each combination with "
-            "another separator."
+            f"{table.name} has several labels per image, such as {labels}. topwork learns one label per image. Keep "
+            "only the rows with one label, or join the labels of each combination by _ to make it a class of its own."
         )
     return listing
 
@@ -157,7 +159,7 @@ class RowReader:
         """The image of a row, whose label may be empty; notes how its file was found."""
         path, cell = self._paths[number], self._labels[number]
         if not path:
-            raise DataError(f"{self._where(number)} has no path. Complete the row or remove it.")
+            raise DataError(f"{self._where(number)} has no path. Fill it in, or remove the row.")
         label = self._texts.get(cell) if type(cell) is str else None
         if label is None:
             label = label_text(cell, self._where(number))
@@ -211,11 +213,14 @@ class RowReader:
             return name, replace(places.ref(name), box=box) if box else None
         line = self.table.rows[number][0]
         if is_url(path):
-            raise DataError(f"{self._where(number)}: {path[:80]!r} is a URL; only local files are read.")
+            raise DataError(
+                f"{self._where(number)}: {path[:80]!r} is a URL; only local files are read. Download the images, and "
+                "write their paths into the table."
+            )
         if not hit.paths and places.names_other_file(path):
             raise DataError(
-                f"{self._where(number)} names the file {path}, which is not in {places.root}. A table that lies in the "
-                "data may name no other file. If the table is yours, pass it: "
+                f"{self._where(number)} names the file {path}, which is not in {places.root}. A table in a data folder "
+                "may only name files in that folder. If the table is yours, pass the table itself: "
                 + command("check", as_argument(os.path.join(places.root, self.table.name)))
             )
         if hit.paths:
@@ -251,16 +256,16 @@ def _no_label(table: Table, config: DataConfig) -> str:
     columns = ", ".join(table.columns[:12]) + (", ..." if len(table.columns) > 12 else "")
     name = command_with(config, "--label-column", table.columns[-1])
     return (
-        f"No column of {table.name} looks like the label of each image; it has {columns}. Labels repeat, and are "
-        f"neither ids nor measured numbers. Name the column, such as: {name}"
+        f"No column of {table.name} looks like labels. Its columns are {columns}. Labels occur for several images "
+        f"each, and are neither ids nor measurements. If one column has the labels, name it, for example: {name}"
     )
 
 
 def _detection(table: Table, config: DataConfig) -> str:
     return (
-        f"{table.name} has boxes around things in images: a detection data set. topwork classifies whole images; it "
-        "can train on the boxes, each cut out as an image with its class: "
-        + data_command(config, config.path, ["--crop-to-box"])
+        f"{table.name} has boxes around things in images: it is a data set for object detection, but topwork "
+        "classifies whole images. To train on the inside of each box as an image of its own, run: "
+        f"{data_command(config, config.path, ['--crop-to-box'])}"
     )
 
 
@@ -272,8 +277,8 @@ def _refuse_repeats(
         raise SeveralBoxes(_detection(table, config))
     if several or len(table.rows) < 40:
         raise DataError(
-            f"{table.name}:{line} names {row.id!r} as {row.label!r}, an earlier row as {before.label!r}. "
-            "Several labels per image are not supported. Remove one of them."
+            f"{table.name}:{line} gives {row.id!r} the label {row.label!r}, but an earlier row gives it "
+            f"{before.label!r}. Several labels per image are not supported. Remove one of the rows."
         )
 
 
@@ -290,8 +295,8 @@ def _check_found(listing: Listing, places: Places, config: DataConfig) -> None:
             for folder in folders[:4]
         )
         raise AmbiguousFiles(
-            f"{table.name}:{line}: {name!r} may be any of {', '.join(paths[:4])}{more}. Name the folder of its images:"
-            f"{ways}"
+            f"{table.name}:{line}: {name!r} may be any of {', '.join(paths[:4])}{more}. Run the command with the right "
+            f"folder:{ways}"
         )
     if len(listing.missing) <= 0.5 * len(table.rows) or not len(places.index):
         return
@@ -304,7 +309,7 @@ def _check_found(listing: Listing, places: Places, config: DataConfig) -> None:
         listing.rows = {row.id: row for row in listing.rows.values() if row.name in found}
         return
     raise DataError(
-        f"{some} in {places.root}; the first, in column {column!r} of line {line}, is {name!r}, and the most similar "
-        f"file is {places.index.similar_name(name)}. Write the names of the files into the column, or give the "
-        "folder that holds the images: " + data_command(config, "FOLDER", ["--table", config.table or config.path])
+        f"{some} in {places.root}. The first is {name!r} (line {line}, column {column!r}); the most similar file is "
+        f"{places.index.similar_name(name)}. Write the file names into the column, or pass the folder that holds the "
+        "images as FOLDER: " + data_command(config, "FOLDER", ["--table", config.table or config.path])
     )

@@ -19,13 +19,13 @@ _PICKLES = (
 )
 _NUMBERS = (
     (
-        "SVHN as files of MATLAB", {"train_32x32.mat", "test_32x32.mat"}, "svhn.npz",
+        "SVHN as MATLAB files", {"train_32x32.mat", "test_32x32.mat"}, "svhn.npz",
         """import numpy, scipy.io; a = {s: scipy.io.loadmat(FOLDER + s + "_32x32.mat") for s in ("train", "test")}; """
         """numpy.savez(FOLDER + "svhn.npz", **{s + "_images": a[s]["X"].transpose(3, 0, 1, 2) for s in a}, """
         """**{s + "_labels": a[s]["y"].ravel() % 10 for s in a})""",
     ),
     (
-        "STL-10 as numbers in binary form", {"train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin"}, "stl10.npz",
+        "STL-10 as binary files", {"train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin"}, "stl10.npz",
         """import numpy; a = lambda name: numpy.fromfile(FOLDER + name + ".bin", "u1"); parts = ("train", "test"); """
         """numpy.savez(FOLDER + "stl10.npz", **{s + "_labels": a(s + "_y") for s in parts}, """
         """**{s + "_images": a(s + "_X").reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1) for s in parts})""",
@@ -33,10 +33,10 @@ _NUMBERS = (
 )  # fmt: skip
 """Name of a data set, its files, and the code that writes their images as arrays."""
 _CONTAINERS = {
-    (".h5", ".hdf5", ".hdf"): "HDF5",
-    (".tfrecord", ".tfrecords"): "TFRecord",
-    (".mat",): "a file of MATLAB",
-    (".bin",): "numbers in binary form, which say nothing about their shape",
+    (".h5", ".hdf5", ".hdf"): "an HDF5 file",
+    (".tfrecord", ".tfrecords"): "a TFRecord file",
+    (".mat",): "a MATLAB file",
+    (".bin",): "a binary file without a known format",
     (".pkl", ".pickle", ".pt", ".pth", ".joblib"): "a pickle, which runs code when it is opened",
 }
 
@@ -67,8 +67,8 @@ class UnreadableSource:
             kind = next((kind for suffixes, kind in _CONTAINERS.items() if suffix in suffixes), "")
             if kind:
                 yield Refused(
-                    f"{path} is {kind}; topwork does not open it. Save the images as files, one folder per class, or "
-                    "the pixels and labels as arrays: numpy.savez('data.npz', x_train=..., y_train=...), then "
+                    f"{path} is {kind}; topwork does not open it. Save the images as files in one folder per class, or "
+                    "save pixels and labels as arrays with numpy.savez('data.npz', x_train=..., y_train=...), and run: "
                     f"{commands.command('check', 'data.npz')}",
                     Evidence.POSSIBLE,
                 )
@@ -88,7 +88,7 @@ def _numbers(files: list[str]) -> Iterator[Refused]:
             if expected <= names and target not in names:
                 written = code.replace("FOLDER", json.dumps(os.path.join(folder, ""), ensure_ascii=False))
                 yield Refused(
-                    f"{folder} has {title}, which topwork does not open. Write the images and labels as arrays: "
+                    f"{folder} holds {title}, which topwork does not open. Convert the images and labels to arrays: "
                     f"{commands.write_arrays(written, os.path.join(folder, target))}",
                     Evidence.CERTAIN,
                 )
@@ -99,8 +99,8 @@ def _cifar(files: list[str]) -> Iterator[Refused]:
         for title, expected, other in _PICKLES:
             if expected <= names and all(_is_pickle(os.path.join(folder, name)) for name in expected):
                 yield Refused(
-                    f"{folder} has {title} as Python pickles, which run code when they are opened; topwork never opens "
-                    f"any. Use the same images in another form: {commands.command('check', other)}",
+                    f"{folder} holds {title} as Python pickles. A pickle can run any code when it is opened, so "
+                    f"topwork opens none. Use the same images from the hub: {commands.command('check', other)}",
                     Evidence.CERTAIN,
                 )
 

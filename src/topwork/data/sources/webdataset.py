@@ -159,10 +159,14 @@ class _LabelReader:
         kind, _, self._key = config.label_key.partition(":")
         if kind not in ("", *LABELS) or (self._key and kind != "json"):
             raise UsageError(
-                f"--label-key {config.label_key!r} is unknown; allowed are {', '.join(LABELS)} and json:KEY."
+                f"--label-key {config.label_key!r} is not known. Pass {', '.join(LABELS)} or json:KEY, such as "
+                "json:species."
             )
         self._kinds = (kind,) if kind else LABELS
-        self.hint = f"Labels are read from files .{', .'.join(self._kinds)}; --label-key selects one: json:species."
+        self.hint = (
+            f"Labels are read from a file beside each image (.{', .'.join(self._kinds)}). Choose another one with "
+            "--label-key, such as --label-key json:species."
+        )
 
     def read(self, texts: dict[str, bytes], image: str) -> str:
         """The class name of a sample; empty if it has no label."""
@@ -177,7 +181,9 @@ class _LabelReader:
         try:
             value: Any = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"The .json of {image} cannot be read: {error}. Use another --label-key.") from error
+            raise DataError(
+                f"The .json file of {image} cannot be read: {error}. Choose another label file with --label-key."
+            ) from error
         if isinstance(value, dict):
             keys = self._key.split(".") if self._key else [next((key for key in _KEYS if key in value), "")]
             for key in keys:
