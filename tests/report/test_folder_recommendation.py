@@ -64,6 +64,7 @@ def test_every_reader_means_the_strategy_that_validation_chooses(folder: Path) -
     assert "takes 12 times as long" in " ".join(printed.split())
     row = next(line for line in printed.splitlines() if line.startswith("finetune ") and "points" in line)
     assert row.split()[1:3] == ["+25.0", "points"]
+    assert "\nsvm is right on 70 of 100 new images (63 to 76).\n" in summary(comparison["svm"], False)
     html = write_report(folder).read_text("utf-8")
     assert "Use svm: it is right on 70 of 100 new images (63 to 76)." in html
     assert "Chosen on the 200 validation images: svm, because" in html
@@ -127,6 +128,12 @@ def test_the_table_shows_the_metric_that_decides_first(folder: Path) -> None:
         assert rows[2][:4] == cells
         assert rows[3][:4] == ["svm", "-", "-", "70.0%"]  # not defined, as the AUC of a single class
         assert f"<th>{target_metric.NAMES[metric]}</th><th>95 % interval</th>" in Comparison(folder)._repr_html_()
+
+
+def test_a_comparison_that_is_not_finished_says_so(folder: Path) -> None:
+    (folder / "finetune" / "metrics.json").unlink()
+    text = " ".join(summary(Comparison(folder), False).split())
+    assert "So far: svm is right on 70 of 100 new images (63 to 76). finetune has not finished." in text
 
 
 def test_no_test_file_chooses(folder: Path) -> None:

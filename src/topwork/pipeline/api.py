@@ -15,7 +15,7 @@ from topwork.core.options import OptionValue, option_names, with_options
 from topwork.core.progress import make_progress
 from topwork.pipeline.configure import request
 from topwork.pipeline.job import Job
-from topwork.report.results import Comparison, Run, format_verdict, table
+from topwork.report.results import Comparison, Run, format_answer, format_verdict, table
 from topwork.strategies import STRATEGIES
 
 
@@ -141,7 +141,7 @@ def _refuse_two_folders(resume: str | Path | None, out: str | Path | None, overw
 def summary(result: Run | Comparison, next_command: bool = True) -> str:
     """What a command prints: a table of finished runs, the verdict, the report and the command to try next."""
     runs = [result] if isinstance(result, Run) else list(result)
-    verdict = format_verdict(result) if isinstance(result, Comparison) else ""
+    verdict = format_verdict(result) if isinstance(result, Comparison) else format_answer(result)
     over_folds = result.test_over_folds if isinstance(result, Comparison) else {}
     lines = [table([run for run in runs if (run.path / "metrics.json").is_file()], over_folds), ""]
     lines += [verdict, ""] if verdict else []

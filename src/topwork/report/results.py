@@ -92,7 +92,7 @@ class Comparison:
         info = read_run_info(self.path)
         if info.kind != "comparison":
             raise DataError(f"{path} is a {info.kind}, not a comparison.")
-        self.status = info.status
+        self.status, self.strategies = info.status, info.strategies
         self.runs = {
             name: Run(self.path / name) for name in info.strategies if (self.path / name / "run.json").is_file()
         }
@@ -190,7 +190,7 @@ def table(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None = Non
 def format_verdict(comparison: Comparison, width: int = 100) -> str:
     """The verdict of a comparison as wrapped text, with a table of differences; empty if no strategy has finished."""
     from topwork.evaluation.answer import answer  # SciPy is not needed before the end
-    from topwork.evaluation.verdict_text import cautions
+    from topwork.evaluation.verdict_text import cautions, join_names
 
     verdict = comparison.verdict
     if not verdict:
@@ -200,9 +200,24 @@ def format_verdict(comparison: Comparison, width: int = 100) -> str:
         "seeds": f"The table shows the first of {number} seeds.",
         "folds": f"The table is over {number} folds; training times are those of the first.",
     }
-    texts = [notes.get(repeats, ""), " ".join(answer(verdict)), " ".join(cautions(verdict))]
+    names = {result.name for result in verdict.results}
+    missing = [name for name in comparison.strategies if name not in names]
+    lead = " ".join(answer(verdict))
+    if missing:
+        verb = "has" if len(missing) == 1 else "have"
+        lead = f"So far: {lead} {join_names(missing)} {verb} not finished."
+    texts = [notes.get(repeats, ""), lead, " ".join(cautions(verdict))]
     above, lead, below = (textwrap.fill(text, width, break_on_hyphens=False) for text in texts)
     return "\n\n".join(filter(None, [above, lead, _format_differences(verdict), below]))
+
+
+def format_answer(run: Run, width: int = 100) -> str:
+    """How good a run is on new images, as wrapped text; empty if it has not finished."""
+    from topwork.evaluation.answer import answer  # SciPy is not needed before the end
+    from topwork.report.folder_evaluation import evaluate_folder
+
+    verdict = evaluate_folder(run.path).verdict
+    return textwrap.fill(" ".join(answer(verdict)), width, break_on_hyphens=False) if verdict else ""
 
 
 def _format_differences(verdict: Verdict) -> str:
