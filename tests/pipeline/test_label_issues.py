@@ -1,4 +1,4 @@
-"""Labels that look wrong: with and without the extra, and out-of-fold predictions that never saw the image."""
+"""Labels that look wrong: with and without the extra, and what is said of how many are."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import importlib.util
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from topwork.evaluation import label_issues
-from topwork.linear.selection import DEFAULT_CS, out_of_fold_probabilities
+from topwork.evaluation.label_noise import LabelNoise, probabilities_of
+from topwork.linear.leave_out import LeaveOut
+from topwork.pipeline.label_issues import describe_yield
 
 
 def blobs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,24 +24,6 @@ def blobs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return features.astype(np.float32), given, wrong
 
 
-def test_out_of_fold_predictions_are_those_of_scikit_learn() -> None:
-    features, labels, _ = blobs()
-    folds = [np.arange(180)[k::5] for k in range(5)]
-    found = out_of_fold_probabilities(features, labels, 3, folds)
-    best = None
-    for c in DEFAULT_CS:
-        expected = np.empty((180, 3))
-        for fold in folds:
-            rest = np.setdiff1d(np.arange(180), fold)
-            model = LogisticRegression(C=c, tol=1e-8, max_iter=2000).fit(features[rest], labels[rest])
-            expected[fold] = model.predict_proba(features[fold])
-        right = (expected.argmax(axis=1) == labels).mean()
-        best = (right, expected) if best is None or right > best[0] else best
-    assert best is not None
-    assert (found.argmax(axis=1) == best[1].argmax(axis=1)).mean() > 0.98
-    assert np.abs(found - best[1]).mean() < 0.03  # the bias is hardly penalised here, and not at all there
-
-
 @pytest.mark.parametrize("extra", [True, False])
 def test_wrong_labels_come_first(monkeypatch: pytest.MonkeyPatch, extra: bool) -> None:
     if extra and importlib.util.find_spec("cleanlab") is None:
@@ -48,9 +31,27 @@ def test_wrong_labels_come_first(monkeypatch: pytest.MonkeyPatch, extra: bool) -
     if not extra:
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     features, labels, wrong = blobs()
-    found, how = label_issues.rank_label_issues(
-        labels, out_of_fold_probabilities(features, labels, 3, [np.arange(180)[k::5] for k in range(5)])
-    )
+    probabilities = probabilities_of(LeaveOut(features).scores(labels, 3), labels)
+    found, how = label_issues.rank_label_issues(labels, probabilities)
     assert ("cleanlab" in how) == extra
     assert len(set(found[:9]) & set(wrong)) >= 7
     assert len(found) <= 16
+
+
+def test_the_finding_says_how_many_errors_to_expect_and_when_to_stop() -> None:
+    """Of 100 images the labels of the first 40 are surely wrong, or of none."""
+    contradicted = np.arange(100) < 40
+    bins = contradicted.astype(np.int64)
+    right = np.full((2, 2), 0.5)
+    rates = np.full(2, 0.5)
+    noise = LabelNoise(rates, right, bins, contradicted, 0.5, np.where(contradicted, 1e12, 1e-12), 0.0)
+    ranked = np.arange(100)
+    assert describe_yield(noise, ranked[:30]) == "of the first 30 expect 30 real errors, at least 30 (95 % confidence)"
+    assert describe_yield(noise, ranked) == (
+        "of the first 50 expect 40 real errors, at least 40 (95 % confidence); stop looking after 39, since fewer "
+        "than 1 in 5 of the next are errors"
+    )
+    assert describe_yield(noise, ranked[:1]) == "of it expect 1 real error, at least 1 (95 % confidence)"
+    assert describe_yield(noise, ranked[60:62]).endswith(
+        "at least 0 (95 % confidence): fewer than 1 in 5, so they may be hard images with correct labels"
+    )

@@ -18,7 +18,7 @@ from topwork.data.sources import list_images
 from topwork.pipeline import configure
 from topwork.pipeline.check import format_check
 from topwork.pipeline.held_out import ImageFeatures
-from topwork.pipeline.unnamed_groups import measure_split_bias
+from topwork.pipeline.unnamed_groups import SplitBias, measure_split_bias
 
 PATIENTS, EACH = 16, 8
 
@@ -126,7 +126,7 @@ def test_what_a_random_split_adds_is_measured_with_groups_as_units(strength: flo
         for i, (label, group) in enumerate(zip(labels.tolist(), groups.tolist(), strict=True))
     )
     manifest = Manifest(Path(), rows, "drawn")
-    bias = measure_split_bias(ImageFeatures(manifest, shown.astype(np.float32), "cpu"), manifest, 0)
+    bias = measure_split_bias(ImageFeatures(manifest, shown.astype(np.float32)), manifest, 0)
     assert bias is not None
     assert bias.images == 400
     assert bias.low <= bias.random - bias.grouped <= bias.high
@@ -136,3 +136,8 @@ def test_what_a_random_split_adds_is_measured_with_groups_as_units(strength: flo
         assert abs(bias.random - bias.grouped) < 0.05
         assert bias.low < 0 < bias.high
     assert f"difference {100 * (bias.random - bias.grouped):.1f} [" in bias.describe()
+
+
+def test_the_page_shows_what_is_printed() -> None:
+    page = " ".join((Path(__file__).parents[2] / "docs/how-to/groups.md").read_text("utf-8").split())
+    assert SplitBias(0.861, 0.8405, -0.008, 0.048, 5, 2624).describe() in page

@@ -120,21 +120,6 @@ def join_folds(folds: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> np.
     return joined
 
 
-def out_of_fold_probabilities(
-    features: np.ndarray, labels: np.ndarray, classes: int, folds: Sequence[np.ndarray], device: str = "cpu"
-) -> np.ndarray:
-    """Probabilities float64 (N, K) by softmax classifiers fitted without the image, with the best of ``DEFAULT_CS``.
-
-    Args:
-        features: float (N, D), on a common scale.
-        labels: Class indices int64 (N,).
-        folds: Row numbers that are held out in turn; together every row once.
-    """
-    problem = LinearProblem(features, labels, classes, "softmax", device)
-    best = select_first_best(cross_validate(problem, labels, DEFAULT_CS, folds))
-    return torch.softmax(torch.from_numpy(best.scores), dim=1).numpy()
-
-
 def stratified_folds(labels: np.ndarray, folds: int, seed: int) -> list[np.ndarray]:
     """Row numbers of each fold; of each class, the folds have the same number of images or one more.
 

@@ -134,7 +134,7 @@ def check(
             notes.append("Labels were not checked: there are fewer than two classes.")
         else:
             features = load_features(config, manifest, progress, signals)
-            issues = find_label_issues(features, config.seed, notes)
+            issues = find_label_issues(features, notes)
         signals.raise_if_stopped()
         issues = [*find_unnamed_groups(config, manifest, splits, features, folder), *issues]
         first = [f for f in findings if f.kind.startswith("leak") or f.kind == "two-labels"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,20 +13,22 @@ from topwork.core.artifacts import Manifest, Splits, class_indices
 from topwork.core.config import Config
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
-from topwork.data.split_units import make_units, unit_folds
+from topwork.data.split_units import dependent_images, make_units, unit_folds
+
+if TYPE_CHECKING:
+    from topwork.linear.leave_out import LeaveOut
 
 N_FOLDS = 5
-MIN_IMAGES_PER_CLASS = 4  # different images, or groups of images: of three or more of them the others are predicted
+MIN_IMAGES_PER_CLASS = 4  # different images, or groups of images
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Features of the usable images of a manifest, in their order, float32 (N, D), and the device to compute on."""
+    """Features of the usable images of a manifest, in their order, float32 (N, D)."""
 
     manifest: Manifest
     values: np.ndarray
-    device: str
-    held_out: dict[Hashable, HeldOut] = field(default_factory=dict, compare=False)  # predictions, by what decides them
+    fits: dict[tuple[str, ...], LeaveOut] = field(default_factory=dict, compare=False)  # by the images
 
     def of(self, manifest: Manifest) -> np.ndarray:
         """The features of the usable images of a manifest with fewer images."""
@@ -39,21 +41,17 @@ class HeldOut:
     """Predictions of every image by a classifier that was fitted without it.
 
     Attributes:
-        manifest: The usable images.
         labels: Class indices int64 (N,).
-        probabilities: float64 (N, K).
-        folds: How many parts were held out in turn.
+        scores: About 1 for the class of an image and 0 for the others, float64 (N, K).
     """
 
-    manifest: Manifest
     labels: np.ndarray
-    probabilities: np.ndarray
-    folds: int
+    scores: np.ndarray
 
     @property
     def correct(self) -> np.ndarray:
         """Whether each image is predicted correctly, bool (N,)."""
-        return self.probabilities.argmax(axis=1) == self.labels
+        return self.scores.argmax(axis=1) == self.labels
 
 
 def load_features(config: Config, manifest: Manifest, progress: Progress, signals: Signals) -> ImageFeatures:
@@ -68,29 +66,48 @@ def load_features(config: Config, manifest: Manifest, progress: Progress, signal
     check(config, progress)
     device = devices.resolve(config.compute)
     context = make_context(config, manifest, splits, device, Path(), progress, signals, Notifier())
-    return ImageFeatures(manifest, context.features.load("train"), str(context.compute.device))
+    return ImageFeatures(manifest, context.features.load("train"))
 
 
-def predict_held_out(features: ImageFeatures, manifest: Manifest, seed: int, folds: int = 0) -> HeldOut:
-    """Predict each usable image of a manifest, groups and duplicates held out together.
+def predict_held_out(features: ImageFeatures, manifest: Manifest) -> HeldOut:
+    """Predict each usable image of a manifest by a ridge regression that was fitted without its group and duplicates.
+
+    Args:
+        features: Of these images, or more.
+        manifest: Every class has ``MIN_IMAGES_PER_CLASS`` different images or groups.
+    """
+    return _predict(features, manifest, dependent_images(manifest.used, _ids(manifest)))
+
+
+def predict_folds(features: ImageFeatures, manifest: Manifest, seed: int, folds: int = N_FOLDS) -> tuple[HeldOut, int]:
+    """The same by ridge regressions that were fitted without a fold of whole groups, and the number of folds.
 
     Args:
         features: Of these images, or more.
         manifest: Every class has ``MIN_IMAGES_PER_CLASS`` different images or groups.
         seed: Of the folds.
-        folds: Their number; 0: 5, or fewer if no class has so many images or groups.
+        folds: Their number; fewer if no class has so many images or groups.
     """
-    from topwork.linear.normalize import fit_normalizer
-    from topwork.linear.selection import out_of_fold_probabilities
+    fold_of = np.empty(len(manifest.used), dtype=np.int64)
+    parts = unit_folds(manifest.used, _ids(manifest), folds, seed)
+    for number, part in enumerate(parts):
+        fold_of[part] = number
+    return _predict(features, manifest, fold_of), len(parts)
 
-    labels, values = class_indices((row.label for row in manifest.used), manifest.classes), features.of(manifest)
-    parts = unit_folds(manifest.used, [row.id for row in manifest.used], folds or N_FOLDS, seed)
-    key = seed, len(parts), tuple((row.id, row.group) for row in manifest.used)
-    if key not in features.held_out:
-        values = fit_normalizer(values)(values)
-        found = out_of_fold_probabilities(values, labels, len(manifest.classes), parts, features.device)
-        features.held_out[key] = HeldOut(manifest, labels, found, len(parts))
-    return features.held_out[key]
+
+def _predict(features: ImageFeatures, manifest: Manifest, units: np.ndarray | None) -> HeldOut:
+    from topwork.linear.leave_out import LeaveOut
+    from topwork.linear.normalize import fit_normalizer
+
+    ids, labels = _ids(manifest), class_indices((row.label for row in manifest.used), manifest.classes)
+    if ids not in features.fits:
+        values = features.of(manifest)
+        features.fits[ids] = LeaveOut(fit_normalizer(values)(values))
+    return HeldOut(labels, features.fits[ids].scores(labels, len(manifest.classes), units))
+
+
+def _ids(manifest: Manifest) -> tuple[str, ...]:
+    return tuple(row.id for row in manifest.used)
 
 
 def without_small_classes(manifest: Manifest) -> tuple[Manifest, list[str]]:

@@ -18,7 +18,7 @@ from topwork.data.group_evidence.names import natural_key
 from topwork.data.group_evidence.proposal import Proposal, propose_groups
 from topwork.data.group_evidence.similarity import fingerprint_vectors
 from topwork.data.split_units import group_rows
-from topwork.pipeline.held_out import ImageFeatures, predict_held_out, without_small_classes
+from topwork.pipeline.held_out import ImageFeatures, predict_folds, without_small_classes
 
 TABLE = "groups.csv"
 _MIN_SHARE = 0.05  # of the images in groups, from which ``compare`` warns
@@ -169,15 +169,13 @@ def measure_split_bias(features: ImageFeatures, grouped: Manifest, seed: int) ->
     manifest, _ = without_small_classes(grouped)
     if len(manifest.classes) < 2:
         return None
-    by_group = predict_held_out(features, manifest, seed)
+    by_group, folds = predict_folds(features, manifest, seed)
     apart = replace(manifest, rows=tuple(replace(row, group="") for row in manifest.rows))
-    random = predict_held_out(features, apart, seed, by_group.folds)
+    random, _ = predict_folds(features, apart, seed, folds)
     unit = np.unique([row.group or f"/{row.duplicates or row.id}" for row in manifest.rows], return_inverse=True)[1]
     difference = random.correct.astype(np.float64) - by_group.correct
     interval = difference_interval(difference, by_group.labels, np.random.default_rng(seed), groups=unit)
-    return SplitBias(
-        float(random.correct.mean()), float(by_group.correct.mean()), *interval, by_group.folds, len(difference)
-    )
+    return SplitBias(float(random.correct.mean()), float(by_group.correct.mean()), *interval, folds, len(difference))
 
 
 def _divided(splits: Splits, groups: Sequence[Sequence[ImageRow]]) -> int:
