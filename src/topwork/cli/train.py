@@ -139,7 +139,8 @@ def demo(
 ) -> None:
     """Compare the strategies on images of solar cells.
 
-    2,624 images from the package elpv-dataset (extra 'demo'); 10 to 20 minutes on two CPU cores.
+    2,624 images from the package elpv-dataset (extra 'demo'); on two CPU cores a first answer after one or two minutes,
+    all of it in 10 to 20 minutes.
     """
     from topwork.pipeline import api
 
