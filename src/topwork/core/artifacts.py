@@ -19,6 +19,7 @@ import numpy as np
 from topwork.core import storage
 from topwork.core.errors import CorruptFile, DataError
 from topwork.core.image_ref import ImageRef, is_url, without_box
+from topwork.core.progress import redact
 
 FORMAT = 4
 BUNDLE_FORMAT = 2
@@ -189,10 +190,13 @@ class Manifest:
         storage.write_csv(path, [*names, "file"], rows)
 
     def _file(self, row: ImageRow) -> str:
-        """Where the bytes of an image are, relative to the root if they are in it; empty if its id says so."""
+        """Where the bytes of an image are, relative to the root if they are in it; empty if its id says so.
+
+        An address has no credentials: nobody reads it again, and a run may be passed on.
+        """
         path, root = row.ref.path, os.path.join(self.root, "")
         path = path.removeprefix(root)
-        return "" if path == without_box(row.id) else path
+        return "" if path == without_box(row.id) else redact(path)
 
 
 def read_manifest_rows(path: Path, root: str | os.PathLike[str] = "") -> tuple[ImageRow, ...]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_USER = re.compile(r"\b([a-z][a-z0-9+.-]+:/+)[^\s/?#@\"'<>]+@")
+_QUERY = re.compile(r"\b([a-z][a-z0-9+.-]+:/+[^\s?#\"'<>]+)\?[^\s#\"'<>,]+")
 SECONDS_TO_FIRST_LINE = 15.0  # of a task, in plain text
 SECONDS_BETWEEN_LINES = 300.0
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -38,12 +40,21 @@ def printable(text: str) -> str:
     """Text for a terminal: names of files and classes may have control characters, which could change what is shown.
 
     Control characters but line breaks and tabs, and those that turn the direction of text, become escapes; what is not
-    UTF-8 becomes a question mark.
+    UTF-8 becomes a question mark; addresses lose their credentials.
 
     >>> printable("cat\\x1b[2J")
     'cat\\\\x1b[2J'
     """
-    return _CONTROL.sub(_escape, text.encode("utf-8", "replace").decode())
+    return _CONTROL.sub(_escape, redact(text).encode("utf-8", "replace").decode())
+
+
+def redact(text: str) -> str:
+    """Text without the credentials that addresses in it may have: users, passwords, and queries such as ``?sig=...``.
+
+    >>> redact("read s3://key:secret@bucket/a.tar and https://x.org/a.tar?sig=abc")
+    'read s3://***@bucket/a.tar and https://x.org/a.tar?***'
+    """
+    return _QUERY.sub(r"\1?***", _USER.sub(r"\1***@", text))
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -78,7 +89,7 @@ class Progress:
 
     def log(self, line: str) -> None:
         """Print a line to stderr."""
-        line = _CONTROL.sub(_escape, line)
+        line = _CONTROL.sub(_escape, redact(line))
         dated = f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}\n"
         if self.log_file:
             with open(self.log_file, "a", encoding="utf-8", errors="surrogateescape") as file:

@@ -5,6 +5,8 @@ images -> manifest -> findings -> (features -> labels that look wrong) -> check.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +15,9 @@ from typing import Any
 from topwork.core import commands, run_folders, storage
 from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import Config
+from topwork.core.errors import TopworkError
 from topwork.core.options import OptionValue
-from topwork.core.progress import make_progress
+from topwork.core.progress import make_progress, redact
 from topwork.core.signals import Signals
 from topwork.data import label_table
 from topwork.data.findings import Finding, find_issues, images_to_exclude
@@ -42,6 +45,7 @@ class Check:
         findings: The most serious first.
         excluded: Image and reason, for each image that should be excluded from training.
         notes: What was not checked, and why.
+        data_path: Where the images are, without credentials.
     """
 
     path: Path
@@ -50,6 +54,7 @@ class Check:
     findings: tuple[Finding, ...]
     excluded: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
+    data_path: str = ""
 
     @property
     def problems(self) -> tuple[Finding, ...]:
@@ -68,6 +73,7 @@ class Check:
         return {
             "format": 2,
             "data": self.manifest.name,
+            "path": self.data_path,
             "reading": self.manifest.reading,
             "images": len(self.manifest.rows),
             "used": len(rows),
@@ -111,7 +117,8 @@ def check(
     3
     """
     config = configure.build(str(data), ["linear"], options=options)
-    folder = Path(out) if out else run_folders.RUNS / f"{storage.slug(Path(config.data.path).name)}-check"
+    data_path = redact(config.data.path)
+    folder = Path(out) if out else _own_folder(data_path)
     progress = make_progress(quiet)
     with Signals() as signals:
 
@@ -140,7 +147,9 @@ def check(
         first = [f for f in findings if f.kind.startswith("leak") or f.kind == "two-labels"]
         findings = [*first, *issues, *(f for f in findings if f not in first)]
         signals.raise_if_stopped()
-    result = Check(folder, manifest, splits, tuple(findings), tuple(images_to_exclude(manifest, splits)), tuple(notes))
+    result = Check(
+        folder, manifest, splits, tuple(findings), tuple(images_to_exclude(manifest, splits)), tuple(notes), data_path
+    )
     storage.write_json(folder / "check.json", result.as_dict())
     write_page(result.page, result.as_dict(), manifest, splits, _exclude_commands(config))
     if write_exclude:
@@ -156,6 +165,23 @@ def _exclude_commands(config: Config) -> ExcludeCommands:
 
 def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _own_folder(data_path: str) -> Path:
+    """``runs/NAME-check``; with ``-2``, ``-3``, ... if other data of the same name have been checked there."""
+    name = f"{storage.slug(Path(data_path).name)}-check"
+    numbered = (run_folders.RUNS / f"{name}-{number}" for number in itertools.count(2))
+    return next(path for path in itertools.chain([run_folders.RUNS / name], numbered) if _is_free(path, data_path))
+
+
+def _is_free(folder: Path, data_path: str) -> bool:
+    path = folder / "check.json"
+    if not path.is_file():
+        return not folder.exists()
+    with contextlib.suppress(TopworkError):
+        checked = storage.read_json(path)
+        return isinstance(checked, dict) and checked.get("path") == data_path
+    return False
 
 
 def format_check(result: Check) -> list[str]:

@@ -22,7 +22,7 @@ from topwork.core import commands, folder_lock, run_folders, storage
 from topwork.core.artifacts import ImageRow, Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
 from topwork.core.errors import DataError, SettingNeeded, SettingsChanged, UsageError
-from topwork.core.progress import Progress
+from topwork.core.progress import Progress, redact
 from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split
 from topwork.data.manifest import build_manifest
@@ -258,7 +258,7 @@ class Job:
         created = read_run_info(self.folder).created if self.resume else run_folders.now()
         details = {
             "config": self.config.model_dump(mode="json", exclude_none=True),
-            "command": commands.training(self.kind, self.config, DEFAULT_STRATEGIES, *self._several()),
+            "command": redact(commands.training(self.kind, self.config, DEFAULT_STRATEGIES, *self._several())),
             "topwork": version("topwork"),
             **({"log_to": list(self.log_to)} if self.log_to else {}),
             **(

@@ -16,7 +16,7 @@ from topwork.compute import devices
 from topwork.core import storage
 from topwork.core.artifacts import FORMAT, Splits
 from topwork.core.predictions import PREDICTIONS, Predictions
-from topwork.core.progress import duration
+from topwork.core.progress import duration, redact
 from topwork.core.seeds import derive_seed
 from topwork.data.images import PREPROCESSING_VERSION
 from topwork.data.split_units import dependent_images
@@ -189,8 +189,8 @@ def _write_bundle(
         "pillow": versions["pillow"],
     }
     data = {
-        "name": manifest.name,
-        "note": manifest.full_note,
+        "name": redact(manifest.name),
+        "note": redact(manifest.full_note),
         "images": {split: len(ids) for split, ids in splits.ids.items()},
         "crop_to_box": context.config.data.crop_to_box,
     }

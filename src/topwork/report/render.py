@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import FORMAT
+from topwork.core.progress import redact
 from topwork.evaluation import target_metric, verdict_text
 from topwork.evaluation.answer import answer
 from topwork.report import (
@@ -51,7 +52,8 @@ def write_report(folder: Path, status: str = "") -> Path:
     path, data = folder / "report.html", read_report_data(run_folders.check_links(folder))
     data = replace(data, status=status or data.status)
     for name, (columns, rows) in csv_tables.tables(data).items():
-        storage.write_csv(folder / "tables" / f"{name}.csv", columns, rows)
+        plain = ([redact(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+        storage.write_csv(folder / "tables" / f"{name}.csv", columns, plain)
     if data.kind == "comparison" and data.verdict:
         sentences = verdict_text.verdict_sentences(data.verdict)
         verdict = {
@@ -61,7 +63,7 @@ def write_report(folder: Path, status: str = "") -> Path:
     if data.finished:
         figure = charts.metric_chart(data.strategies, data.baseline, data.metric)
         storage.write_text(folder / "paper.svg", replace_surrogates(charts.standalone(figure)))
-        storage.write_text(folder / "paper.md", replace_surrogates(methods_text.paper(data)))
+        storage.write_text(folder / "paper.md", replace_surrogates(redact(methods_text.paper(data))))
     storage.write_text(path, render(data))
     return path
 
@@ -134,7 +136,7 @@ def _title(data: ReportData) -> str:
 
 def render_template(name: str, **values: Any) -> str:
     """A page as HTML text, in which characters that are not Unicode are shown as replacement characters."""
-    return replace_surrogates(_environment().get_template(name).render(values))
+    return replace_surrogates(redact(_environment().get_template(name).render(values)))
 
 
 def replace_surrogates(text: str) -> str:

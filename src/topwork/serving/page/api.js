@@ -44,6 +44,8 @@ async function request(path, options = {}) {
   }
 }
 
+export const openapi = async () => URL.createObjectURL(await (await request("openapi.json")).blob());
+
 export const model = async () => (await request("model")).json();
 
 export async function predict(files, { top, neighbours, signal }) {

@@ -14,25 +14,27 @@ async function start() {
   try {
     init(await api.model());
   } catch (error) {
-    if (error.status === 401) signIn();
+    if (error.status === 401) signIn(init);
     else showError(`The server does not respond (${error.message}).`, start);
   }
 }
 
-function signIn() {
+// Asks for the token: at the start, and again if a restarted server has another one.
+function signIn(go) {
   byId("sign-in").hidden = false;
   byId("token").focus();
-  byId("sign-in").addEventListener("submit", async (event) => {
+  byId("sign-in").onsubmit = async (event) => {
     event.preventDefault();
     api.useToken(byId("token").value.trim());
     try {
       const model = await api.model();
       byId("sign-in").hidden = true;
-      init(model);
+      byId("wrong-token").textContent = "";
+      go(model);
     } catch (error) {
       byId("wrong-token").textContent = error.status === 401 ? "Wrong token." : error.message;
     }
-  });
+  };
 }
 
 function init(model) {
@@ -53,6 +55,10 @@ function init(model) {
   detail.setModel(model);
   store.init(model.limits, changed);
   table.init(open);
+  byId("openapi").onclick = async (event) => {
+    event.preventDefault(); // a link could not send the token
+    location.assign(await api.openapi());
+  };
   byId("app").hidden = false;
   listen();
 }
@@ -78,7 +84,8 @@ function addFiles(files) {
 
 function changed(some) {
   const failed = some.find((photo) => photo.status === "failed");
-  if (failed) showError(`Some photos could not be processed: ${reason(failed.failure)}`, store.retry);
+  if (failed?.failure?.status === 401) signIn(store.retry);
+  else if (failed) showError(`Some photos could not be processed: ${reason(failed.failure)}`, store.retry);
   if (some.includes(table.selected)) open(table.selected, false);
   update();
 }
