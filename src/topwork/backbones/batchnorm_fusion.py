@@ -20,10 +20,10 @@ def fuse_batchnorm(module: nn.Module, size: int) -> nn.Module:
     A forward pass shows which BatchNorm follows which convolution. A network that cannot be fused is copied unchanged.
 
     Args:
-        module: On the CPU, float32, maps images (B, 3, size, size) to one tensor.
+        module: float32, maps images (B, 3, size, size) to one tensor; the copy is on the CPU.
         size: Side of its input in pixels.
     """
-    plain = copy.deepcopy(module).eval()
+    plain = copy.deepcopy(module).cpu().eval()
     x = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         pairs, expected = _pairs(plain, x)

@@ -60,11 +60,41 @@ class DeviceContext:
 
     def to_channels_last(self, module: nn.Module) -> nn.Module:
         """Move an image network to the device, in the memory layout that is fastest for convolutions."""
-        return module.to(self.device, memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
+        moved = move(module, self.device)
+        return moved.to(memory_format=torch.channels_last)  # pyrefly: ignore[no-matching-overload]
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what was requested, before the time is read."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
 
     def __str__(self) -> str:
         threads = f", {self.threads} threads" if self.device.type == "cpu" else ""
         return f"{self.name}, {self.precision}{threads}"
+
+
+def move(module: nn.Module, device: torch.device | str) -> nn.Module:
+    """Move a module to a device, in float32 to an Apple GPU, which has no float64."""
+    return (module.float() if torch.device(device).type == "mps" else module).to(device)
+
+
+def check_parallel(compute: DeviceContext, requested: str, parallel: int) -> None:
+    """Refuse more trainings at the same time than there are GPUs, or several on one that was named.
+
+    Raises:
+        UsageError: The message says how many are possible.
+    """
+    if parallel == 1 or compute.device.type != "cuda":
+        return
+    if requested not in ("auto", "cuda"):
+        raise UsageError(f"--parallel {parallel} takes a GPU for each training; leave out --device {requested}.")
+    if parallel > torch.cuda.device_count():
+        raise UsageError(
+            f"--parallel {parallel} takes a GPU for each training, and there are {torch.cuda.device_count()}. Use a "
+            "smaller number, or --device cpu."
+        )
 
 
 def resolve(config: ComputeConfig) -> tuple[DeviceContext, ComputeConfig]:
@@ -89,6 +119,8 @@ def resolve(config: ComputeConfig) -> tuple[DeviceContext, ComputeConfig]:
     torch.set_num_threads(threads)
     tune_malloc()
     if device.type == "cuda":
+        if device.index is not None:  # else pinned memory would take a context on the first GPU
+            torch.cuda.set_device(device)
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)  # torch names an operation that has none

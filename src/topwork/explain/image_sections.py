@@ -40,7 +40,7 @@ def shown_images(context: ShowContext) -> tuple[ShownImage, ...]:
 
 def _predictions(model: InspectedModel, x: torch.Tensor, limit: int = 5) -> list[tuple[ScoredClass, ...]]:
     with torch.inference_mode():
-        scores = model.predicted_scores(x).double().cpu().numpy()
+        scores = model.predicted_scores(x).cpu().double().numpy()
     probabilities = model.probabilities(scores)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :limit]
     return [

@@ -14,6 +14,7 @@ from torch import nn
 from topwork.backbones import build
 from topwork.backbones.weights import find_weights
 from topwork.bundle.network import load_network
+from topwork.compute.devices import move
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UsageError
 from topwork.core.predictions import softmax
@@ -84,7 +85,7 @@ def load_run(run: str | Path, device: torch.device | str = "cpu") -> InspectedMo
         DataError: The folder is not a run, or the run has not finished.
     """
     network, bundle = load_network(Path(run) / "model")
-    network.to(device)
+    move(network, device)
     strategy = load(bundle.strategy)
     return InspectedModel(
         bundle.strategy,

@@ -115,6 +115,11 @@ def _u_centered(gram: torch.Tensor) -> torch.Tensor:
     return centered.fill_diagonal_(0)
 
 
+def _float64(parameter: torch.Tensor) -> torch.Tensor:
+    """A parameter in float64, on the CPU: an Apple GPU has none."""
+    return parameter.detach().cpu().double()
+
+
 def _weight_change(before: nn.Module, after: nn.Module, name: str) -> float | None:
     advice = "compare networks of one architecture."
     try:
@@ -123,6 +128,6 @@ def _weight_change(before: nn.Module, after: nn.Module, name: str) -> float | No
         raise UsageError(f"Only one of the networks has a layer {name}; {advice}") from None
     if {key: w.shape for key, w in old.items()} != {key: w.shape for key, w in new.items()}:
         raise UsageError(f"The weights of layer {name} differ in shape; {advice}")
-    change = sum(float((new[key].detach().double() - w.detach().double()).square().sum()) for key, w in old.items())
-    length = sum(float(w.detach().double().square().sum()) for w in old.values())
+    change = sum(float((_float64(new[key]) - _float64(w)).square().sum()) for key, w in old.items())
+    length = sum(float(_float64(w).square().sum()) for w in old.values())
     return math.sqrt(change / length) if length else None

@@ -10,7 +10,7 @@ from topwork.linear.normalize import NormalizerModule
 
 
 class LinearHead(nn.Module):
-    """Normalization and a linear layer, in float64 as it was fitted.
+    """Normalization and a linear layer, in float64 as it was fitted; in float32 where a device has no float64.
 
     Args:
         tensors: ``mean`` and ``scale`` of the normalizer, ``weight`` (K, D) and ``bias`` (K,); (1, D) and (1,) for the
@@ -28,7 +28,7 @@ class LinearHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features (B, D) to scores float64 (B, K)."""
-        return _both_signs(self.normalize(x.float()).double() @ self.weight.T + self.bias)
+        return _both_signs(self.normalize(x.float()).to(self.weight.dtype) @ self.weight.T + self.bias)
 
 
 class RBFHead(nn.Module):
@@ -58,7 +58,7 @@ class RBFHead(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features (B, D) to margins float64 (B, K): votes of the classifiers of all pairs, ties by their margins."""
-        z = self.normalize(x.float()).double()
+        z = self.normalize(x.float()).to(self.support.dtype)
         squares = z.square().sum(1, keepdim=True) + self.support.square().sum(1) - 2 * z @ self.support.T
         kernel = (-self.gamma * squares).exp()
         if len(self.counts) == 2:
@@ -68,7 +68,7 @@ class RBFHead(nn.Module):
         others = [j - 1 for j in self.second]
         margins = sums[:, self.first, others] + sums[:, self.second, self.first] + self.bias  # > 0: the first class
         first, second = self.wins.unbind(1)
-        votes = (margins >= 0).double() @ first + (margins < 0).double() @ second
+        votes = (margins >= 0).to(first.dtype) @ first + (margins < 0).to(first.dtype) @ second
         confidence = margins @ (first - second)
         return votes + confidence / (3 * (confidence.abs() + 1))
 

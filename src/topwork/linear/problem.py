@@ -72,7 +72,7 @@ class LinearProblem:
         self, features: np.ndarray, labels: np.ndarray, classes: int, kind: Kind, device: str = "cpu",
         tolerance: float = TOLERANCE, weights: np.ndarray | None = None,
     ) -> None:  # fmt: skip
-        device = "cpu" if device == "mps" else device
+        device = "cpu" if device.startswith("mps") else device
         self._kind, self._tolerance = kind, tolerance
         self._basis = eigenbasis(features, CONSTANT_FEATURE[kind], device)
         positive = torch.from_numpy(labels)[:, None] == torch.arange(classes)

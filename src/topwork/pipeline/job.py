@@ -217,6 +217,7 @@ class Job:
         from topwork.compute import devices
 
         device = devices.resolve(self.config.compute)[0]
+        devices.check_parallel(device, self.config.compute.device, self.parallel or 1)
         self.progress.log(f"Device    {device}")
         if self.kind == "comparison":
             for line in describe_plan(self.config, device.device.type, self.folder, self.parallel or 1):

@@ -23,7 +23,7 @@ from topwork.strategies import need_pretrained
 from topwork.training.callbacks import Notifier
 from topwork.training.context import RunContext
 
-BYTES_PER_PARAMETER = 20  # trained in float32: the parameter, its gradient, two moments, its average
+BYTES_PER_PARAMETER = 28  # float32: parameter, gradient, two moments, average; two copies at the end of an epoch
 MAX_MEMORY_SHARE = 0.8  # of a GPU; activations need the rest
 
 

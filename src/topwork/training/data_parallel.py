@@ -71,6 +71,12 @@ class DataParallel:
         """Over the processes; a floating-point tensor of one shape."""
         return collectives.all_reduce_mean(value) if self.world.size > 1 else value
 
+    def common_count(self, requested: int, images: int) -> int:
+        """Number of micro-batches: the same in every process, also if one has fewer images than others."""
+        if requested == 1 or self.world.size == 1:
+            return min(requested, images)
+        return min(requested, -collectives.all_reduce_max(-images))
+
     def any(self, flag: bool) -> bool:
         """Whether it is true in any process."""
         return bool(collectives.all_reduce_max(int(flag))) if self.world.size > 1 else flag

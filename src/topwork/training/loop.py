@@ -190,8 +190,8 @@ class _Training:
         self.optimizer.zero_grad()
         total = torch.zeros((), device=x.device)
         images = self.parallel.mean(torch.full((), float(len(target)), device=x.device))
-        count = self.state.micro_batches
-        micro_batches = list(zip(x.chunk(count), target.chunk(count), strict=True))
+        count = self.parallel.common_count(self.state.micro_batches, len(x))
+        micro_batches = list(zip(x.tensor_split(count), target.tensor_split(count), strict=True))
         for number, (inputs, targets) in enumerate(micro_batches, 1):
             with self.parallel.gradient_sync(number == len(micro_batches)):
                 with self.context.compute.autocast():
@@ -212,6 +212,7 @@ class _Training:
     def _finish_epoch(self, epoch: int) -> None:
         self._read_losses()
         state, steps = self.state, len(self.task.batches)
+        self.optimizer.zero_grad()  # frees them before two copies of the weights are made
         own = {k: v.detach().clone() for k, v in self.task.model.state_dict().items()}
         evaluated = {k: v.detach().clone() for k, v in self.ema.evaluated().items()}
         self.task.model.load_state_dict(evaluated)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from topwork.compute.devices import has_compiler
@@ -102,27 +103,38 @@ def auto_epochs(images: int, min_epochs: int, max_epochs: int) -> int:
 
 
 def seconds_per_epoch(task: TrainingTask, config: ImageTrainingConfig, context: RunContext, steps: int = 4) -> float:
-    """Time a few training steps and evaluation batches of a throw-away task; seconds per epoch."""
+    """Time a few training steps and evaluation batches of a throw-away task; seconds per epoch.
+
+    One process of several may do this alone: layers that would exchange their statistics do not.
+    """
+    compute = context.compute
     optimizer = make_optimizer(task.groups, config)
     (task.train_mode or task.model.train)()
+    for module in task.model.modules():
+        if isinstance(module, nn.SyncBatchNorm):
+            module.eval()
+    prefetched = 0 if compute.device.type == "cpu" else 2 * compute.workers  # batches that are there at once
     durations, start = [], time.monotonic()
-    for step, batch in zip(range(steps + 1), task.batches.epoch(1), strict=False):
+    for step, batch in zip(range(prefetched + steps + 1), task.batches.epoch(1), strict=False):
         x, target = task.prepare(batch, step)
         with context.compute.autocast():
             logits = (task.forward or task.model)(x)
         functional.cross_entropy(logits.float(), target).backward()
         optimizer.step()
         optimizer.zero_grad()
+        compute.synchronize()
         now = time.monotonic()
         durations.append(now - start)
         start = now
-    per_step = float(np.mean(durations[1:] or durations))  # the first step also warms up
+    per_step = float(np.mean(durations[1:][-steps:] or durations))  # the first step also warms up
     pixels = torch.zeros(EVAL_BATCH, 3, context.spec.size, context.spec.size, dtype=torch.uint8)
     task.model.eval()
     with torch.inference_mode(), context.compute.autocast():
         x = normalize(pixels, context.spec, context.compute.device)
         task.model(x)
+        compute.synchronize()
         start = time.monotonic()
         task.model(x)
+        compute.synchronize()
     per_eval = time.monotonic() - start
     return per_step * len(task.batches) + per_eval * len(context.splits.ids["val"]) / EVAL_BATCH
