@@ -88,21 +88,21 @@ def measure(name: str, draws: int, first: int, rates: list[float]) -> None:
             given = labels.copy()
             for i in np.flatnonzero(wrong):
                 given[i] = rng.choice(classes, p=confused[labels[i]])
-            said = probabilities_of(fit.scores(given, classes, units), given)
-            noise, own = fit_label_noise(given, said), said[np.arange(len(given)), given]
+            probabilities = probabilities_of(fit.scores(given, classes, units), given)
+            noise, own = fit_label_noise(given, probabilities), probabilities[np.arange(len(given)), given]
             ranked = np.argsort(own, kind="stable")
             for number, lines in found.items():
                 expected, real = noise.expect(ranked[:number]), int(wrong[ranked[:number]].sum())
                 lines.append((expected.at_least <= real, expected.value, expected.at_least, real))
-            stop = noise.worth_looking(ranked[:2000])
+            stop = noise.number_to_inspect(ranked[:2000])
             stops.append((stop, wrong[ranked[stop : stop + 20]].mean()))
             precision.append(average_precision_score(wrong, -own) if rate else 0)
         seconds, (stop, after) = (time.process_time() - start) / draws, np.mean(stops, axis=0)
         for number, lines in found.items():
             covered, expected, low, real = np.mean(lines, axis=0)
-            figures = f"{covered:.1%} | {expected:.1f} | {low:.1f} | {real:.1f} | {stop:.0f} | {after:.2f}"
+            cells = f"{covered:.1%} | {expected:.1f} | {low:.1f} | {real:.1f} | {stop:.0f} | {after:.2f}"
             task = f"{Path(name).name} | {classes} | {len(labels):,} | {accuracy:.3f} | {rate:.0%} | {number}"
-            print(f"| {task} | {figures} | {np.mean(precision):.3f} | {seconds:.2f} |", flush=True)
+            print(f"| {task} | {cells} | {np.mean(precision):.3f} | {seconds:.2f} |", flush=True)
 
 
 def main() -> None:

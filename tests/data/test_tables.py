@@ -186,8 +186,8 @@ def test_tables_of_excel_have_readable_labels_and_paths(
     listing = list_images(DataConfig(path=str(tmp_path / "t.csv")))
     assert {row.id: row.label for row in listing.rows} == images
     assert [os.path.basename(str(ref)) for ref in images_to_predict([tmp_path / "t.csv"])] == list(images)
-    said = "Labels that are not UTF-8 are read as Windows-1252: Fläche, Größe."
-    assert list(listing.remarks) == ([said] if encoding == "cp1252" else [])
+    remark = "Labels that are not UTF-8 are read as Windows-1252: Fläche, Größe."
+    assert list(listing.remarks) == ([remark] if encoding == "cp1252" else [])
 
 
 def test_a_path_is_its_bytes_where_these_name_a_file(tmp_path: Path, draw: Draw) -> None:

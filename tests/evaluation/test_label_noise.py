@@ -21,12 +21,14 @@ def drawn(classes: int, images: int = 700, size: int = 60) -> tuple[LeaveOut, np
 
 
 def ranked(fit: LeaveOut, labels: np.ndarray) -> tuple[LabelNoise, np.ndarray]:
-    said = probabilities_of(fit.scores(labels, int(labels.max()) + 1), labels)
-    return fit_label_noise(labels, said), np.argsort(said[np.arange(len(labels)), labels], kind="stable")
+    probabilities = probabilities_of(fit.scores(labels, int(labels.max()) + 1), labels)
+    return fit_label_noise(labels, probabilities), np.argsort(
+        probabilities[np.arange(len(labels)), labels], kind="stable"
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 7])
-def test_planted_errors_are_at_least_as_many_as_is_said_and_about_as_many_as_expected(classes: int) -> None:
+def test_planted_errors_are_at_least_as_many_as_stated_and_about_as_many_as_expected(classes: int) -> None:
     fit, labels = drawn(classes)
     found = []
     for seed in range(6):
@@ -37,7 +39,7 @@ def test_planted_errors_are_at_least_as_many_as_is_said_and_about_as_many_as_exp
         expected = noise.expect(order[:50])
         found.append((expected.at_least <= wrong[order[:50]].sum(), expected.value, wrong[order[:50]].sum()))
         assert 0.02 < noise.rate < 0.14
-        assert 20 <= noise.worth_looking(order) <= 120
+        assert 20 <= noise.number_to_inspect(order) <= 120
     holds, expected, real = np.array(found, dtype=float).T
     assert holds.sum() >= 5
     assert expected.mean() == pytest.approx(real.mean(), rel=0.2)
@@ -50,7 +52,7 @@ def test_correct_labels_are_expected_to_have_few_errors(classes: int) -> None:
     found = noise.expect(order[:50])
     assert found.at_least <= 1
     assert found.value < 8
-    assert noise.worth_looking(order) < 20
+    assert noise.number_to_inspect(order) < 20
 
 
 def known(probability: float, spread: float, images: int = 100) -> LabelNoise:
@@ -69,9 +71,9 @@ def test_the_bound_is_that_of_the_binomial_law_if_all_is_known() -> None:
     assert uncertain.at_least < 40
 
 
-def test_looking_stops_where_fewer_than_one_in_five_are_wrong() -> None:
-    assert known(0.3, 0.0).worth_looking(np.arange(100)) == 100
-    assert known(0.1, 0.0).worth_looking(np.arange(100)) == 0
+def test_inspection_stops_where_fewer_than_one_in_five_are_wrong() -> None:
+    assert known(0.3, 0.0).number_to_inspect(np.arange(100)) == 100
+    assert known(0.1, 0.0).number_to_inspect(np.arange(100)) == 0
 
 
 def test_an_error_of_a_label_that_nothing_suggests_is_more_likely() -> None:

@@ -92,7 +92,7 @@ class LabelNoise:
             below += weight * ndtr((counts + 0.5 - mean) / np.sqrt(variance + 1e-9)).mean(axis=1)
         return Expected(len(rows), float(self.wrong(rows).sum()), int(np.searchsorted(below[:-1], BOUND)))
 
-    def worth_looking(self, rows: np.ndarray) -> int:
+    def number_to_inspect(self, rows: np.ndarray) -> int:
         """How many of ranked images int (n,) to look at: up to where fewer than 1 in 5 of the next are wrong."""
         wrong = self.wrong(rows)
         enough = (start for start in range(len(rows)) if wrong[start : start + WINDOW].mean() < MIN_YIELD)
@@ -115,9 +115,9 @@ def probabilities_of(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     rows, classes, best = np.arange(len(labels)), scores.shape[1], (-np.inf, 1.0)
     for temperature in TEMPERATURES:
-        said = _softmax(temperature * scores)[rows, labels]
+        chance = _softmax(temperature * scores)[rows, labels]
         for rate in (0.01, 0.03, 0.1, 0.2):
-            best = max(best, (float(np.log((1 - rate) * said + rate / classes).sum()), float(temperature)))
+            best = max(best, (float(np.log((1 - rate) * chance + rate / classes).sum()), float(temperature)))
     return _softmax(best[1] * scores)
 
 

@@ -20,7 +20,7 @@ FIRST = 50  # of the ranked labels, of which the expected errors are stated
 
 def describe_yield(noise: LabelNoise, ranked: np.ndarray) -> str:
     """How many errors to expect among ranked images int (n,), and after how many to stop looking."""
-    first, enough = noise.expect(ranked[:FIRST]), noise.worth_looking(ranked)
+    first, enough = noise.expect(ranked[:FIRST]), noise.number_to_inspect(ranked)
     which, number = f"the first {first.images}" if first.images > 1 else "it", round(first.value)
     errors = f"{number} real error{'' if number == 1 else 's'}"
     text = f"of {which} expect {errors}, at least {first.at_least} (95 % confidence)"
