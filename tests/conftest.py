@@ -31,7 +31,7 @@ settings.register_profile("topwork", deadline=None)  # no test depends on how bu
 settings.load_profile("topwork")
 SETS = (
     "scratch.epochs=1", "finetune.epochs=1", "mlp.epochs=3", "scratch.batch_size=8", "finetune.batch_size=8",
-    "svm.tta=true", "knn.tta=true",
+    "svm.tta=true", "knn.tta=true", "finetune.tta=false", "scratch.tta=false",
 )  # fmt: skip
 
 

@@ -36,6 +36,7 @@ SETS = (
     "svm.tta=true",
     "mlp.tta=true",
     "knn.tta=true",
+    "finetune.tta=true",
     "scratch.batch_size=8",
     "finetune.batch_size=8",
 )

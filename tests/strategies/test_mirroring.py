@@ -1,4 +1,4 @@
-"""Heads that see the mirror image too: features are the mean of both views, where images held out say that it helps."""
+"""Predictions by an image and its mirror image: features are the mean of both, where images held out say that it helps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import torch
 from tests.drawn_features import DrawnFeatures
 from torch import nn
 
+from topwork.core.progress import Progress
 from topwork.strategies import STRATEGIES, load, mirroring
 from topwork.strategies.base import head_scores
 from topwork.strategies.mirrored import MirroredBackbone, MirroredFeatures
+from topwork.training import image_task
 from topwork.training.context import RunContext
 
 HEADS = [name for name, info in STRATEGIES.items() if not info.trains_network]
@@ -129,3 +131,25 @@ def test_the_backbone_of_both_views_has_the_features_of_the_store() -> None:
         found = MirroredFeatures(cast("Any", store)).load("train")
         np.testing.assert_allclose(MirroredBackbone(net)(x).numpy(), found, atol=1e-6)
         np.testing.assert_allclose(MirroredBackbone(net)(x.flip(3)).numpy(), found, atol=1e-6)
+
+
+@pytest.mark.parametrize("left_right", [False, True])
+def test_validation_images_decide_for_a_network(left_right: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By log-loss: the mean removes noise, or contradicts itself where the classes are left and right."""
+    rng, labels = np.random.default_rng(0), np.arange(200) % 2
+    views = [np.eye(2)[labels] + rng.normal(0, 0.7, (200, 2)) for _ in range(2)]
+    both = (views[0] + (views[1][:, ::-1] if left_right else views[1])) / 2
+    monkeypatch.setattr(
+        image_task, "outputs", lambda *_: ((both if _[3] else views[0]).astype("f4"), np.zeros((200, 1), "f4"))
+    )
+    splits = SimpleNamespace(ids={"val": [str(i) for i in range(200)]}, labels={"val": labels})
+    context = cast("Any", SimpleNamespace(splits=splits, progress=Progress(quiet=True)))
+    found = image_task.NetworkOutputs(nn.Identity(), context, "auto")
+    assert found.mirrored is not left_right
+    np.testing.assert_array_equal(found.scores("val"), (views[0] if left_right else both).astype("f4"))
+    assert image_task.NetworkOutputs(nn.Identity(), context, not found.mirrored).mirrored is left_right
+
+
+def test_no_mirror_images_where_none_are_to_be_seen() -> None:
+    with pytest.raises(ValueError, match="tta mirrors images"):
+        load("finetune").Config(tta=True, flip="none")

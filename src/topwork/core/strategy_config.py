@@ -20,6 +20,11 @@ def _by_optimizer(adamw: float, sgd: float) -> Any:
     return Field(default_factory=lambda data: sgd if data.get("optimizer") == "sgd" else adamw)
 
 
+def _check_mirroring(tta: bool | Auto, flip: str) -> None:
+    if tta is True and flip == "none":
+        raise ValueError("tta mirrors images, which flip = 'none' does not allow; remove one of them")
+
+
 class TrainingConfig(BaseConfig):
     """The training core, shared by every strategy that trains by gradient descent."""
 
@@ -113,6 +118,14 @@ class ImageTrainingConfig(TrainingConfig):
     """Side of the crops in the first epoch; they grow to `train_size` over the epochs (progressive resizing)."""
     compile: bool | Auto = "auto"
     """torch.compile for the training step. auto: on a CPU, for long trainings."""
+    tta: bool | Auto = "auto"
+    """Test-time augmentation: predictions are by the mean of the features of an image and of its mirror image, and take
+    up to twice as long. auto: if that lowers the log-loss on the validation images."""
+
+    @model_validator(mode="after")
+    def _check_tta(self) -> ImageTrainingConfig:
+        _check_mirroring(self.tta, self.flip)
+        return self
 
 
 class MLPConfig(TrainingConfig, HeldOutConfig):
@@ -130,8 +143,7 @@ class MLPConfig(TrainingConfig, HeldOutConfig):
 
     @model_validator(mode="after")
     def _check_tta(self) -> MLPConfig:
-        if self.tta is True and self.flip == "none":
-            raise ValueError("tta mirrors images, which flip = 'none' does not allow; remove one of them")
+        _check_mirroring(self.tta, self.flip)
         return self
 
 

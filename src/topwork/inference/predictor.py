@@ -24,7 +24,6 @@ from topwork.inference import InferenceOptions
 from topwork.inference.locate import ModelLocation, locate_bundle
 from topwork.strategies import STRATEGIES
 from topwork.strategies.base import head_scores
-from topwork.strategies.mirrored import mean_of_views
 from topwork.training.image_task import Classifier
 
 AUTO = "auto"
@@ -145,11 +144,11 @@ class Predictor:
             self.prepare(self.batch_sizes)
         forward = self._forwards[batch_size]
         with self.lock, torch.inference_mode(), self.compute.autocast():
-            y = forward(normalize(pixels, self.input_spec, self.compute.device))
-            features = y[:count].float().cpu().numpy()
+            x = normalize(pixels, self.input_spec, self.compute.device)
+            y = forward(x)
             if self.bundle.mirrored:
-                y = forward(normalize(pixels.flip(3), self.input_spec, self.compute.device))
-                features = mean_of_views(features, y[:count].float().cpu().numpy())
+                y = (y.float() + forward(x.flip(3)).float()) * 0.5
+            features = y[:count].float().cpu().numpy()
             if self._network is not None:
                 return self._network.head(y)[:count].float().cpu().numpy().astype(np.float64), features
         return head_scores(self.head, features), features

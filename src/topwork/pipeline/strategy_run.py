@@ -80,6 +80,9 @@ def run_strategy(
     if context.weights_source and hash_weights(context.backbone.module) != context.backbone.weights_hash:
         raise TopworkError("The frozen backbone has changed. This is a bug in topwork: please report it.")
     trained = replace(trained, notes=[*trained.notes, *notes])
+    if getattr(settings, "tta", None) == "auto":  # of a trained network, which decides at its end
+        settings = settings.model_copy(update={"tta": trained.mirrored})
+        _write_config(config.read(folder / "config.toml"), name, settings, folder)
     (folder / "metrics.json").unlink(missing_ok=True)  # of fewer epochs
     if trained.history:
         write_history(folder / "history.jsonl", trained.history)

@@ -16,6 +16,7 @@ from topwork.backbones.param_groups import layer_groups
 from topwork.core.artifacts import EpochRecord, Splits
 from topwork.core.predictions import scaled_softmax
 from topwork.core.seeds import epoch_permutation
+from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import Targets
 from topwork.training.context import RunContext
 from topwork.training.image_task import Classifier, NetworkOutputs
@@ -45,7 +46,7 @@ class TrainedStrategy:
         out_of_fold: Scores float (N, K) of the training images and then of the validation images, each by a fit without
             it and its unit; None: it was fitted on the training images alone.
         folds: Number of these fits.
-        mirrored: Whether it takes features that are means over an image and its mirror image.
+        mirrored: Whether features, in predictions too, are means over an image and its mirror image.
     """
 
     scores: Callable[[str], np.ndarray]
@@ -162,9 +163,11 @@ def split_scores(
     return scores
 
 
-def trained_network(model: nn.Module, state: TrainState, context: RunContext, notes: list[str]) -> TrainedStrategy:
+def trained_network(
+    model: nn.Module, state: TrainState, config: ImageTrainingConfig, context: RunContext, notes: list[str]
+) -> TrainedStrategy:
     """The result of training a ``Classifier`` on images, with the weights of the kept epoch."""
-    outputs, epochs = NetworkOutputs(model, context), len(state.history)
+    outputs, epochs = NetworkOutputs(model, context, config.flip != "none" and config.tta), len(state.history)
     return TrainedStrategy(
         scores=outputs.scores,
         tensors=model.state_dict(),
@@ -176,6 +179,7 @@ def trained_network(model: nn.Module, state: TrainState, context: RunContext, no
         notes=notes,
         features=outputs.features,
         passes=epochs * sum(len(context.splits.ids[split]) for split in ("train", "val")),
+        mirrored=outputs.mirrored,
     )
 
 

@@ -98,7 +98,7 @@ class Finetune(Strategy):
         task = self._task(config, context, fit_head=True)
         head_seconds = time.monotonic() - start - (context.features.seconds - seconds)
         state = fit(task, config, context, self.name)
-        trained = trained_network(task.model, state, context, _notes(config))
+        trained = trained_network(task.model, state, config, context, _notes(config))
         trained = replace(trained, seconds=head_seconds + trained.seconds)
         if not config.freeze_stages:
             return trained

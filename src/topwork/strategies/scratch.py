@@ -55,4 +55,4 @@ class Scratch(Strategy):
             f"scratch saw {len(state.history)} epochs. Published trainings from random weights take hundreds to "
             "over a thousand; its metrics show what this budget gives, not what the network could reach."
         ]
-        return trained_network(task.model, state, context, notes)
+        return trained_network(task.model, state, config, context, notes)

@@ -14,6 +14,7 @@ from topwork.backbones.build import convert_sync_batchnorm
 from topwork.compute import collectives
 from topwork.compute.devices import compile_quietly, keep_depthwise_in_float32
 from topwork.compute.ranks import world
+from topwork.core.base_config import Auto
 from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.batches import TrainBatches, eval_batches
 from topwork.data.transforms import Mixer, TrainTransform, normalize
@@ -39,48 +40,78 @@ class Classifier(nn.Module):
         return self.head(self.backbone(x))
 
 
-def outputs(model: nn.Module, ids: Sequence[str], context: RunContext) -> tuple[np.ndarray, np.ndarray]:
-    """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``."""
+def outputs(
+    model: nn.Module, ids: Sequence[str], context: RunContext, mirrored: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``.
+
+    With ``mirrored`` features are the mean of those of an image and of its mirror image.
+    """
     assert isinstance(model, Classifier)
     model.eval()
-    logits, features = collectives.map_batches(ids, EVAL_BATCH, lambda share: _outputs(model, share, context))
+    logits, features = collectives.map_batches(ids, EVAL_BATCH, lambda share: _outputs(model, share, context, mirrored))
     return logits.numpy(), features.numpy()
 
 
-def _outputs(model: Classifier, ids: Sequence[str], context: RunContext) -> list[torch.Tensor]:
+def _outputs(model: Classifier, ids: Sequence[str], context: RunContext, mirrored: bool) -> list[torch.Tensor]:
     spec, compute, logits, features = context.spec, context.compute, [], []
     # not inference_mode: the gathered weights of a sharded model would never train again
     with torch.no_grad(), compute.autocast():
         for pixels, count in eval_batches(context.manifest.refs, ids, spec, EVAL_BATCH, compute.workers):
-            y = model.backbone(normalize(pixels, spec, compute.device))
+            x = normalize(pixels, spec, compute.device)
+            y = model.backbone(x)
+            if mirrored:
+                y = (y.float() + model.backbone(x.flip(3)).float()) * 0.5
             logits.append(model.head(y)[:count].float().cpu())
             features.append(y[:count].float().cpu())
     return [torch.cat(logits), torch.cat(features)]
 
 
 class NetworkOutputs:
-    """Logits and features of a trained ``Classifier`` for each split, computed once."""
+    """Logits and features of a trained ``Classifier`` for each split, computed once.
 
-    def __init__(self, model: nn.Module, context: RunContext) -> None:
+    Args:
+        tta: Whether they are means over an image and its mirror image; ``"auto"``: if that lowers the log-loss on the
+            validation images, after temperature scaling.
+
+    Attributes:
+        mirrored: What ``tta`` came to.
+    """
+
+    def __init__(self, model: nn.Module, context: RunContext, tta: bool | Auto = False) -> None:
         self._model, self._context = model, context
-        self._known: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._known: dict[tuple[str, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self.mirrored = self._mirror_images_help() if tta == "auto" else tta
 
-    def _load(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        if split not in self._known:
-            self._known[split] = outputs(self._model, self._context.splits.ids[split], self._context)
-        return self._known[split]
+    def _load(self, split: str, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
+        if (split, mirrored) not in self._known:
+            ids = self._context.splits.ids[split]
+            self._known[split, mirrored] = outputs(self._model, ids, self._context, mirrored)
+        return self._known[split, mirrored]
+
+    def _mirror_images_help(self) -> bool:
+        labels = self._context.splits.labels["val"]
+        if not len(labels):
+            return False
+        probabilities = [calibrated(self._load("val", mirrored)[0], labels) for mirrored in (False, True)]
+        before, after = (float(-np.log(p[np.arange(len(labels)), labels]).mean()) for p in probabilities)
+        self._context.progress.log(
+            f"  tta {'on' if after < before else 'off'}: log-loss on the validation images {before:.3f}, with mirror "
+            f"images {after:.3f}"
+        )
+        return after < before
 
     def scores(self, split: str) -> np.ndarray:
         """Logits float32 (N, K) in the order of the split."""
-        return self._load(split)[0]
+        return self._load(split, self.mirrored)[0]
 
     def features(self, split: str, indices: np.ndarray | None = None) -> np.ndarray:
         """Features float32 (N, D) of a split, or of some of its images."""
-        if indices is None or split in self._known:
-            features = self._load(split)[1]
+        if indices is None or (split, self.mirrored) in self._known:
+            features = self._load(split, self.mirrored)[1]
             return features if indices is None else features[indices]
         ids = self._context.splits.ids[split]
-        return outputs(self._model, [ids[i] for i in indices], self._context)[1]
+        return outputs(self._model, [ids[i] for i in indices], self._context, self.mirrored)[1]
 
 
 def val_metrics(
