@@ -1,4 +1,4 @@
-"""Predictions by an image and its mirror image: features are the mean of both, where images held out say that it helps."""
+"""Predictions by an image and its mirror image: the mean of both, where images held out say that it helps."""
 
 from __future__ import annotations
 

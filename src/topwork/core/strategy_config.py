@@ -176,7 +176,11 @@ class ScratchConfig(ImageTrainingConfig):
 
 
 class FinetuneConfig(ImageTrainingConfig):
-    """Settings of ``finetune``."""
+    """Settings of ``finetune``.
+
+    The defaults of ``lr``, ``layer_decay`` and ``batch_norm`` are those of few steps; with 600 and more, a network with
+    BatchNorm takes twice the rate, layer_decay 1 and "update", where these are not given.
+    """
 
     lr: Rate = _by_optimizer(adamw=5e-4, sgd=0.01)
     layer_decay: float = Field(default=0.85, gt=0, le=1)

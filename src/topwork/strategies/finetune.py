@@ -24,12 +24,14 @@ from topwork.strategies.cached_stages import StageCache, stage_task
 from topwork.strategies.linear_head import fit_linear_head
 from topwork.strategies.out_of_fold import make_score
 from topwork.training.context import RunContext
-from topwork.training.image_task import EVAL_BATCH, Classifier, image_task
+from topwork.training.image_task import EVAL_BATCH, Classifier, batch_norms, image_task
 from topwork.training.loop import TrainingTask, fit
 from topwork.training.plan import auto_epochs, resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
 EPOCHS = (5, 40)  # at least and at most, by the number of images
+MANY_STEPS = 600  # of the optimizer, from which a network with BatchNorm trains better as ``_for_many_steps`` says
+MIN_BATCH = 16  # images, for the statistics of BatchNorm
 STAGES = "stages"  # folder in the run, for it can be large
 
 
@@ -47,11 +49,15 @@ class Finetune(Strategy):
     )
 
     def resolve(self, config: FinetuneConfig, context: RunContext) -> FinetuneConfig:
-        """Epochs: 5 to 40 by the number of images; on a CPU what five minutes allow, but 5 where 15 minutes allow 5."""
+        """Epochs: 5 to 40 by the number of images; on a CPU what five minutes allow, but 5 where 15 minutes allow 5.
+
+        What is left to the defaults then depends on the number of steps, see ``_for_many_steps``.
+        """
         if config.freeze_stages:
             StageSplit(context.new_backbone(False).module, config.freeze_stages, context.spec.size)  # refuses
             config = config.model_copy(update={"compile": False})
-        return resolve(config, context, lambda c: self._task(c, context, False), EPOCHS, CPU_MINUTES[self.name])
+        config = resolve(config, context, lambda c: self._task(c, context, False), EPOCHS, CPU_MINUTES[self.name])
+        return _for_many_steps(config, context)
 
     def ordinary_epochs(self, images: int) -> int:
         """By the number of images."""
@@ -105,6 +111,23 @@ class Finetune(Strategy):
         storage.remove_folder(context.folder / STAGES)
         ids = context.splits.ids
         return replace(trained, passes=len(ids["train"]) * max(1, config.views) + len(ids["val"]))
+
+
+def _for_many_steps(config: FinetuneConfig, context: RunContext) -> FinetuneConfig:
+    """Twice the learning rate, the same for every layer, and BatchNorm that follows the images, if there is time.
+
+    A network then changes more, and forgets the fitted head first: with few steps it ends below where it began
+    (docs/maintainers/lab-log.md, 2026-11-27). Settings that were given stay; so do networks without BatchNorm, and
+    batches too small for its statistics.
+    """
+    assert isinstance(config.epochs, int)
+    steps = config.epochs * (len(context.splits.ids["train"]) // config.batch_size)
+    small = config.batch_size < MIN_BATCH or not batch_norms(context.backbone.module)
+    if steps < MANY_STEPS or small or config.freeze_stages:
+        return config
+    values = {"lr": 2 * config.lr, "layer_decay": 1.0, "batch_norm": "update"}
+    changed = {name: value for name, value in values.items() if name not in config.model_fields_set}
+    return config.model_copy(update=changed)
 
 
 def _notes(config: FinetuneConfig) -> list[str]:

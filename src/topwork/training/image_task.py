@@ -145,12 +145,12 @@ def make_train_mode(
     model: nn.Module, config: ImageTrainingConfig, frozen: Sequence[nn.Module] = ()
 ) -> Callable[[], None]:
     """A function that puts a model into training mode, except frozen modules and, as configured, BatchNorm layers."""
-    for module in _norms(model):  # some networks ship a momentum for thousands of steps, more than a short training has
+    for module in batch_norms(model):  # some networks ship a momentum for thousands of steps, more than there are
         module.momentum = max(BN_MOMENTUM, module.momentum or 0.0)
 
     def switch() -> None:
         model.train()
-        for module in _norms(model):  # looked up again: they may have been replaced
+        for module in batch_norms(model):  # looked up again: they may have been replaced
             module.train(config.batch_norm == "update")
         for module in frozen:
             module.eval()
@@ -158,7 +158,8 @@ def make_train_mode(
     return switch
 
 
-def _norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Its BatchNorm layers."""
     return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
