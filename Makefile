@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(CHECK_PYTHON)
 	@echo "Setting up $(VENV): PyTorch with its CUDA libraries and the rest, about 3 GB to download, 6 GB on disk (Linux; less elsewhere)."
 	@$(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[demo,dev,docs]'
 	@touch $@
 	@echo "Set up. For the command itself: $(VENV)/bin/topwork --help"
 
@@ -57,9 +57,12 @@ check: $(READY) ## lint, formatting, types
 bench: $(READY) ## run the benchmarks (long)
 	@$(PY) benchmarks/run.py
 
-docs: $(READY) ## write docs/reference/cli.md and docs/how-to/data-not-read.md anew from the program
+docs: $(READY) ## write the generated pages, and build the site in build/docs
 	@$(PY) docs/make_cli.py
+	@$(PY) docs/make_python.py
 	@$(PY) docs/make_data_errors.py
+	@$(PY) -m sphinx -q -W --keep-going -c docs . build/docs
+	@echo "Written: build/docs/docs/index.html"
 
 clean: ## remove build output and caches; runs/ and the environment stay
 	rm -rf build dist src/*.egg-info .pytest_cache .ruff_cache .pyrefly_cache .hypothesis

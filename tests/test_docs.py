@@ -10,8 +10,10 @@ from types import ModuleType
 
 import pytest
 
+import topwork
+
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("src", "tests", "docs", "examples", "benchmarks", ".ci")
+FOLDERS = ("src", "tests", "docs", "examples", "benchmarks", ".ci", ".github")
 # Put together here so that this file does not contain them.
 FORBIDDEN = re.compile(
     "|".join(
@@ -57,6 +59,12 @@ def test_cli_page_is_fresh(make_cli: ModuleType) -> None:
     assert (ROOT / "docs" / "reference" / "cli.md").read_text("utf-8") == make_cli.page(), "run `make docs`"
 
 
+def test_python_page_is_fresh_and_has_every_public_name() -> None:
+    make = script("make_python")
+    assert (ROOT / "docs" / "reference" / "python.md").read_text("utf-8") == make.page(), "run `make docs`"
+    assert sorted(name for _, names in make.ORDER for name in names) == sorted(topwork.__all__)
+
+
 def test_page_of_data_errors_has_all_messages_and_explains_none_that_is_gone() -> None:
     make = script("make_data_errors")
     page = make.page()
@@ -96,15 +104,59 @@ def test_the_search_would_find_it(text: str) -> None:
     assert FORBIDDEN.search(text)
 
 
+def anchors(page: Path) -> set[str]:
+    """Those of the headings of a page, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def leads_nowhere(page: Path, target: str) -> bool:
+    if target.startswith(("http:", "https:", "mailto:")):
+        return False
+    name, _, anchor = target.partition("#")
+    file = page.parent / name if name else page
+    return not file.exists() or bool(anchor and file.suffix == ".md" and anchor not in anchors(file))
+
+
 def test_links_between_pages_lead_somewhere() -> None:
-    dead = [
+    assert [
         f"{page.relative_to(ROOT)} -> {target}"
         for page in pages()
         for target in LINK.findall(page.read_text("utf-8"))
-        if not target.startswith(("http:", "https:", "#", "mailto:"))
-        and not (page.parent / target.split("#")[0]).exists()
-    ]
-    assert dead == []
+        if leads_nowhere(page, target)
+    ] == []
+
+
+def test_the_readme_shows_its_result_early_and_as_it_is_printed() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert len(readme.splitlines()) <= 120
+    block = readme.partition("```\n")[2].partition("```")[0]
+    assert readme.index(block) + len(block) < len("\n".join(readme.splitlines()[:25]))
+    shown = [line for line in block.splitlines() if line and line != "..." and not line.startswith("$ ")]
+    tutorial = (ROOT / "docs" / "tutorial" / "index.md").read_text("utf-8")  # whose output another test compares
+    assert len(shown) > 5
+    assert [line for line in shown if line not in tutorial.splitlines()] == []
+    commands = [line.partition(" #")[0].rstrip() for line in block.splitlines() if line.startswith("$ ")]
+    assert [line for line in commands if line not in tutorial.splitlines()] == []
+    assert "make demo" in readme
+    assert "make test" in readme
+
+
+def test_the_citation_has_the_version_of_the_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_every_page_is_in_the_index() -> None:
+    docs = ROOT / "docs"
+    linked = {(docs / target).resolve() for target in LINK.findall((docs / "index.md").read_text("utf-8"))}
+    files = [path for path in docs.rglob("*.md") if not path.name.endswith(".template.md")]
+    assert [path.name for path in files if path.resolve() not in linked and path != docs / "index.md"] == []
+
+
+@pytest.mark.parametrize("target", ["gone.md", "design.md#no-such-heading", "#no-such-heading"])
+def test_a_dead_link_is_found(target: str) -> None:
+    assert leads_nowhere(ROOT / "docs" / "maintainers" / "design.md", target)
 
 
 def test_constraints_are_exact_versions_and_nothing_else() -> None:

@@ -44,7 +44,7 @@ LIGHT = (
 ONLY_IN = {
     "timm": ("backbones/",),
     "jinja2": ("report/",),
-    "matplotlib": ("report/charts.py", "explain/"),
+    "matplotlib": ("report/charts.py", "report/plots.py", "explain/"),
     "typer": ("cli/",),
     "fastapi": ("serving/",),
     "starlette": ("serving/",),

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def __getattr__(name: str) -> Any:
 
     if name == "explain":
         return import_module("topwork.explain")
+    if "ipykernel" in sys.modules:
+        warnings.filterwarnings("ignore", "IProgress not found")  # of tqdm, whose bars are not used
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'topwork' has no attribute {name!r}")
     return getattr(import_module(f"topwork.{_MODULE_OF[name]}"), name)

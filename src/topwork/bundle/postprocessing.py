@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from topwork.bundle.format import Bundle
+from topwork.bundle.notebook import prediction_html
 from topwork.core.errors import DataError
 from topwork.strategies import load
 
@@ -67,6 +68,9 @@ class Prediction:
     def probability(self) -> float | None:
         """Probability of the most probable class; None if the image cannot be used."""
         return self.top[0].probability if self.top else None
+
+    def _repr_html_(self) -> str:
+        return prediction_html(self)
 
 
 @dataclass(frozen=True)

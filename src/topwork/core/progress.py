@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ _USER = re.compile(r"\b([a-z][a-z0-9+.-]+:/+)[^\s/?#@\"'<>]+@")
 _QUERY = re.compile(r"\b([a-z][a-z0-9+.-]+:/+[^\s?#\"'<>]+)\?[^\s#\"'<>,]+")
 SECONDS_TO_FIRST_LINE = 15.0  # of a task, in plain text
 SECONDS_BETWEEN_LINES = 300.0
+SECONDS_BETWEEN_DRAWINGS = 0.3
+MAX_LINES = 200  # in the list of a notebook that can be opened
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -159,7 +162,61 @@ class RichProgress(Progress):
                 self._live = None
 
 
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook that can show HTML."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+class NotebookProgress(Progress):
+    """One output that is replaced: bar, latest line, and all lines to unfold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+        self._handle: Any = None
+        self._drawn = 0.0
+
+    def _print(self, line: str) -> None:
+        self._lines = [*self._lines, line][-MAX_LINES:]
+        self._draw()
+
+    @contextlib.contextmanager
+    def track(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Tracker]:
+        """Show a bar."""
+        finished = done
+
+        def advance(count: int = 1) -> None:
+            nonlocal finished
+            finished += count
+            if time.monotonic() - self._drawn > SECONDS_BETWEEN_DRAWINGS:
+                self._draw(
+                    f'<progress value="{finished}" max="{max(total, 1)}" style="width: 20em"></progress> '
+                    f"{escape(title)}: {finished:,} of {total:,} {escape(unit)}<br>"
+                )
+
+        try:
+            yield Tracker(advance)
+        finally:
+            self._draw()
+
+    def _draw(self, bar: str = "") -> None:
+        from IPython.display import HTML, DisplayHandle
+
+        self._drawn = time.monotonic()
+        latest = escape(self._lines[-1].strip()) if self._lines else ""
+        lines = escape("\n".join(self._lines))
+        shown = HTML(f"{bar}{latest}<details><summary>All messages</summary><pre>{lines}</pre></details>")
+        if self._handle is None:
+            self._handle = DisplayHandle()
+            self._handle.display(shown)
+        else:
+            self._handle.update(shown)
+
+
 def make_progress(quiet: bool = False) -> Progress:
-    """Bars if stderr is a capable terminal, else plain lines."""
+    """Bars if stderr is a capable terminal, one bar in a notebook, else plain lines."""
+    if in_notebook() and not quiet:
+        return NotebookProgress()
     capable = sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
     return RichProgress() if capable and not quiet else Progress(quiet)

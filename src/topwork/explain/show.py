@@ -38,7 +38,10 @@ class ShowResult:
     data: ShowData
 
     def _repr_html_(self) -> str:
-        return f'<a href="{escape(self.path.as_uri(), quote=True)}">{escape(self.data.title)}</a>'
+        """The images and a link to the page."""
+        images = (f'<img height="128" title="{escape(one.name)}" src="{one.src}">' for one in self.data.images)
+        address = escape(self.path.absolute().as_uri(), quote=True)
+        return f'<p>{" ".join(images)}</p><a href="{address}">{escape(self.data.title)}</a> {escape(str(self.path))}'
 
 
 def show(

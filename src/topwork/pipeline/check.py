@@ -9,6 +9,7 @@ import contextlib
 import itertools
 from collections import Counter
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from topwork.pipeline import configure
 from topwork.pipeline.held_out import load_features
 from topwork.pipeline.label_issues import find_label_issues
 from topwork.pipeline.unnamed_groups import find_unnamed_groups
-from topwork.report.check_page import ExcludeCommands, write_page
+from topwork.report.check_page import ExcludeCommands, image_strips, write_page
 
 EXIT_PROBLEMS = 4
 EXCLUDE_FILE = "exclude.csv"
@@ -65,6 +66,11 @@ class Check:
     def page(self) -> Path:
         """The page with thumbnails."""
         return self.path / "check.html"
+
+    def _repr_html_(self) -> str:
+        """Some images of each class, and the lines that the command prints."""
+        lines = escape("\n".join(format_check(self)))
+        return f"{image_strips(self.manifest)}<pre>{lines}</pre><p>{escape(str(self.page))}</p>"
 
     def as_dict(self) -> dict[str, Any]:
         """The content of ``check.json``."""

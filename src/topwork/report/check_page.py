@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,20 @@ def _strips(manifest: Manifest, splits: Splits | None, cards: _Cards) -> list[Cl
         )
         for name, own in rows.items()
     ]
+
+
+def image_strips(manifest: Manifest, max_classes: int = 12, max_images: int = 6) -> str:
+    """Some images of each of the first classes as HTML, for notebooks."""
+    rows: dict[str, list[str]] = {name: [] for name in manifest.classes[:max_classes]}
+    for row in manifest.used:
+        if row.label in rows:
+            rows[row.label].append(row.id)
+    cards, parts = _Cards(manifest), []
+    for name, images in class_examples(rows, max_images, max_classes * max_images).items():
+        shown = (cards.card(image, STRIP_SIDE) for image in images)
+        pictures = "".join(f'<img height="72" title="{escape(c.id)}" src="{c.thumbnail}">' for c in shown)
+        parts.append(f"<tr><th>{escape(name)}</th><td>{pictures}</td></tr>")
+    return f"<table>{''.join(parts)}</table>"
 
 
 def _is_unicode(image: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from html import escape
@@ -15,11 +16,13 @@ from topwork.core.errors import DataError
 from topwork.core.predictions import Predictions, read_predictions
 from topwork.core.progress import duration
 from topwork.evaluation import target_metric
+from topwork.evaluation.metrics import confusion_matrix
 
 if TYPE_CHECKING:
     from topwork.evaluation.recommend import Recommendation
     from topwork.evaluation.verdict import Verdict
     from topwork.report.folder_evaluation import FolderEvaluation
+    from topwork.report.plots import Figure
 
 
 class Run:
@@ -77,11 +80,24 @@ class Run:
             f"{costs.get('trained_parameters') or 0:,}",
         )
 
+    def plot(self) -> Figure:
+        """Losses and validation accuracy by epoch, if there are epochs, and the confusion matrix of the test images.
+
+        >>> figure = Run(Path(run)).plot()
+        >>> figure.savefig("run.png")
+        """
+        from topwork.report.plots import plot_training
+
+        predictions, history = self.predictions, self.history if (self.path / "history.jsonl").is_file() else []
+        matrix = confusion_matrix(predictions.labels, predictions.predicted, len(predictions.classes))
+        return plot_training(self.strategy, history, matrix, predictions.classes)
+
     def __repr__(self) -> str:
         return f"Run({self.strategy}, {self.status}, {self.path})"
 
     def _repr_html_(self) -> str:
-        return _html([self], self.path)
+        is_finished = (self.path / "metrics.json").is_file()
+        return _html([self], self.path) + _picture(self.plot()) if is_finished else escape(repr(self))
 
 
 class Comparison:
@@ -157,11 +173,54 @@ class Comparison:
             raise DataError(f"No strategy in {self.path} has finished. Resume with: {commands.resume(self.path)}")
         return self.runs[self.recommendation.name]
 
+    def plot(self) -> Figure:
+        """The metric that decides on the test images with its 95 % interval, and the training time, by strategy.
+
+        Raises:
+            DataError: No strategy has finished.
+        """
+        from topwork.report.folder_recommendation import run_seconds
+        from topwork.report.plots import Bar, plot_bars
+
+        runs, metric = self._finished(), self.recommended_run().metric
+        found = [(run, self.metrics[run.strategy]["test"].get(target_metric.key(metric)) or {}) for run in runs]
+        bars = [
+            Bar(run.strategy, value["value"], value.get("low"), value.get("high"), run_seconds(run.path))
+            for run, value in found
+            if value.get("value") is not None
+        ]
+        return plot_bars(bars, target_metric.NAMES[metric], target_metric.in_percent(metric))
+
+    def _finished(self) -> list[Run]:
+        return [run for run in self.runs.values() if (run.path / "metrics.json").is_file()]
+
     def __repr__(self) -> str:
         return f"Comparison({', '.join(self.runs)}, {self.status}, {self.path})"
 
     def _repr_html_(self) -> str:
-        return _html(list(self.runs.values()), self.path, self.test_over_folds)
+        from topwork.evaluation.answer import answer
+
+        if not self.verdict:
+            return escape(repr(self))
+        sentences = escape(" ".join(answer(self.verdict)))
+        pictures = _picture(self.plot()) + _examples(self.path)
+        return f"<p><b>{sentences}</b></p>{pictures}{_html(self._finished(), self.path, self.test_over_folds)}"
+
+
+def _picture(figure: Figure) -> str:
+    """A figure in a page of Jupyter, as an image, so that a dark page does not change its colors."""
+    from topwork.report.plots import svg
+
+    return f'<img style="max-width: 100%" src="data:image/svg+xml;base64,{b64encode(svg(figure).encode()).decode()}">'
+
+
+def _examples(path: Path, limit: int = 8) -> str:
+    """Some of the images that the report shows."""
+    from topwork.report.thumbnails import data_url, read_thumbnails
+
+    found = list(read_thumbnails(path).images.items())[:limit]
+    images = (f'<img height="96" title="{escape(name)}" src="{data_url(jpeg)}">' for name, jpeg in found)
+    return f"<p>{' '.join(images)}</p>"
 
 
 def _training_time(costs: dict[str, Any]) -> str:
