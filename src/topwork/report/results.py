@@ -15,8 +15,6 @@ from topwork.core.artifacts import EpochRecord, read_history, read_metrics, read
 from topwork.core.errors import DataError
 from topwork.core.predictions import Predictions, read_predictions
 from topwork.core.progress import duration
-from topwork.evaluation import target_metric
-from topwork.evaluation.metrics import confusion_matrix
 
 if TYPE_CHECKING:
     from topwork.evaluation.recommend import Recommendation
@@ -86,6 +84,7 @@ class Run:
         >>> figure = Run(Path(run)).plot()
         >>> figure.savefig("run.png")
         """
+        from topwork.evaluation.metrics import confusion_matrix
         from topwork.report.plots import plot_training
 
         predictions, history = self.predictions, self.history if (self.path / "history.jsonl").is_file() else []
@@ -179,6 +178,7 @@ class Comparison:
         Raises:
             DataError: No strategy has finished.
         """
+        from topwork.evaluation import target_metric
         from topwork.report.folder_recommendation import run_seconds
         from topwork.report.plots import Bar, plot_bars
 
@@ -301,6 +301,8 @@ def _format_differences(verdict: Verdict) -> str:
 
 def _rows(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None) -> list[tuple[str, ...]]:
     """The heading and a row for each run, with the metric that decided first."""
+    from topwork.evaluation import target_metric  # which loads SciPy
+
     metric = runs[0].metric if runs else "accuracy"
     names = metric, _beside(metric)
     heading = ("strategy", names[0], "95 % interval", names[1], "training time", "trained parameters")
@@ -317,6 +319,8 @@ def _beside(metric: str) -> str:
 
 def _value_and_interval(metric: str, test: dict[str, Any]) -> tuple[str, str]:
     """``85.0%``, ``[80.1, 89.9]``; ``0.457``, ``[0.401, 0.520]``; ``-`` where it is not defined."""
+    from topwork.evaluation import target_metric
+
     found = test.get(target_metric.key(metric)) or {"value": None}
     if found.get("value") is None:
         return "-", "-"
