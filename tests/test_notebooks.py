@@ -14,6 +14,8 @@ from topwork.core.progress import NotebookProgress, make_progress
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 QUICK = """
+import topwork
+topwork.compare
 from topwork.pipeline import outputs
 outputs.forward_milliseconds_per_image = lambda *_: 1.0
 settings = {"img_size": 32, "workers": 0, "threads": 1, "learning_curve": ["none"], "model": MODEL, "weights": WEIGHTS,
