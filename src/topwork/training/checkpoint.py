@@ -20,7 +20,7 @@ from topwork.compute.ranks import world
 from topwork.core import storage
 from topwork.core.checkpoint_files import CheckpointFiles, Files
 from topwork.core.errors import DataError, SettingsChanged, StorageError
-from topwork.core.strategy_config import TrainingConfig
+from topwork.core.strategy_config import ImageTrainingConfig, TrainingConfig
 from topwork.training.context import RunContext
 from topwork.training.state import Allocate, Tensors, TrainState
 
@@ -171,13 +171,14 @@ class ShardedCheckpointStore(CheckpointStore):
 
 def open_store(context: RunContext, name: str, config: TrainingConfig, shared: bool) -> CheckpointStore:
     """The checkpoints of a strategy in its run folder; only a training with the same resolved settings resumes."""
+    after_training = {"tta"} if isinstance(config, ImageTrainingConfig) else None
     plan = {
         "strategy": name,
         "seed": context.seed,
         "model": context.backbone.model,
         "weights": context.backbone.weights_hash,
         "train": len(context.splits.ids["train"]),
-        **config.model_dump(mode="json"),
+        **config.model_dump(mode="json", exclude=after_training),
     }
     stores = ShardedCheckpointStore if context.compute.fsdp and shared else CheckpointStore
     return stores(context.folder / "checkpoints", plan, context.progress.log, shared)
