@@ -169,7 +169,7 @@ def _read_ids(path: Path) -> set[str]:
             rows = [row for row in csv.reader(file) if row and row[0]]
     except (OSError, csv.Error) as error:
         raise UsageError(
-            f"--exclude {path} cannot be read: {error}. Pass a file that topwork check has written with "
+            f"--exclude {path} cannot be read: {error}. Pass a file that the command check has written with "
             "--write-exclude."
         ) from error
     return {row[0] for row in rows} - {"image"}
