@@ -79,6 +79,15 @@ class Server:
         return found
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or a zombie that its parent has not looked after yet."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in "ZX"
+
+
 def multipart(
     files: Iterable[tuple[str, bytes]], fields: Iterable[tuple[str, str]] = (), boundary: str = "x-topwork-x"
 ) -> tuple[bytes, str]:

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.data.zoo import encoded, photo
-from tests.serving.client import Server, multipart, serving, wait_until
+from tests.serving.client import Server, has_ended, multipart, serving, wait_until
 
 import topwork
 from topwork.backbones.build import create
@@ -430,6 +430,8 @@ def test_a_decoder_that_hangs_or_dies_takes_its_image_and_nothing_else(small: Se
         for pid in stopped:  # what its timer of processor time sends
             os.kill(pid, signal.SIGPROF)
             os.kill(pid, signal.SIGCONT)
+        for pid in stopped:  # one that is still dying would take the next request for what killed it
+            wait_until(lambda pid=pid: has_ended(pid))
     assert late.result().json["predictions"][0]["error"] == "took longer than 3 s to decode"
     assert small.post("/predict", files, **headers).body == alone
     assert b"topwork_decoder_crashes_total" in small.ask("GET", "/metrics", headers=headers).body
