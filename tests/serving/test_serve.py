@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.data.zoo import encoded, photo
-from tests.serving.client import Server, has_ended, multipart, serving, wait_until
+from tests.serving.client import Server, has_ended, multipart, serving, unread_bytes, wait_until
 
 import topwork
 from topwork.backbones.build import create
@@ -425,13 +425,11 @@ def test_a_decoder_that_hangs_or_dies_takes_its_image_and_nothing_else(small: Se
         os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor() as pool:
         late = pool.submit(small.post, "/predict", files, **headers)
-        wait_until(lambda: b"topwork_images_in_progress 1.0" in small.ask("GET", "/metrics", headers=headers).body)
-        time.sleep(0.5)  # until the request has reached a decoder
+        wait_until(lambda: any(map(unread_bytes, stopped)))  # the request has reached one of them
         for pid in stopped:  # what its timer of processor time sends
             os.kill(pid, signal.SIGPROF)
             os.kill(pid, signal.SIGCONT)
-        for pid in stopped:  # one that is still dying would take the next request for what killed it
-            wait_until(lambda pid=pid: has_ended(pid))
+        wait_until(lambda: all(map(has_ended, stopped)))  # a decoder still dying would blame the next image for it
     assert late.result().json["predictions"][0]["error"] == "took longer than 3 s to decode"
     assert small.post("/predict", files, **headers).body == alone
     assert b"topwork_decoder_crashes_total" in small.ask("GET", "/metrics", headers=headers).body
