@@ -1,4 +1,4 @@
-"""Write the README's pictures: the first screen of a report and the layers of `topwork show`, in light and in dark.
+"""Write the pictures of the README and of `docs/how-to/show.md`, in light and in dark: report and layers of a demo.
 
     python docs/make_pictures.py COMPARISON
 
@@ -17,15 +17,16 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 FOLDER = Path(__file__).parent / "pictures"
-SIZE = {"width": 1100, "height": 720}
+WIDTH = 1100
 SCHEMES = ("light", "dark")
-QUALITY = 82
+QUALITY = 75
 MAX_BYTES = 400_000
-"""Of all pictures together: the README loads them all."""
+"""Of all pictures together."""
 
 
-def take(page: Page, address: str, anchor: str) -> Image.Image:
+def take(page: Page, address: str, anchor: str, height: int) -> Image.Image:
     """The part of a page that begins at an anchor, or its first screen."""
+    page.set_viewport_size({"width": WIDTH, "height": height})
     page.goto(address)
     page.wait_for_timeout(1500)
     if anchor:
@@ -36,21 +37,23 @@ def take(page: Page, address: str, anchor: str) -> Image.Image:
 
 
 def main(comparison: str) -> None:
-    """Write the four pictures."""
+    """Write each picture in both color schemes."""
     browser_file = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser_file is None:
         sys.exit("No Chromium is installed.")
+    show = Path(comparison, "explain", "show.html")
     pages = {
-        "report": (Path(comparison, "report.html"), ""),
-        "layers": (Path(comparison, "explain", "show.html"), "#layers"),
+        "report": (Path(comparison, "report.html"), "", 650),
+        "heatmaps": (show, "#heatmaps", 790),
+        "layers": (show, "#layers", 620),
     }
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_file, args=["--no-sandbox"])
         for scheme in SCHEMES:
-            page = browser.new_page(viewport=SIZE, color_scheme=scheme)
-            for name, (file, anchor) in pages.items():
-                image = take(page, file.absolute().as_uri(), anchor).convert("RGB")
+            page = browser.new_page(color_scheme=scheme)
+            for name, (file, anchor, height) in pages.items():
+                image = take(page, file.absolute().as_uri(), anchor, height).convert("RGB")
                 image.save(FOLDER / f"{name}-{scheme}.webp", quality=QUALITY, method=6)
         browser.close()
     total = sum(path.stat().st_size for path in FOLDER.glob("*.webp"))

@@ -1,7 +1,7 @@
 """Write a folder of class folders to try things on: python solar_cells.py IMAGES NEW.
 
-100 images of solar cells from the package elpv-dataset (extra ``demo``; images CC BY-NC-SA 4.0, Buerhop-Lutz 2018),
-50 of each class, and four more in another folder, as if they were new. An image shows the light that a cell emits when
+160 images of solar cells from the package elpv-dataset (extra ``demo``; images CC BY-NC-SA 4.0, Buerhop-Lutz 2018),
+80 of each class, and four more in another folder, as if they were new. An image shows the light that a cell emits when
 current flows through it: what is dark does not work.
 """
 
@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-PER_CLASS, NEW = 50, 2
+PER_CLASS, NEW = 80, 2
 CLASSES = {"0.0": "functional", "1.0": "defective"}  # by the experts' probability of a defect
 
 

@@ -26,7 +26,7 @@ FORBIDDEN = re.compile(
         ]
     )
 )
-LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"(?:\[[^\]]*\]\(|src=\"|srcset=\")([^)\s\"]+)[)\"]")
 
 
 def text_files() -> list[Path]:
@@ -145,6 +145,10 @@ def test_the_readme_shows_its_result_early_and_as_it_is_printed() -> None:
 def test_the_citation_has_the_version_of_the_project() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_the_pictures_of_the_readme_are_small() -> None:
+    assert sum(path.stat().st_size for path in (ROOT / "docs" / "pictures").iterdir()) < 400_000
 
 
 def test_every_page_is_in_the_index() -> None:

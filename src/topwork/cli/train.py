@@ -140,7 +140,7 @@ def demo(
     """Compare the strategies on images of solar cells.
 
     2,624 images from the package elpv-dataset (extra 'demo'); on two CPU cores a first answer after one or two minutes,
-    all of it in 10 to 20 minutes.
+    all of it in about 10 minutes.
     """
     from topwork.pipeline import api
 

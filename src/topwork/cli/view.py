@@ -46,7 +46,7 @@ def check(
 
         print(format.dumps(result.as_dict(), indent=1))
     else:
-        text = "\n".join([*format_check(result), "", f"Page: {result.page}"])
+        text = "\n".join([*format_check(result, reading=quiet), "", f"Page: {result.page}"])
         print_text(text)
         if write_exclude:
             print_text(f"Images to exclude ({len(result.excluded):,}): {write_exclude}")

@@ -190,8 +190,8 @@ def _is_free(folder: Path, data_path: str) -> bool:
     return False
 
 
-def format_check(result: Check) -> list[str]:
-    """The lines that the command prints."""
+def format_check(result: Check, reading: bool = True) -> list[str]:
+    """The lines that the command prints; without ``reading`` if how the data were read was said before."""
     summary = result.as_dict()
     counts, side = summary["classes"].values(), summary["shorter_side"]
     lines = [f"{summary['data']}: {summary['used']:,} of {summary['images']:,} images can be used"]
@@ -199,7 +199,8 @@ def format_check(result: Check) -> list[str]:
         classes = "1 class" if len(counts) == 1 else f"{len(counts)} classes"
         sizes = f"{_range(min(counts), max(counts))} images{' each' if min(counts) == max(counts) else ''}"
         lines[0] += f"; {classes} of {sizes}; shorter side {_range(side['min'], side['max'])} pixels"
-    lines.insert(0, f"Read as: {summary['reading']}")
+    if reading:
+        lines.insert(0, f"Read as: {summary['reading']}")
     if summary["splits"]:
         lines.append("splits: " + " / ".join(f"{split} {count:,}" for split, count in summary["splits"].items()))
     for finding in result.findings:
