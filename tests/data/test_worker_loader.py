@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,26 @@ def test_a_signal_to_a_worker_that_has_just_begun_kills_nothing(signalled: int, 
         for x, count in eval_batches({name: ImageRef(str(folder), name) for name in ids}, ids, SPEC, 8, workers=0)
     ]
     assert torch.equal(torch.cat(pixels), torch.cat(alone))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_workers_of_a_training_evaluate_too(tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_folder(tmp_path / "stripes", each=4)
+    ids = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
+    refs = {name: ImageRef(str(folder), name) for name in ids}
+    train, val = ids[:8], ids[8:]
+    started: list[object] = []
+    start = BaseProcess.start
+    monkeypatch.setattr(BaseProcess, "start", lambda self: (started.append(self), start(self))[1])
+    transform = TrainTransform(ImageTrainingConfig(), SPEC, 32, 0)
+    batches = TrainBatches(refs, train, Targets(np.zeros(8, np.int64), 3), SPEC, transform, 4, 0, workers, val=val)
+    seen = []
+    for epoch in (1, 2):
+        assert len(list(batches.epoch(epoch))) == 2
+        seen.append([x[:count] for x, count in batches.evaluation(val[1:], 2)])
+    assert len(started) == workers
+    expected = torch.cat([x[:count] for x, count in eval_batches(refs, val[1:], SPEC, 2, 0)])
+    assert all(torch.equal(torch.cat(pixels), expected) for pixels in seen)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

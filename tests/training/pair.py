@@ -127,7 +127,7 @@ def note_images(log: list[tuple[int, int]]) -> None:
     real = batches._Images.__getitem__
 
     def noting(self: batches._Images, index: tuple[int, int]) -> torch.Tensor:
-        if index[0]:
+        if index[0] != batches.EVALUATION:
             log.append(index)
         return real(self, index)
 

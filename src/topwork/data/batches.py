@@ -17,9 +17,11 @@ from topwork.data.child_process import init_loader_worker, signals_blocked
 from topwork.data.images import UnreadableImage, load_image
 from topwork.data.transforms import TrainTransform, collate_channels_last, eval_transform
 
+EVALUATION = -1  # in place of an epoch: the image is not augmented
+
 
 class _Images(Dataset[torch.Tensor | str]):
-    """Image number i of epoch e, transformed; the epoch is 0 in evaluation."""
+    """Image number i, augmented for epoch e; as it is in evaluation, or without a transform."""
 
     def __init__(
         self, refs: Mapping[str, ImageRef], ids: Sequence[str], spec: InputSpec, transform: TrainTransform | None
@@ -41,7 +43,7 @@ class _Images(Dataset[torch.Tensor | str]):
 
     def _load(self, epoch: int, number: int) -> torch.Tensor:
         ref = self._refs[number]
-        if self._transform is None:
+        if self._transform is None or epoch == EVALUATION:
             return eval_transform(load_image(ref, self._spec.resize_size, self._spec.pixel_rules), self._spec)
         image = load_image(ref, self._transform.min_side(epoch), self._spec.pixel_rules)
         return self._transform(image, epoch, self._ids[number])
@@ -94,8 +96,8 @@ def eval_batches(
     Raises:
         DataError: An id has no reference, or an image can no longer be read.
     """
-    keys = [(0, number) for number in range(len(ids))]
-    yield from _padded_batches(_Images(refs, ids, spec, None), keys, batch_size, workers)
+    batches = _padded([(EVALUATION, number) for number in range(len(ids))], batch_size)
+    yield from _counted(_Loader(_Images(refs, ids, spec, None), batches, workers), len(ids), batch_size)
 
 
 def augmented_batches(
@@ -108,18 +110,20 @@ def augmented_batches(
     workers: int,
 ) -> Iterator[tuple[torch.Tensor, int]]:
     """Like ``eval_batches`` for augmented images: a key is an epoch and a position in ``ids``."""
-    yield from _padded_batches(_Images(refs, ids, spec, transform), keys, batch_size, workers)
+    loader = _Loader(_Images(refs, ids, spec, transform), _padded(keys, batch_size), workers)
+    yield from _counted(loader, len(keys), batch_size)
 
 
-def _padded_batches(
-    images: _Images, keys: Sequence[tuple[int, int]], batch_size: int, workers: int
-) -> Iterator[tuple[torch.Tensor, int]]:
-    batches = [
+def _padded(keys: Sequence[tuple[int, int]], batch_size: int) -> Batches:
+    return [
         [keys[min(i, len(keys) - 1)] for i in range(start, start + batch_size)]
         for start in range(0, len(keys), batch_size)
     ]
-    for number, pixels in enumerate(_Loader(images, batches, workers)):
-        yield pixels, min(batch_size, len(keys) - number * batch_size)
+
+
+def _counted(loader: _Loader, images: int, batch_size: int) -> Iterator[tuple[torch.Tensor, int]]:
+    for number, pixels in enumerate(loader):
+        yield pixels, min(batch_size, images - number * batch_size)
 
 
 class Targets:
@@ -160,7 +164,7 @@ def train_weights(manifest: Manifest, splits: Splits, balance: bool = False) -> 
 
 
 class TrainBatches:
-    """Augmented training batches of any epoch, from any step of it.
+    """Augmented training batches of any epoch, from any step of it, and batches for evaluation by the same workers.
 
     Args:
         refs: Image id to reference.
@@ -174,6 +178,7 @@ class TrainBatches:
         workers: Processes that decode.
         rank_slice: Start and end of this process's share of a batch of N images; None: all of them.
         prepend_previous: Put the image before its share in front, since mixing pairs each image with the previous one.
+        val: Validation images, for ``evaluation``.
     """
 
     def __init__(
@@ -188,13 +193,15 @@ class TrainBatches:
         workers: int,
         rank_slice: Callable[[int], tuple[int, int]] | None = None,
         prepend_previous: bool = False,
+        val: Sequence[str] = (),
     ) -> None:
         self._rank_slice, self._prepend_previous = rank_slice, prepend_previous
+        self._val = {image: number for number, image in enumerate(val, len(ids))}
         self._targets = targets
         self._batch_size = min(batch_size, len(ids))
         self._seed = seed
         self._batches: Batches = []
-        self._loader = _Loader(_Images(refs, ids, spec, transform), self._batches, workers, keep_workers=True)
+        self._loader = _Loader(_Images(refs, [*ids, *val], spec, transform), self._batches, workers, keep_workers=True)
 
     def __len__(self) -> int:
         """Steps of an epoch."""
@@ -209,6 +216,11 @@ class TrainBatches:
         for pixels, chunk in zip(self._loader, chunks, strict=True):
             target = self._targets[chunk]
             yield pixels, target.pin_memory() if pixels.is_pinned() else target
+
+    def evaluation(self, ids: Sequence[str], batch_size: int) -> Iterator[tuple[torch.Tensor, int]]:
+        """Some of the validation images, as by ``eval_batches``. An epoch must have been read to its end before."""
+        self._batches[:] = _padded([(EVALUATION, self._val[image]) for image in ids], batch_size)
+        yield from _counted(self._loader, len(ids), batch_size)
 
     def _share(self, batch: np.ndarray) -> np.ndarray:
         """This process's share of the positions of a batch, (B,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from topwork.training.context import RunContext
 from topwork.training.epoch_choice import Target, ValMetrics
 from topwork.training.loop import Batch, TrainingTask
 
+Load = Callable[[Sequence[str], int], Iterable[tuple[torch.Tensor, int]]]
 EVAL_BATCH = 32
 BN_MOMENTUM = 0.1
 
@@ -41,23 +42,31 @@ class Classifier(nn.Module):
 
 
 def outputs(
-    model: nn.Module, ids: Sequence[str], context: RunContext, mirrored: bool = False
+    model: nn.Module, ids: Sequence[str], context: RunContext, mirrored: bool = False, load: Load | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits float32 (N, K) and features float32 (N, D) of images by a ``Classifier``.
 
-    With ``mirrored`` features are the mean of those of an image and of its mirror image.
+    Args:
+        mirrored: Features are the mean of those of an image and of its mirror image.
+        load: Loads the batches, if workers have been started before; as ``eval_batches``.
     """
     assert isinstance(model, Classifier)
     model.eval()
-    logits, features = collectives.map_batches(ids, EVAL_BATCH, lambda share: _outputs(model, share, context, mirrored))
+    refs, workers = context.manifest.refs, context.compute.workers
+    load = load or (lambda share, size: eval_batches(refs, share, context.spec, size, workers))
+    logits, features = collectives.map_batches(
+        ids, EVAL_BATCH, lambda share: _outputs(model, load(share, EVAL_BATCH), context, mirrored)
+    )
     return logits.numpy(), features.numpy()
 
 
-def _outputs(model: Classifier, ids: Sequence[str], context: RunContext, mirrored: bool) -> list[torch.Tensor]:
+def _outputs(
+    model: Classifier, batches: Iterable[tuple[torch.Tensor, int]], context: RunContext, mirrored: bool
+) -> list[torch.Tensor]:
     spec, compute, logits, features = context.spec, context.compute, [], []
     # not inference_mode: the gathered weights of a sharded model would never train again
     with torch.no_grad(), compute.autocast():
-        for pixels, count in eval_batches(context.manifest.refs, ids, spec, EVAL_BATCH, compute.workers):
+        for pixels, count in batches:
             x = normalize(pixels, spec, compute.device)
             y = model.backbone(x)
             if mirrored:
@@ -193,6 +202,7 @@ def image_task(
         context.compute.workers,
         ranks.shard_bounds,
         prepend_previous=bool(extra),
+        val=val,
     )
     return TrainingTask(
         model,
@@ -200,7 +210,10 @@ def image_task(
         batches,
         prepare,
         evaluate=lambda: val_metrics(
-            torch.from_numpy(outputs(model, val, context)[0]), splits.labels["val"], related, context.metric
+            torch.from_numpy(outputs(model, val, context, load=batches.evaluation)[0]),
+            splits.labels["val"],
+            related,
+            context.metric,
         ),
         train_mode=make_train_mode(model, config),
         forward=compile_quietly(model) if config.compile is True else None,
