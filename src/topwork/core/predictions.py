@@ -115,7 +115,8 @@ def _read_scores(path: Path) -> tuple[np.ndarray, np.ndarray, str, tuple[str, ..
         raise CorruptFile(f"{path} is missing. Restore it or train again.")
     data = storage.read_regular(path, sys.maxsize)
     try:
-        found = _parse_scores(data)
+        with np.errstate(invalid="raise", divide="raise", over="raise"):
+            found = _parse_scores(data)
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         found = None
     if found is None or not _fit(*found[:4]):

@@ -41,6 +41,12 @@ class _Metric(_Stored):
     low: Number | None = None
     high: Number | None = None
 
+    @model_validator(mode="after")
+    def _has_both_ends(self) -> _Metric:
+        if (self.low is None) != (self.high is None) or (self.low is not None and self.value is None):
+            raise ValueError("an interval needs value, low and high")
+        return self
+
 
 class _ClassMetrics(_Stored):
     name: str = Field(alias="class")

@@ -166,10 +166,12 @@ class Comparison:
         """The run of the strategy that the validation images choose: the one that ``predict`` and ``serve`` use.
 
         Raises:
-            DataError: No strategy has finished.
+            DataError: No strategy has finished, or the run of this one is damaged.
         """
         if self.recommendation is None:
             raise DataError(f"No strategy in {self.path} has finished. Resume with: {commands.resume(self.path)}")
+        if self.recommendation.name not in self.runs:
+            raise DataError(f"{self.path / self.recommendation.name} has no run.json. Restore it or train again.")
         return self.runs[self.recommendation.name]
 
     def plot(self) -> Figure:
