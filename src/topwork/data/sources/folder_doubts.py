@@ -26,7 +26,7 @@ def doubt(beside: Iterable[TreeFolder], kids: Sequence[TreeFolder]) -> str:
         found = _COPY.fullmatch(kid.name)
         if found and (original := found[1] or found[2] or found[3]) in names:
             return f"{kid.path}/ seems to be a copy of {original}/, by its name"
-    left_out = [folder for folder in beside if folder not in kids and is_annotation(folder.name)]
+    left_out = [folder for folder in beside if is_annotation(folder.name) and folder not in kids]
     images = [kid for kid in kids if is_images(kid.name)]
     if left_out and images and len(images) < len(kids) and not any(kid.filled for kid in kids):
         return (
