@@ -14,9 +14,11 @@ HEAVY = {"torch", "torchvision", "timm", "sklearn", "scipy", "matplotlib", "jinj
 SECONDS = 0.4
 
 
-def start(*arguments: str, cwd: Path, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def start(
+    *arguments: str, cwd: Path, python: tuple[str, ...] = (), columns: int = 100
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *python, "-m", "topwork", *arguments]
-    plain = {**os.environ, "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "100", "PYTHONUTF8": "1"}
+    plain = {**os.environ, "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": str(columns), "PYTHONUTF8": "1"}
     return subprocess.run(command, cwd=cwd, env=plain, capture_output=True, text=True, encoding="utf-8", timeout=60)
 
 
@@ -29,6 +31,7 @@ def loaded(stderr: str) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [
+        ([], 0),
         (["--help"], 0),
         (["--version"], 0),
         (["compare", "--help"], 0),
@@ -68,6 +71,17 @@ def test_help_takes_less_than_promised(tmp_path: Path) -> None:
         return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
     assert min(cpu_seconds() for _ in range(5)) < SECONDS
+
+
+def test_an_empty_command_line_says_what_to_do_first(tmp_path: Path) -> None:
+    lines = start(cwd=tmp_path, columns=80).stdout.splitlines()
+    steps = [line.split()[1] for line in lines if line.startswith("  topwork ")]
+    assert steps == ["demo", "check", "compare"]
+    commands = {line.split()[0] for line in lines[lines.index("Commands:") + 1 :] if line.startswith("  ")}
+    assert {*steps, "train", "show", "doctor"} <= commands
+    assert "topwork --help" in lines[-1]
+    assert max(map(len, lines)) <= 110
+    assert not [line for line in lines if line.endswith("...")]  # each description has room
 
 
 def test_unknown_option_is_named(tmp_path: Path) -> None:

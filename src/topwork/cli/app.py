@@ -9,16 +9,38 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from topwork.core.errors import UsageError
 from topwork.core.options import Function, Option, OptionValue, option_names, with_options
 
+FIRST_STEPS = """\
+What to do first:
+  topwork demo             compare four strategies on images of solar cells (extra 'demo')
+  topwork check photos/    look for problems in your images, a folder with one folder for each class
+  topwork compare photos/  train on them, compare the strategies and recommend one
+"""
+MORE_HELP = "Help: topwork --help, topwork compare --help, ... for each command. What is installed: topwork doctor"
+
+
+class RootGroup(TyperGroup):
+    """The commands; without one it says what to do first."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Answer an empty command line, which is no error of somebody who has just installed topwork."""
+        if args or ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        formatter = ctx.make_formatter()
+        self.format_commands(ctx, formatter)
+        print(f"{self.help}\n\n{FIRST_STEPS}\n{formatter.getvalue()}\n{MORE_HELP}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="topwork",
     help="Transfer learning on your own images: four strategies on one split, compared with confidence intervals.",
-    no_args_is_help=True,
+    cls=RootGroup,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -67,6 +89,8 @@ class SettingsCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse an option without its value here: the parser would take the next option for it."""
+        if ctx.resilient_parsing:  # the shell completes a line that is not whole yet
+            return super().parse_args(ctx, args)
         options = {name: param for param in self.get_params(ctx) for name in param.opts if name.startswith("-")}
         words = [*takewhile(lambda word: word != "--", args), ""]
         for word, value in pairwise(words):

@@ -29,9 +29,10 @@ def predict(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Predict images, one row per image: label, probability, 'unsure' and 'unlike the training images'.
+    """Predict the classes of images, as CSV or JSON Lines.
 
-    A file that cannot be used is a row with the reason.
+    One row per image: label, probability, 'unsure' and 'unlike the training images'. A file that cannot
+    be used is a row with the reason.
 
     Example: topwork predict runs/photos-compare new/ --out new.csv
     """
@@ -56,7 +57,9 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Export a model as one graph with preprocessing and calibration, and check it on real images.
+    """Export a model as ONNX, torch.export or OpenVINO.
+
+    One graph with preprocessing and calibration, which is checked on real images.
 
     Example: topwork export runs/photos-compare --format onnx
     """
@@ -84,7 +87,9 @@ def serve(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Serve a model: a page for images at /, and /predict, /explain, /model, /healthz, /metrics, /openapi.json.
+    """Serve a model over HTTP, with a page to drop images on.
+
+    The page is at /; there are also /predict, /explain, /model, /healthz, /metrics and /openapi.json.
 
     Example: topwork serve runs/photos-compare, then: curl -F files=@car.jpg http://127.0.0.1:8000/predict
     """

@@ -28,7 +28,9 @@ def check(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Inspect images before training: unreadable files, duplicates, leaks, groups, labels that look wrong.
+    """Look for problems in images before training.
+
+    Unreadable files, duplicates, leaks, groups, labels that look wrong.
 
     Exit status 0: no problems found; 4: problems found. Your files are not changed.
 
@@ -92,7 +94,9 @@ def show(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Show every layer: what each strategy's network computes for images, and why it decides as it does.
+    """Show what every layer computes, and why a network decides so.
+
+    One page on the networks of all strategies, for test images or your own.
 
     Example: topwork show runs/photos-compare-tf_efficientnet_lite0 --image car.jpg
     """
@@ -134,7 +138,7 @@ def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pat
 
 
 def doctor() -> None:
-    """Print versions, devices and optional packages, and what is missing."""
+    """Print versions, devices, optional packages and what is missing."""
     from topwork.pipeline.doctor import check_installation
 
     lines, works = check_installation()
