@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Mapping
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -14,6 +16,7 @@ from typer.main import get_command
 
 from topwork.core.errors import UsageError
 from topwork.core.options import Function, Option, OptionValue, option_names, with_options
+from topwork.core.progress import printable
 
 FIRST_STEPS = """\
 What to do first:
@@ -53,6 +56,7 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write t
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in the output folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
 
 
 def _version(requested: bool) -> None:
@@ -124,3 +128,15 @@ def typer_option(option: Option) -> Any:
 def explicit(options: Mapping[str, OptionValue]) -> dict[str, Any]:
     """The options that are on the command line, as keyword arguments."""
     return {name: value for name, value in options.items() if value is not None and value is not False and value != []}
+
+
+def open_page(page: Path, requested: bool) -> None:
+    """Open a page in the user's browser; without one say where the page is, which is no failure."""
+    if not requested:
+        return
+    import webbrowser
+
+    # without a window webbrowser would start a text browser in this terminal
+    has_window = sys.platform in ("win32", "darwin") or {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    if not (has_window and webbrowser.open(page.resolve().as_uri())):
+        print(printable(f"No browser can be opened here. Open this file in one: {page}"), file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from topwork.cli.app import AsJson, Data, Out, Overwrite, Quiet, explicit, setting_options
+from topwork.cli.app import AsJson, Data, Open, Out, Overwrite, Quiet, explicit, open_page, setting_options
 from topwork.compute.ranks import world
 from topwork.core.options import OptionValue
 from topwork.core.progress import print_text
@@ -36,6 +36,7 @@ def compare(
     log_to: LogTo = None,
     dry_run: DryRun = False,
     json: AsJson = False,
+    open: Open = False,
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
@@ -52,7 +53,7 @@ def compare(
         out=out, overwrite=overwrite, config=config, sets=sets or (), log_to=log_to or (), quiet=quiet,
         **explicit(options),
     )  # fmt: skip
-    _print_result(result, json)
+    _print_result(result, json, open)
 
 
 @setting_options("train")
@@ -73,6 +74,7 @@ def train(
     log_to: LogTo = None,
     dry_run: DryRun = False,
     json: AsJson = False,
+    open: Open = False,
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
@@ -90,7 +92,7 @@ def train(
         **explicit(options),
     )  # fmt: skip
     if world().is_main:
-        _print_result(result, json)
+        _print_result(result, json, open)
 
 
 def worker(file: Path) -> None:
@@ -119,13 +121,14 @@ def _print_config(
     print(to_toml(requested), end="")
 
 
-def _print_result(result: Run | Comparison, as_json: bool) -> None:
+def _print_result(result: Run | Comparison, as_json: bool, open: bool) -> None:
     import json
 
     from topwork.pipeline.api import summary
 
     found = {"path": str(result.path), "metrics": result.metrics}
     print_text(json.dumps(found, indent=1) if as_json else summary(result))
+    open_page(result.report, open)
 
 
 @setting_options("seed")
@@ -134,6 +137,7 @@ def demo(
     resume: Annotated[Path | None, typer.Option(help="Resume this demo, with its settings.")] = None,
     overwrite: Overwrite = False,
     json: AsJson = False,
+    open: Open = False,
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
@@ -148,4 +152,4 @@ def demo(
     result = api.compare(
         images, out=out, resume=resume, overwrite=overwrite, quiet=quiet, source=images, **explicit(options)
     )
-    _print_result(result, json)
+    _print_result(result, json, open)

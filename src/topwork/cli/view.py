@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from topwork.cli.app import DATA_HELP, AsJson, Quiet, explicit, setting_options
+from topwork.cli.app import DATA_HELP, AsJson, Open, Quiet, explicit, open_page, setting_options
 from topwork.core.errors import UsageError
 from topwork.core.options import OptionValue
 from topwork.core.progress import print_text
@@ -25,6 +25,7 @@ def check(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: runs/DATA-check]")] = None,
     json: AsJson = False,
+    open: Open = False,
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
@@ -54,11 +55,12 @@ def check(
             print_text(f"Images to exclude ({len(result.excluded):,}): {write_exclude}")
         if write_table:
             print_text(f"Table of all images ({len(result.manifest.rows):,}): {write_table}")
+    open_page(result.page, open)
     if result.problems:
         raise typer.Exit(EXIT_PROBLEMS)
 
 
-def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a comparison.")]) -> None:
+def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a comparison.")], open: Open = False) -> None:
     """Write the report of a run again and print its table."""
     from topwork.core.artifacts import read_run_info
     from topwork.pipeline.api import summary
@@ -68,6 +70,7 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run or a compar
     result = Comparison(run) if read_run_info(run).kind == "comparison" else Run(run)
     write_report(run)
     print_text(summary(result, next_command=False))
+    open_page(result.report, open)
 
 
 @setting_options("img_size", "device")
@@ -91,6 +94,7 @@ def show(
     embedding: Annotated[str, typer.Option(help="Map of the images: tsne or umap.")] = "tsne",
     quick: Annotated[bool, typer.Option("--quick", help="Skip what needs the data set.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: explain/ in the run]")] = None,
+    open: Open = False,
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
@@ -108,6 +112,7 @@ def show(
         embedding=embedding, quick=quick, **explicit(options),
     )  # fmt: skip
     print_text(f"Page: {shown.path}")
+    open_page(shown.path, open)
 
 
 def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs")) -> None:
