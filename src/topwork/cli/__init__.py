@@ -4,7 +4,7 @@ Enters: the arguments of a command; its options come from the fields of the conf
 printed result and an exit status. Adding a command is a function here and its name in ``COMMANDS``.
 """
 
-from topwork.cli import train, use, view
+from topwork.cli import stored, train, use, view
 from topwork.cli.app import SettingsCommand, app
 from topwork.cli.entry import main
 
@@ -20,7 +20,8 @@ COMMANDS = (
     use.serve,
     view.report,
     view.show,
-    view.runs,
+    stored.runs,
+    stored.cache,
     view.models,
     view.doctor,
 )  # in the order of --help

@@ -44,7 +44,6 @@ app = typer.Typer(
     name="topwork",
     help="Transfer learning on your own images: four strategies on one split, compared with confidence intervals.",
     cls=RootGroup,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},

@@ -23,10 +23,19 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the requested con
 SHARE = "one per GPU, or shares of the cores.  [default: 1]"
 
 
+def _strategy_names(incomplete: str) -> list[str]:
+    """Those that begin so, for the completion of a shell."""
+    from topwork.core.strategy_config import StrategySettings
+
+    return [name for name in StrategySettings.model_fields if name.startswith(incomplete)]
+
+
 @setting_options("compare")
 def compare(
     data: Data = None,
-    strategy: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Only these; may be repeated.", autocompletion=_strategy_names)
+    ] = None,
     parallel: Annotated[int | None, typer.Option(help=f"Trainings at the same time: {SHARE}")] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume this comparison, with its data and settings.")] = None,
     out: Out = None,
@@ -60,7 +69,10 @@ def compare(
 def train(
     data: Data = None,
     strategy: Annotated[
-        str | None, typer.Option(help="scratch, mlp, linear, knn, svm or finetune.  [default: finetune]")
+        str | None,
+        typer.Option(
+            help="scratch, mlp, linear, knn, svm or finetune.  [default: finetune]", autocompletion=_strategy_names
+        ),
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume this run, with its data and settings.")] = None,
     devices: Annotated[int | None, typer.Option(help=f"Processes that train together: {SHARE}")] = None,

@@ -29,10 +29,10 @@ def predict(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Predict the classes of images, as CSV or JSON Lines.
+    """Predict images.
 
-    One row per image: label, probability, 'unsure' and 'unlike the training images'. A file that cannot
-    be used is a row with the reason.
+    One row per image: label, probability, 'unsure' and 'unlike the training images'.
+    A file that cannot be used is a row with the reason.
 
     Example: topwork predict runs/photos-compare new/ --out new.csv
     """
@@ -57,9 +57,9 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Export a model as ONNX, torch.export or OpenVINO.
+    """Export a model as one graph.
 
-    One graph with preprocessing and calibration, which is checked on real images.
+    Preprocessing and calibration are in it, and it is checked on real images.
 
     Example: topwork export runs/photos-compare --format onnx
     """
@@ -87,9 +87,9 @@ def serve(
     quiet: Quiet = False,
     **options: OptionValue,
 ) -> None:
-    """Serve a model over HTTP, with a page to drop images on.
+    """Serve a model as a page and an HTTP API.
 
-    The page is at /; there are also /predict, /explain, /model, /healthz, /metrics and /openapi.json.
+    The page is at /; programs use /predict, /explain, /model, /healthz, /metrics and /openapi.json.
 
     Example: topwork serve runs/photos-compare, then: curl -F files=@car.jpg http://127.0.0.1:8000/predict
     """

@@ -1,4 +1,4 @@
-"""The commands that inspect: check, report, show, runs, models, doctor."""
+"""The commands that inspect: check, report, show, models, doctor."""
 
 from __future__ import annotations
 
@@ -113,18 +113,6 @@ def show(
     )  # fmt: skip
     print_text(f"Page: {shown.path}")
     open_page(shown.path, open)
-
-
-def runs(folder: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs")) -> None:
-    """List the runs in a folder, newest first."""
-    from topwork.core.run_folders import list_runs
-
-    found = list_runs(folder)
-    if not found:
-        print_text(f"There are no runs in {folder}. The command compare makes them.")
-    for path, info in found:
-        when, names = info.created[:16].replace("T", " "), ", ".join(info.strategies)
-        print_text(f"{when}  {info.status:8} {info.kind:10}  {path}  ({names})")
 
 
 def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*") -> None:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import uuid
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,11 @@ from pathlib import Path
 from topwork.core import commands, storage
 from topwork.core.artifacts import RunInfo, read_run_info
 from topwork.core.errors import DataError, StorageError, UsageError
+from topwork.core.folder_lock import lock_folder
 
 RUNS = Path("runs")
 CHECKPOINTS = "checkpoints"
+_DELETED = ".deleted-"
 REPLACING = "replacing"  # status of a new run as long as something of the old one may be in its folder
 
 
@@ -26,6 +29,15 @@ def cache_folder() -> Path:
     if os.name == "nt":
         return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "topwork" / "cache"
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "topwork"
+
+
+def clear_cache() -> None:
+    """Delete what is in the cache: only what topwork keeps there, should the folder have other files too."""
+    folder = cache_folder()
+    for name in ("features", "datasets", "shards"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for file in folder.glob("images-*.json"):
+        file.unlink(missing_ok=True)
 
 
 def now() -> str:
@@ -129,10 +141,45 @@ def _is_empty_run(path: Path) -> bool:
     return names <= {".lock", "train.log"}
 
 
+def check_removable(path: Path) -> Path:
+    """Refuse to delete a folder that is not a whole run or comparison.
+
+    Raises:
+        DataError: It is no run.
+        UsageError: It is a link, or a part of a comparison.
+    """
+    read_run_info(path)
+    if path.is_symlink():
+        raise UsageError(f"{path} is a link. Name the folder that it leads to: {path.resolve()}")
+    comparison = commands.resumable_folder(path)
+    if comparison != path:
+        raise UsageError(f"{path} is a part of the comparison {comparison}, which needs it. Name the comparison.")
+    return path
+
+
+def delete_run(path: Path) -> None:
+    """Delete a run or a comparison; after a kill nothing of it is visible any more.
+
+    Raises:
+        DataError, UsageError: See ``check_removable``.
+        StorageError: It is in use, or cannot be removed.
+    """
+    check_removable(path)
+    with lock_folder(path):
+        try:
+            path.rename(path.with_name(f"{_DELETED}{uuid.uuid4().hex}"))
+        except OSError as error:
+            raise StorageError(f"{path} cannot be deleted: {error.strerror}. Check the permissions.") from error
+    for deleted in path.parent.glob(f"{_DELETED}*"):  # this one, and what a kill has left of others
+        shutil.rmtree(deleted, ignore_errors=True)
+
+
 def list_runs(root: Path) -> list[tuple[Path, RunInfo]]:
     """The runs and comparisons in a folder, newest first."""
     found = []
     for path in root.iterdir() if root.is_dir() else ():
+        if path.name.startswith(_DELETED):
+            continue
         with contextlib.suppress(DataError, StorageError):
             found.append((path, read_run_info(path)))
     return sorted(found, key=lambda item: item[1].created, reverse=True)
