@@ -171,3 +171,50 @@ def test_show_opens_and_contacts_nothing_that_a_run_names(
     object.__setattr__(context, "models", [type(models[0])(**{**vars(models[0]), "network": "finetune"})])
     object.__setattr__(context, "dataset", dataset)
     assert context.pretrained() is None
+
+
+def _make_infinite(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    data[start : start + 8] = b"\x00\x00\x80\x7f" * 2  # infinity
+    path.unlink()
+    path.write_bytes(data)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("metrics.json", lambda path: edit(path, lambda m: m["test"]["ece"].pop("high"))),
+        ("metrics.json", lambda path: edit(path, lambda m: m["costs"].update(train_seconds=-1))),
+        ("run.json", _folder),
+        ("predictions.safetensors", _make_infinite),
+    ],
+    ids=["half an interval", "negative seconds", "a folder", "infinite scores"],
+)
+def test_an_edited_run_of_a_comparison_is_refused_by_name(
+    comparison: topwork.Comparison, tmp_path: Path, file: str, change: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "comparison"
+    shutil.copytree(comparison.path, folder)
+    name = comparison.recommended_run().strategy
+    change(folder / name / file)
+
+    def use() -> None:
+        write_report(folder)
+        topwork.Comparison(folder)._repr_html_()
+
+    with pytest.raises(TopworkError, match=name):
+        use()
+
+
+def test_a_run_without_test_metrics_is_shown_without_them(comparison: topwork.Comparison, tmp_path: Path) -> None:
+    folder = tmp_path / "comparison"
+    shutil.copytree(comparison.path, folder)
+    (folder / "knn" / "metrics.json").write_text("{}")
+    assert "<table" in topwork.Comparison(folder)._repr_html_()

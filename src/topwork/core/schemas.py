@@ -16,6 +16,7 @@ from topwork.core.errors import CorruptFile
 from topwork.core.strategy_config import StrategySettings
 
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
+Amount = Annotated[float, Field(ge=0, le=1e300)]
 Natural = Annotated[int, Field(ge=0, lt=2**53)]
 Positive = Annotated[int, Field(ge=1, lt=2**53)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -105,7 +106,7 @@ class Metrics(_Stored):
 
     test: _SplitMetrics | None = None
     val: _SplitMetrics | None = None
-    costs: dict[str, Number | None] | None = None
+    costs: dict[str, Amount | None] | None = None
     selection: dict[str, Scalar] | None = None
     decision: _Decision | None = None
     notes: list[str] | None = None

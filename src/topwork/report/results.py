@@ -185,7 +185,9 @@ class Comparison:
         from topwork.report.plots import Bar, plot_bars
 
         runs, metric = self._finished(), self.recommended_run().metric
-        found = [(run, self.metrics[run.strategy]["test"].get(target_metric.key(metric)) or {}) for run in runs]
+        found = [
+            (run, (self.metrics[run.strategy].get("test") or {}).get(target_metric.key(metric)) or {}) for run in runs
+        ]
         bars = [
             Bar(run.strategy, value["value"], value.get("low"), value.get("high"), run_seconds(run.path))
             for run, value in found
