@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from tests.torture.edits import _sign as sign
 
@@ -174,11 +176,12 @@ def test_show_opens_and_contacts_nothing_that_a_run_names(
 
 
 def _make_infinite(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    start = 8 + int.from_bytes(data[:8], "little")
-    data[start : start + 8] = b"\x00\x00\x80\x7f" * 2  # infinity
+    data = path.read_bytes()
+    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    tensors = safetensors.numpy.load(data)
+    tensors["scores"] = np.full_like(tensors["scores"], np.inf)
     path.unlink()
-    path.write_bytes(data)
+    path.write_bytes(safetensors.numpy.save(tensors, metadata))
 
 
 def _folder(path: Path) -> None:
