@@ -22,7 +22,7 @@ def runs(
 ) -> None:
     """List or delete runs.
 
-    The newest is first, each with its result and its size on disk.
+    The newest is first. The accuracy of a comparison is that of its recommended strategy, on the test images.
 
     Example: topwork runs --delete runs/photos-compare-tf_efficientnet_lite0
     """
@@ -47,23 +47,27 @@ def cache(
 ) -> None:
     """Show or clear the cache of features.
 
-    Features are kept there so that they are computed only once. Trainings that run now may have to be resumed after
-    clearing. The environment variable TOPWORK_CACHE chooses the folder.
+    Features are kept there so that they are computed only once. It is not cleared while a training uses it.
+    The environment variable TOPWORK_CACHE chooses the folder.
     """
     from topwork.report.formatting import format_bytes
     from topwork.report.run_list import folder_size
 
     folder = run_folders.cache_folder()
     parts = {
-        "features": folder / "features",
-        "copies of images that are no files": folder / "datasets",
-        "indexes of tar shards": folder / "shards",
+        "features": (folder / "features", "network setting"),
+        "copies of images that are no files": (folder / "datasets", "data set"),
+        "indexes of archives": (folder / "shards", "archive"),
     }
     total = folder_size(folder)
     print_text(f"{folder}: {format_bytes(total)}")
-    for name, part in parts.items():
+    for name, (part, unit) in parts.items():
         if part.is_dir():
-            print_text(f"  {name}: {format_bytes(folder_size(part))}")
+            count = sum(1 for _ in part.iterdir())
+            print_text(f"  {name}: {format_bytes(folder_size(part))} of {count:,} {unit}{'s' if count != 1 else ''}")
+    inspected = sum(1 for _ in folder.glob("images-*.json"))
+    if inspected:
+        print_text(f"  lists of inspected images: {inspected:,}")
     if clear and total:
         _confirm("Delete all of it? It is computed again when it is needed.", yes)
         run_folders.clear_cache()
@@ -74,6 +78,7 @@ def _confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("Nobody can be asked here. Add --yes to delete without a question.")
+        raise UsageError("Deleting needs a confirmation, and there is no terminal to ask in. Add --yes.")
     if not typer.confirm(question):
+        print_text("Nothing was deleted.")
         raise typer.Exit(1)

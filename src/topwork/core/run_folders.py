@@ -11,14 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from topwork.core import commands, storage
+from topwork.core import commands, folder_lock, storage
 from topwork.core.artifacts import RunInfo, read_run_info
 from topwork.core.errors import DataError, StorageError, UsageError
-from topwork.core.folder_lock import lock_folder
 
 RUNS = Path("runs")
 CHECKPOINTS = "checkpoints"
-_DELETED = ".deleted-"
+_DELETED = ".topwork-deleted-"
 REPLACING = "replacing"  # status of a new run as long as something of the old one may be in its folder
 
 
@@ -32,12 +31,17 @@ def cache_folder() -> Path:
 
 
 def clear_cache() -> None:
-    """Delete what is in the cache: only what topwork keeps there, should the folder have other files too."""
+    """Delete what topwork keeps in the cache, and nothing else, should the folder have other files too.
+
+    Raises:
+        StorageError: A training uses it.
+    """
     folder = cache_folder()
-    for name in ("features", "datasets", "shards"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for file in folder.glob("images-*.json"):
-        file.unlink(missing_ok=True)
+    with folder_lock.lock_folder(folder, "Wait for it, or stop it."):
+        for name in ("features", "datasets", "shards"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        for file in folder.glob("images-*.json"):
+            file.unlink(missing_ok=True)
 
 
 def now() -> str:
@@ -142,7 +146,7 @@ def _is_empty_run(path: Path) -> bool:
 
 
 def check_removable(path: Path) -> Path:
-    """Refuse to delete a folder that is not a whole run or comparison.
+    """The absolute path of a whole run or comparison; nothing else is to be deleted.
 
     Raises:
         DataError: It is no run.
@@ -151,35 +155,37 @@ def check_removable(path: Path) -> Path:
     read_run_info(path)
     if path.is_symlink():
         raise UsageError(f"{path} is a link. Name the folder that it leads to: {path.resolve()}")
-    comparison = commands.resumable_folder(path)
-    if comparison != path:
+    comparison = commands.resumable_folder(path.resolve())
+    if comparison != path.resolve():
         raise UsageError(f"{path} is a part of the comparison {comparison}, which needs it. Name the comparison.")
-    return path
+    return comparison
 
 
 def delete_run(path: Path) -> None:
-    """Delete a run or a comparison; after a kill nothing of it is visible any more.
+    """Delete a run or a comparison; after a kill it is whole, or no command takes it for a run.
 
     Raises:
         DataError, UsageError: See ``check_removable``.
         StorageError: It is in use, or cannot be removed.
     """
-    check_removable(path)
-    with lock_folder(path):
-        try:
-            path.rename(path.with_name(f"{_DELETED}{uuid.uuid4().hex}"))
-        except OSError as error:
-            raise StorageError(f"{path} cannot be deleted: {error.strerror}. Check the permissions.") from error
-    for deleted in path.parent.glob(f"{_DELETED}*"):  # this one, and what a kill has left of others
+    folder = check_removable(path)
+    hidden = folder.with_name(f"{_DELETED}{uuid.uuid4().hex}")
+    try:
+        with folder_lock.lock_folder(folder, "Wait for it, or stop it."):
+            storage.hide(folder / "run.json")  # no command starts in the folder any more
+        folder.rename(hidden)  # outside of the lock, whose open file would prevent it on Windows
+    except OSError as error:
+        raise StorageError(f"{path} cannot be deleted: {error.strerror}. Check the permissions.") from error
+    for deleted in folder.parent.glob(f"{_DELETED}*"):  # this one, and what a kill has left of others
         shutil.rmtree(deleted, ignore_errors=True)
+    if hidden.exists():
+        raise StorageError(f"A part of {path} cannot be removed, and is now in {hidden}. Check the permissions.")
 
 
 def list_runs(root: Path) -> list[tuple[Path, RunInfo]]:
     """The runs and comparisons in a folder, newest first."""
     found = []
     for path in root.iterdir() if root.is_dir() else ():
-        if path.name.startswith(_DELETED):
-            continue
         with contextlib.suppress(DataError, StorageError):
             found.append((path, read_run_info(path)))
     return sorted(found, key=lambda item: item[1].created, reverse=True)

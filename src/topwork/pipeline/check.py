@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from topwork.core import commands, run_folders, storage
+from topwork.core import commands, folder_lock, run_folders, storage
 from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import Config
 from topwork.core.errors import TopworkError
@@ -126,7 +126,7 @@ def check(
     data_path = redact(config.data.path)
     folder = Path(out) if out else _own_folder(data_path)
     progress = make_progress(quiet)
-    with Signals() as signals:
+    with folder_lock.share_folder(run_folders.cache_folder()), Signals() as signals:
 
         def on_listing(listing: Manifest) -> None:
             progress.log(f"Read as: {listing.reading}")  # before the images are decoded, which can take long

@@ -116,7 +116,8 @@ class Job:
     def run(self) -> None:
         """Run all stages."""
         try:
-            with folder_lock.lock_folder(self.folder), Signals() as signals, process_group(signals):
+            cache = folder_lock.share_folder(run_folders.cache_folder())
+            with folder_lock.lock_folder(self.folder), cache, Signals() as signals, process_group(signals):
                 try:
                     self._prepare_folder(signals)
                     self._stages(signals)

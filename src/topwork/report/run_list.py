@@ -6,11 +6,11 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import RunInfo
 from topwork.core.errors import TopworkError
+from topwork.evaluation.target_metric import NAMES
 from topwork.report.formatting import format_bytes, metric_cell
 
 
@@ -19,8 +19,8 @@ class ListedRun:
     """A run or a comparison.
 
     Attributes:
-        result: The metric that decides on the test images: of the recommended strategy of a comparison; empty if
-            nothing has finished.
+        result: Accuracy on the test images, or the metric that decides, of the recommended strategy of a comparison;
+            empty if nothing has finished.
         size: Bytes of its files.
     """
 
@@ -37,13 +37,14 @@ def list_runs(root: Path) -> list[ListedRun]:
 
 def format_runs(found: list[ListedRun]) -> str:
     """A table, one line per run."""
-    rows = [("started", "status", "result on the test images", "size", "folder")]
+    rows = [("started", "status", "kind", "accuracy", "size", "folder")]
     for run in found:
         when = run.info.created[:16].replace("T", " ")
-        rows.append((when, run.info.status, run.result or "-", format_bytes(run.size), str(run.path)))
+        rows.append((when, run.info.status, run.info.kind, run.result or "-", format_bytes(run.size), str(run.path)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def folder_size(folder: Path) -> int:
@@ -60,18 +61,16 @@ def folder_size(folder: Path) -> int:
 
 
 def _result(path: Path, info: RunInfo) -> str:
-    """Like ``svm: accuracy 86.7 %``; anybody may have written the files, so that nothing in them is relied on."""
+    """Like ``86.7 % (svm)``; anybody may have written the files, so that nothing in them is relied on."""
     with contextlib.suppress(TopworkError, OSError, LookupError, TypeError, ValueError):
+        name, metric = info.strategies[0], "accuracy"
         if info.kind == "comparison":
             verdict = storage.read_json(path / "verdict.json")
             name, metric = verdict["recommendation"]["name"], verdict["metric"]
             value = next(result["value"] for result in verdict["results"] if result["name"] == name)
         else:
-            name, metric = info.strategies[0], "accuracy"
             value = storage.read_json(path / "metrics.json")["test"]["accuracy"]["value"]
-        return _describe(name, metric, value)
+        if name in info.strategies and metric in NAMES:
+            unit = "" if metric == "accuracy" else f" {NAMES[metric]}"
+            return f"{metric_cell(float(value), metric)}{unit} ({name})"
     return ""
-
-
-def _describe(name: Any, metric: Any, value: Any) -> str:
-    return f"{name}: {metric} {metric_cell(float(value), metric)}"
