@@ -14,7 +14,7 @@ import timm.optim
 import torch
 from PIL import Image
 
-from topwork.backbones import build
+from topwork.backbones import build, catalog
 from topwork.backbones.build import input_spec
 from topwork.backbones.packaged import PACKAGED
 from topwork.backbones.param_groups import layer_groups
@@ -167,10 +167,33 @@ def test_random_weights_are_a_function_of_the_seed() -> None:
     assert not all(torch.equal(a[k], c[k]) for k in a)
 
 
-def test_models_come_with_the_license_of_their_weights() -> None:
-    found = dict(build.list_models("tf_efficientnet_lite"))
-    assert found[LITE0] == "apache-2.0"
+def test_models_are_listed_with_license_input_and_parameters() -> None:
+    found = {model.name: model for model in catalog.list_models("tf_efficientnet_lite")}
+    backbone = build.create(LITE0, None)
+    assert found[LITE0] == catalog.ListedModel(LITE0, "apache-2.0", backbone.spec.size, backbone.parameters)
     assert set(PACKAGED) <= set(found)
+    head, *lines = catalog.format_models(list(found.values())).splitlines()
+    assert head.split() == ["name", "input", "parameters", "license"]
+    line = next(line for line in lines if line.startswith(f"{LITE0} "))
+    assert line.split() == [LITE0, "224", "px", f"{backbone.parameters / 1e6:.1f}", "M", "apache-2.0"]
+
+
+def test_parameters_of_many_models_are_not_counted() -> None:
+    found = catalog.list_models("resnet")
+    assert len(found) > catalog.MAX_COUNTED
+    assert {model.parameters for model in found} == {None}
+    head, *_, last = catalog.format_models(found).splitlines()
+    assert head.split() == ["name", "input", "license"]
+    assert f"at most {catalog.MAX_COUNTED}" in last
+
+
+def test_a_model_that_cannot_be_counted_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+
+    monkeypatch.setattr(catalog.timm, "create_model", fails)
+    lines = catalog.format_models(catalog.list_models("resnet10t")).splitlines()
+    assert [line.split() for line in lines[1:]] == [["resnet10t", "176", "px", "apache-2.0"]]
 
 
 def test_grey_images_are_fed_as_rgb(tmp_path: Path) -> None:

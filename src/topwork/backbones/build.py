@@ -54,17 +54,6 @@ class Backbone:
     on_hub: dict[str, Any] | None = None
 
 
-def list_models(pattern: str = "*") -> list[tuple[str, str]]:
-    """Models whose name contains or matches a pattern, each with the license of its default weights."""
-    pattern = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
-    found = []
-    for name in timm.list_models(pattern):
-        cfg = timm.get_pretrained_cfg(name)
-        has_weights = cfg is not None and (cfg.hf_hub_id or cfg.url)
-        found.append((name, (cfg.license or "unknown") if cfg and has_weights else "no pretrained weights"))
-    return found
-
-
 def create(
     model: str,
     source: _weights.WeightsSource | None,

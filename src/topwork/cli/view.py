@@ -116,18 +116,19 @@ def show(
 
 
 def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*") -> None:
-    """List the backbones and the licenses of their weights.
+    """List the backbones with input, parameters and license.
+
+    The input is the side of the images. If at most 30 models match, their parameters are counted, without the
+    classifier. ImageNet accuracy and speed are not shown: timm comes without them.
 
     Example: topwork models convnext
     """
-    from topwork.backbones.build import list_models
+    from topwork.backbones.catalog import format_models, list_models
 
     found = list_models(pattern)
     if not found:
         raise UsageError(f"No model matches {pattern!r}. `topwork models` lists all.")
-    width = max(len(name) for name, _ in found)
-    for name, license in found:
-        print_text(f"{name:{width}}  {license}")
+    print_text(format_models(found))
 
 
 def doctor() -> None:
