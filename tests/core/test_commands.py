@@ -6,6 +6,7 @@ import ast
 import contextlib
 import re
 import shlex
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from topwork.core.config import to_toml
 from topwork.core.errors import DataError
 from topwork.core.options import option_names, options
 from topwork.inference.locate import locate_bundle
+from topwork.pipeline.api import summary
 from topwork.pipeline.configure import build
-from topwork.report.results import Run
+from topwork.report.results import Comparison, Run
 from topwork.strategies import DEFAULT_STRATEGIES
 
 DATA = "/somewhere/it's here; $HOME"
@@ -59,6 +61,31 @@ def test_a_printed_command_has_every_option_and_a_resume_needs_none(name: str, t
         RunInfo(kind, "x", "", "running", config.strategies, details).write(tmp_path / "-it's x")
         resume = shlex.split(commands.resume(tmp_path / "-it's x"))[1:]
         assert shown([word.removeprefix(f"{tmp_path}/") for word in resume], tmp_path) == expected
+
+
+@pytest.mark.parametrize("kind", ["comparison", "run"])
+def test_the_next_command_and_the_check_repeat_every_option_of_the_data(
+    comparison: Comparison, kind: str, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(comparison.path, tmp_path / "copy"))
+    strategies = ("svm", "finetune") if kind == "comparison" else ("svm",)
+    names = [name for name in option_names("data", "model", "weights", "seed") if name not in ("source", "model")]
+    free = [name for name in names if options()[name].type is not bool]
+    for flags in (names, free):  # an option that is off must not be printed
+        config = build(DATA, strategies, options={name: explicit(name) for name in flags}, sets=SETS[:2])
+        details = {"config": config.model_dump(mode="json", exclude_none=True)}
+        result = Comparison(copy) if kind == "comparison" else Run(copy / "svm")
+        RunInfo(kind, "x", "", "done", strategies, details).write(result.path)
+        (last,) = [line for line in summary(result).splitlines() if line.startswith("Next: ")]
+        command = shlex.split(last.removeprefix("Next: "))
+        assert command[:3] == ["topwork", "train", DATA]
+        found = shown(command[1:], tmp_path)
+        for part in ("data", "backbone"):
+            assert found[part] == tomllib.loads(to_toml(config))[part]
+        assert found["seed"] == config.seed
+        checked = shlex.split(commands.check(config))
+        for name in flags:
+            assert options()[name].flag_name in checked or explicit(name) in ("pretrained",)
 
 
 def test_a_resume_is_refused_explicit_settings_that_change_the_result(tmp_path: Path) -> None:
