@@ -13,6 +13,7 @@ from sklearn import metrics as reference
 
 from topwork.evaluation import paired, target_metric
 from topwork.evaluation.intervals import macro_roc_auc_interval
+from topwork.evaluation.metrics import macro_roc_auc
 from topwork.evaluation.recommend import Candidate, recommend
 from topwork.evaluation.sign_flip import MANY, sign_flip_p
 from topwork.evaluation.verdict import Outcome, compare_strategies
@@ -153,6 +154,21 @@ def rare(wrong_frequent: int, wrong_rare: int) -> tuple[np.ndarray, np.ndarray]:
     predicted = labels.copy()
     predicted[:wrong_frequent], predicted[360 : 360 + wrong_rare] = 1, 0
     return labels, 2.0 * np.eye(2)[predicted]
+
+
+def test_the_interval_of_a_mean_area_covers_with_few_images_near_its_limit() -> None:
+    covered = 0
+    for pool in range(4):  # three classes, mean area 0.97
+        rng = np.random.default_rng(pool)
+        labels = rng.integers(0, 3, 6000)
+        probabilities = softmax(2 * (rng.normal(size=(6000, 3)) + 2 * np.eye(3)[labels]), axis=1)
+        truth = macro_roc_auc(labels, probabilities)
+        assert truth
+        for _ in range(100):
+            drawn = rng.choice(6000, 50, replace=False)
+            low, high = macro_roc_auc_interval(labels[drawn], probabilities[drawn])
+            covered += low <= truth <= high
+    assert covered >= 380
 
 
 def test_the_metric_decides_the_recommendation_and_the_verdict() -> None:

@@ -324,7 +324,8 @@ def roc_auc_interval(
 def macro_roc_auc_interval(labels: np.ndarray, probabilities: np.ndarray, groups: np.ndarray | None = None) -> Interval:
     """Interval of ``metrics.macro_roc_auc``, which is defined, symmetric on the logit scale.
 
-    Its variance is that of the placements of each image, averaged over the classes (DeLong et al. 1988).
+    Its variance is that of the placements of each image, averaged over the classes (DeLong et al. 1988). Near an area
+    of 1 a few images make all of it, so the quantile is Student's t's for as many images as contribute (Kish 1965).
 
     Args:
         labels: Class indices, int (N,).
@@ -339,7 +340,12 @@ def macro_roc_auc_interval(labels: np.ndarray, probabilities: np.ndarray, groups
     variance = sum(float(np.square(moved[rows]).sum()) * len(rows) / max(1, len(rows) - 1) for rows in strata(labels))
     if not (variance > 0 and 0 < area < 1):
         return _wilson(area, int(np.bincount(labels)[present].min()) / found.design_effect, found.z)
-    reach = found.z * float(np.sqrt(variance * found.design_effect)) / (area * (1 - area))
+    from scipy.stats import t
+
+    squares = np.square(moved)
+    contributing = float(squares.sum() ** 2 / np.square(squares).sum())
+    z = max(found.z, float(t.ppf((1 + CONFIDENCE) / 2, max(1.0, contributing))))
+    reach = z * float(np.sqrt(variance * found.design_effect)) / (area * (1 - area))
     middle = np.log(area / (1 - area))
     low, high = (1 / (1 + np.exp(-(middle + sign * reach))) for sign in (-1, 1))
     return float(low), float(high)
