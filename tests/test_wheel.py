@@ -7,10 +7,12 @@ the closure of what the wheel's metadata requires, and no more. A dependency tha
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 from collections.abc import Iterator
@@ -104,11 +106,23 @@ def link_package(package: metadata.Distribution, target: Path) -> None:
             link(Path(str(package.locate_file(name))), target / name)
 
 
+def build(source: Path, out: Path) -> dict[str, bytes]:
+    """Build an sdist, and a wheel from it; their content by name."""
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, cwd=out)
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an sdist and a wheel."""
     out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT, cwd=out)
-    (path,) = out.glob("*.whl")
+    build(ROOT, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (path,) = built.glob("*.whl")
     return path
 
 
@@ -141,6 +155,35 @@ def test_wheel_holds_every_file_of_the_source(wheel: Path) -> None:
     assert files <= set(ZipFile(wheel).namelist())
 
 
+def test_a_build_from_the_sdist_elsewhere_and_later_has_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    source, out = tmp_path / sdist.name.removesuffix(".tar.gz"), tmp_path / "dist"
+    for path in source.rglob("*"):  # what depends on the machine must not be in it
+        os.utime(path, (2e9, 2e9))
+        path.chmod(path.stat().st_mode & ~0o077)
+    out.mkdir()
+    assert build(source, out) == {path.name: path.read_bytes() for path in built.iterdir()}
+
+
+def test_the_sdist_holds_what_its_tests_need(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    kinds = (".py", ".md", ".js", ".ipynb", ".webp")
+    files = [
+        path
+        for path in ROOT.iterdir()
+        if path.suffix in (".md", ".toml", ".cff") or path.name in ("Makefile", "constraints.txt")
+    ]
+    for folder in ("tests", "docs", "examples", "benchmarks"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.suffix in kinds]
+    expected = {path.relative_to(ROOT).as_posix() for path in files}
+    assert len(expected) > 100
+    assert sorted(expected - names) == []
+
+
 def test_environment_is_without_development_packages(environment: Environment) -> None:
     own = set(closure(PROJECT["dependencies"]))  # fsspec comes with torch, whoever else asks for it
     others = [name for name in DEV if name not in own]
@@ -163,6 +206,39 @@ def test_every_module_imports(environment: Environment) -> None:
         "print(len(names))"
     )
     assert int(environment.python("-W", "error", "-c", code).stdout) > 10
+
+
+TYPED = """
+from pathlib import Path
+import topwork
+
+run: topwork.Run = topwork.train("photos", "svm", img_size=32)
+page: Path = topwork.compare("photos", epochs=3).report
+model: topwork.Predictor = topwork.load(run.path)
+"""
+WRONG = """
+import topwork
+
+run: topwork.Comparison = topwork.train("photos")
+topwork.compare("photos", strategies=3)
+topwork.load("run").no_such_method
+"""
+
+
+def test_a_type_checker_of_a_user_sees_the_types(environment: Environment) -> None:
+    """It reads the wheel that is installed; that the wheel has ``py.typed`` is another test."""
+    for name, code in (("typed", TYPED), ("wrong", WRONG)):
+        (environment.work / f"{name}.py").write_text(code)
+    check = (
+        sys.executable, "-m", "pyrefly", "check", "--preset", "default", "--output-format", "min-text",
+        "--python-interpreter-path", environment.scripts / "python",
+    )  # fmt: skip
+    done = run(*check, "typed.py", cwd=environment.work, check=False)
+    assert done.returncode == 0, done.stdout
+    done = run(*check, "wrong.py", cwd=environment.work, check=False)
+    assert re.findall(r"\[([a-z-]+)\]$", done.stdout, re.MULTILINE) == [
+        "bad-assignment", "bad-argument-type", "missing-attribute",
+    ]  # fmt: skip
 
 
 def test_templates_are_in_the_package(environment: Environment) -> None:
