@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from topwork import Comparison
 from topwork.core.progress import Progress, print_text
 
 
@@ -42,3 +45,22 @@ def test_an_error_that_names_a_file_shows_no_control_characters(tmp_path: Path) 
     assert found.returncode == 2
     assert "\\x1b[2Jgone" in found.stderr
     assert "\x1b" not in found.stderr
+
+
+def test_what_an_encoding_lacks_stops_no_command(comparison: Comparison, photos: Path, tmp_path: Path) -> None:
+    """As on Windows, where redirected output has the code page of the country; predictions are UTF-8 everywhere."""
+    run = Path(shutil.copytree(comparison.path, tmp_path / "r\u00fcn \u2265 \u732b"))
+    image = Path(shutil.copy(next(photos.rglob("*.png")), tmp_path / "\u732b.png"))
+    plain = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}
+
+    def output(*words: object) -> str:
+        command = [sys.executable, "-m", "topwork", *map(str, words)]
+        done = subprocess.run(command, env=plain, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert b"Error" not in done.stderr
+        return done.stdout.decode("utf-8" if words[0] == "predict" else "cp1252")
+
+    name = "r\u00fcn >= ?"
+    assert name in output("report", run)
+    assert name in output("runs", tmp_path)
+    assert str(image) in output("predict", run, image, "--quiet", "-j", 0)

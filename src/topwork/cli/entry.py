@@ -10,7 +10,7 @@ from typing import NoReturn
 from topwork.cli.app import app
 from topwork.compute.ranks import under_torchrun, world
 from topwork.core.errors import DataError, Interrupted, PeerLost, TopworkError, UsageError
-from topwork.core.progress import printable
+from topwork.core.progress import print_in_any_encoding, printable
 
 _HINTS = {
     "--batch": "--batch-size", "--bs": "--batch-size", "--imgsz": "--img-size", "--output-dir": "--out",
@@ -22,6 +22,7 @@ def main() -> NoReturn:
     """Run the command that was typed; ``--debug`` shows the traceback of an error."""
     if under_torchrun():
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else every process repeats notes on its set-up
+    print_in_any_encoding()
     debug = "--debug" in sys.argv
     if debug:  # allowed anywhere on the line
         sys.argv.remove("--debug")

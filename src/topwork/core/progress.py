@@ -5,7 +5,9 @@ Results go to stdout, so that pipes and ``--json`` stay clean.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import os
 import re
 import sys
@@ -62,6 +64,25 @@ def redact(text: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode()
+
+
+_SIMPLER = {"\u2212": "-", "\u2013": "-", "\u00a0": " ", "\u2265": ">=", "\u2264": "<=", "\u2026": "...", "\u00d7": "x"}
+
+
+def _simplify(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding lacks, in its letters or as question marks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_SIMPLER.get(letter, "?") for letter in lacking), error.end
+
+
+def print_in_any_encoding() -> None:
+    """Make output that is redirected on Windows, or in an old locale, never fail for a character it does not have."""
+    codecs.register_error("topwork", _simplify)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(errors="topwork")
 
 
 def print_text(text: str) -> None:

@@ -82,7 +82,7 @@ class PredictionWriter:
         self.rows, self.last = 0, ""
         self._file: IO[str] = self._open(path, resume, overwrite) if path else sys.stdout
         if path is None and isinstance(sys.stdout, io.TextIOWrapper):  # else it has been replaced, as in a notebook
-            sys.stdout.reconfigure(errors="surrogateescape", newline="")
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")
         self._csv = csv.writer(self._file, lineterminator="\n") if format == "csv" else None
         if self._csv and not self.rows:
             self._csv.writerow(csv_header(top))
