@@ -33,6 +33,7 @@ def collide(photos: Path, place: Path, pairs: int, seed: int = 0, options: Seque
         options: Of the command, such as a smaller network.
     """
     tally, rng, env = Tally(), random.Random(seed), {"TOPWORK_CACHE": str(place / "cache")}
+    place.mkdir(parents=True, exist_ok=True)
     words, start = command(photos, place / "unbroken", "adamw", 0, 1, options), time.monotonic()
     alone = Started(words, place / "one", env)
     if alone.wait() != 0:

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 def command(name: str, *words: object) -> str:
-    """``topwork NAME WORDS``, quoted for a shell.
+    """``topwork NAME WORDS``, quoted for a shell; a ``Path`` is not taken for an option.
 
-    >>> command("show", "my run", "--layer", "a")
-    "topwork show 'my run' --layer a"
+    >>> command("show", Path("-my run"), "--layer", "a")
+    "topwork show './-my run' --layer a"
     """
-    return shlex.join(["topwork", name, *map(str, words)])
+    texts = [as_argument(word) if isinstance(word, os.PathLike) else str(word) for word in words]
+    return shlex.join(["topwork", name, *texts])
 
 
 def as_argument(path: str | os.PathLike[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from topwork.core import commands
 from topwork.core.config import Config, validate
@@ -22,18 +23,18 @@ class Step:
 
 def next_steps(data: ReportData) -> list[Step]:
     """What to do next; resuming first if not all strategies have finished."""
-    steps = []
+    steps, folder = [], Path(data.folder)
     if any(not s.test for s in data.strategies):
         name = "compare" if data.kind == "comparison" else "train"
         text = "If the training was stopped, continue it; what is finished stays as it is:"
-        steps.append(Step(text, commands.command(name, "--resume", data.folder)))
+        steps.append(Step(text, commands.command(name, "--resume", folder)))
     if not data.finished:
         return steps
     return [
         *steps,
-        Step("Predict the class of new images:", commands.command("predict", data.folder, "new-images/")),
-        Step("Try it in a browser:", commands.command("serve", data.folder)),
-        Step("See what the network looks at:", commands.command("show", data.folder)),
+        Step("Predict the class of new images:", commands.command("predict", folder, "new-images/")),
+        Step("Try it in a browser:", commands.command("serve", folder)),
+        Step("See what the network looks at:", commands.command("show", folder)),
         *_labels(data),
     ]
 
