@@ -46,6 +46,11 @@ def _labels(data: ReportData) -> list[Step]:
     for gain in (curve.gain for curve in data.curves if curve.name == name):
         interval = f"[{percentage_points(gain.low)}, {percentage_points(gain.high)}]"
         points = f"{percentage_points(gain.value)} percentage points {interval}"
+        if round(gain.high, 3) <= 0:
+            steps.append(
+                Step("More labeled images would hardly help: the accuracy has stopped growing with their number.")
+            )
+            continue
         helps = "would help" if gain.low > 0 else "might not help much"
         steps.append(Step(f"Label more images: twice as many {helps}, by about {points} of accuracy."))
     try:
