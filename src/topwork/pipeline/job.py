@@ -126,8 +126,12 @@ class Job:
                     raise
         finally:
             self.progress.log_file = self.progress.unlogged = None
-            if self.torch_import.ident:
-                self.torch_import.join()  # an exit while native code is loaded can crash
+            self._wait_for_torch()  # an exit while native code is loaded can crash
+
+    def _wait_for_torch(self) -> None:
+        """Until the other thread has imported; two that import the same packages can see them half initialized."""
+        if self.torch_import.ident:
+            self.torch_import.join()
 
     def _prepare_folder(self, signals: Signals) -> None:
         """Decide again, now under the lock; a run that is to be replaced gets no line in its log."""
@@ -160,6 +164,7 @@ class Job:
             self.progress.log(line)
         self._refuse_changed_images(manifest, folds[0])
         signals.raise_if_stopped()
+        self._wait_for_torch()
         from topwork.compute import devices
         from topwork.pipeline.setup import make_context, run_details
         from topwork.pipeline.strategy_run import check_settings, run_strategy
@@ -229,6 +234,7 @@ class Job:
             summary = packaged.summary if need_pretrained(self.config.strategies) else "random"
             self.progress.log(f"Backbone  {backbone.model}; weights: {summary}")
         else:
+            self._wait_for_torch()
             from topwork.pipeline.setup import check
 
             check(self.config, self.progress)
