@@ -83,7 +83,7 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("path,label\na.png,\n", "No row of .*t.csv has a label in column 'label'"),
         ("path,label,split\na.png,x,future\n", "'future'; allowed are train, val and test"),
         ("path,label,weight\na.png,x,-1\n", "weight is -1"),
-        ("path,label,weight\na.png,x,much\n", "could not convert"),
+        ("path,label,weight\na.png,x,much\n", "weight is 'much', no number"),
         ("path,label\nhttp://a/b.png,x\n", "is a URL"),
     ],
 )

@@ -1,16 +1,18 @@
-"""Files of annotation tools as tables: COCO, FiftyOne, Label Studio, CVAT; any other file is read as a table."""
+"""Files of annotation tools as tables: COCO, FiftyOne, Label Studio, CVAT, VGG; any other file is read as a table."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 from topwork.core.errors import DataError
 from topwork.data.tables import IsImage, Row, Table, decode, has_image_suffix, read_table
+from topwork.data.via import is_via, via_rows
 
 _ROLES = {"path": "image", "label": "label"}
 
@@ -33,7 +35,11 @@ def read_labels(data: bytes, name: str, is_image: IsImage = has_image_suffix) ->
                     return _table(name, rows)
     except (ValueError, ElementTree.ParseError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{name} cannot be read: {error}. Pass a CSV, TSV or JSON Lines file.") from error
-    return _localized(read_table(data, name, is_image))
+    table = read_table(data, name, is_image)
+    if is_via(table):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
+            return _table(name, via_rows(table))
+    return _localized(table)
 
 
 def _localized(table: Table) -> Table:

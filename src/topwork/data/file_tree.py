@@ -16,7 +16,10 @@ _UNSUPPORTED = frozenset({
     ".svg", ".pdf", ".jp2", ".j2k", ".jxl", ".ico", ".psd", ".eps", ".tga", ".dng", ".cr2",
     ".cr3", ".nef", ".arw", ".exr", ".hdr", ".fits",
 })  # fmt: skip
-_SYSTEM_FILES = frozenset({"__pycache__", "__macosx", "thumbs.db", "desktop.ini", "@eadir"})
+_SYSTEM_FILES = frozenset({
+    "__pycache__", "__macosx", "thumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin", "lost+found",
+    "lost.dir", "system volume information",
+})  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)

@@ -149,3 +149,21 @@ def joined_labels(rows: Collection[Labeled]) -> dict[str, list[str]]:
     labels = {row.label for row in rows}
     joined = {label for label in labels if labels.issuperset(parts := _SEPARATORS.split(label)) and len(parts) > 1}
     return {label: [row.id for row in rows if row.label == label] for label in sorted(joined)}
+
+
+def sets_of_labels(labels: Collection[str], are_tags: bool = False) -> list[str]:
+    """Labels that list several things: numbers, of which some are in several labels; or words of tags, in any place.
+
+    >>> sets_of_labels(["147 616", "616 813", "5"]), sets_of_labels(["5", "6"])
+    (['147 616', '616 813'], [])
+    """
+    parts = {label: words for label in labels if len(words := label.split()) > 1}
+    counts = Counter(part for label in labels for part in label.split())
+    if parts and all(label.replace(" ", "").isdecimal() for label in labels):
+        return [label for label, words in parts.items() if any(counts[word] > 1 for word in words)]
+    first, last = defaultdict[str, set[int]](set), defaultdict[str, set[int]](set)
+    for words in parts.values():
+        for place, word in enumerate(words):
+            first[word].add(place)
+            last[word].add(len(words) - place)
+    return [*parts] if are_tags and any(len(first[word]) > 1 < len(last[word]) for word in first) else []

@@ -46,7 +46,10 @@ _EVALUATION = frozenset({"eval", "evaluation", "evalset"})  # the test set besid
 _IMAGES = _set("image images img imgs pic pics picture pictures photo photos jpg jpeg jpegs png files")
 _FILLERS = _IMAGES | _set("set sets data dataset datasets folder folders dir split splits x the subset")
 _PARTS = _FILLERS | _set("part parts batch batches chunk fold folds volume vol shard shards disk disc")
-_UNLABELED = _set("pred predict prediction predictions unlabeled unlabelled nolabel nolabels submission submissions")
+_UNLABELED = _set(
+    "pred predict prediction predictions unlabeled unlabelled nolabel nolabels submission submissions unsorted "
+    "unsortiert unannotated untagged"
+)
 _MASKS = _set("mask masks trimap trimaps segmentation segmentations segmented gt groundtruth")
 _OUTPUTS = _set("results output outputs figures plots runs logs checkpoints backup backups tmp temp")
 _UNITS = _set("patient patients case cases session sessions visit visits camera cameras cam clip clips sequence")
@@ -58,6 +61,19 @@ _CAMERAS = _set(
     "dsc dscn dscf img image images pxl mvi gopr dji cimg imag photo picture pic whatsapp screenshot screen shot scan "
     "frame file untitled p im vid video hpim sam"
 )
+_ALBUMS = _set(
+    "camera cameraroll roll dcim whatsapp telegram instagram signal screenshot screenshots download downloads pictures "
+    "images photos bilder fotos"
+)
+_MONTHS = _set(
+    "jan january januar feb february februar mar march marz apr april may mai jun june juni jul july juli aug august "
+    "sep sept september oct october okt oktober nov november dec december dez dezember"
+)
+_DATE = re.compile(
+    r"(?:19|20)\d\d([-_. ]?)(?:0[1-9]|1[0-2])\1[0-3]\d|(?:19|20)\d\d[-_.](?:0?[1-9]|1[0-2])|"
+    r"[0-3]?\d[-_.][01]?\d[-_.](?:19|20)\d\d"
+)
+_OF_CAMERAS = re.compile(r"[1-9]\d\d[A-Z\d_]{5}")  # 100APPLE, as the standard for cameras has it
 
 
 def words(name: str) -> list[str]:
@@ -211,8 +227,23 @@ def is_camera(name: str) -> bool:
     return set(words(name)) <= _CAMERAS
 
 
+def are_dates(names: Iterable[str]) -> bool:
+    """Whether all names are days or months."""
+    return all(
+        _DATE.fullmatch(name) or (re.search(r"\d{4}", name) and set() != set(words(name)) <= _MONTHS) for name in names
+    )
+
+
 def are_parts(names: Iterable[str]) -> bool:
-    """Whether names differ in numbers alone and call themselves parts, folds, patients and the like."""
+    """Whether names differ in numbers alone and call themselves parts, folds, patients and the like.
+
+    So do those that a camera or a phone gives to folders, and dates.
+    """
+    names = list(names)
+    if names and (are_dates(names) or all(_OF_CAMERAS.fullmatch(name) for name in names)):
+        return True
+    if len(names) > 1 and all(set() != set(_WORD.findall(_plain(name))) <= _ALBUMS for name in names):
+        return True
     worded = [set(words(name)) for name in names]
     shared = set.intersection(*worded) if worded else set()
     if len(worded) > 1 and shared & _UNITS and all(own == shared for own in worded):

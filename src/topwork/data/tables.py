@@ -120,6 +120,13 @@ def decode(data: bytes) -> tuple[str, str]:
     return data.decode(codec, "backslashreplace" if codec == "cp1252" else "strict"), _ENCODINGS.get(codec, "UTF-16")
 
 
+def is_western(text: str) -> bool:
+    """Whether text that was decoded as Windows-1252 may be: mostly ASCII, and no signs in words."""
+    signs = [sign for sign in text if not sign.isspace()]
+    foreign = [sign for sign in signs if not sign.isascii()]
+    return 2 * len(foreign) <= len(signs)
+
+
 def codec_of(data: bytes, is_whole: bool = True) -> str:
     """The name of the codec that decodes the bytes of a file, or those of its head.
 
@@ -206,16 +213,28 @@ def _from_text(text: str, name: str, encoding: str, is_image: IsImage) -> Table:
     separator = ""
     if first.strip().strip('"').lower().startswith("sep=") and len(first.strip().strip('"')) <= 5:  # Excel's own
         separator, text = first.strip().strip('"')[4:] or "\t", "\n" + rest
+    text = _without_comments(text)
     separator = separator or _separator(text, os.path.splitext(name)[1].lower())
     if separator:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         rows: list[Row] = [(reader.line_num, cells) for cells in reader if "".join(cells).strip()]
+        rows = rows[1:] if _is_title(rows) else rows
     else:
         lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
         rows = _split_at_blanks(
             [(number, line) for number, line in lines if line and not line.startswith("#")], is_image
         )
     return _with_header(name, rows, encoding, is_image)
+
+
+def _without_comments(text: str) -> str:
+    """Text without the comments above the header, which may itself begin with #; the numbers of lines stay."""
+    lines = text.split("\n", _HEAD)
+    count = next((number for number, line in enumerate(lines) if not line.startswith("#")), 0)
+    if count and _HEADS.isdisjoint(_WORD.findall(lines[count].lower())):
+        cells = [[line.count(mark) for mark in _SEPARATORS] for line in lines[count - 1 : count + 1]]
+        count -= cells[0] == cells[1]
+    return "\n".join([*[""] * count, *lines[count:]])
 
 
 def _separator(text: str, suffix: str) -> str:
@@ -231,6 +250,15 @@ def _separator(text: str, suffix: str) -> str:
             if found > most and found[1] > 0.3:
                 best, most = mark, found
     return best
+
+
+def _is_title(rows: list[Row]) -> bool:
+    """Whether only the first cell of the first row is filled, and the next row names columns."""
+    if len(rows) < 3:
+        return False
+    first, second = ([str(cell).strip() for cell in cells] for _, cells in rows[:2])
+    heads = [word for cell in second for word in _WORD.findall(cell.lower()) if not has_image_suffix(cell)]
+    return bool(first[0]) and not any(first[1:]) and sum(map(bool, second)) > 1 and not _HEADS.isdisjoint(heads)
 
 
 def _split_at_blanks(lines: list[tuple[int, str]], is_image: IsImage) -> list[Row]:

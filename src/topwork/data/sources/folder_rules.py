@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
-from topwork.data.file_tree import TreeFolder
+from topwork.data.file_tree import TreeFolder, stem_of
 from topwork.data.sources.class_folders import (
     Candidates,
     ClassFolder,
@@ -19,9 +19,10 @@ from topwork.data.sources.class_folders import (
 from topwork.data.sources.counters import without_counters
 from topwork.data.sources.folder_doubts import doubt
 from topwork.data.sources.reading import Evidence
-from topwork.data.split_words import are_parts, is_annotation, is_images, looks_like_id, split_of
+from topwork.data.split_words import are_dates, are_parts, is_annotation, is_images, looks_like_id, split_of
 
 _BY_PATH = "the innermost folders are the classes, named by their paths"
+_ANNOTATIONS = (".txt", ".xml", ".json")
 MAX_WAYS = 4  # folders that a question shows as DATA
 Rule = Callable[[Candidates], list[Layout] | None]
 
@@ -38,7 +39,7 @@ def _splits_inside(found: Candidates) -> list[Layout] | None:
     if not found.is_flat or found.has_splits or len(inner) < 2 or not all(inner):
         return None
     splits = [split_of(folder.name for folder in folders) for folders in inner]
-    leaves = not any(folder.filled for folders in inner for folder in folders)
+    leaves = not any(without_annotations(folder.filled) for folders in inner for folder in folders)
     complete = all("train" in named.values() and len(named) == len(inner[n]) for n, named in enumerate(splits))
     if leaves and complete and max(map(len, splits)) > 1:
         rows = [
@@ -86,6 +87,8 @@ def repeated_inside(found: Candidates) -> list[Layout] | None:
     """The same subfolders in most of the folders."""
     if not found.is_flat or not _repeat(found.inner) or len(found.names) < 2:
         return None
+    if are_dates(folder.name for folders in found.inner for folder in folders) and not are_dates(found.names):
+        return None  # the days on which a class was photographed
     ways = [*_deeper(found), *([] if found.has_splits else _each_alone(found.folders, found))]
     return ways if are_parts(found.names) and ways else [*ways, found.layout]
 
@@ -143,6 +146,23 @@ def _may_be_class(name: str, names: Iterable[str]) -> bool:
     """Whether it is no word for images and what belongs to them, or one of several that differ in a number: label_0."""
     numbered = sum(other.rstrip("0123456789") == name.rstrip("0123456789") for other in names) > 1
     return numbered or not (is_images(name) or is_annotation(name))
+
+
+def _annotated(found: Candidates) -> list[Layout] | None:
+    """Class folders beside folders for another task, in which each image has a file of its own: boxes, outlines."""
+    other = [kid for kid in found.folders if _has_annotations(kid)]
+    rest = [kid for kid in found.folders if kid not in other]
+    if found.by_path or found.has_splits or not other or not all(len(unwrap(kid).filled) > 1 for kid in rest):
+        return None
+    ways = [*_each_alone(rest, found)]
+    return [*ways, found.layout] if ways else None
+
+
+def _has_annotations(of: TreeFolder) -> bool:
+    """Whether nearly each image in a folder has a file of its name with boxes or outlines, by its suffix."""
+    files = {stem_of(name) for folder in of.walk() for name in folder.files if name.lower().endswith(_ANNOTATIONS)}
+    stems = [stem_of(path.rpartition("/")[2]) for path in of.image_paths()]
+    return bool(files) and sum(stem in files for stem in stems) >= 0.8 * len(stems)
 
 
 def _taxonomy(found: Candidates) -> list[Layout] | None:
@@ -253,7 +273,7 @@ def _doubtful(found: Candidates) -> list[Layout] | None:
 
 
 _RULES: tuple[Rule, ...] = (
-    _splits_inside, _numbered_levels, repeated_inside, _no_classes, _one_divided, _taxonomy, _one_folder, _one_trained,
-    _other_names, _doubtful,
+    _splits_inside, _numbered_levels, repeated_inside, _no_classes, _annotated, _one_divided, _taxonomy, _one_folder,
+    _one_trained, _other_names, _doubtful,
 )  # fmt: skip
 """In order; the first that knows the folders decides."""

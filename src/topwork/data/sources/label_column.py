@@ -40,6 +40,7 @@ _NO_LABELS = ("split", "partition", "fold", "subset", "usage", "phase")
 _TRUTH = {"true": "1", "false": "0"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 HEAD = 300  # rows from which the column of paths is found
+_MAX_CONDITIONS = 10
 _MAX_LABEL = 60  # characters; longer cells are descriptions
 
 Find = Callable[[str], Found]
@@ -156,7 +157,10 @@ def find_label(
         first = [column for column in first if len(column.distinct) > 1]
     if len(one_hot) > 1 and not first:
         counts = _ones(one_hot)
-        if max(counts) == 1 and counts.count(1) >= 0.9 * len(counts):
+        classes = sum(1.0 in column.numbers for column in one_hot)
+        others = [column for column in able if column not in one_hot]
+        is_code = classes > 1 and (len(one_hot) > 2 or not others)  # of two columns, one says all: male, female
+        if is_code and max(counts) == 1 and counts.count(1) >= 0.9 * len(counts):
             return "", tuple(column.name for column in one_hot), "", 2
     chosen = first or [column for column in able if column.rank == 1] or able
     if not first:
@@ -214,9 +218,17 @@ def _rank(column: LabelColumn, table: Table, path: str) -> int:
         return 1
     if short_name(column.name) in _NO_LABELS:
         return -1
-    if not column.name or column.words & (_DESCRIPTIONS | GROUP_WORDS):
+    if not column.name or (column.words & (_DESCRIPTIONS | GROUP_WORDS) and not is_condition(table, column.name)):
         return -1
     return -1 if column.words & _MEASURES and column.numbers else 0
+
+
+def is_condition(table: Table, name: str) -> bool:
+    """Whether a column called group has few values: treated and control, rather than images that belong together."""
+    if short_name(name) != "group":
+        return False
+    column = LabelColumn(name, table.texts(name))
+    return 1 < len(column.distinct) <= _MAX_CONDITIONS and 3 * len(column.distinct) <= len(column.filled)
 
 
 def _has_x(table: Table) -> bool:

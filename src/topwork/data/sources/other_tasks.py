@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from topwork.core import commands
 from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of
@@ -14,11 +14,17 @@ from topwork.data.sources.label_expressions import propose
 from topwork.data.sources.reading import Evidence, Refused
 from topwork.data.split_words import is_annotation_of, is_mask, split_of
 
-_MASK_WORDS = ("mask", "seg", "gt")
-_MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt)[ ._-]?\d*")
+_MASK_WORDS = ("mask", "seg", "gt", "label")
+_MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt|label)[ ._-]?\d*")
 _YOLO = re.compile(rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+")
 MIN_SHARE = 0.8  # of the masks, or of the files beside images, belong to an image by their names
 _MAX_OPENED = 3
+_SHAPES = re.compile(rb'"(?:shapes|instances)"\s*:\s*\[\s*\{')  # of LabelMe and SuperAnnotate
+_KINDS: dict[str, tuple[str, Callable[[bytes], object]]] = {
+    ".txt": ("YOLO", _YOLO.match),
+    ".xml": ("Pascal VOC", re.compile(rb"<bndbox>").search),
+    ".json": ("JSON", _SHAPES.search),
+}
 
 
 def _write_a_table(data: DataArgument) -> str:
@@ -101,23 +107,23 @@ def _mask_stem(name: str) -> str:
 
 
 def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
-    """Boxes in a file for each image, as YOLO and Pascal VOC write them."""
+    """Boxes or outlines in a file for each image, as YOLO, Pascal VOC, LabelMe and SuperAnnotate write them."""
     folders = list(tree.top.walk())
-    if not any(name.lower().endswith((".txt", ".xml")) for folder in folders for name in folder.files):
+    if not any(name.lower().endswith(tuple(_KINDS)) for folder in folders for name in folder.files):
         return None
-    stems = {stem_of(name) for folder in folders for name in folder.images}
-    for suffix, kind in ((".txt", "YOLO"), (".xml", "Pascal VOC")):
+    names = [name for folder in folders for name in folder.images]
+    stems = {*map(stem_of, names), *map(str.lower, names)}
+    for suffix, (kind, mark) in _KINDS.items():
         files = [
             (folder, name)
             for folder in folders
             for name in folder.files
             if name.lower().endswith(suffix) and stem_of(name) in stems
         ]
-        if not files or 2 * len(files) < len(stems):
+        if not files or 2 * len(files) < len(set(map(stem_of, names))):
             continue
         opened = [text for folder, name in files[:_MAX_OPENED] if (text := _head(tree, folder, name))]
-        boxes = [b"<bndbox>" in text if suffix == ".xml" else bool(_YOLO.match(text)) for text in opened]
-        if boxes and all(boxes):
+        if opened and all(map(mark, opened)):
             first = join(files[0][0].path, files[0][1])
             return Refused(
                 f"{data.path} is a data set for object detection: {first} and {len(files) - 1:,} other files hold "

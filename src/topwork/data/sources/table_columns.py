@@ -13,27 +13,25 @@ from topwork.data.file_index import Found, Match
 from topwork.data.sources.label_column import (
     GROUP_WORDS,
     HEAD,
-    LABEL_COLUMNS,
     Find,
     LabelColumn,
     SeveralColumns,
     command_with,
     explicit_column,
     find_label,
+    is_condition,
     short_name,
     words_of,
 )
-from topwork.data.split_words import split_of
+from topwork.data.sources.table_splits import split_columns
 from topwork.data.tables import Table, cell_text, has_image_suffix
 
 PATH_COLUMNS = (
     "path", "image", "file", "filename", "file_name", "filepath", "file_path", "image_path", "img", "image_id",
     "image_name", "img_path", "id_code", "id", "name",
 )  # fmt: skip
-SPLIT_COLUMNS = ("split", "part", "subset", "set", "partition", "dataset", "fold", "usage", "phase", "data_set")
 BOX_COLUMNS = ("box", "bbox")
 _CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("roix1", "roiy1", "roix2", "roiy2"))
-_MAX_SPLITS = 12  # spellings of splits in one column
 _MASKS = re.compile(r"mask|seg|annot|ground.?truth|depth|thumb", re.IGNORECASE)
 
 
@@ -45,6 +43,7 @@ class Columns:
         roles: path, label, split, group, weight to their columns.
         one_hot: Columns of 0 and 1, one for each class, in place of a label.
         corners: Columns of the left, top, right and bottom side of a box.
+        splits: The column that names the splits, or those that mark them with yes and no.
         remarks: What was decided, one sentence each.
         strength: 2: the labels are called so, or are one-hot; 1: a word of the column's name says so; 0: they repeat.
     """
@@ -52,6 +51,7 @@ class Columns:
     roles: dict[str, str]
     one_hot: tuple[str, ...] = ()
     corners: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     strength: int = 2
 
@@ -82,17 +82,20 @@ def find_columns(table: Table, find: Find, config: DataConfig, folder_of: Callab
     roles |= {"weight": named["weight"]} if "weight" in named else {}
     boxes = box_columns(table, roles)
     roles, corners = boxes.roles, boxes.corners
-    split = _split_column(table, set(roles.values()))
-    roles |= {"split": split} if split else {}
+    splits = (roles["split"],) if "split" in roles else split_columns(table, set(roles.values()))
     if "label" in roles:
-        return Columns(roles, (), corners)
-    taken = set(roles.values()) | set(corners)
+        return Columns(roles, (), corners, splits)
+    taken = {*roles.values(), *corners, *splits}
+    if group and not config.group_by and is_condition(table, group):
+        taken -= {group}
     label, one_hot, remark, strength = find_label(table, taken, path, find, config, folder_of)
+    if label and label == group:
+        del roles["group"]
     roles |= {"label": label} if label else {}
     remarks = [remark] if remark else []
     if not config.group_by and "group" not in roles:
         remarks += [_group_remark(table, taken | {label, *one_hot})]
-    return Columns(roles, one_hot, corners, tuple(filter(None, remarks)), strength)
+    return Columns(roles, one_hot, corners, splits, tuple(filter(None, remarks)), strength)
 
 
 def box_columns(table: Table, roles: dict[str, str]) -> Columns:
@@ -180,50 +183,6 @@ def _is_id(column: str, table: Table) -> bool:
     return not table.has_header or bool(
         {"id", "image", "img", "file", "name", "number", "nr", "no", "index"} & set(words_of(column))
     )
-
-
-_FLAGS = {
-    "istrain": "train", "istraining": "train", "istrainingimage": "train", "istest": "test", "isval": "val",
-    "isvalid": "val",
-}  # fmt: skip
-_YES, _NO = ("1", "true", "yes"), ("0", "false", "no")
-
-
-def _split_column(table: Table, taken: set[str]) -> str:
-    """The column whose cells are names of splits; one that is called ``split`` must be."""
-    for column in table.columns:
-        short = short_name(column)
-        if column in taken or short in LABEL_COLUMNS:
-            continue
-        texts = {text.lower() for text in set(table.texts(column))} - {""}
-        if (short == "split" and not _are_numbers(short, texts)) or (
-            texts
-            and len(texts) <= _MAX_SPLITS
-            and texts == split_of(texts).keys()
-            and (len(texts) > 1 or short in map(short_name, SPLIT_COLUMNS))
-        ):
-            return column
-        if _are_numbers(short, texts):
-            return column
-        if short in _FLAGS and texts <= {*_YES, *_NO}:
-            return column
-    return ""
-
-
-def _are_numbers(short: str, texts: set[str]) -> bool:
-    """Whether a column numbers the splits, as CelebA and WILDS do."""
-    return bool(texts) and (texts <= set("012") if short == "partition" else short == "split" and texts == set("012"))
-
-
-def split_of_cells(table: Table, column: str) -> dict[str, str]:
-    """Each text of the split column that names a split, in lower case, and the split."""
-    texts = {text.lower() for text in set(table.texts(column))} - {""}
-    flag = _FLAGS.get(short_name(column))
-    if flag and texts <= {*_YES, *_NO}:
-        return dict.fromkeys(_YES, flag) | dict.fromkeys(_NO, "test" if flag == "train" else "train")
-    if _are_numbers(short_name(column), texts):
-        return {"0": "train", "1": "val", "2": "test"}
-    return split_of(texts)
 
 
 def _group_remark(table: Table, taken: set[str]) -> str:

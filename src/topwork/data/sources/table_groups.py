@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import islice
+from functools import cached_property, partial
+from itertools import islice, takewhile
 from pathlib import Path
 
+from topwork.core.commands import data_command
 from topwork.core.config import DataConfig
 from topwork.core.errors import TopworkError
 from topwork.data.annotations import read_labels
@@ -178,10 +180,10 @@ class TableFinder:
         except MissingColumn:
             raise
         except TopworkError:
-            return ""
+            return self._several_files(table)
         texts = [text for text in map(cell_text, table.values(column, HEAD)) if text]
         if sum(map(is_image, texts)) < 0.1 * len(texts) or not texts:
-            return self._unresolved(path, column, texts)
+            return self._unresolved(path, column, texts) or self._several_files(table)
         if head is not data:
             table = read_labels(data, path, is_image)
         self._sizes[path] = len(table.rows)
@@ -207,6 +209,30 @@ class TableFinder:
             "folder that holds its images."
         )
 
+    @cached_property
+    def _stems(self) -> list[str]:
+        return sorted(self.index.by_stem)
+
+    def _several_files(self, table: Table) -> str:
+        """What is to be done with a table of which each row names several files by how they begin; empty for others."""
+        for column in table.columns[:8] if len(table.columns) > 1 else ():
+            texts = list(dict.fromkeys(filter(None, map(cell_text, table.values(column, HEAD)))))
+            named = [
+                (text, [stem for stem in _beginning(self._stems, normal(text)) if stem != normal(text)])
+                for text in texts
+            ]
+            several = [(text, found) for text, found in named if len(found) > 1]
+            if len(texts) > 2 and min(map(len, texts)) > 2 and len(several) >= 0.8 * len(texts):
+                text, found = several[0]
+                run = data_command(self.config, "labels.csv", [], "compare")
+                files = " and ".join(self.index.by_stem.get(stem)[0] for stem in found[:2])
+                return (
+                    f"{table.name} has one row for several images: {text!r} in column {column} begins the names of "
+                    f"{files}. Write a table with the columns path and label and one row per image (a column group "
+                    f"keeps the images of one row in one split), and run: {run}"
+                )
+        return ""
+
     def _group(self, tables: list[_Candidate]) -> TableGroup | None:
         """The rows of tables of one data set; None if some images have neither a label nor a class folder."""
         if any(not _has_trainval(table) for table in tables if table.split == "train"):
@@ -221,7 +247,7 @@ class TableFinder:
             group.tables.append(table)
             for row in table.listing.rows.values():
                 group.rows.setdefault(row.id, row)
-        if len(splits) == 1 and not any("split" in t.listing.columns.roles for t in group.tables):
+        if len(splits) == 1 and not any(t.listing.columns.splits for t in group.tables):
             group.rows = {name: row._replace(split="") if row.split else row for name, row in group.rows.items()}
         labeled = group.names_from = self._with_names(group)
         named = _with_splits_of_names(group)
@@ -312,6 +338,13 @@ def _other_labels(tables: Sequence[_Candidate]) -> str:
                 f"({', '.join(sorted(labels[train])[:4])}). Write the same labels into both tables."
             )
     return ""
+
+
+def _beginning(stems: Sequence[str], text: str) -> Sequence[str]:
+    """Those of sorted stems that begin with a text, followed by something else than a letter or a digit."""
+    start = bisect_left(stems, text)
+    found = takewhile(lambda stem: stem.startswith(text), islice(stems, start, start + 50))
+    return [stem for stem in found if not stem[len(text) : len(text) + 1].isalnum()]
 
 
 def _prefix(path: str) -> str:

@@ -14,12 +14,15 @@ from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_member
 from topwork.data.file_index import HOW, Match
-from topwork.data.labels import UNLABELED, joined_labels, label_text
-from topwork.data.sources.label_column import command_with, texts_of_one
-from topwork.data.sources.table_columns import Columns, find_columns, split_of_cells
+from topwork.data.labels import UNLABELED, joined_labels, label_text, sets_of_labels
+from topwork.data.sources.label_column import command_with, texts_of_one, words_of
+from topwork.data.sources.table_columns import Columns, find_columns
 from topwork.data.sources.table_places import Entry, Places, relative_id
+from topwork.data.sources.table_splits import split_of_cells, splits_of_rows
 from topwork.data.split_units import list_first
-from topwork.data.tables import WINDOWS, Table
+from topwork.data.tables import WINDOWS, Table, is_western
+
+_TAGS = {"tag", "tags", "keywords", "attribute", "attributes"}
 
 
 class AmbiguousFiles(UsageError):
@@ -65,13 +68,14 @@ class Listing:
         labels = f"columns {self.columns.one_hot[0]} to {self.columns.one_hot[-1]}" if self.columns.one_hot else (
             f"column {roles['label']}" if "label" in roles else "class folders"
         )  # fmt: skip
-        split = f", splits: column {roles['split']}" if "split" in roles else ""
-        if split and (named := split_of_cells(self.table, roles["split"])).keys() == set("012"):
+        splits = self.columns.splits
+        split = f", splits: column{'s' * (len(splits) > 1)} {', '.join(splits)}" if splits else ""
+        if splits and (named := split_of_cells(self.table, splits)).keys() == set("012"):
             split += f" ({', '.join(f'{number}: {name}' for number, name in named.items())})"
+        weights = f", weights: column {roles['weight']}" if "weight" in roles else ""
         encoding = f" ({self.table.encoding})" if self.table.encoding else ""
-        return (
-            f"table {self.table.name}{encoding}: images from column {roles['path']}{how}, labels from {labels}{split}"
-        )
+        where = f"images from column {roles['path']}{how}"
+        return f"table {self.table.name}{encoding}: {where}, labels from {labels}{split}{weights}"
 
 
 def list_rows(table: Table, places: Places, config: DataConfig, labels_needed: bool = True) -> Listing:
@@ -117,9 +121,16 @@ def list_rows(table: Table, places: Places, config: DataConfig, labels_needed: b
     strange = sorted({row.label for row in listing.rows.values() if not row.label.isascii()})
     if table.encoding == WINDOWS and strange:
         listing.remarks.append(f"Labels that are not UTF-8 are read as Windows-1252: {list_first(strange)}.")
-    joined = joined_labels(listing.rows.values())
+    if table.encoding == WINDOWS and not is_western("".join(strange)):
+        raise DataError(
+            f"{table.name} is in an unknown encoding: as Windows-1252, its labels read {list_first(strange)}. Save it "
+            "as UTF-8 (spreadsheet programs call it CSV UTF-8)."
+        )
+    counts = Counter(row.label for row in listing.rows.values())
+    are_tags = not _TAGS.isdisjoint(words_of(columns.roles.get("label", "")))
+    joined = joined_labels(listing.rows.values()) or sets_of_labels(counts, are_tags)
     if len(joined) > 1:
-        labels = ", ".join(map(repr, sorted(joined, key=lambda label: -len(joined[label]))[:4]))
+        labels = ", ".join(map(repr, sorted(joined, key=lambda label: -counts[label])[:4]))
         raise DataError(
             f"{table.name} has several labels per image, such as {labels}. topwork learns one label per image. Keep "
             "only the rows with one label, or join the labels of each combination by _ to make it a class of its own."
@@ -141,13 +152,15 @@ class RowReader:
         self.listing = Listing(table, self.columns, remarks=[*self.columns.remarks])
         nothing = [""] * len(table.rows)
         places = self.places
-        self._paths, self._splits, self._groups, self._weights = (
-            table.texts(roles[role]) if role in roles else nothing for role in ("path", "split", "group", "weight")
+        self._paths, self._groups, self._weights = (
+            table.texts(roles[role]) if role in roles else nothing for role in ("path", "group", "weight")
         )
+        splits = self.columns.splits
+        self._splits = splits_of_rows(table, splits) if splits else nothing
         self._names = nothing
         if places.tree:
             self._names, self.listing.matches = places.index.find_plain(self._paths, places.base)
-        self._split_of = {"": ""} | (split_of_cells(table, roles["split"]) if "split" in roles else {})
+        self._split_of = {"": ""} | (split_of_cells(table, splits) if splits else {})
         self._labels = table.values(roles["label"]) if "label" in roles else nothing
         if self.columns.one_hot:
             self._labels = _marked(table, self.columns.one_hot)
@@ -167,7 +180,7 @@ class RowReader:
                 self._texts[cell] = label
         try:
             split = self._split(text) if (text := self._splits[number]) else ""
-            weight = float(text) if (text := self._weights[number]) else 1.0
+            weight = _weight(text) if (text := self._weights[number]) else 1.0
             box = self._box(number) if self.config.crop_to_box else None
             name, ref = self._names[number], None
             if not name:
@@ -187,12 +200,16 @@ class RowReader:
 
     def _split(self, text: str) -> str:
         if text.lower() not in self._split_of:
-            raise ValueError(f"split is {text!r}; allowed are train, val and test")
+            raise ValueError(f"split is {text!r}; allowed are train, val and test; rename a column that is no split")
         return self._split_of[text.lower()]
 
     def _box(self, number: int) -> Box | None:
-        if self._corners:
+        if self._corners and any(texts[number] for texts in self._corners):
             left, top, right, bottom = (float(texts[number]) for texts in self._corners)
+            if max(right, bottom) <= 1:
+                raise ValueError(
+                    f"the box {left:g}, {top:g}, {right:g}, {bottom:g} is relative to the image, not in pixels"
+                )
             return round(left), round(top), max(1, round(right - left)), max(1, round(bottom - top))
         return _box(self._boxes[number]) if self._boxes else None
 
@@ -241,6 +258,17 @@ def _marked(table: Table, columns: Sequence[str]) -> list[str]:
     return labels
 
 
+def _weight(text: str) -> float:
+    """A weight as a number."""
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(
+            f"weight is {text!r}, no number. The column weight says how much an image counts in training; if it "
+            "measures something else, rename it"
+        ) from error
+
+
 def _box(value: Any) -> Box | None:
     """A box from a JSON list or from text such as ``12, 30, 200, 150``; None if the cell is empty."""
     if value is None or value == "":
@@ -248,7 +276,10 @@ def _box(value: Any) -> Box | None:
     cells = value if isinstance(value, list | tuple) else str(value).strip("[]() ").replace(";", ",").split(",")
     if len(cells) != 4:
         raise ValueError(f"box is {value!r}, not left, top, width, height")
-    left, top, width, height = (round(float(cell)) for cell in cells)
+    sides = [float(cell) for cell in cells]
+    if max(sides) <= 1 and any(not side.is_integer() for side in sides):
+        raise ValueError(f"box is {value!r}, relative to the image, not in pixels")
+    left, top, width, height = map(round, sides)
     return left, top, width, height
 
 
