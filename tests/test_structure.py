@@ -34,20 +34,13 @@ FLOORS = (
     ("cli",),
 )
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
-ROOT_FILES = {"__init__.py", "__main__.py", "py.typed"}
 TORCH = {"torch", "torchvision", "timm"}
 # What must not load before a command is known: --help answers in an instant.
 HEAVY = TORCH | {"sklearn", "scipy", "matplotlib", "jinja2", "huggingface_hub"}
 # What needs no torch, directly or through what it imports.
 LIGHT = (
-    "core",
-    "evaluation",
-    "report",
-    "compute.process_pool",
-    "compute.ranks",
-    "pipeline.configure",
-    "pipeline.doctor",
-)
+    "core", "evaluation", "report", "compute.process_pool", "compute.ranks", "pipeline.configure", "pipeline.doctor",
+)  # fmt: skip
 # Package -> the files and folders that may import it.
 ONLY_IN = {
     "timm": ("backbones/",),
@@ -111,8 +104,7 @@ def names_of(root: Path, file: Path, node: ast.Import | ast.ImportFrom) -> list[
         return [alias.name for alias in node.names]
     start = node.module or ""
     if node.level:
-        here = module_of(root, file).split(".")
-        here = here if file.name == "__init__.py" else here[:-1]
+        here = module_of(root, file).split(".")[: None if file.name == "__init__.py" else -1]
         start = ".".join([*here[: len(here) - node.level + 1], *([start] if start else [])])
     inside = start.split(".")[0] == PACKAGE
     whole = [f"{start}.{alias.name}" for alias in node.names]
@@ -173,7 +165,7 @@ def loaded_with(root: Path, start: str, known: dict[str, list[Import]]) -> dict[
 def nothing_at_the_root(root: Path) -> Iterator[str]:
     """The package root holds no module, and every folder in it is on a floor."""
     for path in sorted(root.iterdir()):
-        if path.is_file() and path.name not in ROOT_FILES:
+        if path.is_file() and path.name not in {"__init__.py", "__main__.py", "py.typed"}:
             yield f"{path.name} is at the package root"
         if path.is_dir() and path.name not in FLOOR_OF and path.name != "__pycache__":
             yield f"{path.name}/ is not in FLOORS"
