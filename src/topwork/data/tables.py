@@ -221,9 +221,10 @@ def _from_text(text: str, name: str, encoding: str, is_image: IsImage) -> Table:
         rows = rows[1:] if _is_title(rows) else rows
     else:
         lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), 1))
-        rows = _split_at_blanks(
-            [(number, line) for number, line in lines if line and not line.startswith("#")], is_image
-        )
+        found = [(number, line) for number, line in lines if line and not line.startswith("#")]
+        if found and found[0][1].isdecimal() and len(found) - int(found[0][1]) in (1, 2):  # the count of the rows
+            found = found[1:]
+        rows = _split_at_blanks(found, is_image)
     return _with_header(name, rows, encoding, is_image)
 
 
@@ -291,6 +292,8 @@ def _with_header(name: str, rows: list[Row], encoding: str, is_image: IsImage) -
     if any(has_image_suffix(cell) for cell in first) or (not named and any(map(is_image, first))):
         width = max(len(cells) for _, cells in rows)
         return Table(name, tuple(map(str, range(1, width + 1))), rows, False, encoding)
+    if len(rows) > 2 and all(len(cells) == len(first) + 1 and is_image(str(cells[0])) for _, cells in rows[1:3]):
+        first = ["image", *first]  # the names of the images have none, as R writes it
     columns = dict[str, None]()
     for number, cell in enumerate(first, 1):
         column = cell or ("" if number == 1 else f"column {number}")

@@ -249,3 +249,63 @@ def masks_called_labels() -> Layout:
     rows = {f"{label}/Part{n}.jpg": (label, "") for label in ("cracked", "intact") for n in range(3)}
     files = {path.replace(".jpg", "_label.bmp"): None for path in rows}
     return Layout({**blank(rows), **files}, Read(rows))
+
+
+@layout
+def one_table_of_split_folders() -> Layout:
+    """The splits are folders, and one table has the labels of all: no new splits are made."""
+    rows = {f"images/{folder}/{folder[0]}{n}.jpg": (_KINDS[n % 2], split) for n in range(6)
+            for folder, split in (("training", "train"), ("validation", "val"))}  # fmt: skip
+    cells = [(path.rpartition("/")[2], label) for path, (label, _) in rows.items()]
+    return Layout({**blank(rows), "labels.csv": table(("image", "label"), cells)}, Read(rows))
+
+
+@layout
+def deep_fashion() -> Layout:
+    """mmlab.ie.cuhk.edu.hk/projects/DeepFashion: lists that begin with their number of rows."""
+    rows = {f"img/Sheer_Blouse_{n}/img_{n:08}.jpg": (str(n % 3 + 1), "") for n in range(12)}
+    text = "".join(f"{path}   {label}\n" for path, (label, _) in rows.items())
+    files = {"Anno/list_category_img.txt": f"12\nimage_name  category_label\n{text}"}
+    return Layout({**blank(rows), **files}, asks(Read(rows), "list_category_img.txt"))
+
+
+@layout
+def celeba_as_published() -> Layout:
+    """mmlab.ie.cuhk.edu.hk/projects/CelebA: the number of rows, and a header without a name for the images."""
+    cells = "".join(f"{n:06}.jpg {1 if n % 2 else -1:2} {1 if n % 3 else -1:2}  1\n" for n in range(12))
+    files = {**blank(f"img_align_celeba/{n:06}.jpg" for n in range(12))}
+    return Layout({**files, "list_attr_celeba.txt": f"12\nBald Male Smiling\n{cells}"}, Refused(("Bald", "Male")))
+
+
+@layout
+def several_images_in_a_cell() -> Layout:
+    """A row per specimen, whose number is also the name of a file of another one."""
+    cells = [(n, f"{2 * n}.jpg; {2 * n + 1}.jpg", _KINDS[n % 2]) for n in range(6)]
+    files = {**blank(f"img/{n}.jpg" for n in range(12))}
+    text = table(("specimen", "photos", "species"), cells)
+    return Layout({**files, "labels.csv": text}, Refused(("photos", "several images")))
+
+
+@layout
+def merged_cells() -> Layout:
+    """A spreadsheet in which one cell spans the rows of a species."""
+    rows = _images(("ash", "", "", "elm", "", "", "oak", "", ""))
+    return Layout(
+        _with_table(rows, ("image", "species"), [(label,) for label, _ in rows.values()]), Refused(("merged cells",))
+    )
+
+
+@layout
+def crosses_in_columns() -> Layout:
+    """A form on paper that was copied: an x in the column of the species."""
+    kinds = ("oak", "elm", "ash")
+    rows = _images(kinds[n % 3] for n in range(12))
+    cells = [tuple("x" if kind == label else "" for kind in kinds) for label, _ in rows.values()]
+    return Layout(_with_table(rows, ("image", *kinds), cells), Read(rows))
+
+
+@layout
+def spreadsheet_beside_images() -> Layout:
+    """Excel's own file, which is not read."""
+    files: dict[str, Content] = {**blank(f"Fotos/{n}.jpg" for n in range(6)), "Liste.xlsx": b"PK\x03\x04"}
+    return Layout(files, Refused(("Liste.xlsx", "CSV")))

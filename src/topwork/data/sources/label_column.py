@@ -37,7 +37,7 @@ _MEASURES = {
     "x", "y", "w", "h", "xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "confidence", "score",
 }  # fmt: skip
 _NO_LABELS = ("split", "partition", "fold", "subset", "usage", "phase")
-_TRUTH = {"true": "1", "false": "0"}
+_TRUTH = {"true": "1", "false": "0", "x": "1"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 HEAD = 300  # rows from which the column of paths is found
 _MAX_CONDITIONS = 10
@@ -52,6 +52,10 @@ class SeveralColumns(UsageError):
 
 class MissingColumn(UsageError):
     """A table has no column of the name that a setting gives."""
+
+
+class SeveralNames(UsageError):
+    """A cell names several images."""
 
 
 class Measured(DataError):
@@ -150,6 +154,7 @@ def find_label(
     for column in columns:
         column.rank = _rank(column, table, path)
     one_hot = [column for column in columns if _is_binary(column)]
+    one_hot = one_hot if len(one_hot) > 1 else [column for column in columns if _is_ticked(column)]
     able = [column for column in columns if _may_be_label(column, find)]
     first = [column for column in able if column.rank == 2]
     first = [column for column in first if column.filled] or first
@@ -268,6 +273,11 @@ def _is_binary(column: LabelColumn) -> bool:
         and (set(column.numbers) <= {0.0, 1.0} or set(column.numbers) <= {-1.0, 1.0})
         and len(column.filled) == len(column.texts)
     )
+
+
+def _is_ticked(column: LabelColumn) -> bool:
+    """Whether each cell is empty, or has an x or a 1."""
+    return column.numbers == [1.0] and column.rank >= 0 and len(column.filled) < len(column.texts)
 
 
 def _is_mark(column: LabelColumn) -> bool:

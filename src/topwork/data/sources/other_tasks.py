@@ -13,6 +13,7 @@ from topwork.data.sources.class_folders import unwrap
 from topwork.data.sources.label_expressions import propose
 from topwork.data.sources.reading import Evidence, Refused
 from topwork.data.split_words import is_annotation_of, is_mask, split_of
+from topwork.data.tables import WORKBOOKS
 
 _MASK_WORDS = ("mask", "seg", "gt", "label")
 _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt|label)[ ._-]?\d*")
@@ -161,8 +162,17 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
         ways.append((what, ["--layout", layout]))
     return Refused(
         f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "
-        f"folder of its own, or {_write_a_table(data)}.{_show(data, ways)}",
+        f"folder of its own, or {_write_a_table(data)}.{_workbooks(tree)}{_show(data, ways)}",
         Evidence.POSSIBLE,
+    )
+
+
+def _workbooks(tree: FileTree) -> str:
+    """What to do with spreadsheets beside the images."""
+    names = (join(folder.path, name) for folder in tree.top.walk() for name in folder.files if "~" not in name)
+    found = next((name for name in names if name.lower().endswith(WORKBOOKS)), "")
+    return (
+        f" If the labels are in {found}, save it as CSV in the same folder, and run the command again." if found else ""
     )
 
 

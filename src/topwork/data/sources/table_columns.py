@@ -16,6 +16,7 @@ from topwork.data.sources.label_column import (
     Find,
     LabelColumn,
     SeveralColumns,
+    SeveralNames,
     command_with,
     explicit_column,
     find_label,
@@ -32,6 +33,7 @@ PATH_COLUMNS = (
 )  # fmt: skip
 BOX_COLUMNS = ("box", "bbox")
 _CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("roix1", "roiy1", "roix2", "roiy2"))
+_LISTED = re.compile(r"\s*[;|,\n]\s*")
 _MASKS = re.compile(r"mask|seg|annot|ground.?truth|depth|thumb", re.IGNORECASE)
 
 
@@ -154,6 +156,12 @@ def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
         texts = [text for text in map(cell_text, table.values(column, HEAD if len(table.columns) < 50 else 10)) if text]
         rank = names.index(short_name(column)) if short_name(column) in names else len(names)
         suffixes = 2 * sum(map(has_image_suffix, texts)) >= len(texts)
+        several = [text for text in texts if _names_several(text)]
+        if 2 * len(several) > len(texts):
+            raise SeveralNames(
+                f"{table.name} names several images in a cell of column {column}, such as {several[0][:80]!r}. Write "
+                "one row per image."
+            )
         candidate = _PathColumn(column, tuple(map(find, texts)), suffixes, rank)
         if texts and candidate.is_able(table):
             able.append(candidate)
@@ -177,6 +185,11 @@ def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
         f"No column of {table.name} holds names of images. Its columns are {columns} (first row: {first}). Each row "
         f"needs the path or the name of an image file. If there is such a column, name it: {command}"
     )
+
+
+def _names_several(text: str) -> bool:
+    parts = list(filter(None, _LISTED.split(text)))
+    return len(parts) > 1 and all(map(has_image_suffix, parts))
 
 
 def _is_id(column: str, table: Table) -> bool:

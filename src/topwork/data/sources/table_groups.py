@@ -21,11 +21,11 @@ from topwork.data.file_tree import FileTree, join, suffix_of
 from topwork.data.known_lists import known_lists
 from topwork.data.locations import NotReadable, read_bytes
 from topwork.data.sources.counters import texts_of
-from topwork.data.sources.label_column import HEAD, Measured, MissingColumn, SeveralColumns, command_with
+from topwork.data.sources.label_column import HEAD, Measured, MissingColumn, SeveralColumns, SeveralNames, command_with
 from topwork.data.sources.table_columns import find_path_column
 from topwork.data.sources.table_places import Entry, Places
 from topwork.data.sources.table_rows import AmbiguousFiles, Listing, SeveralBoxes, list_rows
-from topwork.data.split_words import are_parts, split_in, split_of, without_split
+from topwork.data.split_words import are_parts, common_splits, split_in, split_name, split_of, without_split
 from topwork.data.tables import TABLES, Table, cell_text, has_image_suffix
 
 _MAX_BYTES = 200 * 2**20  # of a table that is looked at
@@ -177,7 +177,7 @@ class TableFinder:
         except SeveralColumns:
             self._sizes[path] = len(read_labels(data, path, is_image).rows)
             raise
-        except MissingColumn:
+        except (MissingColumn, SeveralNames):
             raise
         except TopworkError:
             return self._several_files(table)
@@ -250,13 +250,13 @@ class TableFinder:
         if len(splits) == 1 and not any(t.listing.columns.splits for t in group.tables):
             group.rows = {name: row._replace(split="") if row.split else row for name, row in group.rows.items()}
         labeled = group.names_from = self._with_names(group)
-        named = _with_splits_of_names(group)
+        named = _with_splits_of_folders(group) or _with_splits_of_names(group)
         if problem := _other_labels(group.tables if not labeled else []):
             self.problems.setdefault(group.tables[0].path, problem)
             self.questions.setdefault(group.tables[0].path, problem)
             return None
         group.how = "; ".join(_how(table, len(splits) > 1, labeled) for table in group.tables)
-        group.how += ", splits from the names of the images" if named else ""
+        group.how += named
         if not all(row.label for row in group.rows.values()):
             table = group.tables[0].listing.table
             self.problems.setdefault(
@@ -301,17 +301,30 @@ class TableFinder:
         return {name: "/".join(inner[row.name.rpartition("/")[0]]) for name, row in group.rows.items()}
 
 
-def _with_splits_of_names(group: TableGroup) -> bool:
-    """Take the splits that the names of all images begin with (``train_00001.jpg``), if tables and folders say none."""
+def _with_splits_of_folders(group: TableGroup) -> str:
+    """Take the splits of the folders in which the images lie, if the tables say none; and say so."""
+    if any(row.split for row in group.rows.values()) or any(table.listing.columns.splits for table in group.tables):
+        return ""
+    folders = {row.name.rpartition("/")[0] for row in group.rows.values()}
+    named = {folder: next(filter(None, map(split_name, folder.split("/"))), "") for folder in folders}
+    splits = dict(zip(named, common_splits(named.values()), strict=True))
+    if not any(splits.values()):
+        return ""
+    group.rows = {name: row._replace(split=splits[row.name.rpartition("/")[0]]) for name, row in group.rows.items()}
+    return ", splits from folders"
+
+
+def _with_splits_of_names(group: TableGroup) -> str:
+    """Take the splits that the names of all images begin with (``train_00001.jpg``), if nothing else says any."""
     folders = {row.name.rpartition("/")[0] for row in group.rows.values()}
     if any(row.split for row in group.rows.values()) or any(map(split_in, folders)):
-        return False
+        return ""
     words = {row.id: row.name.rpartition("/")[2].partition("_")[0] for row in group.rows.values()}
     splits = split_of(set(words.values())) if len(set(words.values())) < 4 else {}
     if len(splits) < len(set(words.values())) or "train" not in splits.values() or len(splits) < 2:
-        return False
+        return ""
     group.rows = {name: row._replace(split=splits[words[name]]) for name, row in group.rows.items()}
-    return True
+    return ", splits from the names of the images"
 
 
 def _with_numbered(found: Mapping[_Key, list[_Candidate]]) -> list[list[_Candidate]]:

@@ -127,6 +127,12 @@ def list_rows(table: Table, places: Places, config: DataConfig, labels_needed: b
             "as UTF-8 (spreadsheet programs call it CSV UTF-8)."
         )
     counts = Counter(row.label for row in listing.rows.values())
+    if is_labeled and 1 < len(counts) == len(listing.rows) and UNLABELED in listing.ignored.values():
+        empty = list(listing.ignored.values()).count(UNLABELED)
+        raise DataError(
+            f"{table.name} has each label once, and {empty:,} rows without one, as a spreadsheet with "
+            "merged cells is saved. Fill in the label in each row."
+        )
     are_tags = not _TAGS.isdisjoint(words_of(columns.roles.get("label", "")))
     joined = joined_labels(listing.rows.values()) or sets_of_labels(counts, are_tags)
     if len(joined) > 1:
