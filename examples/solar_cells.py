@@ -33,4 +33,6 @@ def main(images: str, new: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("Two names of folders are expected, for images and for new ones: python solar_cells.py cells new")
     main(*sys.argv[1:])

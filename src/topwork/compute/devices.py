@@ -71,7 +71,7 @@ class DeviceContext:
             torch.mps.synchronize()
 
     def __str__(self) -> str:
-        threads = f", {self.threads} threads" if self.device.type == "cpu" else ""
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.device.type == "cpu" else ""
         return f"{self.name}, {self.precision}{threads}"
 
 
