@@ -51,6 +51,9 @@ def _labels(data: ReportData) -> list[Step]:
                 Step("More labeled images would hardly help: the accuracy has stopped growing with their number.")
             )
             continue
+        if round(gain.value, 3) <= 0:
+            steps.append(Step(f"More labeled images might not help: twice as many add {interval} percentage points."))
+            continue
         helps = "would help" if gain.low > 0 else "might not help much"
         steps.append(Step(f"Label more images: twice as many {helps}, by about {points} of accuracy."))
     try:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from torch import nn
 
 from topwork.core.errors import ConfigError
@@ -101,7 +101,7 @@ class SVM(Strategy):
         return LinearHead(tensors) if "weight" in tensors else RBFHead(tensors)
 
     def calibration(self, tensors: dict[str, torch.Tensor]) -> tuple[float, float]:
-        """Slope and offset that were fitted on images held out."""
+        """Slope that was fitted on images held out, and offset, which is 0 in models of this version."""
         slope, offset = tensors["calibration"].tolist()
         return slope, offset
 
@@ -158,22 +158,19 @@ def _margins(svc: Any, x: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _calibrate(margins: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and offset that minimize the log loss of images held out; the offset is 0 for more than two classes.
+    """Slope that minimizes the log loss of images held out, and an offset of 0.
 
-    The target of the true class is (n + 1) / (n + 2), where n is the number of images of the class, as in Platt 1999;
-    of all images for more than two classes, which share one parameter.
+    With an offset, as Platt 1999 has it for two classes, the class of the larger margin could be the less probable one.
+    The target of the true class is his, (n + 1) / (n + 2), where n is the number of images of the class; of all images
+    for more than two classes, which share one parameter.
     """
     images, classes = margins.shape
     n = np.bincount(labels, minlength=classes)[labels] if classes == 2 else np.full(images, images)
     targets = np.repeat((1 / (n + 2) / (classes - 1))[:, None], classes, axis=1)
     targets[np.arange(images), labels] = (n + 1) / (n + 2)
 
-    def loss(slope: float, offset: float) -> float:
-        log_p = np.log(np.clip(scaled_softmax(margins, slope, offset), 1e-12, None))
+    def loss(log_slope: float) -> float:
+        log_p = np.log(np.clip(scaled_softmax(margins, np.exp(log_slope), 0.0), 1e-12, None))
         return float(-(targets * log_p).sum(axis=1).mean())
 
-    if classes == 2:
-        found = minimize(lambda v: loss(np.exp(v[0]), v[1]), x0=[0.0, 0.0], method="Nelder-Mead")
-        return float(np.exp(found.x[0])), float(found.x[1])
-    found = minimize_scalar(lambda v: loss(np.exp(v), 0.0), bounds=(-5, 5), method="bounded")
-    return float(np.exp(found.x)), 0.0
+    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x)), 0.0
