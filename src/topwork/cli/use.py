@@ -34,7 +34,7 @@ def predict(
     One row per image: label, probability, 'unsure' and 'unlike the training images'.
     A file that cannot be used is a row with the reason.
 
-    Example: topwork predict runs/photos-compare new/ --out new.csv
+    Example: topwork predict runs/photos-compare-tf_efficientnet_lite0 new/ --out new.csv
     """
     from topwork.inference.predict import predict_to_file
 
@@ -61,7 +61,7 @@ def export(
 
     Preprocessing and calibration are in it, and it is checked on real images.
 
-    Example: topwork export runs/photos-compare --format onnx
+    Example: topwork export runs/photos-compare-tf_efficientnet_lite0 --format onnx
     """
     from topwork.inference.export.exporter import export as write
 
@@ -91,7 +91,8 @@ def serve(
 
     The page is at /; programs use /predict, /explain, /model, /healthz, /metrics and /openapi.json.
 
-    Example: topwork serve runs/photos-compare, then: curl -F files=@car.jpg http://127.0.0.1:8000/predict
+    Example: topwork serve runs/photos-compare-tf_efficientnet_lite0, then in another terminal:
+    curl -F files=@car.jpg http://127.0.0.1:8000/predict
     """
     from topwork.serving import serve as start
 

@@ -92,7 +92,7 @@ def show(
     photos: Annotated[int, typer.Option(min=1, max=12, help="Number of test images.")] = 4,
     sample: Annotated[int, typer.Option(min=30, help="Images of the data set to analyze.")] = 900,
     embedding: Annotated[str, typer.Option(help="Map of the images: tsne or umap.")] = "tsne",
-    quick: Annotated[bool, typer.Option("--quick", help="Skip what needs the data set.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Skip what needs the whole data set.")] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: explain/ in the run]")] = None,
     open: Open = False,
     quiet: Quiet = False,
