@@ -16,8 +16,8 @@ def make(images: int, classes: int, calibrated: bool = True, seed: int = 0) -> P
     rng = np.random.default_rng(seed)
     scores, labels = rng.normal(size=(images, classes)) * 4, rng.integers(classes, size=images)
     names, ids = tuple(f"class {k}" for k in range(classes)), tuple(f"{i}.png" for i in range(images))
-    probabilities = scaled_softmax(scores / 1.3, 0.7, 0.2)
-    return Predictions(ids, names, labels, scores, "margin", probabilities, (1.3, 0.7, 0.2) if calibrated else None)
+    probabilities = scaled_softmax(scores / 1.3, 0.7)
+    return Predictions(ids, names, labels, scores, "margin", probabilities, (1.3, 0.7) if calibrated else None)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 8])
@@ -59,7 +59,7 @@ def test_a_thousand_classes_fit_into_50_megabytes(tmp_path: Path) -> None:
     exact = make(500, 1000)
     float32 = Predictions(
         exact.ids, exact.classes, exact.labels, exact.scores.astype(np.float32).astype(float), "logit",
-        scaled_softmax(exact.scores.astype(np.float32).astype(float), 1.0, 0.0), (1.0, 1.0, 0.0),
+        scaled_softmax(exact.scores.astype(np.float32).astype(float), 1.0), (1.0, 1.0),
     )  # fmt: skip
     for predictions, most in ((exact, 50e6), (float32, 25e6)):
         predictions.write(tmp_path / "predictions.csv")

@@ -230,7 +230,7 @@ def test_a_deterministic_strategy_has_one_run_for_all_seeds(folder: Path) -> Non
 def test_a_run_of_an_older_format_is_refused_in_one_sentence(folder: Path) -> None:
     value = storage.read_json(folder / "run.json")
     storage.write_json(folder / "run.json", value | {"format": 2})
-    with pytest.raises(DataError, match=r"was written by an older topwork \(format 2, not 4\). Train again.$"):
+    with pytest.raises(DataError, match=r"was written by an older topwork \(format 2, not 5\). Train again.$"):
         locate_bundle(folder)
 
 

@@ -9,6 +9,7 @@ import timm
 import torch
 
 from topwork.backbones.build import input_spec
+from topwork.core.progress import aligned
 
 MAX_COUNTED = 30  # networks whose parameters are counted, in a few seconds
 
@@ -47,15 +48,7 @@ def format_models(found: list[ListedModel]) -> str:
     for model in found:
         parameters = f"{model.parameters / 1e6:.1f} M" if model.parameters is not None else "-"
         rows.append((model.name, f"{model.size} px", *([parameters] if counted else []), model.license))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = [cell in ("input", "parameters") for cell in rows[0]]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows, right=range(1, len(rows[0]) - 1))
     if len(found) > MAX_COUNTED:
         lines.append(
             f"{len(found):,} models. A pattern that matches at most {MAX_COUNTED} also shows their parameters."

@@ -21,8 +21,8 @@ from topwork.core.errors import CorruptFile, DataError
 from topwork.core.image_ref import ImageRef, is_url, without_box
 from topwork.core.progress import redact
 
-FORMAT = 4
-BUNDLE_FORMAT = 2
+FORMAT = 5
+BUNDLE_FORMAT = 3
 SPLITS = ("train", "val", "test")
 
 

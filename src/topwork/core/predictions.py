@@ -20,7 +20,7 @@ PREDICTIONS = {"val": "val_predictions.csv", "test": "predictions.csv"}  # files
 COLUMNS = ("image", "label", "predicted", "correct", "probability")
 KINDS = ("logit", "margin")
 TOP = 5  # classes in the table
-Calibration = tuple[float, float, float]
+Calibration = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Predictions:
         scores: float64 (N, K); the predicted class is their argmax.
         kind: ``"logit"`` or ``"margin"``: what the scores are.
         probabilities: Calibrated or softmax probabilities, float64 (N, K), rows sum to 1.
-        calibration: Temperature, slope and offset if the probabilities are ``scaled_softmax`` of scores / temperature.
+        calibration: Temperature and slope if the probabilities are ``scaled_softmax`` of scores / temperature.
     """
 
     ids: tuple[str, ...]
@@ -131,9 +131,9 @@ def _parse_scores(data: bytes) -> tuple[np.ndarray, np.ndarray, str, tuple[str, 
     scores, classes = tensors["scores"].astype(np.float64), tuple(json.loads(metadata["classes"]))
     if "calibration" not in metadata:
         return scores, tensors["probabilities"].astype(np.float64), metadata["kind"], classes, None
-    temperature, slope, offset = map(float, json.loads(metadata["calibration"]))
-    probabilities = scaled_softmax(scores / temperature, slope, offset)
-    return scores, probabilities, metadata["kind"], classes, (temperature, slope, offset)
+    temperature, slope = map(float, json.loads(metadata["calibration"]))
+    probabilities = scaled_softmax(scores / temperature, slope)
+    return scores, probabilities, metadata["kind"], classes, (temperature, slope)
 
 
 def _fit(scores: np.ndarray, probabilities: np.ndarray, kind: str, classes: tuple[str, ...]) -> bool:
@@ -149,10 +149,9 @@ def _fit(scores: np.ndarray, probabilities: np.ndarray, kind: str, classes: tupl
 _NO_TEXT = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # halves of characters that stand for no byte
 
 
-def scaled_softmax(scores: np.ndarray, slope: float, offset: float) -> np.ndarray:
-    """Probabilities float64 (N, K): softmax of slope * scores, with the offset added to the second of two classes."""
-    logits = slope * scores
-    return softmax(logits + np.array([0.0, offset]) if logits.shape[1] == 2 else logits)
+def scaled_softmax(scores: np.ndarray, slope: float) -> np.ndarray:
+    """Probabilities float64 (N, K): softmax of slope * scores."""
+    return softmax(slope * scores)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -121,7 +121,7 @@ def decode(data: bytes) -> tuple[str, str]:
 
 
 def is_western(text: str) -> bool:
-    """Whether text that was decoded as Windows-1252 may be: mostly ASCII, and no signs in words."""
+    """Whether text that was decoded as Windows-1252 may be in it: at least half of it is ASCII."""
     signs = [sign for sign in text if not sign.isspace()]
     foreign = [sign for sign in signs if not sign.isascii()]
     return 2 * len(foreign) <= len(signs)

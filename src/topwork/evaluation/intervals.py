@@ -92,10 +92,15 @@ def clustering(influence: np.ndarray, groups: np.ndarray | None) -> Clustering:
     alone, together = float(np.square(influence).sum()), np.square(np.bincount(index, weights=influence))
     if alone <= 0 or not together.any():
         return Clustering(most, z)
-    shown = float(together.sum() ** 2 / np.square(together).sum())  # groups that contribute
+    shown = _contributing(together)
     found = max(1.0, len(sizes) / max(1, len(sizes) - 1) * float(together.sum()) / alone)
     weight = _SHRINKAGE / (_SHRINKAGE + shown)
     return Clustering(min(most, (1 - weight) * found + weight * most), z)
+
+
+def _contributing(squares: np.ndarray) -> float:
+    """How many images or groups make a variance: as many as would, if each contributed alike (Kish 1965)."""
+    return float(squares.sum() ** 2 / np.square(squares).sum())
 
 
 def share_interval(values: np.ndarray, groups: np.ndarray | None = None) -> Interval:
@@ -116,7 +121,7 @@ def share_interval(values: np.ndarray, groups: np.ndarray | None = None) -> Inte
     squares = np.square(deviations)
     ratio = float(squares.mean()) / binomial if binomial > 0 else 1.0  # below 1 with several seeds
     if ratio < 1 - 1e-9:
-        weight = _SHRINKAGE / (_SHRINKAGE + float(squares.sum() ** 2 / np.square(squares).sum()))
+        weight = _SHRINKAGE / (_SHRINKAGE + _contributing(squares))
         ratio = (1 - weight) * ratio + weight
     found = clustering(deviations, groups)
     low, high = _wilson(share, images / (ratio * found.design_effect), found.z)
@@ -342,9 +347,7 @@ def macro_roc_auc_interval(labels: np.ndarray, probabilities: np.ndarray, groups
         return _wilson(area, int(np.bincount(labels)[present].min()) / found.design_effect, found.z)
     from scipy.stats import t
 
-    squares = np.square(moved)
-    contributing = float(squares.sum() ** 2 / np.square(squares).sum())
-    z = max(found.z, float(t.ppf((1 + CONFIDENCE) / 2, max(1.0, contributing))))
+    z = max(found.z, float(t.ppf((1 + CONFIDENCE) / 2, max(1.0, _contributing(np.square(moved))))))
     reach = z * float(np.sqrt(variance * found.design_effect)) / (area * (1 - area))
     middle = np.log(area / (1 - area))
     low, high = (1 / (1 + np.exp(-(middle + sign * reach))) for sign in (-1, 1))

@@ -74,7 +74,7 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
         split: Predictions(
             splits.ids[split], splits.classes, splits.labels[split], scores[split], trained.kind,
             probabilities(scores[split], decision["temperature"]),
-            (decision["temperature"], *strategy.calibration(trained.tensors)),
+            (decision["temperature"], strategy.calibration(trained.tensors)),
         )
         for split in SPLITS
     }  # fmt: skip

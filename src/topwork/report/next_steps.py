@@ -9,6 +9,7 @@ from topwork.core import commands
 from topwork.core.config import Config, validate
 from topwork.core.errors import TopworkError
 from topwork.evaluation.answer import main_result
+from topwork.evaluation.verdict import PredictedGain
 from topwork.evaluation.verdict_text import percentage_points
 from topwork.report.report_data import ReportData
 
@@ -41,23 +42,23 @@ def next_steps(data: ReportData) -> list[Step]:
 
 def _labels(data: ReportData) -> list[Step]:
     """Whether more labeled images would help, and the check of those there are."""
-    steps = []
+    steps = list[Step]()
     name = main_result(data.verdict).name if data.verdict else ""
-    for gain in (curve.gain for curve in data.curves if curve.name == name):
-        interval = f"[{percentage_points(gain.low)}, {percentage_points(gain.high)}]"
-        points = f"{percentage_points(gain.value)} percentage points {interval}"
-        if round(gain.high, 3) <= 0:
-            steps.append(
-                Step("More labeled images would hardly help: the accuracy has stopped growing with their number.")
-            )
-            continue
-        if round(gain.value, 3) <= 0:
-            steps.append(Step(f"More labeled images might not help: twice as many add {interval} percentage points."))
-            continue
-        helps = "would help" if gain.low > 0 else "might not help much"
-        steps.append(Step(f"Label more images: twice as many {helps}, by about {points} of accuracy."))
+    steps += [_more_labels(curve.gain) for curve in data.curves if curve.name == name]
     try:
         config = validate(Config, dict(data.requested))
     except TopworkError:  # of another version
         return steps
     return [*steps, Step("Look for wrong labels and duplicates in your images:", commands.check(config))]
+
+
+def _more_labels(gain: PredictedGain) -> Step:
+    """What twice as many labeled images would add."""
+    interval = f"[{percentage_points(gain.low)}, {percentage_points(gain.high)}]"
+    if round(gain.high, 3) <= 0:
+        return Step("More labeled images would hardly help: the accuracy has stopped growing with their number.")
+    if round(gain.value, 3) <= 0:
+        return Step(f"More labeled images might not help: twice as many add {interval} percentage points.")
+    helps = "would help" if gain.low > 0 else "might not help much"
+    points = f"{percentage_points(gain.value)} percentage points {interval}"
+    return Step(f"Label more images: twice as many {helps}, by about {points} of accuracy.")

@@ -14,7 +14,7 @@ from topwork.core import commands, run_folders
 from topwork.core.artifacts import EpochRecord, read_history, read_metrics, read_run_info
 from topwork.core.errors import DataError
 from topwork.core.predictions import Predictions, read_predictions
-from topwork.core.progress import duration
+from topwork.core.progress import aligned, duration
 
 if TYPE_CHECKING:
     from topwork.evaluation.recommend import Recommendation
@@ -241,11 +241,7 @@ def _training_time(costs: dict[str, Any]) -> str:
 def table(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None = None) -> str:
     """The runs as aligned text; ``over_folds``: see ``Comparison.test_over_folds``."""
     rows = _rows(runs, over_folds)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for name, *cells in rows:
-        padded = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([name.ljust(widths[0]), *padded]))
+    lines = aligned(rows, right=range(1, len(rows[0])))
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join(lines)
 
@@ -291,14 +287,7 @@ def _format_differences(verdict: Verdict) -> str:
     if not rows:
         return ""
     head = (f"compared with {main_result(verdict).name}", "better by", "95 % interval", "p", "on the test images", "")
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = []
-    for row in (head, *rows):
-        cells = [
-            cell.rjust(width) if i in (1, 2, 3) else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
+    lines = aligned([head, *rows], right=(1, 2, 3))
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join(lines)
 

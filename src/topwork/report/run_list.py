@@ -10,6 +10,7 @@ from pathlib import Path
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import RunInfo
 from topwork.core.errors import TopworkError
+from topwork.core.progress import aligned
 from topwork.evaluation.target_metric import NAMES
 from topwork.report.formatting import format_bytes, metric_cell
 
@@ -41,10 +42,7 @@ def format_runs(found: list[ListedRun]) -> str:
     for run in found:
         when = run.info.created[:16].replace("T", " ")
         rows.append((when, run.info.status, run.info.kind, run.result or "-", format_bytes(run.size), str(run.path)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join(aligned(rows))
 
 
 def folder_size(folder: Path) -> int:

@@ -108,34 +108,31 @@ class Strategy(ABC):
         head.load_state_dict(tensors)
         return head
 
-    def calibration(self, tensors: dict[str, torch.Tensor]) -> tuple[float, float]:
-        """Slope and offset of ``scaled_softmax`` that turn scores into probabilities."""
-        return 1.0, 0.0
+    def calibration(self, tensors: dict[str, torch.Tensor]) -> float:
+        """Slope of ``scaled_softmax`` that turns scores into probabilities."""
+        return 1.0
 
     def probabilities(
         self, scores: np.ndarray, tensors: dict[str, torch.Tensor], temperature: float = 1.0
     ) -> np.ndarray:
         """Scores (N, K) to probabilities float64 (N, K); ``tensors`` as for ``head``."""
         with np.errstate(over="ignore", invalid="ignore"):  # of a damaged model; readers check that they are finite
-            return scaled_softmax(scores / temperature, *self.calibration(tensors))
+            return scaled_softmax(scores / temperature, self.calibration(tensors))
 
     def probability_layer(self, tensors: dict[str, torch.Tensor]) -> nn.Module:
         """``probabilities`` as a layer, for graphs that are exported: scores (B, K) to probabilities (B, K)."""
-        return _ScaledSoftmax(*self.calibration(tensors))
+        return _ScaledSoftmax(self.calibration(tensors))
 
 
 class _ScaledSoftmax(nn.Module):
     """``scaled_softmax`` of scores (B, K) as a layer."""
 
-    def __init__(self, slope: float, offset: float) -> None:
+    def __init__(self, slope: float) -> None:
         super().__init__()
-        self.slope, self.offset = slope, offset
+        self.slope = slope
 
     def forward(self, scores: torch.Tensor) -> torch.Tensor:
-        logits = self.slope * scores
-        if self.offset and logits.shape[1] == 2:
-            logits = torch.stack([logits[:, 0], logits[:, 1] + self.offset], dim=1)
-        return logits.softmax(dim=1)
+        return (self.slope * scores).softmax(dim=1)
 
 
 def head_scores(head: nn.Module, features: np.ndarray) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 Linear: one class against the rest, L2 penalty and squared hinge (Fan et al. 2008, LIBLINEAR). RBF:
 ``sklearn.svm.SVC``, an option for small sets. C is chosen by out-of-fold predictions, or on the validation set.
-The scores are margins. Probabilities come from a calibration on the margins that chose C: for two classes a logistic
-curve (Platt 1999), for more a softmax with one temperature (Guo et al. 2017, arXiv 1706.04599). Targets are Platt's: of
-n correct images one more may be wrong, so that margins without an error do not make every image certain.
+The scores are margins. Probabilities are their softmax with one temperature (Guo et al. 2017, arXiv 1706.04599), which
+is fitted to the margins that chose C. Targets are those of Platt 1999: of n correct images one more may be wrong, so
+that margins without an error do not make every image certain.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SVM(Strategy):
         classes = context.num_classes
 
         def calibrate(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-            return scaled_softmax(scores, *_calibrate(scores, labels))
+            return scaled_softmax(scores, _calibrate(scores, labels))
 
         score = make_score(context.metric, calibrate)
         with track_values_of_c(self.name, config, context) as on_step:
@@ -100,10 +100,9 @@ class SVM(Strategy):
         """Normalization and the SVM; its scores are margins."""
         return LinearHead(tensors) if "weight" in tensors else RBFHead(tensors)
 
-    def calibration(self, tensors: dict[str, torch.Tensor]) -> tuple[float, float]:
-        """Slope that was fitted on images held out, and offset, which is 0 in models of this version."""
-        slope, offset = tensors["calibration"].tolist()
-        return slope, offset
+    def calibration(self, tensors: dict[str, torch.Tensor]) -> float:
+        """Slope that was fitted on images held out."""
+        return float(tensors["calibration"])
 
 
 def _select_rbf(
@@ -157,12 +156,12 @@ def _margins(svc: Any, x: np.ndarray, classes: int) -> np.ndarray:
     return margins
 
 
-def _calibrate(margins: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope that minimizes the log loss of images held out, and an offset of 0.
+def _calibrate(margins: np.ndarray, labels: np.ndarray) -> float:
+    """Slope of ``scaled_softmax`` that minimizes the log loss of images held out.
 
-    With an offset, as Platt 1999 has it for two classes, the class of the larger margin could be the less probable one.
-    The target of the true class is his, (n + 1) / (n + 2), where n is the number of images of the class; of all images
-    for more than two classes, which share one parameter.
+    The target of the true class is (n + 1) / (n + 2), where n is the number of images of the class, as in Platt 1999;
+    of all images for more than two classes. His offset is left out: with it the class of the larger margin could be the
+    less probable one.
     """
     images, classes = margins.shape
     n = np.bincount(labels, minlength=classes)[labels] if classes == 2 else np.full(images, images)
@@ -170,7 +169,7 @@ def _calibrate(margins: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     targets[np.arange(images), labels] = (n + 1) / (n + 2)
 
     def loss(log_slope: float) -> float:
-        log_p = np.log(np.clip(scaled_softmax(margins, np.exp(log_slope), 0.0), 1e-12, None))
+        log_p = np.log(np.clip(scaled_softmax(margins, np.exp(log_slope)), 1e-12, None))
         return float(-(targets * log_p).sum(axis=1).mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x)), 0.0
+    return float(np.exp(minimize_scalar(loss, bounds=(-5, 5), method="bounded").x))
