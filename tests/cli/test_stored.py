@@ -46,6 +46,18 @@ def test_a_run_without_result_is_listed(runs: Path) -> None:
     assert " -  " in next(x for x in topwork("runs", runs / "photos compare").stdout.splitlines() if "/svm" in x)
 
 
+def test_runs_of_another_version_are_named(runs: Path) -> None:
+    old = runs / "old run"
+    shutil.copytree(runs / "photos compare", old)
+    value = storage.read_json(old / "run.json")
+    storage.write_json(old / "run.json", value | {"format": value["format"] - 1})
+    lines = topwork("runs", runs).stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[2] == f"Of another version of topwork, or damaged: {old}"
+    shutil.rmtree(runs / "photos compare")
+    assert topwork("runs", runs).stdout.splitlines() == lines[2:]
+
+
 @pytest.mark.parametrize(
     "text", ["[]", "{", '{"metric": "\\u001b[2J", "recommendation": {"name": 3}, "results": [null]}']
 )

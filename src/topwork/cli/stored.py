@@ -38,8 +38,11 @@ def runs(
             run_folders.delete_run(path)
         print_text(f"Deleted; {format_bytes(sum(sizes.values()))} are free.")
         return
-    found = list_runs(folder)
-    print_text(format_runs(found) if found else f"There are no runs in {folder}. The command compare makes them.")
+    found, others = list_runs(folder), run_folders.unreadable_runs(folder)
+    if found or not others:
+        print_text(format_runs(found) if found else f"There are no runs in {folder}. The command compare makes them.")
+    if others:
+        print_text(f"Of another version of topwork, or damaged: {', '.join(map(str, others))}")
 
 
 def cache(

@@ -182,6 +182,13 @@ def delete_run(path: Path) -> None:
         raise StorageError(f"A part of {path} cannot be removed, and is now in {hidden}. Check the permissions.")
 
 
+def unreadable_runs(root: Path) -> list[Path]:
+    """The folders in a folder that have a ``run.json`` which cannot be read, e.g. of another version; by name."""
+    known = {path for path, _ in list_runs(root)}
+    paths = sorted(root.iterdir()) if root.is_dir() else []
+    return [path for path in paths if (path / "run.json").is_file() and path not in known]
+
+
 def list_runs(root: Path) -> list[tuple[Path, RunInfo]]:
     """The runs and comparisons in a folder, newest first."""
     found = []
