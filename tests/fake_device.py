@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from topwork.compute import devices
 from topwork.features import extract
 from topwork.inference import predict
+from topwork.inference.export import exporter
 
 WAITING = {"item", "tolist", "cpu", "__float__", "__int__", "__bool__"}
 MOVING = {"to", "cpu", "cuda", "copy_", "backward", "load_state_dict", "set_", "_has_compatible_shallow_copy_type"}
@@ -158,13 +159,29 @@ def fake_device(kind: str) -> Iterator[FakeDevice]:
     def wait(*_: object) -> None:
         fake.waits += 1
 
-    def subclass(cls: Any, data: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def subclass(cls: Any, data: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
         """A parameter is where its data are."""
-        made = make_subclass(cls, data, *rest)
+        made = make_subclass(cls, data, *rest, **named)
         _mark(made, _place(data))
         return made
 
-    make_subclass: Any = torch.Tensor._make_subclass
+    def export(target: Any, module: torch.nn.Module, *rest: Any) -> Any:
+        """The compiler of torch cannot work in this mode; what it is given must be on the CPU."""
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if _place(tensor):
+                raise RuntimeError(f"Expected all tensors to be on the same device, but found cpu and {kind} ({name})")
+        with contextlib.ExitStack() as real:
+            for owner, name, value in of_torch:
+                real.enter_context(mock.patch.object(owner, name, value))
+            with torch._C.DisableTorchFunction():
+                return export_float32(target, module, *rest)
+
+    export_float32, make_subclass = exporter._export_float32, torch.Tensor._make_subclass
+    of_torch: list[tuple[Any, str, Any]] = [
+        (torch.cuda, "synchronize", torch.cuda.synchronize), (torch.mps, "synchronize", torch.mps.synchronize),
+        (torch.cuda, "set_device", torch.cuda.set_device),
+        (torch.Tensor, "_make_subclass", staticmethod(make_subclass)),
+    ]  # fmt: skip
     deterministic = torch.are_deterministic_algorithms_enabled()
     with contextlib.ExitStack() as stack:
         for target, name, value in (
@@ -179,6 +196,7 @@ def fake_device(kind: str) -> Iterator[FakeDevice]:
             (torch.Tensor, "_make_subclass", staticmethod(subclass)),
             (extract, "prefetch", at_once),
             (predict, "prefetch", at_once),
+            (exporter, "_export_float32", export),
         ):
             stack.enter_context(mock.patch.object(target, name, value))
         stack.enter_context(fake)

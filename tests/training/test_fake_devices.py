@@ -1,4 +1,4 @@
-"""Every strategy, ``predict`` and ``show`` on a GPU that is not there, and the faults that it notices."""
+"""Every strategy, ``predict``, ``export`` and ``show`` on a GPU that is not there, and the faults that it notices."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from topwork.backbones import batchnorm_fusion
 from topwork.compute import devices
 from topwork.compute.devices import DeviceContext
 from topwork.core.errors import UsageError
+from topwork.inference.export import exporter
 from topwork.linear.heads import LinearHead
 from topwork.strategies import STRATEGIES
 from topwork.training import plan
@@ -30,7 +31,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["mps", "cuda"])
-def test_every_strategy_trains_predicts_and_is_shown(
+def test_every_strategy_trains_predicts_exports_and_is_shown(
     kind: str, few: Path, tmp_path: Path, tiny_network: dict[str, Any]
 ) -> None:
     names = list(STRATEGIES) if kind == "mps" else ["mlp"]  # networks follow below
@@ -43,6 +44,8 @@ def test_every_strategy_trains_predicts_and_is_shown(
         for run in done:
             [prediction] = topwork.predict(run.path, next(few.rglob("*.png")), device=kind, workers=0, engine="torch")
             assert prediction.probability
+            exported = topwork.export(run.path, "torch-export", quiet=True)
+            assert exported.agreement.within_tolerance
         shown = topwork.show(tmp_path / "run" / names[-1], device=kind, quick=True, photos=1, quiet=True)
         assert shown.path.is_file()
     assert {run.status for run in done} == {"done"}
@@ -90,11 +93,16 @@ def planted_fusion(fake: FakeDevice) -> None:
     batchnorm_fusion._pairs(module, torch.randn(1, 3, 8, 8))
 
 
+def planted_export(fake: FakeDevice) -> None:
+    exporter._export_float32(None, nn.Linear(2, 2).to(fake.device), None, None, {})  # pyrefly: ignore
+
+
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
         (planted_wrong_device, "cuda"), (planted_wrong_device, "mps"), (planted_float64, "mps"),
         (planted_double, "mps"), (planted_numpy, "cuda"), (planted_head, "mps"), (planted_fusion, "cuda"),
+        (planted_export, "mps"),
     ],
 )  # fmt: skip
 def test_a_planted_fault_is_noticed(fault: Any, kind: str) -> None:
