@@ -16,7 +16,7 @@ TEXT = Path(__file__).parent / "how-to" / "data-not-read.template.md"
 SOURCE = Path(__file__).parents[1] / "src" / "topwork" / "data"
 ERRORS = {
     "DataError", "UsageError", "SettingNeeded", "Refused", "MissingDependency", "NotReadable", "UnreadableImage",
-    "AmbiguousFiles", "SeveralBoxes", "SeveralColumns", "MissingColumn", "Measured",
+    "AmbiguousFiles", "SeveralBoxes", "SeveralColumns", "MissingColumn", "Measured", "SeveralNames",
 }  # fmt: skip
 # What decodes images or divides them, after they are listed: docs/explanation/pixels.md is about the first.
 OTHERS = (
@@ -52,7 +52,7 @@ def messages() -> dict[str, list[str]]:
 
 def _shown(template: str) -> str:
     """A template as a reader sees it: with blanks before what is filled in, and the command at its end."""
-    text = template + ": topwork compare DATA --layout LEVELS" if template.endswith(", run") else template
+    text = template + ": topwork check DATA --layout LEVELS" if template.endswith(", run") else template
     return re.sub(r":(WAYS|\.\.\.)$", r": \1", text)
 
 
@@ -142,7 +142,7 @@ def _filled(node: ast.expr) -> str:
             words = [word.value if isinstance(word, ast.Constant) else _filled(word) for word in node.args]
             return " ".join(["topwork", *map(str, words)])
         if name == "_write_a_table":
-            return "write a table with the columns path and label, and run `topwork compare labels.csv`"
+            return "write a table with the columns path and label, and run `topwork check labels.csv`"
         return "UNPACK && topwork check FOLDER" if name.endswith("unpack") else "..."
     if isinstance(node, ast.Attribute):
         return node.attr.strip("_").upper()

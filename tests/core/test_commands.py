@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.core.test_options import SPECIAL, VALUES
+from tests.data.layouts.reading import parse
 from tests.torture.commands import run
 
 from topwork.bundle.format import read_bundle
@@ -86,6 +87,14 @@ def test_the_next_command_and_the_check_repeat_every_option_of_the_data(
         checked = shlex.split(commands.check(config))
         for name in flags:
             assert options()[name].flag_name in checked or explicit(name) in ("pretrained",)
+        assert parse(checked).data == config.data
+
+
+def test_a_question_about_the_data_repeats_the_settings_without_a_flag(tmp_path: Path) -> None:
+    config = build(tmp_path, sets=["data.splits=new", "data.near_duplicates=false"]).data
+    for words, splits in (([], "new"), (["--set", "data.splits=given"], "given")):
+        found = parse(shlex.split(commands.data_command(config, config.path, words))).data
+        assert (found.splits, found.near_duplicates) == (splits, False)
 
 
 def test_a_resume_is_refused_explicit_settings_that_change_the_result(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from tests.data.layouts.reading import parse
 
 import topwork
 from topwork.core.artifacts import ImageRow, Manifest, read_run_info
@@ -98,7 +99,8 @@ def test_a_given_split_that_divides_groups_is_replaced(tmp_path: Path) -> None:
     for label in range(2):
         (data / f"class{label}").rmdir()
     found = found_groups(topwork.check(data, out=tmp_path / "out", quick=True, quiet=True).findings)
-    assert found.command.endswith("--splits new")
+    assert found.command.endswith("--set data.splits=new")
+    assert parse(shlex.split(found.command)).data.splits == "new"
     assert f"{PATIENTS} of the groups are in more than one of the splits that the data come with." in found.details
 
 

@@ -24,6 +24,9 @@ def check(
         Path | None, typer.Option(help="Write path, label and split of all images as a table, which is data too.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder.  [default: runs/DATA-check]")] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="NAME=VALUE, e.g. data.splits=new; may be repeated.")
+    ] = None,
     json: AsJson = False,
     open: Open = False,
     quiet: Quiet = False,
@@ -41,8 +44,8 @@ def check(
     from topwork.pipeline.check import check as run_check
 
     result = run_check(
-        data, quick=quick, out=out, write_exclude=write_exclude, write_table=write_table, quiet=quiet,
-        **explicit(options),
+        data, quick=quick, out=out, write_exclude=write_exclude, write_table=write_table, sets=sets or (),
+        quiet=quiet, **explicit(options),
     )  # fmt: skip
     if json:
         import json as format

@@ -99,7 +99,7 @@ def training(kind: str, config: Config, default_strategies: Sequence[str] = (), 
     strategies = () if config.strategies == tuple(default_strategies) else config.strategies
     named = [word for name in strategies for word in ("--strategy", name)]
     name = "compare" if kind == "comparison" else "train"
-    return command(name, as_argument(config.data.path), *named, *_settings(config, name), *words)
+    return command(name, as_argument(config.data.path), *named, *_settings(config, option_names(name)), *words)
 
 
 def data_command(config: DataConfig, path: str, words: Sequence[str], verb: str = "check") -> str:
@@ -112,6 +112,7 @@ def data_command(config: DataConfig, path: str, words: Sequence[str], verb: str 
         verb: The command.
     """
     given = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+    given |= {word.partition("=")[0].removeprefix("data.") for word in words if word.startswith("data.")}
     for option, replaced in _REPLACED.items():
         given |= replaced if option in given else frozenset()
     flags = {name: options()[name] for name in option_names("data")}
@@ -121,7 +122,7 @@ def data_command(config: DataConfig, path: str, words: Sequence[str], verb: str 
             continue
         if name in flags:
             more += [flags[name].flag_name, *([] if flags[name].type is bool else [str(value)])]
-        elif verb in ("train", "compare"):
+        else:
             more += ["--set", _assignment(f"data.{name}", value)]
     return command(verb, as_argument(path), *words, *more)
 
@@ -137,8 +138,8 @@ _REPLACED = {
 
 def check(config: Config) -> str:
     """Checks the images of a configuration."""
-    flags = _flags(config, option_names("data", "model", "weights", "seed"))
-    return command("check", as_argument(config.data.path), *[word for words in flags.values() for word in words])
+    names = option_names("data", "model", "weights", "seed")
+    return command("check", as_argument(config.data.path), *_settings(config, names, "data."))
 
 
 def _info(folder: Path) -> RunInfo | None:
@@ -148,14 +149,14 @@ def _info(folder: Path) -> RunInfo | None:
         return None
 
 
-def _settings(config: Config, name: str) -> Iterable[str]:
-    """The words of all settings that differ from the defaults: flags where there are some, else ``--set``."""
-    flags = _flags(config, option_names(name))
+def _settings(config: Config, names: Iterable[str], section: str = "") -> Iterable[str]:
+    """The words of all settings that differ from the defaults: flags of these names, else ``--set`` for a section."""
+    flags = _flags(config, names)
     explicit = _changed(config)
     for words in flags.values():
         yield from words
     for path, value in explicit.items():
-        if path not in flags:
+        if path not in flags and path.startswith(section):
             yield from ("--set", _assignment(path.removeprefix("settings."), value))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -101,6 +102,7 @@ def check(
     out: str | Path | None = None,
     write_exclude: str | Path | None = None,
     write_table: str | Path | None = None,
+    sets: Sequence[str] = (),
     quiet: bool = False,
     **options: OptionValue,
 ) -> Check:
@@ -112,6 +114,7 @@ def check(
         out: Folder for ``check.html`` and ``check.json``; ``runs/<data>-check`` if None.
         write_exclude: File to write a list of images to exclude to, for ``--exclude``.
         write_table: File to write all images to with labels and splits, as a table that is read again to the same.
+        sets: Further settings, e.g. ``["data.splits=new"]``.
         quiet: Print nothing.
         **options: Single settings by the names of the command line: ``source``, ``model``, ...
 
@@ -122,7 +125,7 @@ def check(
     >>> len(result.manifest.classes)
     3
     """
-    config = configure.build(str(data), ["linear"], options=options)
+    config = configure.build(str(data), ["linear"], sets=sets, options=options)
     data_path = redact(config.data.path)
     folder = Path(out) if out else _own_folder(data_path)
     progress = make_progress(quiet)

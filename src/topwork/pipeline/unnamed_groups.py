@@ -84,7 +84,7 @@ def find_unnamed_groups(
     given = _divided(splits, groups) if splits else 0
     if given:
         lines.append(f"{given:,} of the groups are in more than one of the splits that the data come with.")
-    words = ["--splits", "new"] if given else []
+    words = ["--set", "data.splits=new"] if given else []
     if proposal.pattern:
         command = commands.data_command(
             config.data, config.data.path, ["--group-by", proposal.pattern, *words], verb="compare"

@@ -29,7 +29,7 @@ _KINDS: dict[str, tuple[str, Callable[[bytes], object]]] = {
 
 
 def _write_a_table(data: DataArgument) -> str:
-    run = commands.data_command(data.config, "labels.csv", [], "compare")
+    run = commands.data_command(data.config, "labels.csv", [])
     return f"write a table with the columns path and label and one row per image, and run `{run}`"
 
 
@@ -130,7 +130,7 @@ def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
                 f"{data.path} is a data set for object detection: {first} and {len(files) - 1:,} other files hold "
                 f"boxes ({kind}). topwork learns one label per image. To classify what is in the boxes, write a table "
                 "with the columns path, label and box (left, top, width, height in pixels) and one row per box, and "
-                f"run `{commands.data_command(data.config, 'boxes.csv', ['--crop-to-box'], 'compare')}`."
+                f"run `{commands.data_command(data.config, 'boxes.csv', ['--crop-to-box'])}`."
                 f"{_show(data, _in_file_names(tree))}",
                 Evidence.LIKELY,
             )
@@ -185,8 +185,7 @@ def _show(data: DataArgument, ways: Sequence[tuple[str, list[str]]]) -> str:
     """The command for each way."""
     start, gap = ("\n  ", "\n     ") if len(ways) > 1 else (" ", " ")
     return "".join(
-        f"{start}If {what}, run:{gap}{commands.data_command(data.config, data.path, way, 'compare')}"
-        for what, way in ways
+        f"{start}If {what}, run:{gap}{commands.data_command(data.config, data.path, way)}" for what, way in ways
     )
 
 

@@ -51,7 +51,7 @@ class Reading:
     def command(self, config: DataConfig) -> str:
         """The command that takes this reading, with the other options of a configuration."""
         path, *options = self.arguments
-        return commands.data_command(config, path, options, "compare")
+        return commands.data_command(config, path, options)
 
 
 @dataclass(frozen=True)

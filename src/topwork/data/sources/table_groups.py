@@ -224,7 +224,7 @@ class TableFinder:
             several = [(text, found) for text, found in named if len(found) > 1]
             if len(texts) > 2 and min(map(len, texts)) > 2 and len(several) >= 0.8 * len(texts):
                 text, found = several[0]
-                run = data_command(self.config, "labels.csv", [], "compare")
+                run = data_command(self.config, "labels.csv", [])
                 files = " and ".join(self.index.by_stem.get(stem)[0] for stem in found[:2])
                 return (
                     f"{table.name} has one row for several images: {text!r} in column {column} begins the names of "
