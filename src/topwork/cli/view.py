@@ -122,7 +122,8 @@ def models(pattern: Annotated[str, typer.Argument(help="Part of a name, or a pat
     """List the backbones with input, parameters and license.
 
     The input is the side of the images. If at most 30 models match, their parameters are counted, without the
-    classifier. ImageNet accuracy and speed are not shown: timm comes without them.
+    classifier. 'installed' is what needs no download. ImageNet accuracy and speed are not shown: timm comes without
+    them.
 
     Example: topwork models convnext
     """
