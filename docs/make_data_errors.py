@@ -16,7 +16,7 @@ TEXT = Path(__file__).parent / "how-to" / "data-not-read.template.md"
 SOURCE = Path(__file__).parents[1] / "src" / "topwork" / "data"
 ERRORS = {
     "DataError", "UsageError", "SettingNeeded", "Refused", "MissingDependency", "NotReadable", "UnreadableImage",
-    "AmbiguousFiles", "SeveralBoxes", "SeveralColumns", "MissingColumn", "Measured", "SeveralNames",
+    "AmbiguousFiles", "SeveralBoxes", "SeveralColumns", "MissingColumn", "Measured", "SeveralNames", "OtherLabels",
 }  # fmt: skip
 # What decodes images or divides them, after they are listed: docs/explanation/pixels.md is about the first.
 OTHERS = (

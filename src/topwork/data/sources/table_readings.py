@@ -14,7 +14,8 @@ from topwork.data.file_index import FileIndex
 from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence, Reading, Refused
-from topwork.data.sources.table_groups import NUMBER, TableFinder, TableGroup
+from topwork.data.sources.table_finder import TableFinder
+from topwork.data.sources.table_groups import NUMBER, TableGroup
 from topwork.data.sources.table_places import Entry, Places
 from topwork.data.split_words import are_parts, split_in, split_name
 
