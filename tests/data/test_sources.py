@@ -274,8 +274,11 @@ def test_the_layout_may_be_said(tmp_path: Path, draw: Draw) -> None:
     assert {row.label for row in list_images(DataConfig(path=str(root), layout="class/*")).rows} == {"p", "q"}
     manifest = list_images(DataConfig(path=str(root), layout="class/split"))
     assert {(row.label, row.split) for row in manifest.rows} == {(a, b) for a in "pq" for b in ("train", "test")}
+    manifest = list_images(DataConfig(path=str(root), layout="*/class/bee"))
+    assert {(row.label, row.id.split("/")[2]) for row in manifest.rows} == {("Train", "bee"), ("Test", "bee")}
+    assert "folder beside bee" in manifest.ignored.values()
     for layout, problem in (
-        ("classes", "expected are the words 'split', 'class' and '*', separated by /, with exactly one 'class'"),
+        ("classes", "expected are the words 'split', 'class' and '*' and names of folders, separated by /, with "),
         ("split/class", "no folder at level 1 has the name of a split; the folders there are p, q"),
         ("*/*/*/class", "no folder 4 levels below it holds images; the folders in it are p/, q/"),
     ):

@@ -32,7 +32,8 @@ class DataConfig(BaseConfig):
     source: Annotated[str, Flag()] = "auto"
     """Kind of DATA: auto, folder, file-names, table, webdataset, stanford-cars, hugging-face, elpv."""
     layout: Annotated[str, Flag()] = ""
-    """Folders: what their levels below DATA are, e.g. class, split/class or '*/class'; empty: found out."""
+    """Folders: what their levels below DATA are, e.g. class, split/class, '*/class' or class/NAME; empty: found
+    out."""
     label_from: Annotated[str, Flag()] = ""
     """Regular expression on the path of each image, whose one group is the label, e.g. '([^/]+)_[0-9]+[.]jpg$'."""
     labels_from_path: Annotated[bool, Flag()] = False

@@ -35,6 +35,7 @@ class Layout:
         options: Those that take this layout and no other.
         data: Folder below DATA to be passed instead of it; may be empty.
         problem: Why it is not taken without these options; may be empty.
+        alone: Folders that may each be data to be passed instead, with labels in the names of their files.
         by_path: Whether the label is the whole path below the splits.
     """
 
@@ -45,6 +46,7 @@ class Layout:
     options: tuple[str, ...] = ()
     data: str = ""
     problem: str = ""
+    alone: tuple[TreeFolder, ...] = ()
     by_path: bool = False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,16 @@ from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import NO_CLASSES, ClassFolder, Layout
 from topwork.data.sources.folder_layouts import find_layouts
+from topwork.data.sources.folder_samples import are_numbered, labels_inside
 from topwork.data.sources.layout_option import layout_of
-from topwork.data.sources.other_tasks import annotations_inside, masks_beside, unlabeled
+from topwork.data.sources.other_tasks import (
+    WRITE_A_TABLE,
+    annotations_inside,
+    labels_in_files,
+    masks_beside,
+    masks_of,
+    unlabeled,
+)
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.split_words import is_annotation
 
@@ -47,6 +56,7 @@ class FolderSource:
                 ) from error
         else:
             layouts = find_layouts(tree.top, config.labels_from_path)
+            layouts = _with_samples(tree, layouts)
         for layout in layouts:
             path = os.path.join(data.path, *layout.data.split("/")) if layout.data else data.path
             by_path = config.labels_from_path or layout.by_path
@@ -59,13 +69,27 @@ class FolderSource:
                 )
                 yield Refused(problem, layout.evidence)
             elif layout.problem:
-                yield Refused(f"{layout.problem}: {reading.command(config)}", layout.evidence)
+                others = labels_in_files(data, tree, layout.alone)
+                yield Refused(f"{layout.problem}: {reading.command(config)}{others}", layout.evidence)
             else:
                 yield reading
         if not layouts and tree.top.total:
             yield unlabeled(data, tree)
         if not layouts and not tree.top.total:
             yield Reading("class folders", Evidence.POSSIBLE, [data.path], partial(_list, tree, Layout("", []), False))
+
+
+def _with_samples(tree: FileTree, layouts: list[Layout]) -> list[Layout]:
+    """The layouts, or one with a problem if its folders are samples rather than classes."""
+    first = next(iter(layouts), None)
+    if first is None or first.by_path or not first.options:
+        return layouts
+    problem = labels_inside(tree, first.classes)
+    if not problem and len(layouts) == 1 and are_numbered(first.classes):
+        problem = masks_of(tree)
+    if not problem:
+        return layouts
+    return [replace(first, problem=f"{problem}. {WRITE_A_TABLE}. If each of the folders is a class, run")]
 
 
 def images_below(path: str) -> Iterator[ImageRef]:

@@ -14,6 +14,7 @@ from topwork.data.sources.class_folders import (
     layout_options,
     unwrap,
 )
+from topwork.data.sources.folder_pairs import masks_among
 from topwork.data.sources.folder_rules import class_layouts, level_layouts, repeated_inside
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import are_parts, is_annotation, is_images, is_unlabeled, split_and_class, split_of
@@ -47,7 +48,9 @@ def find_layouts(top: TreeFolder, by_path: bool = False, reasons: dict[str, str]
     else:
         kids = _without_others(kids, splits, reasons)
         if len(kids) == 1 and kids[0].filled and len(base.filled) > 1:
-            return find_layouts(kids[0], by_path, reasons)
+            found = find_layouts(kids[0], by_path, reasons)
+            in_doubt = len(found) > 1 or any(layout.problem for layout in found) or NO_CLASSES in reasons.values()
+            return [] if in_doubt and masks_among(base.filled) else found  # a data set for segmentation
         splits = {kid.name: splits[kid.name] for kid in kids if kid.name in splits}
         found = _split_among_classes(kids, splits, reasons)
         found = found or class_layouts(Candidates([(base, "")], kids, by_path, reasons, find_layouts))
@@ -73,13 +76,14 @@ def _without_copy(kids: list[TreeFolder], reasons: dict[str, str]) -> tuple[list
 def _without_others(kids: list[TreeFolder], splits: dict[str, str], reasons: dict[str, str]) -> list[TreeFolder]:
     """The folders without those that hold masks, images without labels and the like, by their names."""
     deep = [kid for kid in kids if len(unwrap(kid).filled) > 1 and not is_annotation(kid.name)]
-    marked = {kid.path for kid in kids if is_annotation(kid.name)}
+    masks = masks_among(kids)
+    marked = {kid.path for kid in kids if is_annotation(kid.name)} | masks
     images = any(is_images(kid.name) for kid in kids if kid.path not in marked)
     kept = []
     for kid in kids:
         if is_unlabeled(kid.name) and len(kids) - len(marked) > (kid.path not in marked):
             reasons[kid.path] = "images without labels, by its name"
-        elif kid.path in marked and (images or (len(unwrap(kid).filled) < 2 and deep)):
+        elif kid.path in masks or (kid.path in marked and (images or (len(unwrap(kid).filled) < 2 and deep))):
             reasons[kid.path] = "masks or annotations, by its name"
         elif kid.name in splits and deep and kid not in deep:
             reasons[kid.path] = NO_CLASSES

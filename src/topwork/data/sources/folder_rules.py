@@ -18,6 +18,7 @@ from topwork.data.sources.class_folders import (
 )
 from topwork.data.sources.counters import without_counters
 from topwork.data.sources.folder_doubts import doubt
+from topwork.data.sources.folder_pairs import are_sides, paired, several_sets
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import are_dates, are_parts, is_annotation, is_images, looks_like_id, split_of
 
@@ -89,7 +90,7 @@ def repeated_inside(found: Candidates) -> list[Layout] | None:
         return None
     if are_dates(folder.name for folders in found.inner for folder in folders) and not are_dates(found.names):
         return None  # the days on which a class was photographed
-    ways = [*_deeper(found), *([] if found.has_splits else _each_alone(found.folders, found))]
+    ways = [*_deeper(found), *_one_kind(found), *([] if found.has_splits else _each_alone(found.folders, found))]
     return ways if are_parts(found.names) and ways else [*ways, found.layout]
 
 
@@ -117,6 +118,22 @@ def _deeper(found: Candidates) -> Iterator[Layout]:
             evidence = Evidence.LIKELY if splits else Evidence.POSSIBLE
             how = f"folders such as {folders[0].path}/ are the classes, with all images together"
             yield Layout(how, rows, evidence, found.reasons, options)
+
+
+def _one_kind(found: Candidates) -> Iterator[Layout]:
+    """The folders are the classes, but only the images in the folders of one name in them count: rgb, not depth."""
+    splits = [base.path for base, split in found.bases if split]
+    options = layout_options(found.plain, splits)
+    kinds = {folder.name for folder in found.folders[0].filled}
+    inner = [{folder.name: folder for folder in kid.filled} for kid in found.folders]
+    same = all(folders.keys() == kinds for folders in inner)
+    if not options or not same or len(kinds) > MAX_WAYS or not all(are_sides(of.values()) for of in inner):
+        return
+    evidence = Evidence.LIKELY if splits else Evidence.POSSIBLE
+    for name in sorted(kinds):
+        rows = [replace(row, folder=folders[name]) for row, folders in zip(found.plain, inner, strict=True)]
+        how = f"folders such as {found.folders[0].path}/ are the classes, with the images in {name}/ only"
+        yield Layout(how, rows, evidence, found.reasons, (options[0], f"{options[1]}/{name}"))
 
 
 def _is_in(path: str, folder: str) -> bool:
@@ -273,7 +290,7 @@ def _doubtful(found: Candidates) -> list[Layout] | None:
 
 
 _RULES: tuple[Rule, ...] = (
-    _splits_inside, _numbered_levels, repeated_inside, _no_classes, _annotated, _one_divided, _taxonomy, _one_folder,
-    _one_trained, _other_names, _doubtful,
+    paired, several_sets, _splits_inside, _numbered_levels, repeated_inside, _no_classes, _annotated, _one_divided,
+    _taxonomy, _one_folder, _one_trained, _other_names, _doubtful,
 )  # fmt: skip
 """In order; the first that knows the folders decides."""

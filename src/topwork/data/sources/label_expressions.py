@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from topwork.data.file_tree import FileTree, TreeFolder, join
+from topwork.data.file_tree import TreeFolder, join
 from topwork.data.split_words import is_camera, split_of
 
 MIN_SHARE = 0.95  # of the images of a folder, whose names have such a label
@@ -43,9 +43,9 @@ class _Idea(NamedTuple):
     is_text: bool = False
 
 
-def propose(tree: FileTree) -> list[Expression]:
-    """Expressions that may read labels from the file names, the likeliest first."""
-    folders = [folder for folder in tree.top.walk() if folder.images]
+def propose(top: TreeFolder) -> list[Expression]:
+    """Expressions that may read labels from the file names in a folder, the likeliest first."""
+    folders = [folder for folder in top.walk() if folder.images]
     found: list[Expression] = []
     for idea in _ideas():
         labels = _labels(idea, folders)

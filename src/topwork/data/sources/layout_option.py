@@ -9,14 +9,17 @@ from topwork.data.split_words import split_of
 
 
 def layout_of(top: TreeFolder, levels: str) -> Layout:
-    """The layout that ``--layout`` names, such as ``split/*/class``.
+    """The layout that ``--layout`` names, such as ``split/*/class``, or ``class/rgb`` with the name of a folder.
 
     Raises:
         ValueError: No such layout, or no folder is there; the message says what was expected.
     """
     parts = levels.strip("/").split("/")
-    if set(parts) - {"split", "class", "*"} or parts.count("class") != 1 or parts.count("split") > 1:
-        raise ValueError("expected are the words 'split', 'class' and '*', separated by /, with exactly one 'class'")
+    if not all(parts) or parts.count("class") != 1 or parts.count("split") > 1:
+        raise ValueError(
+            "expected are the words 'split', 'class' and '*' and names of folders, separated by /, with exactly one "
+            "'class'"
+        )
     reasons: dict[str, str] = {}
     rows = [ClassFolder(top, "")]
     for number, part in enumerate(parts):
@@ -29,6 +32,8 @@ def layout_of(top: TreeFolder, levels: str) -> Layout:
         for row, folder in below:
             if part == "split" and folder.name not in splits:
                 reasons[folder.path] = "folder beside train, val and test"
+            elif part not in ("split", "class", "*", folder.name):
+                reasons[folder.path] = f"folder beside {part}"
             else:
                 label = folder.name if part == "class" else row.label
                 rows.append(ClassFolder(folder, label, splits.get(folder.name, row.split)))

@@ -7,14 +7,16 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from topwork.core import commands
-from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of
+from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of, tree_of_names
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import unwrap
+from topwork.data.sources.folder_pairs import share_named_after
 from topwork.data.sources.label_expressions import propose
 from topwork.data.sources.reading import Evidence, Refused
 from topwork.data.split_words import is_annotation_of, is_mask, split_of
 from topwork.data.tables import WORKBOOKS
 
+WRITE_A_TABLE = "Write a table with the columns path and label and one row per image, and pass it as DATA"
 _MASK_WORDS = ("mask", "seg", "gt", "label")
 _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt|label)[ ._-]?\d*")
 _YOLO = re.compile(rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+")
@@ -77,6 +79,12 @@ def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
 
 
 def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
+    where = masks_of(tree)
+    return Refused(f"{where}. If you have such labels, {_write_a_table(data)}.", Evidence.LIKELY) if where else None
+
+
+def masks_of(tree: FileTree) -> str:
+    """The sentence that says where the masks of the images are; empty if they have none."""
     masks, plain = dict[str, str](), list[TreeFolder]()
     for folder in tree.top.walk():
         if any(map(is_mask, folder.path.split("/"))):
@@ -85,20 +93,18 @@ def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
             plain.append(folder)
     beside = sum(len(masks_beside(folder.images)) for folder in plain)
     if not masks and not beside:
-        return None
+        return ""
     images = {stem_of(name) for folder in plain for name in folder.images}
     matching = sorted({masks[stem] for stem in masks if stem in images})
     if beside and beside >= 0.4 * len(images):
         where = "each image has a mask beside it"
     elif masks and sum(stem in images for stem in masks) >= MIN_SHARE * len(masks):
         where = f"{matching[0]}/ holds masks of the images"
+    elif masks and images and share_named_after(list(masks), images) >= MIN_SHARE:
+        where = f"{next(iter(masks.values()))}/ holds masks of the images"
     else:
-        return None
-    problem = (
-        f"{data.path} is a data set for segmentation: {where}. topwork learns one label per image. If you have such "
-        f"labels, {_write_a_table(data)}."
-    )
-    return Refused(problem, Evidence.LIKELY)
+        return ""
+    return f"{tree.store} is a data set for segmentation: {where}. topwork learns one label per image"
 
 
 def _mask_stem(name: str) -> str:
@@ -176,9 +182,21 @@ def _workbooks(tree: FileTree) -> str:
     )
 
 
+def labels_in_files(data: DataArgument, tree: FileTree, folders: Sequence[TreeFolder]) -> str:
+    """The commands for each of some folders as data, if the names of its files may have labels."""
+    text = ""
+    for folder in folders[:_MAX_OPENED]:
+        inner = tree_of_names("", (path.removeprefix(f"{folder.path}/") for path in folder.image_paths()))
+        path = os.path.join(data.path, *folder.path.split("/"))
+        for found in propose(inner.top):
+            command = commands.data_command(data.config, path, ["--label-from", found.pattern])
+            text += f"\n  If only {folder.path}/ counts and {found}, run:\n     {command}"
+    return text
+
+
 def _in_file_names(tree: FileTree) -> list[tuple[str, list[str]]]:
     """Ways to read labels from file names: what is so, and the option."""
-    return [(str(found), ["--label-from", found.pattern]) for found in propose(tree)]
+    return [(str(found), ["--label-from", found.pattern]) for found in propose(tree.top)]
 
 
 def _show(data: DataArgument, ways: Sequence[tuple[str, list[str]]]) -> str:

@@ -1,0 +1,51 @@
+"""Folders that are samples and no classes: each holds the images of one thing, with its label or its masks in files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from topwork.data.file_tree import FileTree, join
+from topwork.data.locations import NotReadable, read_bytes
+from topwork.data.sources.class_folders import ClassFolder
+from topwork.data.split_words import words
+from topwork.data.tables import decode
+
+_MIN_FOLDERS = 3
+_SHARE = 0.8  # of the folders have such a file
+_MAX_OPENED = 12
+_MAX_BYTES = 4096
+_MAX_TEXT = 60
+_CLASS_WORDS = frozenset({"n", "c", "class", "label", "category", "type", "grade"})
+
+
+def labels_inside(tree: FileTree, classes: Sequence[ClassFolder]) -> str:
+    """What speaks against it that folders are classes: a file of the same name in each, with one of a few texts."""
+    counts = Counter(name for row in classes for name in row.folder.files)
+    for name in (name for name, count in counts.items() if count >= max(_MIN_FOLDERS, _SHARE * len(classes))):
+        paths = [join(row.folder.path, name) for row in classes if name in row.folder.files][:_MAX_OPENED]
+        texts = [_short_text(tree, path) for path in paths]
+        distinct = list(dict.fromkeys(texts))
+        if "" not in distinct and 1 < len(distinct) < len(texts):
+            return (
+                f"Each folder such as {paths[0].rpartition('/')[0]}/ holds a file {name}, with texts such as "
+                f"{' and '.join(map(repr, distinct[:2]))}: the folders may be samples, and the file may hold the label "
+                "of each. topwork does not read it"
+            )
+    return ""
+
+
+def _short_text(tree: FileTree, path: str) -> str:
+    """The only line of a file; empty if there are several, or it is long or no text."""
+    try:
+        text = decode(read_bytes(tree.ref(path), _MAX_BYTES))[0].strip()
+    except (OSError, NotReadable, ValueError):
+        return ""
+    return text if len(text) <= _MAX_TEXT and "\n" not in text else ""
+
+
+def are_numbered(classes: Sequence[ClassFolder]) -> bool:
+    """Whether the folders are called by one word and numbers, and the word does not say that they are classes."""
+    worded = {frozenset(words(row.label)) for row in classes}
+    digits = all(any(sign.isdigit() for sign in row.label) for row in classes)
+    return digits and len(worded) == 1 and not worded.pop() & _CLASS_WORDS and len(classes) >= _MIN_FOLDERS
