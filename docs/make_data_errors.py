@@ -17,6 +17,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "topwork" / "data"
 ERRORS = {
     "DataError", "UsageError", "SettingNeeded", "Refused", "MissingDependency", "NotReadable", "UnreadableImage",
     "AmbiguousFiles", "SeveralBoxes", "SeveralColumns", "MissingColumn", "Measured", "SeveralNames", "OtherLabels",
+    "SeveralMarks", "RunLengths",
 }  # fmt: skip
 # What decodes images or divides them, after they are listed: docs/explanation/pixels.md is about the first.
 OTHERS = (

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data.layouts.reading import commands_in, parse
 
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, TopworkError, UsageError
@@ -293,6 +294,29 @@ def test_a_hugging_face_data_set_becomes_files_of_equal_bytes(tmp_path: Path, dr
 
 
 @pytest.mark.filterwarnings("ignore")  # of the library's own
+def test_the_label_column_of_a_hugging_face_data_set_is_asked_about(tmp_path: Path, draw: Draw) -> None:
+    datasets = pytest.importorskip("datasets")
+    names = {"fine": ["oak", "elm", "fir"], "coarse": ["leaves", "needles"]}
+    features = {name: datasets.ClassLabel(names=found) for name, found in names.items()}
+    features |= {"image": datasets.Image(), "site": datasets.Value("string")}
+    files = [str(draw(tmp_path / "raw" / f"{n}.png", n)) for n in range(4)]
+    columns = {"image": files, "fine": [0, 1, 2, 0], "coarse": [0, 0, 1, 0], "site": ["a", "b", "a", "b"]}
+    datasets.Dataset.from_dict(columns, features=datasets.Features(features)).save_to_disk(str(tmp_path / "saved"))
+    config = DataConfig(path=str(tmp_path / "saved"))
+    with pytest.raises(UsageError, match=r"2 columns of .* may be the label") as told:
+        list_images(config)
+    found = [[row.label for row in list_images(parse(words).data).rows] for words in commands_in(str(told.value))]
+    assert found == [["oak", "elm", "fir", "oak"], ["leaves", "leaves", "needles", "leaves"]]
+    assert [row.label for row in list_images(DataConfig(path=config.path, label_column="site")).rows] == [
+        "a",
+        "b",
+        "a",
+        "b",
+    ]
+    with pytest.raises(DataError, match=r"has no column tree; its columns are .*fine.*--label-column NAME"):
+        list_images(DataConfig(path=config.path, label_column="tree"))
+
+
 def test_rows_and_splits_of_hugging_face_without_a_label_are_named(tmp_path: Path, draw: Draw) -> None:
     datasets = pytest.importorskip("datasets")
     files = [str(draw(tmp_path / f"{number}.png", number)) for number in range(4)]

@@ -54,7 +54,7 @@ class DataConfig(BaseConfig):
     path_column: Annotated[str, Flag()] = ""
     """Tables: column of paths or names of images; empty: found out from the cells."""
     label_column: Annotated[str, Flag()] = ""
-    """Tables: column of labels; empty: found out from the cells."""
+    """Tables, Parquet files, data sets of a hub: column of labels; empty: found out from the cells."""
     label_key: Annotated[str, Flag()] = ""
     """Shards: what holds the label: cls, txt, json or json:KEY; empty: the first that a sample has."""
     class_names: Annotated[File, Flag()] = ""

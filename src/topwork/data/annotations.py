@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
 from topwork.core.errors import DataError
-from topwork.data.tables import IsImage, Row, Table, decode, has_image_suffix, read_table
+from topwork.data.table_forms import as_usual
+from topwork.data.tables import IsImage, Row, Table, decode, has_image_suffix, read_table, table_of_objects
 from topwork.data.via import is_via, via_rows
 
 _ROLES = {"path": "image", "label": "label"}
@@ -29,6 +30,8 @@ def read_labels(data: bytes, name: str, is_image: IsImage = has_image_suffix) ->
             return _table(name, _cvat(ElementTree.fromstring(data)))
         if suffix == ".json":
             value = json.loads(decode(data)[0])
+            if questions := _questions(value):
+                return replace(questions, name=name)
             for read in (_coco, _fiftyone, _label_studio):
                 rows = read(value)
                 if rows is not None:
@@ -39,7 +42,7 @@ def read_labels(data: bytes, name: str, is_image: IsImage = has_image_suffix) ->
     if is_via(table):
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             return _table(name, via_rows(table))
-    return _localized(table)
+    return _localized(as_usual(table, is_image))
 
 
 def _localized(table: Table) -> Table:
@@ -101,14 +104,41 @@ def _label_studio(value: Any) -> list[tuple[str, Any, Any]] | None:
     return [row for task in value for row in _task(task)]
 
 
-def _task(task: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def _questions(value: Any) -> Table | None:
+    """A column for each of several questions with choices in Label Studio's JSON; None for anything else."""
+    if _label_studio(value) is None:
+        return None
+    rows, names = list[dict[str, Any]](), dict[str, None]()
+    for task in value:
+        answers = {
+            result.get("from_name", ""): result["value"]["choices"]
+            for result in _results(task)
+            if "choices" in result.get("value", {})
+        }
+        names |= dict.fromkeys(answers)
+        rows.append({"image": _image(task)} | {name: found[0] if len(found) == 1 else found
+                                               for name, found in answers.items()})  # fmt: skip
+    if len(names) < 2:
+        return None
+    return replace(table_of_objects("", enumerate(rows, 1)), roles={"path": "image"}, answers=tuple(names))
+
+
+def _image(task: Mapping[str, Any]) -> str:
     data = task["data"]
     image = next((data[key] for key in ("image", "img", "url", "file") if key in data), None)
-    image = image or next(text for text in data.values() if isinstance(text, str))
+    return image or next(text for text in data.values() if isinstance(text, str))
+
+
+def _results(task: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Those of the first annotation that was not cancelled."""
     marks = task.get("annotations") or task.get("completions") or ()
-    results = next((mark.get("result", []) for mark in marks if not mark.get("was_cancelled")), [])
+    return next((mark.get("result", []) for mark in marks if not mark.get("was_cancelled")), [])
+
+
+def _task(task: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    image = _image(task)
     found: list[tuple[str, Any, Any]] = []
-    for result in results:
+    for result in _results(task):
         inner = result.get("value", {})
         if "choices" in inner:
             labels = inner["choices"]

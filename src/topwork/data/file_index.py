@@ -21,6 +21,7 @@ _PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)", re.IGNORECASE)  # Label Studio's, of
 _STEM_SUFFIXES = SUFFIXES | frozenset({
     ".dcm", ".dicom", ".heic", ".heif", ".jp2", ".raw", ".npy", ".mat", ".txt", ".xml", ".json",
 })  # fmt: skip
+_DECIMALS = re.compile(r"\.0+$")  # of a column of numbers that once had an empty cell
 _MANY = 20_000  # names among which the nearest one is searched
 
 
@@ -135,7 +136,7 @@ class FileIndex:
             short = _PREFIX.sub("", last)
             if paths := self.by_name.get(short) or self.by_stem.get(_stem(short)):
                 return _nearest(paths, parts, Match.UPLOAD)
-        number = _stem(last) if suffix_of(last) in SUFFIXES else last
+        number = _stem(last) if suffix_of(last) in SUFFIXES else _DECIMALS.sub("", last)
         if number.isdecimal() and len(parts) == 1 and (paths := self.by_number.get(number.lstrip("0") or "0")):
             return _nearest(paths, parts, Match.NUMBER)
         return Found()

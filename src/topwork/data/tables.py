@@ -49,6 +49,7 @@ class Table:
         has_header: Whether the file names its columns.
         encoding: If it is not UTF-8.
         roles: What a column holds, where the format defines it: ``{"label": "category"}``.
+        answers: Columns that people have filled in who label images, so that each may be the label.
         is_detection: Whether its boxes say where things are, rather than which part of an image counts.
     """
 
@@ -58,6 +59,7 @@ class Table:
     has_header: bool = True
     encoding: str = ""
     roles: Mapping[str, str] = field(default_factory=dict)
+    answers: tuple[str, ...] = ()
     is_detection: bool = False
 
     def values(self, column: str, limit: int | None = None) -> list[Any]:

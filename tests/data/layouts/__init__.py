@@ -25,7 +25,7 @@ Content = bytes | str | Callable[[], bytes] | None
 THEMES = (
     "folders", "nested_folders", "strange_folders", "tables", "tables_as_written", "lists", "annotations", "file_names",
     "archives", "refusals", "medical", "more_medical", "nature", "people_and_signs", "scenes_and_things",
-    "own_photographs", "more_tables", "pairs_and_samples",
+    "own_photographs", "more_tables", "pairs_and_samples", "annotation_tables",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def labels_inside(tree: FileTree, classes: Sequence[ClassFolder]) -> str:
     counts = Counter(name for row in classes for name in row.folder.files)
     for name in (name for name, count in counts.items() if count >= max(_MIN_FOLDERS, _SHARE * len(classes))):
         paths = [join(row.folder.path, name) for row in classes if name in row.folder.files][:_MAX_OPENED]
-        texts = [_short_text(tree, path) for path in paths]
+        texts = [short_text(tree, path) for path in paths]
         distinct = list(dict.fromkeys(texts))
         if "" not in distinct and 1 < len(distinct) < len(texts):
             return (
@@ -35,7 +35,7 @@ def labels_inside(tree: FileTree, classes: Sequence[ClassFolder]) -> str:
     return ""
 
 
-def _short_text(tree: FileTree, path: str) -> str:
+def short_text(tree: FileTree, path: str) -> str:
     """The only line of a file; empty if there are several, or it is long or no text."""
     try:
         text = decode(read_bytes(tree.ref(path), _MAX_BYTES))[0].strip()

@@ -16,6 +16,7 @@ from topwork.core.artifacts import Manifest
 from topwork.core.errors import DataError, MissingDependency, UsageError
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.image_copies import ImageCopy, copy_images, stored_image, stored_label
+from topwork.data.sources.label_column import command_with
 from topwork.data.sources.reading import Evidence, Reading
 from topwork.data.split_words import split_of
 
@@ -29,7 +30,7 @@ class HuggingFaceSource:
     """
 
     name = "hugging-face"
-    supported_options = frozenset[str]()
+    supported_options = frozenset({"label_column"})
 
     def readings(self, data: DataArgument) -> Iterator[Reading]:
         """A name that begins with ``hf:``, or a folder with the files of ``save_to_disk``."""
@@ -47,9 +48,9 @@ class HuggingFaceSource:
         tables, license = _load(data.path)
         named = split_of(tables) if len(tables) > 1 else dict.fromkeys(tables, "")
         beside = dict.fromkeys(tables.keys() - named.keys(), "split beside train, validation and test")
-        state = [(name, getattr(table, "_fingerprint", "")) for name, table in sorted(tables.items())]
-        folders = _folders(data.path)
-        images = chain.from_iterable(_images(tables[name], name, split, folders) for name, split in named.items())
+        state: list[object] = [(name, getattr(table, "_fingerprint", "")) for name, table in sorted(tables.items())]
+        state += [data.config.label_column] if data.config.label_column else []
+        images = chain.from_iterable(_images(tables[name], name, split, data) for name, split in named.items())
         found = copy_images(data, sum(len(tables[name]) for name in named), state, images)
         name = storage.slug(data.path.removeprefix(_HUB))
         return replace(found, name=name, ignored=beside | found.ignored, license=license)
@@ -76,27 +77,42 @@ def _load(data: str) -> tuple[dict[str, Any], str]:
     return splits, next((str(table.info.license) for table in splits.values() if table.info.license), "")
 
 
-def _columns(table: Any) -> tuple[str, str]:
-    """The first column of images, and that of labels: the first with class names, else ``label``."""
+def _columns(table: Any, data: DataArgument) -> tuple[str, str]:
+    """The first column of images, and that of labels: the configured one, one with class names, or ``label``."""
     import datasets
 
     features = table.features
     images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
-    labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
-    labels += [name for name in ("label", "labels", "class") if name in features]
-    if not images or not labels:
-        what = "images" if not images else "labels (class names, or a column 'label')"
+    if not images:
         raise DataError(
-            f"The data set has no column of {what}; its columns are {', '.join(features)}. Pass another data set."
+            f"The data set has no column of images; its columns are {', '.join(features)}. Pass another data set."
+        )
+    requested = data.config.label_column
+    if requested:
+        labels = [name for name in features if name == requested]
+    else:
+        labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+        labels = labels or [name for name in ("label", "labels", "class") if name in features][:1]
+    if len(labels) > 1:
+        ways = "".join(f"\n  {command_with(data.config, '--label-column', name)}" for name in labels)
+        raise UsageError(
+            f"{len(labels)} columns of {data.path} may be the label. Run the command for the right one:{ways}"
+        )
+    if not labels:
+        command = command_with(data.config, "--label-column", "NAME")
+        raise DataError(
+            f"{data.path} has no column {requested or 'of labels (class names, or a column called label)'}; its "
+            f"columns are {', '.join(features)}. Pass one as NAME: {command}"
         )
     return images[0], labels[0]
 
 
-def _images(table: Any, name: str, split: str, folders: list[str]) -> Iterator[ImageCopy]:
+def _images(table: Any, name: str, split: str, data: DataArgument) -> Iterator[ImageCopy]:
     """The images of a split."""
     import datasets
 
-    image, label = _columns(table)
+    image, label = _columns(table, data)
+    folders = _folders(data.path)
     classes = getattr(table.features[label], "names", None) or ()
     rows = table.select_columns([image, label]).cast_column(image, datasets.Image(decode=False))
     for number, row in enumerate(rows):

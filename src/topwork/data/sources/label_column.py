@@ -58,6 +58,10 @@ class SeveralNames(UsageError):
     """A cell names several images."""
 
 
+class SeveralMarks(DataError):
+    """Several columns mark several labels per image."""
+
+
 class Measured(DataError):
     """The numbers of a column measure something."""
 
@@ -156,6 +160,9 @@ def find_label(
     one_hot = [column for column in columns if _is_binary(column)]
     one_hot = one_hot if len(one_hot) > 1 else [column for column in columns if _is_ticked(column)]
     able = [column for column in columns if _may_be_label(column, find)]
+    answers = [column for column in able if column.name in table.answers]
+    if len(answers) > 1:
+        return _one_of(table, answers, able, path, find, config, folder_of)
     first = [column for column in able if column.rank == 2]
     first = [column for column in first if column.filled] or first
     if any(len(column.distinct) > 1 for column in able if column.rank > 0):
@@ -291,7 +298,7 @@ def _refuse_marks(table: Table, columns: Sequence[LabelColumn], config: DataConf
         return
     line = table.rows[next(i for i, count in enumerate(counts) if count > 1)][0]
     names = ", ".join(column.name for column in columns[:8]) + (", ..." if len(columns) > 8 else "")
-    raise DataError(
+    raise SeveralMarks(
         f"{table.name}: the columns {names} mark several labels per image, first in line {line}. topwork learns one "
         f"label per image. To train on one of the columns as yes or no, run: "
         f"{command_with(config, '--label-column', columns[0].name)}"

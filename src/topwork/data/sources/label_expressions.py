@@ -18,6 +18,10 @@ _MAX_SHOWN = 3
 _TEXT_THEN_NUMBER = re.compile(r"(?P<label>.*?[^\d ._()-])(?P<gap>[ ._(-]*)\d[\d ._()-]*\.[^.]+")
 _NUMBER_THEN_TEXT = re.compile(r"\d[\d ._()-]*?(?P<gap>[ ._()-]*)(?P<label>[^\d ._()-][^\d]*?)\.[^.]+")
 
+_BETWEEN_NUMBERS = re.compile(
+    r"\d[\d ._()-]*?(?P<gap>[ ._()-]+)(?P<label>[^\d ._()-](?:[^\d]*[^\d ._()-])?)[ ._()-]*\d[\d ._()-]*\.[^.]+"
+)
+
 Spell = Callable[[str], Iterator[str]]
 """Makes expressions, the shortest first, from what is between the label and the rest of a name."""
 
@@ -57,6 +61,7 @@ def propose(top: TreeFolder) -> list[Expression]:
 
 
 def _ideas() -> Iterator[_Idea]:
+    yield _Idea(_BETWEEN_NUMBERS, _between_numbers, True)
     yield _Idea(_TEXT_THEN_NUMBER, _text_then_number, True)
     yield _Idea(_NUMBER_THEN_TEXT, _number_then_text, True)
     for number in range(_MAX_FIELDS):
@@ -66,6 +71,13 @@ def _ideas() -> Iterator[_Idea]:
         yield _Idea(re.compile(rf"{before}(?P<label>[^_]+)_.*"), lambda gap, spelled=spelled: iter(spelled))
     last = [r"_([^/_.]+)\.", r"_([^/_.]+)[.][^/]*$"]
     yield _Idea(re.compile(r".*_(?P<label>[^_.]+)\..+"), lambda gap: iter(last))
+
+
+def _between_numbers(gap: str) -> Iterator[str]:
+    between = _escaped(gap)
+    yield rf"\d{between}([a-z]+)"
+    yield rf"\d{between}([A-Za-z]+)"
+    yield rf"\d{between}([^/\d]*[^/\d ._()-])[ ._()-]*\d"
 
 
 def _text_then_number(gap: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of, tree_of_
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import unwrap
 from topwork.data.sources.folder_pairs import share_named_after
+from topwork.data.sources.folder_samples import short_text
 from topwork.data.sources.label_expressions import propose
 from topwork.data.sources.reading import Evidence, Refused
 from topwork.data.split_words import is_annotation_of, is_mask, split_of
@@ -22,6 +23,7 @@ _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt|label)[ ._-]?
 _YOLO = re.compile(rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+")
 MIN_SHARE = 0.8  # of the masks, or of the files beside images, belong to an image by their names
 _MAX_OPENED = 3
+_MAX_TEXTS = 12
 _SHAPES = re.compile(rb'"(?:shapes|instances)"\s*:\s*\[\s*\{')  # of LabelMe and SuperAnnotate
 _KINDS: dict[str, tuple[str, Callable[[bytes], object]]] = {
     ".txt": ("YOLO", _YOLO.match),
@@ -73,6 +75,7 @@ def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
     """What a folder of images without class folders is, and what to do with it."""
     return (
         _detection(data, tree)
+        or _texts(data, tree)
         or _segmentation(data, tree)
         or Refused(lambda: _no_label(data, tree).message, Evidence.POSSIBLE)
     )
@@ -115,20 +118,8 @@ def _mask_stem(name: str) -> str:
 
 def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
     """Boxes or outlines in a file for each image, as YOLO, Pascal VOC, LabelMe and SuperAnnotate write them."""
-    folders = list(tree.top.walk())
-    if not any(name.lower().endswith(tuple(_KINDS)) for folder in folders for name in folder.files):
-        return None
-    names = [name for folder in folders for name in folder.images]
-    stems = {*map(stem_of, names), *map(str.lower, names)}
     for suffix, (kind, mark) in _KINDS.items():
-        files = [
-            (folder, name)
-            for folder in folders
-            for name in folder.files
-            if name.lower().endswith(suffix) and stem_of(name) in stems
-        ]
-        if not files or 2 * len(files) < len(set(map(stem_of, names))):
-            continue
+        files = _files_of_images(tree, suffix)
         opened = [text for folder, name in files[:_MAX_OPENED] if (text := _head(tree, folder, name))]
         if opened and all(map(mark, opened)):
             first = join(files[0][0].path, files[0][1])
@@ -141,6 +132,32 @@ def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
                 Evidence.LIKELY,
             )
     return None
+
+
+def _texts(data: DataArgument, tree: FileTree) -> Refused | None:
+    """A text file with a class or its number for each image."""
+    paths = [join(folder.path, name) for folder, name in _files_of_images(tree, ".txt")]
+    texts = [short_text(tree, path) for path in paths[:_MAX_TEXTS]]
+    distinct = list(dict.fromkeys(texts))
+    if "" in distinct or not 1 < len(distinct) < len(texts):
+        return None
+    return Refused(
+        f"{data.path} has a text file for each image, such as {paths[0]}, with {' or '.join(map(repr, distinct[:2]))}. "
+        f"These may be the labels, but topwork does not read them from so many files: {_write_a_table(data)}.",
+        Evidence.LIKELY,
+    )
+
+
+def _files_of_images(tree: FileTree, suffix: str) -> list[tuple[TreeFolder, str]]:
+    """The files of a suffix that have the name of an image each; none if most images have none."""
+    folders = list(tree.top.walk())
+    found = [(folder, name) for folder in folders for name in folder.files if name.lower().endswith(suffix)]
+    if not found:
+        return []
+    names = [name for folder in folders for name in folder.images]
+    stems = {*map(stem_of, names), *map(str.lower, names)}
+    files = [(folder, name) for folder, name in found if stem_of(name) in stems]
+    return files if 2 * len(files) >= len(set(map(stem_of, names))) else []
 
 
 def _head(tree: FileTree, folder: TreeFolder, name: str) -> bytes:

@@ -33,6 +33,7 @@ PATH_COLUMNS = (
 )  # fmt: skip
 BOX_COLUMNS = ("box", "bbox")
 _CORNERS = (("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("roix1", "roiy1", "roix2", "roiy2"))
+_IF_CLASSES = "If each column is a class, write a table with the columns path and label and one row per image."
 _LISTED = re.compile(r"\s*[;|,\n]\s*")
 _MASKS = re.compile(r"mask|seg|annot|ground.?truth|depth|thumb", re.IGNORECASE)
 
@@ -173,6 +174,7 @@ def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
             raise SeveralColumns(
                 f"{table.name} names images in {len(rivals) + 1} columns. Run the command for the right one:\n  "
                 + "\n  ".join(ways)
+                + (f"\n{_IF_CLASSES}" if len(able) == len(table.columns) else "")
             )
         return able[0].name
     named = {short_name(column): column for column in reversed(table.columns)}

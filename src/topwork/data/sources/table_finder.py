@@ -20,7 +20,8 @@ from topwork.data.file_index import FileIndex, normal
 from topwork.data.file_tree import FileTree, join, suffix_of
 from topwork.data.known_lists import known_lists
 from topwork.data.locations import NotReadable, read_bytes
-from topwork.data.sources.label_column import HEAD, Measured, MissingColumn, SeveralColumns, SeveralNames
+from topwork.data.sources.label_column import HEAD, Measured, MissingColumn, SeveralColumns, SeveralMarks, SeveralNames
+from topwork.data.sources.run_lengths import refuse_run_lengths
 from topwork.data.sources.table_columns import find_path_column
 from topwork.data.sources.table_groups import Candidate, Key, OtherLabels, TableGroup, make_group, with_numbered
 from topwork.data.sources.table_places import Places
@@ -43,6 +44,7 @@ class TableFinder:
     Attributes:
         problems: Table to why it cannot be read; those that name images first.
         questions: Table to what is to be decided or corrected in it, for those that name and label half of the images.
+        marks: Table to the sentence about several labels per image that it marks.
         naming: Whether the first of them names images.
         certain: Whether one of them tells that the images are labeled by it, whatever the folders are called.
     """
@@ -52,6 +54,7 @@ class TableFinder:
     index: FileIndex
     problems: dict[str, str] = field(default_factory=dict)
     questions: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, str] = field(default_factory=dict)
     naming: bool = False
     certain: bool = False
 
@@ -72,6 +75,8 @@ class TableFinder:
                 continue
             except TopworkError as error:
                 self.problems[path] = str(error)
+                if isinstance(error, SeveralMarks):
+                    self.marks[path] = str(error)
                 self.certain |= isinstance(error, AmbiguousFiles | SeveralBoxes)
                 if not isinstance(error, Measured):
                     incomplete.add(self._split_and_key(path)[1])
@@ -139,6 +144,7 @@ class TableFinder:
             table = read_labels(head, path, is_image)
         except (OSError, NotReadable, TopworkError, ValueError):
             return ""
+        refuse_run_lengths(table, self.config)
         try:
             column = find_path_column(table, places.find, self.config)
         except SeveralColumns:
@@ -155,7 +161,20 @@ class TableFinder:
             table = read_labels(data, path, is_image)
         self._sizes[path] = len(table.rows)
         listing = list_rows(table, places, self.config, labels_needed=False)
+        if not listing.columns.one_hot and "label" not in listing.columns.roles:
+            self._refuse_pairs(table, column, places)
         return Candidate(path, listing, split, key)
+
+    def _refuse_pairs(self, table: Table, column: str, places: Places) -> None:
+        """Raise if another column of a table without labels names other images."""
+        own = {places.find(text).paths for text in table.texts(column)[:HEAD] if text}
+        for name in table.columns:
+            others = [places.find(text).paths for text in table.texts(name)[:HEAD] if text] if name != column else []
+            if sum(map(bool, others)) >= 0.5 * len(own) > 1 and own.isdisjoint(filter(None, others)):
+                raise SeveralColumns(
+                    f"{table.name} names pairs of images, in the columns {column} and {name}, and has no column of "
+                    "labels. topwork learns one label per image. Write a table with the columns path and label."
+                )
 
     def _split_and_key(self, path: str) -> tuple[str, str]:
         """The split that the name of a table or its folder says, and what the tables of all splits share."""

@@ -18,6 +18,7 @@ from topwork.data.split_words import are_parts, common_splits, split_in, split_n
 
 NUMBER = re.compile(r"\d+(\.0*)?")
 _COUNTER = re.compile(r"[ _.-]*\d+|(?:^|(?<=/))[a-z][.)_ -]+")  # train_1.csv, a. Training labels.csv
+_TRUTH = re.compile(r"[ _.-]*(?:labels?|gt|ground[ _-]?truth|solutions?|answers?|annotations?)(?=[ _.-]|$)")
 _NUMBERED = re.compile(r"(.*[^\W\d_])[ _.-]*\(?\d+\)?\.[a-z]+", re.IGNORECASE)
 
 Key = tuple[str, tuple[str, ...], bool]
@@ -65,10 +66,13 @@ class TableGroup:
 
 
 def with_numbered(found: Mapping[Key, list[Candidate]]) -> list[list[Candidate]]:
-    """Tables of one data set together, also those that counters alone keep apart: train_1.csv and test.csv."""
+    """Tables of one data set together, also those that a counter or a word for labels alone keeps apart.
+
+    As train_1.csv and test.csv, or train.csv and test_labels.csv beside a test.csv of names.
+    """
     kept, merged = list[list[Candidate]](), dict[Key, list[list[Candidate]]]()
     for (key, columns, is_labeled), tables in found.items():
-        merged.setdefault((_COUNTER.sub("", key), columns, is_labeled), []).append(tables)
+        merged.setdefault((_TRUTH.sub("", _COUNTER.sub("", key)), columns, is_labeled), []).append(tables)
     for groups in merged.values():
         splits = [table.split for tables in groups for table in tables]
         if all(splits) and "train" in splits and len(set(splits)) == len(splits):

@@ -49,6 +49,10 @@ def readings_of_tree(data: DataArgument, tree: FileTree) -> Iterator[Reading | R
     counts = Counter(filter(None, rest))
     unlisted = counts.total() if len(counts) > 1 else 0
     for group in groups:
+        if finder.marks and not selected and _has_plain_numbers(group):
+            command = commands.data_command(data.config, data.path, _table_option(data, group))
+            marks = next(iter(finder.marks.values()))
+            yield Refused(f"{marks}\nTo learn the numbers in {group.name} instead, run: {command}", Evidence.CERTAIN)
         yield _reading(data, tree, index, finder.places, group, len(groups), flat, unlisted)
     if not groups and not flat and finder.questions:
         found = next(iter(finder.questions.values()))
@@ -126,14 +130,19 @@ def _reading(
     if not flat and _contradicts(rows.values(), places):
         split = any(split_in(part) or split_name(part) for folder in folders for part in folder.split("/"))
         evidence = Evidence.LIKELY if split else Evidence.POSSIBLE
-    path = group.tables[0].path
-    words = (
-        [data.path, "--table", os.path.join(data.path, path)]
-        if count > 1 or not flat
-        else [data.path, "--source", "table"]
-    )
+    words = [data.path, *_table_option(data, group)] if count > 1 or not flat else [data.path, "--source", "table"]
     how = group.how + (f"; class folders in {_tops(added)}" if added else "")
     return Reading(how, evidence, words, lambda: _manifest(tree, places, group, rows))
+
+
+def _table_option(data: DataArgument, group: TableGroup) -> list[str]:
+    return ["--table", os.path.join(data.path, group.tables[0].path)]
+
+
+def _has_plain_numbers(group: TableGroup) -> bool:
+    """Whether the labels are numbers of a list without a header, which may be classes, people or anything."""
+    header = any(table.listing.table.has_header or table.listing.table.roles for table in group.tables)
+    return not header and not group.names_from and all(map(NUMBER.fullmatch, group.labels.values()))
 
 
 def _contradicts(rows: Iterable[Entry], places: Places) -> bool:

@@ -16,6 +16,7 @@ from topwork.core.image_ref import Box, ImageRef, box_suffix, is_url, names_memb
 from topwork.data.file_index import HOW, Match
 from topwork.data.labels import UNLABELED, joined_labels, label_text, sets_of_labels
 from topwork.data.sources.label_column import command_with, texts_of_one, words_of
+from topwork.data.sources.run_lengths import refuse_run_lengths
 from topwork.data.sources.table_columns import Columns, find_columns
 from topwork.data.sources.table_places import Entry, Places, relative_id
 from topwork.data.sources.table_splits import split_of_cells, splits_of_rows
@@ -85,6 +86,7 @@ def list_rows(table: Table, places: Places, config: DataConfig, labels_needed: b
         UsageError: Columns or paths may be read in several ways.
         DataError: A row is not valid, or most name no file.
     """
+    refuse_run_lengths(table, config)
     columns = find_columns(table, places.find, config, places.folder_label)
     if labels_needed and not ("label" in columns.roles or columns.one_hot):
         raise UsageError(_no_label(table, config))
