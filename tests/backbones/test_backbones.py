@@ -14,7 +14,7 @@ import timm.optim
 import torch
 from PIL import Image
 
-from topwork.backbones import build, catalog, packaged
+from topwork.backbones import build, catalog, classifier, packaged
 from topwork.backbones.build import input_spec
 from topwork.backbones.packaged import PACKAGED
 from topwork.backbones.param_groups import layer_groups
@@ -41,9 +41,9 @@ def test_the_port_of_the_packaged_weights_sees_what_is_there(model: str, picture
     """698 is 'palace' among the classes of ImageNet; a wrong channel order, scale or map by name loses it."""
     source = find_weights(model, "pretrained")
     backbone = build.create(model, source)
-    spec, classifier = backbone.spec, build.load_pretrained_classifier(backbone, source)
-    assert classifier is not None
-    network = torch.nn.Sequential(backbone.module, classifier[0])
+    spec, layer = backbone.spec, classifier.load_pretrained_classifier(backbone, source)
+    assert layer is not None
+    network = torch.nn.Sequential(backbone.module, layer[0])
     image = load_image(_sample(picture))  # its centre, as these weights were tested; topwork itself cuts nothing off
     edge = (image.width - image.height) // 2
     square = image.crop((edge, 0, edge + image.height, image.height))
@@ -77,9 +77,9 @@ def test_input_is_minus_127_over_128() -> None:
 
 
 def test_resnet50_has_the_parameter_tensors_that_people_count() -> None:
-    whole, classifier = build.parameter_tensors("resnet50")
+    whole, own = classifier.parameter_tensors("resnet50")
     head = 4
-    assert (whole, whole - classifier + head) == (161, 163)
+    assert (whole, whole - own + head) == (161, 163)
 
 
 def test_an_unknown_model_names_the_nearest_five() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
@@ -16,9 +15,11 @@ from torch import nn
 
 from topwork.backbones import weights as _weights
 from topwork.backbones.architecture import Architecture, find_architecture
+from topwork.backbones.joined import JoinedNetwork
 from topwork.backbones.packaged import PACKAGED
 from topwork.core.artifacts import InputSpec
-from topwork.core.errors import CorruptFile, UsageError, WeightsError
+from topwork.core.errors import CorruptFile, UsageError
+from topwork.core.model_names import JOIN, module_name, split_models
 
 RANDOM = "random"
 
@@ -39,6 +40,7 @@ class Backbone:
         dynamic_size: Whether it also takes images of other sizes than ``spec`` says.
         note: What was done to the tensors of a file to fit them; empty for nothing.
         on_hub: See ``Architecture``.
+        members: The networks of a joined one, each with the input of the first but for mean and standard deviation.
     """
 
     module: nn.Module
@@ -52,6 +54,19 @@ class Backbone:
     dynamic_size: bool = True
     note: str = ""
     on_hub: dict[str, Any] | None = None
+    members: tuple[Backbone, ...] = ()
+
+    def with_input(self, spec: InputSpec) -> Backbone:
+        """The same network with another input; a joined one keeps the means of its members."""
+        fed = (replace(m, spec=replace(spec, mean=m.spec.mean, std=m.spec.std)) for m in self.members)
+        return replace(self, spec=spec, members=tuple(fed))
+
+    @property
+    def stored_members(self) -> list[dict[str, Any]]:
+        """What a bundle stores of the members."""
+        return [
+            {"model": m.model, "mean": [*m.spec.mean], "std": [*m.spec.std], "on_hub": m.on_hub} for m in self.members
+        ]
 
 
 def create(
@@ -65,7 +80,7 @@ def create(
     """Create a backbone in eval mode on the CPU.
 
     Args:
-        model: timm name, or ``hf-hub:OWNER/NAME``.
+        model: timm name, or ``hf-hub:OWNER/NAME``, or several joined by ``+``.
         source: Where its weights come from; None for random weights, which ``seed`` decides.
         img_size: Side of the input; None for what the weights were trained with.
         seed: Of random weights.
@@ -77,6 +92,9 @@ def create(
         UsageError: The network cannot be fed images of this size.
         WeightsError: The weights do not fit.
     """
+    names = split_models(model)
+    if len(names) > 1:
+        return _create_joined(names, source.members if source else (None,) * len(names), img_size, seed, crop_pct)
     architecture, base = find_architecture(model, on_hub), source.spec if source else None
     size = img_size or (base.size if base else None)
     kwargs: dict[str, Any] = {"num_classes": 0}
@@ -105,15 +123,86 @@ def create(
     )  # fmt: skip
 
 
-def check_tensors(
-    tensors: Mapping[str, torch.Tensor], model: str, size: int, on_hub: Mapping[str, Any] | None = None
-) -> None:
-    """Refuse tensors that are not those of a model before any memory is allocated for it.
+def _create_joined(
+    names: Sequence[str],
+    sources: Sequence[_weights.WeightsSource | None],
+    img_size: int | None,
+    seed: int,
+    crop_pct: float | None,
+) -> Backbone:
+    """Networks side by side; all get the images that the first one gets."""
+    first = create(names[0], sources[0], img_size, seed, crop_pct)
+    members, size = [first], first.spec.size
+    for name, source in zip(names[1:], sources[1:], strict=True):
+        try:
+            member = create(name, source, size, seed, crop_pct)
+        except UsageError as error:
+            raise UsageError(
+                f"{name} cannot be joined to {names[0]} at {size} x {size} pixels: {error} Give an --img-size that "
+                "suits all networks."
+            ) from error
+        members.append(replace(member, spec=replace(first.spec, mean=member.spec.mean, std=member.spec.std)))
+    return _join(members)
+
+
+def _join(members: Sequence[Backbone]) -> Backbone:
+    first, models = members[0], [m.model for m in members]
+    sizes = [m.feature_dim for m in members]
+    module = JoinedNetwork({m.model: m.module for m in members}, [m.spec for m in members], sizes).eval()
+    return Backbone(
+        module,
+        JOIN.join(models),
+        sum(sizes),
+        first.spec,
+        sum(m.parameters for m in members),
+        _weights.hash_weights(module) if first.weights_hash else "",
+        "; ".join(f"{m.model}: {m.summary}" for m in members) if first.summary != RANDOM else RANDOM,
+        ", ".join(dict.fromkeys(m.license for m in members)),
+        all(m.dynamic_size for m in members),
+        "; ".join(f"{m.model}: {m.note}" for m in members if m.note),
+        members=tuple(members),
+    )
+
+
+def restore(
+    model: str,
+    tensors: Mapping[str, torch.Tensor],
+    spec: InputSpec,
+    on_hub: Mapping[str, Any] | None = None,
+    members: Sequence[Mapping[str, Any]] = (),
+) -> Backbone:
+    """The backbone of a bundle, with its tensors.
+
+    Args:
+        model, tensors, spec: As stored.
+        on_hub: See ``find_architecture``.
+        members: See ``Backbone.stored_members``.
 
     Raises:
-        CorruptFile: A tensor is missing, has another shape, or is unknown.
+        CorruptFile: The tensors are not those of the model.
         UnknownName: timm has no such model.
     """
+    if not members:
+        _check_tensors(tensors, model, spec.size, on_hub)
+        backbone = create(model, None, spec.size, on_hub=on_hub)
+        backbone.module.load_state_dict(tensors)
+        return replace(backbone, spec=spec)
+    networks, rest = [], set(tensors)
+    for stored in members:
+        prefix = f"{module_name(stored['model'])}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        rest -= {prefix + name for name in own}
+        fed = replace(spec, mean=tuple(stored["mean"]), std=tuple(stored["std"]))
+        networks.append(restore(stored["model"], own, fed, stored.get("on_hub")))
+    if rest:
+        raise CorruptFile(f"The weights are not those of {model}: {min(rest)} is of no network. Restore them.")
+    return replace(_join(networks), spec=spec)
+
+
+def _check_tensors(
+    tensors: Mapping[str, torch.Tensor], model: str, size: int, on_hub: Mapping[str, Any] | None = None
+) -> None:
+    """Refuse tensors that are not those of a model before any memory is allocated for it."""
     architecture = find_architecture(model, on_hub)
     try:
         with torch.device("meta"), warnings.catch_warnings():
@@ -163,55 +252,3 @@ def _input_spec(
     resize = math.floor(size / (crop_pct or data["crop_pct"]) + 1e-6)  # crop_pct = size / resize gives resize again
     interpolation = data["interpolation"] if data["interpolation"] != "random" else "bicubic"
     return InputSpec(size, resize, interpolation, tuple(data["mean"]), tuple(data["std"]))
-
-
-def load_pretrained_classifier(
-    backbone: Backbone, source: _weights.WeightsSource | None
-) -> tuple[nn.Linear, tuple[str, ...]] | None:
-    """The last layer of the pretrained network, which ``create`` leaves out.
-
-    Args:
-        backbone: From ``create``.
-        source: Where its weights came from.
-
-    Returns:
-        Features (B, D) to logits (B, K), and the K class names (of an ImageNet subset if timm knows which, else
-        ``"class 0"`` and so on); None if the weights have no classifier, or it is not a single linear layer.
-    """
-    if source is None:
-        return None
-    architecture = find_architecture(backbone.model, backbone.on_hub)
-    network: Any = architecture.create()
-    head = network.get_classifier() if hasattr(network, "get_classifier") else None
-    if not isinstance(head, nn.Linear) or head.in_features != backbone.feature_dim:
-        return None
-    try:
-        _weights.load_into(network, source, architecture, {})
-    except WeightsError:  # a file without classifier
-        return None
-    return head.eval(), _class_names(architecture, head.out_features)
-
-
-def _class_names(architecture: Architecture, count: int) -> tuple[str, ...]:
-    cfg = architecture.config
-    if cfg.label_names and len(cfg.label_names) == count:
-        return tuple(map(str, cfg.label_names))
-    subset = timm.data.infer_imagenet_subset(cfg.to_dict())
-    if subset:
-        info = timm.data.ImageNetInfo(subset)
-        if info.num_classes() == count:
-            return tuple(info.index_to_description(i) for i in range(count))
-    return tuple(f"class {i}" for i in range(count))
-
-
-@functools.cache
-def parameter_tensors(model: str) -> tuple[int, int]:
-    """Parameter tensors of the network as pretrained, and those of them that belong to its classifier.
-
-    For resnet50 (161, 2): a new head of four tensors in place of the classifier makes 163, of which 4 train.
-    """
-    architecture = find_architecture(model)
-    with torch.device("meta"):
-        complete = len(list(architecture.create().parameters()))
-        backbone = len(list(architecture.create(num_classes=0).parameters()))
-    return complete, complete - backbone

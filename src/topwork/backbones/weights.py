@@ -19,6 +19,7 @@ from topwork.backbones.torch_files import Tensors
 from topwork.core import storage
 from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec, read_format
 from topwork.core.errors import UsageError, WeightsError
+from topwork.core.model_names import module_name, split_models, split_weights
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class WeightsSource:
         hub: Repository on the Hugging Face hub that they come from, ``owner/name``; empty if from elsewhere.
         by_timm: timm made the file for this model.
         spec: Input that they were trained with; None for that of the model.
+        members: Of a joined network, the source of each network.
     """
 
     summary: str
@@ -42,13 +44,14 @@ class WeightsSource:
     hub: str = ""
     by_timm: bool = False
     spec: InputSpec | None = None
+    members: tuple[WeightsSource, ...] = ()
 
 
 def find_weights(model: str, weights: str, download: bool = True) -> WeightsSource:
     """Decide where the weights of a model come from, without loading them.
 
     Args:
-        model: A timm name, or ``hf-hub:OWNER/NAME``.
+        model: A timm name, or ``hf-hub:OWNER/NAME``, or several joined by ``+``; then ``weights`` may be, too.
         weights: ``"pretrained"``, a local ``.safetensors``, ``.pth`` or ``.pt`` file, or a run or bundle of topwork.
         download: Whether the pretrained weights of a timm name are fetched if they are not on this machine.
 
@@ -56,6 +59,10 @@ def find_weights(model: str, weights: str, download: bool = True) -> WeightsSour
         UsageError: The file does not exist, or is of another model.
         WeightsError: There are no pretrained weights of this name.
     """
+    models = split_models(model)
+    if len(models) > 1:
+        files = split_weights(weights, models)
+        return _join({name: find_weights(name, file, download) for name, file in zip(models, files, strict=True)})
     if weights != "pretrained":
         path = Path(weights)
         for folder in (path, path / "model", path.parent if path.name == "weights.safetensors" else path):
@@ -72,6 +79,17 @@ def find_weights(model: str, weights: str, download: bool = True) -> WeightsSour
         path = packaged.path() or Path()
         return WeightsSource(packaged.summary, packaged.license, lambda: read(path, torch_files.load), packaged=True)
     return _hub(model, download)
+
+
+def _join(sources: dict[str, WeightsSource]) -> WeightsSource:
+    summary = "; ".join(f"{name}: {source.summary}" for name, source in sources.items())
+    license = ", ".join(dict.fromkeys(source.license for source in sources.values()))
+
+    def load() -> Tensors:
+        loaded = ((module_name(name), source.load()) for name, source in sources.items())
+        return {f"{name}.{tensor}": value for name, tensors in loaded for tensor, value in tensors.items()}
+
+    return WeightsSource(summary, license, load, members=tuple(sources.values()))
 
 
 def _bundle(folder: Path, model: str) -> WeightsSource:

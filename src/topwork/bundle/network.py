@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -31,11 +30,9 @@ def build_network(bundle: Bundle) -> tuple[build.Backbone, nn.Module]:
     Raises:
         CorruptFile: The tensors are not those of such a network.
     """
-    on_hub = bundle.metadata.get("on_hub")
-    build.check_tensors(bundle.backbone, bundle.model, bundle.input_spec.size, on_hub)
-    backbone = build.create(bundle.model, None, bundle.input_spec.size, on_hub=on_hub)
-    backbone.module.load_state_dict(bundle.backbone)
-    return replace(backbone, spec=bundle.input_spec), _head(bundle, backbone.feature_dim)
+    on_hub, members = bundle.metadata.get("on_hub"), bundle.metadata.get("members") or ()
+    backbone = build.restore(bundle.model, bundle.backbone, bundle.input_spec, on_hub, members)
+    return backbone, _head(bundle, backbone.feature_dim)
 
 
 def _head(bundle: Bundle, features: int) -> nn.Module:

@@ -79,9 +79,10 @@ class BackboneConfig(BaseConfig):
     """Which pretrained network, and its input."""
 
     model: Annotated[str, Flag()] = DEFAULT_MODEL
-    """timm name of the backbone, or hf-hub:OWNER/NAME."""
+    """timm name of the backbone, or hf-hub:OWNER/NAME. A+B joins the features of several, for svm, linear, mlp, knn."""
     weights: Annotated[str, Flag()] = "pretrained"
-    """'pretrained', a .safetensors or .pth file, or a run of topwork, whose network is trained further."""
+    """'pretrained', a .safetensors or .pth file, or a run of topwork, whose network is trained further. Of joined
+    networks one for each: A+B."""
     img_size: Annotated[Pixels | Auto, Flag()] = "auto"
     """Side of the square input in pixels. auto: that of the pretraining."""
     crop_pct: Annotated[float, Field(gt=0.1, le=1)] | Auto = "auto"

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, Va
 
 from topwork.core.base_config import MAX_SIDE
 from topwork.core.errors import CorruptFile
+from topwork.core.model_names import JOIN, module_name
 from topwork.core.strategy_config import StrategySettings
 
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
@@ -22,6 +23,8 @@ Positive = Annotated[int, Field(ge=1, lt=2**53)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Scalar = str | int | float | bool | None
 MAX_RESIZE = 2 * MAX_SIDE  # pixels
+_Mean = Annotated[list[Number], Field(min_length=3, max_length=3)]
+_Std = Annotated[list[Annotated[float, Field(ge=1e-6, le=1e6)]], Field(min_length=3, max_length=3)]
 
 
 def _check_strategy(name: str) -> str:
@@ -199,8 +202,8 @@ class _Input(_Stored):
     size: Annotated[int, Field(ge=1, le=MAX_SIDE)]
     resize_size: Annotated[int, Field(ge=1, le=MAX_RESIZE)]
     interpolation: Literal["bilinear", "bicubic", "lanczos", "nearest"]
-    mean: Annotated[list[Number], Field(min_length=3, max_length=3)]
-    std: Annotated[list[Annotated[float, Field(ge=1e-6, le=1e6)]], Field(min_length=3, max_length=3)]
+    mean: _Mean
+    std: _Std
     pixel_rules: _PixelRules
     model_config = ConfigDict(extra="forbid")
 
@@ -256,6 +259,14 @@ class _TrainedOn(_Stored):
     crop_to_box: bool = False
 
 
+class _Member(_Stored):
+    model: Annotated[str, Field(min_length=1)]
+    mean: _Mean
+    std: _Std
+    on_hub: _OnHub | None = None
+    model_config = ConfigDict(extra="forbid")
+
+
 class ModelJson(_Stored):
     """``model.json`` of a bundle."""
 
@@ -269,6 +280,7 @@ class ModelJson(_Stored):
     data: _TrainedOn | None = None
     inference: _Inference | None = None
     on_hub: _OnHub | None = None
+    members: list[_Member] = []
     weights_license: str = ""
     data_license: str = ""
 
@@ -276,8 +288,14 @@ class ModelJson(_Stored):
     def _is_complete(self) -> ModelJson:
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("two classes have one name")
-        if ":" in self.model and self.on_hub is None:
-            raise ValueError(f"on_hub is missing for {self.model}")
+        names = self.model.split(JOIN)
+        if [member.model for member in self.members] != (names if len(names) > 1 else []):
+            raise ValueError(f"members are not the networks of {self.model}")
+        if len({*map(module_name, names)}) < len(names):
+            raise ValueError(f"{self.model} names a network twice")
+        for network in self.members or [self]:
+            if ":" in network.model and network.on_hub is None:
+                raise ValueError(f"on_hub is missing for {network.model}")
         return self
 
 

@@ -97,6 +97,22 @@ def normalize(
     return x
 
 
+def renormalize(x: torch.Tensor, spec: InputSpec, other: InputSpec) -> torch.Tensor:
+    """Normalized pixels of one specification as those of another, with the bits that ``normalize`` gives.
+
+    Args:
+        x: From ``normalize``; the result has its memory if nothing changes.
+        spec: Of ``x``.
+        other: Differs in mean and standard deviation at most.
+    """
+    if (spec.mean, spec.std) == (other.mean, other.std):
+        return x
+    mean, std = _statistics(spec.mean, spec.std, x.shape[3], x.device)
+    values = x.permute(0, 2, 3, 1).reshape(-1, len(mean)) * std + mean
+    pixels = values.round_().view(*x.shape[:1], *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
+    return normalize(pixels, other, x.device)
+
+
 @functools.cache  # making a tensor on a GPU waits for the GPU
 def _statistics(
     mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device

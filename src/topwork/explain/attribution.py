@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from topwork.backbones.joined import EPSILON, JoinedNetwork
 from topwork.core.errors import UnknownName, UsageError
 from topwork.explain import captum_methods
 from topwork.explain.inspected_model import InspectedModel
@@ -121,6 +122,9 @@ def exact_cam(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], 
     channel d of a position contributes ``w_d / scale * A_d(p) / (H W sqrt|f_d|)``, and the sum is the margin without
     its constant. Channels whose values cancel out to a mean near 0 then give large values of both signs.
 
+    Of joined networks the map of a layer is the part of the score that comes from its network, whose features have
+    length 1; the other networks' parts are in the bias. ``add_maps`` joins the maps of all networks.
+
     Raises:
         UsageError: The head is not linear, or the features are not the mean of the layer.
     """
@@ -136,20 +140,28 @@ def exact_cam(model: InspectedModel, x: torch.Tensor, classes: tuple[int, ...], 
     ):
         features = module(x)
     (positions,) = outputs
-    if not _is_mean(features, positions):
-        if layer.layout == "tokens" and getattr(module, "global_pool", "") == "token":
+    columns = slice(None)
+    if isinstance(module, JoinedNetwork):
+        columns = module.columns(layer.name)
+        positions = positions / positions.mean(dim=(2, 3)).norm(dim=1).clamp(min=EPSILON)[:, None, None, None]
+    if not _is_mean(features[:, columns], positions):
+        network = module.networks[layer.name.partition(".")[0]] if isinstance(module, JoinedNetwork) else module
+        if layer.layout == "tokens" and getattr(network, "global_pool", "") == "token":
             raise _NotExact(
                 f"the head of {model.model} gets the class token, not the mean over the positions of {layer.name}"
             )
         raise _NotExact(f"the features are not the mean of {layer.name} over its positions")
     leaf = features.detach().requires_grad_()
     scores = head(leaf)
-    gradients = [torch.autograd.grad(scores[:, k].sum(), leaf, retain_graph=True)[0] for k in classes]
-    with torch.no_grad():
-        bias = _to_numpy(head(torch.zeros_like(features)))[:, list(classes)]
+    gradients = [torch.autograd.grad(scores[:, k].sum(), leaf, retain_graph=True)[0][:, columns] for k in classes]
     weights = torch.stack(gradients, dim=1).cpu().double() / degree / (positions.shape[2] * positions.shape[3])
     values = torch.einsum("bkc,bchw->bkhw", weights, positions.cpu().double())
     own = _to_numpy(scores)[:, list(classes)]
+    if isinstance(module, JoinedNetwork):
+        bias = own - values.sum(dim=(2, 3)).numpy()
+    else:
+        with torch.no_grad():
+            bias = _to_numpy(head(torch.zeros_like(features)))[:, list(classes)]
     return ClassActivationMaps(layer.name, "exact", classes, values.float().numpy(), own, True, bias)
 
 

@@ -15,6 +15,8 @@ from topwork.explain.context import ShowContext
 from topwork.explain.encoding import data_url, encode_int8, map_sheet
 from topwork.explain.faithfulness import Deletion, deletion
 from topwork.explain.inspected_model import InspectedModel
+from topwork.explain.joined_maps import from_last, last_maps
+from topwork.explain.layers import stages_by_network
 from topwork.report.show_data import Heatmap, LayerMaps, ScoredClass, ShownImage
 
 MAX_MAP_BYTES = 1_400_000  # of all channel maps, before compression, so that the page stays below 5 MB
@@ -133,13 +135,15 @@ def _classes(context: ShowContext, image: int, requested: Sequence[int]) -> tupl
 def _maps_of(
     context: ShowContext, model: InspectedModel, x: torch.Tensor, classes: Sequence[int], methods: Sequence[str]
 ) -> list[ClassActivationMaps]:
-    """Maps from the last layer whose positions the score depends on, backwards."""
+    """Maps from the last layer whose positions the score depends on, backwards; of joined networks first their sum."""
     maps: list[ClassActivationMaps] = []
     others = [method for method in methods[1:] if method not in PIXEL_METHODS]
     named = [layer for layer in context.requested_layers if layer.is_spatial]
     if len(context.requested_layers) > MAX_NAMED_LAYERS:
         named = []
-    for layer in [layer for layer in reversed(context.stages) if layer not in named]:
+    stages = stages_by_network(model.backbone, context.layers)
+    total = last_maps(model, x, classes, stages, methods[0]) if len(stages) > 1 else None
+    for layer in [layer for layer in from_last(stages) if layer not in named]:
         if len(maps) >= MAX_CAM_LAYERS:
             break
         found = class_activation_maps(model, x, classes, layer, methods[0])
@@ -149,7 +153,8 @@ def _maps_of(
     for layer in named:
         maps += [class_activation_maps(model, x, classes, layer, method) for method in [methods[0], *others]]
     on_pixels = [method for method in methods if method in PIXEL_METHODS]
-    return maps + [class_activation_maps(model, x, classes, context.stages[-1], method) for method in on_pixels]
+    maps += [class_activation_maps(model, x, classes, context.stages[-1], method) for method in on_pixels]
+    return [total, *maps] if total else maps
 
 
 def _to_data(image: int, strategy: int, maps: ClassActivationMaps, deletions: Sequence[Deletion]) -> list[Heatmap]:

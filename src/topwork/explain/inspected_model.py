@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from topwork.backbones import build
+from topwork.backbones.classifier import load_pretrained_classifier
 from topwork.backbones.weights import find_weights
 from topwork.bundle.network import load_network
 from topwork.compute.devices import move
@@ -120,7 +121,7 @@ def backbone_model(
     """
     source = None if weights == "random" else find_weights(model, weights)
     backbone = build.create(model, source, img_size)
-    head, classes = build.load_pretrained_classifier(backbone, source) or (None, ())
+    head, classes = load_pretrained_classifier(backbone, source) or (None, ())
     name = "random weights" if source is None else PRETRAINED
     if head is not None:
         head.to(device)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from topwork.backbones.joined import JoinedNetwork
 from topwork.core.errors import UsageError
 
 PASSTHROUGH_MODULES = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.Flatten)  # no new values in eval mode
@@ -197,14 +198,29 @@ def to_feature_map(output: torch.Tensor, layer: Layer) -> torch.Tensor:
     raise not_spatial(layer)
 
 
+def stages_by_network(module: nn.Module, layers: Sequence[Layer], limit: int = 12) -> list[list[Layer]]:
+    """``select_stages`` of each of the joined networks; of one network a list of one item."""
+    module = unwrap(module)
+    if not isinstance(module, JoinedNetwork):
+        return [select_stages(module, layers, limit)]
+    found = []
+    for name, network in module.networks.items():
+        prefix, share = f"{name}.", max(2, limit // len(module.networks))
+        own = [replace(one, name=one.name.removeprefix(prefix)) for one in layers if one.name.startswith(prefix)]
+        found.append([replace(one, name=prefix + one.name) for one in select_stages(network, own, share)])
+    return found
+
+
 def select_stages(module: nn.Module, layers: Sequence[Layer], limit: int = 12) -> list[Layer]:
     """The spatial layers at which stages end according to timm, else the outermost blocks; the last one always.
 
     Args:
         module: A backbone.
         layers: From ``list_layers``.
-        limit: More stages are thinned out evenly.
+        limit: More stages are thinned out evenly; of joined networks those of each.
     """
+    if isinstance(unwrap(module), JoinedNetwork):
+        return [stage for stages in stages_by_network(module, layers, limit) for stage in stages]
     info = getattr(unwrap(module), "feature_info", None)
     entries = getattr(info, "info", info) or []
     names = [entry["module"] for entry in entries if isinstance(entry, dict) and entry.get("module")]

@@ -18,8 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from topwork.backbones.batchnorm_fusion import cast_weights, fuse_batchnorm
 from topwork.backbones.build import Backbone
+from topwork.backbones.joined import join_features
 from topwork.compute.devices import DeviceContext, compile_quietly, has_compiler
+from topwork.core.artifacts import InputSpec
 from topwork.core.errors import MissingDependency
+from topwork.data.transforms import renormalize
 
 Forward = Callable[[torch.Tensor], torch.Tensor]  # normalized float32 (B, 3, S, S), channels last, to (B, D)
 COMPILE_MIN_FLOPS = 4e13  # floating-point operations from which compiling, some 15 s, pays: it saves a sixth
@@ -68,9 +71,15 @@ def build_engines(
 ) -> dict[int, Forward]:
     """Build an engine for several batch sizes; what they can share is built once.
 
+    Each network of a joined one has an engine of its own, as if it was alone, so that its features have the same bits.
+
     Raises:
         MissingDependency: OpenVINO is not installed.
     """
+    if backbone.members:
+        built = [build_engines(engine, member, compute, batches) for member in backbone.members]
+        specs = [member.spec for member in backbone.members]
+        return {n: _side_by_side([forwards[n] for forwards in built], specs) for n in batches}
     if engine == "openvino":
         model = _converted(backbone)
         return {n: _compiled(model.clone(), compute, (n, 3, *[backbone.spec.size] * 2)) for n in batches}
@@ -81,6 +90,16 @@ def build_engines(
         torch._inductor.config.freezing = True  # weights are constants: laid out once, as the kernels want them
         return dict.fromkeys(batches, compile_quietly(compute.to_channels_last(module)))
     return dict.fromkeys(batches, compute.to_channels_last(cast_weights(module, compute.dtype)))
+
+
+def _side_by_side(forwards: Sequence[Forward], specs: Sequence[InputSpec]) -> Forward:
+    """The features of a joined network, on the CPU, from images as its first network wants them."""
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        parts = [run(renormalize(x, specs[0], spec)) for run, spec in zip(forwards, specs, strict=True)]
+        return torch.from_numpy(join_features([part.float().cpu().numpy() for part in parts]))
+
+    return forward
 
 
 def import_openvino() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import cycle, repeat
 from pathlib import Path
@@ -61,6 +61,7 @@ class FeatureStore:
         folder: Of the feature cache.
         progress: Where the extraction is reported.
         signals: A request to stop ends the extraction between batches; what was computed is kept.
+        number: Of the network among those that are joined; None for one alone.
 
     Attributes:
         engine: What runs the backbone; empty until it is chosen.
@@ -77,7 +78,9 @@ class FeatureStore:
         folder: Path,
         progress: Progress,
         signals: Signals,
+        number: int | None = None,
     ) -> None:
+        self.number = number
         self._backbone, self._manifest, self._splits = backbone, manifest, splits
         self._compute, self._folder, self._progress, self._signals = compute, folder, progress, signals
         self._content = {row.id: bytes.fromhex(row.sha256) for row in manifest.used}
@@ -100,42 +103,50 @@ class FeatureStore:
 
         The first call computes what is missing of all splits; of the mirrored view the test set only on request.
         """
+        if (split, mirrored) not in self._loaded:
+            self._loaded[split, mirrored] = self.read(split, mirrored)
         self.views.add(mirrored)
-        if (split, mirrored) in self._loaded:
-            return self._loaded[split, mirrored]
-        splits = ("train", "val") if mirrored and split != "test" else ("train", "val", "test")
-        ids = [i for name in splits for i in self._splits.ids[name]]
+        return self._loaded[split, mirrored]
+
+    def read(self, split: str, mirrored: bool) -> np.ndarray:
+        """Like ``load``, for a caller that keeps them."""
+        ids = self._needed(split, mirrored)
         if not self.engine:
-            self.engine = self._best_engine(ids, mirrored)
+            self.engine = best_engine([self], split, mirrored)
         cache = self._cache(self.engine, mirrored)
         self._compute_missing(cache, ids, mirrored)
-        self._loaded[split, mirrored] = cache.get([self._content[i] for i in self._splits.ids[split]])
-        return self._loaded[split, mirrored]
+        return cache.get([self._content[i] for i in self._splits.ids[split]])
+
+    def _needed(self, split: str, mirrored: bool) -> list[str]:
+        splits = ("train", "val") if mirrored and split != "test" else ("train", "val", "test")
+        return [i for name in splits for i in self._splits.ids[name]]
 
     def training_seconds(self) -> float:
         """The time that the features in ``views`` of training and validation images took, now or earlier."""
         images = [self._content[i] for split in ("train", "val") for i in self._splits.ids[split]]
         return sum(self._cache(self.engine, mirrored).seconds(images) for mirrored in self.views)
 
-    def _best_engine(self, ids: list[str], mirrored: bool) -> str:
-        """The engine that has computed at least half of these images before, else the fastest."""
-        content = [self._content[i] for i in ids]
-        missing = {name: len(self._cache(name, mirrored).missing(content)) for name in engines.available(self._compute)}
-        name = min(missing, key=lambda name: missing[name])  # of equals the first, which is the fastest
-        if missing[name] <= len(set(content)) / 2:
-            return name
-        return engines.choose_engine(self._backbone, self._compute, missing[name])
+    def missing(self, split: str, mirrored: bool) -> tuple[dict[str, int], int]:
+        """How many images each engine has not computed of those that ``load`` needs, and how many these are."""
+        content = [self._content[i] for i in self._needed(split, mirrored)]
+        names = engines.available(self._compute)
+        return {name: len(self._cache(name, mirrored).missing(content)) for name in names}, len(set(content))
+
+    def fastest_engine(self, images: int) -> str:
+        """The engine that computes a number of images soonest."""
+        return engines.choose_engine(self._backbone, self._compute, images)
 
     def _compute_missing(self, cache: FeatureCache, ids: list[str], mirrored: bool) -> None:
         fresh = [ids[i] for i in cache.missing([self._content[i] for i in ids])]
         if not fresh:
             return
         title = "features (mirrored)" if mirrored else "features"
+        of = f" of {self._backbone.model}" if self.number is not None else ""
         start = time.monotonic()
-        broadcast({"extract": fresh, "mirrored": mirrored, "engine": self.engine})
+        broadcast({"extract": fresh, "mirrored": mirrored, "engine": self.engine, "network": self.number})
         self._build_engine()
         done, last = 0, start
-        with self._progress.track(title, len(fresh)) as step:
+        with self._progress.track(title + of, len(fresh)) as step:
             for features in self._extract(fresh, mirrored, step.advance):
                 now = time.monotonic()
                 cache.add([self._content[i] for i in fresh[done : done + len(features)]], features, now - last)
@@ -146,7 +157,7 @@ class FeatureStore:
         seconds = time.monotonic() - start
         self.seconds += seconds
         speed = f"{len(fresh) / seconds:.0f} per second; {self.engine}"
-        self._progress.log(f"Features: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({speed})")
+        self._progress.log(f"Features{of}: {len(fresh):,} {title[9:] or 'images'} in {seconds:.1f} s ({speed})")
 
     def _build_engine(self) -> None:
         if self._forward is None:
@@ -154,15 +165,15 @@ class FeatureStore:
 
     def extract_as_worker(self) -> Files:
         """Extract together with rank 0, which calls ``broadcast_from_main``, until it has finished; its result."""
-        while True:
-            message, files = receive_broadcast()
-            if message is None:
-                return files
-            self.engine = message["engine"]
-            self._build_engine()
-            for _ in self._extract(message["extract"], message["mirrored"], lambda count: None):
-                pass
-            self._signals.raise_if_stopped()
+        return follow([self])
+
+    def extract_with_rank_0(self, message: dict[str, Any]) -> None:
+        """Extract what rank 0 extracts."""
+        self.engine = message["engine"]
+        self._build_engine()
+        for _ in self._extract(message["extract"], message["mirrored"], lambda count: None):
+            pass
+        self._signals.raise_if_stopped()
 
     def _extract(self, ids: list[str], mirrored: bool, advance: Callable[[int], None]) -> Iterator[np.ndarray]:
         """Features of the images in order, float32 (at most CACHE_FILE_ROWS, D) at a time; ends early on a signal.
@@ -203,6 +214,25 @@ class FeatureStore:
         x, count = batch
         with torch.inference_mode(), self._compute.autocast():
             return self._forward(x)[:count].float().cpu().numpy()
+
+
+def best_engine(stores: Sequence[FeatureStore], split: str, mirrored: bool) -> str:
+    """The engine that has computed at least half of the images of a network before, else the fastest."""
+    found = [store.missing(split, mirrored) for store in stores]
+    missing = {name: min(counts[name] / max(1, images) for counts, images in found) for name in found[0][0]}
+    name = min(missing, key=lambda name: missing[name])  # of equals the first, which is the fastest
+    if missing[name] <= 0.5:
+        return name
+    return stores[0].fastest_engine(found[0][0][name])
+
+
+def follow(stores: Sequence[FeatureStore]) -> Files:
+    """Extract together with rank 0 until it has finished; what it then sends."""
+    while True:
+        message, files = receive_broadcast()
+        if message is None:
+            return files
+        stores[message["network"] or 0].extract_with_rank_0(message)
 
 
 def _buffers(size: int) -> Iterator[torch.Tensor]:

@@ -12,9 +12,10 @@ from PIL import Image
 from topwork.bundle.postprocessing import Prediction
 from topwork.core import storage
 from topwork.data.transforms import normalize
-from topwork.explain.attribution import ClassActivationMaps, class_activation_maps
+from topwork.explain.attribution import ClassActivationMaps
 from topwork.explain.inspected_model import InspectedModel
-from topwork.explain.layers import Layer, list_layers, select_stages
+from topwork.explain.joined_maps import last_maps
+from topwork.explain.layers import Layer, list_layers, stages_by_network
 from topwork.inference.pixels import Batch
 from topwork.inference.predictor import Predictor
 
@@ -30,22 +31,18 @@ class ClassActivationMapper:
             bundle.strategy, bundle.strategy, backbone.module, model.head, bundle.classes, bundle.input_spec,
             bundle.model, str(bundle.metadata["score_type"]), model.decision.probabilities,
         )  # fmt: skip
-        self._stages: list[Layer] | None = None
+        self._stages: list[list[Layer]] | None = None
 
     def maps(self, pixels: torch.Tensor, classes: Sequence[int]) -> ClassActivationMaps | None:
         """The maps of classes, by their indices, for one image uint8 (1, 3, S, S); None if no layer is spatial."""
-        model, found = self._model, None
+        model = self._model
         with self._lock:
             if model.head is not None:
                 model.head.to(model.device)
             x = normalize(pixels, model.spec, model.device)
             if self._stages is None:
-                self._stages = list(reversed(select_stages(model.backbone, list_layers(model.backbone, x))))
-            for layer in self._stages:
-                found = class_activation_maps(model, x, classes, layer)
-                if np.abs(found.values).max() > 0:  # after the last block only the class token counts
-                    break
-        return found
+                self._stages = stages_by_network(model.backbone, list_layers(model.backbone, x))
+            return last_maps(model, x, classes, self._stages)
 
 
 def overlay(pixels: np.ndarray, values: np.ndarray) -> Image.Image:

@@ -11,6 +11,7 @@ from topwork.core import commands
 from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import UsageError
+from topwork.core.model_names import split_models, split_weights
 from topwork.core.options import OptionValue, option_names, with_options
 from topwork.core.progress import make_progress
 from topwork.pipeline.configure import request
@@ -150,14 +151,18 @@ def summary(result: Run | Comparison, next_command: bool = True) -> str:
 
 
 def _suggest_next_command(result: Run | Comparison) -> str:
-    """Train the recommended strategy for longer, or fine-tune if it only trained a head."""
+    """Train the recommended strategy for longer, or fine-tune the (first) network if it only trained a head."""
     best = result if isinstance(result, Run) else result.recommended_run()
     requested = validate(Config, read_run_info(result.path).details["config"])
     trains_network = STRATEGIES[best.strategy].trains_network
     strategy, epochs = (best.strategy, 3 * len(best.history)) if trains_network else ("finetune", 20)
     explicit = requested.settings[strategy].model_dump(mode="json", exclude_unset=True)
     settings = {strategy: explicit | {"epochs": epochs}}
+    backbone = requested.backbone.model_dump(mode="json")
+    models = split_models(requested.backbone.model)
+    weights = split_weights(requested.backbone.weights, models)
     changes = {
+        "backbone": backbone | {"model": models[0], "weights": weights[0]},
         "strategies": (strategy,),
         "n_seeds": 1,
         "folds": 0,

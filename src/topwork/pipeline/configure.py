@@ -14,9 +14,10 @@ from typing import Any
 from topwork.core import commands
 from topwork.core import config as configuration
 from topwork.core.artifacts import Manifest, read_run_info
-from topwork.core.config import Config, parse_assignment, put, read_toml, validate
+from topwork.core.config import DEFAULT_MODEL, Config, parse_assignment, put, read_toml, validate
 from topwork.core.errors import ConfigError, SettingsChanged, UnknownName, UsageError
 from topwork.core.image_ref import is_url
+from topwork.core.model_names import JOIN, PRETRAINED, split_models, split_weights
 from topwork.core.options import Option, OptionValue
 from topwork.core.options import options as all_options
 from topwork.core.storage import read_json
@@ -84,7 +85,8 @@ def build(
     _merge(tree, read_toml(Path(config)) if config else {})
     if data is not None:
         put(tree, "data.path", os.fspath(data))
-    tree["strategies"] = list(strategies) if strategies is not None else tree.get("strategies", [*DEFAULT_STRATEGIES])
+    chosen = list(strategies) if strategies is not None else tree.get("strategies")
+    tree["strategies"] = [*DEFAULT_STRATEGIES] if chosen is None else chosen
     _check_strategies(tree["strategies"])
     if "path" not in tree.get("data", {}):
         raise UsageError("DATA is missing. Pass a folder that holds one folder of images per class.")
@@ -100,6 +102,7 @@ def build(
         name, value = parse_assignment(text)
         put(tree, f"settings.{name}" if name.split(".")[0] in STRATEGIES else name, value)
     _find_weights(tree.get("backbone", {}))
+    _check_joined(tree, explicit=chosen is not None)
     missing = sorted(set(tree.get("learning_curve", ())) - set(tree["strategies"]) - {"none"})
     if missing:
         raise UsageError(
@@ -111,9 +114,35 @@ def build(
     return validate(Config, tree)
 
 
+def _check_joined(tree: dict[str, Any], explicit: bool) -> None:
+    """Refuse to train joined networks; strategies that nobody named are only those that can use them."""
+    model = str(tree.get("backbone", {}).get("model", DEFAULT_MODEL))
+    models = split_models(model)
+    if len(models) == 1:
+        return
+    networks = [name for name in tree["strategies"] if STRATEGIES[name].trains_network]
+    heads = [name for name in tree["strategies"] if name not in networks]
+    if networks and (explicit or not heads):
+        possible = ", ".join(name for name, info in STRATEGIES.items() if not info.trains_network)
+        raise UsageError(
+            f"{networks[0]} trains one network, and --model {model} joins {len(models)}. Name one network, or a "
+            f"--strategy that learns from the features of several: {possible}."
+        )
+    tree["strategies"] = heads
+
+
 def _find_weights(backbone: dict[str, Any]) -> None:
     """Name weights on disk by an absolute path; those of a run of topwork come with their model."""
-    path = Path(backbone.get("weights", "pretrained"))
+    models = split_models(str(backbone.get("model", DEFAULT_MODEL)))
+    if len(models) > 1:
+        found = []
+        for model, weights in zip(models, split_weights(str(backbone.get("weights", PRETRAINED)), models), strict=True):
+            network = {"model": model, "weights": weights}
+            _find_weights(network)
+            found.append(network["weights"])
+        backbone["weights"] = PRETRAINED if {*found} == {PRETRAINED} else JOIN.join(found)
+        return
+    path = Path(backbone.get("weights", PRETRAINED))
     if path.is_dir():
         from topwork.inference.locate import locate_bundle
 

@@ -45,7 +45,7 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         strategy: ``"svm"``, ``"linear"``, ``"knn"``, ``"mlp"``, ``"finetune"`` or ``"scratch"``.
-        model: timm name of the backbone.
+        model: timm name of the backbone; ``"A+B"`` joins the features of several networks.
         weights: ``"pretrained"``, a local ``.safetensors`` or ``.pth`` file, or a run of topwork.
         img_size: Side of the network's input in pixels, or ``"auto"``.
         sets: Settings as on the command line, e.g. ``("svm.folds=3",)``.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from topwork.core import commands
 from topwork.core.config import Config
+from topwork.core.model_names import split_models
 from topwork.core.strategy_config import CPU_MINUTES
 from topwork.strategies import STRATEGIES, work_order
 
@@ -39,6 +40,8 @@ def describe_plan(config: Config, device_type: str, folder: Path, parallel: int 
     lines = []
     if heads:
         lines.append(f"{join_names(heads)}: classifiers on features of the pretrained network, for a first answer soon")
+    if len(split_models(config.backbone.model)) > 1:
+        lines.append("scratch and finetune train one network, so they are not compared on joined ones")
     if networks:
         lines.append(
             f"{'then ' if heads else ''}{join_names(networks)}: training of a whole network, which takes longest"

@@ -22,6 +22,7 @@ from topwork.core import commands, folder_lock, run_folders, storage
 from topwork.core.artifacts import ImageRow, Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
 from topwork.core.errors import DataError, SettingNeeded, SettingsChanged, UsageError
+from topwork.core.model_names import split_models
 from topwork.core.progress import Progress, redact
 from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split
@@ -229,10 +230,11 @@ class Job:
             for line in describe_plan(self.config, device.device.type, self.folder, self.parallel or 1):
                 self.progress.log(line)
         backbone = self.config.backbone
-        packaged = find_packaged(backbone.model, backbone.weights)
-        if packaged:
-            summary = packaged.summary if need_pretrained(self.config.strategies) else "random"
-            self.progress.log(f"Backbone  {backbone.model}; weights: {summary}")
+        found = {name: find_packaged(name, backbone.weights) for name in split_models(backbone.model)}
+        if all(found.values()):
+            needed = need_pretrained(self.config.strategies)
+            for name, packaged in found.items():
+                self.progress.log(f"Backbone  {name}; weights: {packaged.summary if packaged and needed else 'random'}")
         else:
             self._wait_for_torch()
             from topwork.pipeline.setup import check

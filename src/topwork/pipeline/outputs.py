@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from topwork.backbones import build
+from topwork.backbones.classifier import parameter_tensors
 from topwork.bundle.format import Bundle, split_tensors, write_bundle
 from topwork.bundle.model_card import CardData, write_card
 from topwork.bundle.network import forward_milliseconds_per_image
@@ -89,7 +89,7 @@ def write_outputs(strategy: Strategy, trained: TrainedStrategy, context: RunCont
     notes = list(trained.notes)
     if not trained.trains_network:
         notes.append(
-            f"{strategy.name}: {build.parameter_tensors(context.backbone.model)[0]} parameter tensors in the "
+            f"{strategy.name}: {parameter_tensors(context.backbone.model)[0]} parameter tensors in the "
             f"pretrained network; with the new head in place of its classifier {costs['all_tensors']}, of which "
             f"{costs['trained_tensors']} are trained. The SHA-256 of the backbone, BatchNorm statistics included, is "
             "the same before and after."
@@ -204,6 +204,7 @@ def _write_bundle(
         "data": data,
         "inference": inference,
         **({"on_hub": backbone.on_hub} if backbone.on_hub else {}),
+        **({"members": backbone.stored_members} if backbone.members else {}),
     }
     tensors = {"backbone": backbone.module.state_dict(), "head": trained.tensors}
     bundle = Bundle(
@@ -218,7 +219,7 @@ def _write_bundle(
 
 def _costs(trained: TrainedStrategy, context: RunContext) -> dict[str, Any]:
     model, (trained_tensors, trained_parameters) = context.folder / "model", trained.trained
-    n_tensors, in_classifier = build.parameter_tensors(context.backbone.model)
+    n_tensors, in_classifier = parameter_tensors(context.backbone.model)
     network = (n_tensors - in_classifier + trained_tensors, context.backbone.parameters + trained_parameters)
     all_tensors, parameters = trained.parameters or network
     once = sum(len(context.splits.ids[split]) for split in ("train", "val")) * (1 + trained.mirrored)

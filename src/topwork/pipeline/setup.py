@@ -9,16 +9,18 @@ from typing import Any, Literal
 
 from topwork.backbones import build
 from topwork.backbones.architecture import find_architecture
+from topwork.backbones.classifier import parameter_tensors
 from topwork.backbones.weights import find_weights
 from topwork.compute import collectives, devices
 from topwork.compute.ranks import world
 from topwork.core import run_folders
 from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import ComputeConfig, Config
+from topwork.core.model_names import split_models, split_weights
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.evaluation import target_metric
-from topwork.features import FeatureStore
+from topwork.features import open_features
 from topwork.strategies import need_pretrained
 from topwork.training.callbacks import Notifier
 from topwork.training.context import RunContext
@@ -51,7 +53,7 @@ def make_context(
     size = None if requested.img_size == "auto" else requested.img_size
     crop_pct = None if requested.crop_pct == "auto" else requested.crop_pct
     backbone = build.create(requested.model, source, size, crop_pct=crop_pct)
-    backbone = replace(backbone, spec=replace(backbone.spec, pixel_rules=manifest.pixel_rules))
+    backbone = backbone.with_input(replace(backbone.spec, pixel_rules=manifest.pixel_rules))
     compute, spec = _decide_sharding(device[0], device[1].fsdp, backbone.parameters), backbone.spec
     if backbone.note:
         progress.log(f"Backbone  weights fitted: {backbone.note}")
@@ -70,7 +72,7 @@ def make_context(
         }
     )
     cache = run_folders.cache_folder() / "features"
-    features = FeatureStore(backbone, manifest, splits, compute, cache, progress, signals)
+    features = open_features(backbone, manifest, splits, compute, cache, progress, signals)
     return RunContext(
         resolved, manifest, splits, compute, backbone, source, features, folder, progress, signals, notifier
     )
@@ -85,7 +87,7 @@ def repeat_contexts(context: RunContext, folds: Sequence[Splits]) -> dict[str, R
     """
     config, cache, contexts = context.config, run_folders.cache_folder() / "features", {"": context}
     for number, splits in enumerate(folds[1:], 2):
-        features = FeatureStore(
+        features = open_features(
             context.backbone, context.manifest, splits, context.compute, cache, context.progress, context.signals
         )
         contexts[f"fold-{number}"] = replace(context, splits=splits, features=features)
@@ -107,7 +109,7 @@ def _decide_sharding(
 def run_details(context: RunContext) -> dict[str, Any]:
     """Facts about backbone and device, for ``run.json`` and the report."""
     backbone, compute = context.backbone, context.compute
-    tensors, in_classifier = build.parameter_tensors(backbone.model)
+    tensors, in_classifier = parameter_tensors(backbone.model)
     return {
         "backbone": {
             "model": backbone.model,
@@ -131,8 +133,9 @@ def check(config: Config, progress: Progress) -> None:
         WeightsError: It has no pretrained weights.
         UsageError: The file of weights does not exist.
     """
-    model = config.backbone.model
-    find_architecture(model)
-    needed = need_pretrained(config.strategies)
-    summary = find_weights(model, config.backbone.weights).summary if needed else "random"
-    progress.log(f"Backbone  {model}; weights: {summary}")
+    model, needed = config.backbone.model, need_pretrained(config.strategies)
+    models = split_models(model)
+    for name, weights in zip(models, split_weights(config.backbone.weights, models), strict=True):
+        find_architecture(name)
+        summary = find_weights(name, weights).summary if needed else "random"
+        progress.log(f"Backbone  {name}; weights: {summary}")

@@ -23,7 +23,7 @@ from topwork.core.progress import Progress, make_progress
 from topwork.core.signals import Signals, exit_with_parent
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
-from topwork.features import FeatureStore
+from topwork.features import FeatureStore, JoinedFeatures
 from topwork.pipeline.comparison import TrainingJob
 from topwork.pipeline.job import Job
 from topwork.pipeline.outputs import evaluate_as_worker
@@ -88,7 +88,7 @@ def train_with_rank_0() -> None:
 
 def _train_strategy(name: str, context: RunContext) -> None:
     if not STRATEGIES[name].trains_network:
-        assert isinstance(context.features, FeatureStore)
+        assert isinstance(context.features, FeatureStore | JoinedFeatures)
         context.features.extract_as_worker()
         return
     strategy = load(name)
