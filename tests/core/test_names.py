@@ -14,6 +14,7 @@ from topwork.core import config, storage
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.config import Config
 from topwork.core.image_ref import ImageRef
+from topwork.core.names import slug
 from topwork.core.progress import Progress, printable, redact
 from topwork.core.run_folders import resolve_output_folder
 from topwork.pipeline.check import check
@@ -78,11 +79,11 @@ def test_names_of_any_script_give_folders_of_their_own() -> None:
         "a?b",
         "a!b",
     ]
-    made = [storage.slug(name) for name in names]
+    made = [slug(name) for name in names]
     assert len({*made[:11]}) == 11
     assert made[0] == "\u732b"
     assert all(name.encode() and "/" not in name for name in made)
-    assert storage.slug("Cafe\u0301") == storage.slug("Caf\u00e9") == "Caf\u00e9"
+    assert slug("Cafe\u0301") == slug("Caf\u00e9") == "Caf\u00e9"
 
 
 def test_two_data_sets_of_one_name_are_checked_in_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +92,7 @@ def test_two_data_sets_of_one_name_are_checked_in_two_folders(tmp_path: Path, mo
     paths = [check(data, quick=True, quiet=True).path for data in sets]
     assert list(map(str, paths)) == ["runs/\u732b-check", "runs/\u732b-check-2", "runs/\u72ac-check"]
     assert check(sets[0], quick=True, quiet=True).path == paths[0], "the same data are checked in the same folder again"
-    assert resolve_output_folder(storage.slug("\u732b"), None, False, False) == Path("runs/\u732b")
+    assert resolve_output_folder(slug("\u732b"), None, False, False) == Path("runs/\u732b")
 
 
 @pytest.mark.skipif(sys.platform == "darwin" or os.name == "nt", reason="names are Unicode there")

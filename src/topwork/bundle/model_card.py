@@ -16,6 +16,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from topwork.bundle.format import CARD_FILE, Bundle
 from topwork.core import storage
+from topwork.core.names import slug
 from topwork.evaluation import target_metric
 from topwork.evaluation.metrics import METRIC_NAMES
 
@@ -79,7 +80,7 @@ def _header(card: CardData) -> ModelCardData:
     own = target_metric.key(card.metric)
     results = [
         EvalResult(
-            task_type="image-classification", dataset_type=storage.slug(data), dataset_name=data, dataset_split="test",
+            task_type="image-classification", dataset_type=slug(data), dataset_name=data, dataset_split="test",
             metric_type=kind, metric_value=test[name]["value"],
             metric_name=f"{METRIC_NAMES[name]} on the test set ({test['images']} images)",
         )
@@ -89,7 +90,7 @@ def _header(card: CardData) -> ModelCardData:
     license, license_name = _license(bundle.metadata["weights_license"])
     return ModelCardData(
         license=license, license_name=license_name, library_name="topwork", pipeline_tag="image-classification",
-        base_model=card.hub or None, model_name=f"{storage.slug(data)}-{bundle.strategy}", eval_results=results,
+        base_model=card.hub or None, model_name=f"{slug(data)}-{bundle.strategy}", eval_results=results,
         tags=["image-classification", "transfer-learning", "topwork", bundle.strategy, bundle.model],
     )  # fmt: skip
 
@@ -99,7 +100,7 @@ def _license(text: str) -> tuple[str, str | None]:
     name = text.strip().lower()
     if name in UNSPECIFIED:
         return "unknown", None
-    return (name, None) if name in LICENSES else ("other", storage.slug(name))
+    return (name, None) if name in LICENSES else ("other", slug(name))
 
 
 def _title(card: CardData) -> str:

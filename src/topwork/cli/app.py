@@ -6,6 +6,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Annotated, Any
@@ -85,7 +86,8 @@ class SettingsCommand(TyperCommand):
         selected = getattr(function, "settings", ())
         if function and selected and not any(param.name in option_names(*selected) for param in self.params):
             app = typer.Typer(add_completion=False)
-            app.command()(with_options(option_names(*selected), typer_option)(function))
+            annotate = partial(typer_option, command=selected[0])
+            app.command()(with_options(option_names(*selected), annotate)(function))
             complete = get_command(app)
             self.params, self.callback = complete.params, complete.callback
         return super().get_params(ctx)
@@ -118,15 +120,21 @@ def setting_options(*selected: str) -> Callable[[Function], Function]:
     return decorate
 
 
-def typer_option(option: Option) -> Any:
+def typer_option(option: Option, command: str = "") -> Any:
     """The annotation that makes typer offer a setting."""
     names = [option.flag_name, *([option.flag.short] if option.flag.short else [])]
-    return Annotated[option.type | None, typer.Option(*names, help=option.help)]
+    kind = list[option.type] if command and option.flag.repeated == command else option.type
+    return Annotated[kind | None, typer.Option(*names, help=option.help)]
 
 
 def explicit(options: Mapping[str, OptionValue]) -> dict[str, Any]:
     """The options that are on the command line, as keyword arguments."""
-    return {name: value for name, value in options.items() if value is not None and value is not False and value != []}
+    unset: tuple[object, ...] = ((), [])
+    return {
+        name: value
+        for name, value in options.items()
+        if value is not None and value is not False and value not in unset
+    }
 
 
 def open_page(page: Path, requested: bool) -> None:

@@ -23,10 +23,12 @@ class Flag:
     Attributes:
         short: A short form such as ``-b``.
         only: The one command, or pair of commands, that has the option; empty: all that train.
+        repeated: The command that takes the option several times.
     """
 
     short: str = ""
     only: str = ""
+    repeated: str = ""
 
 
 class BaseConfig(BaseModel):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from topwork.core.artifacts import RunInfo, read_run_info
 from topwork.core.errors import TopworkError
+from topwork.core.names import strategies_of
 from topwork.core.options import option_names, options
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def training(kind: str, config: Config, default_strategies: Sequence[str] = (), 
         default_strategies: Those that a comparison trains if it names none.
         words: Further options.
     """
-    strategies = () if config.strategies == tuple(default_strategies) else config.strategies
-    named = [word for name in strategies for word in ("--strategy", name)]
+    strategies = tuple(strategies_of(config.strategies))
+    named = [word for model in config.models for word in ("--model", model)]
+    named += [word for name in strategies if strategies != tuple(default_strategies) for word in ("--strategy", name)]
     name = "compare" if kind == "comparison" else "train"
     return command(name, as_argument(config.data.path), *named, *_settings(config, option_names(name)), *words)
 
@@ -182,7 +184,10 @@ def _changed(config: Config) -> dict[str, Any]:
     """The settings that differ from the defaults, and the explicit ones of strategies, by their paths."""
     from topwork.core.config import flatten
 
-    base = flatten(type(config).model_validate({"data": {"path": config.data.path}, "strategies": config.strategies}))
+    plain: dict[str, Any] = {"data": {"path": config.data.path}, "strategies": config.strategies}
+    if config.models:
+        plain |= {"models": config.models, "backbone": {"model": config.models[0]}}
+    base = flatten(type(config).model_validate(plain))
     return {path: value for path, value in flatten(config).items() if path not in base or value != base[path]}
 
 

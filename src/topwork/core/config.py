@@ -19,6 +19,7 @@ from pydantic import Field, FieldSerializationInfo, ValidationError, field_seria
 from topwork.core import storage
 from topwork.core.base_config import Auto, BaseConfig, Count, File, Flag, Pixels, Share
 from topwork.core.errors import ConfigError
+from topwork.core.names import all_names
 from topwork.core.strategy_config import StrategySettings
 
 DEFAULT_MODEL = "tf_efficientnet_lite0"
@@ -78,8 +79,9 @@ class DataConfig(BaseConfig):
 class BackboneConfig(BaseConfig):
     """Which pretrained network, and its input."""
 
-    model: Annotated[str, Flag()] = DEFAULT_MODEL
-    """timm name of the backbone, or hf-hub:OWNER/NAME. A+B joins the features of several, for svm, linear, mlp, knn."""
+    model: Annotated[str, Flag(repeated="compare")] = DEFAULT_MODEL
+    """timm name of the backbone, or hf-hub:OWNER/NAME. A+B joins the features of several, for svm, linear, mlp, knn.
+    compare takes several models."""
     weights: Annotated[str, Flag()] = "pretrained"
     """'pretrained', a .safetensors or .pth file, or a run of topwork, whose network is trained further. Of joined
     networks one for each: A+B."""
@@ -117,7 +119,9 @@ class Config(BaseConfig):
     compute: ComputeConfig = ComputeConfig()
     """The hardware."""
     strategies: tuple[str, ...] = Field(min_length=1)
-    """What is trained, in this order of the table."""
+    """What is trained, in this order of the table; with several backbones STRATEGY@MODEL."""
+    models: tuple[str, ...] = ()
+    """Several backbones to compare, each with every strategy; empty: only that of the section backbone."""
     seed: Annotated[int, Flag()] = Field(default=0, ge=0)
     """Decides the split, random weights, orders and augmentations."""
     metric: Annotated[Literal["auto", "accuracy", "balanced-accuracy", "macro-f1", "roc-auc", "log-loss"], Flag()] = (
@@ -141,6 +145,14 @@ class Config(BaseConfig):
     @field_serializer("settings")
     def _explicit_settings(self, settings: StrategySettings, info: FieldSerializationInfo) -> dict[str, Any]:
         return settings.model_dump(mode=info.mode, exclude_unset=True, exclude_none=info.exclude_none)
+
+    @model_validator(mode="after")
+    def _several_models(self) -> Config:
+        if self.models and self.backbone.weights != "pretrained":
+            raise ValueError(f"weights of {self.backbone.weights} fit one backbone; compare several as pretrained")
+        if len(set(all_names([""], self.models))) != max(1, len(self.models)):
+            raise ValueError(f"a backbone is named twice: {', '.join(self.models)}; name each once")
+        return self
 
     @model_validator(mode="after")
     def _one_kind_of_repeat(self) -> Config:

@@ -10,6 +10,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from topwork.core.names import strategies_of
+
 if TYPE_CHECKING:  # the configuration needs pydantic, `topwork --help` does not
     from topwork.core.base_config import BaseConfig, Flag
 
@@ -44,6 +46,7 @@ class Option:
 
     def targets(self, strategies: Sequence[str]) -> list[str]:
         """Those of the strategies that the flag sets: one alone, of several those that train on images."""
+        strategies = strategies_of(strategies)
         known = [name for name in strategies if name in self.strategies]
         return known if len(strategies) == 1 else [name for name in known if name in self.networks]
 

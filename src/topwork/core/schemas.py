@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, Va
 from topwork.core.base_config import MAX_SIDE
 from topwork.core.errors import CorruptFile
 from topwork.core.model_names import JOIN, module_name
+from topwork.core.names import AT, slug, strategy_of
 from topwork.core.strategy_config import StrategySettings
 
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]
@@ -33,7 +34,16 @@ def _check_strategy(name: str) -> str:
     return name
 
 
+def _check_training(name: str) -> str:
+    """It is the name of a folder, too."""
+    label = name.partition(AT)[2]
+    if AT in name and label != slug(label):
+        raise ValueError(f"{label!r} is no backbone")
+    return _check_strategy(strategy_of(name)) and name
+
+
 StrategyName = Annotated[str, AfterValidator(_check_strategy)]
+TrainingName = Annotated[str, AfterValidator(_check_training)]
 
 
 class _Stored(BaseModel):
@@ -152,6 +162,7 @@ class _Details(_Stored):
     data: _Data | None = None
     config: _Requested | None = None
     backbone: dict[str, Scalar] | None = None
+    backbones: list[dict[str, Scalar]] | None = None
     device: dict[str, Scalar] | None = None
 
 
@@ -162,7 +173,7 @@ class RunJson(_Stored):
     name: str
     created: str
     status: str
-    strategies: Annotated[list[StrategyName], Field(min_length=1)]
+    strategies: Annotated[list[TrainingName], Field(min_length=1)]
     details: _Details = _Details()
     format: Positive
     model_config = ConfigDict(extra="forbid")

@@ -14,11 +14,9 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import stat
 import sys
-import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -386,11 +384,3 @@ def sweep_temporary(folder: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
         else:
             entry.unlink(missing_ok=True)
-
-
-def slug(text: str) -> str:
-    """A name that is safe as a file name on every system: letters of any script; a hash for what cannot be kept."""
-    name = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", text)).strip("-.")
-    if name and text.isprintable():
-        return name
-    return f"{name or 'data'}-{sha256_bytes(text.encode('utf-8', 'surrogatepass'))[:8]}" if text else "data"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from topwork.core.base_config import Auto, BaseConfig, Count, Flag, Pixels
+from topwork.core.names import strategy_of
 
 RATES = ("lr", "weight_decay")  # their defaults depend on the optimizer
 CPU_MINUTES = {"scratch": (2.0, 2.0), "finetune": (4.75, 15.0)}
@@ -214,8 +215,8 @@ class StrategySettings(BaseConfig):
     finetune: FinetuneConfig = FinetuneConfig()
 
     def __getitem__(self, name: str) -> BaseConfig:
-        """Those of a strategy by its name."""
-        return getattr(self, name)
+        """Those of a strategy by its name, or that of a training."""
+        return getattr(self, strategy_of(name))
 
     @classmethod
     def complete(cls, settings: Mapping[str, BaseConfig]) -> StrategySettings:

@@ -20,6 +20,7 @@ from topwork.core import config as configuration
 from topwork.core.artifacts import PixelRules, Splits, read_run_info, read_split
 from topwork.core.errors import DataError, TopworkError, UnknownName
 from topwork.core.image_ref import ImageRef
+from topwork.core.names import same_model
 from topwork.core.predictions import Predictions, read_predictions
 from topwork.core.progress import Progress
 from topwork.core.run_folders import check_links
@@ -29,6 +30,7 @@ from topwork.explain.example_images import ExampleImage
 from topwork.explain.inspected_model import PRETRAINED, InspectedModel, load_run
 from topwork.explain.layers import Layer, list_layers, select_stages
 from topwork.explain.receptive_field import ReceptiveField, receptive_fields
+from topwork.report.folder_recommendation import recommend_in_folder
 
 ALL_LAYERS = "all"
 
@@ -142,7 +144,7 @@ class ShowContext:
 
 
 def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel], RunDataset]:
-    """The finished strategies of a run or a comparison.
+    """The finished strategies of a run or a comparison; of several backbones those on that of the recommended one.
 
     Raises:
         DataError: The folder is neither, or no strategy has finished.
@@ -152,11 +154,16 @@ def open_runs(folder: Path, device: torch.device) -> tuple[list[InspectedModel],
     finished = [run for run in folders if (run / "metrics.json").is_file()]
     if not finished:
         raise DataError(f"No strategy in {folder} has finished. Resume with: {commands.resume(folder)}")
+    chosen = recommend_in_folder(folder) if info.kind == "comparison" else None
+    if chosen:  # layers of one network
+        finished = [run for run in finished if same_model(run.name, chosen.name)]
     models = [load_run(run, device) for run in finished]
     predictions = {
         model.name: read_predictions(run / "predictions.csv") for model, run in zip(models, finished, strict=True)
     }
-    weights = str(info.details.get("backbone", {}).get("weights", ""))
+    backbones = info.details.get("backbones") or [info.details.get("backbone", {})]
+    weights = next((str(one.get("weights", "")) for one in backbones if one.get("model") == models[0].model), "")
+    weights += f"; {models[0].model}, one of the {len(backbones)} backbones that were compared" * (len(backbones) > 1)
     config = configuration.read(finished[0] / "config.toml")
     images, splits, rules = read_run_images(folder), read_split(folder / "split.csv"), models[0].spec.pixel_rules
     return models, RunDataset(images, splits, predictions, config.backbone, info.name, weights, rules)

@@ -14,6 +14,7 @@ from topwork.core import config as configuration
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import UnknownName, UsageError
+from topwork.core.names import slug
 from topwork.core.progress import Progress, make_progress
 from topwork.data.images import UnreadableImage
 from topwork.explain.attribution import METHODS
@@ -102,7 +103,7 @@ def show(
     dataset = chosen = None
     if model is not None:
         inspected, description = backbone_model(model, weights, img_size, compute.device)
-        models, title, folder = [inspected], model, Path(out or f"explain-{storage.slug(model)}")
+        models, title, folder = [inspected], model, Path(out or f"explain-{slug(model)}")
     else:
         run = target.path if isinstance(target, Run | Comparison) else Path(str(target))
         models, dataset = open_runs(run, compute.device)

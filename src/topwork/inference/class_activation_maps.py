@@ -11,6 +11,7 @@ from PIL import Image
 
 from topwork.bundle.postprocessing import Prediction
 from topwork.core import storage
+from topwork.core.names import slug
 from topwork.data.transforms import normalize
 from topwork.explain.attribution import ClassActivationMaps
 from topwork.explain.inspected_model import InspectedModel
@@ -78,7 +79,7 @@ class ClassActivationMapWriter:
             pixels = next(usable)
             maps = self._mapper.maps(pixels, [self._classes.index(prediction.label)])
             if maps is not None:
-                image, label = storage.slug(Path(prediction.image).stem)[:60], storage.slug(prediction.label)[:40]
+                image, label = slug(Path(prediction.image).stem)[:60], slug(prediction.label)[:40]
                 path = self._folder / f"{row:06d}-{image}-{label}.png"
                 with storage.wrap_os_errors(path):
                     overlay(pixels[0].permute(1, 2, 0).numpy(), maps.values[0, 0]).save(path)

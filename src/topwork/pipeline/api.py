@@ -12,6 +12,7 @@ from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import UsageError
 from topwork.core.model_names import split_models, split_weights
+from topwork.core.names import model_of
 from topwork.core.options import OptionValue, option_names, with_options
 from topwork.core.progress import make_progress
 from topwork.pipeline.configure import request
@@ -25,6 +26,7 @@ def compare(
     data: str | Path | None = None,
     *,
     strategies: Sequence[str] | None = None,
+    models: Sequence[str] = (),
     out: str | Path | None = None,
     resume: str | Path | None = None,
     overwrite: bool = False,
@@ -36,11 +38,12 @@ def compare(
     parallel: int | None = None,
     **options: OptionValue,
 ) -> Comparison:
-    """Train several strategies on one backbone and one split, and compare them.
+    """Train several strategies on one split, with one or several backbones, and compare them.
 
     Args:
         data: A folder of class folders, or the name of a data set that a source supports; optional with ``resume``.
         strategies: Names; None: those of the configuration file, or the default four.
+        models: Names of backbones, each for every strategy; the same as ``model``, which takes one or several.
         out: Folder to write to; None: ``runs/<data>-compare-<model>``.
         resume: Folder of a comparison to resume, with its data and settings.
         overwrite: Replace the comparison in that folder.
@@ -60,6 +63,8 @@ def compare(
     """
     if under_torchrun():
         raise UsageError("compare does not run under torchrun. Leave torchrun out, or use the command train.")
+    if models:
+        options["model"] = models
     requested = request("comparison", data, strategies, resume, config, sets, options)
     if (parallel or 1) > 1 and callbacks:
         raise UsageError("Callbacks cannot be passed to other processes. Leave parallel out.")
@@ -159,11 +164,12 @@ def _suggest_next_command(result: Run | Comparison) -> str:
     explicit = requested.settings[strategy].model_dump(mode="json", exclude_unset=True)
     settings = {strategy: explicit | {"epochs": epochs}}
     backbone = requested.backbone.model_dump(mode="json")
-    models = split_models(requested.backbone.model)
+    models = split_models(model_of(best.name, requested.models, requested.backbone.model))
     weights = split_weights(requested.backbone.weights, models)
     changes = {
         "backbone": backbone | {"model": models[0], "weights": weights[0]},
         "strategies": (strategy,),
+        "models": (),
         "n_seeds": 1,
         "folds": 0,
         "learning_curve": (),

@@ -18,6 +18,7 @@ from topwork.core import commands, folder_lock, run_folders, storage
 from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import Config
 from topwork.core.errors import TopworkError
+from topwork.core.names import slug
 from topwork.core.options import OptionValue
 from topwork.core.progress import make_progress, redact
 from topwork.core.signals import Signals
@@ -178,7 +179,7 @@ def _range(low: int, high: int) -> str:
 
 def _own_folder(data_path: str) -> Path:
     """``runs/NAME-check``; with ``-2``, ``-3``, ... if other data of the same name have been checked there."""
-    name = f"{storage.slug(Path(data_path).name)}-check"
+    name = f"{slug(Path(data_path).name)}-check"
     numbered = (run_folders.RUNS / f"{name}-{number}" for number in itertools.count(2))
     return next(path for path in itertools.chain([run_folders.RUNS / name], numbered) if _is_free(path, data_path))
 

@@ -18,6 +18,7 @@ from topwork.core.config import DEFAULT_MODEL, Config, parse_assignment, put, re
 from topwork.core.errors import ConfigError, SettingsChanged, UnknownName, UsageError
 from topwork.core.image_ref import is_url
 from topwork.core.model_names import JOIN, PRETRAINED, split_models, split_weights
+from topwork.core.names import all_names, strategies_of, strategy_of
 from topwork.core.options import Option, OptionValue
 from topwork.core.options import options as all_options
 from topwork.core.storage import read_json
@@ -74,7 +75,7 @@ def build(
         strategies: Names; None: those of the file, or the default ones.
         config: A TOML file.
         sets: Assignments such as ``"finetune.lr=1e-4"``.
-        options: Single settings by the names in ``core.options``; None is ignored.
+        options: Single settings by the names in ``core.options``; None is ignored; ``model`` may be several.
         base: What all of these change; None: the defaults.
 
     Raises:
@@ -88,6 +89,8 @@ def build(
     chosen = list(strategies) if strategies is not None else tree.get("strategies")
     tree["strategies"] = [*DEFAULT_STRATEGIES] if chosen is None else chosen
     _check_strategies(tree["strategies"])
+    options = {name: value for name, value in (options or {}).items() if value is not None}
+    _put_models(tree, options.pop("model", tree.get("models", ())))
     if "path" not in tree.get("data", {}):
         raise UsageError("DATA is missing. Pass a folder that holds one folder of images per class.")
     path = Path(tree["data"]["path"])
@@ -95,19 +98,17 @@ def build(
         tree["data"]["path"] = str(path.resolve())
     elif is_pattern(str(path)) and not is_url(str(path)):
         tree["data"]["path"] = os.path.abspath(path)
-    for name, value in (options or {}).items():
-        if value is not None:
-            _put_option(tree, name, value)
+    for name, value in options.items():
+        _put_option(tree, name, value)
     for text in sets:
         name, value = parse_assignment(text)
         put(tree, f"settings.{name}" if name.split(".")[0] in STRATEGIES else name, value)
     _find_weights(tree.get("backbone", {}))
     _check_joined(tree, explicit=chosen is not None)
-    missing = sorted(set(tree.get("learning_curve", ())) - set(tree["strategies"]) - {"none"})
+    trained = strategies_of(tree["strategies"])
+    missing = sorted(set(tree.get("learning_curve", ())) - set(trained) - {"none"})
     if missing:
-        raise UsageError(
-            f"--learning-curve {missing[0]} is not among the strategies: {', '.join(tree['strategies'])}, or none."
-        )
+        raise UsageError(f"--learning-curve {missing[0]} is not among the strategies: {', '.join(trained)}, or none.")
     unknown = set(tree.get("settings", {})) - set(STRATEGIES)
     if unknown:
         raise UnknownName("strategy", sorted(unknown)[0], STRATEGIES)
@@ -117,18 +118,35 @@ def build(
 def _check_joined(tree: dict[str, Any], explicit: bool) -> None:
     """Refuse to train joined networks; strategies that nobody named are only those that can use them."""
     model = str(tree.get("backbone", {}).get("model", DEFAULT_MODEL))
-    models = split_models(model)
-    if len(models) == 1:
+    if tree.get("models") or len(split_models(model)) == 1:
         return
     networks = [name for name in tree["strategies"] if STRATEGIES[name].trains_network]
     heads = [name for name in tree["strategies"] if name not in networks]
     if networks and (explicit or not heads):
         possible = ", ".join(name for name, info in STRATEGIES.items() if not info.trains_network)
         raise UsageError(
-            f"{networks[0]} trains one network, and --model {model} joins {len(models)}. Name one network, or a "
-            f"--strategy that learns from the features of several: {possible}."
+            f"{networks[0]} trains one network, and --model {model} joins {len(split_models(model))}. Name one, or "
+            f"a --strategy that learns from the features of several: {possible}."
         )
     tree["strategies"] = heads
+
+
+def _put_models(tree: dict[str, Any], named: Any) -> None:
+    """One backbone, or several and the trainings that they make of the strategies: of joined ones only heads."""
+    models = [named] if isinstance(named, str) else list(named)
+    if not models:
+        return
+    put(tree, "backbone.model", models[0])
+    tree["models"] = models if len(models) > 1 else []
+    if len(models) == 1:
+        tree["strategies"] = strategies_of(tree["strategies"])
+        return
+    tree["strategies"] = [
+        name
+        for strategy in strategies_of(tree["strategies"])
+        for name, model in zip(all_names([strategy], models), models, strict=True)
+        if len(split_models(model)) == 1 or not STRATEGIES[strategy].trains_network
+    ]
 
 
 def _find_weights(backbone: dict[str, Any]) -> None:
@@ -165,7 +183,7 @@ def _check_strategies(names: Any) -> None:
     if not isinstance(names, list | tuple) or not names:
         raise ConfigError(f"strategies must be a list of names, got {names!r}.")
     for name in names:
-        if name not in STRATEGIES:
+        if strategy_of(str(name)) not in STRATEGIES:
             raise UnknownName("strategy", str(name), STRATEGIES)
     if len(set(names)) < len(names):
         raise UsageError(f"A strategy is named twice: {', '.join(names)}. Name each once.")
@@ -180,7 +198,7 @@ def _put_option(tree: dict[str, Any], name: str, value: Any) -> None:
         return
     targets = option.targets(strategies)
     if not targets:
-        raise UsageError(_unused_option(option, strategies, value))
+        raise UsageError(_unused_option(option, strategies_of(strategies), value))
     for strategy in targets:
         put(tree, f"settings.{strategy}.{name}", value)
 
@@ -200,9 +218,10 @@ def describe_settings(config: Config) -> list[str]:
     """One line for each explicit option of strategies that only some of the strategies use."""
     lines = []
     for option in all_options().values():
-        known = [name for name in config.strategies if name in option.strategies]
+        strategies = strategies_of(config.strategies)
+        known = [name for name in strategies if name in option.strategies]
         users = [name for name in known if option.name in config.settings[name].model_fields_set]
-        if users and len(users) < len(config.strategies):
+        if users and len(users) < len(strategies):
             rest = "".join(f"; {name} has its own, --set {name}.{option.name}" for name in known if name not in users)
             lines.append(f"Settings  {option.flag_name} is used by {', '.join(users)}{rest}")
     return lines

@@ -19,9 +19,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from topwork.core import storage
 from topwork.core.config import DEFAULT_MODEL
 from topwork.core.errors import DataError
+from topwork.core.names import slug
 from topwork.core.run_folders import cache_folder
 from topwork.data import convert
 from topwork.data.images import UnreadableImage, decode
@@ -239,7 +239,7 @@ def _class_names(classes: np.ndarray) -> list[str]:
     """The labels as class names of the run, with a number before them where the text alone is not unique or valid."""
     names = [str(label) for label in classes]
     valid = len(set(names)) == len(names) and all(n and n == n.strip() and n.isprintable() for n in names)
-    return names if valid else [f"{i} {storage.slug(name)}" for i, name in enumerate(names)]
+    return names if valid else [f"{i} {slug(name)}" for i, name in enumerate(names)]
 
 
 def _write_table(table: Path, images: list[Any], labels: list[str], weights: np.ndarray) -> None:

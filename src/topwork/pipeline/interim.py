@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from topwork.core import commands
 from topwork.core.config import Config
 from topwork.core.model_names import split_models
+from topwork.core.names import strategy_of
 from topwork.core.strategy_config import CPU_MINUTES
-from topwork.strategies import STRATEGIES, work_order
+from topwork.strategies import info_of, work_order
 
 if TYPE_CHECKING:
     from topwork.training.context import RunContext
@@ -35,12 +36,12 @@ def describe_plan(config: Config, device_type: str, folder: Path, parallel: int 
     from topwork.evaluation.verdict_text import join_names
 
     order = work_order(config.strategies)
-    heads = [name for name in order if not STRATEGIES[name].trains_network]
-    networks = [f"{name}{_budget(name, config, device_type)}" for name in order if STRATEGIES[name].trains_network]
+    heads = [name for name in order if not info_of(name).trains_network]
+    networks = [f"{name}{_budget(name, config, device_type)}" for name in order if info_of(name).trains_network]
     lines = []
     if heads:
         lines.append(f"{join_names(heads)}: classifiers on features of the pretrained network, for a first answer soon")
-    if len(split_models(config.backbone.model)) > 1:
+    if any(len(split_models(model)) > 1 for model in config.models or (config.backbone.model,)):
         lines.append("scratch and finetune train one network, so they are not compared on joined ones")
     if networks:
         lines.append(
@@ -61,9 +62,9 @@ def _budget(name: str, config: Config, device_type: str) -> str:
     """`` (5 to 15 min on this CPU)``; empty where something else limits the time."""
     settings = config.settings[name]
     explicit = getattr(settings, "epochs", "auto") != "auto" or getattr(settings, "minutes", None)
-    if device_type != "cpu" or explicit or name not in CPU_MINUTES:
+    if device_type != "cpu" or explicit or strategy_of(name) not in CPU_MINUTES:
         return ""
-    usual, longest = (f"{minutes:.0f}" for minutes in CPU_MINUTES[name])
+    usual, longest = (f"{minutes:.0f}" for minutes in CPU_MINUTES[strategy_of(name)])
     return f" (about {usual if usual == longest else f'{usual} to {longest}'} min on this CPU)"
 
 
@@ -84,8 +85,8 @@ class InterimReports:
         if name not in self._waiting:
             return
         self._waiting.remove(name)
-        networks_follow = any(STRATEGIES[other].trains_network for other in self._waiting)
-        heads_follow = any(not STRATEGIES[other].trains_network for other in self._waiting)
+        networks_follow = any(info_of(other).trains_network for other in self._waiting)
+        heads_follow = any(not info_of(other).trains_network for other in self._waiting)
         due = time.monotonic() - self._last >= MIN_SECONDS
         if not self._waiting or not (due or (networks_follow and not heads_follow)):
             return

@@ -23,6 +23,7 @@ from topwork.core.artifacts import ImageRow, Manifest, RunInfo, Splits, read_man
 from topwork.core.config import Config, validate
 from topwork.core.errors import DataError, SettingNeeded, SettingsChanged, UsageError
 from topwork.core.model_names import split_models
+from topwork.core.names import slug, strategy_of
 from topwork.core.progress import Progress, redact
 from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split
@@ -68,7 +69,8 @@ class Job:
         if out is not None and launch_id() and (out / "run.json").is_file():
             self.resume |= is_restart(read_run_info(out).details.get("launch", ""))
         what = "compare" if self.kind == "comparison" else self.config.strategies[0]
-        name = "-".join(map(storage.slug, (Path(self.config.data.path).name, what, self.config.backbone.model)))
+        model = f"{len(self.config.models)} backbones" if self.config.models else self.config.backbone.model
+        name = "-".join(map(slug, (Path(self.config.data.path).name, what, model)))
         self.overwrite = self.overwrite and not self.resume
         self.folder = run_folders.resolve_output_folder(name, out, self.resume, self.overwrite)
         started = read_run_info(self.folder).details if self.resume else {}
@@ -167,18 +169,18 @@ class Job:
         signals.raise_if_stopped()
         self._wait_for_torch()
         from topwork.compute import devices
-        from topwork.pipeline.setup import make_context, run_details
+        from topwork.pipeline.setup import make_contexts, run_details
         from topwork.pipeline.strategy_run import check_settings, run_strategy
 
         config, device = self.config, devices.resolve(self.config.compute)
         if world().size > 1:
             broadcast_manifest(config, manifest, device[0].precision)
         notifier = Notifier(make_callbacks(self.log_to, self.callbacks), self.progress.log, self.folder)
-        context = make_context(config, manifest, folds[0], device, self.folder, self.progress, signals, notifier)
-        for name in config.strategies:
-            check_settings(name, context)
-        details = run_details(context)
-        self._refuse_other_weights(details["backbone"])
+        contexts = make_contexts(config, manifest, folds[0], device, self.folder, self.progress, signals, notifier)
+        for name, context in contexts.items():
+            check_settings(strategy_of(name), context)
+        details = run_details(contexts)
+        self._refuse_other_weights(details)
         root = relative_root(manifest.root, config.data.path)
         info = self._info({**details, "data": {**dataset_summary(manifest, folds[0]), "root": root}})
         if self.overwrite:
@@ -187,11 +189,11 @@ class Job:
         signals.resume_command = self.resume_command()
         if self.kind == "run":
             epochs = more_epochs(config, self.folder) if self.resume else None
-            run_strategy(config.strategies[0], context, info, epochs=epochs)
+            run_strategy(config.strategies[0], contexts[config.strategies[0]], info, epochs=epochs)
         else:
             from topwork.pipeline.comparison import compare
 
-            compare(context, info, folds, self.parallel or 1)
+            compare(contexts, info, folds, self.parallel or 1)
         self.progress.log(f"All files are in {self.folder}")
 
     def _read_images(self) -> tuple[Manifest, list[Splits]]:
@@ -230,7 +232,8 @@ class Job:
             for line in describe_plan(self.config, device.device.type, self.folder, self.parallel or 1):
                 self.progress.log(line)
         backbone = self.config.backbone
-        found = {name: find_packaged(name, backbone.weights) for name in split_models(backbone.model)}
+        models = self.config.models or (backbone.model,)
+        found = {name: find_packaged(name, backbone.weights) for model in models for name in split_models(model)}
         if all(found.values()):
             needed = need_pretrained(self.config.strategies)
             for name, packaged in found.items():
@@ -256,13 +259,16 @@ class Job:
                 "Restore them, or choose another --out for a new run."
             )
 
-    def _refuse_other_weights(self, backbone: dict[str, Any]) -> None:
-        old = read_run_info(self.folder).details.get("backbone", backbone) if self.resume else backbone
-        if old["digest"] != backbone["digest"]:
-            raise SettingsChanged(
-                f"The weights of {backbone['model']} are not those that {self.folder} was started with "
-                f"({old['weights']}; now {backbone['weights']}). Restore them, or choose another --out for a new run."
-            )
+    def _refuse_other_weights(self, details: dict[str, Any]) -> None:
+        stored = read_run_info(self.folder).details if self.resume else details
+        if "backbone" not in stored:  # nothing was trained yet
+            return
+        for old, new in zip(*(one.get("backbones") or [one["backbone"]] for one in (stored, details)), strict=True):
+            if old["digest"] != new["digest"]:
+                raise SettingsChanged(
+                    f"The weights of {new['model']} are not those that {self.folder} was started with "
+                    f"({old['weights']}; now {new['weights']}). Restore them, or choose another --out for a new run."
+                )
 
     def _info(self, details: dict[str, Any]) -> RunInfo:
         created = read_run_info(self.folder).created if self.resume else run_folders.now()

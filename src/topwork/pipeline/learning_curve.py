@@ -24,7 +24,7 @@ from topwork.core.progress import make_progress
 from topwork.core.seeds import derive_seed
 from topwork.core.strategy_config import HeldOutConfig, TrainingConfig
 from topwork.evaluation.learning_curve import nested_order, subset_sizes
-from topwork.strategies import STRATEGIES, load
+from topwork.strategies import info_of, load
 from topwork.strategies.out_of_fold import join_validation
 from topwork.training.context import Features, RunContext
 
@@ -42,7 +42,7 @@ def run_learning_curve(name: str, context: RunContext) -> None:
         context, _ = join_validation(settings.folds, context)
     splits, labels = context.splits, context.splits.labels["train"]
     sizes = subset_sizes(len(labels), context.num_classes)
-    draws = 1 if STRATEGIES[name].trains_network else DRAWS
+    draws = 1 if info_of(name).trains_network else DRAWS
     run = read_predictions(comparison / name / PREDICTIONS["test"])
     last = {str(len(labels)): np.flatnonzero(run.predicted != run.labels).tolist()}
     with context.progress.track(f"{name}: learning curve", draws * len(sizes), "trainings") as bar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from topwork.core import run_folders
 from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import ComputeConfig, Config
 from topwork.core.model_names import split_models, split_weights
+from topwork.core.names import model_of
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.evaluation import target_metric
@@ -58,7 +59,8 @@ def make_context(
     if backbone.note:
         progress.log(f"Backbone  weights fitted: {backbone.note}")
     progress.log(
-        f"Backbone  {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; input {spec}"
+        f"Backbone  {backbone.model}: {backbone.parameters / 1e6:.1f} M parameters, {backbone.feature_dim:,} features; "
+        f"input {spec}"
     )
     data: dict[str, str | float] = {"source": manifest.source, **asdict(manifest.pixel_rules)}
     if config.data.test_fraction == "auto":
@@ -76,6 +78,27 @@ def make_context(
     return RunContext(
         resolved, manifest, splits, compute, backbone, source, features, folder, progress, signals, notifier
     )
+
+
+def with_model(config: Config, model: str) -> Config:
+    """The configuration of the trainings on one of several backbones."""
+    backbone = config.backbone.model_copy(update={"model": model})
+    return config.model_copy(update={"models": (), "backbone": backbone})
+
+
+def make_contexts(config: Config, *rest: Any) -> dict[str, RunContext]:
+    """The context of each training by its name; trainings on one backbone share theirs.
+
+    Args:
+        config, rest: See ``make_context``.
+    """
+    one, made = config.backbone.model, dict[str, RunContext]()
+    for name in config.strategies:
+        model = model_of(name, config.models, one)
+        made[name] = next((c for c in made.values() if c.backbone.model == model), None) or make_context(
+            with_model(config, model), *rest
+        )
+    return made
 
 
 def repeat_contexts(context: RunContext, folds: Sequence[Splits]) -> dict[str, RunContext]:
@@ -106,21 +129,33 @@ def _decide_sharding(
     return replace(compute, fsdp=shard and world().size > 1)
 
 
-def run_details(context: RunContext) -> dict[str, Any]:
-    """Facts about backbone and device, for ``run.json`` and the report."""
-    backbone, compute = context.backbone, context.compute
+def describe_backbone(context: RunContext) -> dict[str, Any]:
+    """Facts about a backbone, for ``run.json`` and the report."""
+    backbone = context.backbone
     tensors, in_classifier = parameter_tensors(backbone.model)
     return {
-        "backbone": {
-            "model": backbone.model,
-            "weights": backbone.summary,
-            "license": backbone.license,
-            "parameters": backbone.parameters,
-            "features": backbone.feature_dim,
-            "input": str(backbone.spec),
-            "digest": backbone.weights_hash,
-            "summary": f"{tensors} parameter tensors, {in_classifier} of them in its own classifier",
-        },
+        "model": backbone.model,
+        "weights": backbone.summary,
+        "license": backbone.license,
+        "parameters": backbone.parameters,
+        "features": backbone.feature_dim,
+        "input": str(backbone.spec),
+        "digest": backbone.weights_hash,
+        "summary": f"{tensors} parameter tensors, {in_classifier} of them in its own classifier",
+    }
+
+
+def run_details(contexts: Mapping[str, RunContext]) -> dict[str, Any]:
+    """Facts about backbones and device, for ``run.json`` and the report.
+
+    Args:
+        contexts: From ``make_contexts``.
+    """
+    compute = next(iter(contexts.values())).compute
+    backbones = [describe_backbone(one) for one in {c.backbone.model: c for c in contexts.values()}.values()]
+    return {
+        "backbone": backbones[0],
+        **({"backbones": backbones} if len(backbones) > 1 else {}),
         "device": {"device": compute.name, "precision": compute.precision, "threads": compute.threads},
     }
 
@@ -133,9 +168,11 @@ def check(config: Config, progress: Progress) -> None:
         WeightsError: It has no pretrained weights.
         UsageError: The file of weights does not exist.
     """
-    model, needed = config.backbone.model, need_pretrained(config.strategies)
-    models = split_models(model)
-    for name, weights in zip(models, split_weights(config.backbone.weights, models), strict=True):
+    needed, found = need_pretrained(config.strategies), dict[str, str]()
+    for model in config.models or (config.backbone.model,):
+        models = split_models(model)
+        found |= zip(models, split_weights(config.backbone.weights, models), strict=True)
+    for name, weights in found.items():
         find_architecture(name)
         summary = find_weights(name, weights).summary if needed else "random"
         progress.log(f"Backbone  {name}; weights: {summary}")

@@ -19,6 +19,7 @@ from topwork.core import storage
 from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import Interrupted
+from topwork.core.names import model_of
 from topwork.core.progress import Progress, make_progress
 from topwork.core.signals import Signals, exit_with_parent
 from topwork.data.manifest import build_manifest
@@ -28,7 +29,7 @@ from topwork.pipeline.comparison import TrainingJob
 from topwork.pipeline.job import Job
 from topwork.pipeline.outputs import evaluate_as_worker
 from topwork.pipeline.process_group import process_group, receive_manifest
-from topwork.pipeline.setup import make_context, repeat_contexts
+from topwork.pipeline.setup import make_context, repeat_contexts, with_model
 from topwork.strategies import STRATEGIES, load
 from topwork.training.callbacks import Notifier, make_callbacks
 from topwork.training.context import RunContext
@@ -53,7 +54,7 @@ def run_worker(file: Path) -> None:
 
 
 def _train_job(payload: dict[str, Any]) -> None:
-    folder, job = Path(payload["folder"]), TrainingJob(payload["repeat"], payload["strategy"])
+    folder, job = Path(payload["folder"]), TrainingJob(payload["repeat"], payload["name"])
     info = read_run_info(folder)
     config = validate(Config, {**info.details["config"], "compute": payload["compute"]})
     progress, silent = Progress(payload["quiet"]), make_progress(quiet=True)
@@ -63,6 +64,7 @@ def _train_job(payload: dict[str, Any]) -> None:
         with Signals("the comparison") as signals:
             manifest = build_manifest(config.data, progress=silent)
             folds, device = splits_of(config, manifest), devices.resolve(config.compute)
+            config = with_model(config, model_of(job.name, config.models, config.backbone.model))
             context = make_context(config, manifest, folds[0], device, folder, silent, signals, notifier)
             context = repeat_contexts(replace(context, progress=progress), folds)[job.repeat]
             job.run(context, info)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from topwork.core.artifacts import EpochRecord
+from topwork.core.names import AT
 from topwork.evaluation import target_metric
 from topwork.evaluation.intervals import wilson
 from topwork.evaluation.learning_curve import Curve
@@ -110,7 +111,7 @@ def overview_chart(strategies: Sequence[StrategyData], baseline: float | None = 
         right.set_ylim(len(rows) - 0.5, -0.75)
         right.tick_params(axis="y", length=0)
         right.spines["left"].set_visible(False)
-        right.set_xlabel("training time, log scale")
+        right.set_xlabel("time to train, log", loc="right")
 
     times = "; ".join(f"{name} {format_duration(value)}" for name, value in seconds.items() if value > 0)
     description = _describe_metric(rows, baseline, metric) + (f" Training time: {times}." if times else "")
@@ -137,7 +138,7 @@ def _draw_metric(axes: Axes, rows: Sequence[tuple[int, str, Metric]], baseline: 
         axes.annotate(label, (value, y), (0, 7), textcoords="offset points", ha="center", va="bottom")
     if baseline is not None:
         axes.axvline(scale * baseline, color=MUTED, linewidth=1.1, linestyle=(0, (2, 3)))
-    axes.set_yticks(range(len(rows)), [name for _, name, _ in rows])
+    axes.set_yticks(range(len(rows)), [name.replace(AT, "\n") for _, name, _ in rows])
     axes.set_ylim(len(rows) - 0.5, -0.75)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.grid(axis="y", visible=False)

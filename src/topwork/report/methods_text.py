@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from topwork.core.names import strategies_of
 from topwork.evaluation import target_metric
 from topwork.evaluation.calibration import BINS
 from topwork.evaluation.metrics import METRIC_NAMES
@@ -94,14 +98,12 @@ _SPLITS = (("train", "training"), ("val", "validation"), ("test", "testing"))
 
 
 def _training(data: ReportData) -> list[str]:
-    b, names = data.backbone, [s.name for s in data.strategies]
+    names, cite = [s.name for s in data.strategies], " (Wightman 2019)" if data.environment.get("timm") else ""
     lines = []
-    if b:
-        facts = (("weights: ", "weights"), ("input ", "input"))
-        known = "; ".join(f"{text}{b[key]}" for text, key in facts if b.get(key))
-        cite = " (Wightman 2019)" if data.environment.get("timm") else ""
-        verb = "uses" if len(names) == 1 else "use"
-        lines.append(f"{join_names(names)} {verb} the network {b.get('model')}{f' ({known})' if known else ''}{cite}.")
+    if data.backbones:
+        networks = join_names([_describe_network(backbone) for backbone in data.backbones])
+        verb, several = "uses" if len(names) == 1 else "use", "s" if len(data.backbones) > 1 else ""
+        lines.append(f"{join_names(strategies_of(names))} {verb} the network{several} {networks}{cite}.")
     if data.requested.get("balance"):
         lines.append("In training each class counted as much as every other (weights N / (K n_k) of the images).")
     tune = data.requested.get("trials")
@@ -123,6 +125,12 @@ def _training(data: ReportData) -> list[str]:
         else f"The seed is {seed}."
     )
     return [*lines, many]
+
+
+def _describe_network(backbone: Mapping[str, Any]) -> str:
+    facts = (("weights: ", "weights"), ("input ", "input"))
+    known = "; ".join(f"{text}{backbone[key]}" for text, key in facts if backbone.get(key))
+    return f"{backbone.get('model')}{f' ({known})' if known else ''}"
 
 
 def choices(data: ReportData) -> str:

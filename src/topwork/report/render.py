@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from topwork.core import run_folders, storage
 from topwork.core.artifacts import FORMAT
+from topwork.core.names import strategies_of
 from topwork.core.progress import redact
 from topwork.evaluation import target_metric, verdict_text
 from topwork.evaluation.answer import answer
@@ -129,8 +130,9 @@ def _largest_class(data: ReportData) -> int:
 
 def _title(data: ReportData) -> str:
     if data.kind == "comparison":
-        number = len(data.strategies)
-        return f"{data.data.name}: {number} {'strategy' if number == 1 else 'strategies'} compared"
+        number, backbones = len(strategies_of(s.name for s in data.strategies)), len(data.backbones)
+        on = f" on {backbones} backbones" if backbones > 1 else ""
+        return f"{data.data.name}: {number} {'strategy' if number == 1 else 'strategies'}{on} compared"
     return f"{data.data.name}: {data.strategies[0].name}"
 
 

@@ -145,7 +145,7 @@ class ReportData:
     command: str
     version: str
     data: DatasetSummary
-    backbone: Mapping[str, Any]
+    backbones: tuple[Mapping[str, Any], ...]
     device: Mapping[str, Any]
     strategies: tuple[StrategyData, ...]
     config: str
@@ -223,7 +223,7 @@ def read_report_data(folder: Path) -> ReportData:
         command=str(details.get("command") or ""),
         version=str(details.get("topwork") or ""),
         data=_dataset_summary(folder, info),
-        backbone=details.get("backbone") or {},
+        backbones=tuple(details.get("backbones") or filter(None, [details.get("backbone")])),
         device=details.get("device") or {},
         strategies=strategies,
         config=storage.read_text(config) if config.is_file() else "",

@@ -26,16 +26,21 @@ if TYPE_CHECKING:
 class Run:
     """The folder of one training of one strategy.
 
+    Attributes:
+        name: In a comparison: the strategy, or STRATEGY@MODEL where several backbones are compared.
+        strategy, status, path: Of the run.
+
     Raises:
         DataError: The folder is not a run.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
         self.path = run_folders.check_links(Path(path))
         info = read_run_info(self.path)
         if info.kind != "run":
             raise DataError(f"{path} is a {info.kind}, not a run; its runs are the folders in it.")
         self.strategy, self.status = info.strategies[0], info.status
+        self.name = name or self.strategy
         self._requested: dict[str, Any] = info.details.get("config") or {}
 
     @cached_property
@@ -71,7 +76,7 @@ class Run:
         """A row of a table of results; test metrics other than its own are those over all folds."""
         test, costs = test or self.metrics.get("test") or {}, self.metrics.get("costs") or {}
         return (
-            self.strategy,
+            self.name,
             *_value_and_interval(metric, test),
             _value_and_interval(_beside(metric), test)[0],
             _training_time(costs),
@@ -89,10 +94,10 @@ class Run:
 
         predictions, history = self.predictions, self.history if (self.path / "history.jsonl").is_file() else []
         matrix = confusion_matrix(predictions.labels, predictions.predicted, len(predictions.classes))
-        return plot_training(self.strategy, history, matrix, predictions.classes)
+        return plot_training(self.name, history, matrix, predictions.classes)
 
     def __repr__(self) -> str:
-        return f"Run({self.strategy}, {self.status}, {self.path})"
+        return f"Run({self.name}, {self.status}, {self.path})"
 
     def _repr_html_(self) -> str:
         is_finished = (self.path / "metrics.json").is_file()
@@ -109,7 +114,7 @@ class Comparison:
             raise DataError(f"{path} is a {info.kind}, not a comparison.")
         self.status, self.strategies = info.status, info.strategies
         self.runs = {
-            name: Run(self.path / name) for name in info.strategies if (self.path / name / "run.json").is_file()
+            name: Run(self.path / name, name) for name in info.strategies if (self.path / name / "run.json").is_file()
         }
 
     def __getitem__(self, strategy: str) -> Run:
@@ -185,11 +190,9 @@ class Comparison:
         from topwork.report.plots import Bar, plot_bars
 
         runs, metric = self._finished(), self.recommended_run().metric
-        found = [
-            (run, (self.metrics[run.strategy].get("test") or {}).get(target_metric.key(metric)) or {}) for run in runs
-        ]
+        found = [(run, (self.metrics[run.name].get("test") or {}).get(target_metric.key(metric)) or {}) for run in runs]
         bars = [
-            Bar(run.strategy, value["value"], value.get("low"), value.get("high"), run_seconds(run.path))
+            Bar(run.name, value["value"], value.get("low"), value.get("high"), run_seconds(run.path))
             for run, value in found
             if value.get("value") is not None
         ]
@@ -301,7 +304,7 @@ def _rows(runs: list[Run], over_folds: Mapping[str, dict[str, Any]] | None) -> l
     heading = ("strategy", names[0], "95 % interval", names[1], "training time", "trained parameters")
     return [
         tuple(target_metric.NAMES.get(cell, cell) for cell in heading),
-        *(run.row(metric, (over_folds or {}).get(run.strategy)) for run in runs),
+        *(run.row(metric, (over_folds or {}).get(run.name)) for run in runs),
     ]
 
 

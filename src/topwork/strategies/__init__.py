@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
+from topwork.core.names import strategy_of
+
 if TYPE_CHECKING:
     from topwork.strategies.base import Strategy
 
@@ -46,6 +48,11 @@ STRATEGIES = {
 DEFAULT_STRATEGIES = tuple(name for name, info in STRATEGIES.items() if info.default)
 
 
+def info_of(name: str) -> StrategyInfo:
+    """That of a training, ``svm`` or ``svm@resnet18``."""
+    return STRATEGIES[strategy_of(name)]
+
+
 def work_order(names: Iterable[str]) -> list[str]:
     """The order in which a comparison trains strategies: what says most soonest.
 
@@ -55,15 +62,15 @@ def work_order(names: Iterable[str]) -> list[str]:
     >>> work_order(["scratch", "mlp", "svm", "finetune"])
     ['svm', 'mlp', 'finetune', 'scratch']
     """
-    known = {name: STRATEGIES[name] for name in names}
+    known = {name: info_of(name) for name in names}
     return sorted(known, key=lambda n: (known[n].trains_network, not known[n].deterministic, not known[n].features))
 
 
 def need_pretrained(names: Iterable[str]) -> bool:
     """Whether any of the strategies starts from pretrained weights."""
-    return any(STRATEGIES[name].features for name in names)
+    return any(info_of(name).features for name in names)
 
 
 def load(name: str) -> Strategy:
-    """The strategy of a name in ``STRATEGIES``."""
-    return getattr(import_module(f"topwork.strategies.{name}"), STRATEGIES[name].class_name)()
+    """The strategy of a training."""
+    return getattr(import_module(f"topwork.strategies.{strategy_of(name)}"), info_of(name).class_name)()

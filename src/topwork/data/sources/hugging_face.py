@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from topwork.core import storage
 from topwork.core.artifacts import Manifest
 from topwork.core.errors import DataError, MissingDependency, UsageError
+from topwork.core.names import slug
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.image_copies import ImageCopy, copy_images, stored_image, stored_label
 from topwork.data.sources.label_column import command_with
@@ -52,7 +52,7 @@ class HuggingFaceSource:
         state += [data.config.label_column] if data.config.label_column else []
         images = chain.from_iterable(_images(tables[name], name, split, data) for name, split in named.items())
         found = copy_images(data, sum(len(tables[name]) for name in named), state, images)
-        name = storage.slug(data.path.removeprefix(_HUB))
+        name = slug(data.path.removeprefix(_HUB))
         return replace(found, name=name, ignored=beside | found.ignored, license=license)
 
 
@@ -118,7 +118,7 @@ def _images(table: Any, name: str, split: str, data: DataArgument) -> Iterator[I
     for number, row in enumerate(rows):
         text = stored_label(row[label], classes, f"row {number} of split {name}")
         content = stored_image(row[image], folders, f"row {number} of split {name}")
-        yield ImageCopy(name, storage.slug(name), text, split, content)
+        yield ImageCopy(name, slug(name), text, split, content)
 
 
 def _folders(data: str) -> list[str]:

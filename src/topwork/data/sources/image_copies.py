@@ -19,6 +19,7 @@ from topwork.core import run_folders, storage
 from topwork.core.artifacts import ImageRow, Manifest
 from topwork.core.errors import CorruptFile, DataError, StorageError
 from topwork.core.image_ref import ImageRef
+from topwork.core.names import slug
 from topwork.data import optional_formats
 from topwork.data.labels import label_text
 from topwork.data.locations import file_stamp, is_inside
@@ -64,7 +65,7 @@ def copy_images(data: DataArgument, total: int, state: object, images: Iterable[
     """
     path = os.path.abspath(data.path) if os.path.exists(data.path) else data.path
     key = hashlib.sha256(os.fsencode(f"{_FORMAT} {path} {data.labeled} {state}")).hexdigest()[:12]
-    root = run_folders.cache_folder() / "datasets" / f"{storage.slug(path)[-40:]}-{key}"
+    root = run_folders.cache_folder() / "datasets" / f"{slug(path)[-40:]}-{key}"
     with suppress(OSError, CorruptFile, KeyError, TypeError, ValueError):
         known = storage.read_json(root / "index.json")
         if all(os.path.getsize(root / file) == size for file, _, _, size in known["rows"]):
