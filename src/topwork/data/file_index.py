@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from topwork.data.file_tree import suffix_of
 from topwork.data.images import SUFFIXES
+from topwork.data.name_ends import common_ends
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)", re.IGNORECASE)  # Label Studio's, of an upload
@@ -33,7 +34,8 @@ class Match(IntEnum):
     TAIL = 2
     STEM = 3
     UPLOAD = 4
-    NUMBER = 5
+    BEGINNING = 5
+    NUMBER = 6
 
 
 HOW = {
@@ -41,6 +43,7 @@ HOW = {
     Match.TAIL: "by the end of the path",
     Match.STEM: "by name without extension",
     Match.UPLOAD: "without the prefix of an upload",
+    Match.BEGINNING: "by name without the end that all have",
     Match.NUMBER: "by number",
 }
 
@@ -109,6 +112,15 @@ class FileIndex:
         return PathGroups((_stem(normal(path.rpartition("/")[2])) for path in self.paths), self.paths)
 
     @cached_property
+    def by_beginning(self) -> PathGroups:
+        """Stem without the end that those of all images share, such as _thumbnail, to paths; empty if there is none."""
+        stems = [_stem(normal(path.rpartition("/")[2])) for path in self.paths]
+        end = common_ends(stems)[1]
+        if not end or stems[0][len(stems[0]) - end].isalnum() or len(stems) < 2:
+            return PathGroups((), ())
+        return PathGroups((stem[: len(stem) - end] for stem in stems), self.paths)
+
+    @cached_property
     def by_number(self) -> PathGroups:
         """Number that is the whole stem, without zeros before it, to paths."""
         numbered = [(stem, path) for stem in self.by_stem if stem.isdecimal() for path in self.by_stem.get(stem)]
@@ -136,6 +148,8 @@ class FileIndex:
             short = _PREFIX.sub("", last)
             if paths := self.by_name.get(short) or self.by_stem.get(_stem(short)):
                 return _nearest(paths, parts, Match.UPLOAD)
+        if paths := self.by_beginning.get(last):
+            return _nearest(paths, parts, Match.BEGINNING)
         number = _stem(last) if suffix_of(last) in SUFFIXES else _DECIMALS.sub("", last)
         if number.isdecimal() and len(parts) == 1 and (paths := self.by_number.get(number.lstrip("0") or "0")):
             return _nearest(paths, parts, Match.NUMBER)

@@ -23,14 +23,17 @@ _WORDS_OF = {
     "train": (
         "train training trainset trainingset traindata trainval trn trainingsdaten trainingsbilder entrenamiento "
         "treinamento treino entrainement apprentissage addestramento обучение тренировка "
+        "eğitim تدريب التدريب treningowy trening trenovani traning latih pelatihan εκπαίδευση אימון प्रशिक्षण "
         "训练 训练集 训练数据 訓練 訓練集 学習 学習データ 훈련"
     ),
     "val": (
         "val valid validate validation valset validset validationset valdata dev devel devset development "
         "publictest "  # of Kaggle's FER2013, as privatetest below
+        "doğrulama تحقق التحقق walidacja walidacyjny validace validering validasi "
         "validierung validierungsdaten validacion validacao validazione валидация 验证 验证集 驗證 驗證集 検証 검증"
     ),
     "test": (
+        "اختبار الاختبار testowy testovaci testning uji pengujian δοκιμή परीक्षण "
         "test testing tests testset testingset testdata privatetest tst holdout testdaten testbilder prueba pruebas "
         "teste testes тест 测试 测试集 测试数据 測試 測試集 テスト テストデータ 테스트"
     ),
@@ -45,6 +48,8 @@ _SHORT = {"tr": "train", "te": "test", "va": "val", "vl": "val", "ts": "test"}  
 _EVALUATION = frozenset({"eval", "evaluation", "evalset"})  # the test set beside a validation set, else that
 _IMAGES = _set("image images img imgs pic pics picture pictures photo photos jpg jpeg jpegs png files")
 _FILLERS = _IMAGES | _set("set sets data dataset datasets folder folders dir split splits x the subset")
+_AND = frozenset({"and", "und", "et", "y", "e"})
+_ONE_SPLIT = ({"train"}, {"val"}, {"test"}, {"train", "val"})  # of "training and validation", all is for training
 _PARTS = _FILLERS | _set("part parts batch batches chunk fold folds volume vol shard shards disk disc")
 _UNLABELED = _set(
     "pred predict prediction predictions unlabeled unlabelled nolabel nolabels submission submissions unsorted "
@@ -105,12 +110,12 @@ def split_of(names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     evaluation, qualified = [], dict[str, list[str]]()
     for name, own in worded.items():
-        own -= shared
+        own -= shared | _AND
         splits = {_SPLIT_OF[word] for word in own & _SPLIT_OF.keys()}
         if own and own <= _EVALUATION:
             evaluation.append(name)
-        elif len(splits) == 1 and own <= _SPLIT_OF.keys():
-            found[name] = splits.pop()
+        elif splits in _ONE_SPLIT and own <= _SPLIT_OF.keys():
+            found[name] = "train" if "train" in splits else splits.pop()
         elif len(splits) == 1 and len(own) == 2 and not own & (_ANNOTATIONS | _UNLABELED):
             qualified.setdefault(splits.pop(), []).append(name)  # train_mini
     found |= dict.fromkeys(evaluation, "test" if "val" in found.values() else "val")

@@ -9,7 +9,7 @@ from typing import Any
 from topwork.data.split_words import is_annotation, is_images, words
 from topwork.data.tables import IsImage, Row, Table, cell_text
 
-_BOXES = frozenset({"bbox", "bboxes", "box", "boxes"})
+_BOXES = frozenset({"bbox", "bboxes", "box", "boxes", "coordinates"})
 _NAMES = ("category", "categories", "label", "labels", "class", "classes", "name", "category_id")
 _PROGRAM = frozenset({"annotation_id", "annotator", "created_at", "updated_at", "lead_time"})  # Label Studio's columns
 _VIEWS = frozenset({
@@ -53,8 +53,16 @@ def _lists(cells: Sequence[Any]) -> list[list[tuple[Any, Any]]]:
         if not all(boxes and names for boxes, names in inner):
             return []
         parts = zip(cell, inner, strict=True)
-        found.append([(part[names[0]], part[min(boxes)]) for part, (boxes, names) in parts])
+        found.append([(part[names[0]], _sides(part[min(boxes)])) for part, (boxes, names) in parts])
     return found
+
+
+def _sides(box: Any) -> Any:
+    """Left, top, width and height of a box, which Create ML describes by its center."""
+    if not isinstance(box, Mapping) or not {"x", "y", "width", "height"} <= box.keys():
+        return box
+    width, height = float(box["width"]), float(box["height"])
+    return [float(box["x"]) - width / 2, float(box["y"]) - height / 2, width, height]
 
 
 def _exploded(table: Table, columns: set[str], objects: Sequence[Sequence[tuple[Any, Any]]]) -> Table:

@@ -26,6 +26,7 @@ THEMES = (
     "folders", "nested_folders", "strange_folders", "tables", "tables_as_written", "lists", "annotations", "file_names",
     "archives", "refusals", "medical", "more_medical", "nature", "people_and_signs", "scenes_and_things",
     "own_photographs", "more_tables", "pairs_and_samples", "annotation_tables",
+    "samples_and_masks", "archives_of_science",
 )  # fmt: skip
 
 

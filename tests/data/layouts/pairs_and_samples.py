@@ -79,6 +79,13 @@ def pets_numbered_alike() -> Layout:
 
 
 @layout
+def frames_in_steps() -> Layout:
+    """Every 30th frame of one video per class: such numbers begin again in each folder, too."""
+    rows = {f"{label}/frame_{n * 30}.jpg": (label, "") for label in ("fire", "smoke") for n in range(8)}
+    return Layout(blank(rows), Read(rows))
+
+
+@layout
 def rgb_and_depth_in_each_class() -> Layout:
     """As the objects of RGB-D data sets: each class has a folder of each kind of image."""
     files = {f"{label}/{kind}/{label}_{n}.png": None for label in AB for kind in ("rgb", "depth") for n in range(4)}

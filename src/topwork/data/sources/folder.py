@@ -17,16 +17,10 @@ from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import NO_CLASSES, ClassFolder, Layout
 from topwork.data.sources.folder_layouts import find_layouts
-from topwork.data.sources.folder_samples import are_numbered, labels_inside
+from topwork.data.sources.folder_samples import are_numbered, labels_inside, parts_inside, tables_inside
 from topwork.data.sources.layout_option import layout_of
-from topwork.data.sources.other_tasks import (
-    WRITE_A_TABLE,
-    annotations_inside,
-    labels_in_files,
-    masks_beside,
-    masks_of,
-    unlabeled,
-)
+from topwork.data.sources.mask_names import annotations_inside, masks_beside
+from topwork.data.sources.other_tasks import WRITE_A_TABLE, labels_in_files, masks_of, unlabeled, workbooks
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.split_words import is_annotation
 
@@ -84,12 +78,15 @@ def _with_samples(tree: FileTree, layouts: list[Layout]) -> list[Layout]:
     first = next(iter(layouts), None)
     if first is None or first.by_path or not first.options:
         return layouts
-    problem = labels_inside(tree, first.classes)
+    problem = labels_inside(tree, first.classes) or tables_inside(first.classes)
     if not problem and len(layouts) == 1 and are_numbered(first.classes):
         problem = masks_of(tree)
+    problem = problem or parts_inside(first.classes)
     if not problem:
         return layouts
-    return [replace(first, problem=f"{problem}. {WRITE_A_TABLE}. If each of the folders is a class, run")]
+    return [
+        replace(first, problem=f"{problem}. {WRITE_A_TABLE}.{workbooks(tree)} If each of the folders is a class, run")
+    ]
 
 
 def images_below(path: str) -> Iterator[ImageRef]:

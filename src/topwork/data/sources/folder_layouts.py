@@ -14,8 +14,8 @@ from topwork.data.sources.class_folders import (
     layout_options,
     unwrap,
 )
-from topwork.data.sources.folder_pairs import masks_among
 from topwork.data.sources.folder_rules import class_layouts, level_layouts, repeated_inside
+from topwork.data.sources.mask_names import masks_among
 from topwork.data.sources.reading import Evidence
 from topwork.data.split_words import are_parts, is_annotation, is_images, is_unlabeled, split_and_class, split_of
 

@@ -6,15 +6,18 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import combinations
-from math import prod
+from math import gcd, prod
 
 from topwork.data.file_tree import TreeFolder, stem_of
+from topwork.data.name_ends import common_ends
 from topwork.data.sources.class_folders import Candidates, Layout
-from topwork.data.split_words import is_mask, split_of, words
+from topwork.data.split_words import is_images, split_of, words
 
 _SAME = 0.9  # of the names
 _MIN_PAIRS = 5  # in one folder
 _MAX_SIDES = 3  # more folders with the same names are the same things in several classes
+_HEAD = 20
+_MAX_BESIDE = 8
 _MAX_FORMS = 3  # of names that are the same but for their numbers
 _DENSE = 0.5  # of the numbers in the range of a counter are used
 _SIDES = frozenset(
@@ -46,8 +49,13 @@ def paired(found: Candidates) -> list[Layout] | None:
     plain = [_plain_names(side) for side in sides.values()]
     if not all(_agree(one, other) for one, other in combinations(plain, 2)):
         return None
-    if not _are_named(sides) and all(
-        _are_counters(_plain_stems(folder)) for folder in next(iter(sides.values())).values()
+    if (
+        not _are_named(sides)
+        and not any(map(is_images, sides))
+        and (
+            _are_labeled(found)
+            or all(_are_counters(_plain_stems(folder)) for folder in next(iter(sides.values())).values())
+        )
     ):
         return None
     common = min(set(plain[0]) & set(plain[1]))
@@ -58,6 +66,23 @@ def paired(found: Candidates) -> list[Layout] | None:
         "do. topwork learns one label per image. If each of these folders is a class, run"
     )
     return [replace(found.layout, problem=problem, options=options)]
+
+
+def _are_labeled(found: Candidates) -> bool:
+    """Whether the names of files begin with those of their folders: cat/cat_1.jpg is no pair of dog/dog_1.jpg."""
+    return all(name.lower().startswith(kid.name.lower()) for kid in found.folders for name in kid.images[:_HEAD])
+
+
+def pairs_inside(top: TreeFolder) -> tuple[str, str] | None:
+    """Paths of two folders beside each other whose images have the same names, which are more than numbers."""
+    for folder in top.walk():
+        for one, other in combinations(
+            [kid for kid in folder.filled if len(kid.images) >= _MIN_PAIRS][:_MAX_BESIDE], 2
+        ):
+            stems = [_plain_stems(one), _plain_stems(other)]
+            if _agree(*({(stem,) for stem in own} for own in stems)) and not _are_counters(stems[0]):
+                return one.path, other.path
+    return None
 
 
 def are_sides(folders: Iterable[TreeFolder]) -> bool:
@@ -101,22 +126,6 @@ def _plain_stems(folder: TreeFolder) -> list[str]:
     return [stem[start : len(stem) - end] for stem in stems]
 
 
-def common_ends(stems: Iterable[str]) -> tuple[int, int]:
-    """How many signs all names share at their beginning and at their end, up to the numbers that differ."""
-    stems = list(stems)
-    if not stems:
-        return 0, 0
-    start = _shared(min(stems), max(stems)).rstrip("0123456789")
-    ends = sorted(stem[len(start) :][::-1] for stem in stems)
-    return len(start), len(_shared(ends[0], ends[-1])[::-1].lstrip("0123456789"))
-
-
-def _shared(one: str, other: str) -> str:
-    """The beginning that two texts, and all between them in order, share."""
-    count = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
-    return one[:count] if count is not None else min(one, other, key=len)
-
-
 def _agree(one: Iterable[tuple[str, ...]], other: Iterable[tuple[str, ...]]) -> bool:
     own, others = set(one), set(other)
     return len(own & others) >= _SAME * max(len(own), len(others))
@@ -130,8 +139,13 @@ def _are_counters(names: Sequence[str]) -> bool:
     return len(forms) <= _MAX_FORMS and all(map(_are_dense, forms.values()))
 
 
+def _step(numbers: Sequence[int]) -> int:
+    """How far numbers are apart that are counted in steps: 30 of 0, 30, 60."""
+    return gcd(*(number - numbers[0] for number in numbers)) or 1
+
+
 def _are_dense(numbers: Sequence[tuple[int, ...]]) -> bool:
-    ranges = [max(column) - min(column) + 1 for column in zip(*numbers, strict=True)]
+    ranges = [len(range(min(column), max(column) + 1, _step(column))) for column in zip(*numbers, strict=True)]
     return len(numbers) >= _DENSE * prod(ranges)
 
 
@@ -153,30 +167,3 @@ def several_sets(found: Candidates) -> list[Layout] | None:
 def _is_wrapped(folder: TreeFolder) -> bool:
     inner = folder.filled
     return not folder.images and len(inner) == 1 and inner[0].name == folder.name and not inner[0].filled
-
-
-def masks_among(folders: Sequence[TreeFolder]) -> set[str]:
-    """Paths of those of the folders that are called like masks, and whose images are named after those of another."""
-    masks = [folder for folder in folders if is_mask(folder.name) and "segmented" not in words(folder.name)]
-    images = [stem_of(path.rpartition("/")[2]) for kid in folders if kid not in masks for path in kid.image_paths()]
-    if not masks or not images:
-        return set()
-    return {
-        folder.path
-        for folder in masks
-        if share_named_after([stem_of(path.rpartition("/")[2]) for path in folder.image_paths()], images) >= _SAME
-    }
-
-
-def share_named_after(names: Sequence[str], images: Iterable[str]) -> float:
-    """The share of names that begin with the name of an image, apart from the end that all images share.
-
-    >>> share_named_after(["ulm_01_gtFine_color", "ulm_02_gtFine_color"], ["ulm_01_left", "ulm_02_left"])
-    1.0
-    """
-    images = list(images)
-    end = common_ends(images)[1]
-    known = {stem[: len(stem) - end] for stem in images}
-    ends = ([*(m.start() for m in re.finditer(r"[\W_]", name)), len(name)] for name in names)
-    found = sum(any(name[:stop] in known for stop in stops) for name, stops in zip(names, ends, strict=True))
-    return found / len(names) if names else 0.0

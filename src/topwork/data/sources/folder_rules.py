@@ -258,7 +258,11 @@ def _one_trained(found: Candidates) -> list[Layout] | None:
 def _one_divided(found: Candidates) -> list[Layout] | None:
     """One folder that holds class folders, beside copies of its images, results or others that have no class."""
     deep = [folder for folder in found.folders if len(unwrap(folder).filled) > 1 and not folder.images]
-    if found.by_path or found.has_splits or not len(deep) == 1 < len(found.folders):
+    if found.by_path or found.has_splits or not deep or len(found.folders) == 1:
+        return None
+    if any(is_images(kid.name) for kid in deep) and not all(is_images(kid.name) for kid in found.folders):
+        return [*_each_alone(sorted(deep, key=lambda kid: not is_images(kid.name)), found), found.layout]
+    if len(deep) > 1:
         return None
     if not (is_images(deep[0].name) or unwrap(deep[0]) is not deep[0] or _same_files(deep[0], found.folders)):
         return None  # a class that is divided further

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,10 +10,13 @@ from topwork.data.file_tree import FileTree, join
 from topwork.data.locations import NotReadable, read_bytes
 from topwork.data.sources.class_folders import ClassFolder
 from topwork.data.split_words import words
-from topwork.data.tables import decode
+from topwork.data.tables import WORKBOOKS, decode
 
 _MIN_FOLDERS = 3
 _SHARE = 0.8  # of the folders have such a file
+_MIN_SAMPLES = 5
+_MAX_PARTS = 20  # images of a sample
+_MIN_DIGITS = 4  # in the name of a sample
 _MAX_OPENED = 12
 _MAX_BYTES = 4096
 _MAX_TEXT = 60
@@ -42,6 +46,48 @@ def short_text(tree: FileTree, path: str) -> str:
     except (OSError, NotReadable, ValueError):
         return ""
     return text if len(text) <= _MAX_TEXT and "\n" not in text else ""
+
+
+def tables_inside(classes: Sequence[ClassFolder]) -> str:
+    """What speaks against it that folders are classes: a spreadsheet in each of them."""
+    found = [
+        join(row.folder.path, name) for row in classes for name in row.folder.files if name.lower().endswith(WORKBOOKS)
+    ]
+    if len({path.rpartition("/")[0] for path in found}) < len(classes) or len(classes) < 2:
+        return ""
+    return (
+        f"Each folder such as {found[0].rpartition('/')[0]}/ holds a spreadsheet, {found[0]}: the labels may be in it, "
+        "which topwork does not read"
+    )
+
+
+def parts_inside(classes: Sequence[ClassFolder]) -> str:
+    """What speaks against it that folders are classes: a few images in each, which have the same names in all."""
+    if len(classes) < _MIN_SAMPLES or not (are_numbered(classes) or all(map(_has_number, classes))):
+        return ""
+    if any(row.folder.total > _MAX_PARTS for row in classes):
+        return ""
+    names = [_plain_names(row) for row in classes]
+    counts = Counter(name for found in names for name in found)
+    common = [name for name, count in counts.items() if count >= _SHARE * len(classes)]
+    different = {re.sub(r"\d+", "#", name) for name in common}  # else they are counted in each folder
+    if len(different) < 2 or any(2 * len(common) < len(found) for found in names):
+        return ""
+    shown = " and ".join(names[0][name] for name in common[:2] if name in names[0])
+    return (
+        f"Each folder such as {classes[0].folder.path}/ holds a few images that have the same names in all of them, "
+        f"such as {shown}: the folders may be samples with several images each"
+    )
+
+
+def _has_number(row: ClassFolder) -> bool:
+    return sum(map(str.isdecimal, row.label)) >= _MIN_DIGITS
+
+
+def _plain_names(row: ClassFolder) -> dict[str, str]:
+    """The names of the images without the name of their folder, to the names."""
+    paths = (path[len(row.folder.path) + 1 :] for path in row.folder.image_paths())
+    return {path.replace(row.label, "").lower(): path for path in paths}
 
 
 def are_numbered(classes: Sequence[ClassFolder]) -> bool:

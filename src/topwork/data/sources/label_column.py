@@ -38,6 +38,7 @@ _MEASURES = {
 }  # fmt: skip
 _NO_LABELS = ("split", "partition", "fold", "subset", "usage", "phase")
 _TRUTH = {"true": "1", "false": "0", "x": "1"}
+_FLAGS = {"true", "false", "yes", "no", "0", "1", "0.0", "1.0", "y", "n", "m", "f", "male", "female"}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 HEAD = 300  # rows from which the column of paths is found
 _MAX_CONDITIONS = 10
@@ -182,6 +183,9 @@ def find_label(
     for column in sorted(columns, key=lambda column: -column.rank):
         if not first and column.name and (column.rank >= 1 or not chosen):
             _refuse_measure(table, column)
+        if not first and chosen and column.rank == 0 and all(map(_is_flag, chosen)):
+            command = command_with(config, "--label-column", chosen[0].name)
+            _refuse_measure(table, column, f" If the label is in column {chosen[0].name}, run: {command}")
     if not chosen:
         return "", (), "", 0
     return _one_of(table, chosen, able, path, find, config, folder_of)
@@ -337,10 +341,15 @@ def _examples(column: LabelColumn) -> str:
     return f"{len(names)} values: {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
 
 
-def _refuse_measure(table: Table, column: LabelColumn) -> None:
+def _is_flag(column: LabelColumn) -> bool:
+    """Whether it says yes or no, or the sex of somebody, which other columns may be more important than."""
+    return column.rank == 0 and {text.lower() for text in column.distinct} <= _FLAGS
+
+
+def _refuse_measure(table: Table, column: LabelColumn, more: str = "") -> None:
     if column.is_measure:
         raise Measured(
             f"Column {column.name!r} of {table.name} has {len(column.distinct)} different numbers for "
             f"{len(column.filled)} images: this looks like the target of a regression, but topwork classifies. Add a "
-            "column with a class for each range of numbers, and pass its name with --label-column."
+            f"column with a class for each range of numbers, and pass its name with --label-column.{more}"
         )

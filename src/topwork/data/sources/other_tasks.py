@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from topwork.core import commands
 from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of, tree_of_names
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import unwrap
-from topwork.data.sources.folder_pairs import share_named_after
+from topwork.data.sources.folder_pairs import pairs_inside
 from topwork.data.sources.folder_samples import short_text
 from topwork.data.sources.label_expressions import propose
+from topwork.data.sources.mask_names import MIN_SHARE, drawings_of, mask_stem, masks_beside, share_named_after
 from topwork.data.sources.reading import Evidence, Refused
-from topwork.data.split_words import is_annotation_of, is_mask, split_of
+from topwork.data.split_words import is_mask, split_of
 from topwork.data.tables import WORKBOOKS
 
 WRITE_A_TABLE = "Write a table with the columns path and label and one row per image, and pass it as DATA"
-_MASK_WORDS = ("mask", "seg", "gt", "label")
-_MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt|label)[ ._-]?\d*")
-_YOLO = re.compile(rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+")
-MIN_SHARE = 0.8  # of the masks, or of the files beside images, belong to an image by their names
+_THINGS = re.compile(
+    rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+"  # YOLO
+    rb"|(?:imagesource:.*\n)?(?:gsd:.*\n)?(?:-?[\d.]+ ){8}[\w-]+"  # DOTA
+    rb"|[A-Za-z_]+(?: -?[\d.]+){14}"  # KITTI
+    rb"|(?:-?\d+,){7}-?\d+"  # VisDrone
+)
 _MAX_OPENED = 3
 _MAX_TEXTS = 12
 _SHAPES = re.compile(rb'"(?:shapes|instances)"\s*:\s*\[\s*\{')  # of LabelMe and SuperAnnotate
 _KINDS: dict[str, tuple[str, Callable[[bytes], object]]] = {
-    ".txt": ("YOLO", _YOLO.match),
+    ".txt": ("text", _THINGS.match),
     ".xml": ("Pascal VOC", re.compile(rb"<bndbox>").search),
     ".json": ("JSON", _SHAPES.search),
 }
@@ -35,40 +38,6 @@ _KINDS: dict[str, tuple[str, Callable[[bytes], object]]] = {
 def _write_a_table(data: DataArgument) -> str:
     run = commands.data_command(data.config, "labels.csv", [])
     return f"write a table with the columns path and label and one row per image, and run `{run}`"
-
-
-def masks_beside(names: Iterable[str]) -> dict[str, str]:
-    """Those of the images of a folder that are masks of others, such as ``1_mask.png`` of ``1.png``: mask to image."""
-    found = [
-        (name, match[1])
-        for name in names
-        if any(word in name.lower() for word in _MASK_WORDS) and (match := _MASK.fullmatch(stem_of(name)))
-    ]
-    if not found:
-        return {}
-    images = {stem_of(name): name for name in names}
-    return {name: images[stem] for name, stem in found if stem in images}
-
-
-def annotations_inside(of_class: TreeFolder) -> set[str]:
-    """Paths of the folders in a class folder that hold masks or previews of its images, by all their names."""
-    inside = [folder for folder in of_class.walk() if folder is not of_class]
-    names = [folder.name for folder in inside]
-    marked = [folder for folder in inside if is_annotation_of(folder.name, names)]
-    if not marked:
-        return set()
-    paths = {folder.path for folder in marked}
-    images = {
-        stem_of(path.rpartition("/")[2])
-        for path in of_class.image_paths()
-        if not any(path.startswith(f"{folder}/") for folder in paths)
-    }
-    return {folder.path for folder in marked if folder.total and _named_like(folder, images)}
-
-
-def _named_like(folder: TreeFolder, images: set[str]) -> bool:
-    stems = [_mask_stem(path.rpartition("/")[2]) for path in folder.image_paths()]
-    return sum(stem in images for stem in stems) >= MIN_SHARE * len(stems)
 
 
 def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
@@ -91,12 +60,10 @@ def masks_of(tree: FileTree) -> str:
     masks, plain = dict[str, str](), list[TreeFolder]()
     for folder in tree.top.walk():
         if any(map(is_mask, folder.path.split("/"))):
-            masks |= {_mask_stem(name): folder.path for name in folder.images}
+            masks |= {mask_stem(name): folder.path for name in folder.images}
         else:
             plain.append(folder)
     beside = sum(len(masks_beside(folder.images)) for folder in plain)
-    if not masks and not beside:
-        return ""
     images = {stem_of(name) for folder in plain for name in folder.images}
     matching = sorted({masks[stem] for stem in masks if stem in images})
     if beside and beside >= 0.4 * len(images):
@@ -105,15 +72,11 @@ def masks_of(tree: FileTree) -> str:
         where = f"{matching[0]}/ holds masks of the images"
     elif masks and images and share_named_after(list(masks), images) >= MIN_SHARE:
         where = f"{next(iter(masks.values()))}/ holds masks of the images"
+    elif drawing := next(filter(None, (drawings_of(folder.images) for folder in plain)), ""):
+        where = f"files such as {drawing} are named after images, as masks are"
     else:
         return ""
     return f"{tree.store} is a data set for segmentation: {where}. topwork learns one label per image"
-
-
-def _mask_stem(name: str) -> str:
-    stem = stem_of(name)
-    match = _MASK.fullmatch(stem)
-    return match[1] if match else stem
 
 
 def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
@@ -135,7 +98,15 @@ def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
 
 
 def _texts(data: DataArgument, tree: FileTree) -> Refused | None:
-    """A text file with a class or its number for each image."""
+    """A text file with a class or its number for each image, or a file of facts about it."""
+    for suffix in (".xml", ".json"):
+        if files := _files_of_images(tree, suffix):
+            return Refused(
+                f"{data.path} has {_count(tree.top.total)} without a label, and a file for each, such as "
+                f"{join(files[0][0].path, files[0][1])}, in which the label may be. topwork does not read these files: "
+                f"{_write_a_table(data)}.{_show(data, _in_file_names(tree))}",
+                Evidence.LIKELY,
+            )
     paths = [join(folder.path, name) for folder, name in _files_of_images(tree, ".txt")]
     texts = [short_text(tree, path) for path in paths[:_MAX_TEXTS]]
     distinct = list(dict.fromkeys(texts))
@@ -178,6 +149,8 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
     elif names:
         listed = ", ".join(f"{join(base.path, name)}/" for name in names[:5]) + (", ..." if len(names) > 5 else "")
         where = f"none of its folders {listed} is a class" + (", by the names they are splits" if splits else "")
+    if pair := pairs_inside(tree.top):
+        where += f"; {pair[0]}/ and {pair[1]}/ hold images of the same names, as pairs of images do"
     ways = _in_file_names(tree)
     if names:
         layout = "/".join([*["*"] * (base.path.count("/") + bool(base.path)), "class"])
@@ -185,12 +158,12 @@ def _no_label(data: DataArgument, tree: FileTree) -> Refused:
         ways.append((what, ["--layout", layout]))
     return Refused(
         f"{data.path} has {_count(tree.top.total)} without a label: {where}. Put the images of each class into a "
-        f"folder of its own, or {_write_a_table(data)}.{_workbooks(tree)}{_show(data, ways)}",
+        f"folder of its own, or {_write_a_table(data)}.{workbooks(tree)}{_show(data, ways)}",
         Evidence.POSSIBLE,
     )
 
 
-def _workbooks(tree: FileTree) -> str:
+def workbooks(tree: FileTree) -> str:
     """What to do with spreadsheets beside the images."""
     names = (join(folder.path, name) for folder in tree.top.walk() for name in folder.files if "~" not in name)
     found = next((name for name in names if name.lower().endswith(WORKBOOKS)), "")

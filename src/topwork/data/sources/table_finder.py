@@ -160,10 +160,17 @@ class TableFinder:
         if head is not data:
             table = read_labels(data, path, is_image)
         self._sizes[path] = len(table.rows)
+        if len(table.columns) == 1 and not table.has_header and not self._have_class_folders(table, column, places):
+            return ""  # a list of names
         listing = list_rows(table, places, self.config, labels_needed=False)
         if not listing.columns.one_hot and "label" not in listing.columns.roles:
             self._refuse_pairs(table, column, places)
         return Candidate(path, listing, split, key)
+
+    def _have_class_folders(self, table: Table, column: str, places: Places) -> bool:
+        """Whether the images that a table names lie in several folders that may be classes."""
+        found = (places.find(text).paths for text in table.texts(column)[:HEAD] if text)
+        return len({places.folder_label(paths[0]) for paths in found if paths} - {""}) > 1
 
     def _refuse_pairs(self, table: Table, column: str, places: Places) -> None:
         """Raise if another column of a table without labels names other images."""

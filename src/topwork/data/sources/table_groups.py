@@ -74,11 +74,35 @@ def with_numbered(found: Mapping[Key, list[Candidate]]) -> list[list[Candidate]]
     for (key, columns, is_labeled), tables in found.items():
         merged.setdefault((_TRUTH.sub("", _COUNTER.sub("", key)), columns, is_labeled), []).append(tables)
     for groups in merged.values():
-        splits = [table.split for tables in groups for table in tables]
-        if all(splits) and "train" in splits and len(set(splits)) == len(splits):
-            groups = [[table for tables in groups for table in tables]]
-        kept += groups
+        kept += [[table for tables in groups for table in tables]] if _are_splits(groups) else groups
+    return _with_other_names(kept)
+
+
+def _with_other_names(groups: list[list[Candidate]]) -> list[list[Candidate]]:
+    """The groups; those of one folder as one that have the same columns and different splits, of different images."""
+    by_shape: dict[tuple[str, tuple[str, ...]], list[list[Candidate]]] = {}
+    for tables in groups:
+        shape = os.path.dirname(tables[0].path), tables[0].listing.table.columns
+        by_shape.setdefault(shape, []).append(tables)
+    kept = []
+    for found in by_shape.values():
+        rows = [table.listing.rows.keys() for tables in found for table in tables]
+        disjoint = len(set[str]().union(*rows)) == sum(map(len, rows))
+        labeled = all(table.listing.table.has_header and _is_labeled(table) for tables in found for table in tables)
+        joined = len(found) > 1 and disjoint and labeled and _are_splits(found)
+        kept += [[table for tables in found for table in tables]] if joined else found
     return kept
+
+
+def _are_splits(groups: Sequence[Sequence[Candidate]]) -> bool:
+    """Whether each table is of another split, and one is for training."""
+    splits = [table.split for tables in groups for table in tables]
+    return all(splits) and "train" in splits and len(set(splits)) == len(splits)
+
+
+def _is_labeled(table: Candidate) -> bool:
+    columns = table.listing.columns
+    return "label" in columns.roles or bool(columns.one_hot)
 
 
 def make_group(tables: list[Candidate], places: Places, config: DataConfig) -> TableGroup:

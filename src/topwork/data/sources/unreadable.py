@@ -36,6 +36,7 @@ _CONTAINERS = {
     (".h5", ".hdf5", ".hdf"): "an HDF5 file",
     (".tfrecord", ".tfrecords"): "a TFRecord file",
     (".mat",): "a MATLAB file",
+    (".mdb", ".lmdb"): "an LMDB database",
     (".bin",): "a binary file without a known format",
     (".pkl", ".pickle", ".pt", ".pth", ".joblib"): "a pickle, which runs code when it is opened",
 }

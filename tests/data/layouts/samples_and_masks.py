@@ -1,0 +1,152 @@
+"""Images that belong together: bands and views of one sample, masks under other names, tables beside the images."""
+
+from __future__ import annotations
+
+import json
+
+from tests.data.layouts import Content, Layout, Read, Refused, asks, blank, classes, layout, loose, table
+
+DEFECTS = ("Missing_hole", "Mouse_bite", "Spur")
+
+
+@layout
+def big_earth_net() -> Layout:
+    """bigearth.net: a folder per patch, in it a file per band of the satellite and one of its labels."""
+    files: dict[str, Content] = {}
+    for n in range(8):
+        name = f"S2A_MSIL2A_20170613T101031_{n * 7}_{n * 11 + 3}"
+        files |= {f"BigEarthNet-v1.0/{name}/{name}_{band}.tif": None for band in ("B01", "B02", "B03", "B8A", "B11")}
+        labels = json.dumps({"labels": ["Pastures", "Sea"][: 1 + n % 2]})
+        files[f"BigEarthNet-v1.0/{name}/{name}_labels_metadata.json"] = labels
+    return Layout(files, Refused(("samples", "B01")))
+
+
+@layout
+def smartphone_noise() -> Layout:
+    """abdokamel.github.io/sidd: a folder per scene with the noisy and the clean image."""
+    files = {f"SIDD_Small_sRGB_Only/Data/{n:04}_00{n % 5}_{phone}_00100_0{n * 7:04}_3200_L/{kind}_SRGB_010.PNG": None
+             for n, phone in enumerate(("S6", "GP", "IP", "S6", "N6", "G4", "GP", "IP"), 1)
+             for kind in ("GT", "NOISY")}  # fmt: skip
+    return Layout(files, Refused(("samples", "NOISY_SRGB_010.PNG")))
+
+
+@layout
+def ph2() -> Layout:
+    """fc.up.pt/addi/ph2: a folder per lesion, in it folders for the image and for its mask; labels in a spreadsheet."""
+    files: dict[str, Content] = {"PH2Dataset/PH2_dataset.xlsx": b"PK\3\4"}
+    for n in (2, 3, 4, 6, 9, 10):
+        name = f"IMD{n:03}"
+        top = f"PH2Dataset/PH2 Dataset images/{name}/{name}"
+        files |= {f"{top}_Dermoscopic_Image/{name}.bmp": None, f"{top}_lesion/{name}_lesion.bmp": None}
+        files |= {f"{top}_roi/{name}_R1_Label6.bmp": None} if n % 2 else {}
+    return Layout(files, Refused(("samples", "PH2_dataset.xlsx")))
+
+
+@layout
+def persons_with_numbered_images() -> Layout:
+    """The same names in the folders of persons, for images are counted in each: persons are the classes."""
+    rows = {f"gallery/person{n:03}/img_{k}.jpg": (f"person{n:03}", "") for n in range(1, 9) for k in range(1, 7)}
+    return Layout(blank(rows), Read(rows))
+
+
+@layout
+def messidor() -> Layout:
+    """adcis.net/en/third-party/messidor: a folder per hospital, each with a spreadsheet of the diagnoses."""
+    files: dict[str, Content] = {
+        f"Base{base}/2006{n:04}_{n * 7:05}_0{n % 3}00_PP.tif": None for base in (11, 12) for n in range(base, base + 7)
+    }
+    files |= {f"Base{base}/Annotation_Base{base}.xls": b"\xd0\xcf" for base in (11, 12)}
+    return Layout(files, Refused(("Base11/Annotation_Base11.xls",)))
+
+
+@layout
+def magnetic_tiles() -> Layout:
+    """github.com/abin24/Magnetic-tile-defect-datasets: beside each .jpg its mask of the same name, as .png."""
+    rows = {f"Magnetic-tile-defect-datasets.-master/{label}/Imgs/exp{k}_num_{n}.jpg": (label, "")
+            for k, label in enumerate(("MT_Blowhole", "MT_Break", "MT_Free"))
+            for n in (1013, 2087, 33456, 4470, 10090, 120347)}  # fmt: skip
+    return Layout({**blank(rows), **blank(f"{name[:-3]}png" for name in rows)}, Read(rows, ignored=("mask",)))
+
+
+@layout
+def classes_in_two_formats() -> Layout:
+    """Numbers that begin again with another format are other images."""
+    rows = {f"{label}/{n}.jpg": (label, "") for label in ("oak", "elm") for n in range(9)}
+    rows |= {f"{label}/{n}.png": (label, "") for label in ("oak", "elm") for n in range(4)}
+    return Layout(blank(rows), Read(rows))
+
+
+@layout
+def rgbd_objects() -> Layout:
+    """rgbd-dataset.cs.washington.edu: beside each image its depth and its mask, the kind being the last word."""
+    rows = {f"rgbd-dataset/{label}/{label}_{k}/{label}_{k}_1_{n}_crop.png": (label, "")
+            for label in ("apple", "ball", "cap") for k in (1, 2) for n in (1, 6, 11, 16, 21)}  # fmt: skip
+    others = {name.replace("_crop", f"_{kind}"): None for name in rows for kind in ("depthcrop", "maskcrop")}
+    return Layout({**blank(rows), **others}, asks(Read(rows)))
+
+
+@layout
+def drive() -> Layout:
+    """drive.grand-challenge.org: images, and what two people have drawn of each."""
+    files: dict[str, Content] = {}
+    for n in range(21, 29):
+        files |= {f"DRIVE/training/images/{n}_training.tif": None, f"DRIVE/training/1st_manual/{n}_manual1.gif": None}
+        files |= {f"DRIVE/training/mask/{n}_training_mask.gif": None, f"DRIVE/test/images/{n - 20:02}_test.tif": None}
+        files |= {f"DRIVE/test/mask/{n - 20:02}_test_mask.gif": None}
+    return Layout(files, Refused(("1st_manual/",)))
+
+
+@layout
+def chase_db1() -> Layout:
+    """blogs.kingston.ac.uk/retinal/chasedb1: two drawings of each image beside it, named after it."""
+    files = blank(f"CHASEDB1/Image_{n:02}{eye}{end}" for n in range(1, 7) for eye in "LR"
+                  for end in (".jpg", "_1stHO.png", "_2ndHO.png"))  # fmt: skip
+    return Layout(files, Refused(("segmentation",)))
+
+
+@layout
+def deep_crack() -> Layout:
+    """github.com/yhlleo/DeepCrack: train_img/ and train_lab/ with the same names."""
+    files = {f"{split}_{kind}/7Q3A{n}-{k}.{end}": None
+             for split, numbers in (("train", (9060, 9061, 9077, 9102, 9201)), ("test", (8031, 8055, 8099, 8123, 8144)))
+             for n in numbers for k in (1, 13) for kind, end in (("img", "jpg"), ("lab", "png"))}  # fmt: skip
+    return Layout(files, Refused(("train_img/", "train_lab/", "pairs")))
+
+
+@layout
+def defects_of_circuit_boards() -> Layout:
+    """Kaggle akhatova/pcb-defects: class folders in images/, rotated copies and templates beside it."""
+    rows = {f"PCB_DATASET/images/{label}/{n:02}_{label.lower()}_{k:02}.jpg": (label, "") for label in DEFECTS
+            for n in (1, 4) for k in (1, 2, 3)}  # fmt: skip
+    files: dict[str, Content] = blank(rows)
+    for name in rows:
+        annotation = name.replace("images", "Annotations").replace(".jpg", ".xml")
+        files[annotation] = "<annotation><object><bndbox></bndbox></object></annotation>"
+        above, _, last = name.replace("images/", "rotation/").rpartition("/")
+        files[f"{above}_rotation/rotation_90_{last}"] = None
+    return Layout(files | loose("PCB_DATASET/PCB_USED", ("01.JPG", "04.JPG", "05.JPG")), asks(Read(rows), "images/"))
+
+
+@layout
+def bone_age() -> Layout:
+    """Kaggle kmader/rsna-bone-age: an age in months to be predicted, and beside it whether the patient is male."""
+    cells = [(1377 + n * 3, n * 17 % 200 + 12, str(n % 2 == 0)) for n in range(40)]
+    rows = {f"boneage-training-dataset/boneage-training-dataset/{n}.png": (male, "") for n, _, male in cells}
+    files: dict[str, Content] = blank(rows)
+    files["boneage-training-dataset.csv"] = table(("id", "boneage", "male"), cells)
+    return Layout(files, Refused(("boneage", "regression"), (Read(rows),)))
+
+
+@layout
+def ripe_fruits_with_a_measure() -> Layout:
+    """A class in words, beside a measurement under a name that topwork does not know, is the label."""
+    cells = [(f"{n}.jpg", ("ripe", "unripe", "rotten")[n % 3], 30.5 + n * 3) for n in range(40)]
+    rows = {f"photos/{name}": (state, "") for name, state, _ in cells}
+    return Layout({**blank(rows), "fruits.csv": table(("image", "state", "Brix"), cells)}, asks(Read(rows)))
+
+
+@layout
+def masks_beside_images_called_like_their_class() -> Layout:
+    """Class folders whose files are named after the folder: the same numbers in two classes are no pairs."""
+    rows = classes("faces", ("yaleB01", "yaleB02", "yaleB13"), name="{label}_P00A+0{n}5E+{n}0.pgm", each=7)
+    return Layout(blank(rows), Read(rows))
