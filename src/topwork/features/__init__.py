@@ -6,6 +6,5 @@ there are.
 
 from topwork.features.cache import FeatureCache
 from topwork.features.extract import FeatureStore, feature_key
-from topwork.features.joined import JoinedFeatures, open_features
 
-__all__ = ["FeatureCache", "FeatureStore", "JoinedFeatures", "feature_key", "open_features"]
+__all__ = ["FeatureCache", "FeatureStore", "feature_key"]

@@ -21,14 +21,17 @@ class Eigenbasis:
     """N images and R orthonormal directions.
 
     Attributes:
-        features: (N, D) in the dtype of the input; the last column is constant.
+        features: (N, D) in the dtype of the input; the last column is constant. Of fewer images than features instead
+            float64 (N, R), the coordinates, which hold all of them.
         rotation: float64 (D, R), the eigenvectors as columns.
         coordinates: float32 (N, R), ``features @ rotation``, for the products that need not be exact.
+        rotated: Whether ``features`` are the coordinates.
     """
 
     features: torch.Tensor
     rotation: torch.Tensor
     coordinates: torch.Tensor
+    rotated: bool
 
     def select(self, index: torch.Tensor) -> Eigenbasis:
         """Some of the images, in the same directions."""
@@ -36,13 +39,14 @@ class Eigenbasis:
 
     def scores(self, w: torch.Tensor) -> torch.Tensor:
         """Scores float64 (N, K) of weights float64 (R, K)."""
-        weight = self.rotation @ w
+        weight = w if self.rotated else self.rotation @ w
         return torch.cat([chunk.double() @ weight for chunk in self.features.split(CHUNK_ROWS)])
 
     def weight_gradient(self, score_gradient: torch.Tensor) -> torch.Tensor:
         """Gradient by the weights float64 (R, K), from the gradient by the scores float64 (N, K)."""
         chunks = zip(self.features.split(CHUNK_ROWS), score_gradient.split(CHUNK_ROWS), strict=True)
-        return self.rotation.T @ _sum(x.double().T @ gradient for x, gradient in chunks)
+        gradient = _sum(x.double().T @ gradient for x, gradient in chunks)
+        return gradient if self.rotated else self.rotation.T @ gradient
 
     def weighted_gram_diagonal(self, weights: torch.Tensor) -> torch.Tensor:
         """Diagonals of Z' diag(weights) Z for the coordinates Z: float32 (R, K) of weights float32 (N, K)."""
@@ -66,11 +70,13 @@ def eigenbasis(features: np.ndarray, constant: float, device: str = "cpu") -> Ei
     if len(x) >= x.shape[1]:
         gram = _sum(chunk.T @ chunk for chunk in map(torch.Tensor.double, x.split(CHUNK_ROWS)))
         rotation = torch.linalg.eigh(gram).eigenvectors
-    else:  # only the directions that the images span; QR keeps them orthogonal to the last digit
-        q, r = torch.linalg.qr(x.double().T)
-        rotation = q @ torch.linalg.eigh(r @ r.T).eigenvectors
-    coordinates = torch.cat([(chunk.double() @ rotation).float() for chunk in x.split(CHUNK_ROWS)])
-    return Eigenbasis(x, rotation, coordinates)
+        coordinates = torch.cat([(chunk.double() @ rotation).float() for chunk in x.split(CHUNK_ROWS)])
+        return Eigenbasis(x, rotation, coordinates, rotated=False)
+    # only the directions that the images span; QR keeps them orthogonal to the last digit
+    q, r = torch.linalg.qr(x.double().T)
+    vectors = torch.linalg.eigh(r @ r.T).eigenvectors
+    exact = r.T @ vectors
+    return Eigenbasis(exact, q @ vectors, exact.float(), rotated=True)
 
 
 def _sum(parts: Iterable[torch.Tensor]) -> torch.Tensor:

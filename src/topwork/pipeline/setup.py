@@ -21,7 +21,7 @@ from topwork.core.names import model_of
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.evaluation import target_metric
-from topwork.features import open_features
+from topwork.features import FeatureStore
 from topwork.strategies import need_pretrained
 from topwork.training.callbacks import Notifier
 from topwork.training.context import RunContext
@@ -74,7 +74,7 @@ def make_context(
         }
     )
     cache = run_folders.cache_folder() / "features"
-    features = open_features(backbone, manifest, splits, compute, cache, progress, signals)
+    features = FeatureStore(backbone, manifest, splits, compute, cache, progress, signals)
     return RunContext(
         resolved, manifest, splits, compute, backbone, source, features, folder, progress, signals, notifier
     )
@@ -110,7 +110,7 @@ def repeat_contexts(context: RunContext, folds: Sequence[Splits]) -> dict[str, R
     """
     config, cache, contexts = context.config, run_folders.cache_folder() / "features", {"": context}
     for number, splits in enumerate(folds[1:], 2):
-        features = open_features(
+        features = FeatureStore(
             context.backbone, context.manifest, splits, context.compute, cache, context.progress, context.signals
         )
         contexts[f"fold-{number}"] = replace(context, splits=splits, features=features)

@@ -24,7 +24,7 @@ from topwork.core.progress import Progress, make_progress
 from topwork.core.signals import Signals, exit_with_parent
 from topwork.data.manifest import build_manifest
 from topwork.data.splits import splits_of
-from topwork.features import FeatureStore, JoinedFeatures
+from topwork.features import FeatureStore
 from topwork.pipeline.comparison import TrainingJob
 from topwork.pipeline.job import Job
 from topwork.pipeline.outputs import evaluate_as_worker
@@ -90,7 +90,7 @@ def train_with_rank_0() -> None:
 
 def _train_strategy(name: str, context: RunContext) -> None:
     if not STRATEGIES[name].trains_network:
-        assert isinstance(context.features, FeatureStore | JoinedFeatures)
+        assert isinstance(context.features, FeatureStore)
         context.features.extract_as_worker()
         return
     strategy = load(name)
