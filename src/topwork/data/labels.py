@@ -19,6 +19,7 @@ from topwork.data.split_units import list_first
 
 UNLABELED = "no label"
 """The reason for which a source ignores an image without a label."""
+_NAMES = ("name", "label", "tagName", "title", "class")  # of an object that is a label
 _WHOLE = re.compile(r"([+-]?\d+)\.0*")  # a whole number written as a decimal
 _SEPARATORS = re.compile(r"\s*[,;|+&/]\s*|\s+")
 
@@ -31,7 +32,7 @@ def label_text(value: Any, where: str) -> str:
         where: The place, for the error.
 
     Raises:
-        DataError: It is an object or a list, or the text of one, and has more or less than one label.
+        DataError: It is an object without a name or a list, or the text of one, and has more or less than one label.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -40,6 +41,8 @@ def label_text(value: Any, where: str) -> str:
         value = _collection(text)
     if isinstance(value, list | tuple) and len(value) == 1:
         return label_text(value[0], where)
+    if isinstance(value, dict) and (name := next((value[key] for key in _NAMES if key in value), None)):
+        return label_text(name, where)
     if isinstance(value, list | dict | set | tuple):
         raise DataError(
             f"{where}: the label is {text[:80]}. Several labels per image are not supported; give each image one name "

@@ -19,12 +19,12 @@ from topwork.core.errors import DataError
 from topwork.data.file_tree import suffix_of
 from topwork.data.images import SUFFIXES
 
-TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt", ".json", ".lst", ".tab", ".psv")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt", ".json", ".lst", ".tab", ".psv", ".manifest")
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 WINDOWS = "Windows-1252"
 """The encoding of Excel's CSV, taken for what is neither UTF-8 nor UTF-16."""
 _ENCODINGS = {"utf-8": "", "utf-8-sig": "", "cp1252": WINDOWS}
-_LINES = (".jsonl", ".ndjson")
+_LINES = (".jsonl", ".ndjson", ".manifest")
 _SEPARATORS = ",;\t|"
 _HEAD = 200  # lines from which separator and form are found out
 _WORD = re.compile(r"[a-z]+")

@@ -219,3 +219,31 @@ def numbers_before_and_after_the_label() -> Layout:
     rows = {f"{20210301 + day}_{kind}{n}.jpg": (kind, "") for kind in ("white oak", "red elm") for day in range(3)
             for n in range(2)}  # fmt: skip
     return Layout(blank(rows), Refused(("white oak",), (Read(rows),)))
+
+
+@layout
+def azure_custom_vision() -> Layout:
+    """learn.microsoft.com/azure/ai-services/custom-vision-service: a list of tags for each image, here of one."""
+    rows = {f"img/{n}.jpg": (AB[n % 2], "") for n in N}
+    found = [{"id": f"g{n}", "width": 8, "tags": [{"tagId": "t", "tagName": label}], "fileName": name[4:]}
+             for n, (name, (label, _)) in enumerate(rows.items())]  # fmt: skip
+    return Layout({**blank(rows), "images.json": json.dumps(found)}, Read(rows))
+
+
+@layout
+def sage_maker_manifest() -> Layout:
+    """docs.aws.amazon.com/sagemaker (Ground Truth): output.manifest, a line of JSON per image."""
+    rows = {f"img/{n}.jpg": (str(n % 2), "") for n in N}
+    found = [json.dumps({"source-ref": f"s3://b/img/{n}.jpg", "label": n % 2, "label-metadata": {"confidence": 0.9}})
+             for n in N]  # fmt: skip
+    return Layout({**blank(rows), "output.manifest": lines(found)}, Read(rows))
+
+
+@layout
+def test_table_with_a_dummy_label() -> Layout:
+    """As for hackathons: the table of the test has the same word in each row."""
+    rows = {f"img/{n}.png": (AB[n % 2], "") for n in N}
+    files: dict[str, Content] = {**blank(rows), **loose("img", [f"t{n}.png" for n in range(6)])}
+    files["train.csv"] = table(("img", "label"), [(f"{n}.png", AB[n % 2]) for n in N])
+    files["test.csv"] = table(("img", "label"), [(f"t{n}.png", "unknown") for n in range(6)])
+    return Layout(files, Refused(("test.csv", "unknown"), (Read(rows),)))

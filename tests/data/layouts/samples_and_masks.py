@@ -150,3 +150,33 @@ def masks_beside_images_called_like_their_class() -> Layout:
     """Class folders whose files are named after the folder: the same numbers in two classes are no pairs."""
     rows = classes("faces", ("yaleB01", "yaleB02", "yaleB13"), name="{label}_P00A+0{n}5E+{n}0.pgm", each=7)
     return Layout(blank(rows), Read(rows))
+
+
+@layout
+def photographs_in_folders_of_their_own() -> Layout:
+    """As the open data of iNaturalist lie on its server: photos/1000/original.jpg, and tables about them."""
+    files: dict[str, Content] = {f"photos/{1000 + n}/original.jpg": None for n in range(16)}
+    cells = [(1000 + n, 500 + n // 2, "jpg", f"u{n % 3}") for n in range(16)]
+    files["photos.csv"] = table(("photo_id", "observation_id", "extension", "observer"), cells, "\t")
+    files["observations.csv"] = table(
+        ("observation_id", "taxon_id"), [(500 + n, 48460 + n % 3) for n in range(8)], "\t"
+    )
+    return Layout(files, Refused(("samples", "photos/1000/")))
+
+
+@layout
+def facades_of_pix_2_pix() -> Layout:
+    """As CycleGAN takes pairs: trainA/1.jpg and trainB/1.jpg; unpaired ones as of horse2zebra are two classes."""
+    files = blank(f"datasets/facades/{split}{kind}/{n}.jpg" for split in ("train", "val") for kind in "AB"
+                  for n in range(1, 9))  # fmt: skip
+    right = Read({name: (name.split("/")[2][-1], "") for name in files})
+    return Layout(files, Refused(("pairs", "trainA/"), (right,)))
+
+
+@layout
+def breeds_with_trimaps() -> Layout:
+    """Oxford-IIIT Pet without its lists: masks in a folder, and the breed in the names of the images."""
+    rows = {f"images/{breed}_{n}.jpg": (breed, "") for breed in ("Abyssinian", "beagle", "great_pyrenees")
+            for n in range(1, 9)}  # fmt: skip
+    masks = blank(name.replace("images/", "annotations/trimaps/").replace(".jpg", ".png") for name in rows)
+    return Layout({**blank(rows), **masks}, Refused(("segmentation", "great_pyrenees"), (Read(rows),)))

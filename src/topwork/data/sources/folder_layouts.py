@@ -14,6 +14,7 @@ from topwork.data.sources.class_folders import (
     layout_options,
     unwrap,
 )
+from topwork.data.sources.folder_pairs import pair_problem
 from topwork.data.sources.folder_rules import class_layouts, level_layouts, repeated_inside
 from topwork.data.sources.mask_names import masks_among
 from topwork.data.sources.reading import Evidence
@@ -44,7 +45,10 @@ def find_layouts(top: TreeFolder, by_path: bool = False, reasons: dict[str, str]
         found = _below_splits(bases, by_path, reasons)
     elif (parted := split_and_class(kid.name for kid in kids)) and not any(kid.filled for kid in kids):
         rows = [ClassFolder(kid, parted[kid.name][1], parted[kid.name][0]) for kid in kids]
-        found = [Layout("folders with split and class in their names", rows, Evidence.LIKELY, reasons)]
+        problem, names = pair_problem(rows), "|".join(re.escape(label) for label in sorted({row.label for row in rows}))
+        options = ("--label-from", f"({names})/") if problem else ()
+        how = "folders with split and class in their names"
+        found = [Layout(how, rows, Evidence.LIKELY, reasons, options, problem=problem)]
     else:
         kids = _without_others(kids, splits, reasons)
         if len(kids) == 1 and kids[0].filled and len(base.filled) > 1:

@@ -10,7 +10,7 @@ from math import gcd, prod
 
 from topwork.data.file_tree import TreeFolder, stem_of
 from topwork.data.name_ends import common_ends
-from topwork.data.sources.class_folders import Candidates, Layout
+from topwork.data.sources.class_folders import Candidates, ClassFolder, Layout
 from topwork.data.split_words import is_images, split_of, words
 
 _SAME = 0.9  # of the names
@@ -35,42 +35,43 @@ _SIDES = frozenset(
 def paired(found: Candidates) -> list[Layout] | None:
     """Two or three folders whose images have the same names: the input and the target of a network, two cameras."""
     options = _with_splits_inside(found)
-    if found.by_path or not options or not 2 <= len(found.names) <= _MAX_SIDES:
+    if found.by_path or not options:
         return None
+    problem = pair_problem(found.plain)
+    return [replace(found.layout, problem=problem, options=options)] if problem else None
+
+
+def pair_problem(classes: Sequence[ClassFolder]) -> str:
+    """What speaks against it that folders are classes, namely equal names of their images; empty if nothing does."""
+    if not 2 <= len({row.label for row in classes}) <= _MAX_SIDES:
+        return ""
     sides: dict[str, dict[tuple[str, str], TreeFolder]] = {}
-    for row in found.plain:
+    for row in classes:
         inside = [folder for folder in row.folder.walk() if folder is not row.folder and folder.images]
         if inside and len(split_of(folder.name for folder in row.folder.filled)) < len(row.folder.filled):
-            return None
+            return ""
         places = {(row.split, folder.path[len(row.folder.path) :]): folder for folder in [row.folder, *inside]}
         sides.setdefault(row.label, {}).update({place: folder for place, folder in places.items() if folder.images})
     if max(len(folder.images) for side in sides.values() for folder in side.values()) < _MIN_PAIRS:
-        return None
+        return ""
     plain = [_plain_names(side) for side in sides.values()]
     if not all(_agree(one, other) for one, other in combinations(plain, 2)):
-        return None
-    if (
-        not _are_named(sides)
-        and not any(map(is_images, sides))
-        and (
-            _are_labeled(found)
-            or all(_are_counters(_plain_stems(folder)) for folder in next(iter(sides.values())).values())
-        )
-    ):
-        return None
+        return ""
+    counters = all(_are_counters(_plain_stems(folder)) for folder in next(iter(sides.values())).values())
+    if not _are_named(sides) and not any(map(is_images, sides)) and (counters or _are_labeled(classes)):
+        return ""
     common = min(set(plain[0]) & set(plain[1]))
     first, second = plain[0][common], plain[1][common]
     above = [path.rpartition("/")[0] for path in (first, second)]
-    problem = (
+    return (
         f"{above[0]}/ and {above[1]}/ hold images of the same names, such as {first} and {second}, as pairs of images "
         "do. topwork learns one label per image. If each of these folders is a class, run"
     )
-    return [replace(found.layout, problem=problem, options=options)]
 
 
-def _are_labeled(found: Candidates) -> bool:
+def _are_labeled(classes: Sequence[ClassFolder]) -> bool:
     """Whether the names of files begin with those of their folders: cat/cat_1.jpg is no pair of dog/dog_1.jpg."""
-    return all(name.lower().startswith(kid.name.lower()) for kid in found.folders for name in kid.images[:_HEAD])
+    return all(name.lower().startswith(row.label.lower()) for row in classes for name in row.folder.images[:_HEAD])
 
 
 def pairs_inside(top: TreeFolder) -> tuple[str, str] | None:

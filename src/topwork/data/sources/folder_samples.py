@@ -67,6 +67,8 @@ def parts_inside(classes: Sequence[ClassFolder]) -> str:
         return ""
     if any(row.folder.total > _MAX_PARTS for row in classes):
         return ""
+    if all(row.folder.total == 1 for row in classes):
+        return f"Each folder such as {classes[0].folder.path}/ holds one image: the folders may be samples"
     names = [_plain_names(row) for row in classes]
     counts = Counter(name for found in names for name in found)
     common = [name for name, count in counts.items() if count >= _SHARE * len(classes)]

@@ -52,7 +52,11 @@ def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
 
 def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
     where = masks_of(tree)
-    return Refused(f"{where}. If you have such labels, {_write_a_table(data)}.", Evidence.LIKELY) if where else None
+    if not where:
+        return None
+    plain = [folder for folder in tree.top.walk() if folder.images and not any(map(is_mask, folder.path.split("/")))]
+    named = labels_in_files(data, tree, [] if any(masks_beside(folder.images) for folder in plain) else plain)
+    return Refused(f"{where}. If you have such labels, {_write_a_table(data)}.{named}", Evidence.LIKELY)
 
 
 def masks_of(tree: FileTree) -> str:
@@ -176,6 +180,8 @@ def labels_in_files(data: DataArgument, tree: FileTree, folders: Sequence[TreeFo
     """The commands for each of some folders as data, if the names of its files may have labels."""
     text = ""
     for folder in folders[:_MAX_OPENED]:
+        if not folder.path:
+            continue
         inner = tree_of_names("", (path.removeprefix(f"{folder.path}/") for path in folder.image_paths()))
         path = os.path.join(data.path, *folder.path.split("/"))
         for found in propose(inner.top):

@@ -99,6 +99,9 @@ class TableFinder:
         try:
             return make_group(tables, self.places, self.config)
         except TopworkError as error:
+            alone = [table for table in tables if table.path == self.selected]
+            if isinstance(error, OtherLabels) and alone:
+                return self._group(alone)
             self.problems.setdefault(tables[0].path, str(error))
             if isinstance(error, OtherLabels):
                 self.questions.setdefault(tables[0].path, str(error))
@@ -201,6 +204,12 @@ class TableFinder:
             f"similar file is {self.index.similar_name(texts[0])}. Write the file names into the table, or pass the "
             "folder that holds its images."
         )
+
+    @property
+    def selected(self) -> str:
+        """The path in the tree of the table that ``--table`` names; empty if it names none."""
+        table = self.config.table
+        return Path(os.path.relpath(os.path.abspath(table), self.tree.store)).as_posix() if table else ""
 
     @cached_property
     def _stems(self) -> list[str]:

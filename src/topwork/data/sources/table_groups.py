@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from topwork.core.commands import data_command
 from topwork.core.config import DataConfig
 from topwork.core.errors import DataError, UsageError
 from topwork.data.sources.counters import texts_of
@@ -129,7 +130,7 @@ def make_group(tables: list[Candidate], places: Places, config: DataConfig) -> T
     labeled = group.names_from = _with_names(group, places)
     named = _with_splits_of_folders(group) or _with_splits_of_names(group)
     if not labeled:
-        _refuse_other_labels(group.tables)
+        _refuse_other_labels(group.tables, config)
     group.how = "; ".join(_how(table, len(splits) > 1, labeled) for table in group.tables)
     group.how += named
     if not all(row.label for row in group.rows.values()):
@@ -202,7 +203,7 @@ def _with_splits_of_names(group: TableGroup) -> str:
     return ", splits from the names of the images"
 
 
-def _refuse_other_labels(tables: Sequence[Candidate]) -> None:
+def _refuse_other_labels(tables: Sequence[Candidate], config: DataConfig) -> None:
     """Raise if one of the tables has no label of that for training, as numbers for names."""
     labels = {table.path: {row.label for row in table.listing.rows.values()} - {""} for table in tables}
     train = next((table.path for table in tables if table.split == "train"), "")
@@ -210,7 +211,8 @@ def _refuse_other_labels(tables: Sequence[Candidate]) -> None:
         if train and own and labels[train] and not own & labels[train]:
             raise OtherLabels(
                 f"{path} has the labels {', '.join(sorted(own)[:4])}, none of which is in {train} "
-                f"({', '.join(sorted(labels[train])[:4])}). Write the same labels into both tables."
+                f"({', '.join(sorted(labels[train])[:4])}). Write the same labels into both tables. To use {train} "
+                f"alone, run: {data_command(config, config.path, ['--table', os.path.join(config.path, train)])}"
             )
 
 

@@ -30,7 +30,7 @@ def readings_of_tree(data: DataArgument, tree: FileTree) -> Iterator[Reading | R
         return
     finder = TableFinder(data.config, tree, index)
     groups = finder.groups()
-    selected = _selected(data.config.table, tree)
+    selected = finder.selected
     if selected:
         groups = [group for group in groups if any(table.path == selected for table in group.tables)]
         if not groups:
@@ -61,10 +61,6 @@ def readings_of_tree(data: DataArgument, tree: FileTree) -> Iterator[Reading | R
     elif not groups and (flat or finder.certain or data.is_explicit("table")) and finder.problems:
         found = next(iter(finder.problems.values()))
         yield Refused(found, Evidence.CERTAIN if finder.naming else Evidence.POSSIBLE)
-
-
-def _selected(table: str, tree: FileTree) -> str:
-    return Path(os.path.relpath(os.path.abspath(table), tree.store)).as_posix() if table else ""
 
 
 def _essential(groups: list[TableGroup]) -> list[TableGroup]:
