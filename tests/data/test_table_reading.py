@@ -383,3 +383,19 @@ def test_a_table_in_the_data_names_no_file_outside(images: Path) -> None:
         with pytest.raises(TopworkError, match=r"t.csv:14 names the file .*secret.jpg, which is not in .*/d\. "):
             read(data)
         assert len(read(data / "t.csv").rows) == 13, "a table that the user passes may"
+
+
+def test_a_row_for_a_folder_labels_its_images_which_are_a_group(tmp_path: Path) -> None:
+    for patient in range(1, 7):
+        for number in range(3):
+            path = tmp_path / f"data/patient{patient:02}/{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+    rows = [f"patient{patient:02},{('ill', 'well')[patient % 2]}" for patient in range(1, 7)]
+    (tmp_path / "data/clinical.csv").write_text("\n".join(["patient,diagnosis", *rows]) + "\n")
+    manifest = read(tmp_path / "data")
+    assert "images in the folders it names" in manifest.reading
+    assert {(row.id.split("/")[0], row.group) for row in manifest.rows} == {
+        (f"patient{n:02}",) * 2 for n in range(1, 7)
+    }
+    assert Counter(row.label for row in manifest.rows) == {"ill": 9, "well": 9}

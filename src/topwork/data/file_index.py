@@ -122,8 +122,15 @@ class FileIndex:
 
     @cached_property
     def by_number(self) -> PathGroups:
-        """Number that is the whole stem, without zeros before it, to paths."""
+        """Number that is the whole stem, or all but the text that all have before it, without zeros, to paths."""
         numbered = [(stem, path) for stem in self.by_stem if stem.isdecimal() for path in self.by_stem.get(stem)]
+        if not numbered and (start := common_ends(self.by_stem)[0]):
+            numbered = [
+                (stem[start:], path)
+                for stem in self.by_stem
+                if stem[start:].isdecimal()
+                for path in self.by_stem.get(stem)
+            ]
         return PathGroups((stem.lstrip("0") or "0" for stem, _ in numbered), (path for _, path in numbered))
 
     def find(self, text: str, base: str = "") -> Found:

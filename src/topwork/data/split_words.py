@@ -50,6 +50,7 @@ _IMAGES = _set("image images img imgs pic pics picture pictures photo photos jpg
 _FILLERS = _IMAGES | _set("set sets data dataset datasets folder folders dir split splits x the subset")
 _AND = frozenset({"and", "und", "et", "y", "e"})
 _ONE_SPLIT = ({"train"}, {"val"}, {"test"}, {"train", "val"})  # of "training and validation", all is for training
+_OF_TESTS = frozenset({"public", "private", "seen", "unseen", "a", "b"})
 _PARTS = _FILLERS | _set("part parts batch batches chunk fold folds volume vol shard shards disk disc")
 _UNLABELED = _set(
     "pred predict prediction predictions unlabeled unlabelled nolabel nolabels submission submissions unsorted "
@@ -57,7 +58,10 @@ _UNLABELED = _set(
 )
 _MASKS = _set("mask masks trimap trimaps segmentation segmentations segmented gt groundtruth")
 _OUTPUTS = _set("results output outputs figures plots runs logs checkpoints backup backups tmp temp")
-_UNITS = _set("patient patients case cases session sessions visit visits camera cameras cam clip clips sequence")
+_UNITS = _set(
+    "patient patients case cases session sessions visit visits camera cameras cam clip clips sequence video videos "
+    "epoch epochs step steps iter iteration iterations scene scenes run runs trial trials lot lots plate plates"
+)
 _ANNOTATIONS = _MASKS | _set(
     "thumbs thumbnail thumbnails preview previews "
     "annotation annotations annot annots label labels bbox bboxes box boxes xml xmls meta metadata doc docs"
@@ -120,8 +124,9 @@ def split_of(names: Iterable[str]) -> dict[str, str]:
             qualified.setdefault(splits.pop(), []).append(name)  # train_mini
     found |= dict.fromkeys(evaluation, "test" if "val" in found.values() else "val")
     for split, candidates in qualified.items():
-        if found and split not in found.values() and len(candidates) == 1:
-            found[candidates[0]] = split
+        parts = all(set(words(name)) - _SPLIT_OF.keys() <= _OF_TESTS for name in candidates)  # test_public
+        if found and split not in found.values() and (len(candidates) == 1 or (parts and split == "test")):
+            found |= dict.fromkeys(candidates, split)
     if "train" not in found.values():
         found |= _of_pairs({name: own for name, own in worded.items() if name not in found})
     return {name: found[name] for name in worded if name in found}

@@ -133,3 +133,65 @@ def veri_776() -> Layout:
     files: dict[str, Content] = {**loose("VeRi/image_train", names), "VeRi/name_train.txt": lines(names)}
     files |= loose("VeRi/image_test", [f"{k:04}_c{n:03}_0002{n:04}_0.jpg" for k in (3, 5) for n in range(1, 4)])
     return Layout(files, Refused(("without a label", "0001")))
+
+
+@layout
+def tiles_of_slides_and_a_table_of_cases() -> Layout:
+    """As portal.gdc.cancer.gov has them: a folder of tiles per case, and a clinical table."""
+    cases = [f"TCGA-{a}-{b}" for a, b in (("AA", 3525), ("AD", 6890), ("CM", 4743), ("AF", 2687), ("AZ", 4313))]
+    cells = [(case, ("MSI", "MSS")[n % 2], 60 + n) for n, case in enumerate(cases)]
+    rows = {f"tiles/{case}/{x}_{y}.png": (status, "") for case, status, _ in cells for x in (512, 1024)
+            for y in (0, 512, 2048)}  # fmt: skip
+    return Layout({**blank(rows), "clinical.csv": table(("case_id", "msi_status", "age"), cells)},
+                  Refused(("clinical.csv",), (Read(rows),)))  # fmt: skip
+
+
+@layout
+def clips_and_a_table_of_actions() -> Layout:
+    """Frames of videos in folders, with the action of each video in a table, below the folders of splits."""
+    names = [f"clip_{n:03}" for n in range(12)]
+    rows = {f"{split}/{name}/frame_{k:03}.jpg": (("run", "jump")[n % 2], split)
+            for n, name in enumerate(names) for split in [("train", "test")[n % 3 == 2]] for k in range(4)}  # fmt: skip
+    cells = [(name, ("run", "jump")[n % 2]) for n, name in enumerate(names)]
+    return Layout({**blank(rows), "annotations.csv": table(("clip", "action"), cells)}, asks(Read(rows)))
+
+
+@layout
+def an_image_in_a_folder_of_its_id() -> Layout:
+    """One image in each folder, whose number is an id in the table."""
+    rows = {f"subset/{n * 1311}/img.png": (AB[n % 2], "") for n in range(1, 11)}
+    return Layout({**blank(rows), "labels.csv": table(("id", "label"), [(n * 1311, AB[n % 2]) for n in range(1, 11)])},
+                  asks(Read(rows)))  # fmt: skip
+
+
+@layout
+def folders_of_classes_and_a_table_of_their_families() -> Layout:
+    """A table of classes is no table of samples: it has a name for each folder."""
+    names = {"n01": "Apis mellifera", "n02": "Bombus terrestris", "n03": "Vespa crabro", "n04": "Vespula vulgaris"}
+    rows = {f"{code}/{code}_{n * n}.jpg": (code, "") for code in names for n in range(6)}
+    cells = [(code, name, ("Apidae", "Vespidae")[n // 2]) for n, (code, name) in enumerate(names.items())]
+    return Layout({**blank(rows), "classes.csv": table(("code", "name", "family"), cells)}, Read(rows, names=names))
+
+
+@layout
+def images_generated_in_epochs() -> Layout:
+    """What a program writes while it learns is no class, as are scenes, runs and lots that are numbered."""
+    return Layout(blank(f"samples/epoch_{e:03}/{n}.png" for e in (10, 20, 30, 40, 50) for n in range(8)),
+                  Refused(("epoch_010/",)))  # fmt: skip
+
+
+@layout
+def tests_public_and_private() -> Layout:
+    """Two tests beside the images for training, as after a competition."""
+    rows = {f"train/{label}/{label}{n * n}.jpg": (label, "train") for label in AB for n in range(6)}
+    rows |= {f"{name}/{label}/{name}{label}{n * n}.jpg": (label, "test") for name in ("test_public", "test_private")
+             for label in AB for n in range(3)}  # fmt: skip
+    return Layout(blank(rows), Read(rows))
+
+
+@layout
+def numbers_of_patients_in_file_names() -> Layout:
+    """Numbers in the table, and in the names of files a word and the number with zeros."""
+    rows = {f"img/patient_{n:04}.png": (AB[n % 2], "") for n in range(1, 17)}
+    cells = [(n, AB[n % 2]) for n in range(1, 17)]
+    return Layout({**blank(rows), "outcomes.csv": table(("patient", "outcome"), cells)}, asks(Read(rows)))

@@ -161,7 +161,7 @@ def photographs_in_folders_of_their_own() -> Layout:
     files["observations.csv"] = table(
         ("observation_id", "taxon_id"), [(500 + n, 48460 + n % 3) for n in range(8)], "\t"
     )
-    return Layout(files, Refused(("samples", "photos/1000/")))
+    return Layout(files, Refused(("photos.csv",)))
 
 
 @layout

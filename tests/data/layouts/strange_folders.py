@@ -182,8 +182,9 @@ def patients_without_classes() -> Layout:
 
 @layout
 def patients_and_a_table_of_patients() -> Layout:
-    """The same with a table that has no row for an image, but for a patient."""
+    """The same with a table that has no row for an image, but for a patient: the images of a patient are a group."""
     files = blank(f"patient{patient:03}/slice{n}.png" for patient in range(1, 6) for n in (1, 2, 3))
     rows = [(f"patient{patient:03}", ("benign", "malignant")[patient % 2], 40 + patient) for patient in range(1, 6)]
     text = lines([("patient", "diagnosis", "age"), *rows], ",")
-    return Layout({**files, "clinical.csv": text}, Refused(("patient001", "without a label")))
+    right = Read({name: (("benign", "malignant")[int(name[7:10]) % 2], "") for name in files})
+    return Layout({**files, "clinical.csv": text}, asks(right))

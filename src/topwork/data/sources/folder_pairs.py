@@ -70,8 +70,8 @@ def pair_problem(classes: Sequence[ClassFolder]) -> str:
 
 
 def _are_labeled(classes: Sequence[ClassFolder]) -> bool:
-    """Whether the names of files begin with those of their folders: cat/cat_1.jpg is no pair of dog/dog_1.jpg."""
-    return all(name.lower().startswith(row.label.lower()) for row in classes for name in row.folder.images[:_HEAD])
+    """Whether the names of files have those of their folders in them: cat/cat_1.jpg is no pair of dog/dog_1.jpg."""
+    return all(row.label.lower() in name.lower() for row in classes for name in row.folder.images[:_HEAD])
 
 
 def pairs_inside(top: TreeFolder) -> tuple[str, str] | None:

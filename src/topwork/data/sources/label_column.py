@@ -21,7 +21,7 @@ LABEL_COLUMNS = (
 _LABEL_WORDS = {
     "label", "labels", "class", "classes", "category", "target", "diagnosis", "breed", "species", "type", "disease",
 }  # fmt: skip
-_NAME_WORDS = _LABEL_WORDS | {"name", "names", "text", "title", "description", "scientific", "common", "word", "words"}
+NAME_WORDS = _LABEL_WORDS | {"name", "names", "text", "title", "description", "scientific", "common", "word", "words"}
 GROUP_WORDS = {
     "patient", "patients", "lesion", "subject", "case", "person", "individual", "study", "series", "session",
     "sequence", "slide", "site", "location", "burst", "video", "user", "writer", "volunteer", "photographer",
@@ -216,7 +216,7 @@ def _one_of(
         )
     label = max(groups[0], key=lambda column: column.rank)
     if label.numbers:  # a name for each number
-        names = [c for c in able if not c.numbers and c.words & _NAME_WORDS and _same_partition(c, label)]
+        names = [c for c in able if not c.numbers and c.words & NAME_WORDS and _same_partition(c, label)]
         label = names[0] if names else label
     others = [c.name for c in able if c.rank == label.rank == 0 and c is not label]
     remark = f"Other columns may be labels, too: {', '.join(others)}. Select one with --label-column." if others else ""

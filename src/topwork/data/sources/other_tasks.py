@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from topwork.core import commands
 from topwork.data.file_tree import FileTree, TreeFolder, join, stem_of, tree_of_names
 from topwork.data.sources.base import DataArgument
-from topwork.data.sources.class_folders import unwrap
+from topwork.data.sources.class_folders import ClassFolder, unwrap
 from topwork.data.sources.folder_pairs import pairs_inside
-from topwork.data.sources.folder_samples import short_text
+from topwork.data.sources.folder_samples import labels_inside, short_text
 from topwork.data.sources.label_expressions import propose
 from topwork.data.sources.mask_names import MIN_SHARE, drawings_of, mask_stem, masks_beside, share_named_after
 from topwork.data.sources.reading import Evidence, Refused
@@ -44,6 +44,7 @@ def unlabeled(data: DataArgument, tree: FileTree) -> Refused:
     """What a folder of images without class folders is, and what to do with it."""
     return (
         _detection(data, tree)
+        or _samples(data, tree)
         or _texts(data, tree)
         or _segmentation(data, tree)
         or Refused(lambda: _no_label(data, tree).message, Evidence.POSSIBLE)
@@ -99,6 +100,12 @@ def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
                 Evidence.LIKELY,
             )
     return None
+
+
+def _samples(data: DataArgument, tree: FileTree) -> Refused | None:
+    """Folders of one sample each, with a file of the label in it."""
+    problem = labels_inside(tree, [ClassFolder(folder, folder.name) for folder in tree.top.walk() if folder.images])
+    return Refused(f"{problem}: {_write_a_table(data)}.", Evidence.LIKELY) if problem else None
 
 
 def _texts(data: DataArgument, tree: FileTree) -> Refused | None:

@@ -196,7 +196,7 @@ def _names_several(text: str) -> bool:
 
 def _is_id(column: str, table: Table) -> bool:
     return not table.has_header or bool(
-        {"id", "image", "img", "file", "name", "number", "nr", "no", "index"} & set(words_of(column))
+        ({"id", "image", "img", "file", "name", "number", "nr", "no", "index"} | GROUP_WORDS) & set(words_of(column))
     )
 
 

@@ -24,6 +24,7 @@ from topwork.data.sources.label_column import HEAD, Measured, MissingColumn, Sev
 from topwork.data.sources.run_lengths import refuse_run_lengths
 from topwork.data.sources.table_columns import find_path_column
 from topwork.data.sources.table_groups import Candidate, Key, OtherLabels, TableGroup, make_group, with_numbered
+from topwork.data.sources.table_of_folders import with_images
 from topwork.data.sources.table_places import Places
 from topwork.data.sources.table_rows import AmbiguousFiles, SeveralBoxes, list_rows
 from topwork.data.split_words import split_in, without_split
@@ -156,10 +157,11 @@ class TableFinder:
         except (MissingColumn, SeveralNames):
             raise
         except TopworkError:
-            return self._several_files(table)
+            return self._of_folders(path, data, places) or self._several_files(table)
         texts = [text for text in map(cell_text, table.values(column, HEAD)) if text]
         if sum(map(is_image, texts)) < 0.1 * len(texts) or not texts:
-            return self._unresolved(path, column, texts) or self._several_files(table)
+            found = self._of_folders(path, data, places) or self._unresolved(path, column, texts)
+            return found or self._several_files(table)
         if head is not data:
             table = read_labels(data, path, is_image)
         self._sizes[path] = len(table.rows)
@@ -169,6 +171,15 @@ class TableFinder:
         if not listing.columns.one_hot and "label" not in listing.columns.roles:
             self._refuse_pairs(table, column, places)
         return Candidate(path, listing, split, key)
+
+    def _of_folders(self, path: str, data: bytes, places: Places) -> Candidate | None:
+        """A table with a row per folder of images; None if it is none."""
+        table = with_images(read_labels(data, path), self.tree.top)
+        if table is None:
+            return None
+        self._sizes[path] = len(table.rows)
+        split, key = self._split_and_key(path)
+        return Candidate(path, list_rows(table, replace(places, base=""), self.config, labels_needed=False), split, key)
 
     def _have_class_folders(self, table: Table, column: str, places: Places) -> bool:
         """Whether the images that a table names lie in several folders that may be classes."""

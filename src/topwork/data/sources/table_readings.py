@@ -16,6 +16,7 @@ from topwork.data.sources.base import DataArgument
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.sources.table_finder import TableFinder
 from topwork.data.sources.table_groups import NUMBER, TableGroup
+from topwork.data.sources.table_of_folders import IMAGE
 from topwork.data.sources.table_places import Entry, Places
 from topwork.data.split_words import are_parts, split_in, split_name
 
@@ -123,7 +124,9 @@ def _reading(
     )
     strong &= unlisted <= len(named)
     evidence = Evidence.CERTAIN if strong else Evidence.POSSIBLE
-    if not flat and _contradicts(rows.values(), places):
+    if all(IMAGE in table.listing.table.columns for table in group.tables):
+        evidence = Evidence.POSSIBLE if any(row.group for row in rows.values()) and not flat else Evidence.LIKELY
+    elif not flat and _contradicts(rows.values(), places):
         split = any(split_in(part) or split_name(part) for folder in folders for part in folder.split("/"))
         evidence = Evidence.LIKELY if split else Evidence.POSSIBLE
     words = [data.path, *_table_option(data, group)] if count > 1 or not flat else [data.path, "--source", "table"]

@@ -18,6 +18,7 @@ from topwork.data.labels import UNLABELED, joined_labels, label_text, sets_of_la
 from topwork.data.sources.label_column import command_with, texts_of_one, words_of
 from topwork.data.sources.run_lengths import refuse_run_lengths
 from topwork.data.sources.table_columns import Columns, find_columns
+from topwork.data.sources.table_of_folders import IMAGE
 from topwork.data.sources.table_places import Entry, Places, relative_id
 from topwork.data.sources.table_splits import split_of_cells, splits_of_rows
 from topwork.data.split_units import list_first
@@ -75,7 +76,9 @@ class Listing:
             split += f" ({', '.join(f'{number}: {name}' for number, name in named.items())})"
         weights = f", weights: column {roles['weight']}" if "weight" in roles else ""
         encoding = f" ({self.table.encoding})" if self.table.encoding else ""
-        where = f"images from column {roles['path']}{how}"
+        where = (
+            f"images from column {roles['path']}{how}" if roles["path"] != IMAGE else "images in the folders it names"
+        )
         return f"table {self.table.name}{encoding}: {where}, labels from {labels}{split}{weights}"
 
 
