@@ -180,3 +180,50 @@ def breeds_with_trimaps() -> Layout:
             for n in range(1, 9)}  # fmt: skip
     masks = blank(name.replace("images/", "annotations/trimaps/").replace(".jpg", ".png") for name in rows)
     return Layout({**blank(rows), **masks}, Refused(("segmentation", "great_pyrenees"), (Read(rows),)))
+
+
+@layout
+def patients_and_a_spreadsheet() -> Layout:
+    """Folders with numbers, and a spreadsheet beside them that topwork does not read."""
+    files: dict[str, Content] = {f"P{p:02}/IM-0001-{n:04}.png": None for p in range(1, 8) for n in range(5)}
+    return Layout(files | {"clinical.xlsx": b"PK\3\4"}, Refused(("samples", "clinical.xlsx")))
+
+
+@layout
+def tracks_of_mot() -> Layout:
+    """motchallenge.net: a folder per video with its frames, and where people are in each of them."""
+    files: dict[str, Content] = {f"MOT17-{v}/img1/{n:06}.jpg": None for v in ("02", "04", "05") for n in range(1, 9)}
+    files |= {f"MOT17-{v}/gt/gt.txt": "1,1,912,484,97,109,0,7,1\n" for v in ("02", "04", "05")}
+    return Layout(files, Refused(("samples", "MOT17-02/gt/")))
+
+
+@layout
+def middlebury_stereo() -> Layout:
+    """vision.middlebury.edu/stereo: a folder per scene, called by what it shows, with the same few files in each."""
+    scenes = ("Adirondack", "Jadeplant", "Motorcycle", "Piano", "Pipes", "Teddy")
+    return Layout(blank(f"{scene}/{view}.png" for scene in scenes for view in ("im0", "im1", "disp0")),
+                  Refused(("samples", "disp0.png")))  # fmt: skip
+
+
+@layout
+def layers_of_reflections() -> Layout:
+    """As CEILNet and its relatives: an image and the two that it consists of, in three folders."""
+    files = blank(f"{kind}/{n * 37 + 5}.jpg" for kind in ("blended", "transmission", "reflection") for n in range(9))
+    return Layout(files, Refused(("pairs", "blended/")))
+
+
+@layout
+def busi_in_one_folder() -> Layout:
+    """BUSI without folders: the class in the names of the images, and masks beside them."""
+    rows = {f"BUSI/{label} ({n}).png": (label, "") for label in ("benign", "malignant", "normal") for n in range(1, 7)}
+    masks = blank(name.replace(").png", ")_mask.png") for name in rows)
+    return Layout({**blank(rows), **masks}, Refused(("segmentation", "benign"), (Read(rows),)))
+
+
+@layout
+def samples_with_a_table_of_folders() -> Layout:
+    """What topwork proposes for folders that are samples: a table with the columns folder and label."""
+    rows = {f"lesions/IMD{n:03}/{kind}.png": (("nevus", "melanoma")[n % 2], "") for n in range(2, 10)
+            for kind in ("image", "close")}  # fmt: skip
+    cells = [(f"IMD{n:03}", ("nevus", "melanoma")[n % 2]) for n in range(2, 10)]
+    return Layout({**blank(rows), "lesions/labels.csv": table(("folder", "label"), cells)}, Read(rows))

@@ -186,3 +186,12 @@ def files_that_no_row_names() -> Layout:
     right = Read(_read("images/").rows, ignored=("extra0.jpg",))
     extra = loose("images", (f"extra{n}.jpg" for n in range(5)))
     return Layout({**blank(right.rows), **extra, "labels.csv": table(("file", "label"), _pairs())}, right)
+
+
+@layout
+def site_of_each_photograph() -> Layout:
+    """A column that describes images is no label by itself, but the command that takes it is shown."""
+    cells = [(f"{n}.jpg", f"2021-0{n % 9 + 1}-01", ("north", "south")[n % 2]) for n in range(20)]
+    rows = {f"photos/{name}": (site, "") for name, _, site in cells}
+    return Layout({**blank(rows), "photos.csv": table(("file", "date", "site"), cells)},
+                  Refused(("photos.csv", "site"), (Read(rows),)))  # fmt: skip

@@ -12,6 +12,7 @@ from topwork.core.errors import UsageError
 from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import unwrap
+from topwork.data.sources.mask_names import masks_beside
 from topwork.data.sources.reading import Evidence, Reading
 from topwork.data.split_words import split_of
 
@@ -50,8 +51,12 @@ def _list(tree: FileTree, pattern: re.Pattern[str]) -> Manifest:
     depth = len(base.path) + bool(base.path)
     for folder in tree.top.walk():
         split = split_by_path.get(folder.path[: depth + len(folder.path[depth:].partition("/")[0])], "")
+        masks = masks_beside(folder.images)
         for name in folder.images:
             path = join(folder.path, name)
+            if name in masks:
+                ignored[path] = f"mask of {masks[name]}"
+                continue
             label = _label(pattern, path)
             if label:
                 rows.append(ImageRow(path, label, split=split, ref=tree.ref(path)))

@@ -17,10 +17,16 @@ from topwork.data.file_tree import FileTree, join, reason_ignored
 from topwork.data.sources.base import DataArgument
 from topwork.data.sources.class_folders import NO_CLASSES, ClassFolder, Layout
 from topwork.data.sources.folder_layouts import find_layouts
-from topwork.data.sources.folder_samples import are_numbered, labels_inside, parts_inside, tables_inside
+from topwork.data.sources.folder_samples import (
+    are_numbered,
+    labels_inside,
+    numbered_samples,
+    parts_inside,
+    tables_inside,
+)
 from topwork.data.sources.layout_option import layout_of
 from topwork.data.sources.mask_names import annotations_inside, masks_beside
-from topwork.data.sources.other_tasks import WRITE_A_TABLE, labels_in_files, masks_of, unlabeled, workbooks
+from topwork.data.sources.other_tasks import TABLE_OF_FOLDERS, labels_in_files, masks_of, unlabeled, workbooks
 from topwork.data.sources.reading import Evidence, Reading, Refused
 from topwork.data.split_words import is_annotation
 
@@ -80,12 +86,14 @@ def _with_samples(tree: FileTree, layouts: list[Layout]) -> list[Layout]:
         return layouts
     problem = labels_inside(tree, first.classes) or tables_inside(first.classes)
     if not problem and len(layouts) == 1 and are_numbered(first.classes):
-        problem = masks_of(tree)
+        problem = masks_of(tree) or numbered_samples(tree, first.classes)
     problem = problem or parts_inside(first.classes)
     if not problem:
         return layouts
     return [
-        replace(first, problem=f"{problem}. {WRITE_A_TABLE}.{workbooks(tree)} If each of the folders is a class, run")
+        replace(
+            first, problem=f"{problem}. {TABLE_OF_FOLDERS}.{workbooks(tree)} If each of the folders is a class, run"
+        )
     ]
 
 

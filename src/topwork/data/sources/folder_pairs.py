@@ -142,7 +142,7 @@ def _are_counters(names: Sequence[str]) -> bool:
 
 def _step(numbers: Sequence[int]) -> int:
     """How far numbers are apart that are counted in steps: 30 of 0, 30, 60."""
-    return gcd(*(number - numbers[0] for number in numbers)) or 1
+    return gcd(*numbers) or 1
 
 
 def _are_dense(numbers: Sequence[tuple[int, ...]]) -> bool:

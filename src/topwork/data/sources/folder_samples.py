@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from topwork.data.file_tree import FileTree, join
 from topwork.data.locations import NotReadable, read_bytes
 from topwork.data.sources.class_folders import ClassFolder
-from topwork.data.split_words import words
+from topwork.data.split_words import is_annotation, words
 from topwork.data.tables import WORKBOOKS, decode
 
 _MIN_FOLDERS = 3
@@ -20,7 +20,10 @@ _MIN_DIGITS = 4  # in the name of a sample
 _MAX_OPENED = 12
 _MAX_BYTES = 4096
 _MAX_TEXT = 60
-_CLASS_WORDS = frozenset({"n", "c", "class", "label", "category", "type", "grade"})
+_FEW_PARTS = 10
+_CLASS_WORDS = frozenset(
+    {"n", "c", "class", "label", "category", "type", "grade", "stage", "level", "group", "cluster"}
+)
 
 
 def labels_inside(tree: FileTree, classes: Sequence[ClassFolder]) -> str:
@@ -61,19 +64,38 @@ def tables_inside(classes: Sequence[ClassFolder]) -> str:
     )
 
 
+def numbered_samples(tree: FileTree, classes: Sequence[ClassFolder]) -> str:
+    """What speaks against it that numbered folders are classes: annotations in each, or a spreadsheet beside them."""
+    inside = [kid for row in classes for kid in row.folder.folders if kid.files and not kid.total]
+    marked = [kid for kid in inside if is_annotation(kid.name)]
+    if len(marked) == len(classes):
+        return (
+            f"Each folder such as {classes[0].folder.path}/ holds annotations in {marked[0].path}/: the folders may be "
+            "samples"
+        )
+    beside = {row.folder.path.rpartition("/")[0] for row in classes}
+    books = [
+        join(folder.path, name) for folder in tree.top.walk() for name in folder.files
+        if folder.path in beside and name.lower().endswith(WORKBOOKS)
+    ]  # fmt: skip
+    return (
+        f"The folders are numbered, and a spreadsheet is beside them, {books[0]}: they may be samples" if books else ""
+    )
+
+
 def parts_inside(classes: Sequence[ClassFolder]) -> str:
     """What speaks against it that folders are classes: a few images in each, which have the same names in all."""
-    if len(classes) < _MIN_SAMPLES or not (are_numbered(classes) or all(map(_has_number, classes))):
+    numbered = are_numbered(classes) or all(map(_has_number, classes))
+    if len(classes) < _MIN_SAMPLES or any(row.folder.total > _MAX_PARTS for row in classes):
         return ""
-    if any(row.folder.total > _MAX_PARTS for row in classes):
-        return ""
-    if all(row.folder.total == 1 for row in classes):
+    if numbered and all(row.folder.total == 1 for row in classes):
         return f"Each folder such as {classes[0].folder.path}/ holds one image: the folders may be samples"
     names = [_plain_names(row) for row in classes]
     counts = Counter(name for found in names for name in found)
     common = [name for name, count in counts.items() if count >= _SHARE * len(classes)]
     different = {re.sub(r"\d+", "#", name) for name in common}  # else they are counted in each folder
-    if len(different) < 2 or any(2 * len(common) < len(found) for found in names):
+    same = all(found.keys() == set(common) for found in names) and len(common) <= _FEW_PARTS
+    if len(different) < 2 or not (same or (numbered and all(len(found) <= 2 * len(common) for found in names))):
         return ""
     shown = " and ".join(names[0][name] for name in common[:2] if name in names[0])
     return (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from topwork.data.file_tree import TreeFolder, join
+from topwork.data.sources.mask_names import masks_beside
 from topwork.data.split_words import is_camera, split_of
 
 MIN_SHARE = 0.95  # of the images of a folder, whose names have such a label
@@ -49,7 +50,7 @@ class _Idea(NamedTuple):
 
 def propose(top: TreeFolder) -> list[Expression]:
     """Expressions that may read labels from the file names in a folder, the likeliest first."""
-    folders = [folder for folder in top.walk() if folder.images]
+    folders = [(folder.path, _without_masks(folder)) for folder in top.walk() if folder.images]
     found: list[Expression] = []
     for idea in _ideas():
         labels = _labels(idea, folders)
@@ -101,15 +102,20 @@ def _escaped(gap: str) -> str:
     return "".join(f"[{sign}]" if sign in ".(" else sign for sign in gap)
 
 
-def _labels(idea: _Idea, folders: Sequence[TreeFolder]) -> dict[str, str]:
+def _without_masks(folder: TreeFolder) -> list[str]:
+    masks = masks_beside(folder.images)
+    return [name for name in folder.images if name not in masks]
+
+
+def _labels(idea: _Idea, folders: Sequence[tuple[str, Sequence[str]]]) -> dict[str, str]:
     """Path to label of all images, empty if a name has none; nothing if these are not like labels."""
     labels, matched, total = dict[str, str](), Counter[str](), 0
-    for folder in folders:
-        found = {name: _label(idea, name) for name in folder.images}
+    for above, names in folders:
+        found = {name: _label(idea, name) for name in names}
         total += len(found)
         if sum(map(bool, found.values())) >= MIN_SHARE * len(found):
             matched.update(filter(None, found.values()))
-            labels |= {join(folder.path, name): label for name, label in found.items()}
+            labels |= {join(above, name): label for name, label in found.items()}
     real = [label for label in matched if not is_camera(label) or (label.isdecimal() and not idea.is_text)]
     several = all(matched[label] > 1 for label in real) and len(real) <= MAX_LABELS_SHARE * matched.total()
     if len(real) < 2 or not several or 2 * matched.total() < total or len(split_of(real)) == len(real):

@@ -18,7 +18,10 @@ from topwork.data.sources.reading import Evidence, Refused
 from topwork.data.split_words import is_mask, split_of
 from topwork.data.tables import WORKBOOKS
 
-WRITE_A_TABLE = "Write a table with the columns path and label and one row per image, and pass it as DATA"
+TABLE_OF_FOLDERS = (
+    "Write a table with the columns folder and label and one row per folder into the data folder, and run the command "
+    "again"
+)
 _THINGS = re.compile(
     rb"(?:\s*\d+(?:[ \t]+-?[\d.eE+-]+){4,}\s*)+"  # YOLO
     rb"|(?:imagesource:.*\n)?(?:gsd:.*\n)?(?:-?[\d.]+ ){8}[\w-]+"  # DOTA
@@ -56,7 +59,8 @@ def _segmentation(data: DataArgument, tree: FileTree) -> Refused | None:
     if not where:
         return None
     plain = [folder for folder in tree.top.walk() if folder.images and not any(map(is_mask, folder.path.split("/")))]
-    named = labels_in_files(data, tree, [] if any(masks_beside(folder.images) for folder in plain) else plain)
+    beside = any(masks_beside(folder.images) for folder in plain)
+    named = _show(data, _in_file_names(tree)) if beside else labels_in_files(data, tree, plain)
     return Refused(f"{where}. If you have such labels, {_write_a_table(data)}.{named}", Evidence.LIKELY)
 
 
@@ -105,7 +109,7 @@ def _detection(data: DataArgument, tree: FileTree) -> Refused | None:
 def _samples(data: DataArgument, tree: FileTree) -> Refused | None:
     """Folders of one sample each, with a file of the label in it."""
     problem = labels_inside(tree, [ClassFolder(folder, folder.name) for folder in tree.top.walk() if folder.images])
-    return Refused(f"{problem}: {_write_a_table(data)}.", Evidence.LIKELY) if problem else None
+    return Refused(f"{problem}. {TABLE_OF_FOLDERS}.", Evidence.LIKELY) if problem else None
 
 
 def _texts(data: DataArgument, tree: FileTree) -> Refused | None:

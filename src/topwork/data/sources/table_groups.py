@@ -16,8 +16,10 @@ from topwork.data.sources.label_column import HEAD, command_with
 from topwork.data.sources.table_places import Entry, Places
 from topwork.data.sources.table_rows import Listing
 from topwork.data.split_words import are_parts, common_splits, split_in, split_name, split_of
+from topwork.data.tables import Table
 
 NUMBER = re.compile(r"\d+(\.0*)?")
+_MAX_COMMANDS = 3
 _COUNTER = re.compile(r"[ _.-]*\d+|(?:^|(?<=/))[a-z][.)_ -]+")  # train_1.csv, a. Training labels.csv
 _TRUTH = re.compile(r"[ _.-]*(?:labels?|gt|ground[ _-]?truth|solutions?|answers?|annotations?)(?=[ _.-]|$)")
 _NUMBERED = re.compile(r"(.*[^\W\d_])[ _.-]*\(?\d+\)?\.[a-z]+", re.IGNORECASE)
@@ -136,10 +138,17 @@ def make_group(tables: list[Candidate], places: Places, config: DataConfig) -> T
     if not all(row.label for row in group.rows.values()):
         table = group.tables[0].listing.table
         raise UsageError(
-            f"No column of {table.name} looks like labels. Its columns are {', '.join(table.columns[:12])}. Pass one "
-            f"as COLUMN: {command_with(config, '--label-column', 'COLUMN')}"
+            f"No column of {table.name} looks like labels. Its columns are {', '.join(table.columns[:12])}. If one of "
+            f"them has the labels, name it: {' or '.join(_named(table, config))}"
         )
     return group
+
+
+def _named(table: Table, config: DataConfig) -> list[str]:
+    """The commands that take a column of which values repeat as the label, or the last column."""
+    counts = {name: len(set(table.texts(name)) - {""}) for name in table.columns}
+    names = [name for name, count in counts.items() if 1 < count <= len(table.rows) / 2] or [table.columns[-1]]
+    return [command_with(config, "--label-column", name) for name in names[:_MAX_COMMANDS]]
 
 
 def _with_names(group: TableGroup, places: Places) -> str:

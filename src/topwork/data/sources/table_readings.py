@@ -125,7 +125,8 @@ def _reading(
     strong &= unlisted <= len(named)
     evidence = Evidence.CERTAIN if strong else Evidence.POSSIBLE
     if all(IMAGE in table.listing.table.columns for table in group.tables):
-        evidence = Evidence.POSSIBLE if any(row.group for row in rows.values()) and not flat else Evidence.LIKELY
+        unsure = any(row.group for row in rows.values()) and not flat and _strength(group) < 1
+        evidence = Evidence.POSSIBLE if unsure else Evidence.LIKELY
     elif not flat and _contradicts(rows.values(), places):
         split = any(split_in(part) or split_name(part) for folder in folders for part in folder.split("/"))
         evidence = Evidence.LIKELY if split else Evidence.POSSIBLE
