@@ -48,6 +48,12 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+def shown(error: TopworkError) -> str:
+    """The message as a terminal shows it: in one line, apart from indented ones with commands to choose from."""
+    break_ = r"\s*\n(?!  )\s*" if isinstance(error, UsageError) else r"\s*\n\s*"
+    return printable(re.sub(break_, " ", str(error).strip()))
+
+
 def _fail(error: TopworkError, debug: bool) -> NoReturn:
     if debug:
         import traceback
@@ -55,8 +61,7 @@ def _fail(error: TopworkError, debug: bool) -> NoReturn:
         traceback.print_exc()
     if not world().is_main and isinstance(error, UsageError | Interrupted | PeerLost):
         sys.exit(error.exit_status)  # rank 0 prints the same, or the cause
-    break_ = r"\s*\n(?!  )\s*" if isinstance(error, UsageError) else r"\s*\n\s*"  # indented: commands to choose from
-    line = printable(re.sub(break_, " ", str(error).strip()))
+    line = shown(error)
     if line:
         process_name = f" in process {world().rank} of {world().size}" if not world().is_main else ""
         print(f"Error{process_name}: {line}" if error.exit_status < 128 else line, file=sys.stderr, flush=True)

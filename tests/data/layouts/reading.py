@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from topwork.cli import app
 from topwork.cli.app import explicit
+from topwork.cli.entry import shown
 from topwork.core.artifacts import Manifest
 from topwork.core.config import Config, DataConfig
 from topwork.core.errors import TopworkError
@@ -112,7 +113,7 @@ def wrong_reading(data: Path, options: dict[str, str], allowed: tuple[Read | Ref
         refusals = [right for right in allowed if isinstance(right, Refused)]
         if not refusals:
             return f"refused: {error}"
-        return min((wrong_refusal(str(error), right, root) for right in refusals), key=len)
+        return min((wrong_refusal(shown(error), right, root) for right in refusals), key=len)
     readings = [right for right in allowed if isinstance(right, Read)]
     if not readings:
         return f"silently read as {dict(Counter(rows_of(manifest, root).values()))}"

@@ -174,7 +174,7 @@ def find_path_column(table: Table, find: Find, config: DataConfig) -> str:
             raise SeveralColumns(
                 f"{table.name} names images in {len(rivals) + 1} columns. Run the command for the right one:\n  "
                 + "\n  ".join(ways)
-                + (f"\n{_IF_CLASSES}" if len(able) == len(table.columns) else "")
+                + (f"\n  {_IF_CLASSES}" if len(able) == len(table.columns) else "")
             )
         return able[0].name
     named = {short_name(column): column for column in reversed(table.columns)}

@@ -53,12 +53,12 @@ def readings_of_tree(data: DataArgument, tree: FileTree) -> Iterator[Reading | R
         if finder.marks and not selected and _has_plain_numbers(group):
             command = commands.data_command(data.config, data.path, _table_option(data, group))
             marks = next(iter(finder.marks.values()))
-            yield Refused(f"{marks}\nTo learn the numbers in {group.name} instead, run: {command}", Evidence.CERTAIN)
+            yield Refused(f"{marks}\n  To learn the numbers in {group.name} instead, run: {command}", Evidence.CERTAIN)
         yield _reading(data, tree, index, finder.places, group, len(groups), flat, unlisted)
     if not groups and not flat and finder.questions:
         found = next(iter(finder.questions.values()))
         command = commands.data_command(data.config, data.path, ["--source", "folder"])
-        yield Refused(f"{found}\nTo take the labels from the folders instead, run: {command}", Evidence.CERTAIN)
+        yield Refused(f"{found}\n  To take the labels from the folders instead, run: {command}", Evidence.CERTAIN)
     elif not groups and (flat or finder.certain or data.is_explicit("table")) and finder.problems:
         found = next(iter(finder.problems.values()))
         yield Refused(found, Evidence.CERTAIN if finder.naming else Evidence.POSSIBLE)
