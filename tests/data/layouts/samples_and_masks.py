@@ -227,3 +227,11 @@ def samples_with_a_table_of_folders() -> Layout:
             for kind in ("image", "close")}  # fmt: skip
     cells = [(f"IMD{n:03}", ("nevus", "melanoma")[n % 2]) for n in range(2, 10)]
     return Layout({**blank(rows), "lesions/labels.csv": table(("folder", "label"), cells)}, Read(rows))
+
+
+@layout
+def faces_with_masks() -> Layout:
+    """Words such as masked say what an image shows, not that it is the mask of another."""
+    rows = {f"{label}/{n * n:04}_{kind}.jpg": (label, "") for label in ("cloth", "surgical") for n in range(6)
+            for kind in ("masked", "front")}  # fmt: skip
+    return Layout(blank(rows), asks(Read(rows)))

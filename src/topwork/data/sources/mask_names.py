@@ -11,7 +11,9 @@ from topwork.data.split_words import is_annotation_of, is_mask, words
 
 _MASK_WORDS = ("mask", "seg", "gt", "label", "depth")
 _MASK = re.compile(r"(.+?)[ ._-]?(?:mask|masks|seg|segmentation|gt|label)[ ._-]?\d*")
-_KIND = re.compile(r"(.*[ ._-])(?:mask|depth|seg)[a-z]*|(.*[ ._-])[a-z]*(?:mask|depth)")
+_LAST_WORD = re.compile(r"(.*[ ._-])([a-z]+)")
+_KIND = re.compile(r"(?:mask|depth)(?!ed)[a-z]*|[a-z]*(?:mask|depth)")
+_KINDS = 0.25  # of the images in a folder are masks or depths, if these have such names
 _JPEG = frozenset({".jpg", ".jpeg"})
 _TWINS = 0.9  # of the images in each of two formats have one of the same name in the other
 MIN_SHARE = 0.8  # of the masks belong to an image by their names
@@ -21,29 +23,28 @@ _SAME = 0.9
 def masks_beside(names: Collection[str]) -> dict[str, str]:
     """Those of the images of a folder that are masks of others: mask to image.
 
-    >>> masks_beside(["1.png", "1_mask.png", "a_crop.png", "a_depthcrop.png"])
-    {'1_mask.png': '1.png', 'a_depthcrop.png': 'a_crop.png'}
+    >>> masks_beside(["1.png", "1_mask.png"])
+    {'1_mask.png': '1.png'}
     """
-    found = [name for name in names if any(word in name.lower() for word in _MASK_WORDS)]
-    masks = dict[str, str]()
-    if found:
-        images = {stem_of(name): name for name in names}
-        rest = [name for name in names if not _KIND.fullmatch(stem_of(name))]
-        beginnings = {stem[: stem.rfind(last) + 1]: name for name in reversed(rest) for stem in [stem_of(name)]
-                      for last in [_last_mark(stem)] if last}  # fmt: skip
-        for name in found:
-            stem = stem_of(name)
-            if (match := _MASK.fullmatch(stem)) and match[1] in images:
-                masks[name] = images[match[1]]
-            elif (match := _KIND.fullmatch(stem)) and (match[1] or match[2]) in beginnings:
-                masks[name] = beginnings[match[1] or match[2]]
-    return masks or _twins(names)
+    named = [name for name in names if any(word in name.lower() for word in _MASK_WORDS)]
+    if not named:
+        return _twins(names)
+    images = {stem_of(name): name for name in names}
+    found = [(name, match[1]) for name in named if (match := _MASK.fullmatch(stem_of(name)))]
+    masks = {name: images[stem] for name, stem in found if stem in images}
+    return masks or _kinds(names) or _twins(names)
 
 
-def _last_mark(stem: str) -> str:
-    """The sign before the last word of a name; empty if it has one word."""
-    marks = re.findall(r"[ ._-]", stem)
-    return marks[-1] if marks else ""
+def _kinds(names: Collection[str]) -> dict[str, str]:
+    """Masks and depths by their last word, if other images have the same words before it: a_maskcrop of a_crop."""
+    parts = {name: _LAST_WORD.fullmatch(stem_of(name)) for name in names}
+    others = {match[1]: name for name, match in parts.items() if match and not _KIND.fullmatch(match[2])}
+    found = {
+        name: others[match[1]]
+        for name, match in parts.items()
+        if match and match[1] in others and _KIND.fullmatch(match[2])
+    }
+    return found if len(found) >= _KINDS * len(names) else {}
 
 
 def _twins(names: Collection[str]) -> dict[str, str]:
