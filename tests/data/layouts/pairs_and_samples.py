@@ -86,6 +86,14 @@ def frames_in_steps() -> Layout:
 
 
 @layout
+def numbered_copies_of_numbered_images() -> Layout:
+    """Numbers that begin again in each class, with copies that are called by what was done to the image."""
+    kinds = ("", "flip_", "rotated_", "noise_", "blur_", "dark_")
+    rows = {f"{label}/{kind}{n:02}.jpg": (label, "") for label in ("day", "night") for kind in kinds for n in range(8)}
+    return Layout(blank(rows), Read(rows))
+
+
+@layout
 def rgb_and_depth_in_each_class() -> Layout:
     """As the objects of RGB-D data sets: each class has a folder of each kind of image."""
     files = {f"{label}/{kind}/{label}_{n}.png": None for label in AB for kind in ("rgb", "depth") for n in range(4)}

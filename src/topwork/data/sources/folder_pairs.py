@@ -18,7 +18,8 @@ _MIN_PAIRS = 5  # in one folder
 _MAX_SIDES = 3  # more folders with the same names are the same things in several classes
 _HEAD = 20
 _MAX_BESIDE = 8
-_MAX_FORMS = 3  # of names that are the same but for their numbers
+_MAX_FORMS = 3  # of names that are the same but for their numbers; more if each form has several names
+_PER_FORM = 4
 _DENSE = 0.5  # of the numbers in the range of a counter are used
 _SIDES = frozenset(
     word
@@ -137,7 +138,7 @@ def _are_counters(names: Sequence[str]) -> bool:
     forms: dict[str, list[tuple[int, ...]]] = {}
     for name in names:
         forms.setdefault(re.sub(r"\d+", "#", name), []).append(tuple(map(int, re.findall(r"\d+", name))))
-    return len(forms) <= _MAX_FORMS and all(map(_are_dense, forms.values()))
+    return len(forms) <= max(_MAX_FORMS, len(names) / _PER_FORM) and all(map(_are_dense, forms.values()))
 
 
 def _step(numbers: Sequence[int]) -> int:
