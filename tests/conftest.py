@@ -23,7 +23,8 @@ from tests.drawings import write_folder
 # The slowest files, longest first
 SLOWEST = (
     "test_export", "test_devices", "test_resume", "test_sample", "test_data_parallel", "test_examples",
-    "test_estimator", "test_show", "test_serve", "test_engines", "test_layouts", "test_page", "test_wheel",
+    "test_joined", "test_estimator", "test_show", "test_serve", "test_engines", "test_layouts", "test_page",
+    "test_wheel",
     "test_strategies", "test_intervals", "test_fully_sharded", "test_check", "test_zoo", "test_class_weights",
     "test_repeats", "test_predict", "test_bundle",
 )  # fmt: skip
