@@ -87,7 +87,7 @@ class BackboneConfig(BaseConfig):
     networks one for each: A+B."""
     img_size: Annotated[Pixels | Auto, Flag()] = "auto"
     """Side of the square input in pixels. auto: that of the pretraining."""
-    crop_pct: Annotated[float, Field(gt=0.1, le=1)] | Auto = "auto"
+    crop_pct: Annotated[Annotated[float, Field(gt=0.1, le=1)] | Auto, Flag()] = "auto"
     """Share of the image's sides that is kept around its center; 1 keeps all; auto: as the weights were tested."""
 
 

@@ -30,8 +30,8 @@ from topwork.training.plan import auto_epochs, resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
 EPOCHS = (5, 40)  # at least and at most, by the number of images
-MANY_STEPS = 600  # of the optimizer, from which a network with BatchNorm trains better as ``_for_many_steps`` says
-MIN_BATCH = 16  # images, for the statistics of BatchNorm
+MANY_STEPS = 1000  # of the optimizer, from which a network with BatchNorm trains better as ``_for_many_steps`` says
+MIN_BATCH = 8  # images, for the statistics of BatchNorm
 STAGES = "stages"  # folder in the run, for it can be large
 
 
