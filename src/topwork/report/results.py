@@ -286,10 +286,14 @@ def _format_differences(verdict: Verdict) -> str:
     """The other strategies compared with the recommended one, as aligned text; empty without others."""
     from topwork.evaluation.answer import differences, main_result
 
-    rows = [(d.name, d.difference, d.interval, d.p, d.conclusion, d.cost) for d in differences(verdict)]
+    rows = [
+        (d.name, d.difference, d.interval, d.p.removeprefix("p ").removeprefix("= "), d.conclusion, d.cost)
+        for d in differences(verdict)
+    ]
     if not rows:
         return ""
-    head = (f"compared with {main_result(verdict).name}", "better by", "95 % interval", "p", "on the test images", "")
+    p = "corrected p" if len(verdict.pairs) > 1 else "p"  # which can be 1 where the interval, of one pair, has no 0
+    head = (f"compared with {main_result(verdict).name}", "better by", "95 % interval", p, "on the test images", "")
     lines = aligned([head, *rows], right=(1, 2, 3))
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join(lines)
