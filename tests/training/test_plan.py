@@ -38,21 +38,6 @@ def _resolve(data: RunContext, **settings: Any) -> ImageTrainingConfig:
     return plan.resolve(ImageTrainingConfig(epochs=10, **settings), data, never, (1, 9), (1.0, 1.0))
 
 
-@pytest.mark.parametrize(
-    ("images", "settings", "size"),
-    [
-        (3_200, {}, 32),  # 10 epochs make 1,000 steps
-        (3_199, {}, 16),
-        (1_600, {}, 16),
-        (1_599, {}, 8),
-        (10, {}, 8),
-        (10, {"batch_size": 32}, 32),  # given
-    ],
-)
-def test_batches_are_smaller_where_there_would_be_few_steps(images: int, settings: dict[str, int], size: int) -> None:
-    assert _resolve(_data(images), **settings).batch_size == size
-
-
 def test_crops_on_a_cpu_are_smaller_where_the_network_allows_it() -> None:
     assert _resolve(_data(10)).train_size == 192
     assert _resolve(_data(10, dynamic_size=False)).train_size == 224

@@ -99,8 +99,6 @@ class LinearClassifierConfig(HeldOutConfig):
 class ImageTrainingConfig(TrainingConfig):
     """Training on images, with augmentation."""
 
-    batch_size: int = Field(default=32, ge=2)
-    """Images per optimizer step; by default 32, or 16 or 8 where 32 would make fewer than 1,000 steps."""
     minutes: Annotated[float | None, Flag()] = Field(default=None, gt=0)
     """Time budget of a training, converted to whole epochs after timing a few steps; --epochs limits them."""
     train_size: Pixels | Auto = "auto"
@@ -181,8 +179,9 @@ class ScratchConfig(ImageTrainingConfig):
 class FinetuneConfig(ImageTrainingConfig):
     """Settings of ``finetune``.
 
-    The defaults of ``lr``, ``layer_decay`` and ``batch_norm`` are those of few steps; with 1,000 and more, a network
-    with BatchNorm takes twice the rate, layer_decay 1 and "update", where these are not given.
+    Batches are of 16 or 8 images, not 32, where 32 make fewer than 1,000 steps (250 with fewer than 10 classes).
+    The defaults of ``lr``, ``layer_decay`` and ``batch_norm`` are those of few steps or classes; with 1,000 steps and
+    10 classes, or more, a network with BatchNorm takes twice the rate, layer_decay 1 and "update", where not given.
     """
 
     lr: Rate = _by_optimizer(adamw=5e-4, sgd=0.01)

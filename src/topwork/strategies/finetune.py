@@ -15,6 +15,7 @@ from torch import nn
 from topwork.backbones.batchnorm_fusion import cast_weights, fuse_batchnorm
 from topwork.backbones.build import Backbone
 from topwork.backbones.stage_split import StageSplit
+from topwork.compute.ranks import world
 from topwork.core import storage
 from topwork.core.strategy_config import CPU_MINUTES, FinetuneConfig
 from topwork.data.transforms import TrainTransform
@@ -30,7 +31,10 @@ from topwork.training.plan import auto_epochs, resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
 EPOCHS = (5, 40)  # at least and at most, by the number of images
+MANY_CLASSES = 10
 MANY_STEPS = 1000  # of the optimizer, from which a network with BatchNorm trains better as ``_for_many_steps`` says
+ENOUGH_STEPS = 250, MANY_STEPS  # for few and for many classes: with fewer steps smaller batches reach more
+BATCH_SIZES = 32, 16, 8  # of which smaller ones cost a CPU about as much per image
 MIN_BATCH = 8  # images, for the statistics of BatchNorm
 STAGES = "stages"  # folder in the run, for it can be large
 
@@ -56,6 +60,7 @@ class Finetune(Strategy):
         if config.freeze_stages:
             StageSplit(context.new_backbone(False).module, config.freeze_stages, context.spec.size)  # refuses
             config = config.model_copy(update={"compile": False})
+        config = config.model_copy(update={"batch_size": _batch_size(config, context)})
         config = resolve(config, context, lambda c: self._task(c, context, False), EPOCHS, CPU_MINUTES[self.name])
         return _for_many_steps(config, context)
 
@@ -113,17 +118,29 @@ class Finetune(Strategy):
         return replace(trained, passes=len(ids["train"]) * max(1, config.views) + len(ids["val"]))
 
 
+def _batch_size(config: FinetuneConfig, context: RunContext) -> int:
+    """The largest that makes enough steps, as far as the epochs are known; one that was given stays."""
+    if "batch_size" in config.model_fields_set or world().size > 1:
+        return config.batch_size
+    images, epochs = len(context.splits.ids["train"]), config.epochs
+    if epochs == "auto":
+        limited = config.minutes or context.compute.device.type == "cpu"
+        epochs = EPOCHS[0] if limited else auto_epochs(images, *EPOCHS)
+    enough = ENOUGH_STEPS[context.num_classes >= MANY_CLASSES]
+    return next((size for size in BATCH_SIZES if epochs * (images // size) >= enough), BATCH_SIZES[-1])
+
+
 def _for_many_steps(config: FinetuneConfig, context: RunContext) -> FinetuneConfig:
     """Twice the learning rate, the same for every layer, and BatchNorm that follows the images, if there is time.
 
-    A network then changes more, and forgets the fitted head first: with few steps it ends below where it began
-    (docs/maintainers/lab-log.md, 2026-11-27). Settings that were given stay; so do networks without BatchNorm, and
+    A network then changes more, and forgets the fitted head first: with few steps, or few classes, it ends below where
+    it could (docs/explanation/recipe.md). Settings that were given stay; so do networks without BatchNorm, and
     batches too small for its statistics.
     """
     assert isinstance(config.epochs, int)
     steps = config.epochs * (len(context.splits.ids["train"]) // config.batch_size)
     small = config.batch_size < MIN_BATCH or not batch_norms(context.backbone.module)
-    if steps < MANY_STEPS or small or config.freeze_stages:
+    if steps < MANY_STEPS or context.num_classes < MANY_CLASSES or small or config.freeze_stages:
         return config
     values = {"lr": 2 * config.lr, "layer_decay": 1.0, "batch_norm": "update"}
     changed = {name: value for name, value in values.items() if name not in config.model_fields_set}

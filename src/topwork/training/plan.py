@@ -1,4 +1,4 @@
-"""Resolve ``auto`` in the settings of an image training: epochs, batch, size of the crops, compilation."""
+"""Resolve ``auto`` in the settings of an image training: epochs, size of the crops, compilation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.compute.devices import has_compiler
-from topwork.compute.ranks import world
 from topwork.core.errors import UsageError
 from topwork.core.strategy_config import ImageTrainingConfig
 from topwork.data.transforms import normalize
@@ -25,8 +24,6 @@ COMPILE_MIN_SAMPLES = (
     100_000  # compiling takes a minute or two and saves 1.5 to 5 ms per image: docs/explanation/speed.md
 )
 SAMPLES_SEEN = 60_000  # images in all epochs together
-BATCH_SIZES = 32, 16, 8  # of which smaller ones cost a CPU about as much per image
-ENOUGH_STEPS = 1000  # of the optimizer; with fewer, smaller batches reach more: docs/explanation/recipe.md
 C = TypeVar("C", bound=ImageTrainingConfig)
 
 
@@ -50,24 +47,13 @@ def resolve(
         UsageError: The network does not accept crops of the requested size.
     """
     on_cpu = context.compute.device.type == "cpu"
-    sizes = {"train_size": _train_size(config, context), "batch_size": _batch_size(config, context, limits, on_cpu)}
-    config = config.model_copy(update=sizes)
+    config = config.model_copy(update={"train_size": _train_size(config, context)})
     epochs = _epochs(config, context, new_task, limits, cpu_minutes if on_cpu else None)
     compiling = config.compile
     if compiling == "auto":
         long = epochs * len(context.splits.ids["train"]) >= COMPILE_MIN_SAMPLES
         compiling = on_cpu and not context.compute.fsdp and has_compiler() and long
     return config.model_copy(update={"epochs": epochs, "compile": compiling})
-
-
-def _batch_size(config: ImageTrainingConfig, context: RunContext, limits: tuple[int, int], on_cpu: bool) -> int:
-    """That of the settings if it was given, else the largest that makes ``ENOUGH_STEPS``."""
-    if "batch_size" in config.model_fields_set or world().size > 1:
-        return config.batch_size
-    images = len(context.splits.ids["train"])
-    epochs = limits[0] if on_cpu or config.minutes else auto_epochs(images, *limits)
-    epochs = epochs if config.epochs == "auto" else config.epochs
-    return next((size for size in BATCH_SIZES if epochs * (images // size) >= ENOUGH_STEPS), BATCH_SIZES[-1])
 
 
 def _train_size(config: ImageTrainingConfig, context: RunContext) -> int:
