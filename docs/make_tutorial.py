@@ -29,7 +29,7 @@ _MASKS = (
     (r"^So far: .*\n(?: {10}.*\n)*", ""),  # printed unless the rest takes seconds
     (r"^(?:Device|Model) .*\n", ""),
     (rf"{_DURATION}(?: \+ {_DURATION})* features|{_DURATION}", "TIME"),
-    (r"[\d.,]+ times as long|as long as|1/\d+ of the time", "TIME"),
+    (r"[\d.,]+ times as long|about as long|as long as|1/\d+ of the time", "TIME"),
     (r"(\d\.\d\d)\d+", r"\1"),  # later digits depend on the processor
     (r"e-\d+", ""),
     (r"topwork \d+\.\d+\.\d+", "topwork VERSION"),

@@ -36,6 +36,7 @@ def test_the_commands_print_what_the_page_shows(tutorial: ModuleType, tmp_path: 
     [
         ("  svm: done in 1 s; test accuracy 96.2%", "  svm: done in 2 min 10 s; test accuracy 96.2%", True),
         ("mlp  92.3%  21 s + 18 s features  1,281", "mlp  92.3%  3 s + 8 s features  1,281", True),
+        ("knn (about as long) was not shown", "knn (1.6 times as long) was not shown", True),
         ("svm  92.3%  [73.5, 98.1]", "svm  92.3%  [73.6, 98.1]", False),
         ("new/a.png,defective,0.98221,no", "new/a.png,defective,0.98229,no", True),
         ("new/a.png,defective,0.98221,no", "new/a.png,functional,0.98221,no", False),
