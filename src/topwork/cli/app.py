@@ -129,12 +129,11 @@ def typer_option(option: Option, command: str = "") -> Any:
 
 def explicit(options: Mapping[str, OptionValue]) -> dict[str, Any]:
     """The options that are on the command line, as keyword arguments."""
-    unset: tuple[object, ...] = ((), [])
-    return {
-        name: value
-        for name, value in options.items()
-        if value is not None and value is not False and value not in unset
-    }
+
+    def is_set(value: OptionValue) -> bool:
+        return len(value) > 0 if isinstance(value, list | tuple) else value is not None and value is not False
+
+    return {name: value for name, value in options.items() if is_set(value)}
 
 
 def open_page(page: Path, requested: bool) -> None:

@@ -99,7 +99,8 @@ def training(kind: str, config: Config, default_strategies: Sequence[str] = (), 
     """
     strategies = tuple(strategies_of(config.strategies))
     named = [word for model in config.models for word in ("--model", model)]
-    named += [word for name in strategies if strategies != tuple(default_strategies) for word in ("--strategy", name)]
+    if strategies != tuple(default_strategies):
+        named += [word for name in strategies for word in ("--strategy", name)]
     name = "compare" if kind == "comparison" else "train"
     return command(name, as_argument(config.data.path), *named, *_settings(config, option_names(name)), *words)
 

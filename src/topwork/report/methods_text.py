@@ -102,8 +102,9 @@ def _training(data: ReportData) -> list[str]:
     lines = []
     if data.backbones:
         networks = join_names([_describe_network(backbone) for backbone in data.backbones])
-        verb, several = "uses" if len(names) == 1 else "use", "s" if len(data.backbones) > 1 else ""
-        lines.append(f"{join_names(strategies_of(names))} {verb} the network{several} {networks}{cite}.")
+        strategies = strategies_of(names)
+        verb, several = "uses" if len(strategies) == 1 else "use", "s" if len(data.backbones) > 1 else ""
+        lines.append(f"{join_names(strategies)} {verb} the network{several} {networks}{cite}.")
     if data.requested.get("balance"):
         lines.append("In training each class counted as much as every other (weights N / (K n_k) of the images).")
     tune = data.requested.get("trials")

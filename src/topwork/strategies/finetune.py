@@ -31,7 +31,7 @@ from topwork.training.plan import auto_epochs, resolve
 from topwork.training.search_space import Categorical, LogUniform, space
 
 EPOCHS = (5, 40)  # at least and at most, by the number of images
-MANY_CLASSES = 10
+MANY_CLASSES = 10  # with two, small batches and the recipe of many steps were worse
 MANY_STEPS = 1000  # of the optimizer, from which a network with BatchNorm trains better as ``_for_many_steps`` says
 ENOUGH_STEPS = 250, MANY_STEPS  # for few and for many classes: with fewer steps smaller batches reach more
 BATCH_SIZES = 32, 16, 8  # of which smaller ones cost a CPU about as much per image
