@@ -19,7 +19,7 @@ from topwork.backbones.joined import JoinedNetwork
 from topwork.backbones.packaged import PACKAGED
 from topwork.core.artifacts import InputSpec
 from topwork.core.errors import CorruptFile, UsageError
-from topwork.core.model_names import JOIN, module_name, split_models
+from topwork.core.names import JOIN, module_name, split_models
 
 RANDOM = "random"
 

@@ -13,7 +13,7 @@ from topwork.backbones import weights as _weights
 from topwork.backbones.architecture import Architecture, find_architecture
 from topwork.backbones.build import Backbone
 from topwork.core.errors import WeightsError
-from topwork.core.model_names import split_models
+from topwork.core.names import split_models
 
 
 def load_pretrained_classifier(

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from topwork.core.artifacts import InputSpec
-from topwork.core.model_names import module_name
+from topwork.core.names import module_name
 
 EPSILON = 1e-12  # of a length
 CHUNK_ROWS = 8192  # images converted to float64 at a time

@@ -19,7 +19,7 @@ from topwork.backbones.torch_files import Tensors
 from topwork.core import storage
 from topwork.core.artifacts import BUNDLE_FORMAT, InputSpec, read_format
 from topwork.core.errors import UsageError, WeightsError
-from topwork.core.model_names import module_name, split_models, split_weights
+from topwork.core.names import module_name, split_models, split_weights
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Names of files, and of the trainings of a comparison: a strategy, or STRATEGY@MODEL with several backbones.
+"""Names of files, of joined networks (``A+B+C``), and of the trainings of a comparison (``svm``, ``svm@resnet18``).
 
 The name of a training is that of its folder too, so that the model in it has no characters that a folder cannot have.
 """
@@ -10,7 +10,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-AT = "@"
+from topwork.core.errors import UsageError
+
+AT = "@"  # between the strategy and the model of a training
+JOIN = "+"  # between the models of a joined one
+PRETRAINED = "pretrained"
 
 
 def slug(text: str) -> str:
@@ -62,3 +66,42 @@ def model_of(name: str, models: Sequence[str], only: str) -> str:
     """
     label = name.partition(AT)[2]
     return next((model for model in models if slug(model) == label), only)
+
+
+def split_models(model: str) -> tuple[str, ...]:
+    """The names of the joined networks; one name of a single network.
+
+    Raises:
+        UsageError: A name is empty or occurs twice.
+
+    >>> split_models("resnet18+vit_tiny_patch16_224")
+    ('resnet18', 'vit_tiny_patch16_224')
+    """
+    names = tuple(model.split(JOIN))
+    if len(names) > 1 and not all(names):
+        raise UsageError(f"--model {model} has an empty name; networks are joined as A+B.")
+    if len({*map(module_name, names)}) < len(names):
+        raise UsageError(f"--model {model} names a network twice; its features would be the same.")
+    return names
+
+
+def split_weights(weights: str, models: tuple[str, ...]) -> tuple[str, ...]:
+    """The weights of each network: ``"pretrained"`` is for all, files are joined like the networks.
+
+    Raises:
+        UsageError: There are more or fewer files than networks.
+    """
+    if len(models) == 1 or weights == PRETRAINED:
+        return (weights,) * len(models)
+    found = tuple(weights.split(JOIN))
+    if len(found) != len(models):
+        raise UsageError(
+            f"--weights {weights} is for {len(found)} of {len(models)} networks. Give one for each, as A+B+C in the "
+            "order of --model; 'pretrained' is one too."
+        )
+    return found
+
+
+def module_name(model: str) -> str:
+    """What a network is called inside of a joined one."""
+    return re.sub(r"\W", "_", model)

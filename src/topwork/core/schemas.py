@@ -13,8 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, Va
 
 from topwork.core.base_config import MAX_SIDE
 from topwork.core.errors import CorruptFile
-from topwork.core.model_names import JOIN, module_name
-from topwork.core.names import AT, slug, strategy_of
+from topwork.core.names import AT, JOIN, module_name, slug, strategy_of
 from topwork.core.strategy_config import StrategySettings
 
 Number = Annotated[float, Field(ge=-1e300, le=1e300)]

@@ -11,8 +11,7 @@ from topwork.core import commands
 from topwork.core.artifacts import read_run_info
 from topwork.core.config import Config, validate
 from topwork.core.errors import UsageError
-from topwork.core.model_names import split_models, split_weights
-from topwork.core.names import model_of
+from topwork.core.names import model_of, split_models, split_weights
 from topwork.core.options import OptionValue, option_names, with_options
 from topwork.core.progress import make_progress
 from topwork.pipeline.configure import request

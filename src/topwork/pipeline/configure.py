@@ -17,8 +17,7 @@ from topwork.core.artifacts import Manifest, read_run_info
 from topwork.core.config import DEFAULT_MODEL, Config, parse_assignment, put, read_toml, validate
 from topwork.core.errors import ConfigError, SettingsChanged, UnknownName, UsageError
 from topwork.core.image_ref import is_url
-from topwork.core.model_names import JOIN, PRETRAINED, split_models, split_weights
-from topwork.core.names import all_names, strategies_of, strategy_of
+from topwork.core.names import JOIN, PRETRAINED, all_names, split_models, split_weights, strategies_of, strategy_of
 from topwork.core.options import Option, OptionValue
 from topwork.core.options import options as all_options
 from topwork.core.storage import read_json

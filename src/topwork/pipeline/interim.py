@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from topwork.core import commands
 from topwork.core.config import Config
-from topwork.core.model_names import split_models
-from topwork.core.names import strategy_of
+from topwork.core.names import split_models, strategy_of
 from topwork.core.strategy_config import CPU_MINUTES
 from topwork.strategies import info_of, work_order
 

@@ -22,8 +22,7 @@ from topwork.core import commands, folder_lock, run_folders, storage
 from topwork.core.artifacts import ImageRow, Manifest, RunInfo, Splits, read_manifest_rows, read_run_info, read_split
 from topwork.core.config import Config, validate
 from topwork.core.errors import DataError, SettingNeeded, SettingsChanged, UsageError
-from topwork.core.model_names import split_models
-from topwork.core.names import slug, strategy_of
+from topwork.core.names import slug, split_models, strategy_of
 from topwork.core.progress import Progress, redact
 from topwork.core.signals import Signals
 from topwork.data.findings import dataset_summary, describe_split

@@ -16,8 +16,7 @@ from topwork.compute.ranks import world
 from topwork.core import run_folders
 from topwork.core.artifacts import Manifest, Splits
 from topwork.core.config import ComputeConfig, Config
-from topwork.core.model_names import split_models, split_weights
-from topwork.core.names import model_of
+from topwork.core.names import model_of, split_models, split_weights
 from topwork.core.progress import Progress
 from topwork.core.signals import Signals
 from topwork.evaluation import target_metric
